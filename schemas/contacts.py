@@ -1,0 +1,37 @@
+"""The contact key: how an email names a contact, a lane and a Kafka partition."""
+
+import hashlib
+import unicodedata
+from typing import NewType
+
+ContactKey = NewType("ContactKey", str)
+
+# RFC 5321 allows 64 octets before the @ and 255 after it.
+LONGEST_EMAIL = 320
+
+
+def contact_key(email: str) -> ContactKey:
+    """Return the contact key of *email*: trimmed, NFC, lower-cased. Raises ValueError when it can't name a contact.
+
+    The SQL function `lifecycle_contact_key` does the same; an integration test holds the two together.
+    """
+    key = unicodedata.normalize("NFC", unicodedata.normalize("NFC", email.strip()).lower())
+    local, at, domain = key.rpartition("@")
+    if not (at and local and domain):
+        raise ValueError("an email needs something on both sides of an @")
+    if len(key) > LONGEST_EMAIL:
+        raise ValueError(f"an email has at most {LONGEST_EMAIL} characters")
+    if any(character.isspace() or not character.isprintable() for character in key):
+        raise ValueError("an email holds no white space and no control characters")
+    return ContactKey(key)
+
+
+def masked(email: str) -> str:
+    """Return what a log line may show of *email*: `a***@example.com`."""
+    local, _, domain = email.rpartition("@")
+    return f"{local[:1]}***@{domain}"
+
+
+def contact_hash(key: ContactKey) -> str:
+    """Return a short stable name of the contact for logs and dead-letter lists, from which the email can't be read."""
+    return hashlib.sha256(key.encode()).hexdigest()[:12]

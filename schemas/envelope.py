@@ -1,0 +1,144 @@
+"""The envelope: an event with its id, its place among its contact's events, and that contact's totals.
+
+On Kafka it is the record's value, exactly as PostgreSQL prints the `jsonb`; the headers repeat what a reader wants
+without parsing.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal, Self
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from schemas.contacts import contact_key
+from schemas.events import EVENTS, LifecycleEvent
+
+SCHEMA_VERSION: Final = 1
+
+Unreadable = Literal[
+    "missing_key", "invalid_envelope", "unknown_event_type", "unsupported_schema_version", "key_mismatch"
+]
+"""Why a record is no envelope. Dead letters carry it as their reason, so the words are a public contract."""
+
+
+class Contact(BaseModel):
+    """Whom the event is about: `email` is the contact key, `external_id` the backend's own id when it is known."""
+
+    model_config = ConfigDict(frozen=True)
+    email: str
+    external_id: str | None = None
+
+
+class Totals(BaseModel):
+    """The contact's running sums after this event, in cents. Absolute: applying one twice, or the last only, is right."""
+
+    model_config = ConfigDict(frozen=True)
+    nova_earned_cents: int = 0
+    nova_redeemed_cents: int = 0
+
+
+class Envelope(BaseModel):
+    """One lifecycle event on its way. `sequence` counts a contact's events 1, 2, 3… with no hole."""
+
+    model_config = ConfigDict(frozen=True)
+    id: UUID
+    type: str
+    schema_version: Literal[1]
+    sequence: Annotated[int, Field(strict=True, ge=1)]
+    occurred_at: AwareDatetime
+    contact: Contact
+    totals: Totals
+    payload: LifecycleEvent
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tell_the_payload_its_type(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("payload"), dict):
+            return {**data, "payload": {**data["payload"], "type": data.get("type")}}
+        return data
+
+
+class UnreadableRecord(ValueError):
+    """The record is no envelope. `reason` is one of the closed set, `detail` says where, without quoting values."""
+
+    def __init__(self, reason: Unreadable, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason: Final = reason
+        self.detail: Final = detail
+
+
+def read_envelope(key: bytes | None, value: bytes | None) -> Envelope:
+    """Return the envelope of a record. Raises UnreadableRecord, and nothing else, for whatever bytes come.
+
+    Fields that this version does not know are ignored, so that a writer may be ahead of its readers.
+    """
+    if not key:
+        raise UnreadableRecord("missing_key", "the record has no key; it should be the contact key")
+    try:
+        envelope = Envelope.model_validate_json(value or b"", extra="ignore")
+    except ValidationError as error:
+        raise UnreadableRecord(_reason(error), fields_at_fault(error)) from None
+    try:
+        expected = contact_key(envelope.contact.email)
+    except ValueError as error:
+        raise UnreadableRecord("invalid_envelope", f"contact.email: {error}") from None
+    if key != expected.encode():
+        raise UnreadableRecord("key_mismatch", "the record's key is not the contact key of contact.email")
+    return envelope
+
+
+def fields_at_fault(error: ValidationError) -> str:
+    """Return `field: what is wrong; …`, without the values, which may be personal."""
+    details = error.errors(include_url=False, include_context=False, include_input=False)
+    return "; ".join(f"{_path(detail['loc'])}: {_fault(detail)}" for detail in details)
+
+
+def _fault(detail: ErrorDetails) -> str:
+    # pydantic's own words for this one quote the value.
+    return "no such event type" if detail["type"] == "union_tag_invalid" else detail["msg"]
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    # The discriminator stands in a union's location as if it were a field.
+    return ".".join(str(part) for part in location if part not in EVENTS) or "value"
+
+
+def _reason(error: ValidationError) -> Unreadable:
+    faults = {(detail["loc"], detail["type"]) for detail in error.errors(include_url=False, include_context=False)}
+    if any(location == ("schema_version",) and kind != "missing" for location, kind in faults):
+        return "unsupported_schema_version"
+    if (("payload",), "union_tag_invalid") in faults:
+        return "unknown_event_type"
+    return "invalid_envelope"
+
+
+@dataclass(frozen=True)
+class Headers:
+    """What the record's headers say: `id` and `type`, then `sequence` and `traceparent` where there are any."""
+
+    id: str
+    type: str
+    sequence: int | None = None
+    traceparent: str | None = None
+
+    def encode(self) -> list[tuple[str, bytes]]:
+        headers = [("id", self.id.encode()), ("type", self.type.encode())]
+        if self.sequence is not None:
+            headers.append(("sequence", str(self.sequence).encode("ascii")))
+        if self.traceparent is not None:
+            headers.append(("traceparent", self.traceparent.encode()))
+        return headers
+
+    @classmethod
+    def decode(cls, headers: Iterable[tuple[str, bytes | None]]) -> Self:
+        """Return what can be read; a header that is absent or no text is empty. Never raises."""
+        text: Mapping[str, str] = {name: (value or b"").decode(errors="replace") for name, value in headers}
+        sequence = text.get("sequence", "")
+        return cls(
+            id=text.get("id", ""),
+            type=text.get("type", ""),
+            sequence=int(sequence) if sequence.isascii() and sequence.isdigit() else None,
+            traceparent=text.get("traceparent") or None,
+        )

@@ -1,0 +1,28 @@
+"""Topic names: one topic per event type, and one for the dead letters."""
+
+from dataclasses import dataclass
+
+from schemas.events import EVENT_TYPES
+
+
+@dataclass(frozen=True)
+class Topics:
+    """The topic names under one prefix, `lifecycle.` unless configured."""
+
+    prefix: str = "lifecycle."
+
+    def of(self, event_type: str) -> str:
+        return f"{self.prefix}{event_type}"
+
+    @property
+    def events(self) -> tuple[str, ...]:
+        """One topic per event type; all have equal partition counts, so a contact has one partition number."""
+        return tuple(self.of(event_type) for event_type in EVENT_TYPES)
+
+    @property
+    def dead_letters(self) -> str:
+        return self.of("dead_letters")
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        return (*self.events, self.dead_letters)
