@@ -32,7 +32,7 @@ class Contact(BaseModel):
 
 
 class Totals(BaseModel):
-    """The contact's running sums after this event, in cents. Absolute: applying one twice, or the last only, is right."""
+    """The contact's running sums after this event, in cents. They are absolute: applying the last alone is right."""
 
     model_config = ConfigDict(frozen=True)
     nova_earned_cents: int = 0
