@@ -1,0 +1,64 @@
+"""Dead letters: records set aside with their reason, so that one contact's trouble is its own."""
+
+from collections import Counter
+from typing import Final
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+
+from hubspot_consumer.clock import Clock
+from hubspot_consumer.records import Record
+from hubspot_consumer.telemetry import Telemetry
+from schemas.dead_letters import DeadLetter
+
+log = structlog.get_logger()
+
+RETRY_S: Final = 1.0
+
+
+class DeadLetters:
+    """The topic of dead letters, written with the record's own key, value and headers."""
+
+    def __init__(self, kafka: AIOKafkaProducer, topic: str, clock: Clock, telemetry: Telemetry) -> None:
+        self._kafka = kafka
+        self._topic = topic
+        self._clock = clock
+        self._telemetry = telemetry
+        self.by_reason: Counter[str] = Counter()
+
+    async def put(self, record: Record, reason: str, detail: str, attempts: int) -> None:
+        """Return when Kafka holds the dead letter. Waits out an outage: a record is lost by no other way."""
+        letter = DeadLetter(
+            reason=reason,
+            detail=detail,
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            attempts=attempts,
+            failed_at=self._clock.now(),
+        )
+        while not await self._sent(record, letter):
+            await self._clock.sleep(RETRY_S)
+        self.by_reason[reason] += 1
+        self._telemetry.dead_letters.labels(reason).inc()
+        log.warning(
+            "dead_letter.written",
+            reason=reason,
+            detail=detail,
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+        )
+
+    async def _sent(self, record: Record, letter: DeadLetter) -> bool:
+        headers = letter.headers(record.headers)
+        try:
+            await self._kafka.send_and_wait(self._topic, key=record.key, value=record.value, headers=headers)
+        except MessageSizeTooLargeError:
+            # The headers made it too large: the place in its topic still says where the value is.
+            await self._kafka.send_and_wait(self._topic, key=record.key, value=None, headers=headers)
+        except KafkaError as error:
+            log.error("dead_letter.not_written", error=type(error).__name__)
+            return False
+        return True

@@ -1,0 +1,49 @@
+"""Where events are delivered: HubSpot, or nowhere in a dry run."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
+
+import structlog
+
+from hubspot_consumer.hubspot.requests import KnownContact, TimelineEntry, Upsert
+from hubspot_consumer.hubspot.responses import UpsertAnswer
+from hubspot_consumer.outcomes import Delivered, Refusal
+from schemas.contacts import ContactKey, contact_hash
+
+log = structlog.get_logger()
+
+Slot = AbstractContextManager[object]
+"""The right to make one call, for as long as the call takes."""
+
+
+class Destination(Protocol):
+    async def slot(self) -> Slot:
+        """Return when one more call may be made."""
+
+    async def upsert(self, inputs: Sequence[Upsert]) -> UpsertAnswer:
+        """Create or update up to 100 contacts, in a slot."""
+
+    async def known_contacts(self, keys: Sequence[ContactKey]) -> dict[str, KnownContact] | Refusal | None:
+        """Return what is held of up to 100 contacts, in a slot; None where nobody can tell."""
+
+    async def send(self, entries: Sequence[TimelineEntry]) -> Refusal | None:
+        """Leave up to 500 timeline entries; needs no slot."""
+
+
+class DryRun:
+    """Logs what would be written and calls nothing."""
+
+    async def slot(self) -> Slot:
+        return nullcontext()
+
+    async def upsert(self, inputs: Sequence[Upsert]) -> UpsertAnswer:
+        for upsert in inputs:
+            log.info("dry_run.upsert", contact=contact_hash(upsert.contact_key), properties=sorted(upsert.properties))
+        return UpsertAnswer(outcomes={upsert.trace_id: Delivered("dry-run") for upsert in inputs})
+
+    async def known_contacts(self, keys: Sequence[ContactKey]) -> None:  # noqa: ARG002 - nobody is asked
+        return None
+
+    async def send(self, entries: Sequence[TimelineEntry]) -> None:
+        log.info("dry_run.timeline", entries=len(entries))

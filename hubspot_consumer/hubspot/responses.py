@@ -1,0 +1,215 @@
+"""The one reader of HubSpot's answers: nothing else looks at a status code or a body.
+
+Every field of a body is optional, whatever the documentation says. Facts: HubSpot's error-handling and contacts
+guides, and recorded traffic.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final
+
+import httpx
+
+from hubspot_consumer.hubspot.requests import KnownContact, Upsert
+from hubspot_consumer.outcomes import Delivered, Halt, Outcome, Refusal, Rejected, RetryLater
+
+# A record lock lasts two seconds.
+LOCKED: Final = timedelta(seconds=2)
+# 477 may ask for a day; a migration that ends early should not leave us waiting.
+LONGEST_RETRY_AFTER: Final = timedelta(minutes=15)
+LONGEST_DETAIL: Final = 500
+
+_PASSING_CATEGORIES: Final = frozenset({"RATE_LIMITS", "INTERNAL_ERROR", "TIMEOUT", "SERVICE_UNAVAILABLE", "LOCKED"})
+
+
+@dataclass
+class UpsertAnswer:
+    """One outcome per trace id; `unclear` are inputs that must be asked again in smaller calls to learn theirs."""
+
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    unclear: list[Upsert] = field(default_factory=list)
+
+
+def read_upsert(response: httpx.Response, inputs: Sequence[Upsert]) -> UpsertAnswer:
+    """Return what became of each of *inputs*."""
+    if not response.is_success:
+        refusal = read_refusal(response)
+        if isinstance(refusal, Rejected) and len(inputs) > 1:
+            # One bad input, or two that name one contact, can take the whole call down.
+            return UpsertAnswer(unclear=list(inputs))
+        return UpsertAnswer(outcomes={upsert.trace_id: refusal for upsert in inputs})
+    body = _body(response)
+    answer = UpsertAnswer()
+    errors = _objects(body.get("errors"))
+    for result in _objects(body.get("results")):
+        if (upsert := _asked(result, inputs)) and (contact_id := result.get("id")):
+            answer.outcomes[upsert.trace_id] = Delivered(contact_id=str(contact_id))
+    for error in errors:
+        for trace_id in _traces(error, inputs):
+            answer.outcomes[trace_id] = _item_outcome(error, response)
+    unanswered = [upsert for upsert in inputs if upsert.trace_id not in answer.outcomes]
+    if any(not _traces(error, inputs) for error in errors) and len(inputs) > 1:
+        answer.unclear = unanswered
+    else:
+        # HubSpot can answer 2xx with fewer results than inputs: nothing was written for the others.
+        for upsert in unanswered:
+            answer.outcomes[upsert.trace_id] = RetryLater("HubSpot's answer leaves the input out")
+    return answer
+
+
+def read_known_contacts(response: httpx.Response) -> dict[str, KnownContact] | Refusal:
+    """Return the contacts of a batch read by the email in the answer, lower-cased; those unknown are left out."""
+    if response.status_code == 404:
+        # A batch read answers 207 for contacts it can't find, a single read 404: neither knows them.
+        return {}
+    if not response.is_success:
+        return read_refusal(response)
+    known = {}
+    for result in _objects(_body(response).get("results")):
+        properties = result.get("properties")
+        if isinstance(properties, dict) and result.get("id"):
+            sequence = str(properties.get("nerava_event_sequence") or "0")
+            contact = KnownContact(str(result["id"]), int(float(sequence)) if _is_number(sequence) else 0)
+            emails = f"{properties.get('email') or ''};{properties.get('hs_additional_emails') or ''}"
+            known |= {email.strip().lower(): contact for email in emails.split(";") if email.strip()}
+    return known
+
+
+def read_send(response: httpx.Response) -> Refusal | None:
+    """Return None when every timeline entry of the call was taken."""
+    if response.is_success:
+        return None
+    refusal = read_refusal(response)
+    if isinstance(refusal, Rejected) and _says_duplicate(refusal.detail):
+        return None
+    return refusal
+
+
+def read_portal_id(response: httpx.Response) -> int | Refusal | None:
+    """Return the portal of the token, or None where HubSpot does not say."""
+    if response.is_success:
+        portal_id = str(_body(response).get("portalId", ""))
+        return int(portal_id) if portal_id.isdigit() else None
+    refusal = read_refusal(response)
+    return None if isinstance(refusal, Halt) and refusal.reason == "endpoint_not_found" else refusal
+
+
+def read_custom_events_allowed(response: httpx.Response) -> bool | Refusal:
+    """Return whether the list of event definitions may be seen, which takes the tier and the scope for sending."""
+    if response.is_success:
+        return True
+    refusal = read_refusal(response)
+    if isinstance(refusal, Halt) and refusal.reason in ("scope_missing", "endpoint_not_found"):
+        return False
+    return refusal
+
+
+def quota_spent_for(response: httpx.Response) -> timedelta | None:
+    """Return how long nobody should call, when the answer says that the burst quota is spent."""
+    refusal = read_refusal(response) if response.status_code == 429 else None
+    return refusal.after if isinstance(refusal, RetryLater) else None
+
+
+def read_refusal(response: httpx.Response) -> Refusal:
+    """Return what an answer that is not 2xx means for the whole call."""
+    detail = _detail(response)
+    match response.status_code:
+        case 401:
+            return Halt("token_refused", detail)
+        case 402:
+            return Halt("payment_required", detail)
+        case 403:
+            return Halt("scope_missing", detail)
+        case 404 | 405 | 410:
+            # None of our calls names a single record, so it is the path that does not exist.
+            return Halt("endpoint_not_found", f"{response.request.url.path}: {detail}")
+        case 423:
+            return RetryLater(detail, _retry_after(response) or LOCKED)
+        case 429:
+            return _rate_limited(response, detail)
+        case 400 | 409 | 413 | 414 | 415 | 422:
+            return Rejected("rejected_by_hubspot", detail)
+        case _:
+            # 408, 477, every 5xx, and whatever HubSpot invents next: losing nothing beats knowing why.
+            return RetryLater(detail, _retry_after(response))
+
+
+def _rate_limited(response: httpx.Response, detail: str) -> Refusal:
+    body = _body(response)
+    words = f"{body.get('policyName', '')} {body.get('message', '')}".lower()
+    if "daily" in words:
+        return Halt("daily_quota_spent", detail)
+    waits = timedelta(seconds=2) if "secondly" in words and "ten_secondly" not in words else timedelta(seconds=10)
+    return RetryLater(detail, _retry_after(response) or waits)
+
+
+def _retry_after(response: httpx.Response) -> timedelta | None:
+    seconds = response.headers.get("Retry-After", "").strip()
+    if not _is_number(seconds):
+        return None
+    return min(timedelta(seconds=max(0.0, float(seconds))), LONGEST_RETRY_AFTER)
+
+
+def _item_outcome(error: Mapping[str, Any], response: httpx.Response) -> Outcome:
+    category, message = str(error.get("category") or ""), str(error.get("message") or "")
+    detail = _shortened(f"{response.status_code} {category}: {message}", response)
+    if category in _PASSING_CATEGORIES:
+        return RetryLater(detail)
+    return Rejected("rejected_by_hubspot", detail)
+
+
+def _asked(result: Mapping[str, Any], inputs: Sequence[Upsert]) -> Upsert | None:
+    # Results come in any order. The trace id is the answer to "which?"; the email is not, when it is a secondary one.
+    trace_id = result.get("objectWriteTraceId")
+    if trace_id is not None:
+        return next((upsert for upsert in inputs if upsert.trace_id == trace_id), None)
+    properties = result.get("properties")
+    email = str(properties.get("email") or "").lower() if isinstance(properties, dict) else ""
+    by_email = next((upsert for upsert in inputs if upsert.contact_key == email), None)
+    return by_email or (inputs[0] if len(inputs) == 1 else None)
+
+
+def _traces(error: Mapping[str, Any], inputs: Sequence[Upsert]) -> list[str]:
+    context = error.get("context")
+    named = context.get("objectWriteTraceId") if isinstance(context, dict) else None
+    traces = {str(trace) for trace in named} if isinstance(named, list) else {str(named)}
+    asked = [upsert.trace_id for upsert in inputs]
+    return [trace for trace in asked if trace in traces] or (asked if len(asked) == 1 else [])
+
+
+def _says_duplicate(detail: str) -> bool:
+    return any(word in detail.lower() for word in ("duplicate", "already exists", "already been"))
+
+
+def _body(response: httpx.Response) -> dict[str, Any]:
+    try:
+        body = json.loads(response.content)
+    except (ValueError, RecursionError):
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _objects(value: object) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _detail(response: httpx.Response) -> str:
+    body = _body(response)
+    words = str(body.get("message") or response.reason_phrase or "no reason given")
+    kind = body.get("category") or body.get("policyName") or body.get("errorType") or ""
+    return _shortened(f"{response.status_code} {kind}: {words}", response)
+
+
+def _shortened(words: str, response: httpx.Response) -> str:
+    correlation_id = response.headers.get("X-HubSpot-Correlation-Id")
+    return words[:LONGEST_DETAIL] + (f" (correlation id {correlation_id})" if correlation_id else "")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        number = float(text)
+    except ValueError:
+        return False
+    return number == number and abs(number) < 1e18  # noqa: PLR0124 - NaN is the number that differs from itself

@@ -1,0 +1,92 @@
+"""What the portal must hold before we write to it: one property group, its properties, and the event definitions."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from pydantic import AwareDatetime
+
+from schemas.events import EVENTS
+
+PropertyType = Literal["string", "number", "date", "datetime", "bool", "enumeration"]
+
+GROUP: Final = "nerava"
+
+_FIELD_TYPES: Final[dict[PropertyType, str]] = {
+    "string": "text",
+    "number": "number",
+    "date": "date",
+    "datetime": "date",
+    "bool": "booleancheckbox",
+    "enumeration": "select",
+}
+
+
+@dataclass(frozen=True)
+class Property:
+    """One contact property of ours, as HubSpot defines properties."""
+
+    name: str
+    label: str
+    type: PropertyType
+    options: tuple[str, ...] = ()
+
+    def definition(self) -> dict[str, object]:
+        options = ("true", "false") if self.type == "bool" else self.options
+        return {
+            "groupName": GROUP,
+            "name": self.name,
+            "label": self.label,
+            "type": self.type,
+            "fieldType": _FIELD_TYPES[self.type],
+            "options": [
+                {"label": option, "value": option, "displayOrder": order, "hidden": False}
+                for order, option in enumerate(options)
+            ],
+        }
+
+
+PROPERTIES: Final = (
+    Property("nerava_external_id", "Nerava external id", "string"),
+    Property("nerava_event_sequence", "Nerava event sequence", "number"),
+    Property("nerava_role", "Nerava role", "enumeration", ("driver", "merchant")),
+    Property("nerava_signup_date", "Nerava signup date", "date"),
+    Property("nerava_auth_provider", "Nerava auth provider", "string"),
+    Property("nerava_lifecycle_stage", "Nerava lifecycle stage", "enumeration", ("new_driver", "active_driver")),
+    Property("nerava_wallet_pass_installed", "Nerava wallet pass installed", "bool"),
+    Property("nerava_wallet_pass_type", "Nerava wallet pass type", "enumeration", ("apple", "google")),
+    Property("nerava_wallet_pass_installed_at", "Nerava wallet pass installed at", "datetime"),
+    Property("nerava_total_nova_earned_cents", "Nova earned in all (cents)", "number"),
+    Property("nerava_last_nova_earned_at", "Nova last earned at", "datetime"),
+    Property("nerava_total_nova_redeemed_cents", "Nova redeemed in all (cents)", "number"),
+    Property("nerava_last_redemption_at", "Nova last redeemed at", "datetime"),
+    Property("nerava_nova_balance_cents", "Nova balance (cents)", "number"),
+    Property("nerava_first_redemption_completed_at", "First redemption completed at", "datetime"),
+    Property("nerava_merchant_id", "Nerava merchant id", "string"),
+)
+
+
+def event_name(event_type: str) -> str:
+    """Return the name of an event definition, which HubSpot prefixes with `pe<portal id>_`."""
+    return f"nerava_{event_type}"
+
+
+def event_definition(event_type: str) -> dict[str, object]:
+    """Return the definition of the timeline entry that *event_type* leaves: one property per field of its payload."""
+    fields = {name: field.annotation for name, field in EVENTS[event_type].model_fields.items() if name != "type"}
+    return {
+        "name": event_name(event_type),
+        "label": f"Nerava: {event_type.replace('_', ' ')}",
+        "description": f"The lifecycle event {event_type}, one entry per event.",
+        "primaryObject": "CONTACT",
+        "includeDefaultProperties": False,
+        "propertyDefinitions": [
+            {"name": name, "label": name.replace("_", " ").capitalize(), "type": _event_property_type(annotation)}
+            for name, annotation in fields.items()
+        ],
+    }
+
+
+def _event_property_type(annotation: object) -> str:
+    if annotation is int:
+        return "number"
+    return "datetime" if annotation is AwareDatetime else "string"

@@ -1,0 +1,250 @@
+"""Lanes: the serial queue of each contact, in order of sequence, whatever topic an event came from.
+
+A lane runs when the next event after the last applied one is there. It waits for a hole, for the call that is bringing
+its earlier events to HubSpot, for a backoff, and, when nobody remembers its contact, for a look at HubSpot: what was
+applied last is kept there, in `nerava_event_sequence`, so that a restarted worker moves no contact backwards.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+
+from hubspot_consumer.clock import Clock
+from hubspot_consumer.records import Record
+from schemas.contacts import ContactKey, contact_hash
+from schemas.envelope import Envelope
+
+log = structlog.get_logger()
+
+# How many finished contacts are remembered; one that was forgotten costs a hundredth of a call.
+REMEMBERED_CONTACTS: Final = 200_000
+# A hole is an event that is late (another topic) or will never come (a record lost before us).
+HOLE_LIMIT_S: Final = 60.0
+# A fold that grows beyond this after a rejection is as good as unlimited.
+LARGEST_PART: Final = 64
+
+
+@dataclass(frozen=True)
+class Pending:
+    """An event that was read and is not finished. Without an envelope it is a dead letter that keeps its place."""
+
+    sequence: int
+    envelope: Envelope | None
+    record: Record
+    finish: Callable[[], None]
+
+
+@dataclass
+class Lane:
+    """What is pending of one contact. `applied` is None until it is known what HubSpot holds."""
+
+    key: ContactKey
+    applied: int | None = None
+    contact_id: str | None = None
+    pending: dict[int, Pending] = field(default_factory=dict)
+    attempts: int = 0
+    most_events: int | None = None
+    in_flight: bool = False
+    not_before: float = 0.0
+    hole_since: float | None = None
+
+
+@dataclass
+class Fold:
+    """Consecutive events of one contact, to be applied as one.
+
+    `written` says that the contact holds them or something newer already, so that only the timeline is left.
+    """
+
+    lane: Lane
+    events: list[Pending]
+    written: bool = False
+
+    @property
+    def envelopes(self) -> list[Envelope]:
+        return [event.envelope for event in self.events if event.envelope is not None]
+
+
+class Lanes:
+    """All lanes of the partitions this worker holds."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lanes: dict[ContactKey, Lane] = {}
+        self._remembered: OrderedDict[ContactKey, tuple[int, str | None]] = OrderedDict()
+        self._unknown: OrderedDict[ContactKey, Lane] = OrderedDict()
+        self._ready: OrderedDict[ContactKey, Lane] = OrderedDict()
+        self._waiting: dict[ContactKey, Lane] = {}
+        self.holes_released = 0
+
+    def add(self, key: ContactKey, event: Pending) -> None:
+        """Take an event into its contact's lane. A second copy of one that is pending is finished at once."""
+        lane = self._lanes.get(key) or self._open(key)
+        if event.sequence in lane.pending:
+            event.finish()
+            return
+        lane.pending[event.sequence] = event
+        if key not in self._ready and key not in self._unknown:
+            self._place(lane)
+
+    def take_unknown(self, most: int) -> list[Lane]:
+        """Take contacts that nobody remembers; each comes back by `known` or `still_unknown`."""
+        lanes = [self._unknown.popitem(last=False)[1] for _ in range(min(most, len(self._unknown)))]
+        for lane in lanes:
+            lane.in_flight = True
+        return lanes
+
+    def known(self, lane: Lane, contact_id: str | None, sequence: int | None) -> None:
+        """Say what HubSpot holds of a contact; `sequence` None where it can't be asked: what is here comes first."""
+        lane.applied = min(lane.pending) - 1 if sequence is None else sequence
+        lane.contact_id = contact_id
+        self._again(lane, wait_s=0.0)
+
+    def still_unknown(self, lane: Lane, wait_s: float) -> None:
+        """Give back a contact whose look-up failed, to be tried again after a wait."""
+        self._again(lane, wait_s)
+
+    def take(self, most: int) -> list[Fold]:
+        """Take up to *most* contacts that can run, each with its consecutive events; each fold comes back once."""
+        lanes = [self._ready.popitem(last=False)[1] for _ in range(min(most, len(self._ready)))]
+        return [self._fold(lane) for lane in lanes]
+
+    def finished(self, fold: Fold) -> None:
+        """Say that every event of *fold* is delivered or dead-lettered."""
+        lane = fold.lane
+        for event in fold.events:
+            lane.pending.pop(event.sequence, None)
+            event.finish()
+        lane.applied = max(lane.applied or 0, fold.events[-1].sequence)
+        lane.attempts = 0
+        if lane.most_events is not None:
+            lane.most_events = lane.most_events * 2 if lane.most_events < LARGEST_PART else None
+        self._again(lane, wait_s=0.0)
+
+    def split(self, fold: Fold) -> None:
+        """Give back a rejected fold, to come again in smaller parts until the guilty event stands alone."""
+        fold.lane.most_events = max(1, len(fold.events) // 2)
+        self._again(fold.lane, wait_s=0.0)
+
+    def retry(self, fold: Fold, wait_s: float) -> None:
+        """Give back a fold to be tried again after *wait_s* seconds; if it is `written`, without another upsert."""
+        lane = fold.lane
+        if fold.written:
+            lane.applied = max(lane.applied or 0, fold.events[-1].sequence)
+        self._again(lane, wait_s)
+
+    def forget(self) -> None:
+        """Drop everything: the partitions go to another worker, which will read again what was not acked."""
+        self._lanes.clear()
+        self._remembered.clear()
+        self._unknown.clear()
+        self._ready.clear()
+        self._waiting.clear()
+
+    def wake(self) -> float | None:
+        """Move lanes whose wait is over; return the seconds until the next one, None when none waits for time."""
+        now = self._clock.monotonic()
+        for lane in list(self._waiting.values()):
+            if self._due(lane) <= now:
+                self._release_hole(lane)
+                self._place(lane)
+        times = [self._due(lane) for lane in self._waiting.values()]
+        return max(0.0, min(times) - now) if times else None
+
+    @property
+    def ready(self) -> int:
+        """Contacts that can run."""
+        return len(self._ready)
+
+    @property
+    def unknown(self) -> int:
+        """Contacts that wait for a look-up."""
+        return len(self._unknown)
+
+    @property
+    def backing_off(self) -> int:
+        """Contacts that wait for their next attempt."""
+        return len(self._waiting) - self.holes
+
+    @property
+    def holes(self) -> int:
+        """Contacts that wait for an earlier event of theirs."""
+        return sum(lane.hole_since is not None for lane in self._waiting.values())
+
+    def _open(self, key: ContactKey) -> Lane:
+        lane = Lane(key)
+        if (memory := self._remembered.pop(key, None)) is not None:
+            lane.applied, lane.contact_id = memory
+        self._lanes[key] = lane
+        return lane
+
+    def _place(self, lane: Lane) -> None:
+        if lane.in_flight:
+            return
+        self._waiting.pop(lane.key, None)
+        self._pass_over_dead_letters(lane)
+        if not lane.pending:
+            self._close(lane)
+        elif lane.not_before > self._clock.monotonic():
+            self._waiting[lane.key] = lane
+        elif lane.applied is None:
+            self._unknown[lane.key] = lane
+        elif min(lane.pending) <= lane.applied + 1:
+            lane.hole_since = None
+            self._ready[lane.key] = lane
+        else:
+            lane.hole_since = self._clock.monotonic() if lane.hole_since is None else lane.hole_since
+            self._waiting[lane.key] = lane
+
+    def _fold(self, lane: Lane) -> Fold:
+        lane.in_flight = True
+        applied = lane.applied or 0
+        sequence = min(lane.pending)
+        # Late or repeated: what it would set is there, newer. Its timeline entry is sent again, under the same uuid.
+        fold = Fold(lane, [], written=sequence <= applied)
+        while (event := lane.pending.get(sequence)) is not None and event.envelope is not None:
+            if len(fold.events) == lane.most_events or (fold.written and sequence > applied):
+                break
+            fold.events.append(event)
+            sequence += 1
+        return fold
+
+    def _again(self, lane: Lane, wait_s: float) -> None:
+        lane.in_flight = False
+        lane.not_before = self._clock.monotonic() + wait_s if wait_s else 0.0
+        # A lane that was forgotten meanwhile has no place any more.
+        if self._lanes.get(lane.key) is lane:
+            self._place(lane)
+
+    def _pass_over_dead_letters(self, lane: Lane) -> None:
+        while lane.applied is not None and lane.pending:
+            first = min(lane.pending)
+            if first > lane.applied + 1 or lane.pending[first].envelope is not None:
+                return
+            lane.pending.pop(first).finish()
+            lane.applied = max(lane.applied, first)
+
+    def _release_hole(self, lane: Lane) -> None:
+        if lane.hole_since is None or lane.applied is None:
+            return
+        first = min(lane.pending)
+        self.holes_released += 1
+        log.warning(
+            "lane.hole_released", contact=contact_hash(lane.key), missing_from=lane.applied + 1, missing_to=first - 1
+        )
+        lane.applied = first - 1
+        lane.hole_since = None
+
+    def _due(self, lane: Lane) -> float:
+        hole_over = lane.hole_since + HOLE_LIMIT_S if lane.hole_since is not None else 0.0
+        return max(lane.not_before, hole_over)
+
+    def _close(self, lane: Lane) -> None:
+        self._lanes.pop(lane.key, None)
+        if lane.applied is not None:
+            self._remembered[lane.key] = (lane.applied, lane.contact_id)
+            if len(self._remembered) > REMEMBERED_CONTACTS:
+                self._remembered.popitem(last=False)

@@ -1,0 +1,121 @@
+"""What each lifecycle event does to its contact: one function per event, from envelope to contact properties.
+
+A new event needs its function here; a test refuses an event without one.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from schemas.envelope import Envelope, Totals
+from schemas.events import (
+    DriverSignedUp,
+    Event,
+    FirstRedemptionCompleted,
+    MerchantContactCreated,
+    MerchantContactUpdated,
+    NovaEarned,
+    NovaRedeemed,
+    WalletPassInstalled,
+)
+
+Properties = dict[str, str]
+Mapped = Callable[[Any, Totals], Mapping[str, str | None]]
+
+# HubSpot refuses a custom event's property value beyond this.
+LONGEST_TIMELINE_VALUE: Final = 256
+
+MAPPINGS: Final[dict[type[Event], Mapped]] = {}
+
+
+def maps(model: type[Event]) -> Callable[[Mapped], Mapped]:
+    """Register the mapping of *model*. A property mapped to None is left as it is."""
+
+    def register(mapped: Mapped) -> Mapped:
+        MAPPINGS[model] = mapped
+        return mapped
+
+    return register
+
+
+def contact_properties(envelope: Envelope) -> Properties:
+    """Return what the contact is to hold after this event; all values as HubSpot wants them, as text."""
+    mapped = MAPPINGS[type(envelope.payload)](envelope.payload, envelope.totals)
+    always = {
+        "nerava_external_id": envelope.contact.external_id,
+        "nerava_event_sequence": str(envelope.sequence),
+    }
+    return {name: value for name, value in {**mapped, **always}.items() if value is not None}
+
+
+def timeline_properties(envelope: Envelope) -> Properties:
+    """Return the properties of the event's timeline entry: its payload, field by field."""
+    fields = envelope.payload.model_dump(mode="json", exclude_none=True)
+    return {name: str(value)[:LONGEST_TIMELINE_VALUE] for name, value in fields.items()}
+
+
+@maps(DriverSignedUp)
+def _signed_up(event: DriverSignedUp, _: Totals) -> Mapping[str, str | None]:
+    return {
+        "nerava_role": "driver",
+        "nerava_signup_date": event.created_at.astimezone(UTC).date().isoformat(),
+        "nerava_auth_provider": event.auth_provider,
+        "nerava_lifecycle_stage": "new_driver",
+    }
+
+
+@maps(WalletPassInstalled)
+def _wallet_pass_installed(event: WalletPassInstalled, _: Totals) -> Mapping[str, str | None]:
+    return {
+        "nerava_wallet_pass_installed": "true",
+        "nerava_wallet_pass_type": event.pass_type,
+        "nerava_wallet_pass_installed_at": _time(event.installed_at),
+    }
+
+
+@maps(NovaEarned)
+def _earned(event: NovaEarned, totals: Totals) -> Mapping[str, str | None]:
+    return {
+        "nerava_total_nova_earned_cents": str(totals.nova_earned_cents),
+        "nerava_last_nova_earned_at": _time(event.earned_at),
+        "nerava_nova_balance_cents": str(event.new_balance_cents),
+    }
+
+
+@maps(NovaRedeemed)
+def _redeemed(event: NovaRedeemed, totals: Totals) -> Mapping[str, str | None]:
+    return {
+        "nerava_total_nova_redeemed_cents": str(totals.nova_redeemed_cents),
+        "nerava_last_redemption_at": _time(event.redeemed_at),
+        "nerava_nova_balance_cents": str(event.new_balance_cents),
+    }
+
+
+@maps(FirstRedemptionCompleted)
+def _first_redemption_completed(event: FirstRedemptionCompleted, _: Totals) -> Mapping[str, str | None]:
+    return {
+        "nerava_first_redemption_completed_at": _time(event.completed_at),
+        "nerava_lifecycle_stage": "active_driver",
+    }
+
+
+@maps(MerchantContactCreated)
+def _merchant_contact_created(event: MerchantContactCreated, _: Totals) -> Mapping[str, str | None]:
+    return {"nerava_role": "merchant", **_merchant(event)}
+
+
+@maps(MerchantContactUpdated)
+def _merchant_contact_updated(event: MerchantContactUpdated, _: Totals) -> Mapping[str, str | None]:
+    return _merchant(event)
+
+
+def _merchant(event: MerchantContactCreated | MerchantContactUpdated) -> Mapping[str, str | None]:
+    properties = {"nerava_merchant_id": event.merchant_id, "phone": event.phone, "company": event.business_name}
+    if event.name is not None:
+        # A name of one word clears the last name: HubSpot would keep the old one beside the new first name.
+        properties["firstname"], _, properties["lastname"] = event.name.partition(" ")
+    return properties
+
+
+def _time(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

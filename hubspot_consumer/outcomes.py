@@ -1,0 +1,50 @@
+"""How a delivery can end. The set is closed: whoever matches on it ends with `assert_never`."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+HaltReason = Literal[
+    "token_refused", "scope_missing", "endpoint_not_found", "payment_required", "daily_quota_spent", "wrong_portal"
+]
+"""Why sending stops altogether. Shown in /v1/status and in a metric, so the words are a public contract."""
+
+Rejection = Literal["rejected_by_hubspot", "timeline_entry_rejected"]
+"""Why HubSpot will never take an event. Dead letters carry it as their reason, so the words are a public contract."""
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """HubSpot holds it. `contact_id` is HubSpot's id of the contact."""
+
+    contact_id: str
+
+
+@dataclass(frozen=True)
+class RetryLater:
+    """Nobody knows, or not now. `after` is what HubSpot asked for; None leaves the wait to our backoff."""
+
+    cause: str
+    after: timedelta | None = None
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """HubSpot will answer the same to the same again."""
+
+    reason: Rejection
+    detail: str
+
+
+@dataclass(frozen=True)
+class Halt:
+    """Nothing can be sent, whoever it is about, until somebody mends it or until the time given."""
+
+    reason: HaltReason
+    detail: str
+    until: datetime | None = None
+
+
+Outcome = Delivered | RetryLater | Rejected | Halt
+Refusal = RetryLater | Rejected | Halt
+"""What an answer other than 2xx means for everything that was in the call."""

@@ -1,0 +1,76 @@
+"""Reading: from records to lanes, at the pace that delivery keeps."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from hubspot_consumer.dead_letters import DeadLetters
+from hubspot_consumer.delivery import Delivery
+from hubspot_consumer.lanes import Lanes, Pending
+from hubspot_consumer.offsets import Ack, Offsets
+from hubspot_consumer.records import Record
+from hubspot_consumer.telemetry import Telemetry
+from schemas.contacts import ContactKey, contact_key
+from schemas.envelope import Headers, UnreadableRecord, read_envelope
+
+# Read and not finished: what a worker holds in memory, whatever the backlog.
+MOST_UNFINISHED: Final = 5_000
+# If all of those wait for holes, what fills them is further on in other topics; this far it may be looked for.
+MOST_UNFINISHED_IN_HOLES: Final = 50_000
+LOOK_AGAIN_S: Final = 0.2
+
+
+class Reading:
+    """Takes each record to its lane or to the dead letters, and holds the reader back when enough is unfinished."""
+
+    def __init__(
+        self, lanes: Lanes, delivery: Delivery, offsets: Offsets, dead_letters: DeadLetters, telemetry: Telemetry
+    ) -> None:
+        self._lanes = lanes
+        self._delivery = delivery
+        self._offsets = offsets
+        self._dead_letters = dead_letters
+        self._telemetry = telemetry
+
+    async def take(self, record: Record, ack: Ack) -> None:
+        """Return when there is room for the next record. Never raises for what a record holds."""
+        self._telemetry.read.labels(record.topic).inc()
+        finish = self._offsets.begin(record.topic, record.partition, record.offset, ack)
+        try:
+            envelope = read_envelope(record.key, record.value)
+        except UnreadableRecord as error:
+            await self._set_aside(record, error, finish)
+        else:
+            self._add(ContactKey(envelope.contact.email), Pending(envelope.sequence, envelope, record, finish))
+        while self._full:
+            await asyncio.sleep(LOOK_AGAIN_S)
+
+    async def _set_aside(self, record: Record, error: UnreadableRecord, finish: Callable[[], None]) -> None:
+        await self._dead_letters.put(record, error.reason, error.detail, attempts=0)
+        sequence = Headers.decode(record.headers).sequence
+        key = _lane_of(record)
+        if sequence and key is not None:
+            # It keeps its place in the lane, or its contact's later events would wait for it.
+            self._add(key, Pending(sequence, None, record, finish))
+        else:
+            finish()
+
+    def _add(self, key: ContactKey, event: Pending) -> None:
+        self._lanes.add(key, event)
+        self._delivery.notify()
+
+    @property
+    def _full(self) -> bool:
+        unfinished = self._offsets.unfinished
+        if unfinished < MOST_UNFINISHED:
+            return False
+        idle = not (self._lanes.ready or self._lanes.unknown or self._lanes.backing_off)
+        only_holes = idle and not self._delivery.calls_in_flight
+        return not only_holes or unfinished >= MOST_UNFINISHED_IN_HOLES
+
+
+def _lane_of(record: Record) -> ContactKey | None:
+    try:
+        return contact_key((record.key or b"").decode())
+    except ValueError:
+        return None

@@ -1,0 +1,57 @@
+"""The consumer's settings: read once from the environment, frozen."""
+
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from hubspot_consumer.hubspot.paths import ApiVersion
+from schemas.kafka import KafkaConnection
+
+Mode = Literal["disabled", "dry_run", "live"]
+
+
+class Settings(KafkaConnection, BaseSettings):
+    """The consumer's part of the contract's environment."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    hubspot_enabled: bool = Field(default=False, description="off: up and healthy, and reads nothing")
+    hubspot_send_live: bool = Field(default=False, description="off: a dry run, which calls nothing")
+    hubspot_private_app_token: SecretStr | None = Field(None, description="of a private app or a Service Key")
+    hubspot_portal_id: int | None = Field(None, ge=1, description="the portal that the token belongs to")
+    hubspot_api_base_url: str = Field("https://api.hubapi.com", pattern=r"^https?://[^\s]+$")
+    hubspot_api_version: ApiVersion = "2026-03"
+    hubspot_rate_limit: int = Field(100, ge=1, le=10_000, description="calls that the app may make in a window")
+    hubspot_rate_window_s: float = Field(10, gt=0, le=3600, description="seconds")
+    hubspot_daily_limit: int = Field(250_000, ge=1, description="calls a day, shared by the account's apps")
+    hubspot_timeline: Literal["auto", "custom_events", "notes", "off"] = "auto"
+    consumer_group: str = Field("hubspot-consumer", min_length=1, max_length=200)
+    consumer_port: int = Field(8081, ge=0, le=65_535)
+
+    @model_validator(mode="after")
+    def _live_needs_a_portal(self) -> Self:
+        if self.hubspot_send_live and not self.hubspot_enabled:
+            raise ValueError("HUBSPOT_SEND_LIVE is true but HUBSPOT_ENABLED is not: set HUBSPOT_ENABLED=true")
+        if self.hubspot_send_live:
+            for variable in ("hubspot_private_app_token", "hubspot_portal_id"):
+                if not getattr(self, variable):
+                    raise ValueError(f"{variable.upper()} is not set, and HUBSPOT_SEND_LIVE=true needs it")
+        if self.hubspot_enabled and not self.kafka_bootstrap_servers:
+            raise ValueError(
+                "KAFKA_BOOTSTRAP_SERVERS is not set, and HUBSPOT_ENABLED=true needs it: host:port,host:port"
+            )
+        if self.hubspot_timeline == "notes":
+            raise ValueError("HUBSPOT_TIMELINE=notes is not there yet: set auto, custom_events or off")
+        return self
+
+    @property
+    def mode(self) -> Mode:
+        if not self.hubspot_enabled:
+            return "disabled"
+        return "live" if self.hubspot_send_live else "dry_run"
+
+    @property
+    def group(self) -> str:
+        """The Kafka consumer group. A dry run has its own, so that it skips nothing for the live run later."""
+        return f"{self.consumer_group}-dry-run" if self.mode == "dry_run" else self.consumer_group

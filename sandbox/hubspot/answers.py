@@ -1,0 +1,75 @@
+"""Answers: a status and a body, and the error bodies that several calls share."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+from uuid import uuid4
+
+JSON: Final = "application/json;charset=utf-8"
+RateLimitPolicy = Literal["ten_secondly_rolling", "daily", "secondly", "search"]
+
+
+@dataclass(slots=True)
+class Answer:
+    """What goes back to the caller. `payload` is JSON, or text when it is a string, or nothing when it is None."""
+
+    status: int
+    payload: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+    media_type: str = JSON
+
+    def body(self) -> bytes:
+        if self.payload is None:
+            return b""
+        if isinstance(self.payload, str):
+            return self.payload.encode()
+        return json.dumps(self.payload, separators=(",", ":")).encode()
+
+    def correlation_id(self) -> str:
+        """Return the body's own correlation id, which HubSpot repeats in a header, or a new one."""
+        named = self.payload.get("correlationId") if isinstance(self.payload, dict) else None
+        return named or str(uuid4())
+
+
+class Refused(Exception):
+    """The call is answered with an error."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(f"answered with {answer.status}")
+        self.answer: Final = answer
+
+
+def error(status: int, message: str, category: str | None = None, **more: Any) -> Answer:
+    """Return HubSpot's error envelope; fields without a value are left out, as HubSpot does."""
+    body = {"status": "error", "message": message, "correlationId": str(uuid4()), **more, "category": category}
+    return Answer(status, {name: value for name, value in body.items() if value is not None})
+
+
+def refuse(status: int, message: str, category: str | None = None, **more: Any) -> Refused:
+    return Refused(error(status, message, category, **more))
+
+
+def invalid(message: str, **more: Any) -> Refused:
+    return refuse(400, message, "VALIDATION_ERROR", **more)
+
+
+def not_found() -> Refused:
+    # Recorded without a category, unlike most errors.
+    return refuse(404, "resource not found")
+
+
+def rate_limited(policy: RateLimitPolicy, group: str) -> Answer:
+    """Return the 429 of *policy*. Only the search form has a category, and only the others an errorType."""
+    if policy == "search":
+        return error(429, "You have reached your secondly limit.", "RATE_LIMITS")
+    answer = error(
+        429,
+        f"You have reached your {'daily' if policy == 'daily' else policy} limit.",
+        errorType="RATE_LIMIT",
+        policyName=policy.upper(),
+    )
+    if policy == "daily":
+        answer.payload["requestId"] = str(uuid4())
+    else:
+        answer.payload["groupName"] = group
+    return answer

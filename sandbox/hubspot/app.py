@@ -1,0 +1,30 @@
+"""The simulator's app: HubSpot's API, and the test API beside it."""
+
+from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
+
+from sandbox.hubspot.control import PREFIX, control
+from sandbox.hubspot.gateway import Gateway
+from sandbox.hubspot.portal import Portal
+
+
+class SimulatorApp(FastAPI):
+    """Calls to HubSpot's API pass FastAPI by: they are many, and ending a connection needs the server's own `send`."""
+
+    def __init__(self, portal: Portal) -> None:
+        super().__init__(
+            title="HubSpot simulator", docs_url=f"{PREFIX}/docs", openapi_url=f"{PREFIX}/openapi.json", redoc_url=None
+        )
+        self.include_router(control(portal))
+        self._gateway = Gateway(portal)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not scope["path"].startswith(f"{PREFIX}/"):
+            await self._gateway(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
+def simulator_app(portal: Portal) -> FastAPI:
+    """Return the app that behaves as *portal*."""
+    return SimulatorApp(portal)

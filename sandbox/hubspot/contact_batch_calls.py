@@ -1,0 +1,143 @@
+"""Calls about many contacts: create, read, update, upsert, archive."""
+
+from typing import Any
+
+from sandbox.hubspot import emails
+from sandbox.hubspot.answers import Answer, invalid
+from sandbox.hubspot.calls import Call, as_object, as_text, repeated
+from sandbox.hubspot.contact_batches import (
+    Batch,
+    InvalidInput,
+    PlannedWrite,
+    check_no_duplicates,
+    complete,
+    duplicates,
+    not_found_error,
+    read_inputs,
+    write,
+)
+from sandbox.hubspot.contact_records import check_creatable, identity_of, non_unique, record, shown
+from sandbox.hubspot.contacts import Contact
+from sandbox.hubspot.portal import Portal
+
+MOST_HISTORIES = 50
+
+
+def create(portal: Portal, call: Call) -> Answer:
+    inputs = read_inputs(call)
+    if inputs is None:
+        return complete(portal, [])
+    return write(portal, inputs, _plan_create, success=201)
+
+
+def read(portal: Portal, call: Call) -> Answer:
+    inputs = read_inputs(call)
+    if inputs is None:
+        return complete(portal, [])
+    body = call.object()
+    if body.get("propertiesWithHistory") and len(inputs) > MOST_HISTORIES:
+        raise invalid(
+            f"The maximum number of inputs supported in a batch request for property histories is {MOST_HISTORIES}. "
+            "Please reduce the number of items and try again"
+        )
+    asked = [as_text(name) for name in body.get("properties") or []]
+    found: dict[str, Contact] = {}
+    unknown: list[str] = []
+    for item in inputs:
+        named = as_text(item.get("id"))
+        contact = _read_one(portal, named, as_text(body.get("idProperty")))
+        if contact:
+            found[contact.id] = contact
+        else:
+            unknown.append(named)
+    results = [record(portal, contact, shown(portal, contact, asked)) for contact in found.values()]
+    return complete(portal, results, [not_found_error(unknown)] if unknown else ())
+
+
+def update(portal: Portal, call: Call) -> Answer:
+    """Update by record id alone: an email is refused as idProperty, and as plain id it changes nothing."""
+    inputs = read_inputs(call)
+    if inputs is None:
+        return complete(portal, [])
+    check_no_duplicates([as_text(item.get("id")) for item in inputs])
+    return write(portal, inputs, _plan_update, success=200)
+
+
+def upsert(portal: Portal, call: Call) -> Answer:
+    inputs = read_inputs(call)
+    if inputs is None:
+        return complete(portal, [])
+    check_no_duplicates([emails.normalised(as_text(item.get("id"))) for item in inputs])
+    _check_different_contacts(portal, inputs)
+    return write(portal, inputs, _plan_upsert, success=200, tells_new=True)
+
+
+def archive(portal: Portal, call: Call) -> Answer:
+    for item in read_inputs(call) or []:
+        if contact := portal.contacts.by_id(as_text(item.get("id"))):
+            portal.contacts.archive(contact)
+    return Answer(204)
+
+
+def _plan_create(batch: Batch, item: dict[str, Any], trace: str | None) -> None:
+    properties = _checked(batch, item)
+    check_creatable(properties)
+    batch.claim(properties, None)
+    batch.writes.append(PlannedWrite(None, properties, trace))
+
+
+def _plan_update(batch: Batch, item: dict[str, Any], trace: str | None) -> None:
+    id_property = as_text(item.get("idProperty"))
+    if id_property and id_property not in batch.portal.schema.unique:
+        raise non_unique(id_property, "update")
+    named = as_text(item.get("id"))
+    portal = batch.portal
+    contact = portal.contacts.by_identity((id_property, named)) if id_property else portal.contacts.by_id(named)
+    properties = _checked(batch, item)
+    if contact:
+        batch.claim(properties, contact)
+        batch.writes.append(PlannedWrite(contact, properties, trace))
+    elif id_property or named.isdigit():
+        batch.unknown.append(named)
+
+
+def _plan_upsert(batch: Batch, item: dict[str, Any], trace: str | None) -> None:
+    contact = _upserted(batch.portal, item)
+    named = {}
+    if contact is None:
+        if not item.get("idProperty"):
+            batch.unknown.append(as_text(item.get("id")))
+            return
+        # The id is the new contact's, unless its properties name another one.
+        named = {item["idProperty"]: as_text(item.get("id"))}
+    properties = _checked(batch, {"properties": named | as_object(item.get("properties"))})
+    batch.claim(properties, contact)
+    batch.writes.append(PlannedWrite(contact, properties, trace))
+
+
+def _checked(batch: Batch, item: dict[str, Any]) -> dict[str, str]:
+    properties, failures = batch.portal.schema.checked(as_object(item.get("properties")))
+    if failures:
+        raise InvalidInput(failures)
+    return properties
+
+
+def _check_different_contacts(portal: Portal, inputs: list[dict[str, Any]]) -> None:
+    if portal.settings.same_contact_twice == "accept":
+        return
+    contacts = [contact.id for item in inputs if (contact := _upserted(portal, item))]
+    if again := repeated(contacts):
+        raise duplicates(again)
+
+
+def _upserted(portal: Portal, item: dict[str, Any]) -> Contact | None:
+    named, id_property = as_text(item.get("id")), as_text(item.get("idProperty"))
+    if not id_property:
+        return portal.contacts.by_id(named)
+    return portal.contacts.by_identity(identity_of(portal, id_property, named, "upsert"))
+
+
+def _read_one(portal: Portal, named: str, id_property: str) -> Contact | None:
+    if not id_property:
+        return portal.contacts.by_id(named)
+    return portal.contacts.by_identity(identity_of(portal, id_property, named, "read"))

@@ -1,0 +1,111 @@
+"""The quota: a rolling window for each token, and a counter of the day for all."""
+
+from collections import deque
+from datetime import UTC, datetime, timedelta
+from itertools import takewhile
+from math import ceil
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from sandbox.hubspot.clock import Clock
+from sandbox.hubspot.settings import Settings
+
+
+class Window:
+    """The times of a token's calls in the last seconds: those let in, and those that tried."""
+
+    def __init__(self) -> None:
+        self._admitted: deque[float] = deque()
+        self._tried: deque[float] = deque()
+        self.most_tried = 0
+
+    def try_at(self, now: float, length: float) -> None:
+        self._tried.append(now)
+        _forget(self._tried, now - length)
+        _forget(self._admitted, now - length)
+        self.most_tried = max(self.most_tried, len(self._tried))
+
+    def admit_at(self, now: float) -> None:
+        self._admitted.append(now)
+
+    @property
+    def used(self) -> int:
+        return len(self._admitted)
+
+    def used_since(self, time: float) -> int:
+        return sum(1 for _ in takewhile(lambda admitted: admitted > time, reversed(self._admitted)))
+
+    def frees_in(self, now: float, length: float) -> float:
+        return self._admitted[0] + length - now if self._admitted else 0.0
+
+
+class Quota:
+    """Which calls the portal lets in. A refused call spends nothing, so a caller that backs off recovers at once."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._windows: dict[str, Window] = {}
+        self._used_today = 0
+        self._today_ends = datetime.min.replace(tzinfo=UTC)
+
+    def admit(self, token: str, settings: Settings) -> Literal["ten_secondly_rolling", "daily"] | None:
+        """Count a call, or return the policy that forbids it."""
+        now = self._clock.monotonic()
+        window = self._windows.setdefault(token, Window())
+        window.try_at(now, settings.window_s)
+        if self.used_today(settings) >= settings.daily_limit:
+            return "daily"
+        if window.used >= settings.quota:
+            return "ten_secondly_rolling"
+        window.admit_at(now)
+        self._used_today += 1
+        return None
+
+    def used_today(self, settings: Settings) -> int:
+        now = self._clock.now()
+        if now >= self._today_ends:
+            self._used_today = 0
+            self._today_ends = _next_midnight(now, ZoneInfo(settings.time_zone))
+        return self._used_today
+
+    def resets_at(self, settings: Settings) -> datetime:
+        """Return the next midnight in the portal's time zone."""
+        return _next_midnight(self._clock.now(), ZoneInfo(settings.time_zone))
+
+    def retry_after(self, token: str, policy: str, settings: Settings) -> int:
+        """Return the whole seconds until a call has a chance again."""
+        if policy == "daily":
+            return ceil((self.resets_at(settings) - self._clock.now()).total_seconds())
+        window = self._windows.get(token, Window())
+        return max(1, ceil(window.frees_in(self._clock.monotonic(), settings.window_s)))
+
+    def headers(self, token: str, settings: Settings) -> dict[str, str]:
+        window = self._windows.get(token, Window())
+        secondly = settings.quota // 10
+        return {
+            "X-HubSpot-RateLimit-Max": str(settings.quota),
+            "X-HubSpot-RateLimit-Remaining": str(max(0, settings.quota - window.used)),
+            "X-HubSpot-RateLimit-Interval-Milliseconds": str(int(settings.window_s * 1000)),
+            "X-HubSpot-RateLimit-Daily": str(settings.daily_limit),
+            "X-HubSpot-RateLimit-Daily-Remaining": str(max(0, settings.daily_limit - self.used_today(settings))),
+            # Deprecated and no longer enforced, but still sent.
+            "X-HubSpot-RateLimit-Secondly": str(secondly),
+            "X-HubSpot-RateLimit-Secondly-Remaining": str(
+                max(0, secondly - window.used_since(self._clock.monotonic() - 1))
+            ),
+        }
+
+    @property
+    def most_calls_in_a_window(self) -> int:
+        """The most calls that a token tried within one window, those refused included."""
+        return max((window.most_tried for window in self._windows.values()), default=0)
+
+
+def _forget(times: deque[float], before: float) -> None:
+    while times and times[0] <= before:
+        times.popleft()
+
+
+def _next_midnight(now: datetime, zone: ZoneInfo) -> datetime:
+    tomorrow = now.astimezone(zone).date() + timedelta(days=1)
+    return datetime.combine(tomorrow, datetime.min.time(), zone).astimezone(UTC)
