@@ -46,7 +46,6 @@ class Delivery:
         clock: Clock,
         telemetry: Telemetry,
         jitter: random.Random,
-        timeline: bool,
     ) -> None:
         self._lanes = lanes
         self._destination = destination
@@ -55,11 +54,13 @@ class Delivery:
         self._clock = clock
         self._telemetry = telemetry
         self._jitter = jitter
-        self._timeline = timeline
+        # Whether the portal takes timeline entries; a dry run says what it would send.
+        self.timeline = True
         self._changed = asyncio.Event()
         self._calls: set[asyncio.Task[None]] = set()
         self._may_call = asyncio.Semaphore(MOST_CALLS_IN_FLIGHT)
         self._passed_over = 0
+        self._fault: BaseException | None = None
         self._taking = asyncio.Event()
         self._taking.set()
 
@@ -72,7 +73,7 @@ class Delivery:
         return len(self._calls)
 
     async def run(self) -> None:
-        """Deliver until cancelled; calls in flight then go on, see `settle`."""
+        """Deliver until cancelled; calls in flight then go on, see `settle`. Raises what a fault of ours raised."""
         while True:
             await self._something_ready()
             probing = await self._halt.open()
@@ -99,12 +100,14 @@ class Delivery:
         self._calls.discard(task)
         self._may_call.release()
         self.notify()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            # What it held is not acked, so it comes again after a restart; carrying on would hide a fault of ours.
-            log.error("delivery.call_failed", exc_info=error)
+        if not task.cancelled():
+            self._fault = self._fault or task.exception()
 
     async def _something_ready(self) -> None:
         while True:
+            if self._fault is not None:
+                # What the call held is not acked: it comes again after a restart. Carrying on would leave it stuck.
+                raise self._fault
             self._changed.clear()
             next_due_s = self._lanes.wake()
             if self._taking.is_set() and (self._lanes.ready or self._lanes.unknown):
@@ -132,7 +135,10 @@ class Delivery:
                 self._halt.answered()
                 for lane in lanes:
                     contact = found.get(lane.key)
-                    self._lanes.known(lane, contact and contact.contact_id, contact.sequence if contact else 0)
+                    if contact is None:
+                        self._lanes.known(lane, None, 0)
+                    else:
+                        self._lanes.known(lane, contact.contact_id, contact.sequence)
             case None | Rejected():
                 # Nobody can tell. If it is the contact that is at fault, its upsert will say so.
                 for lane in lanes:
@@ -181,7 +187,7 @@ class Delivery:
 
     async def _leave_timeline_entries(self, folds: Sequence[Fold]) -> None:
         refused: dict[int, Refusal] = {}
-        if self._timeline:
+        if self.timeline:
             for items in timeline_calls(folds):
                 # A contact's entries go in order: what follows a refused one waits with it.
                 refused |= await self._send([item for item in items if id(item[0]) not in refused])

@@ -25,7 +25,7 @@ class PartitionOffsets:
     _entries: deque[_Entry] = field(default_factory=deque)
 
     def begin(self, offset: int, ack: Ack) -> Callable[[], None]:
-        """Note that *offset* was read, in reading order; return what to call, once or more often, when it is finished."""
+        """Note that *offset* was read, in reading order; return what to call, once or more often, when it is done."""
         entry = _Entry(offset, ack)
         self._entries.append(entry)
 

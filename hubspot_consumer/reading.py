@@ -1,9 +1,9 @@
 """Reading: from records to lanes, at the pace that delivery keeps."""
 
-import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from hubspot_consumer.clock import Clock
 from hubspot_consumer.dead_letters import DeadLetters
 from hubspot_consumer.delivery import Delivery
 from hubspot_consumer.lanes import Lanes, Pending
@@ -23,13 +23,21 @@ LOOK_AGAIN_S: Final = 0.2
 class Reading:
     """Takes each record to its lane or to the dead letters, and holds the reader back when enough is unfinished."""
 
-    def __init__(
-        self, lanes: Lanes, delivery: Delivery, offsets: Offsets, dead_letters: DeadLetters, telemetry: Telemetry
+    def __init__(  # noqa: PLR0913 - the composition root wires each of them by name
+        self,
+        *,
+        lanes: Lanes,
+        delivery: Delivery,
+        offsets: Offsets,
+        dead_letters: DeadLetters,
+        clock: Clock,
+        telemetry: Telemetry,
     ) -> None:
         self._lanes = lanes
         self._delivery = delivery
         self._offsets = offsets
         self._dead_letters = dead_letters
+        self._clock = clock
         self._telemetry = telemetry
 
     async def take(self, record: Record, ack: Ack) -> None:
@@ -43,7 +51,12 @@ class Reading:
         else:
             self._add(ContactKey(envelope.contact.email), Pending(envelope.sequence, envelope, record, finish))
         while self._full:
-            await asyncio.sleep(LOOK_AGAIN_S)
+            await self._clock.sleep(LOOK_AGAIN_S)
+
+    def forget(self) -> None:
+        """Drop what is not finished: whoever holds the partitions next reads it again."""
+        self._offsets.forget()
+        self._lanes.forget()
 
     async def _set_aside(self, record: Record, error: UnreadableRecord, finish: Callable[[], None]) -> None:
         await self._dead_letters.put(record, error.reason, error.detail, attempts=0)

@@ -9,6 +9,7 @@ from hubspot_consumer.hubspot.paths import ApiVersion
 from schemas.kafka import KafkaConnection
 
 Mode = Literal["disabled", "dry_run", "live"]
+Timeline = Literal["auto", "custom_events", "notes", "off"]
 
 
 class Settings(KafkaConnection, BaseSettings):
@@ -25,7 +26,7 @@ class Settings(KafkaConnection, BaseSettings):
     hubspot_rate_limit: int = Field(100, ge=1, le=10_000, description="calls that the app may make in a window")
     hubspot_rate_window_s: float = Field(10, gt=0, le=3600, description="seconds")
     hubspot_daily_limit: int = Field(250_000, ge=1, description="calls a day, shared by the account's apps")
-    hubspot_timeline: Literal["auto", "custom_events", "notes", "off"] = "auto"
+    hubspot_timeline: Timeline = "auto"
     consumer_group: str = Field("hubspot-consumer", min_length=1, max_length=200)
     consumer_port: int = Field(8081, ge=0, le=65_535)
 

@@ -1,7 +1,7 @@
 """What the consumer counts: Prometheus metrics in a registry of its own, read by /metrics and /v1/status."""
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -32,9 +32,26 @@ class Telemetry:
             buckets=LATENCY_BUCKETS_S,
             registry=self.registry,
         )
-        self.halted = Gauge(
-            "hubspot_consumer_halted", "1 while sending is halted, by reason", ["reason"], registry=self.registry
-        )
+        self.halted = self._gauge("halted", "1 while sending is halted, by reason", "reason")
+        self.lag = self._gauge("lag_events", "Events that the group has not acked", "topic")
+        self.contacts = self._gauge("contacts", "Contacts with pending events, by what they wait for", "state")
+        self.in_flight = self._gauge("in_flight", "Events read and not finished, and calls without an answer", "what")
+
+    def _gauge(self, name: str, text: str, label: str) -> Gauge:
+        return Gauge(f"hubspot_consumer_{name}", text, [label], registry=self.registry)
+
+    def show(self, report: Mapping[str, Any]) -> None:
+        """Set the gauges to what the status reports."""
+        self.halted.clear()
+        if report["halted"] is not None:
+            self.halted.labels(report["halted"]["reason"]).set(1)
+        for gauge, values in (
+            (self.lag, report["lag"]),
+            (self.contacts, report["contacts"]),
+            (self.in_flight, report["in_flight"]),
+        ):
+            for label, value in values.items():
+                gauge.labels(label).set(value)
 
     def call(self, kind: str, status: str) -> None:
         """Count a call of *kind* that was answered by *status*, or failed by an error of that name."""

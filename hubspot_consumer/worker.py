@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import faust
 import structlog
-from faust.types import EventT, StreamT
+from yarl import URL
 
 from hubspot_consumer.offsets import Ack
 from hubspot_consumer.records import Record
@@ -14,47 +14,49 @@ from schemas.kafka import KafkaConnection
 
 log = structlog.get_logger()
 
-# After kill -9 the group waits this long for the dead member.
+# After kill -9 the group waits this long for the dead member; Faust's 60 s would be the next start's delay.
 SESSION_TIMEOUT_S: Final = 10.0
+HEARTBEAT_S: Final = 3.0
 # Long enough for the calls in flight to end when partitions are revoked.
 REBALANCE_TIMEOUT_S: Final = 60.0
 # An agent that did not poll for this long is thrown out and does not come back; the heartbeat says who is alive.
 MAX_POLL_INTERVAL_S: Final = 7 * 24 * 3600.0
+COMMIT_INTERVAL_S: Final = 0.5
 
 Take = Callable[[Record, Ack], Awaitable[None]]
 
 
 class Worker:
-    """Reads the topics in a consumer group and hands each record to *take*, with its ack."""
+    """Reads the topics in a consumer group and hands each record to *take*, with its ack.
 
-    def __init__(
+    Every rebalance revokes all partitions: *revoked* is called, what was acked is committed, then *dropped* is called,
+    and *assigned* when partitions are held again.
+    """
+
+    def __init__(  # noqa: PLR0913 - the composition root wires each of them by name
         self,
         kafka: KafkaConnection,
         group: str,
+        *,
         take: Take,
-        revoked: Callable[[], Awaitable[None]],
+        revoked: Callable[[], Awaitable[object]],
+        dropped: Callable[[], None],
         assigned: Callable[[], None],
     ) -> None:
-        self._topics: Final = kafka.topics.events
         self._take = take
         self._app = _faust_app(kafka, group)
-        self._app.agent(
-            self._app.topic(
-                *self._topics,
-                key_type=bytes,
-                value_type=bytes,
-                key_serializer="raw",
-                value_serializer="raw",
-                # Faust would create a topic it does not find, with the wrong number of partitions.
-                allow_empty=True,
-            ),
-            name="lifecycle",
-        )(self._read)
+        topics = self._app.topic(
+            *kafka.topics.events, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
+        )
+        self._app.agent(topics, name="lifecycle")(self._read)
 
-        async def on_revoked(_app: faust.App, _revoked: object, **_: Any) -> None:
+        async def on_revoked(*_: Any, **__: Any) -> None:
             await revoked()
+            await self._app.consumer.commit()
+            dropped()
 
-        async def on_assigned(_app: faust.App, _assigned: object, **_: Any) -> None:
+        async def on_assigned(*_: Any, **__: Any) -> None:
+            log.info("worker.assigned", partitions=self.partitions)
             assigned()
 
         # Faust keeps weak references to its receivers.
@@ -66,29 +68,61 @@ class Worker:
         """Return when the worker is a member of its group."""
         await self._app.start()
 
-    async def stop(self) -> None:
-        """Leave the group, with everything committed that was acked."""
-        await self._app.stop()
+    async def ended(self) -> BaseException | None:
+        """Return when Faust has stopped, with what made it crash if anything did."""
+        await self._app.wait_until_stopped()
+        return self._app.crash_reason
 
-    @property
-    def crashed(self) -> BaseException | None:
-        """What stopped Faust, if anything did."""
-        return self._app.crash_reason if self._app.crashed else None
+    async def stop(self) -> None:
+        """Commit what was acked and leave the group."""
+        if self._app.started and not self._app.crashed:
+            await self._app.consumer.commit()
+        await self._app.stop()
 
     @property
     def partitions(self) -> int:
         """How many partitions this worker holds, over all topics."""
         return len(self._app.consumer.assignment()) if self._app.started else 0
 
-    async def _read(self, stream: StreamT[bytes]) -> None:
-        events: Any = stream.noack().events()
-        async for event in events:
-            # Whatever is raised here would ack the event and restart the agent: nothing is raised.
-            await self._take(_record(event), event.ack)
+    async def _read(self, stream: Any) -> None:
+        async for event in stream.noack().events():
+            # Whatever is raised here would ack the event and restart the agent: `take` raises nothing.
+            await self._take(_record(event.message), event.ack)
 
 
-def _record(event: EventT[bytes]) -> Record:
-    message = event.message
+def _faust_app(kafka: KafkaConnection, group: str) -> faust.App:
+    return faust.App(
+        group,
+        broker=[URL(f"kafka://{server}") for server in kafka.bootstrap_servers],
+        broker_credentials=_credentials(kafka),
+        broker_session_timeout=SESSION_TIMEOUT_S,
+        broker_heartbeat_interval=HEARTBEAT_S,
+        broker_rebalance_timeout=REBALANCE_TIMEOUT_S,
+        broker_max_poll_interval=MAX_POLL_INTERVAL_S,
+        broker_commit_interval=COMMIT_INTERVAL_S,
+        consumer_auto_offset_reset="earliest",
+        # Our tracker waits for the calls in flight, within a bound; Faust would wait without one.
+        stream_wait_empty=False,
+        # Faust would create a topic it does not find, with the wrong number of partitions.
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        web_enabled=False,
+    )
+
+
+def _credentials(kafka: KafkaConnection) -> faust.SASLCredentials | faust.SSLCredentials | None:
+    context = kafka.ssl_context()
+    if kafka.kafka_security_protocol.startswith("SASL") and kafka.kafka_sasl_password is not None:
+        return faust.SASLCredentials(
+            username=kafka.kafka_sasl_username,
+            password=kafka.kafka_sasl_password.get_secret_value(),
+            mechanism=kafka.kafka_sasl_mechanism,
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context) if context is not None else None
+
+
+def _record(message: Any) -> Record:
     headers = message.headers.items() if isinstance(message.headers, dict) else message.headers or ()
     return Record(
         topic=message.topic,

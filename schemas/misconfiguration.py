@@ -4,7 +4,7 @@ from pydantic import ValidationError
 
 
 def explain(error: ValidationError) -> str:
-    """Return a line per fault: `VARIABLE: what is wrong`. Faults that concern several variables name them in the text."""
+    """Return a line per fault: `VARIABLE: what is wrong`. Faults of several variables name them in the text."""
     details = error.errors(include_url=False, include_context=False, include_input=False)
     return "\n".join(_line([str(part) for part in detail["loc"]], detail["msg"]) for detail in details)
 

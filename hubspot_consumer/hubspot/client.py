@@ -1,6 +1,6 @@
 """The client: HubSpot's calls, each in a slot of the quota, each answered by outcomes instead of exceptions."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import httpx
@@ -11,10 +11,13 @@ from hubspot_consumer.hubspot.pacing import Pacing, Slot
 from hubspot_consumer.hubspot.paths import PATHS, ApiVersion, Paths
 from hubspot_consumer.hubspot.requests import KnownContact, TimelineEntry, Upsert
 from hubspot_consumer.hubspot.responses import (
+    Page,
     UpsertAnswer,
     quota_spent_for,
+    read_created,
     read_custom_events_allowed,
     read_known_contacts,
+    read_page,
     read_portal_id,
     read_send,
     read_upsert,
@@ -70,7 +73,7 @@ class HubSpotClient:
         return read_upsert(answer, inputs)
 
     async def known_contacts(self, keys: Sequence[ContactKey]) -> dict[str, KnownContact] | Refusal:
-        """Return what HubSpot holds of up to 100 contacts, by contact key, in a slot; those it does not know are left out."""
+        """Return what HubSpot holds of up to 100 contacts, by contact key, in a slot; unknown ones are left out."""
         body = {
             "idProperty": "email",
             "properties": ["email", "hs_additional_emails", "nerava_event_sequence"],
@@ -92,6 +95,20 @@ class HubSpotClient:
                 return RetryLater("the dated path of custom events does not exist")
         return read_send(answer) if isinstance(answer, httpx.Response) else answer
 
+    async def page(self, path: str, after: str | None) -> Page | Refusal:
+        """Return a page of what the portal defines, from *after* on."""
+        with await self.slot():
+            answer = await self._call(
+                "list", "GET", path, parameters={"limit": "100"} | ({"after": after} if after else {})
+            )
+        return read_page(answer) if isinstance(answer, httpx.Response) else answer
+
+    async def create(self, path: str, definition: Mapping[str, Any]) -> Refusal | None:
+        """Create a definition; None when it is there afterwards."""
+        with await self.slot():
+            answer = await self._call("create", "POST", path, definition)
+        return read_created(answer) if isinstance(answer, httpx.Response) else answer
+
     async def token_portal_id(self) -> int | Refusal | None:
         """Return the portal that the token belongs to, or None where HubSpot does not say."""
         with await self.slot():
@@ -105,10 +122,16 @@ class HubSpotClient:
         return read_custom_events_allowed(answer) if isinstance(answer, httpx.Response) else answer
 
     async def _call(
-        self, kind: str, method: str, path: str, body: dict[str, Any] | None = None
+        self,
+        kind: str,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        parameters: Mapping[str, str] | None = None,
     ) -> httpx.Response | RetryLater:
         try:
-            response = await self._http.request(method, path, json=body)
+            response = await self._http.request(method, path, json=body, params=parameters)
         except httpx.RequestError as error:
             # A timeout or a reset leaves it unknown whether a write was applied: all our writes may be repeated.
             self._count(kind, type(error).__name__)

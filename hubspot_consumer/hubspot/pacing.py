@@ -50,6 +50,10 @@ class Pacing:
         return self._quota
 
     @property
+    def window_s(self) -> float:
+        return self._window_s
+
+    @property
     def used(self) -> int:
         """Calls that HubSpot may count in its present window."""
         self._forget_old()

@@ -66,7 +66,7 @@ def read_known_contacts(response: httpx.Response) -> dict[str, KnownContact] | R
         return {}
     if not response.is_success:
         return read_refusal(response)
-    known = {}
+    known: dict[str, KnownContact] = {}
     for result in _objects(_body(response).get("results")):
         properties = result.get("properties")
         if isinstance(properties, dict) and result.get("id"):
@@ -106,13 +106,37 @@ def read_custom_events_allowed(response: httpx.Response) -> bool | Refusal:
     return refusal
 
 
+@dataclass(frozen=True)
+class Page:
+    """A page of a list; `after` asks for the next one."""
+
+    items: list[dict[str, Any]]
+    after: str | None
+
+
+def read_page(response: httpx.Response) -> Page | Refusal:
+    """Return a page of a list."""
+    if not response.is_success:
+        return read_refusal(response)
+    body = _body(response)
+    paging = body.get("paging")
+    following = paging.get("next") if isinstance(paging, dict) else None
+    after = following.get("after") if isinstance(following, dict) else None
+    return Page(_objects(body.get("results")), str(after) if after else None)
+
+
+def read_created(response: httpx.Response) -> Refusal | None:
+    """Return None when the thing is there: created now, or by somebody before us (409)."""
+    return None if response.is_success or response.status_code == 409 else read_refusal(response)
+
+
 def quota_spent_for(response: httpx.Response) -> timedelta | None:
     """Return how long nobody should call, when the answer says that the burst quota is spent."""
     refusal = read_refusal(response) if response.status_code == 429 else None
     return refusal.after if isinstance(refusal, RetryLater) else None
 
 
-def read_refusal(response: httpx.Response) -> Refusal:
+def read_refusal(response: httpx.Response) -> Refusal:  # noqa: PLR0911 - one line per status is the table it is
     """Return what an answer that is not 2xx means for the whole call."""
     detail = _detail(response)
     match response.status_code:

@@ -1,0 +1,204 @@
+"""`python -m hubspot_consumer`: the commands, and the one place where the consumer's objects are wired."""
+
+import asyncio
+import random
+import signal
+import sys
+from collections.abc import Coroutine
+from functools import partial
+from typing import Annotated, Any, Final, NoReturn
+
+import structlog
+import typer
+from aiokafka import AIOKafkaProducer
+from pydantic import SecretStr, ValidationError
+
+from hubspot_consumer import logs
+from hubspot_consumer.clock import Clock, SystemClock
+from hubspot_consumer.dead_letters import DeadLetters
+from hubspot_consumer.delivery import Delivery
+from hubspot_consumer.destination import DryRun
+from hubspot_consumer.endpoints import endpoints, server
+from hubspot_consumer.halt import HaltGate
+from hubspot_consumer.hubspot.client import HubSpotClient, http_client
+from hubspot_consumer.hubspot.pacing import Pacing
+from hubspot_consumer.hubspot.paths import PATHS
+from hubspot_consumer.hubspot.provision import Provision, ProvisionRefused
+from hubspot_consumer.lag import Lag, UnequalPartitions
+from hubspot_consumer.lanes import Lanes
+from hubspot_consumer.offsets import Offsets
+from hubspot_consumer.portal import Portal, WrongPortal
+from hubspot_consumer.reading import Reading
+from hubspot_consumer.service import Service
+from hubspot_consumer.settings import Settings
+from hubspot_consumer.status import Health, Status
+from hubspot_consumer.telemetry import Telemetry
+from hubspot_consumer.worker import Worker
+from schemas.misconfiguration import explain
+
+log = structlog.get_logger()
+
+# Kafka's rebalance timeout is 60 s; a call takes 35 s at the very most, and hardly ever.
+SETTLE_AT_REBALANCE_S: Final = 25.0
+
+commands = typer.Typer(
+    help="Brings lifecycle events from Kafka to HubSpot. Settings come from the environment: see the README.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@commands.command()
+def worker() -> None:
+    """Read the seven topics and deliver to HubSpot.
+
+    HUBSPOT_ENABLED=false: up and healthy, reads nothing. HUBSPOT_SEND_LIVE=false: a dry run that logs what it would
+    write, calls nothing, and skips nothing for the live run later. SIGTERM: ends the calls in flight, exits 0.
+    """
+    settings = _settings()
+    logs.set_up()
+    _exit(_work(settings))
+
+
+@commands.command()
+def provision(
+    *,
+    apply: Annotated[bool, typer.Option("--apply", help="Create what is missing; without it, only say what.")] = False,
+) -> None:
+    """Create the property group, properties and event definitions that the portal lacks. Deletes and changes nothing."""
+    settings = _settings()
+    if settings.hubspot_private_app_token is None:
+        _refuse("HUBSPOT_PRIVATE_APP_TOKEN is not set: set it to the token of a private app or a Service Key")
+    logs.set_up()
+    _exit(_provision(settings, apply=apply))
+
+
+def _settings() -> Settings:
+    try:
+        return Settings()
+    except ValidationError as error:
+        _refuse(explain(error))
+
+
+def _refuse(lines: str) -> NoReturn:
+    print(lines, file=sys.stderr)
+    raise SystemExit(2)
+
+
+def _exit(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        asyncio.run(work)
+    except WrongPortal as error:
+        _refuse(str(error))
+    except (UnequalPartitions, ProvisionRefused) as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(1) from None
+    except Exception:
+        log.exception("service.failed")
+        raise SystemExit(1) from None
+
+
+async def _work(settings: Settings) -> None:
+    stop = asyncio.Event()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
+    telemetry = Telemetry()
+    status = Status(settings.mode, Health())
+    http = server(endpoints(status, telemetry), settings.consumer_port)
+    serving = asyncio.create_task(http.serve())
+    log.info("service.starting", mode=settings.mode, group=settings.group, port=settings.consumer_port)
+    try:
+        if settings.mode == "disabled":
+            await stop.wait()
+        else:
+            await _service(settings, status, telemetry).run(stop)
+    finally:
+        http.should_exit = True
+        await serving
+
+
+def _service(settings: Settings, status: Status, telemetry: Telemetry) -> Service:
+    clock, jitter = SystemClock(), random.Random()  # noqa: S311 - spreads retries, guards nothing
+    kafka = settings.client_options()
+    topics = settings.topics
+    client, pacing = _client(settings, clock, telemetry) if settings.mode == "live" else (None, None)
+    producer = AIOKafkaProducer(**kafka, acks="all", enable_idempotence=True)
+    lanes, offsets, halt = Lanes(clock), Offsets(), HaltGate(clock)
+    dead_letters = DeadLetters(producer, topics.dead_letters, clock, telemetry)
+    delivery = Delivery(
+        lanes=lanes,
+        destination=client or DryRun(),
+        dead_letters=dead_letters,
+        halt=halt,
+        clock=clock,
+        telemetry=telemetry,
+        jitter=jitter,
+    )
+    reading = Reading(
+        lanes=lanes,
+        delivery=delivery,
+        offsets=offsets,
+        dead_letters=dead_letters,
+        clock=clock,
+        telemetry=telemetry,
+    )
+    worker = Worker(
+        settings,
+        settings.group,
+        take=reading.take,
+        revoked=partial(delivery.settle, SETTLE_AT_REBALANCE_S),
+        dropped=reading.forget,
+        assigned=delivery.resume,
+    )
+    lag = Lag(kafka, settings.group, topics.events)
+    portal = None
+    if client is not None:
+        portal = Portal(
+            client,
+            portal_id=settings.hubspot_portal_id or 0,
+            timeline=settings.hubspot_timeline,
+            halt=halt,
+            clock=clock,
+            jitter=jitter,
+        )
+    status.halt, status.lanes, status.offsets, status.delivery = halt, lanes, offsets, delivery
+    status.dead_letters, status.pacing, status.lag = dead_letters, pacing, lag
+    return Service(
+        status=status,
+        worker=worker,
+        lag=lag,
+        dead_letter_producer=producer,
+        portal=portal,
+        delivery=delivery,
+        offsets=offsets,
+        clock=clock,
+    )
+
+
+def _client(settings: Settings, clock: Clock, telemetry: Telemetry) -> tuple[HubSpotClient, Pacing]:
+    token = settings.hubspot_private_app_token or SecretStr("")
+    pacing = Pacing(settings.hubspot_rate_limit, settings.hubspot_rate_window_s, clock)
+    http = http_client(settings.hubspot_api_base_url, token)
+    portal_id = settings.hubspot_portal_id or 0
+    return HubSpotClient(http, pacing, settings.hubspot_api_version, portal_id, telemetry.call), pacing
+
+
+async def _provision(settings: Settings, *, apply: bool) -> None:
+    client, _ = _client(settings, SystemClock(), Telemetry())
+    provision = Provision(client, PATHS[settings.hubspot_api_version])
+    plan = await provision.plan(custom_events=settings.hubspot_timeline in ("auto", "custom_events"))
+    for mismatch in plan.mismatches:
+        print(f"differs   {mismatch}: change it in HubSpot by hand")
+    for missing in plan.missing:
+        if apply:
+            await provision.create(missing)
+        print(f"{'created' if apply else 'missing'}   {missing.what}")
+    if not plan.missing:
+        print("the portal holds everything")
+    elif not apply:
+        print(f"{len(plan.missing)} to create: run again with --apply")
+
+
+if __name__ == "__main__":
+    commands(prog_name="python -m hubspot_consumer")

@@ -1,0 +1,77 @@
+"""What must be known of the portal before anything is sent: that it is the right one, and what it takes."""
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+import structlog
+
+from hubspot_consumer.backoff import backoff_s
+from hubspot_consumer.clock import Clock
+from hubspot_consumer.halt import HaltGate
+from hubspot_consumer.hubspot.client import HubSpotClient
+from hubspot_consumer.outcomes import Halt, Refusal, Rejected, RetryLater
+from hubspot_consumer.settings import Timeline
+
+log = structlog.get_logger()
+Answer = TypeVar("Answer")
+
+
+class WrongPortal(ValueError):
+    """The token belongs to another portal than HUBSPOT_PORTAL_ID: contacts would be written to a stranger's CRM."""
+
+
+class Portal:
+    """Asks HubSpot until it answers: an outage or a revoked token at start-up heals by itself too."""
+
+    def __init__(  # noqa: PLR0913 - the composition root wires each of them by name
+        self,
+        client: HubSpotClient,
+        *,
+        portal_id: int,
+        timeline: Timeline,
+        halt: HaltGate,
+        clock: Clock,
+        jitter: random.Random,
+    ) -> None:
+        self._client = client
+        self._portal_id: Final = portal_id
+        self._timeline: Final = timeline
+        self._halt = halt
+        self._clock = clock
+        self._jitter = jitter
+
+    async def check(self) -> None:
+        """Return when the token is known to belong to the portal. Raises WrongPortal."""
+        actual = await self._answered(self._client.token_portal_id)
+        if actual is None:
+            log.warning("portal.not_checked", why="HubSpot does not say which portal the token belongs to")
+        elif actual != self._portal_id:
+            raise WrongPortal(
+                f"HUBSPOT_PORTAL_ID is {self._portal_id}, but HUBSPOT_PRIVATE_APP_TOKEN belongs to portal {actual}: "
+                f"set HUBSPOT_PORTAL_ID={actual}, or use a token of portal {self._portal_id}"
+            )
+
+    async def takes_timeline_entries(self) -> bool:
+        """Return whether timeline entries are to be sent; `auto` asks the portal."""
+        if self._timeline != "auto":
+            return self._timeline == "custom_events"
+        allowed = await self._answered(self._client.takes_custom_events)
+        if not allowed:
+            log.warning("timeline.off", why="the portal's tier or the token's scopes allow no custom events")
+        return allowed
+
+    async def _answered(self, ask: Callable[[], Awaitable[Answer | Refusal]]) -> Answer:
+        attempts = 0
+        while True:
+            answer = await ask()
+            if not isinstance(answer, Halt | RetryLater | Rejected):
+                self._halt.answered()
+                return answer
+            attempts += 1
+            log.warning("portal.no_answer", attempts=attempts, why=str(answer))
+            if isinstance(answer, Halt):
+                self._halt.close(answer)
+                await self._halt.open()
+            else:
+                await self._clock.sleep(backoff_s(attempts, self._jitter))

@@ -1,0 +1,108 @@
+"""The service's life: connect, check, read and deliver until told to stop, and stop so that little is repeated."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final, NoReturn
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from hubspot_consumer.clock import Clock
+from hubspot_consumer.delivery import Delivery
+from hubspot_consumer.lag import Lag
+from hubspot_consumer.offsets import Offsets
+from hubspot_consumer.portal import Portal
+from hubspot_consumer.status import Status
+from hubspot_consumer.worker import Worker
+
+log = structlog.get_logger()
+
+CONNECT_AGAIN_S: Final = 2.0
+READ_LAG_S: Final = 5.0
+# Calls take 35 s at the very most; whoever stops us kills after 10 to 30 s, and what is not acked comes again.
+SETTLE_AT_STOP_S: Final = 8.0
+
+
+class ReadingEnded(RuntimeError):
+    """Faust stopped reading by itself; a restart reads on from what was acked."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """Reads and delivers. *portal* is None in a dry run, which asks HubSpot nothing."""
+
+    status: Status
+    worker: Worker
+    lag: Lag
+    dead_letter_producer: AIOKafkaProducer
+    portal: Portal | None
+    delivery: Delivery
+    offsets: Offsets
+    clock: Clock
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Return when *stop* is set and what was acked is committed. Raises what makes going on impossible."""
+        work = asyncio.create_task(self._work())
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                work.result()
+        finally:
+            stopping.cancel()
+            work.cancel()
+            await asyncio.wait({work})
+            await self._stop()
+
+    async def _work(self) -> None:
+        await self._connect()
+        if self.portal is not None:
+            await self.portal.check()
+            self.delivery.timeline = await self.portal.takes_timeline_entries()
+            self.status.timeline = "custom_events" if self.delivery.timeline else "off"
+        await self.worker.start()
+        self.status.health.well("kafka")
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.delivery.run())
+            tasks.create_task(self._watch_lag())
+            tasks.create_task(self._raise_when_reading_ends())
+
+    async def _connect(self) -> None:
+        while True:
+            try:
+                await self.dead_letter_producer.start()
+                await self.lag.start()
+                missing = await self.lag.missing_topics()
+            except (KafkaError, OSError) as error:
+                self._unwell("kafka", f"KAFKA_BOOTSTRAP_SERVERS: no broker answers ({type(error).__name__})")
+            else:
+                if not missing:
+                    return
+                self._unwell("kafka", f"no such topic: {', '.join(missing)}: run `python -m producer topics`")
+            await self.clock.sleep(CONNECT_AGAIN_S)
+
+    async def _watch_lag(self) -> NoReturn:
+        while True:
+            try:
+                await self.lag.read()
+                self.status.health.well("kafka")
+            except (KafkaError, OSError, TimeoutError) as error:
+                self._unwell("kafka", f"no answer from Kafka ({type(error).__name__})")
+            await self.clock.sleep(READ_LAG_S)
+
+    async def _raise_when_reading_ends(self) -> NoReturn:
+        reason = await self.worker.ended()
+        raise ReadingEnded(f"Faust stopped: {reason!r}") from reason
+
+    def _unwell(self, part: str, why: str) -> None:
+        if self.status.health.unwell.get(part) != why:
+            log.warning("service.unwell", part=part, why=why)
+        self.status.health.unwell[part] = why
+
+    async def _stop(self) -> None:
+        settled = await self.delivery.settle(SETTLE_AT_STOP_S)
+        await self.worker.stop()
+        await self.dead_letter_producer.stop()
+        await self.lag.stop()
+        log.info("service.stopped", calls_ended=settled, events_to_repeat=self.offsets.unfinished)

@@ -1,0 +1,88 @@
+"""Status: what the consumer is doing, for a load balancer and for a person."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hubspot_consumer.dead_letters import DeadLetters
+from hubspot_consumer.delivery import Delivery
+from hubspot_consumer.halt import HaltGate
+from hubspot_consumer.hubspot.pacing import Pacing
+from hubspot_consumer.lag import Lag
+from hubspot_consumer.lanes import Lanes
+from hubspot_consumer.offsets import Offsets
+from hubspot_consumer.settings import Mode
+
+
+@dataclass
+class Health:
+    """What is unwell, by part, in words that say what to do; empty when all is well."""
+
+    unwell: dict[str, str] = field(default_factory=dict)
+
+    def well(self, part: str) -> None:
+        self.unwell.pop(part, None)
+
+
+@dataclass
+class Status:
+    """The parts that know what is going on. A disabled consumer has none of them."""
+
+    mode: Mode
+    health: Health
+    halt: HaltGate | None = None
+    lanes: Lanes | None = None
+    offsets: Offsets | None = None
+    delivery: Delivery | None = None
+    dead_letters: DeadLetters | None = None
+    pacing: Pacing | None = None
+    lag: Lag | None = None
+    timeline: str = "off"
+
+    def unwell(self) -> dict[str, str]:
+        """Return what is unwell, by part."""
+        halted = self.halt.halted if self.halt else None
+        return self.health.unwell | ({"hubspot": f"halted: {halted.reason}: {halted.detail}"} if halted else {})
+
+    def report(self) -> dict[str, Any]:
+        """Return all of it, as JSON."""
+        return {
+            "mode": self.mode,
+            "timeline": self.timeline,
+            "unwell": self.unwell(),
+            "halted": self._halted(),
+            "quota": self._quota(),
+            "lag": self.lag.by_topic if self.lag else {},
+            "in_flight": {
+                "events": self.offsets.unfinished if self.offsets else 0,
+                "calls": self.delivery.calls_in_flight if self.delivery else 0,
+            },
+            "contacts": self._contacts(),
+            "dead_letters": dict(self.dead_letters.by_reason) if self.dead_letters else {},
+        }
+
+    def _halted(self) -> dict[str, str] | None:
+        halted = self.halt.halted if self.halt else None
+        if halted is None:
+            return None
+        return {
+            "reason": halted.reason,
+            "detail": halted.detail,
+            "since": halted.since.isoformat(),
+            "next_probe": halted.next_probe.isoformat(),
+        }
+
+    def _quota(self) -> dict[str, float] | None:
+        if self.pacing is None:
+            return None
+        return {"limit": self.pacing.quota, "window_s": self.pacing.window_s, "used": self.pacing.used}
+
+    def _contacts(self) -> dict[str, int]:
+        if self.lanes is None:
+            return {}
+        return {
+            "ready": self.lanes.ready,
+            "waiting_for_look_up": self.lanes.unknown,
+            "backing_off": self.lanes.backing_off,
+            "waiting_for_earlier_event": self.lanes.holes,
+            "holes_released": self.lanes.holes_released,
+        }
