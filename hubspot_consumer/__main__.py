@@ -66,7 +66,7 @@ def provision(
     *,
     apply: Annotated[bool, typer.Option("--apply", help="Create what is missing; without it, only say what.")] = False,
 ) -> None:
-    """Create the property group, properties and event definitions that the portal lacks. Deletes and changes nothing."""
+    """Create the property group, properties and event definitions that the portal lacks; change and delete nothing."""
     settings = _settings()
     if settings.hubspot_private_app_token is None:
         _refuse("HUBSPOT_PRIVATE_APP_TOKEN is not set: set it to the token of a private app or a Service Key")

@@ -59,6 +59,6 @@ class DeadLetters:
             # The headers made it too large: the place in its topic still says where the value is.
             await self._kafka.send_and_wait(self._topic, key=record.key, value=None, headers=headers)
         except KafkaError as error:
-            log.error("dead_letter.not_written", error=type(error).__name__)
+            log.warning("dead_letter.not_written", error=type(error).__name__)
             return False
         return True
