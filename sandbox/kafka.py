@@ -1,0 +1,128 @@
+"""Apache Kafka itself, one broker in KRaft mode on 127.0.0.1, with nothing installed."""
+
+import asyncio
+import signal
+import subprocess
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from sandbox.java import jars, java
+from sandbox.processes import Process, ProcessFailed, free_port, listening, refuse_busy
+from sandbox.progress import Progress, silent
+
+# slf4j-nop: Kafka's own log lines would say nothing that its exit code and stdout do not.
+COORDINATES: Final = "org.apache.kafka:kafka_2.13:4.1.0+org.slf4j:slf4j-nop:1.7.36"
+SIZE: Final = "43 MB"
+CLUSTER_ID: Final = "bmVyYXZhLXNhbmRib3gtMQ"
+START_WITHIN_S: Final = 90.0
+JVM_OPTIONS: Final = ("-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+
+# A short session: after `kill -9` the controller waits for it to end before the broker may come back.
+PROPERTIES: Final = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller_port}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+log.dirs={data}
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+group.initial.rebalance.delay.ms=0
+auto.create.topics.enable=false
+broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=500
+"""
+
+
+class EmbeddedKafka:
+    """A broker with its data in *directory*; a later start on the same directory finds the data and the port again."""
+
+    def __init__(self, directory: Path, *, port: int | None = None, progress: Progress = silent) -> None:
+        self._directory: Final = directory
+        self._port: Final = port or free_port()
+        self._controller_port: Final = free_port()
+        self._progress = progress
+        self._process: Final = Process("Kafka", directory / "kafka.log")
+
+    @property
+    def bootstrap_servers(self) -> str:
+        return f"127.0.0.1:{self._port}"
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Return when it answers clients. Raises JarsUnavailable, PortBusy and ProcessFailed."""
+        refuse_busy(self._port, "Kafka")
+        class_path = await asyncio.to_thread(jars, COORDINATES, SIZE, self._progress)
+        if not (self._data / "meta.properties").exists():
+            self._progress("formatting Kafka's storage")
+            await asyncio.to_thread(self._format, class_path)
+        self._progress("starting Kafka")
+        self._process.start([java(), *JVM_OPTIONS, "-cp", class_path, "kafka.Kafka", self._properties])
+        await self._process.until(self._answers, within_s=START_WITHIN_S)
+
+    async def stop(self) -> None:
+        """Shut down in order."""
+        await self._process.stop(signal.SIGTERM)
+
+    async def kill(self) -> None:
+        """End it as `kill -9` does."""
+        await self._process.stop(signal.SIGKILL)
+
+    async def pause(self) -> None:
+        """Stop it from running without ending it; connections stay open and nothing is answered."""
+        self._process.send(signal.SIGSTOP)
+
+    async def resume(self) -> None:
+        self._process.send(signal.SIGCONT)
+
+    @property
+    def _data(self) -> Path:
+        return self._directory / "data"
+
+    @property
+    def _properties(self) -> Path:
+        return self._directory / "server.properties"
+
+    def _format(self, class_path: str) -> None:
+        self._directory.mkdir(parents=True, exist_ok=True)
+        self._properties.write_text(
+            PROPERTIES.format(port=self._port, controller_port=self._controller_port, data=self._data)
+        )
+        command = [java(), "-cp", class_path, "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID]
+        made = subprocess.run(
+            [*map(str, command), "-c", str(self._properties)], capture_output=True, text=True, check=False
+        )
+        if made.returncode:
+            raise ProcessFailed(f"Kafka's storage could not be formatted:\n{made.stdout}{made.stderr}")
+
+    async def _answers(self) -> bool:
+        if not listening(self._port):
+            return False
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap_servers, request_timeout_ms=2_000)
+        try:
+            await admin.start()
+            return bool((await admin.describe_cluster())["brokers"])
+        except (KafkaError, OSError):
+            return False
+        finally:
+            await admin.close()

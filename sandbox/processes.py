@@ -1,0 +1,123 @@
+"""A process that the sandbox started: watched while it starts, stopped by its own pid, its output in a file."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+POLL_S: Final = 0.05
+TAIL_LINES: Final = 20
+
+
+class ProcessFailed(RuntimeError):
+    """The process ended, or was not ready in time; the message ends with the tail of its log."""
+
+
+class PortBusy(RuntimeError):
+    """Somebody else listens on the port already: what would answer there is not ours."""
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def listening(port: int) -> bool:
+    """Return whether anybody accepts connections on *port*."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def refuse_busy(port: int, what: str) -> None:
+    """Raise PortBusy when somebody listens on *port*."""
+    if listening(port):
+        raise PortBusy(f"{what} can't use port {port}: another process listens there. Choose another, or stop it")
+
+
+class Process:
+    """One child process. Belongs to no event loop, so that fixtures of a whole test session may hold it."""
+
+    def __init__(self, name: str, log: Path) -> None:
+        self.name: Final = name
+        self.log: Final = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        if self._process is None:
+            raise ProcessFailed(f"{self.name} was not started")
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def exit_code(self) -> int | None:
+        return self._process.poll() if self._process else None
+
+    def start(
+        self, command: Sequence[str | Path], *, environment: Mapping[str, str] | None = None, user: int | None = None
+    ) -> None:
+        """Start it, in a session of its own: Ctrl-C is for us to hand on, in the right order."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [str(part) for part in command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=None if environment is None else {**os.environ, **environment},
+                start_new_session=True,
+                user=user,
+                group=user,
+                extra_groups=None if user is None else [],
+            )
+
+    async def until(self, ready: Callable[[], Awaitable[bool]], *, within_s: float) -> None:
+        """Return when *ready* says so. Raises ProcessFailed when the process ends before, or time is up."""
+        deadline = asyncio.get_running_loop().time() + within_s
+        while not await ready():
+            if not self.running:
+                raise ProcessFailed(f"{self.name} ended with code {self.exit_code}. Its log ends:\n{self.tail()}")
+            if asyncio.get_running_loop().time() > deadline:
+                raise ProcessFailed(f"{self.name} was not ready after {within_s:g} s. Its log ends:\n{self.tail()}")
+            await asyncio.sleep(POLL_S)
+
+    async def stop(self, how: signal.Signals = signal.SIGTERM, *, within_s: float = 30) -> int | None:
+        """Ask it to end, kill it if it does not; return its exit code, None if it never ran."""
+        if self._process is None:
+            return None
+        self.send(how)
+        if not await self._ended(within_s):
+            self.send(signal.SIGKILL)
+            await self._ended(within_s)
+        return self._process.poll()
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal, if it still runs."""
+        if self.running:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def tail(self) -> str:
+        """Return the last lines of its log."""
+        lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
+        return "\n".join(lines[-TAIL_LINES:])
+
+    async def _ended(self, within_s: float) -> bool:
+        deadline = asyncio.get_running_loop().time() + within_s
+        while self.running:
+            if asyncio.get_running_loop().time() > deadline:
+                return False
+            await asyncio.sleep(POLL_S)
+        return True

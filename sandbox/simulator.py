@@ -1,0 +1,79 @@
+"""The HubSpot simulator as a process of its own, and what can be asked of it."""
+
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Final, Self
+
+import httpx
+
+from sandbox.ledger import Accepted
+
+PORTAL_ID: Final = 4242
+# Made up, of the form that private apps' tokens have.
+TOKEN: Final = "pat-na1-00000000-0000-4000-8000-000000000000"  # noqa: S105 - valid at the simulator alone
+PAGE: Final = 5_000
+
+
+class Simulator:
+    """A running simulator, seen through its test API."""
+
+    def __init__(self, url: str) -> None:
+        self.url: Final = url
+        self._http = httpx.AsyncClient(base_url=f"{url}/_simulator", timeout=60)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.aclose()
+
+    async def answers(self) -> bool:
+        try:
+            return (await self._http.get("/settings")).is_success
+        except httpx.TransportError:
+            return False
+
+    async def statistics(self) -> dict[str, Any]:
+        return await self._get("/statistics")
+
+    async def add_fault(self, fault: Mapping[str, Any]) -> None:
+        """Let calls go wrong by a rule: see docs/hubspot-simulator.md."""
+        (await self._http.post("/faults", json=dict(fault))).raise_for_status()
+
+    async def remove_faults(self) -> None:
+        (await self._http.delete("/faults")).raise_for_status()
+
+    async def change_settings(self, **changes: Any) -> None:
+        (await self._http.put("/settings", json=changes)).raise_for_status()
+
+    async def timeline_of(self, email: str) -> list[dict[str, Any]]:
+        """Return a contact's timeline entries, oldest accepted first."""
+        found: list[dict[str, Any]] = (await self._get(f"/contacts/{email}/timeline"))["results"]
+        return found
+
+    async def accepted(self) -> Accepted:
+        """Return all that was accepted."""
+        entries = [
+            (entry["uuid"], datetime.fromisoformat(entry["acceptedAt"])) async for entry in self._all("/timeline")
+        ]
+        contacts = {contact["properties"].get("email", ""): contact async for contact in self._all("/contacts")}
+        return Accepted(entries, contacts)
+
+    async def _all(self, path: str) -> AsyncIterator[dict[str, Any]]:
+        offset = 0
+        while True:
+            page = (await self._get(path, offset=offset, limit=PAGE))["results"]
+            for item in page:
+                yield item
+            if len(page) < PAGE:
+                return
+            offset += PAGE
+
+    async def _get(self, path: str, **parameters: int) -> dict[str, Any]:
+        response = await self._http.get(path, params=parameters)
+        response.raise_for_status()
+        answer: dict[str, Any] = response.json()
+        return answer
