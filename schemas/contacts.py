@@ -8,6 +8,9 @@ ContactKey = NewType("ContactKey", str)
 
 # RFC 5321 allows 64 octets before the @ and 255 after it.
 LONGEST_EMAIL = 320
+_TRIMMED = " \t\n\r\f\v\u00a0"
+# Two letters that libraries lower differently: the dotted capital I, and the sigma at a word's end.
+_LOWERED_ALONE = str.maketrans({"\u0130": "i", "\u03a3": "\u03c3"})
 
 
 def contact_key(email: str) -> ContactKey:
@@ -15,7 +18,8 @@ def contact_key(email: str) -> ContactKey:
 
     The SQL function `lifecycle_contact_key` does the same; an integration test holds the two together.
     """
-    key = unicodedata.normalize("NFC", unicodedata.normalize("NFC", email.strip()).lower())
+    trimmed = unicodedata.normalize("NFC", email.strip(_TRIMMED))
+    key = unicodedata.normalize("NFC", trimmed.translate(_LOWERED_ALONE).lower())
     local, at, domain = key.rpartition("@")
     if not (at and local and domain):
         raise ValueError("an email needs something on both sides of an @")

@@ -1,0 +1,13 @@
+"""How alembic runs our migrations: on the connection it is handed, or as a script to read."""
+
+from alembic import context
+
+VERSION_TABLE = "outbox_alembic_version"
+
+if context.is_offline_mode():
+    context.configure(dialect_name="postgresql", version_table=VERSION_TABLE, literal_binds=True)
+else:
+    context.configure(connection=context.config.attributes["connection"], version_table=VERSION_TABLE)
+
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,111 @@
+"""Tracking: writing an event into the outbox, in the transaction of whoever calls."""
+
+import json
+import sys
+from collections.abc import Awaitable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, NewType, TypeGuard, overload
+from uuid import UUID
+
+from pydantic import ValidationError
+from sqlalchemy import Connection, text
+from sqlalchemy.orm import Session
+
+from schemas.envelope import fields_at_fault
+from schemas.events import EVENTS, Event
+
+if TYPE_CHECKING:
+    # At run time only whoever holds one has it: it needs greenlet, which plain SQLAlchemy does not bring.
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+EventId = NewType("EventId", UUID)
+"""The id of a tracked event: HubSpot's idempotency key, and what to look for in logs and dead letters."""
+
+Payload = Mapping[str, Any] | Event
+
+_TRACK: Final = text(
+    "SELECT track_lifecycle_event(:event_type, CAST(:payload AS jsonb),"
+    " coalesce(CAST(:occurred_at AS timestamptz), now()), :traceparent)"
+)
+
+
+class InvalidEvent(ValueError):
+    """The event can't be tracked. The message names the event and its fields at fault, and quotes no value."""
+
+
+@overload
+def track_event(
+    db: Session | Connection,
+    event_type: str,
+    payload: Payload,
+    *,
+    occurred_at: datetime | None = None,
+    traceparent: str | None = None,
+) -> EventId: ...
+
+
+@overload
+def track_event(
+    db: "AsyncSession | AsyncConnection",
+    event_type: str,
+    payload: Payload,
+    *,
+    occurred_at: datetime | None = None,
+    traceparent: str | None = None,
+) -> Awaitable[EventId]: ...
+
+
+def track_event(
+    db: "Session | Connection | AsyncSession | AsyncConnection",
+    event_type: str,
+    payload: Payload,
+    *,
+    occurred_at: datetime | None = None,
+    traceparent: str | None = None,
+) -> EventId | Awaitable[EventId]:
+    """Write the event into the outbox, in *db*'s transaction; the caller commits, or nothing happened.
+
+    Await it where *db* is asynchronous. Raises InvalidEvent before it touches the database, whose transaction goes on.
+    *occurred_at* needs a time zone, and is now if it is left out; *traceparent* is W3C's, for tracing.
+    """
+    parameters = {
+        "event_type": event_type,
+        "payload": _checked(event_type, payload),
+        "occurred_at": _with_zone(event_type, occurred_at),
+        "traceparent": traceparent,
+    }
+    if isinstance(db, Session | Connection):
+        return EventId(db.execute(_TRACK, parameters).scalar_one())
+    if _is_async(db):
+        return _track_async(db, parameters)
+    raise TypeError(f"track_event takes SQLAlchemy's Session, Connection or their async twins, not {type(db).__name__}")
+
+
+def _is_async(db: object) -> TypeGuard["AsyncSession | AsyncConnection"]:
+    module = sys.modules.get("sqlalchemy.ext.asyncio")
+    return module is not None and isinstance(db, module.AsyncSession | module.AsyncConnection)
+
+
+async def _track_async(db: "AsyncSession | AsyncConnection", parameters: dict[str, Any]) -> EventId:
+    return EventId((await db.execute(_TRACK, parameters)).scalar_one())
+
+
+def _checked(event_type: str, payload: Payload) -> str:
+    model = EVENTS.get(event_type)
+    if model is None:
+        raise InvalidEvent(f"{event_type}: no such event; there are {', '.join(EVENTS)}")
+    fields = payload.model_dump() if isinstance(payload, Event) else payload
+    if isinstance(payload, Event) and not isinstance(payload, model):
+        raise InvalidEvent(f"{event_type}: the payload is of another event, {type(payload).__name__}")
+    try:
+        event = model.model_validate(dict(fields))
+    except ValidationError as error:
+        faults = fields_at_fault(error).split("; ")
+        raise InvalidEvent("; ".join(f"{event_type}.{fault}" for fault in faults)) from None
+    return json.dumps(event.model_dump(mode="json", exclude_none=True), ensure_ascii=False)
+
+
+def _with_zone(event_type: str, occurred_at: datetime | None) -> datetime | None:
+    if occurred_at is not None and occurred_at.utcoffset() is None:
+        raise InvalidEvent(f"{event_type}: occurred_at has no time zone")
+    return occurred_at

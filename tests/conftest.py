@@ -1,0 +1,97 @@
+"""Fixtures: the embedded stack, started once for all tests that ask for it.
+
+Tests under `unit` and `contract` need no service. NERAVA_TEST_STACK=testcontainers serves the same fixtures from
+containers, for those who have Docker.
+"""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+_numbers = count(1)
+
+
+def _containers() -> bool:
+    return os.environ.get("NERAVA_TEST_STACK") == "testcontainers"
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A PostgreSQL server with `url`, `url_of` and `create_database`."""
+    if _containers():
+        from tests.containers import postgres_container
+
+        with postgres_container() as server:
+            yield server
+        return
+    from sandbox.postgres import EmbeddedPostgres
+
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"))
+    asyncio.run(server.start())
+    yield server
+    asyncio.run(server.stop())
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres: Any) -> str:
+    """The name of a database with the outbox in it, of which tests get copies."""
+    from producer.migrations import migrate
+
+    migrate(asyncio.run(postgres.create_database("migrated")))
+    return "migrated"
+
+
+@pytest.fixture
+def database_url(postgres: Any, migrated_template: str) -> Iterator[str]:
+    """A database of the test's own, with the outbox in it."""
+    name = f"test_{next(_numbers)}"
+    yield asyncio.run(postgres.create_database(name, template=migrated_template))
+    asyncio.run(postgres.drop_database(name))
+
+
+@pytest.fixture
+def empty_database_url(postgres: Any) -> Iterator[str]:
+    """A database of the test's own, with nothing in it."""
+    name = f"test_{next(_numbers)}"
+    yield asyncio.run(postgres.create_database(name))
+    asyncio.run(postgres.drop_database(name))
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A Kafka broker with `bootstrap_servers`, shared: tests keep apart by `topic_prefix`."""
+    if _containers():
+        from tests.containers import kafka_container
+
+        with kafka_container() as broker:
+            yield broker
+        return
+    from sandbox.kafka import EmbeddedKafka
+
+    broker = EmbeddedKafka(tmp_path_factory.mktemp("kafka"))
+    asyncio.run(broker.start())
+    yield broker
+    asyncio.run(broker.stop())
+
+
+@pytest.fixture
+def own_kafka(tmp_path: Path) -> Iterator[Any]:
+    """A broker of the test's own, to be killed."""
+    from sandbox.kafka import EmbeddedKafka
+
+    broker = EmbeddedKafka(tmp_path / "kafka")
+    asyncio.run(broker.start())
+    yield broker
+    asyncio.run(broker.kill())
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """A prefix that no other test uses."""
+    return f"t{uuid4().hex[:8]}."
