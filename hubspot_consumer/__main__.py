@@ -2,23 +2,19 @@
 
 import asyncio
 import random
-import signal
-import sys
 from collections.abc import Coroutine
 from functools import partial
-from typing import Annotated, Any, Final, NoReturn
+from typing import Annotated, Any, Final
 
 import structlog
 import typer
 from aiokafka import AIOKafkaProducer
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
-from hubspot_consumer import logs
-from hubspot_consumer.clock import Clock, SystemClock
 from hubspot_consumer.dead_letters import DeadLetters
 from hubspot_consumer.delivery import Delivery
 from hubspot_consumer.destination import DryRun
-from hubspot_consumer.endpoints import endpoints, server
+from hubspot_consumer.endpoints import endpoints
 from hubspot_consumer.halt import HaltGate
 from hubspot_consumer.hubspot.client import HubSpotClient, http_client
 from hubspot_consumer.hubspot.pacing import Pacing
@@ -31,10 +27,14 @@ from hubspot_consumer.portal import Portal, WrongPortal
 from hubspot_consumer.reading import Reading
 from hubspot_consumer.service import Service
 from hubspot_consumer.settings import Settings
-from hubspot_consumer.status import Health, Status
+from hubspot_consumer.status import Status
 from hubspot_consumer.telemetry import Telemetry
 from hubspot_consumer.worker import Worker
-from schemas.misconfiguration import explain
+from runtime import logs
+from runtime.clock import Clock, SystemClock
+from runtime.commands import fail, read_settings, refuse, stop_signal
+from runtime.health import Health
+from runtime.server import PortTaken, serving
 
 log = structlog.get_logger()
 
@@ -56,7 +56,7 @@ def worker() -> None:
     HUBSPOT_ENABLED=false: up and healthy, reads nothing. HUBSPOT_SEND_LIVE=false: a dry run that logs what it would
     write, calls nothing, and skips nothing for the live run later. SIGTERM: ends the calls in flight, exits 0.
     """
-    settings = _settings()
+    settings = read_settings(Settings)
     logs.set_up()
     _exit(_work(settings))
 
@@ -67,55 +67,34 @@ def provision(
     apply: Annotated[bool, typer.Option("--apply", help="Create what is missing; without it, only say what.")] = False,
 ) -> None:
     """Create the property group, properties and event definitions that the portal lacks; change and delete nothing."""
-    settings = _settings()
+    settings = read_settings(Settings)
     if settings.hubspot_private_app_token is None:
-        _refuse("HUBSPOT_PRIVATE_APP_TOKEN is not set: set it to the token of a private app or a Service Key")
+        refuse("HUBSPOT_PRIVATE_APP_TOKEN is not set: set it to the token of a private app or a Service Key")
     logs.set_up()
     _exit(_provision(settings, apply=apply))
-
-
-def _settings() -> Settings:
-    try:
-        return Settings()
-    except ValidationError as error:
-        _refuse(explain(error))
-
-
-def _refuse(lines: str) -> NoReturn:
-    print(lines, file=sys.stderr)
-    raise SystemExit(2)
 
 
 def _exit(work: Coroutine[Any, Any, None]) -> None:
     try:
         asyncio.run(work)
     except WrongPortal as error:
-        _refuse(str(error))
-    except (UnequalPartitions, ProvisionRefused) as error:
-        print(error, file=sys.stderr)
-        raise SystemExit(1) from None
+        refuse(str(error))
+    except (PortTaken, UnequalPartitions, ProvisionRefused) as error:
+        fail(str(error))
     except Exception:
         log.exception("service.failed")
         raise SystemExit(1) from None
 
 
 async def _work(settings: Settings) -> None:
-    stop = asyncio.Event()
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
-    telemetry = Telemetry()
+    stop, telemetry = stop_signal(), Telemetry()
     status = Status(settings.mode, Health())
-    http = server(endpoints(status, telemetry), settings.consumer_port)
-    serving = asyncio.create_task(http.serve())
     log.info("service.starting", mode=settings.mode, group=settings.group, port=settings.consumer_port)
-    try:
+    async with serving(endpoints(status, telemetry), settings.consumer_port, "CONSUMER_PORT"):
         if settings.mode == "disabled":
             await stop.wait()
         else:
             await _service(settings, status, telemetry).run(stop)
-    finally:
-        http.should_exit = True
-        await serving
 
 
 def _service(settings: Settings, status: Status, telemetry: Telemetry) -> Service:

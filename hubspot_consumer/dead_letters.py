@@ -7,9 +7,9 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
-from hubspot_consumer.clock import Clock
 from hubspot_consumer.records import Record
 from hubspot_consumer.telemetry import Telemetry
+from runtime.clock import Clock
 from schemas.dead_letters import DeadLetter
 
 log = structlog.get_logger()

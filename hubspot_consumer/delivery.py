@@ -11,9 +11,7 @@ from typing import Final, TypeVar, assert_never
 
 import structlog
 
-from hubspot_consumer.backoff import backoff_s
 from hubspot_consumer.batches import Batch, TimelineItem, timeline_calls
-from hubspot_consumer.clock import Clock
 from hubspot_consumer.dead_letters import DeadLetters
 from hubspot_consumer.destination import Destination, Slot
 from hubspot_consumer.halt import HaltGate
@@ -22,6 +20,8 @@ from hubspot_consumer.hubspot.responses import UpsertAnswer
 from hubspot_consumer.lanes import Fold, Lane, Lanes, Pending
 from hubspot_consumer.outcomes import Delivered, Halt, Refusal, Rejected, RetryLater
 from hubspot_consumer.telemetry import Telemetry
+from runtime.backoff import backoff_s
+from runtime.clock import Clock
 from schemas.contacts import contact_hash
 
 log = structlog.get_logger()

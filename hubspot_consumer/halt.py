@@ -9,8 +9,8 @@ from typing import Final
 
 import structlog
 
-from hubspot_consumer.clock import Clock
 from hubspot_consumer.outcomes import Halt, HaltReason
+from runtime.clock import Clock
 
 log = structlog.get_logger()
 

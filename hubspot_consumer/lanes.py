@@ -12,8 +12,8 @@ from typing import Final
 
 import structlog
 
-from hubspot_consumer.clock import Clock
 from hubspot_consumer.records import Record
+from runtime.clock import Clock
 from schemas.contacts import ContactKey, contact_hash
 from schemas.envelope import Envelope
 

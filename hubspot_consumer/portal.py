@@ -6,12 +6,12 @@ from typing import Final, TypeVar
 
 import structlog
 
-from hubspot_consumer.backoff import backoff_s
-from hubspot_consumer.clock import Clock
 from hubspot_consumer.halt import HaltGate
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.outcomes import Halt, Refusal, Rejected, RetryLater
 from hubspot_consumer.settings import Timeline
+from runtime.backoff import backoff_s
+from runtime.clock import Clock
 
 log = structlog.get_logger()
 Answer = TypeVar("Answer")

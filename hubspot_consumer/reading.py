@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import Final
 
-from hubspot_consumer.clock import Clock
 from hubspot_consumer.dead_letters import DeadLetters
 from hubspot_consumer.delivery import Delivery
 from hubspot_consumer.lanes import Lanes, Pending
 from hubspot_consumer.offsets import Ack, Offsets
 from hubspot_consumer.records import Record
 from hubspot_consumer.telemetry import Telemetry
+from runtime.clock import Clock
 from schemas.contacts import ContactKey, contact_key
 from schemas.envelope import Headers, UnreadableRecord, read_envelope
 

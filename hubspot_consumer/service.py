@@ -8,13 +8,13 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from hubspot_consumer.clock import Clock
 from hubspot_consumer.delivery import Delivery
 from hubspot_consumer.lag import Lag
 from hubspot_consumer.offsets import Offsets
 from hubspot_consumer.portal import Portal
 from hubspot_consumer.status import Status
 from hubspot_consumer.worker import Worker
+from runtime.clock import Clock
 
 log = structlog.get_logger()
 
@@ -75,11 +75,11 @@ class Service:
                 await self.lag.start()
                 missing = await self.lag.missing_topics()
             except (KafkaError, OSError) as error:
-                self._unwell("kafka", f"KAFKA_BOOTSTRAP_SERVERS: no broker answers ({type(error).__name__})")
+                self.status.health.ill("kafka", f"KAFKA_BOOTSTRAP_SERVERS: no broker answers ({type(error).__name__})")
             else:
                 if not missing:
                     return
-                self._unwell("kafka", f"no such topic: {', '.join(missing)}: run `python -m producer topics`")
+                self.status.health.ill("kafka", f"no such topic: {', '.join(missing)}: run `python -m producer topics`")
             await self.clock.sleep(CONNECT_AGAIN_S)
 
     async def _watch_lag(self) -> NoReturn:
@@ -88,17 +88,12 @@ class Service:
                 await self.lag.read()
                 self.status.health.well("kafka")
             except (KafkaError, OSError, TimeoutError) as error:
-                self._unwell("kafka", f"no answer from Kafka ({type(error).__name__})")
+                self.status.health.ill("kafka", f"no answer from Kafka ({type(error).__name__})")
             await self.clock.sleep(READ_LAG_S)
 
     async def _raise_when_reading_ends(self) -> NoReturn:
         reason = await self.worker.ended()
         raise ReadingEnded(f"Faust stopped: {reason!r}") from reason
-
-    def _unwell(self, part: str, why: str) -> None:
-        if self.status.health.unwell.get(part) != why:
-            log.warning("service.unwell", part=part, why=why)
-        self.status.health.unwell[part] = why
 
     async def _stop(self) -> None:
         settled = await self.delivery.settle(SETTLE_AT_STOP_S)

@@ -6,7 +6,7 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from hubspot_consumer.hubspot.paths import ApiVersion
-from schemas.kafka import KafkaConnection
+from runtime.kafka import KafkaConnection
 
 Mode = Literal["disabled", "dry_run", "live"]
 Timeline = Literal["auto", "custom_events", "notes", "off"]

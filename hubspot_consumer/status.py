@@ -1,6 +1,6 @@
 """Status: what the consumer is doing, for a load balancer and for a person."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from hubspot_consumer.dead_letters import DeadLetters
@@ -11,16 +11,7 @@ from hubspot_consumer.lag import Lag
 from hubspot_consumer.lanes import Lanes
 from hubspot_consumer.offsets import Offsets
 from hubspot_consumer.settings import Mode
-
-
-@dataclass
-class Health:
-    """What is unwell, by part, in words that say what to do; empty when all is well."""
-
-    unwell: dict[str, str] = field(default_factory=dict)
-
-    def well(self, part: str) -> None:
-        self.unwell.pop(part, None)
+from runtime.health import Health
 
 
 @dataclass

@@ -1,9 +1,11 @@
 """What the consumer counts: Prometheus metrics in a registry of its own, read by /metrics and /v1/status."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from hubspot_consumer.outcomes import Outcome
 
@@ -32,26 +34,10 @@ class Telemetry:
             buckets=LATENCY_BUCKETS_S,
             registry=self.registry,
         )
-        self.halted = self._gauge("halted", "1 while sending is halted, by reason", "reason")
-        self.lag = self._gauge("lag_events", "Events that the group has not acked", "topic")
-        self.contacts = self._gauge("contacts", "Contacts with pending events, by what they wait for", "state")
-        self.in_flight = self._gauge("in_flight", "Events read and not finished, and calls without an answer", "what")
 
-    def _gauge(self, name: str, text: str, label: str) -> Gauge:
-        return Gauge(f"hubspot_consumer_{name}", text, [label], registry=self.registry)
-
-    def show(self, report: Mapping[str, Any]) -> None:
-        """Set the gauges to what the status reports."""
-        self.halted.clear()
-        if report["halted"] is not None:
-            self.halted.labels(report["halted"]["reason"]).set(1)
-        for gauge, values in (
-            (self.lag, report["lag"]),
-            (self.contacts, report["contacts"]),
-            (self.in_flight, report["in_flight"]),
-        ):
-            for label, value in values.items():
-                gauge.labels(label).set(value)
+    def shows(self, report: Callable[[], Mapping[str, Any]]) -> None:
+        """Let the gauges tell, whenever they are read, what *report* returns then."""
+        self.registry.register(_Gauges(report))
 
     def call(self, kind: str, status: str) -> None:
         """Count a call of *kind* that was answered by *status*, or failed by an error of that name."""
@@ -60,3 +46,27 @@ class Telemetry:
     def upserted(self, outcomes: Iterable[Outcome]) -> None:
         for outcome in outcomes:
             self.outcomes.labels(type(outcome).__name__).inc()
+
+
+class _Gauges(Collector):
+    """What the status reports at this moment, as gauges."""
+
+    def __init__(self, report: Callable[[], Mapping[str, Any]]) -> None:
+        self._report: Final = report
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        report = self._report()
+        halted = {report["halted"]["reason"]: 1} if report["halted"] else {}
+        yield _gauge("halted", "1 while sending is halted, by reason", "reason", halted)
+        yield _gauge("lag_events", "Events that the group has not acked", "topic", report["lag"])
+        yield _gauge("contacts", "Contacts with pending events, by what they wait for", "state", report["contacts"])
+        yield _gauge(
+            "in_flight", "Events read and not finished, and calls without an answer", "what", report["in_flight"]
+        )
+
+
+def _gauge(name: str, text: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(f"hubspot_consumer_{name}", text, labels=[label])
+    for value in values:
+        family.add_metric([value], values[value])
+    return family

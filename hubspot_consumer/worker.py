@@ -10,7 +10,7 @@ from yarl import URL
 
 from hubspot_consumer.offsets import Ack
 from hubspot_consumer.records import Record
-from schemas.kafka import KafkaConnection
+from runtime.kafka import KafkaConnection
 
 log = structlog.get_logger()
 

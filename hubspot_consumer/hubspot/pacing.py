@@ -12,7 +12,7 @@ from typing import Final, Self
 
 from aiolimiter import AsyncLimiter
 
-from hubspot_consumer.clock import Clock
+from runtime.clock import Clock
 
 # How much later than evenly spaced a call may arrive before the second rule has to hold it back.
 JITTER_S: Final = 0.2

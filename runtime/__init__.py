@@ -1,0 +1,1 @@
+"""What either service runs on, whatever it does: time, logs, health, its HTTP server, how it reaches Kafka."""

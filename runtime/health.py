@@ -1,0 +1,21 @@
+"""Health: what is unwell, by part, in words that say what to do."""
+
+import structlog
+
+log = structlog.get_logger()
+
+
+class Health:
+    """Empty when all is well. A change is logged once, not at each check."""
+
+    def __init__(self) -> None:
+        self.unwell: dict[str, str] = {}
+
+    def well(self, part: str) -> None:
+        if self.unwell.pop(part, None) is not None:
+            log.info("health.well_again", part=part)
+
+    def ill(self, part: str, why: str) -> None:
+        if self.unwell.get(part) != why:
+            log.warning("health.unwell", part=part, why=why)
+        self.unwell[part] = why

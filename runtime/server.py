@@ -1,0 +1,72 @@
+"""The HTTP server of a service, with the probes and metrics that every service has."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+
+class PortTaken(RuntimeError):
+    """Another process listens on the port; the message names the variable."""
+
+
+def application(
+    title: str, *, unwell: Callable[[], dict[str, str]], also: Callable[[], dict[str, Any]], metrics: CollectorRegistry
+) -> FastAPI:
+    """Return an application that tells health (503 while a part is *unwell*, beside what *also* says) and metrics."""
+    app = FastAPI(title=title, openapi_url=None)
+
+    @app.get("/v1/health")
+    async def health() -> JSONResponse:
+        parts = unwell()
+        body = {"status": "unwell" if parts else "ok", **also(), "unwell": parts}
+        return JSONResponse(body, status_code=503 if parts else 200)
+
+    @app.get("/v1/health/live")
+    async def live() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/metrics")
+    async def show_metrics() -> Response:
+        return Response(generate_latest(metrics), media_type=CONTENT_TYPE_LATEST)
+
+    return app
+
+
+@asynccontextmanager
+async def serving(app: FastAPI, port: int, variable: str) -> AsyncIterator[None]:
+    """Serve *app* meanwhile. Raises PortTaken, naming the *variable* that chose the port."""
+    listener = _listener(port, variable)
+    server = _Server(uvicorn.Config(app, log_config=None, access_log=False))
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await task
+
+
+def _listener(port: int, variable: str) -> socket.socket:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("0.0.0.0", port))  # noqa: S104 - a container's port
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise PortTaken(f"{variable}: can't listen on port {port} ({error.strerror}): choose another") from None
+    return listener
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: the service decides what SIGTERM means."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
