@@ -5,7 +5,8 @@ import signal
 import sys
 from typing import NoReturn, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings
 
 AnySettings = TypeVar("AnySettings", bound=BaseSettings)
@@ -16,7 +17,7 @@ def read_settings(kind: type[AnySettings]) -> AnySettings:
     try:
         return kind()
     except ValidationError as error:
-        refuse(explain(error))
+        refuse(explain(error, kind))
 
 
 def refuse(lines: str) -> NoReturn:
@@ -39,12 +40,17 @@ def stop_signal() -> asyncio.Event:
     return stop
 
 
-def explain(error: ValidationError) -> str:
+def explain(error: ValidationError, kind: type[BaseModel]) -> str:
     """Return a line per fault, without values: `VARIABLE: what is wrong`. Faults of several name them in the text."""
     details = error.errors(include_url=False, include_context=False, include_input=False)
-    return "\n".join(_line([str(part) for part in detail["loc"]], detail["msg"]) for detail in details)
+    return "\n".join(_line(detail, kind) for detail in details)
 
 
-def _line(location: list[str], message: str) -> str:
-    words = message.removeprefix("Value error, ")
-    return f"{'.'.join(location).upper()}: {words}" if location else words
+def _line(detail: ErrorDetails, kind: type[BaseModel]) -> str:
+    words = detail["msg"].removeprefix("Value error, ")
+    if not detail["loc"]:
+        return words
+    name = str(detail["loc"][0])
+    if detail["type"] == "missing":
+        words = f"is not set: {kind.model_fields[name].description}"
+    return f"{name.upper()}: {words}"

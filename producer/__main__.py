@@ -1,0 +1,158 @@
+"""`python -m producer`: the commands, and the one place where the producer's objects are wired."""
+
+import asyncio
+import random
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Annotated, Any, Final
+
+import structlog
+import typer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+from sqlalchemy.exc import DBAPIError
+
+from producer import topics as kafka_topics
+from producer.migrations import migrate as migrate_database
+from producer.migrations import migration_sql
+from producer.outbox import Outbox
+from producer.publisher import Publisher
+from producer.relay import Relay
+from producer.settings import DatabaseSettings, KafkaSettings, Settings
+from producer.telemetry import Telemetry
+from producer.watch import Watch
+from runtime import logs
+from runtime.clock import SystemClock
+from runtime.commands import fail, read_settings, stop_signal
+from runtime.health import Health
+from runtime.server import PortTaken, application, serving
+
+log = structlog.get_logger()
+
+# Whoever stops us kills after 10 to 30 s; what Kafka did not acknowledge until then stays in the outbox.
+FINISH_WITHIN_S: Final = 8.0
+
+commands = typer.Typer(
+    help="Brings events from the outbox in PostgreSQL to Kafka. Settings come from the environment: see the README.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@commands.command()
+def migrate(
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the SQL for an empty database instead.")] = False,
+) -> None:
+    """Create or update the outbox's tables and functions in DATABASE_URL. Does nothing where they are up to date."""
+    if dry_run:
+        print(migration_sql())
+        return
+    settings = read_settings(DatabaseSettings)
+    try:
+        migrate_database(settings.database_url.get_secret_value())
+    except DBAPIError as error:
+        fail(f"DATABASE_URL: {str(error.orig).strip().splitlines()[0]}")
+    print("the outbox is up to date")
+
+
+@commands.command()
+def topics(
+    *, dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is missing, and create nothing.")] = False
+) -> None:
+    """Create the topics that Kafka lacks: one for each event type, and one for the dead letters.
+
+    New topics get KAFKA_PARTITIONS partitions, or as many as those that exist; what exists is never altered.
+    """
+    settings = read_settings(KafkaSettings)
+    logs.set_up()
+    try:
+        asyncio.run(_topics(settings, dry_run=dry_run))
+    except (KafkaError, OSError) as error:
+        fail(f"KAFKA_BOOTSTRAP_SERVERS: no broker answers at {settings.kafka_bootstrap_servers} ({error})")
+    except (kafka_topics.UnequalPartitions, kafka_topics.TopicsNotReady) as error:
+        fail(str(error))
+
+
+@commands.command()
+def relay() -> None:
+    """Publish what is in the outbox to Kafka, until SIGTERM. Several may run: one is active, the others stand by."""
+    _run(partial(_publish, http=False))
+
+
+@commands.command()
+def serve() -> None:
+    """Run the relay, and answer /v1/health, /v1/health/live and /metrics on PRODUCER_PORT."""
+    _run(partial(_publish, http=True))
+
+
+def _run(work: Any) -> None:
+    settings = read_settings(Settings)
+    logs.set_up()
+    try:
+        asyncio.run(work(settings))
+    except PortTaken as error:
+        fail(str(error))
+
+
+async def _topics(settings: KafkaSettings, *, dry_run: bool) -> None:
+    clock, names = SystemClock(), settings.topics
+    admin = AIOKafkaAdminClient(**settings.client_options())
+    try:
+        await admin.start()
+        found = await kafka_topics.find(admin, names)
+        plan = kafka_topics.plan(
+            found, partitions=settings.kafka_partitions, replication_factor=settings.kafka_replication_factor
+        )
+        if plan.create and not dry_run:
+            await kafka_topics.create(admin, names, plan, clock)
+    finally:
+        await admin.close()
+    for name in names.all:
+        state = "exists" if name not in plan.create else "missing" if dry_run else "created"
+        print(f"{state:<9}{name}")
+    print(f"{plan.partitions} partitions each")
+
+
+async def _publish(settings: Settings, *, http: bool) -> None:
+    stop, clock, health, telemetry = stop_signal(), SystemClock(), Health(), Telemetry()
+    connect = partial(Outbox.connect, settings.database_url.get_secret_value())
+    kafka = settings.client_options()
+    publisher = Publisher(kafka, settings.topics, clock, telemetry)
+    relay = Relay(
+        connect,
+        publisher,
+        health=health,
+        telemetry=telemetry,
+        jitter=random.Random(),  # noqa: S311 - spreads retries, guards nothing
+    )
+    watch = Watch(connect, kafka, settings.topics, clock=clock, health=health, telemetry=telemetry)
+    async with AsyncExitStack() as stack:
+        if http:
+            app = application(
+                "Outbox producer",
+                unwell=lambda: health.unwell,
+                also=lambda: {"relay": "active" if relay.active else "standby"},
+                metrics=telemetry.registry,
+            )
+            await stack.enter_async_context(serving(app, settings.producer_port, "PRODUCER_PORT"))
+        log.info("service.starting", port=settings.producer_port if http else None)
+        await _until_stopped(relay.run(stop), watch.run(), stop)
+    log.info("service.stopped")
+
+
+async def _until_stopped(
+    relaying: Coroutine[Any, Any, None], watching: Coroutine[Any, Any, None], stop: asyncio.Event
+) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        relay, watch = tasks.create_task(relaying), tasks.create_task(watching)
+        await stop.wait()
+        await asyncio.wait({relay}, timeout=FINISH_WITHIN_S)
+        relay.cancel()
+        watch.cancel()
+
+
+if __name__ == "__main__":
+    commands(prog_name="python -m producer")
