@@ -90,6 +90,10 @@ class Ledger:
     def contacts(self) -> int:
         return len(self._by_contact)
 
+    def busiest_contact(self) -> str:
+        """Return the contact key with the most events."""
+        return max(self._by_contact, key=lambda key: len(self._by_contact[key]), default="")
+
     def compare(self, accepted: Accepted, dead_letters: Sequence[str]) -> Findings:
         """Return what is wrong with what HubSpot *accepted*, given the ids that were dead-lettered."""
         findings, dead = Findings(), set(dead_letters)

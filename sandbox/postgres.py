@@ -103,6 +103,11 @@ class EmbeddedPostgres:
             )
         return self.url_of(name)
 
+    async def has_database(self, name: str) -> bool:
+        async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
+            found = await connection.execute("SELECT FROM pg_database WHERE datname = %s", [name])
+            return found.rowcount == 1
+
     async def drop_database(self, name: str) -> None:
         """Drop a database, ending the connections to it."""
         async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:

@@ -1,0 +1,109 @@
+"""`python -m sandbox`: production on one machine, for trying, testing and showing."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+import uvicorn
+from rich.console import Console
+
+from runtime.commands import stop_signal
+from sandbox.demo import Demo
+from sandbox.hubspot.app import simulator_app
+from sandbox.hubspot.portal import Portal
+from sandbox.java import JarsUnavailable
+from sandbox.processes import PortBusy, ProcessFailed
+from sandbox.provisioned import provision
+from sandbox.simulator import PORTAL_ID, TOKEN
+from sandbox.stack import Stack
+
+DIRECTORY: Final = Path(".sandbox")
+
+commands = typer.Typer(
+    help="Kafka, PostgreSQL and a HubSpot simulator on this machine, with nothing installed.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@commands.command()
+def up() -> None:
+    """Start the stack, print the environment that the services need, and run until Ctrl-C.
+
+    The data stays in .sandbox/up; the environment is in .sandbox/environment too, to be sourced.
+    """
+    _run(_up())
+
+
+@commands.command()
+def hubspot(
+    *,
+    port: Annotated[int, typer.Option(help="Where it listens, on 127.0.0.1.")] = 8090,
+    empty: Annotated[bool, typer.Option("--empty", help="A portal that was never provisioned.")] = False,
+) -> None:
+    """Run the HubSpot simulator alone: a portal in memory. Its test API is described at /_simulator/docs."""
+    portal = Portal(PORTAL_ID, [TOKEN])
+    if not empty:
+        asyncio.run(provision(portal))
+    print(f"HUBSPOT_API_BASE_URL=http://127.0.0.1:{port}\nHUBSPOT_PORTAL_ID={PORTAL_ID}")
+    print(f"HUBSPOT_PRIVATE_APP_TOKEN={TOKEN}", flush=True)
+    uvicorn.run(simulator_app(portal), host="127.0.0.1", port=port, access_log=False, log_level="warning")
+
+
+@commands.command()
+def demo(
+    *,
+    events: Annotated[int, typer.Option(min=50, help="How many events the day has.")] = 5_000,
+    seed: Annotated[int, typer.Option(help="Another seed, another day.")] = 1,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave it running at the end, and print the addresses.")] = False,
+) -> None:
+    """Play a day of lifecycle traffic through the real services. Exits 0 if every event arrived once, in order."""
+    _run(_demo(events, seed, keep=keep))
+
+
+def _run(work: Coroutine[Any, Any, bool]) -> None:
+    try:
+        clean = asyncio.run(work)
+    except (ProcessFailed, PortBusy, JarsUnavailable) as error:
+        Console(stderr=True).print(str(error), style="red", markup=False)
+        raise SystemExit(1) from None
+    raise SystemExit(0 if clean else 1)
+
+
+async def _up() -> bool:
+    console, stop = Console(), stop_signal()
+    directory = DIRECTORY.resolve() / "up"
+    async with Stack(directory, progress=lambda step: console.print(f"· {step}", style="dim")) as stack:
+        lines = [f"{name}={value}" for name, value in stack.environment.items()]
+        (DIRECTORY / "environment").write_text("\n".join(lines) + "\n")
+        console.print("\n".join(lines), soft_wrap=True, highlight=False)
+        console.print("\nIn another terminal: set -a; . .sandbox/environment; python -m producer serve", style="dim")
+        await stop.wait()
+    return True
+
+
+async def _demo(events: int, seed: int, *, keep: bool) -> bool:
+    stop = stop_signal()
+    DIRECTORY.mkdir(exist_ok=True)
+    directory = Path(tempfile.mkdtemp(prefix="demo-", dir=DIRECTORY.resolve()))
+    playing = asyncio.create_task(Demo(directory, Console(), events=events, seed=seed, keep=keep).run(stop))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({playing, stopping} if not keep else {playing}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not playing.done():
+        playing.cancel()
+    try:
+        clean = await playing
+    except asyncio.CancelledError:
+        return False
+    shutil.rmtree(directory)
+    return clean
+
+
+if __name__ == "__main__":
+    commands(prog_name="python -m sandbox")

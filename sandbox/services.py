@@ -1,0 +1,65 @@
+"""Our own programs as processes of their own: the two services, and the simulator."""
+
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from sandbox.processes import Process
+
+READY_WITHIN_S: Final = 60.0
+
+
+class Service(Process):
+    """`python -m …` with *environment*, which can be ended, killed and started again; its log is in *directory*."""
+
+    def __init__(
+        self, name: str, arguments: list[str], directory: Path, environment: Mapping[str, str], port: int | str = 0
+    ) -> None:
+        super().__init__(name, directory / f"{name}.log")
+        self._command: Final = [sys.executable, "-m", *arguments]
+        self._environment: Final = environment
+        self.url: Final = f"http://127.0.0.1:{port}"
+
+    def launch(self) -> None:
+        self.start(self._command, environment=self._environment)
+
+    async def launch_and_wait(self) -> None:
+        """Return when it is healthy. Raises ProcessFailed."""
+        self.launch()
+        await self.until(self.healthy, within_s=READY_WITHIN_S)
+
+    async def healthy(self) -> bool:
+        return (await self.health())[0] == 200
+
+    async def health(self) -> tuple[int, dict[str, Any]]:
+        """Return the status and body of /v1/health; (0, {}) when nobody answers."""
+        return await self._get("/v1/health")
+
+    async def status(self) -> dict[str, Any]:
+        """Return the body of /v1/status; empty when nobody answers."""
+        return (await self._get("/v1/status"))[1]
+
+    async def kill(self) -> None:
+        """End it as `kill -9` does."""
+        await self.stop(signal.SIGKILL)
+
+    async def _get(self, path: str) -> tuple[int, dict[str, Any]]:
+        try:
+            async with httpx.AsyncClient(base_url=self.url, timeout=5) as http:
+                response = await http.get(path)
+        except httpx.TransportError:
+            return 0, {}
+        body: dict[str, Any] = response.json()
+        return response.status_code, body
+
+
+def producer(directory: Path, environment: Mapping[str, str]) -> Service:
+    return Service("producer", ["producer", "serve"], directory, environment, environment["PRODUCER_PORT"])
+
+
+def consumer(directory: Path, environment: Mapping[str, str]) -> Service:
+    return Service("consumer", ["hubspot_consumer", "worker"], directory, environment, environment["CONSUMER_PORT"])

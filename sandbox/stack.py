@@ -1,0 +1,94 @@
+"""The stack: Kafka, PostgreSQL and the HubSpot simulator on one machine, ready for the two services."""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from aiokafka.admin import AIOKafkaAdminClient
+
+from producer import topics
+from producer.migrations import migrate
+from runtime.clock import SystemClock
+from sandbox.kafka import EmbeddedKafka
+from sandbox.postgres import EmbeddedPostgres
+from sandbox.processes import free_port
+from sandbox.progress import Progress, silent
+from sandbox.services import READY_WITHIN_S, Service
+from sandbox.simulator import PORTAL_ID, TOKEN, Simulator
+from schemas.topics import Topics
+
+PARTITIONS: Final = 12
+DATABASE: Final = "nerava"
+
+
+class Stack:
+    """All that the services need, with its data in *directory*; `environment` tells them where."""
+
+    def __init__(self, directory: Path, *, progress: Progress = silent) -> None:
+        self._directory: Final = directory
+        self._progress: Final = progress
+        self.kafka: Final = EmbeddedKafka(directory / "kafka", progress=progress)
+        self.postgres: Final = EmbeddedPostgres(directory / "postgres", progress=progress)
+        port = free_port()
+        self.simulator: Final = Simulator(f"http://127.0.0.1:{port}")
+        self._simulator_process: Final = Service(
+            "simulator", ["sandbox", "hubspot", "--port", str(port)], directory, {}, port
+        )
+        self.environment: Final[Mapping[str, str]] = {
+            "DATABASE_URL": self.postgres.url_of(DATABASE),
+            "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
+            "KAFKA_PARTITIONS": str(PARTITIONS),
+            "HUBSPOT_ENABLED": "true",
+            "HUBSPOT_SEND_LIVE": "true",
+            "HUBSPOT_PRIVATE_APP_TOKEN": TOKEN,
+            "HUBSPOT_PORTAL_ID": str(PORTAL_ID),
+            "HUBSPOT_API_BASE_URL": self.simulator.url,
+            "PRODUCER_PORT": str(free_port()),
+            "CONSUMER_PORT": str(free_port()),
+        }
+
+    async def __aenter__(self) -> Self:
+        try:
+            await asyncio.gather(self._start_kafka(), self._start_postgres(), self._start_simulator())
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def stop(self) -> None:
+        await self.simulator.close()
+        await asyncio.gather(self._simulator_process.stop(), self.postgres.stop(), self.kafka.stop())
+
+    async def _start_kafka(self) -> None:
+        await self.kafka.start()
+        self._progress("creating the topics")
+        await create_topics(self.kafka.bootstrap_servers, Topics(), PARTITIONS)
+
+    async def _start_postgres(self) -> None:
+        await self.postgres.start()
+        if not await self.postgres.has_database(DATABASE):
+            await self.postgres.create_database(DATABASE)
+        await asyncio.to_thread(migrate, self.postgres.url_of(DATABASE))
+
+    async def _start_simulator(self) -> None:
+        self._simulator_process.launch()
+        await self._simulator_process.until(self.simulator.answers, within_s=READY_WITHIN_S)
+
+
+async def create_topics(bootstrap_servers: str, names: Topics, partitions: int) -> None:
+    """Create the topics that are missing, as `python -m producer topics` does."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    await admin.start()
+    try:
+        plan = topics.plan(await topics.find(admin, names), partitions=partitions, replication_factor=1)
+        if plan.create:
+            await topics.create(admin, names, plan, SystemClock())
+    finally:
+        await admin.close()
