@@ -6,8 +6,8 @@ one with a backlog sends a hundred contacts and several hundred events a call.
 
 import asyncio
 import random
-from collections.abc import Sequence
-from typing import Final, TypeVar, assert_never
+from collections.abc import Coroutine, Sequence
+from typing import Any, Final, TypeVar, assert_never
 
 import structlog
 
@@ -16,7 +16,6 @@ from hubspot_consumer.dead_letters import DeadLetters
 from hubspot_consumer.destination import Destination, Slot
 from hubspot_consumer.halt import HaltGate
 from hubspot_consumer.hubspot.requests import MOST_UPSERTS, Upsert
-from hubspot_consumer.hubspot.responses import UpsertAnswer
 from hubspot_consumer.lanes import Fold, Lane, Lanes, Pending
 from hubspot_consumer.outcomes import Delivered, Halt, Refusal, Rejected, RetryLater
 from hubspot_consumer.telemetry import Telemetry
@@ -78,7 +77,13 @@ class Delivery:
             await self._something_ready()
             probing = await self._halt.open()
             await self._may_call.acquire()
-            task = asyncio.create_task(self._call(await self._destination.slot(), probing=probing))
+            slot = await self._destination.slot()
+            if not self._has_work:
+                # A call that ended meanwhile took it along.
+                slot.give_back()
+                self._may_call.release()
+                continue
+            task = asyncio.create_task(self._next_call(slot, probing=probing))
             self._calls.add(task)
             task.add_done_callback(self._call_done)
             if probing:
@@ -103,6 +108,10 @@ class Delivery:
         if not task.cancelled():
             self._fault = self._fault or task.exception()
 
+    @property
+    def _has_work(self) -> bool:
+        return self._taking.is_set() and bool(self._lanes.ready or self._lanes.unknown)
+
     async def _something_ready(self) -> None:
         while True:
             if self._fault is not None:
@@ -110,22 +119,22 @@ class Delivery:
                 raise self._fault
             self._changed.clear()
             next_due_s = self._lanes.wake()
-            if self._taking.is_set() and (self._lanes.ready or self._lanes.unknown):
+            if self._has_work:
                 return
             try:
                 await asyncio.wait_for(self._changed.wait(), next_due_s)
             except TimeoutError:
                 continue
 
-    async def _call(self, slot: Slot, *, probing: bool) -> None:
+    def _next_call(self, slot: Slot, *, probing: bool) -> Coroutine[Any, Any, None]:
+        # Takes the lanes at once, not when the call begins: the next slot sees what is left.
         most = 1 if probing else MOST_UPSERTS
         unknown, ready = self._lanes.unknown, self._lanes.ready
         if unknown and (unknown >= ready or self._passed_over >= MOST_PASSED_OVER):
             self._passed_over = 0
-            await self._look_up(self._lanes.take_unknown(most), slot)
-        else:
-            self._passed_over += bool(unknown)
-            await self._deliver(self._lanes.take(most), slot)
+            return self._look_up(self._lanes.take_unknown(most), slot)
+        self._passed_over += bool(unknown)
+        return self._deliver(self._lanes.take(most), slot)
 
     async def _look_up(self, lanes: Sequence[Lane], slot: Slot) -> None:
         with slot:
@@ -156,8 +165,12 @@ class Delivery:
 
     async def _upsert(self, batch: Batch, inputs: Sequence[Upsert], slot: Slot) -> list[Fold]:
         """Return the folds that are written now; the others are back in their lanes or in the dead letters."""
+        if not inputs:
+            # Only timeline entries, which need no slot.
+            slot.give_back()
+            return []
         with slot:
-            answer = await self._destination.upsert(inputs) if inputs else UpsertAnswer()
+            answer = await self._destination.upsert(inputs)
         self._telemetry.upserted(answer.outcomes.values())
         written = []
         for trace_id, outcome in answer.outcomes.items():
@@ -169,7 +182,7 @@ class Delivery:
                 await self._not_written(fold, outcome)
         if any(isinstance(outcome, Delivered | Rejected) for outcome in answer.outcomes.values()):
             self._halt.answered()
-        for half in _halves(answer.unclear):
+        for half in filter(None, _halves(answer.unclear)):
             written += await self._upsert(batch, half, await self._destination.slot())
         return written
 

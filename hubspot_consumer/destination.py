@@ -1,7 +1,8 @@
 """Where events are delivered: HubSpot, or nowhere in a dry run."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
+from types import TracebackType
 from typing import Protocol
 
 import structlog
@@ -13,8 +14,17 @@ from schemas.contacts import ContactKey, contact_hash
 
 log = structlog.get_logger()
 
-Slot = AbstractContextManager[object]
-"""The right to make one call, for as long as the call takes."""
+
+class Slot(Protocol):
+    """The right to make one call: a context for as long as the call takes, or given back unused."""
+
+    def __enter__(self) -> object: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def give_back(self) -> None: ...
 
 
 class Destination(Protocol):
@@ -31,11 +41,16 @@ class Destination(Protocol):
         """Leave up to 500 timeline entries; needs no slot."""
 
 
+class _FreeSlot(nullcontext[None]):
+    def give_back(self) -> None:
+        """Nothing was taken."""
+
+
 class DryRun:
     """Logs what would be written and calls nothing."""
 
     async def slot(self) -> Slot:
-        return nullcontext()
+        return _FreeSlot()
 
     async def upsert(self, inputs: Sequence[Upsert]) -> UpsertAnswer:
         for upsert in inputs:

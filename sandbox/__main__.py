@@ -88,20 +88,23 @@ async def _up() -> bool:
 
 
 async def _demo(events: int, seed: int, *, keep: bool) -> bool:
-    stop = stop_signal()
+    stop, console = stop_signal(), Console()
     DIRECTORY.mkdir(exist_ok=True)
     directory = Path(tempfile.mkdtemp(prefix="demo-", dir=DIRECTORY.resolve()))
-    playing = asyncio.create_task(Demo(directory, Console(), events=events, seed=seed, keep=keep).run(stop))
+    playing = asyncio.create_task(Demo(directory, console, events=events, seed=seed, keep=keep).run(stop))
     stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait({playing, stopping} if not keep else {playing}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    if not playing.done():
-        playing.cancel()
-    try:
+    if keep:
         clean = await playing
-    except asyncio.CancelledError:
-        return False
-    shutil.rmtree(directory)
+    else:
+        await asyncio.wait({playing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        clean = playing.done() and playing.result()
+    stopping.cancel()
+    playing.cancel()
+    await asyncio.wait({playing})
+    if clean:
+        shutil.rmtree(directory)
+    else:
+        console.print(f"the logs are in {directory}", style="red", soft_wrap=True)
     return clean
 
 

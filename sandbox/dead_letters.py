@@ -1,8 +1,11 @@
 """The dead letters on Kafka, read from the start to what is the end now."""
 
 from dataclasses import dataclass
+from typing import Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
+
+POLL_MS: Final = 500
 
 
 @dataclass(frozen=True)
@@ -16,16 +19,15 @@ class SetAside:
 
 
 async def read_dead_letters(bootstrap_servers: str, topic: str) -> list[SetAside]:
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap_servers, auto_offset_reset="earliest")
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap_servers, auto_offset_reset="earliest")
     await consumer.start()
     try:
-        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
-        ends = await consumer.end_offsets(partitions)
-        consumer.assign(partitions)
+        ends = await consumer.end_offsets(list(consumer.assignment()))
         found = []
-        for partition in partitions:
-            while await consumer.position(partition) < ends[partition]:
-                found += [_read(record.headers) for record in (await consumer.getmany(partition))[partition]]
+        for partition, end in ends.items():
+            while await consumer.position(partition) < end:
+                records = await consumer.getmany(partition, timeout_ms=POLL_MS)
+                found += [_read(record.headers) for record in records.get(partition, ())]
         return found
     finally:
         await consumer.stop()

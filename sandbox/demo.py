@@ -91,11 +91,13 @@ class Demo:
     async def _show_a_contact(self, stack: Stack) -> None:
         ledger = await Ledger.read(stack.environment["DATABASE_URL"])
         email = ledger.busiest_contact()
-        table = Table("occurred at", "event", "properties", title=f"The timeline of {email} in HubSpot")
+        title = f"The timeline of {email} in HubSpot"
+        table = Table("occurred at", "event", "amount", "balance", title=title, row_styles=["", "dim"])
         entries = await stack.simulator.timeline_of(email)
         for entry in entries[:TIMELINE_ROWS]:
-            shown = ", ".join(f"{name}={value}" for name, value in entry["properties"].items())
-            table.add_row(entry["occurredAt"], entry["eventName"].partition("nerava_")[2], shown)
+            event = entry["eventName"].partition("nerava_")[2]
+            amounts = (_dollars(entry["properties"].get(name)) for name in ("amount_cents", "new_balance_cents"))
+            table.add_row(f"{datetime.fromisoformat(entry['occurredAt']):%Y-%m-%d %H:%M:%S}", event, *amounts)
         if len(entries) > TIMELINE_ROWS:
             table.caption = f"and {len(entries) - TIMELINE_ROWS} more"
         self._console.print(table)
@@ -108,6 +110,10 @@ class Demo:
         self._console.print(f"  HubSpot simulator: {stack.simulator.url}/_simulator/docs")
         for name in ("DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS"):
             self._console.print(f"  {name}={stack.environment[name]}", soft_wrap=True)
+
+
+def _dollars(cents: str | None) -> str:
+    return f"{int(float(cents)) / 100:,.2f}" if cents else ""
 
 
 def _bars(console: Console) -> Progress:

@@ -9,8 +9,8 @@ from typing import Any, Final
 EVENTS_PER_DRIVER: Final = 11
 SHARE_OF_MERCHANTS: Final = 0.15
 SHARE_WITHOUT_EMAIL_AT_FIRST: Final = 0.2
-# Emails as people type them, and letters of several alphabets: each names one contact.
-NAMES: Final = ("ada", "Grace", "josé", "zoë", "μαρία", "LENA", "o'neil", "sam+ev", "li.wei", "Ømer")
+# Emails as people type them: HubSpot and the outbox lower their letters.
+NAMES: Final = ("ada", "Grace", "LENA", "o'neil", "sam+ev", "li.wei")
 
 Payload = dict[str, Any]
 

@@ -32,6 +32,10 @@ class Slot:
     ) -> None:
         self._pacing.answered()
 
+    def give_back(self) -> None:
+        """Make no call after all."""
+        self._pacing.given_back()
+
 
 class Pacing:
     """Gives out slots: at most *quota* calls in any *window_s* seconds, as HubSpot counts them."""
@@ -70,6 +74,9 @@ class Pacing:
     def answered(self) -> None:
         self._in_flight -= 1
         self._answered_at.append(self._clock.monotonic())
+
+    def given_back(self) -> None:
+        self._in_flight -= 1
 
     def pause(self, seconds: float) -> None:
         """Give out no slot for *seconds*: HubSpot said 429, so somebody else is using the quota too."""
