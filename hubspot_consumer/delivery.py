@@ -15,7 +15,7 @@ from hubspot_consumer.batches import Batch, TimelineItem, timeline_calls
 from hubspot_consumer.dead_letters import DeadLetters
 from hubspot_consumer.destination import Destination, Slot
 from hubspot_consumer.halt import HaltGate
-from hubspot_consumer.hubspot.requests import MOST_UPSERTS, Upsert
+from hubspot_consumer.hubspot.requests import MOST_UPSERTS, KnownContacts, Upsert
 from hubspot_consumer.lanes import Fold, Lane, Lanes, Pending
 from hubspot_consumer.outcomes import Delivered, Halt, Refusal, Rejected, RetryLater
 from hubspot_consumer.telemetry import Telemetry
@@ -30,6 +30,8 @@ Item = TypeVar("Item")
 MOST_CALLS_IN_FLIGHT: Final = 8
 # A look-up that few contacts wait for gives way to fuller upserts this often and no more.
 MOST_PASSED_OVER: Final = 3
+# An answer that leaves a contact out is a fault that passes; one that always does is not worth waiting for.
+MOST_LOOK_UPS: Final = 6
 
 
 class Delivery:
@@ -143,11 +145,7 @@ class Delivery:
             case dict():
                 self._halt.answered()
                 for lane in lanes:
-                    contact = found.get(lane.key)
-                    if contact is None:
-                        self._lanes.known(lane, None, 0)
-                    else:
-                        self._lanes.known(lane, contact.contact_id, contact.sequence)
+                    self._looked_up(lane, found)
             case None | Rejected():
                 # Nobody can tell. If it is the contact that is at fault, its upsert will say so.
                 for lane in lanes:
@@ -157,6 +155,17 @@ class Delivery:
                     self._lanes.still_unknown(lane, self._wait_s(lane, found))
             case _:
                 assert_never(found)
+
+    def _looked_up(self, lane: Lane, found: KnownContacts) -> None:
+        if (contact := found.get(lane.key)) is not None:
+            self._lanes.known(lane, contact.contact_id, contact.sequence)
+        elif lane.key in found:
+            self._lanes.known(lane, None, 0)
+        elif lane.attempts < MOST_LOOK_UPS:
+            # To take it for a new contact could move it backwards.
+            self._lanes.still_unknown(lane, self._wait_s(lane, RetryLater("HubSpot's answer leaves the contact out")))
+        else:
+            self._lanes.known(lane, None, None)
 
     async def _deliver(self, folds: Sequence[Fold], slot: Slot) -> None:
         batch = Batch(fold for fold in folds if not fold.written)

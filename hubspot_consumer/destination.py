@@ -7,7 +7,7 @@ from typing import Protocol
 
 import structlog
 
-from hubspot_consumer.hubspot.requests import KnownContact, TimelineEntry, Upsert
+from hubspot_consumer.hubspot.requests import KnownContacts, TimelineEntry, Upsert
 from hubspot_consumer.hubspot.responses import UpsertAnswer
 from hubspot_consumer.outcomes import Delivered, Refusal
 from schemas.contacts import ContactKey, contact_hash
@@ -34,7 +34,7 @@ class Destination(Protocol):
     async def upsert(self, inputs: Sequence[Upsert]) -> UpsertAnswer:
         """Create or update up to 100 contacts, in a slot."""
 
-    async def known_contacts(self, keys: Sequence[ContactKey]) -> dict[str, KnownContact] | Refusal | None:
+    async def known_contacts(self, keys: Sequence[ContactKey]) -> KnownContacts | Refusal | None:
         """Return what is held of up to 100 contacts, in a slot; None where nobody can tell."""
 
     async def send(self, entries: Sequence[TimelineEntry]) -> Refusal | None:

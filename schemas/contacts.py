@@ -1,6 +1,7 @@
 """The contact key: how an email names a contact, a lane and a Kafka partition."""
 
 import hashlib
+import re
 import unicodedata
 from typing import NewType
 
@@ -11,6 +12,9 @@ LONGEST_EMAIL = 320
 _TRIMMED = " \t\n\r\f\v\u00a0"
 # Two letters that libraries lower differently: the dotted capital I, and the sigma at a word's end.
 _LOWERED_ALONE = str.maketrans({"\u0130": "i", "\u03a3": "\u03c3"})
+
+# Loose on purpose: masking something that is no email costs nothing.
+_LOOKS_LIKE_AN_EMAIL = re.compile(r"[^\s@<>\"'`(){}\[\],;:=]+@[^\s@<>\"'`(){}\[\],;:=]+")
 
 
 def contact_key(email: str) -> ContactKey:
@@ -34,6 +38,11 @@ def masked(email: str) -> str:
     """Return what a log line may show of *email*: `a***@example.com`."""
     local, _, domain = email.rpartition("@")
     return f"{local[:1]}***@{domain}"
+
+
+def without_emails(text: str) -> str:
+    """Return *text* with whatever looks like an email masked."""
+    return _LOOKS_LIKE_AN_EMAIL.sub(lambda email: masked(email.group()), text)
 
 
 def contact_hash(key: ContactKey) -> str:

@@ -6,7 +6,7 @@ containers, for those who have Docker.
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -95,3 +95,12 @@ def own_kafka(tmp_path: Path) -> Iterator[Any]:
 def topic_prefix() -> str:
     """A prefix that no other test uses."""
     return f"t{uuid4().hex[:8]}."
+
+
+@pytest.fixture
+async def pipeline(tmp_path: Path, kafka: Any, database_url: str, topic_prefix: str) -> AsyncIterator[Any]:
+    """The whole path: see `tests/pipeline.py`."""
+    from tests.pipeline import running_pipeline
+
+    async with running_pipeline(tmp_path, kafka, database_url, topic_prefix) as running:
+        yield running

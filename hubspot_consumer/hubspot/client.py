@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from hubspot_consumer.hubspot.pacing import Pacing, Slot
 from hubspot_consumer.hubspot.paths import PATHS, ApiVersion, Paths
-from hubspot_consumer.hubspot.requests import KnownContact, TimelineEntry, Upsert
+from hubspot_consumer.hubspot.requests import KnownContacts, TimelineEntry, Upsert
 from hubspot_consumer.hubspot.responses import (
     Page,
     UpsertAnswer,
@@ -72,15 +72,15 @@ class HubSpotClient:
             return UpsertAnswer(outcomes={upsert.trace_id: answer for upsert in inputs})
         return read_upsert(answer, inputs)
 
-    async def known_contacts(self, keys: Sequence[ContactKey]) -> dict[str, KnownContact] | Refusal:
-        """Return what HubSpot holds of up to 100 contacts, by contact key, in a slot; unknown ones are left out."""
+    async def known_contacts(self, keys: Sequence[ContactKey]) -> KnownContacts | Refusal:
+        """Return what HubSpot holds of up to 100 contacts, by contact key, in a slot."""
         body = {
             "idProperty": "email",
             "properties": ["email", "hs_additional_emails", "nerava_event_sequence"],
             "inputs": [{"id": key} for key in keys],
         }
         answer = await self._call("read", "POST", self._paths.read, body)
-        return read_known_contacts(answer) if isinstance(answer, httpx.Response) else answer
+        return read_known_contacts(answer, keys) if isinstance(answer, httpx.Response) else answer
 
     async def send(self, entries: Sequence[TimelineEntry]) -> Refusal | None:
         """Leave up to 500 timeline entries. They need no slot: HubSpot exempts them from the quota."""

@@ -59,3 +59,7 @@ class KnownContact:
 
     contact_id: str
     sequence: int
+
+
+KnownContacts = dict[str, KnownContact | None]
+"""By lower-cased email; None for one that HubSpot lacks. What its answer leaves out is left out: nobody knows."""

@@ -12,8 +12,9 @@ from typing import Any, Final
 
 import httpx
 
-from hubspot_consumer.hubspot.requests import KnownContact, Upsert
+from hubspot_consumer.hubspot.requests import KnownContact, KnownContacts, Upsert
 from hubspot_consumer.outcomes import Delivered, Halt, Outcome, Refusal, Rejected, RetryLater
+from schemas.contacts import ContactKey, without_emails
 
 # A record lock lasts two seconds.
 LOCKED: Final = timedelta(seconds=2)
@@ -59,15 +60,19 @@ def read_upsert(response: httpx.Response, inputs: Sequence[Upsert]) -> UpsertAns
     return answer
 
 
-def read_known_contacts(response: httpx.Response) -> dict[str, KnownContact] | Refusal:
-    """Return the contacts of a batch read by the email in the answer, lower-cased; those unknown are left out."""
+def read_known_contacts(response: httpx.Response, keys: Sequence[ContactKey]) -> KnownContacts | Refusal:
+    """Return what a batch read found of *keys*, and what it did not find."""
     if response.status_code == 404:
         # A batch read answers 207 for contacts it can't find, a single read 404: neither knows them.
-        return {}
+        return dict.fromkeys(keys)
     if not response.is_success:
         return read_refusal(response)
-    known: dict[str, KnownContact] = {}
-    for result in _objects(_body(response).get("results")):
+    body = _body(response)
+    known: KnownContacts = {}
+    for error in _objects(body.get("errors")):
+        if error.get("category") == "OBJECT_NOT_FOUND":
+            known |= {email.strip().lower(): None for email in _named(error, "ids")}
+    for result in _objects(body.get("results")):
         properties = result.get("properties")
         if isinstance(properties, dict) and result.get("id"):
             sequence = str(properties.get("nerava_event_sequence") or "0")
@@ -195,10 +200,14 @@ def _asked(result: Mapping[str, Any], inputs: Sequence[Upsert]) -> Upsert | None
     return by_email or (inputs[0] if len(inputs) == 1 else None)
 
 
-def _traces(error: Mapping[str, Any], inputs: Sequence[Upsert]) -> list[str]:
+def _named(error: Mapping[str, Any], what: str) -> set[str]:
     context = error.get("context")
-    named = context.get("objectWriteTraceId") if isinstance(context, dict) else None
-    traces = {str(trace) for trace in named} if isinstance(named, list) else {str(named)}
+    named = context.get(what) if isinstance(context, dict) else None
+    return {str(name) for name in named} if isinstance(named, list) else {str(named)}
+
+
+def _traces(error: Mapping[str, Any], inputs: Sequence[Upsert]) -> list[str]:
+    traces = _named(error, "objectWriteTraceId")
     asked = [upsert.trace_id for upsert in inputs]
     return [trace for trace in asked if trace in traces] or (asked if len(asked) == 1 else [])
 
@@ -228,7 +237,8 @@ def _detail(response: httpx.Response) -> str:
 
 def _shortened(words: str, response: httpx.Response) -> str:
     correlation_id = response.headers.get("X-HubSpot-Correlation-Id")
-    return words[:LONGEST_DETAIL] + (f" (correlation id {correlation_id})" if correlation_id else "")
+    # HubSpot quotes the emails that it does not like.
+    return without_emails(words)[:LONGEST_DETAIL] + (f" (correlation id {correlation_id})" if correlation_id else "")
 
 
 def _is_number(text: str) -> bool:

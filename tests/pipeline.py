@@ -1,0 +1,120 @@
+"""The whole path for one test: topics, database, simulator and the two services as processes, and the ledger."""
+
+import random
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from sandbox.backend import Backend
+from sandbox.dead_letters import SetAside, read_dead_letters
+from sandbox.ledger import Findings, Ledger
+from sandbox.processes import free_port
+from sandbox.services import READY_WITHIN_S, Service, consumer, producer
+from sandbox.simulator import PORTAL_ID, TOKEN, Simulator
+from sandbox.stack import create_topics
+from sandbox.traffic import Day
+from schemas.topics import Topics
+from tests.polling import eventually
+
+PARTITIONS = 6
+
+
+class Pipeline:
+    """One test's share of the stack."""
+
+    def __init__(self, directory: Path, kafka: Any, database_url: str, simulator: Simulator, prefix: str) -> None:
+        self.directory = directory
+        self.topics = Topics(prefix)
+        self.simulator = simulator
+        self.database_url = database_url
+        self._bootstrap_servers = kafka.bootstrap_servers
+        self.environment = {
+            "DATABASE_URL": database_url,
+            "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+            "KAFKA_TOPIC_PREFIX": prefix,
+            "CONSUMER_GROUP": f"group-{uuid4().hex[:8]}",
+            "HUBSPOT_ENABLED": "true",
+            "HUBSPOT_SEND_LIVE": "true",
+            "HUBSPOT_PRIVATE_APP_TOKEN": TOKEN,
+            "HUBSPOT_PORTAL_ID": str(PORTAL_ID),
+            "HUBSPOT_API_BASE_URL": simulator.url,
+            "PRODUCER_PORT": str(free_port()),
+            "CONSUMER_PORT": str(free_port()),
+        }
+        self._services: list[Service] = []
+
+    def producer(self, **environment: str) -> Service:
+        return self._keep(producer(self.directory, self.environment | environment))
+
+    def consumer(self, **environment: str) -> Service:
+        return self._keep(consumer(self.directory, self.environment | environment))
+
+    async def commit(self, events: int, *, seed: int = 1, per_s: float = 2_000) -> None:
+        """Commit a day of traffic, one event of it poisoned."""
+        await Backend(self.database_url, per_s).play(self.day(events, seed))
+
+    def day(self, events: int, seed: int = 1) -> list[Any]:
+        return Day(events, seed, datetime.now(UTC)).happenings()
+
+    async def ledger(self) -> Ledger:
+        return await Ledger.read(self.database_url)
+
+    async def dead_letters(self) -> list[SetAside]:
+        return await read_dead_letters(self._bootstrap_servers, self.topics.dead_letters)
+
+    async def arrived(self) -> int:
+        """Return how many events HubSpot holds."""
+        held: int = (await self.simulator.statistics())["occurrences"]
+        return held
+
+    async def all_arrive(self, *, dead: int, within_s: float = 90) -> None:
+        """Return when HubSpot holds every committed event but *dead* of them."""
+        expected = len((await self.ledger()).events) - dead
+
+        async def arrived() -> bool:
+            return await self.arrived() >= expected
+
+        await eventually(arrived, within_s=within_s, every_s=0.2, saying=f"{expected} events arrive")
+
+    async def findings(self) -> tuple[Findings, Sequence[SetAside]]:
+        """Return what is wrong, and what was dead-lettered."""
+        dead = await self.dead_letters()
+        accepted = await self.simulator.accepted()
+        return (await self.ledger()).compare(accepted, [letter.id for letter in dead]), dead
+
+    async def close(self) -> None:
+        for service in self._services:
+            await service.kill()
+
+    def _keep(self, service: Service) -> Service:
+        self._services.append(service)
+        return service
+
+
+@asynccontextmanager
+async def running_pipeline(
+    directory: Path, kafka: Any, database_url: str, prefix: str, simulator_options: Sequence[str] = ()
+) -> AsyncIterator[Pipeline]:
+    await create_topics(kafka.bootstrap_servers, Topics(prefix), PARTITIONS)
+    await Ledger.install(database_url)
+    port = free_port()
+    environment: Mapping[str, str] = {}
+    arguments = ["sandbox", "hubspot", "--port", str(port), *simulator_options]
+    process = Service("simulator", arguments, directory, environment, port)
+    process.launch()
+    async with Simulator(process.url) as simulator:
+        await process.until(simulator.answers, within_s=READY_WITHIN_S)
+        pipeline = Pipeline(directory, kafka, database_url, simulator, prefix)
+        try:
+            yield pipeline
+        finally:
+            await pipeline.close()
+            await process.kill()
+
+
+def moments(seed: int, count: int, total: int) -> list[int]:
+    """Return *count* numbers of events, ascending, at which to kill something."""
+    return sorted(random.Random(seed).sample(range(total // 10, total * 9 // 10), count))
