@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import faust
@@ -44,7 +45,9 @@ class Worker:
         assigned: Callable[[], None],
     ) -> None:
         self._take = take
-        self._app = _faust_app(kafka, group)
+        # Faust wants a folder for tables, of which we have none.
+        self._folder = TemporaryDirectory(prefix="hubspot-consumer-")
+        self._app = _faust_app(kafka, group, self._folder.name)
         topics = self._app.topic(
             *kafka.topics.events, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
         )
@@ -78,6 +81,7 @@ class Worker:
         if self._app.started and not self._app.crashed:
             await self._app.consumer.commit()
         await self._app.stop()
+        self._folder.cleanup()
 
     @property
     def partitions(self) -> int:
@@ -90,9 +94,10 @@ class Worker:
             await self._take(_record(event.message), event.ack)
 
 
-def _faust_app(kafka: KafkaConnection, group: str) -> faust.App:
+def _faust_app(kafka: KafkaConnection, group: str, folder: str) -> faust.App:
     return faust.App(
         group,
+        datadir=folder,
         broker=[URL(f"kafka://{server}") for server in kafka.bootstrap_servers],
         broker_credentials=_credentials(kafka),
         broker_session_timeout=SESSION_TIMEOUT_S,

@@ -32,10 +32,10 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         return
     from sandbox.postgres import EmbeddedPostgres
 
-    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"))
-    asyncio.run(server.start())
-    yield server
-    asyncio.run(server.stop())
+    embedded = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"))
+    asyncio.run(embedded.start())
+    yield embedded
+    asyncio.run(embedded.stop())
 
 
 @pytest.fixture(scope="session")
@@ -74,10 +74,10 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         return
     from sandbox.kafka import EmbeddedKafka
 
-    broker = EmbeddedKafka(tmp_path_factory.mktemp("kafka"))
-    asyncio.run(broker.start())
-    yield broker
-    asyncio.run(broker.stop())
+    embedded = EmbeddedKafka(tmp_path_factory.mktemp("kafka"))
+    asyncio.run(embedded.start())
+    yield embedded
+    asyncio.run(embedded.stop())
 
 
 @pytest.fixture

@@ -70,14 +70,17 @@ class Pipeline:
         held: int = (await self.simulator.statistics())["occurrences"]
         return held
 
-    async def all_arrive(self, *, dead: int, within_s: float = 90) -> None:
-        """Return when HubSpot holds every committed event but *dead* of them."""
-        expected = len((await self.ledger()).events) - dead
+    async def until_arrived(self, events: int, *, within_s: float = 90) -> None:
+        """Return when HubSpot holds so many events."""
 
         async def arrived() -> bool:
-            return await self.arrived() >= expected
+            return await self.arrived() >= events
 
-        await eventually(arrived, within_s=within_s, every_s=0.2, saying=f"{expected} events arrive")
+        await eventually(arrived, within_s=within_s, every_s=0.2, saying=f"{events} events arrive")
+
+    async def all_arrive(self, *, dead: int, within_s: float = 90) -> None:
+        """Return when HubSpot holds every committed event but *dead* of them."""
+        await self.until_arrived(len((await self.ledger()).events) - dead, within_s=within_s)
 
     async def findings(self) -> tuple[Findings, Sequence[SetAside]]:
         """Return what is wrong, and what was dead-lettered."""

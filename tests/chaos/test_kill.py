@@ -5,7 +5,6 @@ import asyncio
 import pytest
 
 from tests.pipeline import Pipeline, moments
-from tests.polling import eventually
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -21,7 +20,7 @@ async def test_a_worker_killed_twice_in_the_middle_applies_every_event_once_in_e
     committing = asyncio.create_task(pipeline.commit(EVENTS, per_s=COMMITS_PER_S))
 
     for moment in moments(11, 2, EVENTS):
-        await eventually(lambda moment=moment: _arrived(pipeline, moment), within_s=60)  # type: ignore[misc]
+        await pipeline.until_arrived(moment)
         await worker.kill()
         await worker.launch_and_wait()
     await committing
@@ -39,7 +38,7 @@ async def test_a_relay_killed_again_and_again_publishes_every_event_and_leaves_n
     committing = asyncio.create_task(pipeline.commit(EVENTS, per_s=COMMITS_PER_S))
 
     for moment in moments(12, 4, EVENTS):
-        await eventually(lambda moment=moment: _arrived(pipeline, moment), within_s=60)  # type: ignore[misc]
+        await pipeline.until_arrived(moment)
         await producer.kill()
         await producer.launch_and_wait()
     await committing
@@ -48,7 +47,3 @@ async def test_a_relay_killed_again_and_again_publishes_every_event_and_leaves_n
     findings, dead = await pipeline.findings()
     assert not findings
     assert {letter.reason for letter in dead} == {"invalid_envelope"}
-
-
-async def _arrived(pipeline: Pipeline, events: int) -> bool:
-    return await pipeline.arrived() >= events

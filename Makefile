@@ -1,0 +1,48 @@
+# `make` lists the targets. Everything runs in .venv, which the first target makes from uv.lock.
+
+PYTHON ?= python3
+UV_VERSION := 0.9.11
+BIN := .venv/bin
+READY := .venv/.ready
+# Options of the demo: make demo ARGS="--events 20000 --seed 7"
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check chaos stack snapshot clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) ## make .venv from uv.lock, and nothing else
+
+$(READY): uv.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or later is needed: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+	@if command -v uv >/dev/null; then uv sync --frozen --extra dev --python "$$(command -v $(PYTHON))"; \
+	else $(PYTHON) -m venv .venv-uv && .venv-uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) && \
+	  .venv-uv/bin/uv sync --frozen --extra dev --python "$$(command -v $(PYTHON))"; fi
+	@touch $@
+
+demo: $(READY) ## play a day of traffic from PostgreSQL to HubSpot, and account for every event
+	@$(BIN)/python -m sandbox demo $(ARGS)
+
+test: $(READY) ## run all tests, on a real Kafka and a real PostgreSQL
+	@$(BIN)/pytest
+
+check: $(READY) ## format, lint, types, import contracts and fast tests; needs no service
+	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/pytest tests/unit tests/contract
+
+chaos: $(READY) ## kill things in the middle, and account for every event
+	@$(BIN)/pytest tests/chaos
+
+stack: $(READY) ## start Kafka, PostgreSQL and the HubSpot simulator, until Ctrl-C
+	@$(BIN)/python -m sandbox up
+
+snapshot: $(READY) ## accept a compatible change of the events (see docs/decisions/0007-schema-snapshot.md)
+	@$(BIN)/python tests/unit/snapshot.py
+
+clean: ## remove the environment and what the sandbox left
+	@rm -rf .venv .venv-uv .sandbox .pytest_cache .mypy_cache .ruff_cache .hypothesis
