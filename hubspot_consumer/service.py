@@ -56,13 +56,17 @@ class Service:
             await self._stop()
 
     async def _work(self) -> None:
+        self.status.health.ill("worker", "starting: connecting to Kafka")
         await self._connect()
         if self.portal is not None:
+            self.status.health.ill("worker", "starting: asking HubSpot about its portal")
             await self.portal.check()
             self.delivery.timeline = await self.portal.takes_timeline_entries()
             self.status.timeline = "custom_events" if self.delivery.timeline else "off"
+        self.status.health.ill("worker", "starting: joining the consumer group")
         await self.worker.start()
         self.status.health.well("kafka")
+        self.status.health.well("worker")
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.delivery.run())
             tasks.create_task(self._watch_lag())

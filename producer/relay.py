@@ -56,6 +56,7 @@ class Relay:
     async def run(self, stop: asyncio.Event) -> None:
         """Return when *stop* is set and the batch in flight is done with. Database and Kafka may come and go."""
         self._stop = stop
+        self._health.ill("database", "connecting")
         failures = 0
         while not stop.is_set():
             try:

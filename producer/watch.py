@@ -42,6 +42,7 @@ class Watch:
         self._telemetry: Final = telemetry
 
     async def run(self) -> NoReturn:
+        self._health.ill("kafka", "connecting")
         while True:
             await asyncio.gather(self._look_at_kafka(), self._look_at_outbox())
             await self._clock.sleep(LOOK_EVERY_S)

@@ -30,6 +30,15 @@ class KafkaConnection(BaseModel):
                 raise ValueError("should be host:port, several of them separated by commas")
         return servers
 
+    @field_validator("kafka_ssl_cafile")
+    @classmethod
+    def _readable(cls, path: str | None) -> str | None:
+        try:
+            ssl.create_default_context(cafile=path or None)
+        except OSError as error:
+            raise ValueError(f"can't be read as a file of certificates ({error.strerror})") from None
+        return path
+
     @model_validator(mode="after")
     def _sasl_has_a_user(self) -> Self:
         if self.kafka_security_protocol.startswith("SASL") and not (
@@ -47,7 +56,7 @@ class KafkaConnection(BaseModel):
         return Topics(self.kafka_topic_prefix)
 
     def ssl_context(self) -> ssl.SSLContext | None:
-        """Return what TLS needs, or None where the protocol has none. Raises OSError for an unreadable CA file."""
+        """Return what TLS needs, or None where the protocol has none."""
         if not self.kafka_security_protocol.endswith("SSL"):
             return None
         return ssl.create_default_context(cafile=self.kafka_ssl_cafile)

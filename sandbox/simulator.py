@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 import httpx
 
@@ -46,11 +46,19 @@ class Simulator:
         """Let calls go wrong by a rule: see docs/hubspot-simulator.md."""
         (await self._http.post("/faults", json=dict(fault))).raise_for_status()
 
+    async def faults(self) -> list[dict[str, Any]]:
+        """Return the rules, with how often each `matched` and `fired`."""
+        found: list[dict[str, Any]] = (await self._get("/faults"))["results"]
+        return found
+
     async def remove_faults(self) -> None:
         (await self._http.delete("/faults")).raise_for_status()
 
     async def change_settings(self, **changes: Any) -> None:
         (await self._http.put("/settings", json=changes)).raise_for_status()
+
+    async def change_token(self, action: Literal["add", "revoke"], token: str) -> None:
+        (await self._http.post("/tokens", json={"action": action, "token": token})).raise_for_status()
 
     async def timeline_of(self, email: str) -> list[dict[str, Any]]:
         """Return a contact's timeline entries, oldest accepted first."""

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import psycopg
+
 from sandbox.backend import Backend
 from sandbox.dead_letters import SetAside, read_dead_letters
 from sandbox.ledger import Findings, Ledger
@@ -45,6 +47,9 @@ class Pipeline:
             "CONSUMER_PORT": str(free_port()),
         }
         self._services: list[Service] = []
+
+    async def connect(self) -> psycopg.AsyncConnection:
+        return await psycopg.AsyncConnection.connect(self.database_url, autocommit=True)
 
     def producer(self, **environment: str) -> Service:
         return self._keep(producer(self.directory, self.environment | environment))

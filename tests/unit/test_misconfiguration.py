@@ -1,0 +1,101 @@
+"""Wrong settings: a line for each variable, exit code 2, no traceback, no secret."""
+
+import os
+
+import pytest
+from typer.testing import CliRunner
+
+from hubspot_consumer.__main__ import commands as consumer_commands
+from producer.__main__ import commands as producer_commands
+from sandbox.__main__ import commands as sandbox_commands
+from tests.commands import OURS, run
+
+PROGRAMS = {"producer": producer_commands, "hubspot_consumer": consumer_commands, "sandbox": sandbox_commands}
+
+KAFKA = {"KAFKA_BOOTSTRAP_SERVERS": "localhost:9092"}
+LIVE = KAFKA | {
+    "HUBSPOT_ENABLED": "true",
+    "HUBSPOT_SEND_LIVE": "true",
+    "HUBSPOT_PRIVATE_APP_TOKEN": "pat-na1-secret",
+    "HUBSPOT_PORTAL_ID": "1",
+}
+DATABASE = {"DATABASE_URL": "postgresql://me:secret@localhost/db"}
+
+
+@pytest.mark.parametrize(
+    ("command", "environment", "named"),
+    [
+        ("producer relay", {}, "DATABASE_URL: is not set"),
+        ("producer relay", DATABASE, "KAFKA_BOOTSTRAP_SERVERS: is not set"),
+        ("producer migrate", {}, "DATABASE_URL: is not set"),
+        ("producer migrate", {"DATABASE_URL": "mysql://me:secret@localhost/db"}, "DATABASE_URL: should begin with"),
+        ("producer migrate", {"DATABASE_URL": "secret"}, "DATABASE_URL: is no URL"),
+        ("producer topics", KAFKA | {"KAFKA_PARTITIONS": "0"}, "KAFKA_PARTITIONS: "),
+        ("producer topics", {"KAFKA_BOOTSTRAP_SERVERS": "localhost"}, "KAFKA_BOOTSTRAP_SERVERS: should be host:port"),
+        ("producer topics", KAFKA | {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}, "KAFKA_SASL_USERNAME"),
+        ("producer serve", DATABASE | KAFKA | {"PRODUCER_PORT": "secret"}, "PRODUCER_PORT: "),
+        ("hubspot_consumer worker", {"HUBSPOT_ENABLED": "perhaps"}, "HUBSPOT_ENABLED: "),
+        ("hubspot_consumer worker", {"HUBSPOT_SEND_LIVE": "true"}, "set HUBSPOT_ENABLED=true"),
+        ("hubspot_consumer worker", {"HUBSPOT_ENABLED": "true"}, "KAFKA_BOOTSTRAP_SERVERS is not set"),
+        ("hubspot_consumer worker", LIVE | {"HUBSPOT_PRIVATE_APP_TOKEN": ""}, "HUBSPOT_PRIVATE_APP_TOKEN is not set"),
+        ("hubspot_consumer worker", LIVE | {"HUBSPOT_PORTAL_ID": ""}, "HUBSPOT_PORTAL_ID is not set"),
+        ("hubspot_consumer worker", LIVE | {"HUBSPOT_PORTAL_ID": "secret"}, "HUBSPOT_PORTAL_ID: "),
+        ("hubspot_consumer worker", LIVE | {"HUBSPOT_API_VERSION": "v2"}, "HUBSPOT_API_VERSION: "),
+        ("hubspot_consumer worker", LIVE | {"HUBSPOT_RATE_LIMIT": "0"}, "HUBSPOT_RATE_LIMIT: "),
+        (
+            "hubspot_consumer worker",
+            LIVE | {"KAFKA_SSL_CAFILE": "/nowhere", "KAFKA_SECURITY_PROTOCOL": "SSL"},
+            "KAFKA_SSL_CAFILE: ",
+        ),
+        ("hubspot_consumer provision", {}, "HUBSPOT_PRIVATE_APP_TOKEN is not set"),
+    ],
+)
+def test_a_wrong_setting_is_named_and_ends_with_2(
+    monkeypatch: pytest.MonkeyPatch, command: str, environment: dict[str, str], named: str
+) -> None:
+    for variable in (name for name in os.environ if name.startswith(OURS)):
+        monkeypatch.delenv(variable)
+    program, name = command.split()
+
+    done = CliRunner(env=environment).invoke(PROGRAMS[program], [name])
+
+    assert done.exit_code == 2
+    assert any(named in line for line in done.stderr.splitlines()), done.stderr
+    assert "secret" not in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("command", ["producer relay", "hubspot_consumer provision"])
+async def test_a_wrong_setting_shows_no_traceback(command: str) -> None:
+    done = await run(*command.split())
+
+    assert done.code == 2
+    assert "is not set" in done.errors
+    assert "Traceback" not in done.errors
+
+
+@pytest.mark.parametrize("program", ["producer", "hubspot_consumer", "sandbox"])
+def test_help_teaches_each_command_without_any_setting(program: str) -> None:
+    listed = CliRunner().invoke(PROGRAMS[program], ["--help"])
+
+    assert listed.exit_code == 0
+    for command in PROGRAMS[program].registered_commands:
+        assert command.callback is not None
+        name = command.callback.__name__
+        assert name in listed.stdout
+        helped = CliRunner().invoke(PROGRAMS[program], [name, "--help"])
+        assert helped.exit_code == 0
+        assert (command.callback.__doc__ or "?").split(".")[0].split()[0] in helped.stdout
+
+
+async def test_nothing_answers_at_the_database_or_the_brokers_is_one_clear_line() -> None:
+    nobody = "127.0.0.1:1"
+
+    migrated = await run("producer", "migrate", environment={"DATABASE_URL": f"postgresql://me:secret@{nobody}/db"})
+    created = await run("producer", "topics", environment={"KAFKA_BOOTSTRAP_SERVERS": nobody})
+
+    assert (migrated.code, created.code) == (1, 1)
+    assert migrated.errors.startswith("DATABASE_URL: ")
+    assert "KAFKA_BOOTSTRAP_SERVERS: no broker answers at 127.0.0.1:1" in created.errors
+    assert "Traceback" not in migrated.errors + created.errors
+    assert "secret" not in migrated.errors
