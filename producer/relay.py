@@ -57,8 +57,14 @@ class Relay:
         """Return when *stop* is set and the batch in flight is done with. Database and Kafka may come and go."""
         self._stop = stop
         self._health.ill("database", "connecting")
+        try:
+            await self._keep_connected()
+        finally:
+            await self._publisher.close()
+
+    async def _keep_connected(self) -> None:
         failures = 0
-        while not stop.is_set():
+        while not self._stop.is_set():
             try:
                 async with await self._connect() as outbox:
                     failures = 0
@@ -70,7 +76,6 @@ class Relay:
                 await self._pause(backoff_s(failures, self._jitter, longest_s=LONGEST_BACKOFF_S))
             finally:
                 self._be_active(active=False)
-        await self._publisher.close()
 
     async def _take_part(self, outbox: Outbox) -> None:
         while not await outbox.become_active():

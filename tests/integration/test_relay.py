@@ -1,0 +1,218 @@
+"""The relay: one active, woken by NOTIFY, through outages of Kafka and of the database."""
+
+import asyncio
+import random
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from aiokafka import AIOKafkaConsumer
+
+from producer.migrations import migrate
+from producer.outbox import Outbox
+from producer.publisher import Publisher
+from producer.relay import Relay
+from producer.telemetry import Telemetry
+from runtime.clock import SystemClock
+from runtime.health import Health
+from sandbox.postgres import EmbeddedPostgres
+from sandbox.processes import free_port
+from sandbox.services import Service, producer
+from sandbox.stack import create_topics
+from schemas.topics import Topics
+from tests.pipeline import Pipeline
+from tests.polling import eventually
+
+# Far longer than a test: what is published within it was published because of a NOTIFY.
+NO_POLLING_S = 3_600.0
+
+
+async def rows_left(database_url: str) -> int:
+    async with await psycopg.AsyncConnection.connect(database_url) as connection:
+        row = await (await connection.execute("SELECT count(*) FROM outbox_events")).fetchone()
+        assert row is not None
+        count: int = row[0]
+        return count
+
+
+async def empty(database_url: str) -> bool:
+    return await rows_left(database_url) == 0
+
+
+async def test_a_sleeping_relay_is_woken_by_the_commit(database_url: str, kafka: Any, topic_prefix: str) -> None:
+    await create_topics(kafka.bootstrap_servers, Topics(topic_prefix), 3)
+    telemetry, stop, health = Telemetry(), asyncio.Event(), Health()
+    options = {"bootstrap_servers": kafka.bootstrap_servers}
+    relay = Relay(
+        lambda: Outbox.connect(database_url),
+        Publisher(options, Topics(topic_prefix), SystemClock(), telemetry),
+        health=health,
+        telemetry=telemetry,
+        jitter=random.Random(1),
+        slow_poll_s=NO_POLLING_S,
+    )
+    running = asyncio.create_task(relay.run(stop))
+    try:
+        async with await psycopg.AsyncConnection.connect(database_url) as connection:
+            for number in range(5):
+                await eventually(lambda: _asleep(database_url), saying="the relay sleeps")
+                await connection.execute(
+                    "SELECT track_lifecycle_event('wallet_pass_installed', jsonb_build_object('email', %s::text))",
+                    [f"contact{number}@example.com"],
+                )
+                await connection.commit()
+                await eventually(lambda: empty(database_url), within_s=10, saying="the row is published")
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+
+
+async def _asleep(database_url: str) -> bool:
+    async with await psycopg.AsyncConnection.connect(database_url) as connection:
+        row = await (
+            await connection.execute(
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock'"
+                " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            )
+        ).fetchone()
+        # The lock of the active relay, and that of its sleep.
+        return row == (2,)
+
+
+async def test_a_standby_takes_over_when_the_active_relay_is_killed(pipeline: Pipeline) -> None:
+    first, second = pipeline.producer(), pipeline.producer(PRODUCER_PORT=str(free_port()))
+    await first.launch_and_wait()
+    await eventually(lambda: _role(first, "active"), saying="the first relay is active")
+    await second.launch_and_wait()
+    assert (await second.health())[1]["relay"] == "standby"
+
+    await first.kill()
+    await eventually(lambda: _role(second, "active"), saying="the second relay is active")
+    await pipeline.commit(100)
+
+    await eventually(lambda: empty(pipeline.database_url), saying="the second relay publishes")
+
+
+async def _role(service: Service, role: str) -> bool:
+    return (await service.health())[1].get("relay") == role
+
+
+async def test_while_kafka_is_away_rows_wait_and_health_says_so(
+    tmp_path: Path, database_url: str, own_kafka: Any
+) -> None:
+    await create_topics(own_kafka.bootstrap_servers, Topics(), 3)
+    environment = {
+        "DATABASE_URL": database_url,
+        "KAFKA_BOOTSTRAP_SERVERS": own_kafka.bootstrap_servers,
+        "PRODUCER_PORT": str(free_port()),
+    }
+    service = producer(tmp_path, environment)
+    try:
+        await service.launch_and_wait()
+        async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+            await _track(connection, 1, 200)
+            await eventually(lambda: empty(database_url), saying="the first rows are published")
+            await own_kafka.kill()
+            await _track(connection, 201, 200)
+
+            async def unwell() -> bool:
+                code, body = await service.health()
+                return code == 503 and "kafka" in body["unwell"]
+
+            await eventually(unwell, saying="health names Kafka")
+            assert await rows_left(database_url) == 200
+        await own_kafka.start()
+
+        await eventually(lambda: empty(database_url), within_s=60, saying="the other rows are published")
+        await eventually(service.healthy, saying="health is well again")
+        assert await _sequences(own_kafka) == list(range(1, 401))
+        assert await service.stop() == 0
+        # aiokafka would say the same dozens of times a second.
+        assert len(service.log.read_text().splitlines()) < 100
+    finally:
+        await service.kill()
+
+
+async def _track(connection: psycopg.AsyncConnection[Any], first: int, number: int) -> None:
+    for sequence in range(first, first + number):
+        event_type = ("wallet_pass_installed", "driver_signed_up")[sequence % 2]
+        await connection.execute(
+            'SELECT track_lifecycle_event(%s, \'{"email": "ada@example.com"}\'::jsonb)', [event_type]
+        )
+
+
+async def _sequences(kafka: Any) -> list[int]:
+    """Return the sequences in the order of Kafka's own timestamps, each where it first appears."""
+    topics = [Topics().of("wallet_pass_installed"), Topics().of("driver_signed_up")]
+    found: dict[int, tuple[int, int]] = {}
+    async with AIOKafkaConsumer(
+        *topics, bootstrap_servers=kafka.bootstrap_servers, auto_offset_reset="earliest"
+    ) as consumer:
+
+        async def all_read() -> bool:
+            for records in (await consumer.getmany(timeout_ms=200)).values():
+                for record in records:
+                    sequence = int(dict(record.headers)["sequence"])
+                    found.setdefault(sequence, (record.timestamp, sequence))
+            return len(found) >= 400
+
+        await eventually(all_read, saying="every event is a record")
+    return sorted(found, key=lambda sequence: found[sequence])
+
+
+async def test_while_the_database_is_away_the_relay_waits_and_goes_on_afterwards(
+    tmp_path: Path, kafka: Any, topic_prefix: str
+) -> None:
+    await create_topics(kafka.bootstrap_servers, Topics(topic_prefix), 3)
+    async with EmbeddedPostgres(tmp_path / "postgres") as postgres:
+        await asyncio.to_thread(migrate, postgres.url)
+        environment = {
+            "DATABASE_URL": postgres.url,
+            "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+            "KAFKA_TOPIC_PREFIX": topic_prefix,
+            "PRODUCER_PORT": str(free_port()),
+        }
+        service = producer(tmp_path, environment)
+        try:
+            await service.launch_and_wait()
+            await postgres.kill()
+
+            async def unwell() -> bool:
+                code, body = await service.health()
+                return code == 503 and "database" in body["unwell"]
+
+            await eventually(unwell, saying="health names the database")
+            await postgres.start()
+            async with await psycopg.AsyncConnection.connect(postgres.url, autocommit=True) as connection:
+                await _track(connection, 1, 10)
+            await eventually(lambda: empty(postgres.url), saying="rows are published again")
+            await eventually(service.healthy, saying="health is well again")
+        finally:
+            await service.kill()
+
+
+async def test_without_topics_health_says_what_to_run_and_the_rows_wait(
+    tmp_path: Path, database_url: str, kafka: Any, topic_prefix: str
+) -> None:
+    environment = {
+        "DATABASE_URL": database_url,
+        "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+        "KAFKA_TOPIC_PREFIX": topic_prefix,
+        "PRODUCER_PORT": str(free_port()),
+    }
+    service = producer(tmp_path, environment)
+    service.launch()
+    try:
+        async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+            await _track(connection, 1, 10)
+
+        async def unwell() -> bool:
+            return "python -m producer topics" in (await service.health())[1].get("unwell", {}).get("topics", "")
+
+        await eventually(unwell, saying="health says what to run")
+        assert await rows_left(database_url) == 10
+
+        await create_topics(kafka.bootstrap_servers, Topics(topic_prefix), 3)
+        await eventually(lambda: empty(database_url), saying="the rows are published")
+    finally:
+        await service.kill()
