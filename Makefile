@@ -1,7 +1,7 @@
 # `make` lists the targets. Everything runs in .venv, which the first target makes from uv.lock.
 
 PYTHON ?= python3
-UV_VERSION := 0.9.11
+UV_VERSION := 0.13.9
 BIN := .venv/bin
 READY := .venv/.ready
 # Options of the demo: make demo ARGS="--events 20000 --seed 7"
