@@ -17,8 +17,8 @@ from producer import topics as kafka_topics
 from producer.migrations import migrate as migrate_database
 from producer.migrations import migration_sql
 from producer.outbox import Outbox
-from producer.publisher import Publisher
 from producer.relay import Relay
+from producer.sender import Sender
 from producer.settings import DatabaseSettings, KafkaSettings, Settings
 from producer.telemetry import Telemetry
 from producer.watch import Watch
@@ -120,10 +120,10 @@ async def _publish(settings: Settings, *, http: bool) -> None:
     stop, clock, health, telemetry = stop_signal(), SystemClock(), Health(), Telemetry()
     connect = partial(Outbox.connect, settings.database_url.get_secret_value())
     kafka = settings.client_options()
-    publisher = Publisher(kafka, settings.topics, clock, telemetry)
+    sender = Sender(kafka, settings.topics, clock, telemetry)
     relay = Relay(
         connect,
-        publisher,
+        sender,
         health=health,
         telemetry=telemetry,
         jitter=random.Random(),  # noqa: S311 - spreads retries, guards nothing

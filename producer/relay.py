@@ -10,7 +10,7 @@ import psycopg
 import structlog
 
 from producer.outbox import NotMigrated, Outbox
-from producer.publisher import Publisher
+from producer.sender import Sender
 from producer.telemetry import Telemetry
 from runtime.backoff import backoff_s
 from runtime.health import Health
@@ -37,7 +37,7 @@ class Relay:
     def __init__(  # noqa: PLR0913 - the composition root wires each of them by name
         self,
         connect: Callable[[], Awaitable[Outbox]],
-        publisher: Publisher,
+        sender: Sender,
         *,
         health: Health,
         telemetry: Telemetry,
@@ -45,7 +45,7 @@ class Relay:
         slow_poll_s: float = SLOW_POLL_S,
     ) -> None:
         self._connect: Final = connect
-        self._publisher: Final = publisher
+        self._sender: Final = sender
         self._health: Final = health
         self._telemetry: Final = telemetry
         self._jitter: Final = jitter
@@ -60,7 +60,7 @@ class Relay:
         try:
             await self._keep_connected()
         finally:
-            await self._publisher.close()
+            await self._sender.close()
 
     async def _keep_connected(self) -> None:
         failures = 0
@@ -85,19 +85,19 @@ class Relay:
         self._be_active(active=True)
         failures = naps = 0
         while not self._stop.is_set():
-            rows = await outbox.head(ROWS_AT_ONCE, without=self._publisher.unpublishable)
+            rows = await outbox.head(ROWS_AT_ONCE, without=self._sender.unpublishable)
             if not rows:
                 naps = 0 if await self._sleep(outbox, naps) else naps + 1
                 continue
             naps = 0
-            published = await self._publisher.publish(rows)
-            await outbox.delete(published.positions)
-            if published.fault is None:
+            sent = await self._sender.send(rows)
+            await outbox.delete(sent.positions)
+            if sent.fault is None:
                 failures = 0
                 self._health.well("kafka")
             else:
                 failures += 1
-                self._health.ill("kafka", f"{type(published.fault).__name__}: {published.fault}")
+                self._health.ill("kafka", f"{type(sent.fault).__name__}: {sent.fault}")
                 await self._pause(backoff_s(failures, self._jitter, longest_s=LONGEST_BACKOFF_S))
 
     async def _sleep(self, outbox: Outbox, naps: int) -> bool:
@@ -106,7 +106,7 @@ class Relay:
             await self._pause(min(FIRST_NAP_S * 2 ** min(naps, 16), LONGEST_NAP_S))
             return False
         # Once more: a writer may have committed before it could know that we sleep.
-        while not await outbox.head(1, without=self._publisher.unpublishable) and not self._stop.is_set():
+        while not await outbox.head(1, without=self._sender.unpublishable) and not self._stop.is_set():
             await outbox.notified(self._slow_poll_s)
         await outbox.wake_up()
         return True

@@ -10,8 +10,8 @@ from aiokafka import AIOKafkaConsumer
 
 from producer.migrations import migrate
 from producer.outbox import Outbox
-from producer.publisher import Publisher
 from producer.relay import Relay
+from producer.sender import Sender
 from producer.telemetry import Telemetry
 from runtime.clock import SystemClock
 from runtime.health import Health
@@ -45,7 +45,7 @@ async def test_a_sleeping_relay_is_woken_by_the_commit(database_url: str, kafka:
     options = {"bootstrap_servers": kafka.bootstrap_servers}
     relay = Relay(
         lambda: Outbox.connect(database_url),
-        Publisher(options, Topics(topic_prefix), SystemClock(), telemetry),
+        Sender(options, Topics(topic_prefix), SystemClock(), telemetry),
         health=health,
         telemetry=telemetry,
         jitter=random.Random(1),

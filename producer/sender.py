@@ -1,4 +1,4 @@
-"""The publisher: rows to Kafka, each contact's in order, and word of exactly those that Kafka acknowledged."""
+"""The sender: rows to Kafka, each contact's in order, and word of exactly those that Kafka acknowledged."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -30,14 +30,14 @@ FAULTS: Final = (KafkaError, OSError, TopicsNotReady, UnequalPartitions)
 
 
 @dataclass(frozen=True)
-class Published:
+class Sent:
     """The positions that Kafka acknowledged, and what kept it from acknowledging the others, if anything did."""
 
     positions: Sequence[int]
     fault: Exception | None
 
 
-class Publisher:
+class Sender:
     """Publishes with an idempotent producer, which it makes anew after a fault: its sequence numbers are void then."""
 
     def __init__(self, kafka: dict[str, Any], topics: Topics, clock: Clock, telemetry: Telemetry) -> None:
@@ -52,7 +52,7 @@ class Publisher:
         self._too_large: set[int] = set()
         self.unpublishable: set[int] = set()
 
-    async def publish(self, rows: Iterable[Row]) -> Published:
+    async def send(self, rows: Iterable[Row]) -> Sent:
         """Publish *rows*, which are in the order of their positions. What is not acknowledged may be published again.
 
         A row of an unknown type, or too large for its topic, becomes a dead letter, and counts as published.
@@ -61,15 +61,15 @@ class Publisher:
         try:
             producer = await self._connected()
             for wave in waves(rows, self._topic_of, self._partitions):
-                await self._send(producer, wave, acked)
+                await self._send_wave(producer, wave, acked)
         except FAULTS as fault:
             self._telemetry.faults.labels(type(fault).__name__).inc()
             await self.close()
-            return Published(acked, fault)
-        return Published(acked, None)
+            return Sent(acked, fault)
+        return Sent(acked, None)
 
     async def close(self) -> None:
-        """Let go of the connection; a later `publish` makes another."""
+        """Let go of the connection; a later `send` makes another."""
         producer, self._producer = self._producer, None
         if producer is not None:
             # It would wait for batches that we have given up.
@@ -106,7 +106,7 @@ class Publisher:
             raise TopicsNotReady(found.complaint)
         return found.partitions
 
-    async def _send(self, producer: AIOKafkaProducer, wave: Wave, acked: list[int]) -> None:
+    async def _send_wave(self, producer: AIOKafkaProducer, wave: Wave, acked: list[int]) -> None:
         sent = [
             self._send_in_order(producer, topic, partition, rows, acked) for (topic, partition), rows in wave.items()
         ]
