@@ -35,6 +35,7 @@ from runtime.clock import Clock, SystemClock
 from runtime.commands import fail, read_settings, refuse, stop_signal
 from runtime.health import Health
 from runtime.server import PortTaken, serving
+from schemas.dead_letters import LARGEST_DEAD_LETTER
 
 log = structlog.get_logger()
 
@@ -102,7 +103,7 @@ def _service(settings: Settings, status: Status, telemetry: Telemetry) -> Servic
     kafka = settings.client_options()
     topics = settings.topics
     client, pacing = _client(settings, clock, telemetry) if settings.mode == "live" else (None, None)
-    producer = AIOKafkaProducer(**kafka, acks="all", enable_idempotence=True)
+    producer = AIOKafkaProducer(**kafka, acks="all", enable_idempotence=True, max_request_size=LARGEST_DEAD_LETTER)
     lanes, offsets, halt = Lanes(clock), Offsets(), HaltGate(clock)
     dead_letters = DeadLetters(producer, topics.dead_letters, clock, telemetry)
     delivery = Delivery(

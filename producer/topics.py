@@ -7,11 +7,10 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import for_code
 
 from runtime.clock import Clock
+from schemas.dead_letters import LARGEST_DEAD_LETTER
 from schemas.topics import Topics
 
 EVENT_RETENTION_MS: Final = 30 * 24 * 3_600_000
-# A record that its own topic found too large still fits here.
-LARGEST_DEAD_LETTER: Final = 8 * 1024 * 1024
 LEADERS_WITHIN_S: Final = 30.0
 POLL_S: Final = 0.1
 

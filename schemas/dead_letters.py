@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 PREFIX: Final = "dead_letter."
+# What the topic takes: a record that its own topic found too large, and these headers.
+LARGEST_DEAD_LETTER: Final = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,78 @@
+"""Sample events: one payload of each type, and envelopes and records made of them."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from hubspot_consumer.lanes import Pending
+from hubspot_consumer.records import Record
+from schemas.envelope import Envelope, read_envelope
+
+AT = "2026-11-24T03:00:00.123456Z"
+EMAIL = "ada@example.com"
+
+PAYLOADS: dict[str, dict[str, Any]] = {
+    "driver_signed_up": {"user_id": "usr_1", "email": EMAIL, "auth_provider": "apple", "created_at": AT},
+    "wallet_pass_installed": {"user_id": "usr_1", "pass_type": "apple", "installed_at": AT},
+    "nova_earned": {
+        "user_id": "usr_1",
+        "amount_cents": 500,
+        "session_id": "ses_1",
+        "new_balance_cents": 500,
+        "earned_at": AT,
+    },
+    "nova_redeemed": {
+        "user_id": "usr_1",
+        "amount_cents": 100,
+        "merchant_id": "mer_1",
+        "redemption_id": "red_1",
+        "new_balance_cents": 400,
+        "redeemed_at": AT,
+    },
+    "first_redemption_completed": {
+        "user_id": "usr_1",
+        "redemption_id": "red_1",
+        "merchant_id": "mer_1",
+        "amount_cents": 100,
+        "completed_at": AT,
+    },
+    "merchant_contact_created": {
+        "merchant_id": "mer_1",
+        "email": EMAIL,
+        "name": "Ada Lovelace",
+        "phone": "+1 555 0100",
+        "business_name": "Café",
+        "created_at": AT,
+    },
+    "merchant_contact_updated": {"merchant_id": "mer_1", "email": EMAIL, "phone": "+1 555 0101", "updated_at": AT},
+}
+
+
+def envelope(event_type: str = "nova_earned", sequence: int = 1, email: str = EMAIL, **changes: Any) -> dict[str, Any]:
+    return {
+        "id": str(UUID(int=sequence)),
+        "type": event_type,
+        "schema_version": 1,
+        "sequence": sequence,
+        "occurred_at": AT,
+        "contact": {"email": email, "external_id": "usr_1"},
+        "totals": {"nova_earned_cents": 500 * sequence, "nova_redeemed_cents": 0},
+        "payload": PAYLOADS[event_type],
+        **changes,
+    }
+
+
+def read(event_type: str = "nova_earned", sequence: int = 1, email: str = EMAIL) -> Envelope:
+    return read_envelope(email.encode(), json.dumps(envelope(event_type, sequence, email)).encode())
+
+
+def record(topic: str = "lifecycle.nova_earned", partition: int = 0, offset: int = 0) -> Record:
+    return Record(topic, partition, offset, datetime(2026, 11, 24, tzinfo=UTC), b"", b"", [])
+
+
+def pending(sequence: int, finish: Callable[[], None], email: str = EMAIL, *, readable: bool = True) -> Pending:
+    return Pending(
+        sequence, read(sequence=sequence, email=email) if readable else None, record(offset=sequence), finish
+    )

@@ -1,0 +1,102 @@
+"""Reading records: an envelope, or the reason why it is none."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.envelope import Headers, UnreadableRecord, read_envelope
+from schemas.events import EVENTS
+from tests.samples import EMAIL, envelope
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+def unreadable(value: Any, key: bytes | None = EMAIL.encode()) -> UnreadableRecord:
+    with pytest.raises(UnreadableRecord) as caught:
+        read_envelope(key, value if isinstance(value, bytes) else json.dumps(value).encode())
+    return caught.value
+
+
+@pytest.mark.parametrize("event_type", EVENTS)
+def test_an_envelope_of_each_event_is_read(event_type: str) -> None:
+    read = read_envelope(EMAIL.encode(), json.dumps(envelope(event_type)).encode())
+
+    assert read.type == event_type
+    assert type(read.payload) is EVENTS[event_type]
+
+
+def test_a_reader_ignores_what_a_newer_writer_added() -> None:
+    newer = envelope(mood="sunny")
+    newer["payload"] = newer["payload"] | {"tip_cents": 5}
+
+    assert read_envelope(EMAIL.encode(), json.dumps(newer).encode()).sequence == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "reason", "detail"),
+    [
+        (envelope(type="coffee_drunk"), "unknown_event_type", "no such event type"),
+        (envelope(schema_version=2), "unsupported_schema_version", "schema_version"),
+        (envelope(sequence=0), "invalid_envelope", "sequence"),
+        (envelope() | {"sequence": "1"}, "invalid_envelope", "sequence"),
+        (envelope(email="grace@example.com"), "key_mismatch", "contact.email"),
+        (envelope(email="grace"), "invalid_envelope", "contact.email"),
+        (envelope(payload={"user_id": "usr_1"}), "invalid_envelope", "payload.amount_cents"),
+        (envelope(payload=[]), "invalid_envelope", "payload"),
+        ([], "invalid_envelope", ""),
+        (None, "invalid_envelope", ""),
+        (b'{"id": "0199', "invalid_envelope", "value"),
+        (b"\xff", "invalid_envelope", "value"),
+        (b"", "invalid_envelope", "value"),
+        (b"[" * 100_000, "invalid_envelope", "value"),
+    ],
+    ids=str,
+)
+def test_what_is_no_envelope_has_a_reason_and_a_place(value: Any, reason: str, detail: str) -> None:
+    error = unreadable(value)
+
+    assert error.reason == reason
+    assert detail in error.detail
+
+
+@pytest.mark.parametrize("key", [None, b""])
+def test_a_record_without_a_key_says_so(key: bytes | None) -> None:
+    assert unreadable(envelope(), key).reason == "missing_key"
+
+
+@given(st.none() | st.binary(), st.none() | st.binary() | JSON.map(lambda value: json.dumps(value).encode()))
+def test_no_bytes_raise_anything_else(key: bytes | None, value: bytes | None) -> None:
+    with pytest.raises(UnreadableRecord):
+        read_envelope(key, value)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(envelope())), JSON))
+def test_an_envelope_with_anything_in_its_fields_is_read_or_unreadable_and_quotes_nothing(changes: Any) -> None:
+    broken = envelope() | changes | {"contact": {"email": "secret.person@example.com"}}
+
+    # Its key is another contact's, so it is unreadable one way or the other.
+    assert "secret.person" not in unreadable(broken).detail
+
+
+HEADER_TEXT = st.text(st.characters(codec="utf-8"))
+
+
+@given(HEADER_TEXT, HEADER_TEXT, st.none() | st.integers(min_value=0), st.none() | HEADER_TEXT.filter(bool))
+def test_headers_come_back_as_they_were_written(
+    event_id: str, event_type: str, sequence: int | None, trace: str | None
+) -> None:
+    headers = Headers(event_id, event_type, sequence, trace)
+
+    assert Headers.decode(headers.encode()) == headers
+
+
+@given(st.lists(st.tuples(st.sampled_from(["id", "type", "sequence", "traceparent", "x"]), st.none() | st.binary())))
+def test_no_headers_are_unreadable(headers: list[tuple[str, bytes | None]]) -> None:
+    Headers.decode(headers)
