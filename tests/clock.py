@@ -1,0 +1,55 @@
+"""A clock that a test owns, and an event loop that runs on it."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+START = datetime(2026, 11, 24, tzinfo=UTC)
+
+
+class OwnedClock:
+    """Stands still until it is told to go on."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+
+    def monotonic(self) -> float:
+        return self._seconds
+
+    def now(self) -> datetime:
+        return START + timedelta(seconds=self._seconds)
+
+    async def sleep(self, seconds: float) -> None:
+        """Go on by *seconds*, at once."""
+        self.advance(max(0.0, seconds))
+
+    def advance(self, seconds: float) -> None:
+        self._seconds += seconds
+
+
+class FastLoop(asyncio.SelectorEventLoop):
+    """A loop whose time jumps to the next timer whenever nothing else is left to do: hours pass in milliseconds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seconds = 0.0
+
+    def time(self) -> float:
+        return self._seconds
+
+    def _run_once(self) -> None:
+        if not self._ready and self._scheduled:  # type: ignore[attr-defined]
+            self._seconds = max(self._seconds, self._scheduled[0]._when)  # type: ignore[attr-defined]
+        super()._run_once()  # type: ignore[misc]
+
+
+class LoopClock:
+    """The running loop's time."""
+
+    def monotonic(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def now(self) -> datetime:
+        return START + timedelta(seconds=self.monotonic())
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
