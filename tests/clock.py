@@ -37,6 +37,8 @@ class FastLoop(asyncio.SelectorEventLoop):
         return self._seconds
 
     def _run_once(self) -> None:
+        # A microsecond a turn: a timer that asks for the next representable moment would otherwise ask for ever.
+        self._seconds += 1e-6
         if not self._ready and self._scheduled:  # type: ignore[attr-defined]
             self._seconds = max(self._seconds, self._scheduled[0]._when)  # type: ignore[attr-defined]
         super()._run_once()  # type: ignore[misc]

@@ -1,5 +1,7 @@
 """The halt: one probe at a time, further and further apart, and open again at the first answer."""
 
+import itertools
+
 from hubspot_consumer.halt import LONGEST_PROBE_S, HaltGate
 from hubspot_consumer.outcomes import Halt
 from tests.clock import OwnedClock
@@ -40,7 +42,7 @@ async def test_probes_come_further_and_further_apart_up_to_a_limit() -> None:
         times.append(clock.monotonic())
         gate.close(REFUSED)
 
-    waits = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    waits = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert waits[:4] == [2, 4, 8, 16]
     assert waits[-1] == LONGEST_PROBE_S
     assert gate.halted is not None
