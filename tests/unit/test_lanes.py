@@ -1,0 +1,218 @@
+"""Lanes: each contact's events in order and once, whatever order they come in and whatever becomes of the calls."""
+
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hubspot_consumer.lanes import HOLE_LIMIT_S, Fold, Lanes
+from schemas.contacts import ContactKey
+from tests.clock import OwnedClock
+from tests.samples import pending
+
+ADA, GRACE = ContactKey("ada@example.com"), ContactKey("grace@example.com")
+
+
+@dataclass
+class Bench:
+    """Lanes with a clock of their own, and a note of what was finished."""
+
+    clock: OwnedClock = field(default_factory=OwnedClock)
+    finished: Counter[tuple[str, int]] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.lanes = Lanes(self.clock)
+
+    def add(self, *sequences: int, key: ContactKey = ADA, readable: bool = True) -> None:
+        for sequence in sequences:
+            event = pending(sequence, lambda s=sequence: self._finish(key, s), key, readable=readable)  # type: ignore[misc]
+            self.lanes.add(key, event)
+
+    def _finish(self, key: ContactKey, sequence: int) -> None:
+        self.finished[key, sequence] += 1
+
+    def look_up(self, sequence: int | None = 0) -> None:
+        for lane in self.lanes.take_unknown(100):
+            self.lanes.known(lane, "1", sequence)
+
+    @property
+    def busy(self) -> int:
+        return self.lanes.ready + self.lanes.unknown + self.lanes.holes + self.lanes.backing_off
+
+    def take(self) -> list[Fold]:
+        self.look_up()
+        self.lanes.wake()
+        return self.lanes.take(100)
+
+    def taken(self) -> list[list[int]]:
+        """Take what is ready and finish it; return its sequences, fold by fold."""
+        folds = self.take()
+        for fold in folds:
+            self.lanes.finished(fold)
+        return [_sequences(fold) for fold in folds]
+
+
+def _sequences(fold: Fold) -> list[int]:
+    return [event.sequence for event in fold.events]
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+@given(st.permutations(range(1, 13)), st.sets(st.integers(1, 12)), st.integers())
+def test_any_order_of_arrival_and_any_outcome_of_calls_applies_a_contacts_events_in_order_and_once(
+    arrivals: list[int], unreadable: set[int], seed: int
+) -> None:
+    bench, chance, in_flight, applied = Bench(), random.Random(seed), list[Fold](), list[int]()
+    waiting = list(arrivals)
+    while waiting or in_flight or bench.busy:
+        if waiting and chance.random() < 0.5:
+            sequence = waiting.pop()
+            bench.add(sequence, readable=sequence not in unreadable)
+            if chance.random() < 0.2:
+                waiting.append(sequence)  # The relay was restarted: it comes again.
+        in_flight += bench.take()
+        assert len(in_flight) <= 1, "a contact is in one call at a time"
+        if in_flight and chance.random() < 0.7:
+            fold = in_flight.pop()
+            outcome = chance.choice(["finished", "retry", "written", "split"])
+            if outcome == "split" and len(fold.events) > 1:
+                bench.lanes.split(fold)
+            elif outcome in ("retry", "written"):
+                fold.written = fold.written or outcome == "written"
+                applied += _sequences(fold) if outcome == "written" else []
+                bench.lanes.retry(fold, wait_s=5)
+                bench.clock.advance(5)
+            else:
+                applied += _sequences(fold)
+                bench.lanes.finished(fold)
+
+    readable = [sequence for sequence in sorted(arrivals) if sequence not in unreadable]
+    assert sorted(set(applied)) == readable
+    newest = 0
+    for sequence in applied:
+        assert sequence <= newest or sequence == next(after for after in readable if after > newest)
+        newest = max(newest, sequence)
+    assert set(bench.finished) == {(ADA, sequence) for sequence in arrivals}
+
+
+def test_consecutive_events_of_a_contact_travel_together(bench: Bench) -> None:
+    bench.add(1, 2, 3)
+    bench.add(1, key=GRACE)
+
+    assert bench.taken() == [[1, 2, 3], [1]]
+
+
+def test_a_hole_waits_and_what_fills_it_releases_all(bench: Bench) -> None:
+    bench.add(1)
+    bench.taken()
+    bench.add(3, 4)
+    assert bench.taken() == []
+    assert bench.lanes.holes == 1
+
+    bench.add(2)
+
+    assert bench.taken() == [[2, 3, 4]]
+    assert bench.lanes.holes_released == 0
+
+
+def test_a_hole_that_never_fills_is_released_after_the_limit_and_counted(bench: Bench) -> None:
+    bench.add(1)
+    bench.taken()
+    bench.add(3)
+    bench.clock.advance(HOLE_LIMIT_S - 1)
+    assert bench.taken() == []
+    assert bench.lanes.wake() == pytest.approx(1)
+
+    bench.clock.advance(1)
+
+    assert bench.taken() == [[3]]
+    assert bench.lanes.holes_released == 1
+
+
+def test_a_hole_of_one_contact_holds_nobody_else_back(bench: Bench) -> None:
+    bench.add(5)
+    bench.add(1, key=GRACE)
+
+    assert bench.taken() == [[1]]
+
+
+def test_what_hubspot_holds_already_needs_only_its_timeline_entry(bench: Bench) -> None:
+    bench.add(3, 4, 5, 6)
+    bench.look_up(4)
+
+    [fold] = bench.lanes.take(100)
+    assert (fold.written, _sequences(fold)) == (True, [3, 4])
+    bench.lanes.finished(fold)
+    [fold] = bench.lanes.take(100)
+    assert (fold.written, _sequences(fold)) == (False, [5, 6])
+
+
+def test_a_contact_that_nobody_can_look_up_begins_with_what_is_here(bench: Bench) -> None:
+    bench.add(7)
+    bench.look_up(None)
+
+    assert bench.taken() == [[7]]
+
+
+def test_a_finished_contact_is_remembered_and_not_looked_up_again(bench: Bench) -> None:
+    bench.add(1)
+    bench.taken()
+    bench.add(2)
+
+    assert (bench.lanes.unknown, bench.lanes.ready) == (0, 1)
+
+
+def test_an_unreadable_event_keeps_its_place_and_lets_the_next_go_on(bench: Bench) -> None:
+    bench.add(1, 3)
+    bench.add(2, readable=False)
+
+    assert bench.taken() == [[1]]
+    assert bench.taken() == [[3]]
+    assert bench.finished[ADA, 2] == 1
+
+
+def test_a_rejected_fold_comes_again_in_halves_until_the_guilty_event_stands_alone(bench: Bench) -> None:
+    bench.add(*range(1, 9))
+    guilty, alone = 6, list[int]()
+    for _ in range(20):
+        for fold in bench.take():
+            if guilty in _sequences(fold) and len(fold.events) > 1:
+                bench.lanes.split(fold)
+            else:
+                alone += _sequences(fold) if guilty in _sequences(fold) else []
+                bench.lanes.finished(fold)
+
+    assert alone == [guilty]
+    assert sorted(sequence for _, sequence in bench.finished) == list(range(1, 9))
+
+
+def test_a_retry_waits_its_time_and_takes_along_what_came_meanwhile(bench: Bench) -> None:
+    bench.add(1)
+    [fold] = bench.take()
+    bench.add(2)
+    assert bench.take() == []
+    bench.lanes.retry(fold, wait_s=3)
+    assert bench.taken() == []
+    assert bench.lanes.backing_off == 1
+
+    bench.clock.advance(3)
+
+    assert bench.taken() == [[1, 2]]
+
+
+def test_after_forgetting_a_call_that_ends_late_neither_acks_twice_nor_blocks_the_new_lane(bench: Bench) -> None:
+    bench.add(1, 2)
+    [old] = bench.take()
+    bench.lanes.forget()
+    bench.add(1, 2)
+
+    bench.lanes.retry(old, wait_s=100)
+
+    assert bench.taken() == [[1, 2]]
+    assert not bench.lanes.backing_off
