@@ -86,7 +86,7 @@ class Pacing:
         """Learn the quota from an answer's headers; never beyond what is configured."""
         maximum = headers.get("X-HubSpot-RateLimit-Max", "")
         interval_ms = headers.get("X-HubSpot-RateLimit-Interval-Milliseconds", "")
-        if not (maximum.isdigit() and interval_ms.isdigit() and int(maximum) and int(interval_ms)):
+        if not (maximum.isdecimal() and interval_ms.isdecimal() and int(maximum) and int(interval_ms)):
             return
         quota, window_s = min(int(maximum), self._configured_quota), int(interval_ms) / 1000
         if (quota, window_s) != (self._quota, self._window_s):

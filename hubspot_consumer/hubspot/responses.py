@@ -96,7 +96,7 @@ def read_portal_id(response: httpx.Response) -> int | Refusal | None:
     """Return the portal of the token, or None where HubSpot does not say."""
     if response.is_success:
         portal_id = str(_body(response).get("portalId", ""))
-        return int(portal_id) if portal_id.isdigit() else None
+        return int(portal_id) if portal_id.isdecimal() else None
     refusal = read_refusal(response)
     return None if isinstance(refusal, Halt) and refusal.reason == "endpoint_not_found" else refusal
 
