@@ -224,6 +224,11 @@ def test_a_look_up_tells_found_from_missing_and_leaves_out_what_the_answer_leave
     assert "mary@example.com" not in known
 
 
+@pytest.mark.parametrize(("portal_id", "read"), [(12345, 12345), ("12345", 12345), ("\u00b2", None), (None, None)])
+def test_the_portal_of_the_token_is_read_or_unknown(portal_id: Any, read: int | None) -> None:
+    assert read_portal_id(answer(200, {"portalId": portal_id})) == read
+
+
 def test_a_timeline_call_is_taken_or_was_before_or_says_why_not() -> None:
     assert read_send(answer(204, b"")) is None
     assert read_send(answer(400, {"message": "Event with this uuid already exists"})) is None
@@ -238,18 +243,10 @@ ANYTHING = st.recursive(
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                [
-                    "results",
-                    "errors",
-                    "id",
-                    "properties",
-                    "email",
-                    "context",
-                    "objectWriteTraceId",
-                    "category",
-                    "message",
-                ]
-                + ["ids", "policyName", "paging", "next", "after", "portalId", "nerava_event_sequence"]
+                (
+                    "results errors id properties email context objectWriteTraceId category message ids policyName "
+                    "paging next after portalId nerava_event_sequence"
+                ).split()
             ),
             inner,
             max_size=4,
