@@ -4,6 +4,7 @@ On Kafka it is the record's value, exactly as PostgreSQL prints the `jsonb`; the
 without parsing.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, Self
@@ -16,6 +17,8 @@ from schemas.contacts import contact_key
 from schemas.events import EVENTS, LifecycleEvent
 
 SCHEMA_VERSION: Final = 1
+# What PostgreSQL's bigint holds and a little more; int() raises for thousands of digits.
+_A_SEQUENCE: Final = re.compile(r"[0-9]{1,19}")
 
 Unreadable = Literal[
     "missing_key", "invalid_envelope", "unknown_event_type", "unsupported_schema_version", "key_mismatch"
@@ -46,7 +49,7 @@ class Envelope(BaseModel):
     id: UUID
     type: str
     schema_version: Literal[1]
-    sequence: Annotated[int, Field(strict=True, ge=1)]
+    sequence: Annotated[int, Field(strict=True, ge=1, le=2**63 - 1)]
     occurred_at: AwareDatetime
     contact: Contact
     totals: Totals
@@ -139,6 +142,6 @@ class Headers:
         return cls(
             id=text.get("id", ""),
             type=text.get("type", ""),
-            sequence=int(sequence) if sequence.isascii() and sequence.isdigit() else None,
+            sequence=int(sequence) if _A_SEQUENCE.fullmatch(sequence) else None,
             traceparent=text.get("traceparent") or None,
         )

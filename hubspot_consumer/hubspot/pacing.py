@@ -5,6 +5,7 @@ the quota allows are in flight or were answered within the last window: HubSpot 
 sending it and its answer, so this holds whatever the network, a stalled event loop or a slow answer do to the spacing.
 """
 
+import re
 from collections import deque
 from collections.abc import Mapping
 from types import TracebackType
@@ -16,6 +17,7 @@ from runtime.clock import Clock
 
 # How much later than evenly spaced a call may arrive before the second rule has to hold it back.
 JITTER_S: Final = 0.2
+_A_COUNT: Final = re.compile("[1-9][0-9]{0,8}")
 
 
 class Slot:
@@ -86,7 +88,7 @@ class Pacing:
         """Learn the quota from an answer's headers; never beyond what is configured."""
         maximum = headers.get("X-HubSpot-RateLimit-Max", "")
         interval_ms = headers.get("X-HubSpot-RateLimit-Interval-Milliseconds", "")
-        if not (maximum.isdecimal() and interval_ms.isdecimal() and int(maximum) and int(interval_ms)):
+        if not (_A_COUNT.fullmatch(maximum) and _A_COUNT.fullmatch(interval_ms)):
             return
         quota, window_s = min(int(maximum), self._configured_quota), int(interval_ms) / 1000
         if (quota, window_s) != (self._quota, self._window_s):

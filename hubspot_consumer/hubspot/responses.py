@@ -21,6 +21,8 @@ LOCKED: Final = timedelta(seconds=2)
 # 477 may ask for a day; a migration that ends early should not leave us waiting.
 LONGEST_RETRY_AFTER: Final = timedelta(minutes=15)
 LONGEST_DETAIL: Final = 500
+# Digits; int() raises for thousands of them.
+LONGEST_NUMBER: Final = 20
 
 _PASSING_CATEGORIES: Final = frozenset({"RATE_LIMITS", "INTERNAL_ERROR", "TIMEOUT", "SERVICE_UNAVAILABLE", "LOCKED"})
 
@@ -96,7 +98,7 @@ def read_portal_id(response: httpx.Response) -> int | Refusal | None:
     """Return the portal of the token, or None where HubSpot does not say."""
     if response.is_success:
         portal_id = str(_body(response).get("portalId", ""))
-        return int(portal_id) if portal_id.isdecimal() else None
+        return int(portal_id) if portal_id.isdecimal() and len(portal_id) < LONGEST_NUMBER else None
     refusal = read_refusal(response)
     return None if isinstance(refusal, Halt) and refusal.reason == "endpoint_not_found" else refusal
 

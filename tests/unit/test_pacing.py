@@ -81,14 +81,8 @@ def test_a_lower_quota_in_the_headers_is_kept_and_a_higher_one_is_not() -> None:
         pacing.observe({"X-HubSpot-RateLimit-Max": maximum, "X-HubSpot-RateLimit-Interval-Milliseconds": "10000"})
         return pacing.quota
 
-    assert [run_fast(learned(maximum)) for maximum in ("50", "190", "0", "many", "\u00b2", "")] == [
-        50,
-        100,
-        100,
-        100,
-        100,
-        100,
-    ]
+    assert run_fast(learned("50")) == 50
+    assert {run_fast(learned(maximum)) for maximum in ("190", "0", "many", "\u00b2", "9" * 5000, "")} == {100}
 
 
 def test_while_paused_no_slot_is_given_out() -> None:

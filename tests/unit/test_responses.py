@@ -224,7 +224,9 @@ def test_a_look_up_tells_found_from_missing_and_leaves_out_what_the_answer_leave
     assert "mary@example.com" not in known
 
 
-@pytest.mark.parametrize(("portal_id", "read"), [(12345, 12345), ("12345", 12345), ("\u00b2", None), (None, None)])
+@pytest.mark.parametrize(
+    ("portal_id", "read"), [(12345, 12345), ("12345", 12345), ("\u00b2", None), ("9" * 5000, None), (None, None)]
+)
 def test_the_portal_of_the_token_is_read_or_unknown(portal_id: Any, read: int | None) -> None:
     assert read_portal_id(answer(200, {"portalId": portal_id})) == read
 
@@ -243,10 +245,24 @@ ANYTHING = st.recursive(
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                (
-                    "results errors id properties email context objectWriteTraceId category message ids policyName "
-                    "paging next after portalId nerava_event_sequence"
-                ).split()
+                [
+                    "results",
+                    "errors",
+                    "id",
+                    "properties",
+                    "email",
+                    "context",
+                    "objectWriteTraceId",
+                    "category",
+                    "message",
+                    "ids",
+                    "policyName",
+                    "paging",
+                    "next",
+                    "after",
+                    "portalId",
+                    "nerava_event_sequence",
+                ]
             ),
             inner,
             max_size=4,
