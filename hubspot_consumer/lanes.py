@@ -201,6 +201,8 @@ class Lanes:
 
     def _fold(self, lane: Lane) -> Fold:
         lane.in_flight = True
+        # One may have come since the lane was ready.
+        self._pass_over_dead_letters(lane)
         applied = lane.applied or 0
         sequence = min(lane.pending)
         # Late or repeated: what it would set is there, newer. Its timeline entry is sent again, under the same uuid.

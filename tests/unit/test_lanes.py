@@ -177,6 +177,16 @@ def test_an_unreadable_event_keeps_its_place_and_lets_the_next_go_on(bench: Benc
     assert bench.finished[ADA, 2] == 1
 
 
+def test_an_unreadable_repeat_that_comes_while_its_contact_is_ready_is_passed_over(bench: Bench) -> None:
+    bench.add(1)
+    bench.taken()
+    bench.add(2)
+    bench.add(1, readable=False)
+
+    assert bench.taken() == [[2]]
+    assert bench.finished[ADA, 1] == 2
+
+
 def test_a_rejected_fold_comes_again_in_halves_until_the_guilty_event_stands_alone(bench: Bench) -> None:
     bench.add(*range(1, 9))
     guilty, alone = 6, list[int]()
