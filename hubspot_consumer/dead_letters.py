@@ -53,12 +53,15 @@ class DeadLetters:
 
     async def _sent(self, record: Record, letter: DeadLetter) -> bool:
         headers = letter.headers(record.headers)
-        try:
-            await self._kafka.send_and_wait(self._topic, key=record.key, value=record.value, headers=headers)
-        except MessageSizeTooLargeError:
-            # The headers made it too large: the place in its topic still says where the value is.
-            await self._kafka.send_and_wait(self._topic, key=record.key, value=None, headers=headers)
-        except KafkaError as error:
-            log.warning("dead_letter.not_written", error=type(error).__name__)
-            return False
-        return True
+        # Where the headers made it too large, the place in its topic still says where the value is.
+        for value in (record.value, None):
+            try:
+                await self._kafka.send_and_wait(self._topic, key=record.key, value=value, headers=headers)
+            except MessageSizeTooLargeError:
+                continue
+            except KafkaError as error:
+                log.warning("dead_letter.not_written", error=type(error).__name__)
+                return False
+            return True
+        log.error("dead_letter.too_large", topic=record.topic, partition=record.partition, offset=record.offset)
+        return False

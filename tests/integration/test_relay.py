@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from producer.migrations import migrate
 from producer.outbox import Outbox
@@ -15,6 +16,7 @@ from producer.sender import Sender
 from producer.telemetry import Telemetry
 from runtime.clock import SystemClock
 from runtime.health import Health
+from sandbox.dead_letters import read_dead_letters
 from sandbox.postgres import EmbeddedPostgres
 from sandbox.processes import free_port
 from sandbox.services import Service, producer
@@ -125,7 +127,7 @@ async def test_while_kafka_is_away_rows_wait_and_health_says_so(
 
         await eventually(lambda: empty(database_url), within_s=60, saying="the other rows are published")
         await eventually(service.healthy, saying="health is well again")
-        assert await _sequences(own_kafka) == list(range(1, 401))
+        assert await _sequences(own_kafka, Topics(), 400) == list(range(1, 401))
         assert await service.stop() == 0
         # aiokafka would say the same dozens of times a second.
         assert len(service.log.read_text().splitlines()) < 100
@@ -141,12 +143,11 @@ async def _track(connection: psycopg.AsyncConnection[Any], first: int, number: i
         )
 
 
-async def _sequences(kafka: Any) -> list[int]:
+async def _sequences(kafka: Any, topics: Topics, number: int) -> list[int]:
     """Return the sequences in the order of Kafka's own timestamps, each where it first appears."""
-    topics = [Topics().of("wallet_pass_installed"), Topics().of("driver_signed_up")]
     found: dict[int, tuple[int, int]] = {}
     async with AIOKafkaConsumer(
-        *topics, bootstrap_servers=kafka.bootstrap_servers, auto_offset_reset="earliest"
+        *topics.events, bootstrap_servers=kafka.bootstrap_servers, auto_offset_reset="earliest"
     ) as consumer:
 
         async def all_read() -> bool:
@@ -154,7 +155,7 @@ async def _sequences(kafka: Any) -> list[int]:
                 for record in records:
                     sequence = int(dict(record.headers)["sequence"])
                     found.setdefault(sequence, (record.timestamp, sequence))
-            return len(found) >= 400
+            return len(found) >= number
 
         await eventually(all_read, saying="every event is a record")
     return sorted(found, key=lambda sequence: found[sequence])
@@ -216,3 +217,44 @@ async def test_without_topics_health_says_what_to_run_and_the_rows_wait(
         await eventually(lambda: empty(database_url), saying="the rows are published")
     finally:
         await service.kill()
+
+
+async def test_a_row_too_large_for_its_topic_becomes_a_dead_letter_and_the_others_go_on(
+    tmp_path: Path, database_url: str, kafka: Any, topic_prefix: str
+) -> None:
+    topics = Topics(topic_prefix)
+    await _create_small_topic(kafka, topics.of("driver_signed_up"))
+    await create_topics(kafka.bootstrap_servers, topics, 3)
+    environment = {
+        "DATABASE_URL": database_url,
+        "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+        "KAFKA_TOPIC_PREFIX": topic_prefix,
+        "PRODUCER_PORT": str(free_port()),
+    }
+    service = producer(tmp_path, environment)
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+        await _track(connection, 1, 20)
+        # Sequence 7 is a signup, written by hand.
+        await connection.execute(
+            "UPDATE outbox_events SET payload = payload || jsonb_build_object('note', repeat('x', 5000))"
+            " WHERE sequence = 7"
+        )
+    try:
+        await service.launch_and_wait()
+        await eventually(lambda: empty(database_url), saying="every row is published")
+        await eventually(service.healthy, saying="health is well")
+    finally:
+        await service.kill()
+
+    [letter] = await read_dead_letters(kafka.bootstrap_servers, topics.dead_letters)
+    assert (letter.reason, letter.type) == ("too_large", "driver_signed_up")
+    assert await _sequences(kafka, topics, 19) == [*range(1, 7), *range(8, 21)]
+
+
+async def _create_small_topic(kafka: Any, name: str) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
+    await admin.start()
+    try:
+        await admin.create_topics([NewTopic(name, 3, 1, topic_configs={"max.message.bytes": "3000"})])
+    finally:
+        await admin.close()
