@@ -1,0 +1,189 @@
+"""Our client and HubSpot's API, as the simulator has it, in each version of its paths."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from hubspot_consumer.hubspot.client import HubSpotClient, http_client
+from hubspot_consumer.hubspot.pacing import Pacing
+from hubspot_consumer.hubspot.paths import PATHS, ApiVersion
+from hubspot_consumer.hubspot.provision import Provision
+from hubspot_consumer.hubspot.requests import KnownContact, TimelineEntry, Upsert
+from hubspot_consumer.mapping import contact_properties, timeline_properties
+from hubspot_consumer.outcomes import Delivered, Halt, Rejected, RetryLater
+from runtime.clock import SystemClock
+from sandbox.hubspot.app import simulator_app
+from sandbox.hubspot.portal import Portal
+from sandbox.provisioned import provision
+from schemas.contacts import ContactKey
+from schemas.events import EVENT_TYPES
+from tests.samples import read
+
+TOKEN = "pat-na1-11111111-2222-4333-8444-555555555555"
+PORTAL_ID = 12345
+MANY_CALLS = 10_000
+ADA, GRACE = ContactKey("ada@example.com"), ContactKey("grace@example.com")
+
+
+@pytest.fixture
+def portal() -> Portal:
+    portal = Portal(PORTAL_ID, [TOKEN])
+    portal.change_settings(quota=MANY_CALLS)
+    return portal
+
+
+@pytest.fixture
+async def http(portal: Portal) -> AsyncIterator[httpx.AsyncClient]:
+    async with http_client("http://hubspot", SecretStr(TOKEN), httpx.ASGITransport(simulator_app(portal))) as http:
+        yield http
+
+
+def client_of(http: httpx.AsyncClient, version: ApiVersion = "2026-03") -> HubSpotClient:
+    return HubSpotClient(http, Pacing(MANY_CALLS, 10, SystemClock()), version, PORTAL_ID, lambda _kind, _status: None)
+
+
+@pytest.fixture(params=list(PATHS))
+async def client(request: pytest.FixtureRequest, portal: Portal, http: httpx.AsyncClient) -> HubSpotClient:
+    """A client of a portal that has what we write to."""
+    await provision(portal)
+    return client_of(http, request.param)
+
+
+def upsert(key: ContactKey, event_type: str = "nova_earned", sequence: int = 1) -> Upsert:
+    return Upsert(f"{key}:{sequence}", key, contact_properties(read(event_type, sequence, key)))
+
+
+def entry(contact_id: str | None, event_type: str, sequence: int) -> TimelineEntry:
+    event = read(event_type, sequence)
+    return TimelineEntry(
+        str(UUID(int=sequence)), event_type, ADA, contact_id, event.occurred_at, timeline_properties(event)
+    )
+
+
+async def contact_id_of(client: HubSpotClient, key: ContactKey = ADA) -> str:
+    outcome = (await client.upsert([upsert(key)])).outcomes[f"{key}:1"]
+    assert isinstance(outcome, Delivered)
+    return outcome.contact_id
+
+
+@pytest.mark.parametrize("version", list(PATHS))
+async def test_provisioning_creates_what_is_missing_and_then_nothing(
+    http: httpx.AsyncClient, version: ApiVersion
+) -> None:
+    provisioning = Provision(client_of(http, version), PATHS[version])
+    before = await provisioning.plan()
+    for missing in before.missing:
+        await provisioning.create(missing)
+    again = await provisioning.plan()
+
+    assert len(before.missing) > len(EVENT_TYPES)
+    assert (again.missing, again.mismatches) == ([], [])
+
+
+async def test_the_token_names_its_portal_and_the_portal_takes_custom_events(client: HubSpotClient) -> None:
+    assert await client.token_portal_id() == PORTAL_ID
+    assert await client.takes_custom_events() is True
+
+
+@pytest.mark.parametrize("event_type", EVENT_TYPES)
+async def test_every_event_can_be_written_to_a_provisioned_portal(client: HubSpotClient, event_type: str) -> None:
+    written = (await client.upsert([upsert(ADA, event_type)])).outcomes
+
+    [outcome] = written.values()
+    assert isinstance(outcome, Delivered), outcome
+    assert await client.send([entry(outcome.contact_id, event_type, 1)]) is None
+
+
+async def test_a_look_up_tells_what_was_applied_last_and_who_is_missing(client: HubSpotClient) -> None:
+    contact_id = await contact_id_of(client)
+    await client.upsert([upsert(ADA, sequence=2)])
+
+    assert await client.known_contacts([ADA, GRACE]) == {ADA: KnownContact(contact_id, 2), GRACE: None}
+
+
+async def test_one_bad_input_is_rejected_alone(client: HubSpotClient) -> None:
+    bad = Upsert("bad", GRACE, {"nerava_no_such_property": "1"})
+
+    outcomes = (await client.upsert([bad, upsert(ADA)])).outcomes
+
+    assert isinstance(outcomes["bad"], Rejected)
+    assert isinstance(outcomes[f"{ADA}:1"], Delivered)
+
+
+async def test_two_inputs_that_name_one_contact_are_unclear(client: HubSpotClient) -> None:
+    inputs = [upsert(ADA, sequence=1), upsert(ADA, sequence=2)]
+
+    answer = await client.upsert(inputs)
+
+    assert (answer.outcomes, answer.unclear) == ({}, inputs)
+
+
+async def test_a_timeline_entry_sent_again_leaves_one(client: HubSpotClient, http: httpx.AsyncClient) -> None:
+    contact_id = await contact_id_of(client)
+    for _ in range(2):
+        assert await client.send([entry(contact_id, "nova_earned", 1), entry(contact_id, "nova_earned", 2)]) is None
+
+    timeline = (await http.get(f"/_simulator/contacts/{ADA}/timeline")).json()["results"]
+    assert len(timeline) == 2
+
+
+async def test_a_refused_token_halts_everything(http: httpx.AsyncClient) -> None:
+    http.headers["Authorization"] = "Bearer pat-na1-00000000-0000-4000-8000-000000000000"
+    client = client_of(http)
+
+    refusals = [
+        await client.token_portal_id(),
+        await client.takes_custom_events(),
+        await client.known_contacts([ADA]),
+        await client.send([entry("1", "nova_earned", 1)]),
+        *(await client.upsert([upsert(ADA)])).outcomes.values(),
+    ]
+
+    assert [refusal.reason for refusal in refusals if isinstance(refusal, Halt)] == ["token_refused"] * 5
+
+
+async def test_a_dated_path_of_custom_events_that_does_not_exist_gives_way_to_v3(http: httpx.AsyncClient) -> None:
+    client = client_of(http)
+    made = await http.post(
+        "/_simulator/faults",
+        json={"answer": {"kind": "status", "status": 404}, "match": {"path": PATHS["2026-03"].send_events}},
+    )
+
+    assert made.status_code == 201, made.text
+    first = await client.send([entry("1", "nova_earned", 1)])
+
+    assert isinstance(first, RetryLater)
+    await client.send([entry("1", "nova_earned", 1)])
+    log = (await http.get("/_simulator/requests")).json()["results"]
+    assert log[-1]["path"] == PATHS["v3"].send_events
+
+
+async def test_a_connection_that_fails_is_a_retry_of_everything_in_the_call() -> None:
+    def refuse(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused", request=request)
+
+    client = client_of(http_client("http://hubspot", SecretStr(TOKEN), httpx.MockTransport(refuse)))
+
+    outcomes = (await client.upsert([upsert(ADA), upsert(GRACE)])).outcomes
+
+    assert {type(outcome) for outcome in outcomes.values()} == {RetryLater}
+    assert isinstance(await client.send([entry("1", "nova_earned", 1)]), RetryLater)
+    assert isinstance(await client.known_contacts([ADA]), RetryLater)
+
+
+async def test_no_call_leaves_without_a_slot(http: httpx.AsyncClient) -> None:
+    pacing = Pacing(2, 3_600, SystemClock())
+    client = HubSpotClient(http, pacing, "2026-03", PORTAL_ID, lambda _kind, _status: None)
+    await client.token_portal_id()
+    pacing.pause(3_600)
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(client.token_portal_id(), 0.05)
+
+    assert (await http.get("/_simulator/statistics")).json()["calls"] == {
+        "GET /account-info/2026-03/details": {"200": 1}
+    }
