@@ -10,6 +10,10 @@ from hubspot_consumer.lanes import Pending
 from hubspot_consumer.records import Record
 from schemas.envelope import Envelope, read_envelope
 
+# Of a portal that a test makes for itself.
+TOKEN = "pat-na1-11111111-2222-4333-8444-555555555555"
+PORTAL_ID = 12345
+
 AT = "2026-11-24T03:00:00.123456Z"
 EMAIL = "ada@example.com"
 

@@ -21,10 +21,8 @@ from sandbox.hubspot.portal import Portal
 from sandbox.provisioned import provision
 from schemas.contacts import ContactKey
 from schemas.events import EVENT_TYPES
-from tests.samples import read
+from tests.samples import PORTAL_ID, TOKEN, read
 
-TOKEN = "pat-na1-11111111-2222-4333-8444-555555555555"
-PORTAL_ID = 12345
 MANY_CALLS = 10_000
 ADA, GRACE = ContactKey("ada@example.com"), ContactKey("grace@example.com")
 

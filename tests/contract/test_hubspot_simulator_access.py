@@ -1,6 +1,5 @@
 """HubSpot's tokens and quota, as the simulator has them."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -8,13 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.hubspot.app import simulator_app
 from sandbox.hubspot.clock import PortalClock
 from sandbox.hubspot.portal import Portal
 from sandbox.hubspot.quota import Quota
 from sandbox.hubspot.settings import Settings
+from tests.samples import TOKEN
 
-TOKEN = "pat-na1-11111111-2222-4333-8444-555555555555"
 OTHER = "pat-na1-99999999-2222-4333-8444-555555555555"
 DETAILS = "/account-info/v3/details"
 
@@ -32,14 +30,6 @@ class StandingClock:
 @pytest.fixture
 def portal() -> Portal:
     return Portal(12345, [TOKEN], quota=3, daily_limit=5, clock=StandingClock())
-
-
-@pytest.fixture
-async def hubspot(portal: Portal) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(app=simulator_app(portal))
-    headers = {"Authorization": f"Bearer {TOKEN}"}
-    async with httpx.AsyncClient(transport=transport, base_url="http://hubspot", headers=headers) as client:
-        yield client
 
 
 @pytest.mark.parametrize("header", ["", "Basic x", "Bearer ", TOKEN])

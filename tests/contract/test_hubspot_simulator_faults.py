@@ -12,23 +12,10 @@ import uvicorn
 
 from sandbox.hubspot.app import simulator_app
 from sandbox.hubspot.portal import Portal
+from tests.samples import TOKEN
 
-TOKEN = "pat-na1-11111111-2222-4333-8444-555555555555"
 UPSERT = "/crm/v3/objects/contacts/batch/upsert"
 DROP = {"kind": "drop"}
-
-
-@pytest.fixture
-def portal() -> Portal:
-    return Portal(12345, [TOKEN])
-
-
-@pytest.fixture
-async def hubspot(portal: Portal) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(app=simulator_app(portal))
-    headers = {"Authorization": f"Bearer {TOKEN}"}
-    async with httpx.AsyncClient(transport=transport, base_url="http://hubspot", headers=headers) as client:
-        yield client
 
 
 @asynccontextmanager

@@ -1,29 +1,9 @@
 """HubSpot's properties and custom events, as the simulator has them."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
-
-from sandbox.hubspot.app import simulator_app
-from sandbox.hubspot.portal import Portal
-
-TOKEN = "pat-na1-11111111-2222-4333-8444-555555555555"
-
-
-@pytest.fixture
-def portal() -> Portal:
-    return Portal(12345, [TOKEN])
-
-
-@pytest.fixture
-async def hubspot(portal: Portal) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(app=simulator_app(portal))
-    headers = {"Authorization": f"Bearer {TOKEN}"}
-    async with httpx.AsyncClient(transport=transport, base_url="http://hubspot", headers=headers) as client:
-        yield client
-
 
 PROPERTIES = "/crm/v3/properties/contacts"
 DEFINITIONS = "/events/2026-03/event-definitions"
