@@ -17,6 +17,7 @@ from hubspot_consumer.destination import DryRun
 from hubspot_consumer.endpoints import endpoints
 from hubspot_consumer.halt import HaltGate
 from hubspot_consumer.hubspot.client import HubSpotClient, http_client
+from hubspot_consumer.hubspot.daily_quota import DailyQuota
 from hubspot_consumer.hubspot.pacing import Pacing
 from hubspot_consumer.hubspot.paths import PATHS
 from hubspot_consumer.hubspot.provision import Provision, ProvisionRefused
@@ -158,7 +159,8 @@ def _service(settings: Settings, status: Status, telemetry: Telemetry) -> Servic
 
 def _client(settings: Settings, clock: Clock, telemetry: Telemetry) -> tuple[HubSpotClient, Pacing]:
     token = settings.hubspot_private_app_token or SecretStr("")
-    pacing = Pacing(settings.hubspot_rate_limit, settings.hubspot_rate_window_s, clock)
+    daily = DailyQuota(settings.hubspot_daily_limit, clock)
+    pacing = Pacing(settings.hubspot_rate_limit, settings.hubspot_rate_window_s, daily, clock)
     http = http_client(settings.hubspot_api_base_url, token)
     portal_id = settings.hubspot_portal_id or 0
     return HubSpotClient(http, pacing, settings.hubspot_api_version, portal_id, telemetry.call), pacing

@@ -6,6 +6,7 @@ import httpx
 from pydantic import SecretStr
 
 from hubspot_consumer.hubspot.client import HubSpotClient, http_client
+from hubspot_consumer.hubspot.daily_quota import DailyQuota
 from hubspot_consumer.hubspot.pacing import Pacing
 from hubspot_consumer.hubspot.paths import PATHS
 from hubspot_consumer.hubspot.provision import Provision
@@ -27,7 +28,8 @@ async def provision(portal: Portal) -> None:
     portal.tokens.add(SETUP_TOKEN)
     transport = httpx.ASGITransport(simulator_app(portal))
     async with http_client("http://simulator", SecretStr(SETUP_TOKEN), transport) as http:
-        pacing = Pacing(MANY_CALLS, portal.settings.window_s, SystemClock())
+        clock = SystemClock()
+        pacing = Pacing(MANY_CALLS, portal.settings.window_s, DailyQuota(MANY_CALLS, clock), clock)
         client = HubSpotClient(http, pacing, VERSION, portal.portal_id, lambda _kind, _status: None)
         provision = Provision(client, PATHS[VERSION])
         for missing in (await provision.plan()).missing:

@@ -45,10 +45,11 @@ class FastLoop(asyncio.SelectorEventLoop):
 
 
 class LoopClock:
-    """The running loop's time."""
+    """The running loop's time; 0 while none runs."""
 
     def monotonic(self) -> float:
-        return asyncio.get_running_loop().time()
+        loop = asyncio._get_running_loop()
+        return loop.time() if loop else 0.0
 
     def now(self) -> datetime:
         return START + timedelta(seconds=self.monotonic())

@@ -1,10 +1,16 @@
 """Pacing: how calls stay under the quota that the portal allows in a rolling window.
 
-Two rules together. An aiolimiter with a burst of one spaces the calls evenly. And no call leaves while as many calls as
+Three rules together. An aiolimiter with a burst of one spaces the calls evenly, a little wider than the quota asks: so
+a worker that takes over from another, or starts beside it, finds room for its calls. No call leaves while as many as
 the quota allows are in flight or were answered within the last window: HubSpot counts a call somewhere between our
 sending it and its answer, so this holds whatever the network, a stalled event loop or a slow answer do to the spacing.
+And what is left of the day's calls is spread over the rest of the day, once half of them are spent.
+
+Several workers divide the quota by the partitions they hold. What HubSpot's headers show beyond that is another app
+with our token, which is given way to.
 """
 
+import math
 import re
 from collections import deque
 from collections.abc import Mapping
@@ -13,11 +19,18 @@ from typing import Final, Self
 
 from aiolimiter import AsyncLimiter
 
+from hubspot_consumer.hubspot.daily_quota import DailyQuota
 from runtime.clock import Clock
 
-# How much later than evenly spaced a call may arrive before the second rule has to hold it back.
-JITTER_S: Final = 0.2
-_A_COUNT: Final = re.compile("[1-9][0-9]{0,8}")
+# How much wider than evenly calls are spaced: room for the calls of a worker that starts.
+HEADROOM: Final = 0.025
+# For a window after partitions changed hands, so much more: each worker's last call may be next to another's first.
+SETTLING: Final = 0.1
+# What others use is yielded and a little more: of a window that is full nobody can tell who wanted how much.
+YIELD: Final = 1.1
+# When a full window is in flight, their answers come at times nobody knows.
+LOOK_AGAIN_S: Final = 0.2
+_A_COUNT: Final = re.compile("[0-9]{1,9}")
 
 
 class Slot:
@@ -40,19 +53,24 @@ class Slot:
 
 
 class Pacing:
-    """Gives out slots: at most *quota* calls in any *window_s* seconds, as HubSpot counts them."""
+    """Gives out slots: at most *quota* calls in any *window_s* seconds, as HubSpot counts them, over all workers."""
 
-    def __init__(self, quota: int, window_s: float, clock: Clock) -> None:
+    def __init__(self, quota: int, window_s: float, daily: DailyQuota, clock: Clock) -> None:
         self._configured_quota: Final = quota
         self._clock = clock
+        self.daily: Final = daily
+        self._share = 1.0
+        self._taken_by_others = 0
         self._in_flight = 0
         self._answered_at: deque[float] = deque()
-        self._paused_until = 0.0
+        self._not_before = 0.0
+        self._settled_at = 0.0
+        self._last_slot_at = -math.inf
         self._set(quota, window_s)
 
     @property
     def quota(self) -> int:
-        """Calls allowed in a window: what is configured, or less if HubSpot's headers say so."""
+        """Calls that all workers may make in a window: what is configured, or less if HubSpot's headers say so."""
         return self._quota
 
     @property
@@ -60,10 +78,23 @@ class Pacing:
         return self._window_s
 
     @property
+    def share(self) -> float:
+        """The part of the quota that is this worker's."""
+        return self._share
+
+    @property
     def used(self) -> int:
-        """Calls that HubSpot may count in its present window."""
+        """Calls of this worker that HubSpot may count in its present window."""
         self._forget_old()
         return self._in_flight + len(self._answered_at)
+
+    def divide(self, share: float) -> None:
+        """Keep to *share* of the quota, above 0 and up to 1, from now on; the others keep to the rest."""
+        self._share = share
+        self._set(self._quota, self._window_s)
+        # The calls of who had it before are in HubSpot's window: ours follow them as theirs would have.
+        self.pause(self._spacing_s)
+        self._settled_at = self._clock.monotonic() + self._window_s
 
     async def slot(self) -> Slot:
         """Return when a call may be made."""
@@ -71,42 +102,56 @@ class Pacing:
         while (wait := self._wait_s()) > 0:
             await self._clock.sleep(wait)
         self._in_flight += 1
+        self._last_slot_at = self._clock.monotonic()
         return Slot(self)
 
     def answered(self) -> None:
         self._in_flight -= 1
         self._answered_at.append(self._clock.monotonic())
+        self.daily.called()
 
     def given_back(self) -> None:
         self._in_flight -= 1
 
     def pause(self, seconds: float) -> None:
         """Give out no slot for *seconds*: HubSpot said 429, so somebody else is using the quota too."""
-        self._paused_until = max(self._paused_until, self._clock.monotonic() + seconds)
+        self._not_before = max(self._not_before, self._clock.monotonic() + seconds)
 
     def observe(self, headers: Mapping[str, str]) -> None:
-        """Learn the quota from an answer's headers; never beyond what is configured."""
-        maximum = headers.get("X-HubSpot-RateLimit-Max", "")
-        interval_ms = headers.get("X-HubSpot-RateLimit-Interval-Milliseconds", "")
-        if not (_A_COUNT.fullmatch(maximum) and _A_COUNT.fullmatch(interval_ms)):
-            return
-        quota, window_s = min(int(maximum), self._configured_quota), int(interval_ms) / 1000
-        if (quota, window_s) != (self._quota, self._window_s):
-            self._set(quota, window_s)
+        """Learn the quota from an answer's headers, never beyond what is configured, and what others use of it."""
+        self.daily.observe(headers)
+        maximum, interval_ms, remaining = (
+            int(value) if _A_COUNT.fullmatch(value := headers.get(f"X-HubSpot-RateLimit-{name}", "")) else None
+            for name in ("Max", "Interval-Milliseconds", "Remaining")
+        )
+        if maximum and interval_ms:
+            quota, window_s = min(maximum, self._configured_quota), interval_ms / 1000
+            if (quota, window_s) != (self._quota, self._window_s):
+                self._set(quota, window_s)
+            if remaining is not None:
+                self._make_way(maximum - remaining)
+
+    def _make_way(self, counted: int) -> None:
+        # HubSpot has counted, at the most, what we used, and what is the other workers' part.
+        beyond = counted - self.used - (self._quota - self._own_quota)
+        self._taken_by_others = math.ceil(max(0, beyond) * self._share * YIELD)
 
     def _set(self, quota: int, window_s: float) -> None:
         self._quota = quota
         self._window_s = window_s
-        # Burst + rate x window must stay within the quota; a burst of one leaves quota - 1 for the rate.
-        self._limiter = AsyncLimiter(1, (window_s + JITTER_S) / max(quota - 1, 1))
+        self._own_quota = max(1, int(quota * self._share))
+        self._spacing_s = (1 + HEADROOM) * window_s / (quota * self._share)
+        self._limiter = AsyncLimiter(1, self._spacing_s)
 
     def _wait_s(self) -> float:
         now = self._clock.monotonic()
-        paused_s = self._paused_until - now
-        if self.used < self._quota:
+        spacing_s = self.daily.spacing_s / self._share
+        if now < self._settled_at:
+            spacing_s = max(spacing_s, self._spacing_s * (1 + SETTLING))
+        paused_s = max(self._not_before, self._last_slot_at + spacing_s) - now
+        if self.used < max(1, self._own_quota - self._taken_by_others):
             return paused_s
-        # All in flight: their answers come at times nobody knows.
-        window_s = self._answered_at[0] + self._window_s - now if self._answered_at else JITTER_S
+        window_s = self._answered_at[0] + self._window_s - now if self._answered_at else LOOK_AGAIN_S
         return max(paused_s, window_s, 0.001)
 
     def _forget_old(self) -> None:

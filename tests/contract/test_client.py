@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from hubspot_consumer.hubspot.client import HubSpotClient, http_client
+from hubspot_consumer.hubspot.daily_quota import DailyQuota
 from hubspot_consumer.hubspot.pacing import Pacing
 from hubspot_consumer.hubspot.paths import PATHS, ApiVersion
 from hubspot_consumer.hubspot.provision import Provision
@@ -41,7 +42,12 @@ async def http(portal: Portal) -> AsyncIterator[httpx.AsyncClient]:
 
 
 def client_of(http: httpx.AsyncClient, version: ApiVersion = "2026-03") -> HubSpotClient:
-    return HubSpotClient(http, Pacing(MANY_CALLS, 10, SystemClock()), version, PORTAL_ID, lambda _kind, _status: None)
+    return HubSpotClient(http, pacing_of(MANY_CALLS), version, PORTAL_ID, lambda _kind, _status: None)
+
+
+def pacing_of(quota: int) -> Pacing:
+    clock = SystemClock()
+    return Pacing(quota, 10, DailyQuota(MANY_CALLS, clock), clock)
 
 
 @pytest.fixture(params=list(PATHS))
@@ -174,7 +180,7 @@ async def test_a_connection_that_fails_is_a_retry_of_everything_in_the_call() ->
 
 
 async def test_no_call_leaves_without_a_slot(http: httpx.AsyncClient) -> None:
-    pacing = Pacing(2, 3_600, SystemClock())
+    pacing = pacing_of(2)
     client = HubSpotClient(http, pacing, "2026-03", PORTAL_ID, lambda _kind, _status: None)
     await client.token_portal_id()
     pacing.pause(3_600)

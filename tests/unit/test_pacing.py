@@ -1,19 +1,23 @@
 """Pacing: never more calls in a window than the quota, wherever HubSpot counts them, and hardly fewer."""
 
 import asyncio
+import itertools
 import random
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hubspot_consumer.hubspot.daily_quota import DailyQuota
 from hubspot_consumer.hubspot.pacing import Pacing
 from tests.clock import FastLoop, LoopClock
 
 T = TypeVar("T")
 WINDOW_S = 10.0
+MANY = 1_000_000
 
 
 def run_fast(work: Coroutine[Any, Any, T]) -> T:
@@ -21,55 +25,171 @@ def run_fast(work: Coroutine[Any, Any, T]) -> T:
         return runner.run(work)
 
 
-async def calls(pacing: Pacing, number: int, at_once: int, latency_s: float, seed: int) -> list[tuple[float, float]]:
-    """Make *number* calls as fast as the pacing lets; return when each was sent and when it was answered."""
-    jitter, loop, made = random.Random(seed), asyncio.get_running_loop(), list[tuple[float, float]]()
+def pacing_of(quota: int, daily_limit: int = MANY) -> Pacing:
+    clock = LoopClock()
+    return Pacing(quota, WINDOW_S, DailyQuota(daily_limit, clock), clock)
+
+
+class Portal:
+    """HubSpot's side: counts a call somewhere between its sending and its answer, and tells in the headers."""
+
+    def __init__(self, quota: int, latency_s: float, seed: int) -> None:
+        self._quota = quota
+        self._latency_s = latency_s
+        self._jitter = random.Random(seed)
+        self.counted: list[float] = []
+        self.sent: list[tuple[float, float]] = []
+
+    async def call(self, pacing: Pacing) -> None:
+        loop = asyncio.get_running_loop()
+        sent = loop.time()
+        await asyncio.sleep(self._latency_s * self._jitter.random())
+        headers = self.count()
+        await asyncio.sleep(self._latency_s * self._jitter.random())
+        self.sent.append((sent, loop.time()))
+        pacing.observe(headers)
+
+    def count(self) -> Mapping[str, str]:
+        now = asyncio.get_running_loop().time()
+        self.counted.append(now)
+        used = sum(time > now - WINDOW_S for time in self.counted)
+        return {
+            "X-HubSpot-RateLimit-Max": str(self._quota),
+            "X-HubSpot-RateLimit-Remaining": str(max(0, self._quota - used)),
+            "X-HubSpot-RateLimit-Interval-Milliseconds": str(int(WINDOW_S * 1000)),
+        }
+
+    def most_in_a_window(self, since: float = 0.0) -> int:
+        """Return the most calls that were counted in a window, of those counted after *since*."""
+        times = sorted(time for time in self.counted if time > since)
+        first = 0
+        most = 0
+        for last, time in enumerate(times):
+            while times[first] <= time - WINDOW_S:
+                first += 1
+            most = max(most, last - first + 1)
+        return most
+
+    @property
+    def most_that_could_be(self) -> int:
+        """The most that could have been counted in a window, each call anywhere between its sending and its answer."""
+        # The window that ends with a call's sending holds the calls sent before and answered after it began.
+        return max(
+            sum(sent <= end and answered > end - WINDOW_S for sent, answered in self.sent) for end, _ in self.sent
+        )
+
+
+async def calls(portal: Portal, pacing: Pacing, number: int, at_once: int) -> None:
+    """Make *number* calls as fast as the pacing lets."""
     may_call = asyncio.Semaphore(at_once)
 
     async def call() -> None:
         async with may_call:
             with await pacing.slot():
-                sent = loop.time()
-                await asyncio.sleep(latency_s * jitter.random())
-                made.append((sent, loop.time()))
+                await portal.call(pacing)
 
     async with asyncio.TaskGroup() as tasks:
         for _ in range(number):
             tasks.create_task(call())
-    return made
-
-
-def most_in_a_window(made: list[tuple[float, float]]) -> int:
-    """Return the most calls that HubSpot can have counted in a window: each anywhere between sending and answer."""
-    # The window that ends with a call's sending holds the calls sent before and answered after it began.
-    return max(
-        sum(sent <= end and answered > end - WINDOW_S for sent, answered in made) for end in (sent for sent, _ in made)
-    )
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 60), st.floats(0, 12), st.integers(1, 16), st.integers())
 def test_no_window_ever_holds_more_calls_than_the_quota(quota: int, latency_s: float, at_once: int, seed: int) -> None:
-    made = run_fast(_paced(quota, 4 * quota, at_once, latency_s, seed))
+    portal = Portal(quota, latency_s / 2, seed)
+    run_fast(_alone(portal, quota, 4 * quota, at_once))
 
-    assert most_in_a_window(made) <= quota
+    assert portal.most_that_could_be <= quota
 
 
 @pytest.mark.parametrize("quota", [100, 190])
 def test_a_backlog_uses_almost_all_of_the_quota_at_300_ms_a_call(quota: int) -> None:
-    made = run_fast(_paced(quota, 20 * quota, 8, 0.3, seed=1))
+    portal = Portal(quota, 0.3, seed=1)
+    run_fast(_alone(portal, quota, 20 * quota, 8))
 
-    duration_s = max(answered for _, answered in made)
-    assert len(made) / duration_s >= 0.95 * quota / WINDOW_S
+    assert len(portal.counted) / max(portal.counted) >= 0.95 * quota / WINDOW_S
 
 
-async def _paced(quota: int, number: int, at_once: int, latency_s: float, seed: int) -> list[tuple[float, float]]:
-    return await calls(Pacing(quota, WINDOW_S, LoopClock()), number, at_once, latency_s, seed)
+async def _alone(portal: Portal, quota: int, number: int, at_once: int) -> None:
+    await calls(portal, pacing_of(quota), number, at_once)
+
+
+HOLDINGS = st.lists(
+    st.lists(st.integers(1, 6), min_size=1, max_size=8), min_size=1, max_size=6
+)  # partitions of each worker, from one rebalance to the next
+BETWEEN_REBALANCES_S = 25.0
+
+
+@settings(max_examples=25, deadline=None)
+@given(HOLDINGS, st.sampled_from([0.0, 0.02, 0.15, 0.3]), st.integers())
+def test_any_number_of_workers_keep_within_the_quota_while_partitions_change_hands(
+    holdings: list[list[int]], latency_s: float, seed: int
+) -> None:
+    portal = Portal(100, latency_s, seed)
+    run_fast(_rebalancing(portal, holdings))
+
+    assert portal.most_in_a_window() <= 100
+
+
+@pytest.mark.parametrize("holdings", [[[12]], [[6, 6]], [[4, 4, 4]], [[6, 6], [4, 4, 4], [12]]])
+def test_any_number_of_workers_use_almost_all_of_the_quota(holdings: list[list[int]]) -> None:
+    portal = Portal(100, 0.15, seed=1)
+    run_fast(_rebalancing(portal, holdings, each_s=100))
+
+    assert len(portal.counted) / (100 * len(holdings)) >= 0.95 * 100 / WINDOW_S
+
+
+async def _rebalancing(portal: Portal, holdings: Sequence[Sequence[int]], each_s: float = BETWEEN_REBALANCES_S) -> None:
+    """Let workers with a backlog make all calls they may; at a rebalance all finish theirs before any goes on."""
+    workers = [pacing_of(100) for _ in range(max(map(len, holdings)))]
+    for held in holdings:
+        until = asyncio.get_running_loop().time() + each_s
+        async with asyncio.TaskGroup() as tasks:
+            for pacing, partitions in zip(workers, held, strict=False):
+                pacing.divide(partitions / sum(held))
+                tasks.create_task(_backlogged(portal, pacing, until))
+
+
+async def _backlogged(portal: Portal, pacing: Pacing, until: float) -> None:
+    may_call, loop = asyncio.Semaphore(8), asyncio.get_running_loop()
+    async with asyncio.TaskGroup() as tasks:
+        while True:
+            await may_call.acquire()
+            slot = await pacing.slot()
+            if loop.time() >= until:
+                slot.give_back()
+                return
+
+            async def call(slot: Any = slot) -> None:
+                with slot:
+                    await portal.call(pacing)
+                may_call.release()
+
+            tasks.create_task(call())
+
+
+def test_another_app_with_our_token_is_given_way_to() -> None:
+    portal = Portal(100, 0.1, seed=1)
+
+    async def both() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            ours = tasks.create_task(_backlogged(portal, pacing_of(100), until=120))
+            for _ in range(400):
+                await asyncio.sleep(0.25)
+                portal.count()
+            await ours
+
+    run_fast(both())
+
+    # 40 of 100 are theirs.
+    in_the_middle = [sent for sent, _ in portal.sent if 30 < sent < 90]
+    assert 50 <= len(in_the_middle) / 6 <= 60
+    assert portal.most_in_a_window(since=20) <= 100
 
 
 def test_the_first_call_of_an_idle_system_leaves_at_once() -> None:
     async def first() -> float:
-        await Pacing(100, WINDOW_S, LoopClock()).slot()
+        await pacing_of(100).slot()
         return asyncio.get_running_loop().time()
 
     assert run_fast(first()) == pytest.approx(0, abs=1e-3)
@@ -77,7 +197,7 @@ def test_the_first_call_of_an_idle_system_leaves_at_once() -> None:
 
 def test_a_lower_quota_in_the_headers_is_kept_and_a_higher_one_is_not() -> None:
     async def learned(maximum: str) -> int:
-        pacing = Pacing(100, WINDOW_S, LoopClock())
+        pacing = pacing_of(100)
         pacing.observe({"X-HubSpot-RateLimit-Max": maximum, "X-HubSpot-RateLimit-Interval-Milliseconds": "10000"})
         return pacing.quota
 
@@ -87,7 +207,7 @@ def test_a_lower_quota_in_the_headers_is_kept_and_a_higher_one_is_not() -> None:
 
 def test_while_paused_no_slot_is_given_out() -> None:
     async def paused() -> float:
-        pacing = Pacing(100, WINDOW_S, LoopClock())
+        pacing = pacing_of(100)
         pacing.pause(7)
         await pacing.slot()
         return asyncio.get_running_loop().time()
@@ -96,10 +216,23 @@ def test_while_paused_no_slot_is_given_out() -> None:
 
 
 def test_a_slot_that_is_given_back_costs_nothing() -> None:
-    async def used() -> int:
-        pacing = Pacing(2, WINDOW_S, LoopClock())
+    async def used() -> tuple[int, int]:
+        pacing = pacing_of(2)
         for _ in range(5):
             (await pacing.slot()).give_back()
-        return pacing.used
+        return pacing.used, pacing.daily.remaining
 
-    assert run_fast(used()) == 0
+    assert run_fast(used()) == (0, MANY)
+
+
+def test_once_half_of_the_day_is_spent_the_rest_lasts_until_midnight() -> None:
+    # The test's day begins at midnight.
+    portal, pacing = Portal(100, 0.05, seed=1), pacing_of(100, daily_limit=2_000)
+
+    run_fast(_backlogged(portal, pacing, until=timedelta(hours=24).total_seconds() - 60))
+
+    fast = [sent for sent, _ in portal.sent[:1_000]]
+    slow = [sent for sent, _ in portal.sent[1_000:]]
+    assert fast[-1] < 120
+    assert 930 <= len(slow) <= 960
+    assert max(later - earlier for earlier, later in itertools.pairwise(slow)) < 3 * 86_400 / 960

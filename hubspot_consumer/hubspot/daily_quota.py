@@ -1,0 +1,85 @@
+"""The daily quota: calls that the account's apps may make between two midnights of the portal's time zone."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Final
+
+from runtime.clock import Clock
+
+# Above this share of the day's calls a backlog may use the burst quota to its edge; below it the rest has to last.
+PACED_BELOW: Final = 0.5
+# HubSpot's midnight may come a little later than ours.
+MIDNIGHT_TAKES: Final = timedelta(minutes=15)
+ASK_AGAIN: Final = timedelta(minutes=1)
+# Left to people, and to the account's other apps.
+RESERVE: Final = 0.02
+
+_A_COUNT: Final = re.compile("[0-9]{1,12}")
+
+
+class DailyQuota:
+    """What is left of the day. HubSpot's headers tell; where there are none, our own calls are counted."""
+
+    def __init__(self, limit: int, clock: Clock) -> None:
+        self._configured_limit: Final = limit
+        self._clock = clock
+        self._zone: tzinfo = UTC
+        self._limit = limit
+        self._remaining = limit
+        self._resets_at = self._midnight()
+
+    def keep_time_of(self, zone: tzinfo) -> None:
+        """Reset at the midnights of *zone*; until it is known, at those of UTC."""
+        self._zone = zone
+        self._resets_at = self._midnight()
+
+    def called(self) -> None:
+        self._new_day()
+        self._remaining = max(0, self._remaining - 1)
+
+    def observe(self, headers: Mapping[str, str]) -> None:
+        """Learn from an answer's headers what the account, with all its apps, has left."""
+        self._new_day()
+        limit, remaining = (headers.get(f"X-HubSpot-RateLimit-Daily{which}", "") for which in ("", "-Remaining"))
+        if _A_COUNT.fullmatch(remaining):
+            self._remaining = int(remaining)
+            self._limit = int(limit) if _A_COUNT.fullmatch(limit) and int(limit) else self._configured_limit
+
+    @property
+    def limit(self) -> int:
+        return self._limit
+
+    @property
+    def remaining(self) -> int:
+        self._new_day()
+        return self._remaining
+
+    @property
+    def spent_until(self) -> datetime | None:
+        """When calls may be made again, if nothing but the reserve is left."""
+        if self.remaining > self._reserve:
+            return None
+        now = self._clock.now()
+        return now + ASK_AGAIN if now - self._midnight(days=0) < MIDNIGHT_TAKES else self._resets_at
+
+    @property
+    def spacing_s(self) -> float:
+        """Seconds from one call to the next for the rest to last until midnight; 0 while there is plenty."""
+        if self.remaining > self._limit * PACED_BELOW:
+            return 0.0
+        left_s = (self._resets_at - self._clock.now()).total_seconds()
+        return left_s / max(1, self._remaining - self._reserve)
+
+    @property
+    def _reserve(self) -> int:
+        return int(self._limit * RESERVE)
+
+    def _new_day(self) -> None:
+        if self._clock.now() >= self._resets_at:
+            self._remaining = self._limit
+            self._resets_at = self._midnight()
+
+    def _midnight(self, days: int = 1) -> datetime:
+        day = self._clock.now().astimezone(self._zone).date() + timedelta(days=days)
+        return datetime.combine(day, datetime.min.time(), self._zone).astimezone(UTC)
