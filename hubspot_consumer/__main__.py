@@ -11,6 +11,8 @@ import typer
 from aiokafka import AIOKafkaProducer
 from pydantic import SecretStr
 
+from hubspot_consumer.assignment import Assignment, UnequalAssignment
+from hubspot_consumer.calls import Calls
 from hubspot_consumer.dead_letters import DeadLetters
 from hubspot_consumer.delivery import Delivery
 from hubspot_consumer.destination import DryRun
@@ -26,6 +28,7 @@ from hubspot_consumer.lanes import Lanes
 from hubspot_consumer.offsets import Offsets
 from hubspot_consumer.portal import Portal, WrongPortal
 from hubspot_consumer.reading import Reading
+from hubspot_consumer.rejections import Rejections
 from hubspot_consumer.service import Service
 from hubspot_consumer.settings import Settings
 from hubspot_consumer.status import Status
@@ -81,7 +84,7 @@ def _exit(work: Coroutine[Any, Any, None]) -> None:
         asyncio.run(work)
     except WrongPortal as error:
         refuse(str(error))
-    except (PortTaken, UnequalPartitions, ProvisionRefused) as error:
+    except (PortTaken, UnequalPartitions, UnequalAssignment, ProvisionRefused) as error:
         fail(str(error))
     except Exception:
         log.exception("service.failed")
@@ -107,15 +110,19 @@ def _service(settings: Settings, status: Status, telemetry: Telemetry) -> Servic
     producer = AIOKafkaProducer(**kafka, acks="all", enable_idempotence=True, max_request_size=LARGEST_DEAD_LETTER)
     lanes, offsets, halt = Lanes(clock), Offsets(), HaltGate(clock)
     dead_letters = DeadLetters(producer, topics.dead_letters, clock, telemetry)
-    delivery = Delivery(
+    lag = Lag(kafka, settings.group, topics.events)
+    destination = client or DryRun()
+    calls = Calls(
         lanes=lanes,
-        destination=client or DryRun(),
+        destination=destination,
         dead_letters=dead_letters,
+        rejections=Rejections(settings.dead_letter_limit, clock),
         halt=halt,
         clock=clock,
         telemetry=telemetry,
         jitter=jitter,
     )
+    delivery = Delivery(lanes, destination, calls, halt)
     reading = Reading(
         lanes=lanes,
         delivery=delivery,
@@ -130,9 +137,8 @@ def _service(settings: Settings, status: Status, telemetry: Telemetry) -> Servic
         take=reading.take,
         revoked=partial(delivery.settle, SETTLE_AT_REBALANCE_S),
         dropped=reading.forget,
-        assigned=delivery.resume,
+        assigned=Assignment(delivery, pacing, lag).changed,
     )
-    lag = Lag(kafka, settings.group, topics.events)
     portal = None
     if client is not None:
         portal = Portal(
@@ -151,6 +157,7 @@ def _service(settings: Settings, status: Status, telemetry: Telemetry) -> Servic
         lag=lag,
         dead_letter_producer=producer,
         portal=portal,
+        calls=calls,
         delivery=delivery,
         offsets=offsets,
         clock=clock,

@@ -9,7 +9,7 @@ import structlog
 
 from hubspot_consumer.hubspot.requests import KnownContacts, TimelineEntry, Upsert
 from hubspot_consumer.hubspot.responses import UpsertAnswer
-from hubspot_consumer.outcomes import Delivered, Refusal
+from hubspot_consumer.outcomes import Delivered, Halt, Refusal
 from schemas.contacts import ContactKey, contact_hash
 
 log = structlog.get_logger()
@@ -31,6 +31,12 @@ class Destination(Protocol):
     async def slot(self) -> Slot:
         """Return when one more call may be made."""
 
+    def spent(self) -> Halt | None:
+        """Return why no call may be made for the rest of the day, if that is so."""
+
+    async def create(self, inputs: Sequence[Upsert]) -> UpsertAnswer:
+        """Create up to 100 contacts, in a slot; one that exists is not written, and is rejected or unclear."""
+
     async def upsert(self, inputs: Sequence[Upsert]) -> UpsertAnswer:
         """Create or update up to 100 contacts, in a slot."""
 
@@ -51,6 +57,12 @@ class DryRun:
 
     async def slot(self) -> Slot:
         return _FreeSlot()
+
+    def spent(self) -> None:
+        return None
+
+    async def create(self, inputs: Sequence[Upsert]) -> UpsertAnswer:
+        return await self.upsert(inputs)
 
     async def upsert(self, inputs: Sequence[Upsert]) -> UpsertAnswer:
         for upsert in inputs:

@@ -16,6 +16,11 @@ log = structlog.get_logger()
 
 FIRST_PROBE_S: Final = 2.0
 LONGEST_PROBE_S: Final = 60.0
+LOOK_AGAIN_S: Final = 1.0
+# An outage ends without anybody of ours at work: nobody should have to wait for us to notice.
+LONGEST_PROBE_OF_OUTAGE_S: Final = 8.0
+# So many calls in a row without an answer open the circuit: one fault in a hundred does not, an outage does at once.
+FAILURES_OF_OUTAGE: Final = 5
 
 
 @dataclass(frozen=True)
@@ -29,42 +34,60 @@ class Halted:
 
 
 class HaltGate:
-    """Closed by a `Halt`, opened by the first answer that is none."""
+    """Closed by a `Halt` or by an outage, opened by the first answer that is neither."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._halted: Halted | None = None
         self._probe_at = 0.0
-        self._interval_s = FIRST_PROBE_S
+        self._interval_s = 0.0
+        self._failures = 0
 
     @property
     def halted(self) -> Halted | None:
         return self._halted
 
     def close(self, halt: Halt) -> None:
-        """Stop sending. Several calls in flight that say the same count once."""
+        """Stop sending until a probe is answered. Several calls in flight that say the same count once."""
         now = self._clock.monotonic()
-        if self._halted is not None and now < self._probe_at:
+        if self._halted is not None and now < self._probe_at and halt.until is None:
             return
-        self._interval_s = min(self._interval_s * 2, LONGEST_PROBE_S) if self._halted else FIRST_PROBE_S
+        # An outage that follows a refused token begins anew.
+        again = self._halted is not None and self._halted.reason == halt.reason
+        self._interval_s = self._next_interval_s(halt, again=again)
         self._probe_at = now + self._interval_s
         self._halted = Halted(
             reason=halt.reason,
             detail=halt.detail,
-            since=self._halted.since if self._halted else self._clock.now(),
+            since=self._halted.since if self._halted and again else self._clock.now(),
             next_probe=self._clock.now() + timedelta(seconds=self._interval_s),
         )
-        log.error("delivery.halted", reason=halt.reason, detail=halt.detail, next_probe_s=self._interval_s)
+        log.error("delivery.halted", reason=halt.reason, detail=halt.detail, next_probe_s=round(self._interval_s, 1))
 
-    def answered(self) -> None:
-        """HubSpot answered, and with no reason to halt: send again."""
-        if self._halted is not None:
-            log.warning("delivery.resumed", reason=self._halted.reason)
-            self._halted = None
+    def failed(self, cause: str) -> None:
+        """Note a call that HubSpot did not answer, or answered with an error of its own."""
+        self._failures += 1
+        if self._failures >= FAILURES_OF_OUTAGE:
+            self.close(Halt("hubspot_unavailable", f"{self._failures} calls in a row failed, the last: {cause}"))
+
+    def answered(self, *, delivered: bool = False) -> bool:
+        """HubSpot answered, and with no reason to halt: send again. Return whether sending was halted until now."""
+        self._failures = 0
+        if self._halted is None or (self._halted.reason == "too_many_dead_letters" and not delivered):
+            return False
+        log.warning("delivery.resumed", reason=self._halted.reason)
+        self._halted = None
+        return True
 
     async def open(self) -> bool:
         """Return False when sending is allowed, or True when it is time for one call as a probe."""
-        if self._halted is None:
-            return False
-        await self._clock.sleep(max(0.0, self._probe_at - self._clock.monotonic()))
+        while self._halted is not None and (wait_s := self._probe_at - self._clock.monotonic()) > 0:
+            # A call that was in flight may open it earlier.
+            await self._clock.sleep(min(wait_s, LOOK_AGAIN_S))
         return self._halted is not None
+
+    def _next_interval_s(self, halt: Halt, *, again: bool) -> float:
+        if halt.until is not None:
+            return max(0.0, (halt.until - self._clock.now()).total_seconds())
+        longest_s = LONGEST_PROBE_OF_OUTAGE_S if halt.reason == "hubspot_unavailable" else LONGEST_PROBE_S
+        return min(self._interval_s * 2, longest_s) if again else FIRST_PROBE_S

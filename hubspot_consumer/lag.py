@@ -20,7 +20,7 @@ class Lag:
         self._admin = AIOKafkaAdminClient(**options, request_timeout_ms=int(READ_TIMEOUT_S * 1000))
         self._ends = AIOKafkaConsumer(**options, request_timeout_ms=int(READ_TIMEOUT_S * 1000))
         self._group: Final = group
-        self._topics: Final = topics
+        self.topics: Final = topics
         self._partitions: list[TopicPartition] = []
         self.by_topic: dict[str, int] = {}
 
@@ -33,22 +33,27 @@ class Lag:
         await self._ends.stop()
         await self._admin.close()
 
+    @property
+    def partition_count(self) -> int:
+        """How many partitions the topics have, all together."""
+        return len(self._partitions)
+
     async def missing_topics(self) -> list[str]:
         """Return the topics that do not exist yet. Raises UnequalPartitions."""
-        described = await self._admin.describe_topics(list(self._topics))
+        described = await self._admin.describe_topics(list(self.topics))
         counts = {topic["topic"]: len(topic["partitions"]) for topic in described if not topic["error_code"]}
         if len(set(counts.values())) > 1:
             listed = ", ".join(f"{topic} has {count}" for topic, count in counts.items())
             raise UnequalPartitions(f"the topics need equal partition counts, but {listed}")
         self._partitions = [TopicPartition(topic, number) for topic, count in counts.items() for number in range(count)]
-        return [topic for topic in self._topics if topic not in counts]
+        return [topic for topic in self.topics if topic not in counts]
 
     async def read(self) -> dict[str, int]:
         """Return the lag by topic, and keep it in `by_topic`. Raises KafkaError when Kafka does not answer."""
         ends = await self._ends.end_offsets(self._partitions)
         starts = await self._ends.beginning_offsets(self._partitions)
         committed = await self._admin.list_consumer_group_offsets(self._group, partitions=self._partitions)
-        lag = dict.fromkeys(self._topics, 0)
+        lag = dict.fromkeys(self.topics, 0)
         for partition, end in ends.items():
             commit = committed[partition].offset if partition in committed else -1
             lag[partition.topic] += end - (commit if commit >= 0 else starts[partition])

@@ -1,8 +1,10 @@
 """Lanes: the serial queue of each contact, in order of sequence, whatever topic an event came from.
 
 A lane runs when the next event after the last applied one is there. It waits for a hole, for the call that is bringing
-its earlier events to HubSpot, for a backoff, and, when nobody remembers its contact, for a look at HubSpot: what was
-applied last is kept there, in `nerava_event_sequence`, so that a restarted worker moves no contact backwards.
+its earlier events to HubSpot, and for a backoff. When nobody remembers its contact it is either new, with its first
+event here, or to be looked up in HubSpot: what was applied last is kept there, in `nerava_event_sequence`. A new
+contact is created by a call that refuses one that exists, which is then looked up: so a restarted worker moves none
+backwards.
 """
 
 from collections import OrderedDict
@@ -39,11 +41,15 @@ class Pending:
 
 @dataclass
 class Lane:
-    """What is pending of one contact. `applied` is None until it is known what HubSpot holds."""
+    """What is pending of one contact. `applied` is None until it is known what HubSpot holds.
+
+    `may_be_new` says that nothing is known against creating it.
+    """
 
     key: ContactKey
     applied: int | None = None
     contact_id: str | None = None
+    may_be_new: bool = True
     pending: dict[int, Pending] = field(default_factory=dict)
     attempts: int = 0
     most_events: int | None = None
@@ -57,11 +63,13 @@ class Fold:
     """Consecutive events of one contact, to be applied as one.
 
     `written` says that the contact holds them or something newer already, so that only the timeline is left.
+    `creates` says that they are to be written only if there is no such contact.
     """
 
     lane: Lane
     events: list[Pending]
     written: bool = False
+    creates: bool = False
 
     @property
     def envelopes(self) -> list[Envelope]:
@@ -76,6 +84,7 @@ class Lanes:
         self._lanes: dict[ContactKey, Lane] = {}
         self._remembered: OrderedDict[ContactKey, tuple[int, str | None]] = OrderedDict()
         self._unknown: OrderedDict[ContactKey, Lane] = OrderedDict()
+        self._new: OrderedDict[ContactKey, Lane] = OrderedDict()
         self._ready: OrderedDict[ContactKey, Lane] = OrderedDict()
         self._waiting: dict[ContactKey, Lane] = {}
         self.holes_released = 0
@@ -87,12 +96,13 @@ class Lanes:
             event.finish()
             return
         lane.pending[event.sequence] = event
-        if key not in self._ready and key not in self._unknown:
+        if not (key in self._ready or key in self._new or (key in self._unknown and event.sequence > 1)):
+            self._unknown.pop(key, None)
             self._place(lane)
 
     def take_unknown(self, most: int) -> list[Lane]:
-        """Take contacts that nobody remembers; each comes back by `known` or `still_unknown`."""
-        lanes = [self._unknown.popitem(last=False)[1] for _ in range(min(most, len(self._unknown)))]
+        """Take contacts to look up; each comes back by `known` or `still_unknown`."""
+        lanes = _first(most, self._unknown)
         for lane in lanes:
             lane.in_flight = True
         return lanes
@@ -107,10 +117,18 @@ class Lanes:
         """Give back a contact whose look-up failed, to be tried again after a wait."""
         self._again(lane, wait_s)
 
+    def take_new(self, most: int) -> list[Fold]:
+        """Take up to *most* contacts to create; each fold comes back once, also by `exists`."""
+        return [self._fold(lane) for lane in _first(most, self._new)]
+
+    def exists(self, fold: Fold) -> None:
+        """Give back a contact that was not created, because there is one, or because it can't be told from that."""
+        fold.lane.may_be_new = False
+        self._again(fold.lane, wait_s=0.0)
+
     def take(self, most: int) -> list[Fold]:
         """Take up to *most* contacts that can run, each with its consecutive events; each fold comes back once."""
-        lanes = [self._ready.popitem(last=False)[1] for _ in range(min(most, len(self._ready)))]
-        return [self._fold(lane) for lane in lanes]
+        return [self._fold(lane) for lane in _first(most, self._ready)]
 
     def finished(self, fold: Fold) -> None:
         """Say that every event of *fold* is delivered or dead-lettered."""
@@ -141,8 +159,16 @@ class Lanes:
         self._lanes.clear()
         self._remembered.clear()
         self._unknown.clear()
+        self._new.clear()
         self._ready.clear()
         self._waiting.clear()
+
+    def stop_backing_off(self) -> None:
+        """Try again now: what they waited for, HubSpot answering, has come."""
+        for lane in list(self._waiting.values()):
+            if lane.not_before:
+                lane.not_before = 0.0
+                self._place(lane)
 
     def wake(self) -> float | None:
         """Move lanes whose wait is over; return the seconds until the next one, None when none waits for time."""
@@ -160,9 +186,19 @@ class Lanes:
         return len(self._ready)
 
     @property
+    def new(self) -> int:
+        """Contacts to create."""
+        return len(self._new)
+
+    @property
     def unknown(self) -> int:
         """Contacts that wait for a look-up."""
         return len(self._unknown)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is waiting but for earlier events."""
+        return not (self.ready or self.new or self.unknown or self.backing_off)
 
     @property
     def backing_off(self) -> int:
@@ -191,7 +227,7 @@ class Lanes:
         elif lane.not_before > self._clock.monotonic():
             self._waiting[lane.key] = lane
         elif lane.applied is None:
-            self._unknown[lane.key] = lane
+            (self._new if lane.may_be_new and _begins(lane) else self._unknown)[lane.key] = lane
         elif min(lane.pending) <= lane.applied + 1:
             lane.hole_since = None
             self._ready[lane.key] = lane
@@ -206,7 +242,7 @@ class Lanes:
         applied = lane.applied or 0
         sequence = min(lane.pending)
         # Late or repeated: what it would set is there, newer. Its timeline entry is sent again, under the same uuid.
-        fold = Fold(lane, [], written=sequence <= applied)
+        fold = Fold(lane, [], written=sequence <= applied, creates=lane.applied is None)
         while (event := lane.pending.get(sequence)) is not None and event.envelope is not None:
             if len(fold.events) == lane.most_events or (fold.written and sequence > applied):
                 break
@@ -250,3 +286,12 @@ class Lanes:
             self._remembered[lane.key] = (lane.applied, lane.contact_id)
             if len(self._remembered) > REMEMBERED_CONTACTS:
                 self._remembered.popitem(last=False)
+
+
+def _first(most: int, lanes: OrderedDict[ContactKey, Lane]) -> list[Lane]:
+    return [lanes.popitem(last=False)[1] for _ in range(min(most, len(lanes)))]
+
+
+def _begins(lane: Lane) -> bool:
+    first = lane.pending.get(1)
+    return first is not None and first.envelope is not None

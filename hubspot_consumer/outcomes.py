@@ -5,7 +5,13 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 HaltReason = Literal[
-    "token_refused", "scope_missing", "endpoint_not_found", "payment_required", "daily_quota_spent", "wrong_portal"
+    "token_refused",
+    "scope_missing",
+    "endpoint_not_found",
+    "payment_required",
+    "daily_quota_spent",
+    "hubspot_unavailable",
+    "too_many_dead_letters",
 ]
 """Why sending stops altogether. Shown in /v1/status and in a metric, so the words are a public contract."""
 
@@ -22,10 +28,14 @@ class Delivered:
 
 @dataclass(frozen=True)
 class RetryLater:
-    """Nobody knows, or not now. `after` is what HubSpot asked for; None leaves the wait to our backoff."""
+    """Nobody knows, or not now. `after` is what HubSpot asked for; None leaves the wait to our backoff.
+
+    `outage` says that HubSpot itself is unwell: no answer, or a 5xx. Several in a row open the circuit.
+    """
 
     cause: str
     after: timedelta | None = None
+    outage: bool = False
 
 
 @dataclass(frozen=True)

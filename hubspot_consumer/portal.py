@@ -43,7 +43,7 @@ class Portal:
 
     async def check(self) -> None:
         """Return when the token is known to belong to the portal. Raises WrongPortal."""
-        actual = await self._answered(self._client.token_portal_id)
+        actual = (await self._answered(self._client.portal)).portal_id
         if actual is None:
             log.warning("portal.not_checked", why="HubSpot does not say which portal the token belongs to")
         elif actual != self._portal_id:

@@ -77,8 +77,7 @@ class Reading:
         unfinished = self._offsets.unfinished
         if unfinished < MOST_UNFINISHED:
             return False
-        idle = not (self._lanes.ready or self._lanes.unknown or self._lanes.backing_off)
-        only_holes = idle and not self._delivery.calls_in_flight
+        only_holes = self._lanes.idle and not self._delivery.calls_in_flight
         return not only_holes or unfinished >= MOST_UNFINISHED_IN_HOLES
 
 

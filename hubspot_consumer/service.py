@@ -8,6 +8,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from hubspot_consumer.calls import Calls
 from hubspot_consumer.delivery import Delivery
 from hubspot_consumer.lag import Lag
 from hubspot_consumer.offsets import Offsets
@@ -37,6 +38,7 @@ class Service:
     lag: Lag
     dead_letter_producer: AIOKafkaProducer
     portal: Portal | None
+    calls: Calls
     delivery: Delivery
     offsets: Offsets
     clock: Clock
@@ -61,8 +63,8 @@ class Service:
         if self.portal is not None:
             self.status.health.ill("worker", "starting: asking HubSpot about its portal")
             await self.portal.check()
-            self.delivery.timeline = await self.portal.takes_timeline_entries()
-            self.status.timeline = "custom_events" if self.delivery.timeline else "off"
+            self.calls.timeline = await self.portal.takes_timeline_entries()
+            self.status.timeline = "custom_events" if self.calls.timeline else "off"
         self.status.health.ill("worker", "starting: joining the consumer group")
         await self.worker.start()
         self.status.health.well("kafka")

@@ -27,6 +27,7 @@ class Settings(KafkaConnection, BaseSettings):
     hubspot_rate_window_s: float = Field(10, gt=0, le=3600, description="seconds")
     hubspot_daily_limit: int = Field(250_000, ge=1, description="calls a day, shared by the account's apps")
     hubspot_timeline: Timeline = "auto"
+    dead_letter_limit: int = Field(100, ge=1, description="events rejected within an hour that halt sending")
     consumer_group: str = Field("hubspot-consumer", min_length=1, max_length=200)
     consumer_port: int = Field(8081, ge=0, le=65_535)
 

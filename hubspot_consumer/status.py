@@ -65,13 +65,21 @@ class Status:
     def _quota(self) -> dict[str, float] | None:
         if self.pacing is None:
             return None
-        return {"limit": self.pacing.quota, "window_s": self.pacing.window_s, "used": self.pacing.used}
+        return {
+            "limit": self.pacing.quota,
+            "window_s": self.pacing.window_s,
+            "share": round(self.pacing.share, 4),
+            "used": self.pacing.used,
+            "daily_limit": self.pacing.daily.limit,
+            "daily_remaining": self.pacing.daily.remaining,
+        }
 
     def _contacts(self) -> dict[str, int]:
         if self.lanes is None:
             return {}
         return {
             "ready": self.lanes.ready,
+            "new": self.lanes.new,
             "waiting_for_look_up": self.lanes.unknown,
             "backing_off": self.lanes.backing_off,
             "waiting_for_earlier_event": self.lanes.holes,

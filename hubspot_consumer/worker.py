@@ -1,6 +1,6 @@
 """The worker: one Faust agent over the seven topics, bytes in, acks in offset order. Only this file knows Faust."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from datetime import UTC, datetime
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -42,7 +42,7 @@ class Worker:
         take: Take,
         revoked: Callable[[], Awaitable[object]],
         dropped: Callable[[], None],
-        assigned: Callable[[], None],
+        assigned: Callable[[Collection[tuple[str, int]]], None],
     ) -> None:
         self._take = take
         # Faust wants a folder for tables, of which we have none.
@@ -59,8 +59,7 @@ class Worker:
             dropped()
 
         async def on_assigned(*_: Any, **__: Any) -> None:
-            log.info("worker.assigned", partitions=self.partitions)
-            assigned()
+            assigned(self.held)
 
         # Faust keeps weak references to its receivers.
         self._receivers = (on_revoked, on_assigned)
@@ -84,9 +83,9 @@ class Worker:
         self._folder.cleanup()
 
     @property
-    def partitions(self) -> int:
-        """How many partitions this worker holds, over all topics."""
-        return len(self._app.consumer.assignment()) if self._app.started else 0
+    def held(self) -> Collection[tuple[str, int]]:
+        """The partitions that this worker holds, by topic and number."""
+        return [(partition.topic, partition.partition) for partition in self._app.consumer.assignment()]
 
     async def _read(self, stream: Any) -> None:
         async for event in stream.noack().events():

@@ -12,17 +12,18 @@ from hubspot_consumer.hubspot.paths import PATHS, ApiVersion, Paths
 from hubspot_consumer.hubspot.requests import KnownContacts, TimelineEntry, Upsert
 from hubspot_consumer.hubspot.responses import (
     Page,
+    PortalDetails,
     UpsertAnswer,
     quota_spent_for,
     read_created,
     read_custom_events_allowed,
     read_known_contacts,
     read_page,
-    read_portal_id,
+    read_portal,
     read_send,
     read_upsert,
 )
-from hubspot_consumer.outcomes import Refusal, RetryLater
+from hubspot_consumer.outcomes import Halt, Refusal, RetryLater
 from schemas.contacts import ContactKey
 
 log = structlog.get_logger()
@@ -64,6 +65,25 @@ class HubSpotClient:
         """Return when the quota allows one more call."""
         return await self._pacing.slot()
 
+    def spent(self) -> Halt | None:
+        """Return why no call may be made until midnight, if only the reserve of the day's calls is left."""
+        daily = self._pacing.daily
+        if (until := daily.spent_until) is None:
+            return None
+        return Halt("daily_quota_spent", f"{daily.remaining} of {daily.limit} calls are left, which is kept", until)
+
+    async def create(self, inputs: Sequence[Upsert]) -> UpsertAnswer:
+        """Create up to 100 contacts, in a slot; one that exists is not written, and is rejected or unclear."""
+        body = {"inputs": [upsert.creation() for upsert in inputs]}
+        answer = await self._call("create_contacts", "POST", self._paths.create, body)
+        if isinstance(answer, httpx.Response) and answer.status_code in (404, 405):
+            # Slower, and as good: each is looked up before it is written.
+            log.warning("hubspot.create_path_not_found", path=self._paths.create)
+            return UpsertAnswer(unclear=list(inputs))
+        if not isinstance(answer, httpx.Response):
+            return UpsertAnswer(outcomes={upsert.trace_id: answer for upsert in inputs})
+        return read_upsert(answer, inputs)
+
     async def upsert(self, inputs: Sequence[Upsert]) -> UpsertAnswer:
         """Create or update up to 100 contacts, in a slot."""
         body = {"inputs": [upsert.body() for upsert in inputs]}
@@ -103,17 +123,20 @@ class HubSpotClient:
             )
         return read_page(answer) if isinstance(answer, httpx.Response) else answer
 
-    async def create(self, path: str, definition: Mapping[str, Any]) -> Refusal | None:
+    async def define(self, path: str, definition: Mapping[str, Any]) -> Refusal | None:
         """Create a definition; None when it is there afterwards."""
         with await self.slot():
             answer = await self._call("create", "POST", path, definition)
         return read_created(answer) if isinstance(answer, httpx.Response) else answer
 
-    async def token_portal_id(self) -> int | Refusal | None:
-        """Return the portal that the token belongs to, or None where HubSpot does not say."""
+    async def portal(self) -> PortalDetails | Refusal:
+        """Return the portal that the token belongs to, as far as HubSpot says. Its midnight is the daily quota's."""
         with await self.slot():
             answer = await self._call("account", "GET", self._paths.account)
-        return read_portal_id(answer) if isinstance(answer, httpx.Response) else answer
+        details = read_portal(answer) if isinstance(answer, httpx.Response) else answer
+        if isinstance(details, PortalDetails) and details.zone is not None:
+            self._pacing.daily.keep_time_of(details.zone)
+        return details
 
     async def takes_custom_events(self) -> bool | Refusal:
         """Return whether the portal's tier and the token's scopes allow custom events."""
@@ -135,7 +158,7 @@ class HubSpotClient:
         except httpx.RequestError as error:
             # A timeout or a reset leaves it unknown whether a write was applied: all our writes may be repeated.
             self._count(kind, type(error).__name__)
-            return RetryLater(f"no answer: {type(error).__name__}")
+            return RetryLater(f"no answer: {type(error).__name__}", outage=True)
         self._count(kind, str(response.status_code))
         self._pacing.observe(response.headers)
         if (wait := quota_spent_for(response)) is not None:

@@ -20,6 +20,10 @@ class Paths:
     send_events: str
 
     @property
+    def create(self) -> str:
+        return f"{self.contacts}/batch/create"
+
+    @property
     def upsert(self) -> str:
         return f"{self.contacts}/batch/upsert"
 

@@ -69,7 +69,7 @@ class Provision:
 
     async def create(self, missing: Missing) -> None:
         """Create one thing; if somebody else has created it meanwhile, that is as good. Raises ProvisionRefused."""
-        refusal = await self._client.create(missing.path, missing.definition)
+        refusal = await self._client.define(missing.path, missing.definition)
         if refusal is not None:
             raise ProvisionRefused(f"{missing.what}: {_why(refusal)}")
 

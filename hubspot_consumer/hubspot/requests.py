@@ -28,6 +28,10 @@ class Upsert:
             "objectWriteTraceId": self.trace_id,
         }
 
+    def creation(self) -> dict[str, object]:
+        """Return the input of a call that creates, and refuses a contact that exists."""
+        return {"properties": {"email": self.contact_key, **self.properties}, "objectWriteTraceId": self.trace_id}
+
 
 @dataclass(frozen=True)
 class TimelineEntry:

@@ -7,8 +7,9 @@ guides, and recorded traffic.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Any, Final
+from datetime import timedelta, timezone, tzinfo
+from typing import Any, Final, TypeGuard
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import httpx
 
@@ -94,13 +95,36 @@ def read_send(response: httpx.Response) -> Refusal | None:
     return refusal
 
 
-def read_portal_id(response: httpx.Response) -> int | Refusal | None:
-    """Return the portal of the token, or None where HubSpot does not say."""
+@dataclass(frozen=True)
+class PortalDetails:
+    """The portal of the token, as far as HubSpot says; `zone` is that of the daily quota's midnight."""
+
+    portal_id: int | None = None
+    zone: tzinfo | None = None
+
+
+def read_portal(response: httpx.Response) -> PortalDetails | Refusal:
+    """Return the portal of the token; nothing of it where HubSpot does not say."""
     if response.is_success:
-        portal_id = str(_body(response).get("portalId", ""))
-        return int(portal_id) if portal_id.isdecimal() and len(portal_id) < LONGEST_NUMBER else None
+        body = _body(response)
+        portal_id = str(body.get("portalId", ""))
+        known = portal_id.isdecimal() and len(portal_id) < LONGEST_NUMBER
+        return PortalDetails(int(portal_id) if known else None, _zone(body))
     refusal = read_refusal(response)
-    return None if isinstance(refusal, Halt) and refusal.reason == "endpoint_not_found" else refusal
+    return PortalDetails() if isinstance(refusal, Halt) and refusal.reason == "endpoint_not_found" else refusal
+
+
+def _zone(body: Mapping[str, Any]) -> tzinfo | None:
+    try:
+        return ZoneInfo(str(body.get("timeZone") or ""))
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        # A machine without the time zone database: an hour off twice a year.
+        offset_ms = body.get("utcOffsetMilliseconds")
+        return timezone(timedelta(milliseconds=offset_ms)) if _is_an_offset(offset_ms) else None
+
+
+def _is_an_offset(milliseconds: object) -> TypeGuard[int]:
+    return isinstance(milliseconds, int) and abs(milliseconds) < 24 * 3_600_000
 
 
 def read_custom_events_allowed(response: httpx.Response) -> bool | Refusal:
@@ -164,7 +188,7 @@ def read_refusal(response: httpx.Response) -> Refusal:  # noqa: PLR0911 - one li
             return Rejected("rejected_by_hubspot", detail)
         case _:
             # 408, 477, every 5xx, and whatever HubSpot invents next: losing nothing beats knowing why.
-            return RetryLater(detail, _retry_after(response))
+            return RetryLater(detail, _retry_after(response), outage=response.status_code >= 500)
 
 
 def _rate_limited(response: httpx.Response, detail: str) -> Refusal:

@@ -14,6 +14,7 @@ from hubspot_consumer.hubspot.pacing import Pacing
 from hubspot_consumer.hubspot.paths import PATHS, ApiVersion
 from hubspot_consumer.hubspot.provision import Provision
 from hubspot_consumer.hubspot.requests import KnownContact, TimelineEntry, Upsert
+from hubspot_consumer.hubspot.responses import PortalDetails
 from hubspot_consumer.mapping import contact_properties, timeline_properties
 from hubspot_consumer.outcomes import Delivered, Halt, Rejected, RetryLater
 from runtime.clock import SystemClock
@@ -89,7 +90,9 @@ async def test_provisioning_creates_what_is_missing_and_then_nothing(
 
 
 async def test_the_token_names_its_portal_and_the_portal_takes_custom_events(client: HubSpotClient) -> None:
-    assert await client.token_portal_id() == PORTAL_ID
+    portal = await client.portal()
+    assert isinstance(portal, PortalDetails)
+    assert (portal.portal_id, str(portal.zone)) == (PORTAL_ID, "US/Eastern")
     assert await client.takes_custom_events() is True
 
 
@@ -140,7 +143,7 @@ async def test_a_refused_token_halts_everything(http: httpx.AsyncClient) -> None
     client = client_of(http)
 
     refusals = [
-        await client.token_portal_id(),
+        await client.portal(),
         await client.takes_custom_events(),
         await client.known_contacts([ADA]),
         await client.send([entry("1", "nova_earned", 1)]),
@@ -182,11 +185,11 @@ async def test_a_connection_that_fails_is_a_retry_of_everything_in_the_call() ->
 async def test_no_call_leaves_without_a_slot(http: httpx.AsyncClient) -> None:
     pacing = pacing_of(2)
     client = HubSpotClient(http, pacing, "2026-03", PORTAL_ID, lambda _kind, _status: None)
-    await client.token_portal_id()
+    await client.portal()
     pacing.pause(3_600)
 
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(client.token_portal_id(), 0.05)
+        await asyncio.wait_for(client.portal(), 0.05)
 
     assert (await http.get("/_simulator/statistics")).json()["calls"] == {
         "GET /account-info/2026-03/details": {"200": 1}

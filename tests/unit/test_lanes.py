@@ -22,17 +22,26 @@ class Bench:
 
     clock: OwnedClock = field(default_factory=OwnedClock)
     finished: Counter[tuple[str, int]] = field(default_factory=Counter)
+    unfinished: Counter[int] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.lanes = Lanes(self.clock)
 
     def add(self, *sequences: int, key: ContactKey = ADA, readable: bool = True) -> None:
         for sequence in sequences:
+            self.unfinished[sequence] += 1
             event = pending(sequence, lambda s=sequence: self._finish(key, s), key, readable=readable)  # type: ignore[misc]
             self.lanes.add(key, event)
 
     def _finish(self, key: ContactKey, sequence: int) -> None:
         self.finished[key, sequence] += 1
+        self.unfinished[sequence] -= 1
+
+    def restart(self) -> list[int]:
+        """Forget everything; return what was read and not finished."""
+        self.lanes.forget()
+        unfinished, self.unfinished = self.unfinished, Counter()
+        return [sequence for sequence, copies in unfinished.items() if copies > 0]
 
     def look_up(self, sequence: int | None = 0) -> None:
         for lane in self.lanes.take_unknown(100):
@@ -40,12 +49,12 @@ class Bench:
 
     @property
     def busy(self) -> int:
-        return self.lanes.ready + self.lanes.unknown + self.lanes.holes + self.lanes.backing_off
+        return self.lanes.ready + self.lanes.new + self.lanes.unknown + self.lanes.holes + self.lanes.backing_off
 
     def take(self) -> list[Fold]:
         self.look_up()
         self.lanes.wake()
-        return self.lanes.take(100)
+        return self.lanes.take_new(100) + self.lanes.take(100)
 
     def taken(self) -> list[list[int]]:
         """Take what is ready and finish it; return its sequences, fold by fold."""
@@ -64,41 +73,75 @@ def bench() -> Bench:
     return Bench()
 
 
+class HubSpot:
+    """What HubSpot holds of one contact, and whether any write was wrong."""
+
+    def __init__(self, readable: list[int]) -> None:
+        self._readable = readable
+        self.holds: int | None = None
+        self.entries: list[int] = []
+
+    def write(self, fold: Fold) -> bool:
+        """Apply a fold as HubSpot would; return False where it refuses to create what exists."""
+        if fold.creates and self.holds is not None:
+            return False
+        newest = self.holds or 0
+        assert _sequences(fold) == [after for after in self._readable if after > newest][: len(fold.events)]
+        self.holds = fold.events[-1].sequence
+        return True
+
+
 @given(st.permutations(range(1, 13)), st.sets(st.integers(1, 12)), st.integers())
-def test_any_order_of_arrival_and_any_outcome_of_calls_applies_a_contacts_events_in_order_and_once(
+def test_any_order_of_arrival_any_outcome_of_calls_and_any_restart_applies_events_in_order_and_once(
     arrivals: list[int], unreadable: set[int], seed: int
 ) -> None:
-    bench, chance, in_flight, applied = Bench(), random.Random(seed), list[Fold](), list[int]()
-    waiting = list(arrivals)
+    bench, chance, in_flight = Bench(), random.Random(seed), list[Fold]()
+    readable = [sequence for sequence in sorted(arrivals) if sequence not in unreadable]
+    hubspot, waiting = HubSpot(readable), list(arrivals)
     while waiting or in_flight or bench.busy:
         if waiting and chance.random() < 0.5:
             sequence = waiting.pop()
             bench.add(sequence, readable=sequence not in unreadable)
             if chance.random() < 0.2:
                 waiting.append(sequence)  # The relay was restarted: it comes again.
+        bench.look_up(hubspot.holds or 0)
         in_flight += bench.take()
         assert len(in_flight) <= 1, "a contact is in one call at a time"
+        if chance.random() < 0.03:
+            # The worker is restarted: what is not finished comes again, and something of what is.
+            in_flight.clear()
+            waiting += bench.restart()
+            waiting += [sequence for _, sequence in bench.finished if chance.random() < 0.3]
         if in_flight and chance.random() < 0.7:
-            fold = in_flight.pop()
-            outcome = chance.choice(["finished", "retry", "written", "split"])
-            if outcome == "split" and len(fold.events) > 1:
-                bench.lanes.split(fold)
-            elif outcome in ("retry", "written"):
-                fold.written = fold.written or outcome == "written"
-                applied += _sequences(fold) if outcome == "written" else []
-                bench.lanes.retry(fold, wait_s=5)
-                bench.clock.advance(5)
-            else:
-                applied += _sequences(fold)
-                bench.lanes.finished(fold)
+            _answer(bench, hubspot, in_flight.pop(), chance)
 
-    readable = [sequence for sequence in sorted(arrivals) if sequence not in unreadable]
-    assert sorted(set(applied)) == readable
-    newest = 0
-    for sequence in applied:
-        assert sequence <= newest or sequence == next(after for after in readable if after > newest)
-        newest = max(newest, sequence)
+    assert sorted(set(hubspot.entries)) == readable
+    assert hubspot.holds == max(readable, default=None)
     assert set(bench.finished) == {(ADA, sequence) for sequence in arrivals}
+
+
+def _answer(bench: Bench, hubspot: HubSpot, fold: Fold, chance: random.Random) -> None:
+    """Let a call for *fold* end in one of the ways that it can."""
+    outcome = chance.choice(["finished", "retry", "answer lost", "entries refused", "split"])
+    if outcome == "retry":
+        bench.lanes.retry(fold, wait_s=5)
+    elif outcome == "split" and not fold.written and not fold.creates and len(fold.events) > 1:
+        bench.lanes.split(fold)
+    elif not fold.written and not hubspot.write(fold):
+        bench.lanes.exists(fold)
+    elif outcome == "answer lost":
+        if fold.creates:
+            bench.lanes.retry(fold, wait_s=5)
+        else:
+            hubspot.entries += _sequences(fold)
+            bench.lanes.finished(fold)
+    elif outcome == "entries refused":
+        fold.written = True
+        bench.lanes.retry(fold, wait_s=5)
+    else:
+        hubspot.entries += _sequences(fold)
+        bench.lanes.finished(fold)
+    bench.clock.advance(5)
 
 
 def test_consecutive_events_of_a_contact_travel_together(bench: Bench) -> None:
@@ -151,6 +194,49 @@ def test_what_hubspot_holds_already_needs_only_its_timeline_entry(bench: Bench) 
     bench.lanes.finished(fold)
     [fold] = bench.lanes.take(100)
     assert (fold.written, _sequences(fold)) == (False, [5, 6])
+
+
+def test_a_contact_whose_first_event_is_here_is_created_without_a_look_up(bench: Bench) -> None:
+    bench.add(1, 2)
+
+    assert (bench.lanes.new, bench.lanes.unknown) == (1, 0)
+    [fold] = bench.lanes.take_new(100)
+    assert (fold.creates, _sequences(fold)) == (True, [1, 2])
+    bench.lanes.finished(fold)
+    bench.add(3)
+    [fold] = bench.lanes.take(100)
+    assert (fold.creates, _sequences(fold)) == (False, [3])
+
+
+def test_a_contact_that_exists_already_is_looked_up_and_not_created_again(bench: Bench) -> None:
+    bench.add(1, 2)
+    [fold] = bench.lanes.take_new(100)
+    bench.lanes.exists(fold)
+
+    assert (bench.lanes.new, bench.lanes.unknown) == (0, 1)
+    bench.look_up(1)
+    [fold] = bench.lanes.take(100)
+    assert (fold.written, fold.creates, _sequences(fold)) == (True, False, [1])
+
+
+def test_a_first_event_that_comes_late_spares_the_look_up(bench: Bench) -> None:
+    bench.add(2)
+    assert (bench.lanes.new, bench.lanes.unknown) == (0, 1)
+
+    bench.add(1)
+
+    assert (bench.lanes.new, bench.lanes.unknown) == (1, 0)
+
+
+def test_when_hubspot_answers_again_nobody_backs_off_any_more(bench: Bench) -> None:
+    bench.add(1)
+    [fold] = bench.take()
+    bench.lanes.retry(fold, wait_s=30)
+    assert bench.take() == []
+
+    bench.lanes.stop_backing_off()
+
+    assert bench.taken() == [[1]]
 
 
 def test_a_contact_that_nobody_can_look_up_begins_with_what_is_here(bench: Bench) -> None:

@@ -1,7 +1,7 @@
 """The one reader of HubSpot's answers, on bodies as they were recorded and on whatever else may come."""
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from hubspot_consumer.hubspot.requests import KnownContact, Upsert
 from hubspot_consumer.hubspot.responses import (
     LONGEST_RETRY_AFTER,
+    PortalDetails,
     quota_spent_for,
     read_created,
     read_custom_events_allowed,
     read_known_contacts,
     read_page,
-    read_portal_id,
+    read_portal,
     read_refusal,
     read_send,
     read_upsert,
@@ -228,7 +229,26 @@ def test_a_look_up_tells_found_from_missing_and_leaves_out_what_the_answer_leave
     ("portal_id", "read"), [(12345, 12345), ("12345", 12345), ("\u00b2", None), ("9" * 5000, None), (None, None)]
 )
 def test_the_portal_of_the_token_is_read_or_unknown(portal_id: Any, read: int | None) -> None:
-    assert read_portal_id(answer(200, {"portalId": portal_id})) == read
+    assert read_portal(answer(200, {"portalId": portal_id})) == PortalDetails(read)
+
+
+@pytest.mark.parametrize(
+    ("body", "offset_h"),
+    [
+        ({"timeZone": "Europe/Berlin", "utcOffsetMilliseconds": 0}, 1),
+        ({"timeZone": "Nowhere/AtAll", "utcOffsetMilliseconds": -14_400_000}, -4),
+        ({"timeZone": "../etc", "utcOffsetMilliseconds": -14_400_000}, -4),
+        ({"utcOffsetMilliseconds": 3_600_000}, 1),
+        ({"utcOffsetMilliseconds": 1e99}, None),
+        ({}, None),
+    ],
+)
+def test_the_portals_time_zone_is_read_or_at_least_its_offset(body: Any, offset_h: int | None) -> None:
+    portal = read_portal(answer(200, body))
+
+    assert isinstance(portal, PortalDetails)
+    offset = portal.zone.utcoffset(datetime(2026, 11, 24, 12)) if portal.zone else None  # noqa: DTZ001 - local to it
+    assert offset == (None if offset_h is None else timedelta(hours=offset_h))
 
 
 def test_a_timeline_call_is_taken_or_was_before_or_says_why_not() -> None:
@@ -281,6 +301,6 @@ def test_whatever_comes_is_read_and_every_input_gets_one_answer(status: int, bod
     assert sorted([*read.outcomes, *(upsert.trace_id for upsert in read.unclear)]) == ["t1", "t2"]
     alone = read_upsert(response, [ADA])
     assert (list(alone.outcomes), alone.unclear) == (["t1"], [])
-    for reader in (read_send, read_portal_id, read_custom_events_allowed, read_page, read_created, quota_spent_for):
+    for reader in (read_send, read_portal, read_custom_events_allowed, read_page, read_created, quota_spent_for):
         reader(response)
     read_known_contacts(response, [ADA.contact_key])

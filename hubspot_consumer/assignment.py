@@ -1,0 +1,46 @@
+"""The assignment: which partitions this worker holds, and what part of the quota goes with them."""
+
+from collections import defaultdict
+from collections.abc import Collection
+
+import structlog
+
+from hubspot_consumer.delivery import Delivery
+from hubspot_consumer.hubspot.pacing import Pacing
+from hubspot_consumer.lag import Lag
+
+log = structlog.get_logger()
+
+
+class UnequalAssignment(RuntimeError):
+    """A worker holds other partition numbers of one topic than of another: a contact's events are in two hands."""
+
+
+class Assignment:
+    """Told of every rebalance. *pacing* is None in a dry run."""
+
+    def __init__(self, delivery: Delivery, pacing: Pacing | None, lag: Lag) -> None:
+        self._delivery = delivery
+        self._pacing = pacing
+        self._lag = lag
+
+    def changed(self, held: Collection[tuple[str, int]]) -> None:
+        """Deliver what comes of the partitions *held*, by topic and number, or end delivery with UnequalAssignment."""
+        if (unequal := unequal_topics(held, self._lag.topics)) is not None:
+            self._delivery.fail(UnequalAssignment(unequal))
+            return
+        if held and self._pacing is not None:
+            self._pacing.divide(len(held) / self._lag.partition_count)
+        log.info("worker.assigned", partitions=len(held), of=self._lag.partition_count)
+        self._delivery.resume()
+
+
+def unequal_topics(held: Collection[tuple[str, int]], topics: Collection[str]) -> str | None:
+    """Return which topics differ in the partition numbers held, or None when all are equal."""
+    numbers: defaultdict[str, set[int]] = defaultdict(set)
+    for topic, number in held:
+        numbers[topic].add(number)
+    if len({frozenset(numbers[topic]) for topic in topics}) <= 1:
+        return None
+    listed = "; ".join(f"{topic}: {sorted(numbers[topic])}" for topic in topics)
+    return f"the partitions held differ from topic to topic, which breaks the order of contacts: {listed}"
