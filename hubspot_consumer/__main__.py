@@ -25,6 +25,7 @@ from hubspot_consumer.hubspot.paths import PATHS
 from hubspot_consumer.hubspot.provision import Provision, ProvisionRefused
 from hubspot_consumer.lag import Lag, UnequalPartitions
 from hubspot_consumer.lanes import Lanes
+from hubspot_consumer.lease import Lease
 from hubspot_consumer.offsets import Offsets
 from hubspot_consumer.portal import Portal, WrongPortal
 from hubspot_consumer.reading import Reading
@@ -111,12 +112,13 @@ def _service(settings: Settings, status: Status, telemetry: Telemetry) -> Servic
     lanes, offsets, halt = Lanes(clock), Offsets(), HaltGate(clock)
     dead_letters = DeadLetters(producer, topics.dead_letters, clock, telemetry)
     lag = Lag(kafka, settings.group, topics.events)
-    destination = client or DryRun()
+    destination, lease = client or DryRun(), Lease(clock)
     calls = Calls(
         lanes=lanes,
         destination=destination,
         dead_letters=dead_letters,
         rejections=Rejections(settings.dead_letter_limit, clock),
+        lease=lease,
         halt=halt,
         clock=clock,
         telemetry=telemetry,
@@ -134,6 +136,7 @@ def _service(settings: Settings, status: Status, telemetry: Telemetry) -> Servic
     worker = Worker(
         settings,
         settings.group,
+        lease=lease,
         take=reading.take,
         revoked=partial(delivery.settle, SETTLE_AT_REBALANCE_S),
         dropped=reading.forget,

@@ -11,7 +11,9 @@ from hubspot_consumer.dead_letters import DeadLetters
 from hubspot_consumer.destination import Destination, Slot
 from hubspot_consumer.halt import HaltGate
 from hubspot_consumer.hubspot.requests import KnownContacts, Upsert
+from hubspot_consumer.hubspot.responses import UpsertAnswer
 from hubspot_consumer.lanes import Fold, Lane, Lanes, Pending
+from hubspot_consumer.lease import Lease
 from hubspot_consumer.outcomes import Delivered, Halt, Outcome, Refusal, Rejected, RetryLater
 from hubspot_consumer.rejections import Rejections
 from hubspot_consumer.telemetry import Telemetry
@@ -36,6 +38,7 @@ class Calls:
         destination: Destination,
         dead_letters: DeadLetters,
         rejections: Rejections,
+        lease: Lease,
         halt: HaltGate,
         clock: Clock,
         telemetry: Telemetry,
@@ -45,6 +48,7 @@ class Calls:
         self._destination = destination
         self._dead_letters = dead_letters
         self._rejections = rejections
+        self._lease = lease
         self._halt = halt
         self._clock = clock
         self._telemetry = telemetry
@@ -119,7 +123,8 @@ class Calls:
             slot.give_back()
             return []
         with slot:
-            answer = await self._destination.upsert(inputs)
+            # Between this look and the call nothing else runs: see the lease.
+            answer = await self._destination.upsert(inputs) if self._lease.valid else _unsure(inputs)
         self._heard_outcomes(answer.outcomes.values())
         written = []
         for trace_id, outcome in answer.outcomes.items():
@@ -238,6 +243,11 @@ class Calls:
             asked_s = refusal.after.total_seconds() if refusal.after else 0.0
         # Never before the time that HubSpot asked for, and spread after it.
         return asked_s + backoff_s(max(1, lane.attempts), self._jitter)
+
+
+def _unsure(inputs: Sequence[Upsert]) -> UpsertAnswer:
+    refusal = RetryLater("the group has not been heard of, and may have given the partitions away")
+    return UpsertAnswer(outcomes={upsert.trace_id: refusal for upsert in inputs})
 
 
 def _written(fold: Fold, outcome: Delivered) -> Fold:

@@ -9,6 +9,7 @@ import faust
 import structlog
 from yarl import URL
 
+from hubspot_consumer.lease import Lease
 from hubspot_consumer.offsets import Ack
 from hubspot_consumer.records import Record
 from runtime.kafka import KafkaConnection
@@ -17,7 +18,7 @@ log = structlog.get_logger()
 
 # After kill -9 the group waits this long for the dead member; Faust's 60 s would be the next start's delay.
 SESSION_TIMEOUT_S: Final = 10.0
-HEARTBEAT_S: Final = 3.0
+HEARTBEAT_S: Final = 2.0
 # Long enough for the calls in flight to end when partitions are revoked.
 REBALANCE_TIMEOUT_S: Final = 60.0
 # An agent that did not poll for this long is thrown out and does not come back; the heartbeat says who is alive.
@@ -39,12 +40,14 @@ class Worker:
         kafka: KafkaConnection,
         group: str,
         *,
+        lease: Lease,
         take: Take,
         revoked: Callable[[], Awaitable[object]],
         dropped: Callable[[], None],
         assigned: Callable[[Collection[tuple[str, int]]], None],
     ) -> None:
         self._take = take
+        self._lease = lease
         # Faust wants a folder for tables, of which we have none.
         self._folder = TemporaryDirectory(prefix="hubspot-consumer-")
         self._app = _faust_app(kafka, group, self._folder.name)
@@ -59,6 +62,7 @@ class Worker:
             dropped()
 
         async def on_assigned(*_: Any, **__: Any) -> None:
+            lease.renew(lease.now())
             assigned(self.held)
 
         # Faust keeps weak references to its receivers.
@@ -69,6 +73,7 @@ class Worker:
     async def start(self) -> None:
         """Return when the worker is a member of its group."""
         await self._app.start()
+        self._renew_with_each_heartbeat()
 
     async def ended(self) -> BaseException | None:
         """Return when Faust has stopped, with what made it crash if anything did."""
@@ -86,6 +91,20 @@ class Worker:
     def held(self) -> Collection[tuple[str, int]]:
         """The partitions that this worker holds, by topic and number."""
         return [(partition.topic, partition.partition) for partition in self._app.consumer.assignment()]
+
+    def _renew_with_each_heartbeat(self) -> None:
+        # aiokafka keeps to itself when the group last answered a heartbeat.
+        consumer: Any = self._app.consumer
+        coordinator = consumer._thread._consumer._coordinator  # noqa: SLF001 - there is no public way
+        heartbeat: Callable[[], Awaitable[bool]] = coordinator._do_heartbeat  # noqa: SLF001 - see above
+
+        async def noted() -> bool:
+            asked_at = self._lease.now()
+            if answered := await heartbeat():
+                self._lease.renew(asked_at)
+            return answered
+
+        coordinator._do_heartbeat = noted  # noqa: SLF001 - see above
 
     async def _read(self, stream: Any) -> None:
         async for event in stream.noack().events():

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from sqlalchemy import make_url, text
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from producer import track_event
@@ -14,6 +15,7 @@ from sandbox.traffic import Happening
 
 # Several at once, as a real backend's requests are; one contact's follow each other.
 CLIENTS: Final = 4
+RETRY_S: Final = 0.2
 TRACK_UNCHECKED: Final = text("SELECT track_lifecycle_event(:event_type, CAST(:payload AS jsonb), :occurred_at)")
 
 
@@ -44,8 +46,16 @@ class Backend:
             for due, happening in share:
                 if (wait := due - loop.time()) > 0:
                     await asyncio.sleep(wait)
-                await self._commit(session, happening)
+                await self._commit_at_last(session, happening)
                 self.committed += 1
+
+    async def _commit_at_last(self, session: AsyncSession, happening: Happening) -> None:
+        while True:
+            try:
+                return await self._commit(session, happening)
+            except (OperationalError, InterfaceError):
+                # The database was killed. What was committed unnoticed is another event.
+                await asyncio.sleep(RETRY_S)
 
     async def _commit(self, session: AsyncSession, happening: Happening) -> None:
         async with session.begin():

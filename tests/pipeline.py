@@ -87,6 +87,16 @@ class Pipeline:
         """Return when HubSpot holds every committed event but *dead* of them."""
         await self.until_arrived(len((await self.ledger()).events) - dead, within_s=within_s)
 
+    async def all_accounted_for(self, *, within_s: float) -> int:
+        """Return the number of committed events when each is in HubSpot or a dead letter."""
+        committed = len((await self.ledger()).events)
+
+        async def accounted_for() -> bool:
+            return await self.arrived() + len(await self.dead_letters()) >= committed
+
+        await eventually(accounted_for, within_s=within_s, every_s=0.5, saying=f"{committed} events are accounted for")
+        return committed
+
     async def findings(self) -> tuple[Findings, Sequence[SetAside]]:
         """Return what is wrong, and what was dead-lettered."""
         dead = await self.dead_letters()

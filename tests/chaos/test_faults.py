@@ -1,0 +1,70 @@
+"""Every fault, while the pipeline is idle and while it has a backlog: each event once in effect, in order."""
+
+import asyncio
+import time
+from pathlib import Path
+from random import Random
+from typing import Any, Literal
+
+import pytest
+
+from sandbox.processes import free_port
+from tests.chaos.faults import FAULTS, Scene
+from tests.pipeline import Pipeline
+
+Load = Literal["idle", "backlog"]
+
+SEEDS = (1, 2, 3)
+# What `make test` runs of it; `make chaos` runs all.
+SMALL = {("worker_stopped", "backlog", 1), ("broker_killed", "backlog", 1), ("lost_answers", "backlog", 1)}
+RUNS = [
+    pytest.param(fault, load, seed, marks=() if (fault, load, seed) in SMALL else pytest.mark.chaos)
+    for fault in FAULTS
+    for load in ("idle", "backlog")
+    for seed in SEEDS
+]
+# Events, and commits a second.
+LOADS: dict[Load, tuple[int, float]] = {"idle": (300, 15), "backlog": (3_000, 2_000)}
+# Calls in ten seconds: few enough for a backlog to last.
+QUOTA_OF_BACKLOG = 30
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("fault", "load", "seed"), RUNS)
+async def test_whatever_goes_wrong_every_event_takes_effect_once_and_in_order(
+    pipeline: Pipeline, kafka: Any, postgres: Any, fault: str, load: Load, seed: int, runs: list[list[str]]
+) -> None:
+    events, per_s = LOADS[load]
+    chance = Random(f"{fault} {load} {seed}")
+    relay, workers = pipeline.producer(), [pipeline.consumer(), pipeline.consumer(CONSUMER_PORT=str(free_port()))]
+    if load == "backlog":
+        await pipeline.simulator.change_settings(quota=QUOTA_OF_BACKLOG)
+    await asyncio.gather(*(service.launch_and_wait() for service in (relay, *workers)))
+    began = time.monotonic()
+    committing = asyncio.create_task(pipeline.commit(events, seed=seed, per_s=per_s))
+    try:
+        await pipeline.until_arrived(chance.randrange(events // 20, events // 2))
+        await FAULTS[fault](Scene(pipeline, relay, workers, kafka, postgres, chance))
+        await committing
+        committed = await pipeline.all_accounted_for(within_s=150)
+    finally:
+        committing.cancel()
+
+    findings, dead = await pipeline.findings()
+    statistics = await pipeline.simulator.statistics()
+    runs.append(
+        [
+            *(fault, load, str(seed), str(committed), str(len(dead))),
+            *(str(len(found)) for found in vars(findings).values()),
+            *(str(statistics["rate_limited_by_quota"]), f"{time.monotonic() - began:.0f}"),
+        ]
+    )
+    assert not findings
+    assert {letter.reason for letter in dead} == {"invalid_envelope"}
+    assert statistics["rate_limited_by_quota"] == 0
+
+
+def test_every_fault_is_documented() -> None:
+    runbook = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text()
+
+    assert [fault for fault in FAULTS if fault.replace("_", " ") not in runbook] == []

@@ -1,0 +1,24 @@
+"""The assignment: a worker holds the same partition numbers of every topic, or nothing is delivered."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hubspot_consumer.assignment import unequal_topics
+from schemas.topics import Topics
+
+TOPICS = Topics().events
+
+
+@given(st.sets(st.integers(0, 11)))
+def test_the_same_numbers_of_every_topic_are_equal(numbers: set[int]) -> None:
+    assert unequal_topics([(topic, number) for topic in TOPICS for number in numbers], TOPICS) is None
+
+
+@given(st.sets(st.tuples(st.sampled_from(TOPICS), st.integers(0, 3)), min_size=1))
+def test_anything_else_is_named(held: set[tuple[str, int]]) -> None:
+    numbers = {frozenset(number for topic, number in held if topic == one) for one in TOPICS}
+    complaint = unequal_topics(held, TOPICS)
+
+    assert (complaint is None) == (len(numbers) == 1)
+    if complaint is not None:
+        assert all(topic in complaint for topic in TOPICS)
