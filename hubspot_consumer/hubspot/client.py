@@ -113,7 +113,7 @@ class HubSpotClient:
                 log.warning("hubspot.send_path_not_found", path=self._send_events_path, using=fallback)
                 self._send_events_path = fallback
                 return RetryLater("the dated path of custom events does not exist")
-        return read_send(answer) if isinstance(answer, httpx.Response) else answer
+        return read_send(answer, len(entries)) if isinstance(answer, httpx.Response) else answer
 
     async def page(self, path: str, after: str | None) -> Page | Refusal:
         """Return a page of what the portal defines, from *after* on."""

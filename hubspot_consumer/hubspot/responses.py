@@ -85,12 +85,13 @@ def read_known_contacts(response: httpx.Response, keys: Sequence[ContactKey]) ->
     return known
 
 
-def read_send(response: httpx.Response) -> Refusal | None:
-    """Return None when every timeline entry of the call was taken."""
+def read_send(response: httpx.Response, entries: int) -> Refusal | None:
+    """Return None when all *entries* of the call were taken, or the only one was before."""
     if response.is_success:
         return None
     refusal = read_refusal(response)
-    if isinstance(refusal, Rejected) and _says_duplicate(refusal.detail):
+    # One that was taken before can bring down a whole call; the others of that call were not taken.
+    if isinstance(refusal, Rejected) and entries == 1 and _says_duplicate(refusal.detail):
         return None
     return refusal
 
