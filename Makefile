@@ -8,7 +8,7 @@ READY := .venv/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check chaos stack snapshot clean
+.PHONY: help setup demo test check chaos bench stack snapshot clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ check: $(READY) ## format, lint, types, import contracts and fast tests; needs n
 
 chaos: $(READY) ## kill things in the middle, and account for every event
 	@$(BIN)/pytest tests/chaos -m "chaos or not chaos"
+
+bench: $(READY) ## measure the consumer against the simulator's ceiling (make bench ARGS="drain latency")
+	@$(BIN)/python -m bench $(ARGS)
 
 stack: $(READY) ## start Kafka, PostgreSQL and the HubSpot simulator, until Ctrl-C
 	@$(BIN)/python -m sandbox up

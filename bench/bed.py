@@ -1,0 +1,98 @@
+"""The bed: one stack for all measurements, and a consumer with topics and a group of its own for each."""
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from bench.backlog import publish, rows
+from sandbox.processes import free_port
+from sandbox.progress import Progress
+from sandbox.services import READY_WITHIN_S, Service, consumer
+from sandbox.simulator import Simulator
+from sandbox.stack import Stack, create_topics
+from schemas.topics import Topics
+
+PARTITIONS: Final = 12
+LOOK_EVERY_S: Final = 0.5
+
+
+class Bed:
+    """Where measurements are made. *say* tells the person who waits."""
+
+    def __init__(self, directory: Path, stack: Stack, say: Progress) -> None:
+        self.directory: Final = directory
+        self.stack: Final = stack
+        self.say: Final = say
+        self.simulator = stack.simulator
+        self._simulator_process: Service | None = None
+        self._numbers = itertools.count(1)
+
+    async def close(self) -> None:
+        if self._simulator_process is not None:
+            await self.simulator.close()
+            await self._simulator_process.stop()
+
+    async def new_simulator(self, **settings: Any) -> Mapping[str, str]:
+        """Start an empty portal, and end the one before; return the environment for it."""
+        await self.close()
+        port = free_port()
+        self._simulator_process = Service(
+            f"simulator-{port}", ["sandbox", "hubspot", "--port", str(port)], self.directory, {}, port
+        )
+        self.simulator = Simulator(self._simulator_process.url)
+        self._simulator_process.launch()
+        await self._simulator_process.until(self.simulator.answers, within_s=READY_WITHIN_S)
+        await self.simulator.change_settings(**settings)
+        return {**self.stack.environment, "HUBSPOT_API_BASE_URL": self.simulator.url}
+
+    async def backlog(self, events: int, contacts: int, *, poisoned: int = 0, **simulator: Any) -> Mapping[str, str]:
+        """Publish a backlog on topics of its own, start an empty portal; return a consumer's environment for both."""
+        number = next(self._numbers)
+        topics = Topics(f"bench{number}.")
+        servers = self.stack.kafka.bootstrap_servers
+        await create_topics(servers, topics, PARTITIONS)
+        self.say(f"publishing {events:,} events of {contacts:,} contacts")
+        await publish(servers, topics, PARTITIONS, rows(events, contacts, poisoned=poisoned), self.say)
+        return {
+            **await self.new_simulator(**simulator),
+            "KAFKA_TOPIC_PREFIX": topics.prefix,
+            "CONSUMER_GROUP": f"bench{number}",
+        }
+
+    @asynccontextmanager
+    async def workers(self, environment: Mapping[str, str], number: int = 1) -> AsyncIterator[list[Service]]:
+        """Run so many workers."""
+        started = [self.worker(environment) for _ in range(number)]
+        try:
+            await asyncio.gather(*(worker.launch_and_wait() for worker in started))
+            yield started
+        finally:
+            await asyncio.gather(*(worker.stop() for worker in started))
+
+    def worker(self, environment: Mapping[str, str]) -> Service:
+        return consumer(self.directory, {**environment, "CONSUMER_PORT": str(free_port())})
+
+    async def until_held(self, events: int, *, within_s: float) -> float:
+        """Return after how many seconds HubSpot holds so many events; gives up after *within_s*."""
+        began = time.monotonic()
+        told = began
+        while (held := (await self.simulator.statistics())["occurrences"]) < events:
+            if time.monotonic() - began > within_s:
+                self.say(f"gave up at {held:,} of {events:,} events after {within_s:.0f} s")
+                break
+            if time.monotonic() - told > 10:
+                told = time.monotonic()
+                self.say(f"{held:,} of {events:,} events delivered")
+            await asyncio.sleep(LOOK_EVERY_S)
+        return time.monotonic() - began
+
+
+def peak_memory_mb(service: Service) -> float:
+    """Return the most memory that a process had resident, as Linux tells it."""
+    status = Path(f"/proc/{service.pid}/status").read_text()
+    [peak] = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(peak) / 1024

@@ -1,0 +1,83 @@
+"""Faust's cost: events read and acked in offset order by our worker, and by bare aiokafka with the same tracker."""
+
+import asyncio
+import os
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer
+
+from hubspot_consumer.lease import Lease
+from hubspot_consumer.offsets import Ack, Offsets
+from hubspot_consumer.records import Record
+from hubspot_consumer.settings import Settings
+from hubspot_consumer.worker import Worker
+from runtime.clock import SystemClock
+
+EVENTS: Final = 100_000
+
+
+async def faust_cost(environment: Mapping[str, str]) -> list[Mapping[str, Any]]:
+    os.environ.update(environment)
+    settings = Settings()
+    bare_s, faust_s = await _bare(settings), await _faust(settings)
+    return [
+        {"reader": "aiokafka", "events/s": round(EVENTS / bare_s), "of aiokafka": 1.0},
+        {"reader": "Faust", "events/s": round(EVENTS / faust_s), "of aiokafka": round(bare_s / faust_s, 3)},
+    ]
+
+
+async def _bare(settings: Settings) -> float:
+    offsets, read = Offsets(), 0
+    consumer = AIOKafkaConsumer(
+        *settings.topics.events,
+        **settings.client_options(),
+        group_id=f"{settings.group}-bare",
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+    )
+    await consumer.start()
+    try:
+        began = time.monotonic()
+        while read < EVENTS:
+            for partition, records in (await consumer.getmany(timeout_ms=500)).items():
+                for record in records:
+                    offsets.begin(partition.topic, partition.partition, record.offset, lambda: None)()
+                    read += 1
+            await consumer.commit()
+        return time.monotonic() - began
+    finally:
+        await consumer.stop()
+
+
+async def _faust(settings: Settings) -> float:
+    offsets, done = Offsets(), asyncio.Event()
+    read, began = 0, 0.0
+
+    async def take(record: Record, ack: Ack) -> None:
+        nonlocal read, began
+        began = began or time.monotonic()
+        offsets.begin(record.topic, record.partition, record.offset, ack)()
+        read += 1
+        if read == EVENTS:
+            done.set()
+
+    async def nothing() -> None:
+        return None
+
+    worker = Worker(
+        settings,
+        f"{settings.group}-faust",
+        lease=Lease(SystemClock()),
+        take=take,
+        revoked=nothing,
+        dropped=lambda: None,
+        assigned=lambda _: None,
+    )
+    await worker.start()
+    try:
+        await done.wait()
+        return time.monotonic() - began
+    finally:
+        await worker.stop()

@@ -1,0 +1,147 @@
+"""The measurements: each returns rows of a table, figures by name."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from statistics import quantiles
+from typing import Any, Final
+
+from bench.backlog import rows
+from bench.bed import Bed, peak_memory_mb
+from bench.faust_cost import faust_cost
+from sandbox.backend import Backend
+from sandbox.ledger import Ledger
+from sandbox.services import producer
+from sandbox.traffic import Day
+
+Row = Mapping[str, Any]
+
+QUOTA: Final = 100
+WINDOW_S: Final = 10.0
+# A HubSpot call's usual time.
+LATENCY_MS: Final = 300
+
+
+async def drain(bed: Bed) -> list[Row]:
+    """How a backlog of 100,000 events drains, beside the ceiling of 100 contacts in each call allowed."""
+    return [
+        await _drained(bed, 100_000, 20_000),
+        await _drained(bed, 100_000, 20_000, poisoned=8),
+        await _drained(bed, 100_000, 2_000),
+    ]
+
+
+async def _drained(bed: Bed, events: int, contacts: int, *, poisoned: int = 0) -> Row:
+    environment = await bed.backlog(events, contacts, poisoned=poisoned, quota=QUOTA, latency_ms=LATENCY_MS)
+    refused = sum((row.key or "").endswith(".con") for row in rows(events, contacts, poisoned=poisoned))
+    async with bed.workers(environment):
+        await bed.until_held(1, within_s=60)
+        before = await bed.simulator.statistics()
+        seconds = await bed.until_held(events - refused, within_s=400)
+        after = await bed.simulator.statistics()
+        contacts_held = (await bed.simulator.accepted()).contacts
+    writes = sum(len(contact["writes"]) for contact in contacts_held.values())
+    calls = after["used_today"] - before["used_today"]
+    allowed = seconds * QUOTA / WINDOW_S
+    return {
+        "events": events,
+        "contacts": contacts,
+        "poisoned contacts": poisoned,
+        "seconds": round(seconds, 1),
+        "calls": calls,
+        "calls used of allowed": _percent(calls / allowed),
+        "contacts written per call": round(writes / calls, 1),
+        "events per call": round(after["occurrences"] / calls, 1),
+        "events/s": round(after["occurrences"] / seconds),
+        "contacts written/s": round(writes / seconds),
+        "429s": after["rate_limited_by_quota"],
+    }
+
+
+async def workers(bed: Bed) -> list[Row]:
+    """Two workers, then three, then one, under a backlog that lasts for five minutes."""
+    environment = await bed.backlog(900_000, 450_000, quota=QUOTA, latency_ms=LATENCY_MS)
+    found = []
+    running = [bed.worker(environment) for _ in range(3)]
+    try:
+        for number in (2, 3, 1):
+            bed.say(f"{number} workers")
+            await asyncio.gather(*(worker.stop() for worker in running[number:]))
+            await asyncio.gather(*(worker.launch_and_wait() for worker in running[:number] if not worker.running))
+            await asyncio.sleep(5)
+            found.append(await _calls_used(bed, number, 100))
+    finally:
+        await asyncio.gather(*(worker.stop() for worker in running))
+    return found
+
+
+async def _calls_used(bed: Bed, number: int, for_s: float) -> Row:
+    began, before = time.monotonic(), await bed.simulator.statistics()
+    await asyncio.sleep(for_s)
+    seconds, after = time.monotonic() - began, await bed.simulator.statistics()
+    calls = after["used_today"] - before["used_today"]
+    return {
+        "workers": number,
+        "seconds": round(seconds),
+        "calls": calls,
+        "calls used of allowed": _percent(calls / (seconds * QUOTA / WINDOW_S)),
+        "most calls in a window": after["most_calls_in_a_window"],
+        "429s": after["rate_limited_by_quota"],
+    }
+
+
+async def latency(bed: Bed) -> list[Row]:
+    """From the commit to the request at HubSpot, at ten events a second on an idle system, for a minute."""
+    environment = await bed.new_simulator(quota=QUOTA, latency_ms=0)
+    url = environment["DATABASE_URL"]
+    await Ledger.install(url)
+    relay = producer(bed.directory, environment)
+    try:
+        await relay.launch_and_wait()
+        async with bed.workers(environment):
+            await Backend(url, per_s=10).play(Day(600, 1, datetime.now(UTC)).happenings())
+            await bed.until_held(599, within_s=60)
+            ledger = await Ledger.read(url)
+            seconds = ledger.latencies_s(await bed.simulator.accepted())
+    finally:
+        await relay.stop()
+    cuts = quantiles(seconds, n=100)
+    return [{"events": len(seconds), "p50 ms": round(cuts[49] * 1000, 1), "p99 ms": round(cuts[98] * 1000, 1)}]
+
+
+async def memory(bed: Bed) -> list[Row]:
+    """The worker's peak memory at backlogs that grow by tens."""
+    found: list[Row] = []
+    for events in (10_000, 100_000, 1_000_000):
+        environment = await bed.backlog(events, 20_000, quota=1_000, latency_ms=50)
+        async with bed.workers({**environment, "HUBSPOT_RATE_LIMIT": "1000"}) as [worker]:
+            seconds = await bed.until_held(events, within_s=600)
+            peak = peak_memory_mb(worker)
+        first = found[0]["peak MB"] if found else peak
+        found.append(
+            {
+                "backlog": events,
+                "peak MB": round(peak, 1),
+                "of the smallest": round(peak / first, 2),
+                "events/s": round(events / seconds),
+            }
+        )
+    return found
+
+
+async def faust(bed: Bed) -> list[Row]:
+    """What an event costs in Faust, beside bare aiokafka with the same tracker."""
+    environment = await bed.backlog(100_000, 20_000)
+    return await faust_cost(environment)
+
+
+Measurement = Callable[[Bed], Awaitable[list[Row]]]
+
+MEASUREMENTS: Final[Mapping[str, Measurement]] = {
+    measurement.__name__: measurement for measurement in (latency, drain, workers, memory, faust)
+}
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
