@@ -22,7 +22,7 @@ from schemas.envelope import Envelope
 log = structlog.get_logger()
 
 # How many finished contacts are remembered; one that was forgotten costs a hundredth of a call.
-REMEMBERED_CONTACTS: Final = 200_000
+REMEMBERED_CONTACTS: Final = 50_000
 # A hole is an event that is late (another topic) or will never come (a record lost before us).
 HOLE_LIMIT_S: Final = 60.0
 # A fold that grows beyond this after a rejection is as good as unlimited.
