@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import platform
 import tempfile
@@ -30,6 +31,8 @@ def bench(
     chosen = names or list(MEASUREMENTS)
     if unknown := [name for name in chosen if name not in MEASUREMENTS]:
         raise typer.BadParameter(f"no such measurement: {', '.join(unknown)}; there are {', '.join(MEASUREMENTS)}")
+    # What its producer tells of topics a second old is of no interest here.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="nerava-bench-", ignore_cleanup_errors=True) as folder:
         asyncio.run(_measure(chosen, Path(folder), output))
 
@@ -52,10 +55,15 @@ def _say(step: str) -> None:
 
 
 def _table(name: str, rows: Sequence[Row]) -> Table:
-    table = Table(*rows[0], title=(MEASUREMENTS[name].__doc__ or name).strip())
-    for row in rows:
-        table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in row.values()))
+    # A column for each run, so that the many figures of one fit a terminal.
+    table = Table(title=(MEASUREMENTS[name].__doc__ or name).strip(), show_header=False)
+    for figure in rows[0]:
+        table.add_row(figure, *(_shown(row[figure]) for row in rows))
     return table
+
+
+def _shown(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _keep(output: Path, name: str, rows: Sequence[Row], seconds: float) -> None:

@@ -19,6 +19,8 @@ from hubspot_consumer.lanes import Lanes
 MOST_CALLS_IN_FLIGHT: Final = 8
 # What few contacts wait for gives way to fuller calls this often and no more.
 MOST_PASSED_OVER: Final = 3
+# A look-up gives way longer: the first event of its contact may be about to be read, and spare it.
+MOST_LOOK_UPS_PASSED_OVER: Final = 30
 
 
 @dataclass
@@ -27,7 +29,12 @@ class _Queue:
 
     waiting: Callable[[], int]
     take: Callable[[int, Slot], Coroutine[Any, Any, None]]
+    most_passed_over: int = MOST_PASSED_OVER
     passed_over: int = 0
+
+    @property
+    def overdue(self) -> bool:
+        return self.passed_over >= self.most_passed_over
 
 
 class Delivery:
@@ -40,7 +47,11 @@ class Delivery:
         self._queues = (
             _Queue(lambda: lanes.ready, lambda most, slot: calls.deliver(lanes.take(most), slot)),
             _Queue(lambda: lanes.new, lambda most, slot: calls.create(lanes.take_new(most), slot)),
-            _Queue(lambda: lanes.unknown, lambda most, slot: calls.look_up(lanes.take_unknown(most), slot)),
+            _Queue(
+                lambda: lanes.unknown,
+                lambda most, slot: calls.look_up(lanes.take_unknown(most), slot),
+                MOST_LOOK_UPS_PASSED_OVER,
+            ),
         )
         self._changed = asyncio.Event()
         self._calls: set[asyncio.Task[None]] = set()
@@ -122,7 +133,8 @@ class Delivery:
     def _next_call(self, slot: Slot, *, probing: bool) -> Coroutine[Any, Any, None]:
         # The lanes are taken now, not when the call begins: the next slot sees what is left.
         waiting = [queue for queue in self._queues if queue.waiting()]
-        next_queue = max(waiting, key=lambda queue: (queue.passed_over >= MOST_PASSED_OVER, queue.waiting()))
+        # In the order of the queues where several can fill a call.
+        next_queue = max(waiting, key=lambda queue: (queue.overdue, min(queue.waiting(), MOST_UPSERTS)))
         for queue in waiting:
             queue.passed_over = 0 if queue is next_queue else queue.passed_over + 1
         return next_queue.take(1 if probing else MOST_UPSERTS, slot)

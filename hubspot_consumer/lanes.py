@@ -196,9 +196,9 @@ class Lanes:
         return len(self._unknown)
 
     @property
-    def idle(self) -> bool:
-        """Whether nothing is waiting but for earlier events."""
-        return not (self.ready or self.new or self.unknown or self.backing_off)
+    def can_run(self) -> int:
+        """Contacts that can be written as soon as there is a slot."""
+        return len(self._ready) + len(self._new)
 
     @property
     def backing_off(self) -> int:

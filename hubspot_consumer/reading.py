@@ -13,10 +13,11 @@ from runtime.clock import Clock
 from schemas.contacts import ContactKey, contact_key
 from schemas.envelope import Headers, UnreadableRecord, read_envelope
 
-# Read and not finished: what a worker holds in memory, whatever the backlog.
-MOST_UNFINISHED: Final = 5_000
-# If all of those wait for holes, what fills them is further on in other topics; this far it may be looked for.
-MOST_UNFINISHED_IN_HOLES: Final = 50_000
+# Contacts that can be written at once: enough for the calls of a few seconds. With fewer, what fills a hole or joins a
+# fold is further on.
+ENOUGH_CONTACTS: Final = 1_000
+# Events read and not finished: what a worker holds in memory at the most, whatever the backlog.
+MOST_UNFINISHED: Final = 15_000
 LOOK_AGAIN_S: Final = 0.2
 
 
@@ -74,11 +75,7 @@ class Reading:
 
     @property
     def _full(self) -> bool:
-        unfinished = self._offsets.unfinished
-        if unfinished < MOST_UNFINISHED:
-            return False
-        only_holes = self._lanes.idle and not self._delivery.calls_in_flight
-        return not only_holes or unfinished >= MOST_UNFINISHED_IN_HOLES
+        return self._offsets.unfinished >= MOST_UNFINISHED or self._lanes.can_run >= ENOUGH_CONTACTS
 
 
 def _lane_of(record: Record) -> ContactKey | None:

@@ -24,6 +24,7 @@ REBALANCE_TIMEOUT_S: Final = 60.0
 # An agent that did not poll for this long is thrown out and does not come back; the heartbeat says who is alive.
 MAX_POLL_INTERVAL_S: Final = 7 * 24 * 3600.0
 COMMIT_INTERVAL_S: Final = 0.5
+MOST_BYTES_OF_A_PARTITION: Final = 32 * 1024
 
 Take = Callable[[Record, Ack], Awaitable[None]]
 
@@ -124,6 +125,8 @@ def _faust_app(kafka: KafkaConnection, group: str, folder: str) -> faust.App:
         broker_max_poll_interval=MAX_POLL_INTERVAL_S,
         broker_commit_interval=COMMIT_INTERVAL_S,
         consumer_auto_offset_reset="earliest",
+        # Small, so that sibling partitions are read side by side: far ahead in one topic are only holes.
+        consumer_max_fetch_size=MOST_BYTES_OF_A_PARTITION,
         # Our tracker waits for the calls in flight, within a bound; Faust would wait without one.
         stream_wait_empty=False,
         # Faust would create a topic it does not find, with the wrong number of partitions.
