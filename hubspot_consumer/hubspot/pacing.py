@@ -24,6 +24,8 @@ from runtime.clock import Clock
 
 # How much wider than evenly calls are spaced: room for the calls of a worker that starts.
 HEADROOM: Final = 0.025
+# A slot that was taken late by a busy event loop lets the next come so much earlier, of a spacing.
+BURST: Final = 1.5
 # For a window after partitions changed hands, so much more: each worker's last call may be next to another's first.
 SETTLING: Final = 0.1
 # What others use is yielded and a little more: of a window that is full nobody can tell who wanted how much.
@@ -141,7 +143,7 @@ class Pacing:
         self._window_s = window_s
         self._own_quota = max(1, int(quota * self._share))
         self._spacing_s = (1 + HEADROOM) * window_s / (quota * self._share)
-        self._limiter = AsyncLimiter(1, self._spacing_s)
+        self._limiter = AsyncLimiter(BURST, BURST * self._spacing_s)
 
     def _wait_s(self) -> float:
         now = self._clock.monotonic()
