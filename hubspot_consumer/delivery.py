@@ -7,7 +7,7 @@ one with a backlog sends a hundred contacts and several hundred events a call.
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from hubspot_consumer.calls import Calls
 from hubspot_consumer.destination import Destination, Slot
@@ -57,6 +57,7 @@ class Delivery:
         self._calls: set[asyncio.Task[None]] = set()
         self._may_call = asyncio.Semaphore(MOST_CALLS_IN_FLIGHT)
         self._fault: BaseException | None = None
+        self._failed = asyncio.Event()
         self._taking = asyncio.Event()
         self._taking.set()
 
@@ -69,7 +70,7 @@ class Delivery:
         return len(self._calls)
 
     async def run(self) -> None:
-        """Deliver until cancelled; calls in flight then go on, see `settle`. Raises what a fault of ours raised."""
+        """Deliver until cancelled; calls in flight then go on, see `settle`."""
         while True:
             await self._something_ready()
             if (spent := self._destination.spent()) is not None:
@@ -96,9 +97,15 @@ class Delivery:
         return not self._calls
 
     def fail(self, fault: BaseException) -> None:
-        """End `run` with *fault*: going on would do harm."""
-        self._fault = fault
-        self.notify()
+        """Let `failed` raise *fault*: going on would do harm."""
+        self._fault = self._fault or fault
+        self._failed.set()
+
+    async def failed(self) -> NoReturn:
+        """Raise what makes going on impossible, when it comes: also a fault of ours in a call."""
+        await self._failed.wait()
+        # What the call held is not acked: it comes again after a restart. Carrying on would leave it stuck.
+        raise self._fault or RuntimeError("delivery failed")
 
     def resume(self) -> None:
         """Take again, after `settle`."""
@@ -109,8 +116,8 @@ class Delivery:
         self._calls.discard(task)
         self._may_call.release()
         self.notify()
-        if not task.cancelled():
-            self._fault = self._fault or task.exception()
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            self.fail(fault)
 
     @property
     def _has_work(self) -> bool:
@@ -118,9 +125,6 @@ class Delivery:
 
     async def _something_ready(self) -> None:
         while True:
-            if self._fault is not None:
-                # What the call held is not acked: it comes again after a restart. Carrying on would leave it stuck.
-                raise self._fault
             self._changed.clear()
             next_due_s = self._lanes.wake()
             if self._has_work:

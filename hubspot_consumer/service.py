@@ -1,8 +1,9 @@
 """The service's life: connect, check, read and deliver until told to stop, and stop so that little is repeated."""
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -69,10 +70,7 @@ class Service:
         await self.worker.start()
         self.status.health.well("kafka")
         self.status.health.well("worker")
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.delivery.run())
-            tasks.create_task(self._watch_lag())
-            tasks.create_task(self._raise_when_reading_ends())
+        await _first_of(self.delivery.run(), self.delivery.failed(), self._watch_lag(), self._raise_when_reading_ends())
 
     async def _connect(self) -> None:
         while True:
@@ -107,3 +105,16 @@ class Service:
         await self.dead_letter_producer.stop()
         await self.lag.stop()
         log.info("service.stopped", calls_ended=settled, events_to_repeat=self.offsets.unfinished)
+
+
+async def _first_of(*works: Coroutine[Any, Any, object]) -> None:
+    """Run all until one ends; raise what it raised, and end the others."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)

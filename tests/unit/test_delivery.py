@@ -1,0 +1,165 @@
+"""Delivery: which call the next slot is for, and what ends it all."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import pytest
+
+from hubspot_consumer.calls import Calls
+from hubspot_consumer.delivery import Delivery
+from hubspot_consumer.destination import DryRun
+from hubspot_consumer.halt import HaltGate
+from hubspot_consumer.hubspot.requests import KnownContact, KnownContacts, TimelineEntry, Upsert
+from hubspot_consumer.hubspot.responses import UpsertAnswer
+from hubspot_consumer.lanes import Lanes
+from hubspot_consumer.lease import Lease
+from hubspot_consumer.outcomes import Delivered, Halt, RetryLater
+from hubspot_consumer.rejections import Rejections
+from hubspot_consumer.telemetry import Telemetry
+from runtime.clock import SystemClock
+from schemas.contacts import ContactKey
+from tests.polling import eventually
+from tests.samples import pending
+
+
+class Slot(nullcontext[None]):
+    def give_back(self) -> None:
+        """Nothing was taken."""
+
+
+class HubSpot(DryRun):
+    """Notes each call with the number of contacts in it; slots are given out by the test."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, int]] = []
+        self.slots: asyncio.Queue[Slot] = asyncio.Queue()
+        self.refusal: Halt | RetryLater | None = None
+
+    async def slot(self) -> Any:
+        return await self.slots.get()
+
+    async def create(self, inputs: Sequence[Upsert]) -> UpsertAnswer:
+        return self._answer("create", inputs)
+
+    async def upsert(self, inputs: Sequence[Upsert]) -> UpsertAnswer:
+        return self._answer("upsert", inputs)
+
+    def _answer(self, kind: str, inputs: Sequence[Upsert]) -> UpsertAnswer:
+        self.calls.append((kind, len(inputs)))
+        return UpsertAnswer(outcomes={one.trace_id: self.refusal or Delivered("1") for one in inputs})
+
+    async def known_contacts(self, keys: Sequence[ContactKey]) -> KnownContacts:  # type: ignore[override]
+        self.calls.append(("look-up", len(keys)))
+        return dict.fromkeys(keys, KnownContact("1", 6))
+
+    async def send(self, entries: Sequence[TimelineEntry]) -> None:
+        """Take them."""
+
+
+class Bench:
+    """A delivery over lanes that the test fills."""
+
+    def __init__(self) -> None:
+        clock = SystemClock()
+        self.finished: list[int] = []
+        self.hubspot, self.lanes, self.halt, self.lease = HubSpot(), Lanes(clock), HaltGate(clock), Lease(clock)
+        self.lease.renew(clock.monotonic())
+        none: Any = None
+        calls = Calls(
+            lanes=self.lanes,
+            destination=self.hubspot,
+            dead_letters=none,
+            rejections=Rejections(100, clock),
+            lease=self.lease,
+            halt=self.halt,
+            clock=clock,
+            telemetry=Telemetry(),
+            jitter=random.Random(1),
+        )
+        self.delivery = Delivery(self.lanes, self.hubspot, calls, self.halt)
+
+    def add(self, contacts: int, sequence: int, name: str = "c") -> None:
+        for number in range(contacts):
+            key = f"{name}{number}@example.com"
+            self.lanes.add(ContactKey(key), pending(sequence, lambda: self.finished.append(sequence), key))
+        self.delivery.notify()
+
+    async def next_call(self) -> tuple[str, int]:
+        number = len(self.hubspot.calls)
+        self.hubspot.slots.put_nowait(Slot())
+
+        async def made() -> bool:
+            return len(self.hubspot.calls) > number
+
+        await eventually(made, within_s=5, saying="a call is made")
+        return self.hubspot.calls[number]
+
+
+@pytest.fixture
+async def bench() -> Any:
+    bench = Bench()
+    running = asyncio.create_task(bench.delivery.run())
+    yield bench
+    running.cancel()
+    await asyncio.wait({running})
+
+
+async def test_what_can_fill_a_call_goes_before_what_can_not(bench: Bench) -> None:
+    bench.add(150, 1, "new")
+    bench.add(3, 7, "old")
+
+    calls = [await bench.next_call() for _ in range(4)]
+
+    assert calls == [("create", 100), ("create", 50), ("look-up", 3), ("upsert", 3)]
+
+
+async def test_a_look_up_gives_way_while_others_fill_calls_and_comes_in_the_end(bench: Bench) -> None:
+    bench.add(5, 7, "old")
+    bench.add(100 * 40, 1, "new")
+
+    calls = [await bench.next_call() for _ in range(36)]
+
+    assert calls.index(("look-up", 5)) == 30
+    assert calls[:30] == [("create", 100)] * 30
+
+
+async def test_a_worker_that_is_not_sure_of_its_partitions_writes_nothing_to_contacts_that_exist(bench: Bench) -> None:
+    bench.add(1, 1)
+    assert await bench.next_call() == ("create", 1)
+    bench.lease.renew(-100.0)
+    bench.add(1, 2)
+    bench.hubspot.slots.put_nowait(Slot())
+
+    async def backing_off() -> bool:
+        return bench.lanes.backing_off == 1
+
+    await eventually(backing_off, within_s=5, saying="the contact backs off")
+    assert bench.hubspot.calls == [("create", 1)]
+    assert bench.finished == [1]
+
+
+async def test_failures_in_a_row_halt_and_the_first_answer_lets_everybody_try_again(bench: Bench) -> None:
+    bench.hubspot.refusal = RetryLater("503", outage=True)
+    for contact in range(5):
+        bench.add(1, 1, f"c{contact}")
+        await bench.next_call()
+
+    assert bench.halt.halted is not None
+    assert bench.halt.halted.reason == "hubspot_unavailable"
+    bench.hubspot.refusal = None
+    assert await bench.next_call() == ("create", 1)
+    assert await bench.next_call() == ("create", 4)
+    assert bench.halt.halted is None
+
+
+async def test_a_fault_of_ours_is_raised_even_while_sending_is_halted(bench: Bench) -> None:
+    bench.halt.close(Halt("token_refused", "401"))
+    bench.add(1, 1)
+
+    bench.delivery.fail(ValueError("a bug"))
+
+    with pytest.raises(ValueError, match="a bug"):
+        await asyncio.wait_for(bench.delivery.failed(), 5)
