@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from statistics import quantiles
 from typing import Any, Final
@@ -12,7 +12,7 @@ from bench.bed import Bed, peak_memory_mb
 from bench.faust_cost import faust_cost
 from sandbox.backend import Backend
 from sandbox.ledger import Ledger
-from sandbox.services import producer
+from sandbox.services import Service, producer
 from sandbox.traffic import Day
 
 Row = Mapping[str, Any]
@@ -67,21 +67,36 @@ async def _writes(bed: Bed) -> int:
 async def workers(bed: Bed) -> list[Row]:
     """Two workers, then three, then one, under a backlog that lasts for five minutes."""
     environment = await bed.backlog(900_000, 450_000, quota=QUOTA, latency_ms=LATENCY_MS)
-    found = []
+    found: list[Row] = []
     running = [bed.worker(environment) for _ in range(3)]
     try:
         for number in (2, 3, 1):
             bed.say(f"{number} workers")
             await asyncio.gather(*(worker.stop() for worker in running[number:]))
             await asyncio.gather(*(worker.launch_and_wait() for worker in running[:number] if not worker.running))
-            await asyncio.sleep(5)
-            found.append(await _calls_used(bed, number, 100))
+            settled_s = await _until_settled(running[:number])
+            found.append(await _calls_used(bed, number, 100) | {"rebalance took": f"{settled_s:.1f} s"})
     finally:
         await asyncio.gather(*(worker.stop() for worker in running))
     return found
 
 
-async def _calls_used(bed: Bed, number: int, for_s: float) -> Row:
+async def _until_settled(workers: Sequence[Service]) -> float:
+    """Return after how many seconds the workers' shares make up the quota, a window after that."""
+    began = time.monotonic()
+
+    async def shared() -> float:
+        quotas = [(await worker.status()).get("quota") or {} for worker in workers]
+        return sum(float(quota.get("share", 0)) for quota in quotas)
+
+    while abs(await shared() - 1) > 0.01:  # noqa: ASYNC110 - polls other processes
+        await asyncio.sleep(0.1)
+    seconds = time.monotonic() - began
+    await asyncio.sleep(WINDOW_S)
+    return seconds
+
+
+async def _calls_used(bed: Bed, number: int, for_s: float) -> dict[str, Any]:
     began, before = time.monotonic(), await bed.simulator.statistics()
     await asyncio.sleep(for_s)
     seconds, after = time.monotonic() - began, await bed.simulator.statistics()

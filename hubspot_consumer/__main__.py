@@ -133,6 +133,7 @@ def _service(settings: Settings, status: Status, telemetry: Telemetry) -> Servic
         clock=clock,
         telemetry=telemetry,
     )
+    assignment = Assignment(delivery, pacing, lag)
     worker = Worker(
         settings,
         settings.group,
@@ -140,7 +141,7 @@ def _service(settings: Settings, status: Status, telemetry: Telemetry) -> Servic
         take=reading.take,
         revoked=partial(delivery.settle, SETTLE_AT_REBALANCE_S),
         dropped=reading.forget,
-        assigned=Assignment(delivery, pacing, lag).changed,
+        assigned=assignment.changed,
     )
     portal = None
     if client is not None:
@@ -157,6 +158,7 @@ def _service(settings: Settings, status: Status, telemetry: Telemetry) -> Servic
     return Service(
         status=status,
         worker=worker,
+        assignment=assignment,
         lag=lag,
         dead_letter_producer=producer,
         portal=portal,

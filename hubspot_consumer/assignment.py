@@ -1,5 +1,6 @@
 """The assignment: which partitions this worker holds, and what part of the quota goes with them."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Collection
 
@@ -17,20 +18,23 @@ class UnequalAssignment(RuntimeError):
 
 
 class Assignment:
-    """Told of every rebalance. *pacing* is None in a dry run."""
+    """Told of every rebalance; `known` from the first on. *pacing* is None in a dry run."""
 
     def __init__(self, delivery: Delivery, pacing: Pacing | None, lag: Lag) -> None:
         self._delivery = delivery
         self._pacing = pacing
         self._lag = lag
+        self.known = asyncio.Event()
 
     def changed(self, held: Collection[tuple[str, int]]) -> None:
         """Deliver what comes of the partitions *held*, by topic and number, or end delivery with UnequalAssignment."""
+        self.known.set()
         if (unequal := unequal_topics(held, self._lag.topics)) is not None:
             self._delivery.fail(UnequalAssignment(unequal))
             return
-        if held and self._pacing is not None:
-            self._pacing.divide(len(held) / self._lag.partition_count)
+        if self._pacing is not None:
+            # A worker that is left with nothing asks about its portal like any other.
+            self._pacing.divide(max(len(held), 1) / self._lag.partition_count)
         log.info("worker.assigned", partitions=len(held), of=self._lag.partition_count)
         self._delivery.resume()
 

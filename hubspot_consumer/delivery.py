@@ -18,9 +18,9 @@ from hubspot_consumer.lanes import Lanes
 # Enough to use up a quota of 190 calls in ten seconds at 400 ms a call.
 MOST_CALLS_IN_FLIGHT: Final = 8
 # What few contacts wait for gives way to fuller calls this often and no more.
-MOST_PASSED_OVER: Final = 10
+MOST_PASSED_OVER: Final = 20
 # A look-up gives way longer: the first event of its contact may be about to be read, and spare it.
-MOST_LOOK_UPS_PASSED_OVER: Final = 30
+MOST_LOOK_UPS_PASSED_OVER: Final = 60
 
 
 @dataclass

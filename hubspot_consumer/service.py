@@ -9,6 +9,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from hubspot_consumer.assignment import Assignment
 from hubspot_consumer.calls import Calls
 from hubspot_consumer.delivery import Delivery
 from hubspot_consumer.lag import Lag
@@ -36,6 +37,7 @@ class Service:
 
     status: Status
     worker: Worker
+    assignment: Assignment
     lag: Lag
     dead_letter_producer: AIOKafkaProducer
     portal: Portal | None
@@ -61,13 +63,15 @@ class Service:
     async def _work(self) -> None:
         self.status.health.ill("worker", "starting: connecting to Kafka")
         await self._connect()
+        self.status.health.ill("worker", "starting: joining the consumer group")
+        await self.worker.start()
+        # Before, this worker has no part of the quota to ask HubSpot anything.
+        await self.assignment.known.wait()
         if self.portal is not None:
             self.status.health.ill("worker", "starting: asking HubSpot about its portal")
             await self.portal.check()
             self.calls.timeline = await self.portal.takes_timeline_entries()
             self.status.timeline = "custom_events" if self.calls.timeline else "off"
-        self.status.health.ill("worker", "starting: joining the consumer group")
-        await self.worker.start()
         self.status.health.well("kafka")
         self.status.health.well("worker")
         await _first_of(self.delivery.run(), self.delivery.failed(), self._watch_lag(), self._raise_when_reading_ends())

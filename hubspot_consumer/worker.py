@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 # After kill -9 the group waits this long for the dead member; Faust's 60 s would be the next start's delay.
 SESSION_TIMEOUT_S: Final = 10.0
-HEARTBEAT_S: Final = 2.0
+HEARTBEAT_S: Final = 1.0
 # Long enough for the calls in flight to end when partitions are revoked.
 REBALANCE_TIMEOUT_S: Final = 60.0
 # An agent that did not poll for this long is thrown out and does not come back; the heartbeat says who is alive.

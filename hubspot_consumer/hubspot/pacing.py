@@ -1,6 +1,6 @@
 """Pacing: how calls stay under the quota that the portal allows in a rolling window.
 
-Three rules together. An aiolimiter with a burst of one spaces the calls evenly, a little wider than the quota asks: so
+Three rules together. An aiolimiter with a burst of two spaces the calls evenly, a little wider than the quota asks: so
 a worker that takes over from another, or starts beside it, finds room for its calls. No call leaves while as many as
 the quota allows are in flight or were answered within the last window: HubSpot counts a call somewhere between our
 sending it and its answer, so this holds whatever the network, a stalled event loop or a slow answer do to the spacing.
@@ -22,10 +22,10 @@ from aiolimiter import AsyncLimiter
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
 from runtime.clock import Clock
 
-# How much wider than evenly calls are spaced: room for the calls of a worker that starts.
-HEADROOM: Final = 0.025
-# A slot that was taken late by a busy event loop lets the next come so much earlier, of a spacing.
-BURST: Final = 1.5
+# How much wider than evenly calls are spaced: room for what two workers count differently.
+HEADROOM: Final = 0.02
+# In calls: one that a busy event loop was late with lets the next come earlier, or a part of the quota would be lost.
+BURST: Final = 2.0
 # For a window after partitions changed hands, so much more: each worker's last call may be next to another's first.
 SETTLING: Final = 0.1
 # What others use is yielded and a little more: of a window that is full nobody can tell who wanted how much.
