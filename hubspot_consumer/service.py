@@ -25,6 +25,9 @@ CONNECT_AGAIN_S: Final = 2.0
 READ_LAG_S: Final = 5.0
 # Calls take 35 s at the very most; whoever stops us kills after 10 to 30 s, and what is not acked comes again.
 SETTLE_AT_STOP_S: Final = 8.0
+# While Kafka is away, each would wait for it.
+LEAVE_WITHIN_S: Final = 8.0
+CLOSE_WITHIN_S: Final = 2.0
 
 
 class ReadingEnded(RuntimeError):
@@ -105,10 +108,17 @@ class Service:
 
     async def _stop(self) -> None:
         settled = await self.delivery.settle(SETTLE_AT_STOP_S)
-        await self.worker.stop()
-        await self.dead_letter_producer.stop()
-        await self.lag.stop()
+        await _within(LEAVE_WITHIN_S, self.worker.stop())
+        await _within(CLOSE_WITHIN_S, self.dead_letter_producer.stop())
+        await _within(CLOSE_WITHIN_S, self.lag.stop())
         log.info("service.stopped", calls_ended=settled, events_to_repeat=self.offsets.unfinished)
+
+
+async def _within(seconds: float, ending: Coroutine[Any, Any, object]) -> None:
+    try:
+        await asyncio.wait_for(ending, seconds)
+    except (TimeoutError, KafkaError, OSError) as error:
+        log.warning("service.not_closed", error=type(error).__name__)
 
 
 async def _first_of(*works: Coroutine[Any, Any, object]) -> None:

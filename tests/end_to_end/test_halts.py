@@ -3,6 +3,7 @@
 import asyncio
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -10,6 +11,7 @@ import httpx
 import pytest
 
 from sandbox.services import Service
+from sandbox.stack import create_topics
 from tests.pipeline import Pipeline
 from tests.polling import eventually
 
@@ -118,3 +120,14 @@ async def _until_midnight(worker: Service) -> bool:
     midnight = datetime.combine(datetime.now(zone).date() + timedelta(days=1), datetime.min.time(), zone)
     probe = datetime.fromisoformat((await worker.status())["halted"]["next_probe"])
     return abs(probe - midnight) < timedelta(seconds=2)
+
+
+async def test_sigterm_ends_the_worker_with_0_while_kafka_is_away(
+    own_kafka: Any, tmp_path: Path, pipeline: Pipeline
+) -> None:
+    await create_topics(own_kafka.bootstrap_servers, pipeline.topics, 3)
+    worker = pipeline.consumer(KAFKA_BOOTSTRAP_SERVERS=own_kafka.bootstrap_servers)
+    await worker.launch_and_wait()
+    await own_kafka.kill()
+
+    assert await worker.stop() == 0
