@@ -78,8 +78,8 @@ class Delivery:
             probing = await self._halt.open()
             await self._may_call.acquire()
             slot = await self._destination.slot()
-            if not self._has_work:
-                # A call that ended meanwhile took it along.
+            if not self._has_work or (not probing and self._destination.spent() is not None):
+                # A call that ended meanwhile took it along, or the last of the day's calls.
                 slot.give_back()
                 self._may_call.release()
                 continue

@@ -65,11 +65,11 @@ class DailyQuota:
 
     @property
     def spacing_s(self) -> float:
-        """Seconds from one call to the next for the rest to last until midnight; 0 while there is plenty."""
-        if self.remaining > self._limit * PACED_BELOW:
+        """Seconds between calls for the rest to last until midnight; 0 while there is plenty, or nothing."""
+        if self.remaining > self._limit * PACED_BELOW or self._remaining <= self._reserve:
             return 0.0
         left_s = (self._resets_at - self._clock.now()).total_seconds()
-        return left_s / max(1, self._remaining - self._reserve)
+        return left_s / (self._remaining - self._reserve)
 
     @property
     def _reserve(self) -> int:

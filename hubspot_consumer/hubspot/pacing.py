@@ -32,6 +32,7 @@ SETTLING: Final = 0.1
 YIELD: Final = 1.1
 # When a full window is in flight, their answers come at times nobody knows.
 LOOK_AGAIN_S: Final = 0.2
+LONGEST_STEP_S: Final = 5.0
 _A_COUNT: Final = re.compile("[0-9]{1,9}")
 
 
@@ -102,7 +103,8 @@ class Pacing:
         """Return when a call may be made."""
         await self._limiter.acquire()
         while (wait := self._wait_s()) > 0:
-            await self._clock.sleep(wait)
+            # In steps: what is left of the day, or what others use, may change meanwhile.
+            await self._clock.sleep(min(wait, LONGEST_STEP_S))
         self._in_flight += 1
         self._last_slot_at = self._clock.monotonic()
         return Slot(self)

@@ -156,7 +156,7 @@ async def _backlogged(portal: Portal, pacing: Pacing, until: float) -> None:
         while True:
             await may_call.acquire()
             slot = await pacing.slot()
-            if loop.time() >= until:
+            if loop.time() >= until or pacing.daily.spent_until:
                 slot.give_back()
                 return
 
