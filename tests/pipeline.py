@@ -1,7 +1,7 @@
 """The whole path for one test: topics, database, simulator and the two services as processes, and the ledger."""
 
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,9 +15,10 @@ from sandbox.dead_letters import SetAside, read_dead_letters
 from sandbox.ledger import Findings, Ledger
 from sandbox.processes import free_port
 from sandbox.services import READY_WITHIN_S, Service, consumer, producer
+from sandbox.services import simulator as simulator_process
 from sandbox.simulator import PORTAL_ID, TOKEN, Simulator
 from sandbox.stack import create_topics
-from sandbox.traffic import Day
+from sandbox.traffic import Day, Happening
 from schemas.topics import Topics
 from tests.polling import eventually
 
@@ -59,9 +60,23 @@ class Pipeline:
 
     async def commit(self, events: int, *, seed: int = 1, per_s: float = 2_000) -> None:
         """Commit a day of traffic, one event of it poisoned."""
-        await Backend(self.database_url, per_s).play(self.day(events, seed))
+        await self.play(self.day(events, seed), per_s=per_s)
 
-    def day(self, events: int, seed: int = 1) -> list[Any]:
+    async def play(self, happenings: Sequence[Happening], *, per_s: float = 2_000) -> None:
+        """Commit a day, or a part of one."""
+        await Backend(self.database_url, per_s).play(happenings)
+
+    async def until_published(self) -> None:
+        """Return when the relay has emptied the outbox."""
+
+        async def empty() -> bool:
+            async with await self.connect() as connection:
+                left = await (await connection.execute("SELECT EXISTS (SELECT FROM outbox_events)")).fetchone()
+            return left == (False,)
+
+        await eventually(empty, every_s=0.2, saying="the outbox is empty")
+
+    def day(self, events: int, seed: int = 1) -> list[Happening]:
         return Day(events, seed, datetime.now(UTC)).happenings()
 
     async def ledger(self) -> Ledger:
@@ -69,6 +84,17 @@ class Pipeline:
 
     async def dead_letters(self) -> list[SetAside]:
         return await read_dead_letters(self._bootstrap_servers, self.topics.dead_letters)
+
+    async def until_set_aside(self, number: int) -> list[SetAside]:
+        """Return the dead letters when there are so many."""
+
+        async def all_there() -> list[SetAside] | None:
+            dead = await self.dead_letters()
+            return dead if len(dead) >= number else None
+
+        found = await eventually(all_there, every_s=0.5, saying=f"{number} dead letters")
+        assert found is not None
+        return found
 
     async def arrived(self) -> int:
         """Return how many events HubSpot holds."""
@@ -118,10 +144,7 @@ async def running_pipeline(
 ) -> AsyncIterator[Pipeline]:
     await create_topics(kafka.bootstrap_servers, Topics(prefix), PARTITIONS)
     await Ledger.install(database_url)
-    port = free_port()
-    environment: Mapping[str, str] = {}
-    arguments = ["sandbox", "hubspot", "--port", str(port), *simulator_options]
-    process = Service("simulator", arguments, directory, environment, port)
+    process = simulator_process(directory, free_port(), simulator_options)
     process.launch()
     async with Simulator(process.url) as simulator:
         await process.until(simulator.answers, within_s=READY_WITHIN_S)

@@ -23,8 +23,10 @@ RUNS = [
     for load in ("idle", "backlog")
     for seed in SEEDS
 ]
-# Events, and commits a second.
-LOADS: dict[Load, tuple[int, float]] = {"idle": (300, 15), "backlog": (5_000, 300)}
+# Events that are there before the workers are, so that topics run apart: only then are there holes to wait for.
+BEFORE: dict[Load, int] = {"idle": 0, "backlog": 8_000}
+# Events that are committed while the workers run, and how many a second.
+MEANWHILE: dict[Load, tuple[int, float]] = {"idle": (300, 15), "backlog": (3_000, 300)}
 # Calls in ten seconds: fewer than the commits ask for, although folding makes much of each.
 QUOTA_OF_BACKLOG = 10
 
@@ -34,14 +36,18 @@ QUOTA_OF_BACKLOG = 10
 async def test_whatever_goes_wrong_every_event_takes_effect_once_and_in_order(
     pipeline: Pipeline, kafka: Any, postgres: Any, fault: str, load: Load, seed: int, runs: list[list[str]]
 ) -> None:
-    events, per_s = LOADS[load]
+    meanwhile, per_s = MEANWHILE[load]
+    events = BEFORE[load] + meanwhile
+    day = pipeline.day(events, seed)
     chance = Random(f"{fault} {load} {seed}")
     relay, workers = pipeline.producer(), [pipeline.consumer(), pipeline.consumer(CONSUMER_PORT=str(free_port()))]
     if load == "backlog":
         await pipeline.simulator.change_settings(quota=QUOTA_OF_BACKLOG)
-    await asyncio.gather(*(service.launch_and_wait() for service in (relay, *workers)))
+    await asyncio.gather(pipeline.play(day[: BEFORE[load]]), relay.launch_and_wait())
+    await pipeline.until_published()
+    await asyncio.gather(*(worker.launch_and_wait() for worker in workers))
     began = time.monotonic()
-    committing = asyncio.create_task(pipeline.commit(events, seed=seed, per_s=per_s))
+    committing = asyncio.create_task(pipeline.play(day[BEFORE[load] :], per_s=per_s))
     try:
         await pipeline.until_arrived(chance.randrange(events // 20, events // 2))
         await FAULTS[fault](Scene(pipeline, relay, workers, kafka, postgres, chance))
