@@ -14,6 +14,8 @@ pytestmark = pytest.mark.timeout(240)
 EVENTS = 300
 POLICIES = ("ten_secondly_rolling", "secondly", "daily", "search")
 PATHS = {"before": "", "after": "batch/upsert"}
+# So that some calls succeed in between: several failures in a row would open the circuit.
+APART_S = 0.6
 
 
 def status(code: int, style: str = "json", **headers: str) -> dict[str, Any]:
@@ -35,8 +37,9 @@ async def test_every_passing_fault_is_retried_and_costs_no_event(pipeline: Pipel
     await asyncio.gather(pipeline.producer().launch_and_wait(), pipeline.consumer().launch_and_wait())
     # Before the write took effect, and after it: applied, and answered as if it were not.
     for apply in ("before", "after"):
-        for answer in ANSWERS:
-            fault = {"answer": answer, "apply": apply, "match": {"path": PATHS[apply]}, "when": {"count": 1}}
+        for number, answer in enumerate(ANSWERS):
+            when = {"count": 1, "from_s": APART_S * number}
+            fault = {"answer": answer, "apply": apply, "match": {"path": PATHS[apply]}, "when": when}
             await pipeline.simulator.add_fault(fault)
     hang = {"answer": {"kind": "hang", "seconds": 60}, "when": {"count": 1, "from_s": 5}}
     await pipeline.simulator.add_fault(hang)
