@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaProducer
 
 from producer.waves import Row, partition_of
 from sandbox.progress import Progress
+from schemas.envelope import Headers
 from schemas.events import EVENT_TYPES
 from schemas.topics import Topics
 
@@ -80,11 +81,7 @@ async def _send(producer: AIOKafkaProducer, topics: Topics, partitions: int, mad
                 timestamp=None,
                 key=(row.key or "").encode(),
                 value=(row.payload or "").encode(),
-                headers=[
-                    ("id", row.id.encode()),
-                    ("type", row.type.encode()),
-                    ("sequence", str(row.sequence).encode()),
-                ],
+                headers=Headers(row.id, row.type, row.sequence).encode(),
             )
         batch.close()
         sent.append(await producer.send_batch(batch, topic, partition=partition))

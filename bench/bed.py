@@ -11,7 +11,7 @@ from typing import Any, Final
 from bench.backlog import publish, rows
 from sandbox.processes import free_port
 from sandbox.progress import Progress
-from sandbox.services import READY_WITHIN_S, Service, consumer
+from sandbox.services import READY_WITHIN_S, Service, consumer, simulator
 from sandbox.simulator import Simulator
 from sandbox.stack import Stack, create_topics
 from schemas.topics import Topics
@@ -39,17 +39,14 @@ class Bed:
     async def new_simulator(self, **settings: Any) -> Mapping[str, str]:
         """Start an empty portal, and end the one before; return the environment for it."""
         await self.close()
-        port = free_port()
-        self._simulator_process = Service(
-            f"simulator-{port}", ["sandbox", "hubspot", "--port", str(port)], self.directory, {}, port
-        )
+        self._simulator_process = simulator(self.directory, free_port())
         self.simulator = Simulator(self._simulator_process.url)
         self._simulator_process.launch()
         await self._simulator_process.until(self.simulator.answers, within_s=READY_WITHIN_S)
         await self.simulator.change_settings(**settings)
         return {**self.stack.environment, "HUBSPOT_API_BASE_URL": self.simulator.url}
 
-    async def backlog(self, events: int, contacts: int, *, poisoned: int = 0, **simulator: Any) -> Mapping[str, str]:
+    async def backlog(self, events: int, contacts: int, *, poisoned: int = 0, **portal: Any) -> Mapping[str, str]:
         """Publish a backlog on topics of its own, start an empty portal; return a consumer's environment for both."""
         number = next(self._numbers)
         topics = Topics(f"bench{number}.")
@@ -58,20 +55,20 @@ class Bed:
         self.say(f"publishing {events:,} events of {contacts:,} contacts")
         await publish(servers, topics, PARTITIONS, rows(events, contacts, poisoned=poisoned), self.say)
         return {
-            **await self.new_simulator(**simulator),
+            **await self.new_simulator(**portal),
             "KAFKA_TOPIC_PREFIX": topics.prefix,
             "CONSUMER_GROUP": f"bench{number}",
         }
 
     @asynccontextmanager
-    async def workers(self, environment: Mapping[str, str], number: int = 1) -> AsyncIterator[list[Service]]:
-        """Run so many workers."""
-        started = [self.worker(environment) for _ in range(number)]
+    async def running_worker(self, environment: Mapping[str, str]) -> AsyncIterator[Service]:
+        """Run one worker."""
+        worker = self.worker(environment)
         try:
-            await asyncio.gather(*(worker.launch_and_wait() for worker in started))
-            yield started
+            await worker.launch_and_wait()
+            yield worker
         finally:
-            await asyncio.gather(*(worker.stop() for worker in started))
+            await worker.stop()
 
     def worker(self, environment: Mapping[str, str]) -> Service:
         return consumer(self.directory, {**environment, "CONSUMER_PORT": str(free_port())})

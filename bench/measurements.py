@@ -37,7 +37,7 @@ async def drain(bed: Bed) -> list[Row]:
 async def _drained(bed: Bed, events: int, contacts: int, *, poisoned: int = 0) -> Row:
     environment = await bed.backlog(events, contacts, poisoned=poisoned, quota=QUOTA, latency_ms=LATENCY_MS)
     refused = sum((row.key or "").endswith(".con") for row in rows(events, contacts, poisoned=poisoned))
-    async with bed.workers(environment):
+    async with bed.running_worker(environment):
         await bed.until_held(1, within_s=60)
         before = await bed.simulator.statistics()
         backlog_s = await bed.until_held(int(BACKLOGGED * (events - refused)), within_s=400)
@@ -119,7 +119,7 @@ async def latency(bed: Bed) -> list[Row]:
     relay = producer(bed.directory, environment)
     try:
         await relay.launch_and_wait()
-        async with bed.workers(environment):
+        async with bed.running_worker(environment):
             await Backend(url, per_s=10).play(Day(600, 1, datetime.now(UTC)).happenings())
             await bed.until_held(599, within_s=60)
             ledger = await Ledger.read(url)
@@ -135,7 +135,7 @@ async def memory(bed: Bed) -> list[Row]:
     found: list[Row] = []
     for events in (10_000, 100_000, 1_000_000):
         environment = await bed.backlog(events, 20_000, quota=1_000, latency_ms=50)
-        async with bed.workers({**environment, "HUBSPOT_RATE_LIMIT": "1000"}) as [worker]:
+        async with bed.running_worker({**environment, "HUBSPOT_RATE_LIMIT": "1000"}) as worker:
             seconds = await bed.until_held(events, within_s=600)
             peak = peak_memory_mb(worker)
         first = found[0]["peak MB"] if found else peak

@@ -51,16 +51,9 @@ class Service:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Return when *stop* is set and what was acked is committed. Raises what makes going on impossible."""
-        work = asyncio.create_task(self._work())
-        stopping = asyncio.create_task(stop.wait())
         try:
-            await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if work.done():
-                work.result()
+            await _first_of(self._work(), stop.wait())
         finally:
-            stopping.cancel()
-            work.cancel()
-            await asyncio.wait({work})
             await self._stop()
 
     async def _work(self) -> None:

@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -63,3 +63,8 @@ def producer(directory: Path, environment: Mapping[str, str]) -> Service:
 
 def consumer(directory: Path, environment: Mapping[str, str]) -> Service:
     return Service("consumer", ["hubspot_consumer", "worker"], directory, environment, environment["CONSUMER_PORT"])
+
+
+def simulator(directory: Path, port: int, options: Sequence[str] = ()) -> Service:
+    """Return the HubSpot simulator; `sandbox.simulator.Simulator(service.url)` sees it."""
+    return Service("simulator", ["sandbox", "hubspot", "--port", str(port), *options], directory, {}, port)

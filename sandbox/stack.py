@@ -15,7 +15,7 @@ from sandbox.kafka import EmbeddedKafka
 from sandbox.postgres import EmbeddedPostgres
 from sandbox.processes import free_port
 from sandbox.progress import Progress, silent
-from sandbox.services import READY_WITHIN_S, Service
+from sandbox.services import READY_WITHIN_S, simulator
 from sandbox.simulator import PORTAL_ID, TOKEN, Simulator
 from schemas.topics import Topics
 
@@ -33,9 +33,7 @@ class Stack:
         self.postgres: Final = EmbeddedPostgres(directory / "postgres", progress=progress)
         port = free_port()
         self.simulator: Final = Simulator(f"http://127.0.0.1:{port}")
-        self._simulator_process: Final = Service(
-            "simulator", ["sandbox", "hubspot", "--port", str(port)], directory, {}, port
-        )
+        self._simulator_process: Final = simulator(directory, port)
         self.environment: Final[Mapping[str, str]] = {
             "DATABASE_URL": self.postgres.url_of(DATABASE),
             "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,

@@ -80,17 +80,13 @@ class HubSpotClient:
             # Slower, and as good: each is looked up before it is written.
             log.warning("hubspot.create_path_not_found", path=self._paths.create)
             return UpsertAnswer(unclear=list(inputs))
-        if not isinstance(answer, httpx.Response):
-            return UpsertAnswer(outcomes={upsert.trace_id: answer for upsert in inputs})
-        return read_upsert(answer, inputs)
+        return _read_write(answer, inputs)
 
     async def upsert(self, inputs: Sequence[Upsert]) -> UpsertAnswer:
         """Create or update up to 100 contacts, in a slot."""
         body = {"inputs": [upsert.body() for upsert in inputs]}
         answer = await self._call("upsert", "POST", self._paths.upsert, body)
-        if not isinstance(answer, httpx.Response):
-            return UpsertAnswer(outcomes={upsert.trace_id: answer for upsert in inputs})
-        return read_upsert(answer, inputs)
+        return _read_write(answer, inputs)
 
     async def known_contacts(self, keys: Sequence[ContactKey]) -> KnownContacts | Refusal:
         """Return what HubSpot holds of up to 100 contacts, by contact key, in a slot."""
@@ -164,3 +160,9 @@ class HubSpotClient:
         if (wait := quota_spent_for(response)) is not None:
             self._pacing.pause(wait.total_seconds())
         return response
+
+
+def _read_write(answer: httpx.Response | RetryLater, inputs: Sequence[Upsert]) -> UpsertAnswer:
+    if isinstance(answer, httpx.Response):
+        return read_upsert(answer, inputs)
+    return UpsertAnswer(outcomes={upsert.trace_id: answer for upsert in inputs})

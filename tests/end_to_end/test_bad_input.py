@@ -8,7 +8,6 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from tests.pipeline import Pipeline
-from tests.polling import eventually
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -45,7 +44,7 @@ async def test_rows_inserted_by_hand_become_dead_letters_and_the_others_are_deli
     await pipeline.commit(100)
 
     await pipeline.until_arrived(99)
-    dead = await _dead_letters(pipeline, len(ROWS) + 1)
+    dead = await pipeline.until_set_aside(len(ROWS) + 1)
 
     assert sorted(letter.reason for letter in dead) == sorted([*(row[3] for row in ROWS), "invalid_envelope"])
     assert all(letter.id for letter in dead)
@@ -57,14 +56,4 @@ async def test_records_that_are_no_json_become_dead_letters(pipeline: Pipeline, 
     async with AIOKafkaProducer(bootstrap_servers=pipeline.environment["KAFKA_BOOTSTRAP_SERVERS"]) as producer:
         await producer.send_and_wait(pipeline.topics.of("nova_earned"), value, key=b"ada@example.com", partition=0)
 
-    assert [letter.reason for letter in await _dead_letters(pipeline, 1)] == ["invalid_envelope"]
-
-
-async def _dead_letters(pipeline: Pipeline, number: int) -> list[Any]:
-    async def all_there() -> list[Any] | None:
-        dead = await pipeline.dead_letters()
-        return dead if len(dead) >= number else None
-
-    found = await eventually(all_there, every_s=0.5, saying=f"{number} dead letters")
-    assert found is not None
-    return found
+    assert [letter.reason for letter in await pipeline.until_set_aside(1)] == ["invalid_envelope"]

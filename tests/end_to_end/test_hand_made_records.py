@@ -107,8 +107,5 @@ async def test_every_odd_record_has_its_rule_and_none_stops_the_others(pipeline:
     [old] = await timeline(pipeline, "old@example.com", 1)
     assert old["occurredAt"].startswith(long_ago.date().isoformat())
 
-    async def dead() -> list[str] | None:
-        reasons = sorted(letter.reason for letter in await pipeline.dead_letters())
-        return reasons if len(reasons) >= 6 else None
-
-    assert await eventually(dead, saying="six dead letters") == ["invalid_envelope"] * 5 + ["key_mismatch"]
+    dead = sorted(letter.reason for letter in await pipeline.until_set_aside(6))
+    assert dead == ["invalid_envelope"] * 5 + ["key_mismatch"]

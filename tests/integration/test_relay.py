@@ -29,6 +29,16 @@ from tests.polling import eventually
 NO_POLLING_S = 3_600.0
 
 
+def relay_of(directory: Path, database_url: str, kafka: Any, topic_prefix: str) -> Service:
+    environment = {
+        "DATABASE_URL": database_url,
+        "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+        "KAFKA_TOPIC_PREFIX": topic_prefix,
+        "PRODUCER_PORT": str(free_port()),
+    }
+    return producer(directory, environment)
+
+
 async def rows_left(database_url: str) -> int:
     async with await psycopg.AsyncConnection.connect(database_url) as connection:
         row = await (await connection.execute("SELECT count(*) FROM outbox_events")).fetchone()
@@ -103,12 +113,7 @@ async def test_while_kafka_is_away_rows_wait_and_health_says_so(
     tmp_path: Path, database_url: str, own_kafka: Any
 ) -> None:
     await create_topics(own_kafka.bootstrap_servers, Topics(), 3)
-    environment = {
-        "DATABASE_URL": database_url,
-        "KAFKA_BOOTSTRAP_SERVERS": own_kafka.bootstrap_servers,
-        "PRODUCER_PORT": str(free_port()),
-    }
-    service = producer(tmp_path, environment)
+    service = relay_of(tmp_path, database_url, own_kafka, Topics().prefix)
     try:
         await service.launch_and_wait()
         async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
@@ -167,13 +172,7 @@ async def test_while_the_database_is_away_the_relay_waits_and_goes_on_afterwards
     await create_topics(kafka.bootstrap_servers, Topics(topic_prefix), 3)
     async with EmbeddedPostgres(tmp_path / "postgres") as postgres:
         await asyncio.to_thread(migrate, postgres.url)
-        environment = {
-            "DATABASE_URL": postgres.url,
-            "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-            "KAFKA_TOPIC_PREFIX": topic_prefix,
-            "PRODUCER_PORT": str(free_port()),
-        }
-        service = producer(tmp_path, environment)
+        service = relay_of(tmp_path, postgres.url, kafka, topic_prefix)
         try:
             await service.launch_and_wait()
             await postgres.kill()
@@ -195,13 +194,7 @@ async def test_while_the_database_is_away_the_relay_waits_and_goes_on_afterwards
 async def test_without_topics_health_says_what_to_run_and_the_rows_wait(
     tmp_path: Path, database_url: str, kafka: Any, topic_prefix: str
 ) -> None:
-    environment = {
-        "DATABASE_URL": database_url,
-        "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-        "KAFKA_TOPIC_PREFIX": topic_prefix,
-        "PRODUCER_PORT": str(free_port()),
-    }
-    service = producer(tmp_path, environment)
+    service = relay_of(tmp_path, database_url, kafka, topic_prefix)
     service.launch()
     try:
         async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
@@ -225,13 +218,7 @@ async def test_a_row_too_large_for_its_topic_becomes_a_dead_letter_and_the_other
     topics = Topics(topic_prefix)
     await _create_small_topic(kafka, topics.of("driver_signed_up"))
     await create_topics(kafka.bootstrap_servers, topics, 3)
-    environment = {
-        "DATABASE_URL": database_url,
-        "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-        "KAFKA_TOPIC_PREFIX": topic_prefix,
-        "PRODUCER_PORT": str(free_port()),
-    }
-    service = producer(tmp_path, environment)
+    service = relay_of(tmp_path, database_url, kafka, topic_prefix)
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
         await _track(connection, 1, 20)
         # Sequence 7 is a signup, written by hand.

@@ -3,14 +3,13 @@
 import asyncio
 import random
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import pytest
 
 from hubspot_consumer.calls import Calls
 from hubspot_consumer.delivery import MOST_LOOK_UPS_PASSED_OVER, Delivery
-from hubspot_consumer.destination import DryRun
+from hubspot_consumer.destination import DryRun, Slot
 from hubspot_consumer.halt import HaltGate
 from hubspot_consumer.hubspot.requests import KnownContact, KnownContacts, TimelineEntry, Upsert
 from hubspot_consumer.hubspot.responses import UpsertAnswer
@@ -25,21 +24,17 @@ from tests.polling import eventually
 from tests.samples import pending
 
 
-class Slot(nullcontext[None]):
-    def give_back(self) -> None:
-        """Nothing was taken."""
-
-
 class HubSpot(DryRun):
     """Notes each call with the number of contacts in it; slots are given out by the test."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, int]] = []
-        self.slots: asyncio.Queue[Slot] = asyncio.Queue()
+        self.slots = asyncio.Semaphore(0)
         self.refusal: Halt | RetryLater | None = None
 
-    async def slot(self) -> Any:
-        return await self.slots.get()
+    async def slot(self) -> Slot:
+        await self.slots.acquire()
+        return await super().slot()
 
     async def create(self, inputs: Sequence[Upsert]) -> UpsertAnswer:
         return self._answer("create", inputs)
@@ -89,7 +84,7 @@ class Bench:
 
     async def next_call(self) -> tuple[str, int]:
         number = len(self.hubspot.calls)
-        self.hubspot.slots.put_nowait(Slot())
+        self.hubspot.slots.release()
 
         async def made() -> bool:
             return len(self.hubspot.calls) > number
@@ -131,7 +126,7 @@ async def test_a_worker_that_is_not_sure_of_its_partitions_writes_nothing_to_con
     assert await bench.next_call() == ("create", 1)
     bench.lease.renew(-100.0)
     bench.add(1, 2)
-    bench.hubspot.slots.put_nowait(Slot())
+    bench.hubspot.slots.release()
 
     async def backing_off() -> bool:
         return bench.lanes.backing_off == 1

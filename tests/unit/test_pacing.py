@@ -97,7 +97,7 @@ async def calls(portal: Portal, pacing: Pacing, number: int, at_once: int) -> No
 @given(st.integers(1, 60), st.floats(0, 12), st.integers(1, 16), st.integers())
 def test_no_window_ever_holds_more_calls_than_the_quota(quota: int, latency_s: float, at_once: int, seed: int) -> None:
     portal = Portal(quota, latency_s / 2, seed)
-    run_fast(_alone(portal, quota, 4 * quota, at_once))
+    run_fast(calls(portal, pacing_of(quota), 4 * quota, at_once))
 
     assert portal.most_that_could_be <= quota
 
@@ -105,13 +105,9 @@ def test_no_window_ever_holds_more_calls_than_the_quota(quota: int, latency_s: f
 @pytest.mark.parametrize("quota", [100, 190])
 def test_a_backlog_uses_almost_all_of_the_quota_at_300_ms_a_call(quota: int) -> None:
     portal = Portal(quota, 0.3, seed=1)
-    run_fast(_alone(portal, quota, 20 * quota, 8))
+    run_fast(calls(portal, pacing_of(quota), 20 * quota, 8))
 
     assert len(portal.counted) / max(portal.counted) >= 0.95 * quota / WINDOW_S
-
-
-async def _alone(portal: Portal, quota: int, number: int, at_once: int) -> None:
-    await calls(portal, pacing_of(quota), number, at_once)
 
 
 HOLDINGS = st.lists(
