@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from hubspot_consumer.hubspot.requests import MOST_TIMELINE_ENTRIES, TimelineEntry, Upsert
-from hubspot_consumer.lanes import Fold, Pending
+from hubspot_consumer.lane import Fold, Pending
 from hubspot_consumer.mapping import Properties, contact_properties, timeline_properties
 from schemas.envelope import Envelope
 

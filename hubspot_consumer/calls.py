@@ -12,7 +12,8 @@ from hubspot_consumer.destination import Destination, Slot
 from hubspot_consumer.halt import HaltGate
 from hubspot_consumer.hubspot.requests import KnownContacts, Upsert
 from hubspot_consumer.hubspot.responses import UpsertAnswer
-from hubspot_consumer.lanes import Fold, Lane, Lanes, Pending
+from hubspot_consumer.lane import Fold, Lane, Pending
+from hubspot_consumer.lanes import Lanes
 from hubspot_consumer.lease import Lease
 from hubspot_consumer.outcomes import Delivered, Halt, Outcome, Refusal, Rejected, RetryLater
 from hubspot_consumer.rejections import Rejections
@@ -118,6 +119,8 @@ class Calls:
 
     async def _upsert(self, batch: Batch, inputs: Sequence[Upsert], slot: Slot) -> list[Fold]:
         """Return the folds that are written now; the others are back in their lanes or in the dead letters."""
+        # While a half waited for its slot, another worker may have been given its contacts.
+        inputs = [upsert for upsert in inputs if self._lanes.holds(batch.fold(upsert.trace_id))]
         if not inputs:
             # Only timeline entries, which need no slot.
             slot.give_back()

@@ -8,16 +8,13 @@ backwards.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
 
-from hubspot_consumer.records import Record
+from hubspot_consumer.lane import Fold, Lane, Pending
 from runtime.clock import Clock
 from schemas.contacts import ContactKey, contact_hash
-from schemas.envelope import Envelope
 
 log = structlog.get_logger()
 
@@ -27,53 +24,6 @@ REMEMBERED_CONTACTS: Final = 50_000
 HOLE_LIMIT_S: Final = 60.0
 # A fold that grows beyond this after a rejection is as good as unlimited.
 LARGEST_PART: Final = 64
-
-
-@dataclass(frozen=True)
-class Pending:
-    """An event that was read and is not finished. Without an envelope it is a dead letter that keeps its place."""
-
-    sequence: int
-    envelope: Envelope | None
-    record: Record
-    finish: Callable[[], None]
-
-
-@dataclass
-class Lane:
-    """What is pending of one contact. `applied` is None until it is known what HubSpot holds.
-
-    `may_be_new` says that nothing is known against creating it.
-    """
-
-    key: ContactKey
-    applied: int | None = None
-    contact_id: str | None = None
-    may_be_new: bool = True
-    pending: dict[int, Pending] = field(default_factory=dict)
-    attempts: int = 0
-    most_events: int | None = None
-    in_flight: bool = False
-    not_before: float = 0.0
-    hole_since: float | None = None
-
-
-@dataclass
-class Fold:
-    """Consecutive events of one contact, to be applied as one.
-
-    `written` says that the contact holds them or something newer already, so that only the timeline is left.
-    `creates` says that they are to be written only if there is no such contact.
-    """
-
-    lane: Lane
-    events: list[Pending]
-    written: bool = False
-    creates: bool = False
-
-    @property
-    def envelopes(self) -> list[Envelope]:
-        return [event.envelope for event in self.events if event.envelope is not None]
 
 
 class Lanes:
@@ -162,6 +112,10 @@ class Lanes:
         self._new.clear()
         self._ready.clear()
         self._waiting.clear()
+
+    def holds(self, fold: Fold) -> bool:
+        """Return whether a fold that was taken is still ours to deliver: not once `forget` gave its contact away."""
+        return self._lanes.get(fold.lane.key) is fold.lane
 
     def stop_backing_off(self) -> None:
         """Try again now: what they waited for, HubSpot answering, has come."""

@@ -5,7 +5,8 @@ from typing import Final
 
 from hubspot_consumer.dead_letters import DeadLetters
 from hubspot_consumer.delivery import Delivery
-from hubspot_consumer.lanes import Lanes, Pending
+from hubspot_consumer.lane import Pending
+from hubspot_consumer.lanes import Lanes
 from hubspot_consumer.offsets import Ack, Offsets
 from hubspot_consumer.records import Record
 from hubspot_consumer.telemetry import Telemetry

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from hubspot_consumer.lanes import Pending
+from hubspot_consumer.lane import Pending
 from hubspot_consumer.records import Record
 from schemas.envelope import Envelope, read_envelope
 

@@ -31,6 +31,7 @@ class HubSpot(DryRun):
         self.calls: list[tuple[str, int]] = []
         self.slots = asyncio.Semaphore(0)
         self.refusal: Halt | RetryLater | None = None
+        self.unclear = False
 
     async def slot(self) -> Slot:
         await self.slots.acquire()
@@ -44,6 +45,8 @@ class HubSpot(DryRun):
 
     def _answer(self, kind: str, inputs: Sequence[Upsert]) -> UpsertAnswer:
         self.calls.append((kind, len(inputs)))
+        if self.unclear:
+            return UpsertAnswer(unclear=list(inputs))
         return UpsertAnswer(outcomes={one.trace_id: self.refusal or Delivered("1") for one in inputs})
 
     async def known_contacts(self, keys: Sequence[ContactKey]) -> KnownContacts:  # type: ignore[override]
@@ -134,6 +137,25 @@ async def test_a_worker_that_is_not_sure_of_its_partitions_writes_nothing_to_con
     await eventually(backing_off, within_s=5, saying="the contact backs off")
     assert bench.hubspot.calls == [("create", 1)]
     assert bench.finished == [1]
+
+
+async def test_halves_of_a_refused_call_are_not_written_once_their_contacts_went_to_another_worker(
+    bench: Bench,
+) -> None:
+    bench.add(4, 7)
+    await bench.next_call()
+    bench.hubspot.unclear = True
+    assert await bench.next_call() == ("upsert", 4)
+    bench.hubspot.unclear = False
+    assert await bench.next_call() == ("upsert", 2)
+    bench.lanes.forget()
+    bench.hubspot.slots.release()
+
+    async def ended() -> bool:
+        return not bench.delivery.calls_in_flight
+
+    await eventually(ended, within_s=5, saying="the call ends")
+    assert bench.hubspot.calls == [("look-up", 4), ("upsert", 4), ("upsert", 2)]
 
 
 async def test_failures_in_a_row_halt_and_the_first_answer_lets_everybody_try_again(bench: Bench) -> None:

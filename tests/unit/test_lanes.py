@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubspot_consumer.lanes import HOLE_LIMIT_S, Fold, Lanes
+from hubspot_consumer.lane import Fold
+from hubspot_consumer.lanes import HOLE_LIMIT_S, Lanes
 from schemas.contacts import ContactKey
 from tests.clock import OwnedClock
 from tests.samples import pending

@@ -1,0 +1,55 @@
+"""A lane: what is pending of one contact, and the fold of consecutive events that a call takes from it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from hubspot_consumer.records import Record
+from schemas.contacts import ContactKey
+from schemas.envelope import Envelope
+
+
+@dataclass(frozen=True)
+class Pending:
+    """An event that was read and is not finished. Without an envelope it is a dead letter that keeps its place."""
+
+    sequence: int
+    envelope: Envelope | None
+    record: Record
+    finish: Callable[[], None]
+
+
+@dataclass
+class Lane:
+    """What is pending of one contact. `applied` is None until it is known what HubSpot holds.
+
+    `may_be_new` says that nothing is known against creating it.
+    """
+
+    key: ContactKey
+    applied: int | None = None
+    contact_id: str | None = None
+    may_be_new: bool = True
+    pending: dict[int, Pending] = field(default_factory=dict)
+    attempts: int = 0
+    most_events: int | None = None
+    in_flight: bool = False
+    not_before: float = 0.0
+    hole_since: float | None = None
+
+
+@dataclass
+class Fold:
+    """Consecutive events of one contact, to be applied as one.
+
+    `written` says that the contact holds them or something newer already, so that only the timeline is left.
+    `creates` says that they are to be written only if there is no such contact.
+    """
+
+    lane: Lane
+    events: list[Pending]
+    written: bool = False
+    creates: bool = False
+
+    @property
+    def envelopes(self) -> list[Envelope]:
+        return [event.envelope for event in self.events if event.envelope is not None]
