@@ -18,11 +18,12 @@ class Pending:
     finish: Callable[[], None]
 
 
-@dataclass
+@dataclass(eq=False)
 class Lane:
     """What is pending of one contact. `applied` is None until it is known what HubSpot holds.
 
-    `may_be_new` says that nothing is known against creating it.
+    `may_be_new` says that nothing is known against creating it. `looked_up_at` is when HubSpot told what it holds:
+    until the siblings were read as far, events that were applied may be unread, and their timeline entries not sent.
     """
 
     key: ContactKey
@@ -35,19 +36,22 @@ class Lane:
     in_flight: bool = False
     not_before: float = 0.0
     hole_since: float | None = None
+    looked_up_at: float | None = None
 
 
-@dataclass
+@dataclass(eq=False)
 class Fold:
     """Consecutive events of one contact, to be applied as one.
 
-    `written` says that the contact holds them or something newer already, so that only the timeline is left.
+    `written` says that the contact holds them or something newer already, so that only the timeline is left;
+    `repeated` that this was so before they were taken, so that the timeline may hold them too.
     `creates` says that they are to be written only if there is no such contact.
     """
 
     lane: Lane
     events: list[Pending]
     written: bool = False
+    repeated: bool = False
     creates: bool = False
 
     @property

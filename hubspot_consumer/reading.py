@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
+from hubspot_consumer.alignment import Alignment
 from hubspot_consumer.dead_letters import DeadLetters
 from hubspot_consumer.delivery import Delivery
 from hubspot_consumer.lane import Pending
@@ -31,6 +32,7 @@ class Reading:
         lanes: Lanes,
         delivery: Delivery,
         offsets: Offsets,
+        alignment: Alignment,
         dead_letters: DeadLetters,
         clock: Clock,
         telemetry: Telemetry,
@@ -38,6 +40,7 @@ class Reading:
         self._lanes = lanes
         self._delivery = delivery
         self._offsets = offsets
+        self._alignment = alignment
         self._dead_letters = dead_letters
         self._clock = clock
         self._telemetry = telemetry
@@ -45,6 +48,7 @@ class Reading:
     async def take(self, record: Record, ack: Ack) -> None:
         """Return when there is room for the next record. Never raises for what a record holds."""
         self._telemetry.read.labels(record.topic).inc()
+        self._alignment.read(record)
         finish = self._offsets.begin(record.topic, record.partition, record.offset, ack)
         try:
             envelope = read_envelope(record.key, record.value)
@@ -76,7 +80,15 @@ class Reading:
 
     @property
     def _full(self) -> bool:
-        return self._offsets.unfinished >= MOST_UNFINISHED or self._lanes.can_run >= ENOUGH_CONTACTS
+        if self._lanes.can_run >= ENOUGH_CONTACTS:
+            return True
+        return self._offsets.unfinished >= MOST_UNFINISHED and not self._nothing_but_holes
+
+    @property
+    def _nothing_but_holes(self) -> bool:
+        # Whatever they wait for has not been read: to wait for them would be for ever.
+        others = self._lanes.can_run + self._lanes.unknown + self._lanes.backing_off + self._delivery.calls_in_flight
+        return not others and self._lanes.holes > 0
 
 
 def _lane_of(record: Record) -> ContactKey | None:
