@@ -12,6 +12,7 @@ from sandbox.hubspot.auth import ALL_SCOPES
 from sandbox.hubspot.contacts import Contact
 from sandbox.hubspot.faults import Fault, Rule
 from sandbox.hubspot.portal import Portal
+from sandbox.hubspot.timeline import Entry, Occurrence
 
 PREFIX: Final = "/_simulator"
 
@@ -108,7 +109,8 @@ def _add_records(router: APIRouter, portal: Portal) -> None:
             "most_calls_in_a_window": portal.quota.most_calls_in_a_window,
             "used_today": portal.quota.used_today(portal.settings),
             "contacts": len(portal.contacts),
-            "occurrences": len(portal.timeline.occurrences),
+            "notes": len(portal.notes),
+            "occurrences": portal.timeline.occurrences,
             "duplicate_occurrences": portal.timeline.duplicates,
         }
 
@@ -119,23 +121,33 @@ def _add_records(router: APIRouter, portal: Portal) -> None:
 
     @router.get("/contacts/{email}/timeline")
     async def contact_timeline(email: str) -> dict[str, Any]:
+        """A contact's events and notes in the order of their acceptance; `kind` tells which."""
         address = emails.normalised(email)
-        occurrences = portal.timeline.of(portal.contacts.by_email(address), address)
-        return {"results": [occurrence.shown() for occurrence in occurrences]}
+        contact = portal.contacts.by_email(address)
+        entries = portal.timeline.of(contact, address)
+        return {"results": [_shown_entry(portal, entry, contact.id if contact else None) for entry in entries]}
 
     @router.get("/timeline")
     async def timeline(offset: Offset = 0, limit: Limit = 1_000) -> dict[str, Any]:
-        """The accepted occurrences in the order of their acceptance, and how many others were dropped."""
-        occurrences = portal.timeline.occurrences
+        """All events and notes in the order of their acceptance, and how many other occurrences were dropped."""
+        entries = portal.timeline.entries()
         return {
-            "total": len(occurrences),
+            "total": len(entries),
             "duplicates": portal.timeline.duplicates,
-            "results": [occurrence.shown() for occurrence in occurrences[offset : offset + limit]],
+            "results": [_shown_entry(portal, entry) for entry in entries[offset : offset + limit]],
         }
 
 
 def _shown_rule(rule: Rule) -> dict[str, Any]:
     return {"id": rule.id, "matched": rule.matched, "fired": rule.fired, **rule.fault.model_dump(mode="json")}
+
+
+def _shown_entry(portal: Portal, entry: Entry, contact_id: str | None = None) -> dict[str, Any]:
+    if isinstance(entry, Occurrence):
+        return entry.shown()
+    contact_id = contact_id or next(iter(entry.contact_ids), None)
+    contact = portal.contacts.by_id(contact_id) if contact_id else None
+    return entry.shown(contact_id, contact.email if contact else None)
 
 
 def _shown_contact(contact: Contact) -> dict[str, Any]:

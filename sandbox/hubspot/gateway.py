@@ -30,7 +30,7 @@ class _Exchange:
     started: str
     path: str = _UNKNOWN_PATH
     by_fault: bool = False
-    spends_quota: bool = False
+    tells_quota: bool = False
 
 
 class Gateway:
@@ -60,7 +60,7 @@ class Gateway:
             call.token = portal.tokens.authenticate(authorization)
             portal.tokens.authorise(call.token, route.operation.scopes)
         if route.operation.spends_quota:
-            exchange.spends_quota = True
+            exchange.tells_quota = route.operation.tells_quota
             self._spend(call.token)
         if portal.settings.latency_ms:
             await asyncio.sleep(portal.settings.latency_ms / 1000)
@@ -92,7 +92,7 @@ class Gateway:
         raise Refused(answer)
 
     def _headers(self, call: Call, exchange: _Exchange) -> dict[str, str]:
-        return self._portal.quota.headers(call.token, self._portal.settings) if exchange.spends_quota else {}
+        return self._portal.quota.headers(call.token, self._portal.settings) if exchange.tells_quota else {}
 
     def _log(self, call: Call, exchange: _Exchange, answer: Answer | None) -> None:
         self._portal.log.add(

@@ -78,18 +78,12 @@ class Schema:
     def add(self, definition: Mapping[str, Any]) -> dict[str, Any]:
         """Add a property that `check_definition` took."""
         now = self._clock.timestamp()
-        complete = _DEFAULTS | {"createdAt": now, "updatedAt": now} | dict(definition)
-        name = complete["name"]
-        self.properties[name] = Property(
-            name=name,
-            definition=complete,
-            check=_check(complete),
-            read_only=complete["modificationMetadata"]["readOnlyValue"],
-            unique=complete["hasUniqueValue"],
-        )
-        if complete["hasUniqueValue"]:
-            self._unique = (*self._unique, name)
-            self._identifying |= {name}
+        complete = DEFAULTS | {"createdAt": now, "updatedAt": now} | dict(definition)
+        added = property_of(complete)
+        self.properties[added.name] = added
+        if added.unique:
+            self._unique = (*self._unique, added.name)
+            self._identifying |= {added.name}
         return complete
 
     def check_definition(self, definition: Mapping[str, Any]) -> None:
@@ -112,27 +106,43 @@ class Schema:
 
     def checked(self, values: Mapping[str, Any]) -> tuple[dict[str, str], list[Failure]]:
         """Return the values as HubSpot would keep them, and those it does not take. Raises Refused for no scalar."""
-        accepted: dict[str, str] = {}
-        failures: list[Failure] = []
-        for name, value in values.items():
-            text = as_text(value)
-            known = self.properties.get(name)
-            if known is None:
-                failures.append(Failure(name, text, "PROPERTY_DOESNT_EXIST", f'Property "{name}" does not exist'))
-            elif known.read_only:
-                words = f'"{name}" is a calculated property; its value cannot be set.'
-                failures.append(Failure(name, text, "READ_ONLY_VALUE", words))
-            elif not text:
-                accepted[name] = ""
-            else:
-                try:
-                    accepted[name] = known.check(text)
-                except InvalidValue as fault:
-                    failures.append(Failure(name, text, fault.error, fault.message))
-        return accepted, failures
+        return checked(self.properties, values)
 
 
-_DEFAULTS: Final[dict[str, Any]] = {
+def checked(properties: Mapping[str, Property], values: Mapping[str, Any]) -> tuple[dict[str, str], list[Failure]]:
+    """Return the values as *properties* keep them, and those they do not take. Raises Refused for no scalar."""
+    accepted: dict[str, str] = {}
+    failures: list[Failure] = []
+    for name, value in values.items():
+        text = as_text(value)
+        known = properties.get(name)
+        if known is None:
+            failures.append(Failure(name, text, "PROPERTY_DOESNT_EXIST", f'Property "{name}" does not exist'))
+        elif known.read_only:
+            words = f'"{name}" is a calculated property; its value cannot be set.'
+            failures.append(Failure(name, text, "READ_ONLY_VALUE", words))
+        elif not text:
+            accepted[name] = ""
+        else:
+            try:
+                accepted[name] = known.check(text)
+            except InvalidValue as fault:
+                failures.append(Failure(name, text, fault.error, fault.message))
+    return accepted, failures
+
+
+def property_of(definition: dict[str, Any]) -> Property:
+    """Return the property that a complete definition describes."""
+    return Property(
+        name=definition["name"],
+        definition=definition,
+        check=_check(definition),
+        read_only=definition["modificationMetadata"]["readOnlyValue"],
+        unique=definition["hasUniqueValue"],
+    )
+
+
+DEFAULTS: Final[dict[str, Any]] = {
     "description": "",
     "options": [],
     "displayOrder": -1,

@@ -6,10 +6,12 @@ from typing import Final
 
 from sandbox.hubspot import (
     account,
+    associations,
     contact_batch_calls,
     contact_records,
     custom_events,
     event_definition_calls,
+    note_calls,
     property_calls,
 )
 from sandbox.hubspot.answers import Answer, refuse
@@ -27,11 +29,15 @@ from sandbox.hubspot.portal import Portal
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What a path and method do. `scopes`: one of them is needed. `spends_quota` is False for exempt calls."""
+    """What a path and method do. `scopes`: one of them is needed. `spends_quota` is False for exempt calls.
+
+    `tells_quota` is False where the answers carry no quota headers.
+    """
 
     handle: Callable[[Portal, Call], Answer]
     scopes: tuple[str, ...] = ()
     spends_quota: bool = True
+    tells_quota: bool = True
     needs_token: bool = True
 
 
@@ -58,6 +64,23 @@ _CONTACTS: Final = {
     ("POST", "/batch/update"): Operation(contact_batch_calls.update, _WRITE),
     ("POST", "/batch/upsert"): Operation(contact_batch_calls.upsert, _WRITE),
     ("POST", "/batch/archive"): Operation(contact_batch_calls.archive, _WRITE),
+}
+_NOTES: Final = {
+    ("POST", ""): Operation(note_calls.create, _WRITE),
+    ("GET", "/{id}"): Operation(note_calls.read, _READ),
+    ("DELETE", "/{id}"): Operation(note_calls.archive, _WRITE),
+    ("POST", "/batch/create"): Operation(note_calls.create_batch, _WRITE),
+    ("POST", "/batch/read"): Operation(note_calls.read_batch, _READ),
+}
+_CONTACTS_NOTES: Final = {
+    ("POST", f"/{contact}/{note}/batch/read"): Operation(associations.read_notes, _READ, tells_quota=False)
+    for contact in ("contacts", "contact", "0-1")
+    for note in ("notes", "note", "0-46")
+}
+_A_CONTACTS_NOTES: Final = {
+    ("GET", f"/{contact}/{{id}}/associations/{note}"): Operation(associations.list_notes, _READ, tells_quota=False)
+    for contact in ("contacts", "contact", "0-1")
+    for note in ("notes", "note", "0-46")
 }
 _PROPERTIES: Final = {
     ("GET", ""): Operation(property_calls.list_properties, _SEE_SCHEMA),
@@ -88,18 +111,31 @@ _TABLE: Final = (
     # v3, then the dated versions. An object type goes by its name or by its number.
     ("/crm/v3/objects/contacts", _CONTACTS),
     ("/crm/v3/objects/0-1", _CONTACTS),
+    ("/crm/v3/objects/notes", _NOTES),
+    ("/crm/v3/objects/0-46", _NOTES),
+    # Version 4 of the associations goes with version 3 of the objects.
+    ("/crm/v4/associations", _CONTACTS_NOTES),
+    ("/crm/v4/objects", _A_CONTACTS_NOTES),
     ("/crm/v3/properties/contacts", _PROPERTIES),
     ("/crm/v3/properties/0-1", _PROPERTIES),
     ("/events/v3", _EVENTS),
     ("/account-info/v3", _ACCOUNT),
     ("/crm/objects/2026-03/contacts", _CONTACTS),
     ("/crm/objects/2026-03/0-1", _CONTACTS),
+    ("/crm/objects/2026-03/notes", _NOTES),
+    ("/crm/objects/2026-03/0-46", _NOTES),
+    ("/crm/associations/2026-03", _CONTACTS_NOTES),
+    ("/crm/objects/2026-03", _A_CONTACTS_NOTES),
     ("/crm/properties/2026-03/contacts", _PROPERTIES),
     ("/crm/properties/2026-03/0-1", _PROPERTIES),
     ("/events/2026-03", _EVENTS),
     ("/account-info/2026-03", _ACCOUNT),
     ("/crm/objects/2026-09/contacts", _CONTACTS),
     ("/crm/objects/2026-09/0-1", _CONTACTS),
+    ("/crm/objects/2026-09/notes", _NOTES),
+    ("/crm/objects/2026-09/0-46", _NOTES),
+    ("/crm/associations/2026-09", _CONTACTS_NOTES),
+    ("/crm/objects/2026-09", _A_CONTACTS_NOTES),
     ("/crm/properties/2026-09/contacts", _PROPERTIES),
     ("/crm/properties/2026-09/0-1", _PROPERTIES),
     ("/events/custom/2026-09", _EVENTS),
