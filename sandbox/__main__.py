@@ -46,7 +46,7 @@ def hubspot(
     port: Annotated[int, typer.Option(help="Where it listens, on 127.0.0.1.")] = 8090,
     empty: Annotated[bool, typer.Option("--empty", help="A portal that was never provisioned.")] = False,
 ) -> None:
-    """Run the HubSpot simulator alone: a portal in memory. Its test API is described at /_simulator/docs."""
+    """Run the HubSpot simulator alone: a portal in memory, to be seen at /. Its test API is at /_simulator/docs."""
     portal = Portal(PORTAL_ID, [TOKEN])
     if not empty:
         asyncio.run(provision(portal))

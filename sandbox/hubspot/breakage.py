@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from sandbox.hubspot.answers import Answer, Refused, error, rate_limited
+from sandbox.hubspot.batches import complete
 from sandbox.hubspot.calls import Call
-from sandbox.hubspot.contact_batches import complete
 from sandbox.hubspot.faults import (
     DroppedConnection,
     Fault,

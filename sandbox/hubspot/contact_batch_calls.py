@@ -1,33 +1,56 @@
 """Calls about many contacts: create, read, update, upsert, archive."""
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from sandbox.hubspot import emails
-from sandbox.hubspot.answers import Answer, invalid
-from sandbox.hubspot.calls import Call, as_object, as_text, repeated
-from sandbox.hubspot.contact_batches import (
+from sandbox.hubspot.answers import Answer, Refused, invalid, refuse
+from sandbox.hubspot.batches import (
+    BadInput,
     Batch,
     InvalidInput,
-    PlannedWrite,
     check_no_duplicates,
     complete,
     duplicates,
     not_found_error,
     read_inputs,
+    traced,
     write,
 )
-from sandbox.hubspot.contact_records import check_creatable, identity_of, non_unique, record, shown
+from sandbox.hubspot.calls import Call, as_object, as_text, repeated
+from sandbox.hubspot.contact_records import (
+    already_exists,
+    changed,
+    check_creatable,
+    identity_of,
+    non_unique,
+    record,
+    shown,
+)
 from sandbox.hubspot.contacts import Contact
 from sandbox.hubspot.portal import Portal
+from sandbox.hubspot.required_properties import breach
 
 MOST_HISTORIES = 50
+
+
+class Conflict(BadInput):
+    """An input that claims what another contact has, or what an earlier input of the call claims."""
+
+    def __init__(self, message: str, context: Mapping[str, list[str]] | None = None) -> None:
+        super().__init__(message, "CONFLICT", context=context)
+
+    def refusal(self) -> Refused:
+        # Only the text names the contact, not a context as in a 207.
+        return refuse(409, self.message, self.category)
 
 
 def create(portal: Portal, call: Call) -> Answer:
     inputs = read_inputs(call)
     if inputs is None:
         return complete(portal, [])
-    return write(portal, inputs, _plan_create, success=201)
+    return write(portal, call, inputs, _plan_create, success=201)
 
 
 def read(portal: Portal, call: Call) -> Answer:
@@ -60,7 +83,7 @@ def update(portal: Portal, call: Call) -> Answer:
     if inputs is None:
         return complete(portal, [])
     check_no_duplicates([as_text(item.get("id")) for item in inputs])
-    return write(portal, inputs, _plan_update, success=200)
+    return write(portal, call, inputs, _plan_update, success=200)
 
 
 def upsert(portal: Portal, call: Call) -> Answer:
@@ -69,7 +92,7 @@ def upsert(portal: Portal, call: Call) -> Answer:
         return complete(portal, [])
     check_no_duplicates([emails.normalised(as_text(item.get("id"))) for item in inputs])
     _check_different_contacts(portal, inputs)
-    return write(portal, inputs, _plan_upsert, success=200, tells_new=True)
+    return write(portal, call, inputs, _plan_upsert, success=200)
 
 
 def archive(portal: Portal, call: Call) -> Answer:
@@ -82,8 +105,8 @@ def archive(portal: Portal, call: Call) -> Answer:
 def _plan_create(batch: Batch, item: dict[str, Any], trace: str | None) -> None:
     properties = _checked(batch, item)
     check_creatable(properties)
-    batch.claim(properties, None)
-    batch.writes.append(PlannedWrite(None, properties, trace))
+    _claim(batch, properties, None)
+    batch.writes.append(partial(_apply, batch.portal, None, properties, trace))
 
 
 def _plan_update(batch: Batch, item: dict[str, Any], trace: str | None) -> None:
@@ -95,8 +118,11 @@ def _plan_update(batch: Batch, item: dict[str, Any], trace: str | None) -> None:
     contact = portal.contacts.by_identity((id_property, named)) if id_property else portal.contacts.by_id(named)
     properties = _checked(batch, item)
     if contact:
-        batch.claim(properties, contact)
-        batch.writes.append(PlannedWrite(contact, properties, trace))
+        if not id_property and contact.id != named:
+            # It was merged away: HubSpot leaves the input out of the results and tells of no error.
+            return
+        _claim(batch, properties, contact)
+        batch.writes.append(partial(_apply, portal, contact, properties, trace))
     elif id_property or named.isdigit():
         batch.unknown.append(named)
 
@@ -111,14 +137,41 @@ def _plan_upsert(batch: Batch, item: dict[str, Any], trace: str | None) -> None:
         # The id is the new contact's, unless its properties name another one.
         named = {item["idProperty"]: as_text(item.get("id"))}
     properties = _checked(batch, {"properties": named | as_object(item.get("properties"))})
-    batch.claim(properties, contact)
-    batch.writes.append(PlannedWrite(contact, properties, trace))
+    _claim(batch, properties, contact)
+    batch.writes.append(partial(_apply, batch.portal, contact, properties, trace, new=contact is None))
+
+
+def _apply(
+    portal: Portal, contact: Contact | None, properties: dict[str, str], trace: str | None, **more: Any
+) -> dict[str, Any]:
+    more |= traced(trace)
+    if contact is None:
+        contact = portal.contacts.create(properties, trace)
+        return record(portal, contact, contact.properties, **more)
+    if contact.archived:
+        portal.contacts.restore(contact)
+    portal.contacts.update(contact, properties, trace)
+    return record(portal, contact, changed(contact, properties), **more)
+
+
+def _claim(batch: Batch, properties: dict[str, str], contact: Contact | None) -> None:
+    """Reserve a write's identities for one input. Raises BadInput where somebody else has them, or a rule is broken."""
+    if problem := breach(batch.portal, batch.call, properties, contact):
+        raise problem
+    contacts = batch.portal.contacts
+    for identity in contacts.identities(properties):
+        holder = contacts.by_identity(identity)
+        if holder is not None and holder is not contact:
+            raise Conflict(already_exists(holder), {"existingId": [holder.id]})
+        if identity in batch.claims:
+            raise Conflict("Contact already exists")
+        batch.claims.add(identity)
 
 
 def _checked(batch: Batch, item: dict[str, Any]) -> dict[str, str]:
     properties, failures = batch.portal.schema.checked(as_object(item.get("properties")))
     if failures:
-        raise InvalidInput(failures)
+        raise InvalidInput(failures, batch.portal.portal_id)
     return properties
 
 
@@ -134,7 +187,11 @@ def _upserted(portal: Portal, item: dict[str, Any]) -> Contact | None:
     named, id_property = as_text(item.get("id")), as_text(item.get("idProperty"))
     if not id_property:
         return portal.contacts.by_id(named)
-    return portal.contacts.by_identity(identity_of(portal, id_property, named, "upsert"))
+    identity = identity_of(portal, id_property, named, "upsert")
+    contact = portal.contacts.by_identity(identity)
+    if contact is None and portal.settings.upsert_of_archived == "restore":
+        return portal.contacts.archived_by_identity(identity)
+    return contact
 
 
 def _read_one(portal: Portal, named: str, id_property: str) -> Contact | None:

@@ -9,6 +9,7 @@ from sandbox.hubspot.clock import Clock, PortalClock, SystemClock
 from sandbox.hubspot.contacts import APP_ID, Contacts
 from sandbox.hubspot.event_definitions import EventDefinitions
 from sandbox.hubspot.faults import Faults
+from sandbox.hubspot.notes import Notes
 from sandbox.hubspot.properties import Schema
 from sandbox.hubspot.quota import Quota
 from sandbox.hubspot.request_log import RequestLog
@@ -47,6 +48,7 @@ class Portal:
         self.schema = Schema(self.clock)
         self.contacts = Contacts(self.schema, self.clock)
         self.event_definitions = EventDefinitions(self.portal_id, self.clock)
+        self.notes = Notes(self.clock)
         self.timeline = Timeline()
         self.faults = Faults(self.clock, self.random)
         self.log = RequestLog()
