@@ -176,6 +176,7 @@ def _service(settings: Settings, status: Status, telemetry: Telemetry) -> Servic
         delivery=delivery,
         offsets=offsets,
         alignment=alignment,
+        suppressions=suppressions,
         dead_letters=dead_letters,
         clock=clock,
         telemetry=telemetry,
@@ -202,7 +203,7 @@ def _service(settings: Settings, status: Status, telemetry: Telemetry) -> Servic
         )
     status.halt, status.lanes, status.offsets, status.delivery = halt, lanes, offsets, delivery
     status.dead_letters, status.pacing, status.lag = dead_letters, pacing, lag
-    status.timeline, status.omissions = timeline, omissions
+    status.timeline, status.omissions, status.suppressions = timeline, omissions, suppressions
     return Service(
         status=status,
         worker=worker,

@@ -2,10 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from hubspot_consumer.records import Record
 from schemas.contacts import ContactKey
 from schemas.envelope import Envelope
+
+# A hole is an event that is late (another topic) or will never come (a record lost before us).
+HOLE_LIMIT_S: Final = 60.0
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ class Lane:
     in_flight: bool = False
     not_before: float = 0.0
     hole_since: float | None = None
+    hole_limit_s: float = HOLE_LIMIT_S
     looked_up_at: float | None = None
 
 

@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from hubspot_consumer.lane import Fold, Lane, Pending
+from hubspot_consumer.lane import HOLE_LIMIT_S, Fold, Lane, Pending
 from hubspot_consumer.records import Record
 from runtime.clock import Clock
 from schemas.contacts import ContactKey, contact_hash
@@ -22,8 +22,9 @@ log = structlog.get_logger()
 
 # How many finished contacts are remembered; one that was forgotten costs a hundredth of a call.
 REMEMBERED_CONTACTS: Final = 50_000
-# A hole is an event that is late (another topic) or will never come (a record lost before us).
-HOLE_LIMIT_S: Final = 60.0
+# Of a contact that was looked up just now: what is before its events was read with the siblings, or is gone, as when
+# somebody deleted the contact in HubSpot.
+HOLE_LIMIT_AFTER_LOOK_UP_S: Final = 10.0
 LOOK_AGAIN_S: Final = 5.0
 # Siblings are read within milliseconds, unless there is a backlog.
 SIBLINGS_AGAIN_S: Final = 0.25
@@ -68,6 +69,7 @@ class Lanes:
         lane.applied = min(lane.pending) - 1 if sequence is None else sequence
         lane.contact_id = contact_id
         lane.looked_up_at = self._clock.monotonic()
+        lane.hole_limit_s = HOLE_LIMIT_AFTER_LOOK_UP_S
         self._again(lane, wait_s=0.0)
 
     def still_unknown(self, lane: Lane, wait_s: float) -> None:
@@ -95,6 +97,7 @@ class Lanes:
             event.finish()
         lane.applied = max(lane.applied or 0, fold.events[-1].sequence)
         lane.attempts = 0
+        lane.hole_limit_s = HOLE_LIMIT_S
         if lane.most_events is not None:
             lane.most_events = lane.most_events * 2 if lane.most_events < LARGEST_PART else None
         self._again(lane, wait_s=0.0)
@@ -249,7 +252,7 @@ class Lanes:
         first = min(lane.pending)
         if not self._siblings_passed(lane.pending[first].record):
             # What is missing may be there, unread: a backlog, or sending is halted.
-            lane.hole_since = self._clock.monotonic() - HOLE_LIMIT_S + LOOK_AGAIN_S
+            lane.hole_since = self._clock.monotonic() - lane.hole_limit_s + LOOK_AGAIN_S
             return
         self.holes_released += 1
         log.warning(
@@ -259,7 +262,7 @@ class Lanes:
         lane.hole_since = None
 
     def _due(self, lane: Lane) -> float:
-        hole_over = lane.hole_since + HOLE_LIMIT_S if lane.hole_since is not None else 0.0
+        hole_over = lane.hole_since + lane.hole_limit_s if lane.hole_since is not None else 0.0
         return max(lane.not_before, hole_over)
 
     def _close(self, lane: Lane) -> None:

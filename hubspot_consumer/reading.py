@@ -10,6 +10,7 @@ from hubspot_consumer.lane import Pending
 from hubspot_consumer.lanes import Lanes
 from hubspot_consumer.offsets import Ack, Offsets
 from hubspot_consumer.records import Record
+from hubspot_consumer.suppressions import Suppressions
 from hubspot_consumer.telemetry import Telemetry
 from runtime.clock import Clock
 from schemas.contacts import ContactKey, contact_key
@@ -33,6 +34,7 @@ class Reading:
         delivery: Delivery,
         offsets: Offsets,
         alignment: Alignment,
+        suppressions: Suppressions,
         dead_letters: DeadLetters,
         clock: Clock,
         telemetry: Telemetry,
@@ -41,6 +43,7 @@ class Reading:
         self._delivery = delivery
         self._offsets = offsets
         self._alignment = alignment
+        self._suppressions = suppressions
         self._dead_letters = dead_letters
         self._clock = clock
         self._telemetry = telemetry
@@ -55,7 +58,13 @@ class Reading:
         except UnreadableRecord as error:
             await self._set_aside(record, error, finish)
         else:
-            self._add(ContactKey(envelope.contact.email), Pending(envelope.sequence, envelope, record, finish))
+            key = ContactKey(envelope.contact.email)
+            if self._suppressions.holds(key):
+                # Before it can wait for anything; those that were read before the contact was, `calls` passes over.
+                self._telemetry.suppressed.inc()
+                finish()
+            else:
+                self._add(key, Pending(envelope.sequence, envelope, record, finish))
         while self._full:
             await self._clock.sleep(LOOK_AGAIN_S)
 

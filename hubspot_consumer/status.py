@@ -12,6 +12,7 @@ from hubspot_consumer.lanes import Lanes
 from hubspot_consumer.offsets import Offsets
 from hubspot_consumer.omissions import Omissions
 from hubspot_consumer.settings import Mode
+from hubspot_consumer.suppressions import Suppressions
 from hubspot_consumer.timeline import Timeline
 from runtime.health import Health
 
@@ -31,6 +32,7 @@ class Status:
     lag: Lag | None = None
     timeline: Timeline | None = None
     omissions: Omissions | None = None
+    suppressions: Suppressions | None = None
 
     def unwell(self) -> dict[str, str]:
         """Return what is unwell, by part."""
@@ -42,6 +44,7 @@ class Status:
         return {
             "mode": self.mode,
             "timeline": self.timeline.mode if self.timeline else "off",
+            "suppressed": len(self.suppressions) if self.suppressions else 0,
             "properties_left_out": sorted(self.omissions.names) if self.omissions else [],
             "unwell": self.unwell(),
             "halted": self._halted(),

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubspot_consumer.lane import Fold
-from hubspot_consumer.lanes import HOLE_LIMIT_S, Lanes
+from hubspot_consumer.lane import HOLE_LIMIT_S, Fold
+from hubspot_consumer.lanes import HOLE_LIMIT_AFTER_LOOK_UP_S, Lanes
 from schemas.contacts import ContactKey
 from tests.clock import OwnedClock
 from tests.samples import pending
@@ -350,3 +350,18 @@ def test_a_hole_is_not_given_up_while_what_is_missing_may_be_unread() -> None:
     lanes.wake()
 
     assert (lanes.ready, lanes.holes_released) == (1, 1)
+
+
+def test_a_contact_that_was_deleted_in_hubspot_does_not_wait_for_what_was_applied_before(bench: Bench) -> None:
+    bench.add(5)
+    assert not bench.take()
+    bench.clock.advance(HOLE_LIMIT_AFTER_LOOK_UP_S - 1)
+    assert not bench.take()
+    bench.clock.advance(2)
+    assert bench.taken() == [[5]]
+
+    bench.add(7)
+    bench.clock.advance(HOLE_LIMIT_S - 1)
+    assert not bench.take(), "what comes next after that is waited for as ever"
+    bench.clock.advance(2)
+    assert bench.taken() == [[7]]
