@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from random import Random
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from aiokafka import AIOKafkaProducer
@@ -77,12 +77,18 @@ async def _send(producer: AIOKafkaProducer, topics: Topics, partitions: int, mad
     for (topic, partition), together in batches.items():
         batch = producer.create_batch()
         for row in together:
-            batch.append(
-                timestamp=None,
-                key=(row.key or "").encode(),
-                value=(row.payload or "").encode(),
-                headers=Headers(row.id, row.type, row.sequence).encode(),
-            )
-        batch.close()
+            while _append(batch, row) is None:
+                # It is full.
+                sent.append(await producer.send_batch(batch, topic, partition=partition))
+                batch = producer.create_batch()
         sent.append(await producer.send_batch(batch, topic, partition=partition))
     await asyncio.gather(*sent)
+
+
+def _append(batch: Any, row: Row) -> object | None:
+    return batch.append(
+        timestamp=None,
+        key=(row.key or "").encode(),
+        value=(row.payload or "").encode(),
+        headers=Headers(row.id, row.type, row.sequence).encode(),
+    )

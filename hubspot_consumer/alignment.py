@@ -48,10 +48,10 @@ class Alignment:
                 ahead |= {(topic, number) for topic in topics if self._time_of(topic, number) > behind}
         return ahead
 
-    def siblings_passed(self, record: Record) -> bool:
-        """Return whether what was committed to Kafka before *record*, of its contact, has been read."""
+    def siblings_passed(self, record: Record, by_s: float = 0.0) -> bool:
+        """Return whether all siblings were read past *record*, by so many seconds, or to their ends."""
         behind = self._behind(self._topics[record.partition], record.partition)
-        return behind is None or behind >= record.timestamp.timestamp()
+        return behind is None or behind >= record.timestamp.timestamp() + by_s
 
     def _behind(self, topics: Collection[str], number: int) -> float | None:
         """Return how far the last of the siblings with more to read is, in time; None when all are at their ends."""

@@ -26,6 +26,8 @@ REMEMBERED_CONTACTS: Final = 50_000
 # somebody deleted the contact in HubSpot.
 HOLE_LIMIT_AFTER_LOOK_UP_S: Final = 10.0
 LOOK_AGAIN_S: Final = 5.0
+# Of whoever gave the events to Kafka.
+CLOCKS_AGREE_S: Final = 1.0
 # Siblings are read within milliseconds, unless there is a backlog.
 SIBLINGS_AGAIN_S: Final = 0.25
 # A fold that grows beyond this after a rejection is as good as unlimited.
@@ -35,7 +37,7 @@ LARGEST_PART: Final = 64
 class Lanes:
     """All lanes of the partitions this worker holds. *siblings_passed* says whether a hole can still fill."""
 
-    def __init__(self, clock: Clock, siblings_passed: Callable[[Record], bool] = lambda _: True) -> None:
+    def __init__(self, clock: Clock, siblings_passed: Callable[[Record, float], bool] = lambda *_: True) -> None:
         self._clock = clock
         self._siblings_passed = siblings_passed
         self._lanes: dict[ContactKey, Lane] = {}
@@ -210,7 +212,7 @@ class Lanes:
         """Return whether an event that was applied already may be unread, whose timeline entry may not be there."""
         if lane.looked_up_at is not None and lane.applied:
             waited_s = self._clock.monotonic() - lane.looked_up_at
-            if waited_s < HOLE_LIMIT_S and not self._siblings_passed(lane.pending[min(lane.pending)].record):
+            if waited_s < HOLE_LIMIT_S and not self._siblings_passed(lane.pending[min(lane.pending)].record, 0.0):
                 return True
         lane.looked_up_at = None
         return False
@@ -250,7 +252,7 @@ class Lanes:
         if lane.hole_since is None or lane.applied is None:
             return
         first = min(lane.pending)
-        if not self._siblings_passed(lane.pending[first].record):
+        if not self._siblings_passed(lane.pending[first].record, CLOCKS_AGREE_S):
             # What is missing may be there, unread: a backlog, or sending is halted.
             lane.hole_since = self._clock.monotonic() - lane.hole_limit_s + LOOK_AGAIN_S
             return

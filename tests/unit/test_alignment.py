@@ -71,11 +71,16 @@ def test_a_hole_can_still_fill_until_the_siblings_are_past_what_waits_or_at_thei
     alignment = aligned(ends, waiting, record("b", 0, 90, 3), record("c", 0, 3, 5))
     assert not alignment.siblings_passed(waiting)
 
+    ends.ends["a", 0] = ends.ends["c", 0] = 0
     alignment.read(record("b", 0, 95, 5))
     assert alignment.siblings_passed(waiting)
+    assert not alignment.siblings_passed(waiting, by_s=1)
 
-    alignment.read(record("b", 0, 96, 1))
-    ends.ends["b", 0] = 97
+    alignment.read(record("b", 0, 96, 6))
+    assert alignment.siblings_passed(waiting, by_s=1)
+
+    alignment.read(record("b", 0, 97, 1))
+    ends.ends["b", 0] = 98
     assert alignment.siblings_passed(waiting)
 
 

@@ -317,7 +317,7 @@ def test_after_forgetting_a_call_that_ends_late_neither_acks_twice_nor_blocks_th
 
 def test_what_was_applied_before_a_restart_leaves_its_entries_in_order_however_its_topics_are_read() -> None:
     clock, read_as_far = OwnedClock(), False
-    lanes = Lanes(clock, lambda _: read_as_far)
+    lanes = Lanes(clock, lambda *_: read_as_far)
     lanes.add(ADA, pending(8, lambda: None))
     [lane] = lanes.take_unknown(100)
     lanes.known(lane, "1", 7)
@@ -337,7 +337,7 @@ def test_what_was_applied_before_a_restart_leaves_its_entries_in_order_however_i
 
 def test_a_hole_is_not_given_up_while_what_is_missing_may_be_unread() -> None:
     clock, read_as_far = OwnedClock(), False
-    lanes = Lanes(clock, lambda _: read_as_far)
+    lanes = Lanes(clock, lambda *_: read_as_far)
     lanes.add(ADA, pending(2, lambda: None))
     [lane] = lanes.take_unknown(100)
     lanes.known(lane, None, 0)
