@@ -37,6 +37,7 @@ def control(portal: Portal) -> APIRouter:
     router = APIRouter(prefix=PREFIX)
     _add_state(router, portal)
     _add_faults(router, portal)
+    _add_schema(router, portal)
     _add_records(router, portal)
     return router
 
@@ -91,6 +92,29 @@ def _add_faults(router: APIRouter, portal: Portal) -> None:
     @router.delete("/faults/{rule_id}", status_code=204)
     async def remove_fault(rule_id: int) -> None:
         portal.faults.rules.pop(rule_id, None)
+
+
+def _add_schema(router: APIRouter, portal: Portal) -> None:
+    @router.put("/properties/{name}", status_code=204)
+    async def change_property(name: str, changes: Annotated[dict[str, Any], Body()]) -> None:
+        """Change a property's definition behind our back, whether or not HubSpot would allow it."""
+        known = portal.schema.properties.get(name)
+        if known is None:
+            raise HTTPException(404, "no such property")
+        portal.schema.add(known.definition | changes)
+
+    @router.delete("/properties/{name}", status_code=204)
+    async def remove_property(name: str) -> None:
+        portal.schema.properties.pop(name, None)
+
+    @router.delete("/event-definitions/{name}", status_code=204)
+    async def remove_event_definition(name: str) -> None:
+        portal.event_definitions.by_name.pop(name, None)
+
+    @router.delete("/event-definitions/{name}/properties/{property_name}", status_code=204)
+    async def remove_event_property(name: str, property_name: str) -> None:
+        if (definition := portal.event_definitions.find(name)) is not None:
+            definition.properties.pop(property_name, None)
 
 
 def _add_records(router: APIRouter, portal: Portal) -> None:

@@ -10,8 +10,10 @@ _EXISTS = "Properties.PROPERTY_WITH_NAME_EXISTS"
 _CATEGORY = "OBJECT_ALREADY_EXISTS"
 
 
-def list_properties(portal: Portal, _: Call) -> Answer:
-    return Answer(200, {"results": [known.definition for known in portal.schema.properties.values()]})
+def list_properties(portal: Portal, call: Call) -> Answer:
+    archived = call.argument("archived") == "true"
+    definitions = [known.definition for known in portal.schema.properties.values()]
+    return Answer(200, {"results": [one for one in definitions if one["archived"] is archived]})
 
 
 def get_property(portal: Portal, call: Call) -> Answer:
