@@ -259,7 +259,14 @@ def _detail(response: httpx.Response) -> str:
     body = _body(response)
     words = str(body.get("message") or response.reason_phrase or "no reason given")
     kind = body.get("category") or body.get("policyName") or body.get("errorType") or ""
-    return _shortened(f"{response.status_code} {kind}: {words}", response)
+    return _shortened(f"{response.status_code} {kind}: {words}{_scopes(body)}", response)
+
+
+def _scopes(body: Mapping[str, Any]) -> str:
+    # The message of a 403 says that scopes are missing, and not which.
+    named = {scope for error in _objects(body.get("errors")) for scope in _named(error, "requiredGranularScopes")}
+    needed = sorted(named - {"None"})
+    return f" (needed: {' or '.join(needed)})" if needed else ""
 
 
 def _shortened(words: str, response: httpx.Response) -> str:
