@@ -70,9 +70,14 @@ def worker() -> None:
 @commands.command()
 def provision(
     *,
-    apply: Annotated[bool, typer.Option("--apply", help="Create what is missing; without it, only say what.")] = False,
+    apply: Annotated[
+        bool, typer.Option("--apply/--dry-run", help="Create what is missing, or only say what that is.")
+    ] = False,
 ) -> None:
-    """Create the property group, properties and event definitions that the portal lacks; change and delete nothing."""
+    """Create the property group, properties and event definitions that the portal lacks; change and delete nothing.
+
+    What is there and differs is named, to be changed by hand: then it exits with 1.
+    """
     settings = read_settings(Settings)
     if settings.hubspot_private_app_token is None:
         refuse("HUBSPOT_PRIVATE_APP_TOKEN is not set: set it to the token of a private app or a Service Key")
@@ -180,18 +185,36 @@ def _client(settings: Settings, clock: Clock, telemetry: Telemetry) -> tuple[Hub
 
 async def _provision(settings: Settings, *, apply: bool) -> None:
     client, _ = _client(settings, SystemClock(), Telemetry())
-    provision = Provision(client, PATHS[settings.hubspot_api_version])
+    try:
+        well = await _provisioned(settings, Provision(client, PATHS[settings.hubspot_api_version]), apply=apply)
+    finally:
+        await client.close()
+    if not well:
+        raise SystemExit(1)
+
+
+async def _provisioned(settings: Settings, provision: Provision, *, apply: bool) -> bool:
     plan = await provision.plan(custom_events=settings.hubspot_timeline in ("auto", "custom_events"))
     for mismatch in plan.mismatches:
-        print(f"differs   {mismatch}: change it in HubSpot by hand")
+        print(f"differs   {mismatch.what}: change it in HubSpot by hand")
+    if plan.no_custom_events:
+        print(f"refused   custom events: timeline entries will be notes or off ({plan.no_custom_events})")
+    refused = False
     for missing in plan.missing:
-        if apply:
-            await provision.create(missing)
-        print(f"{'created' if apply else 'missing'}   {missing.what}")
+        try:
+            if apply:
+                await provision.create(missing)
+            print(f"{'created' if apply else 'missing'}   {missing.what}")
+        except ProvisionRefused as error:
+            # The others may be allowed.
+            refused = True
+            print(f"refused   {error}")
     if not plan.missing:
-        print("the portal holds everything")
+        print("the portal lacks nothing")
     elif not apply:
         print(f"{len(plan.missing)} to create: run again with --apply")
+    asked_for = settings.hubspot_timeline == "custom_events"
+    return not (plan.mismatches or refused or (plan.no_custom_events and asked_for))
 
 
 if __name__ == "__main__":

@@ -61,6 +61,10 @@ class HubSpotClient:
         self._portal_id: Final = portal_id
         self._count = count
 
+    async def close(self) -> None:
+        """End the connections."""
+        await self._http.aclose()
+
     async def slot(self) -> Slot:
         """Return when the quota allows one more call."""
         return await self._pacing.slot()
@@ -111,12 +115,11 @@ class HubSpotClient:
                 return RetryLater("the dated path of custom events does not exist")
         return read_send(answer, len(entries)) if isinstance(answer, httpx.Response) else answer
 
-    async def page(self, path: str, after: str | None) -> Page | Refusal:
+    async def page(self, path: str, after: str | None, **parameters: str) -> Page | Refusal:
         """Return a page of what the portal defines, from *after* on."""
+        asked = {"limit": "100", **parameters} | ({"after": after} if after else {})
         with await self.slot():
-            answer = await self._call(
-                "list", "GET", path, parameters={"limit": "100"} | ({"after": after} if after else {})
-            )
+            answer = await self._call("list", "GET", path, parameters=asked)
         return read_page(answer) if isinstance(answer, httpx.Response) else answer
 
     async def define(self, path: str, definition: Mapping[str, Any]) -> Refusal | None:
