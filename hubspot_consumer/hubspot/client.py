@@ -7,8 +7,9 @@ import httpx
 import structlog
 from pydantic import SecretStr
 
+from hubspot_consumer.hubspot.account import Usage, read_scopes, read_usage
 from hubspot_consumer.hubspot.pacing import Pacing, Slot
-from hubspot_consumer.hubspot.paths import PATHS, ApiVersion, Paths
+from hubspot_consumer.hubspot.paths import PATHS, TOKEN_INFO, ApiVersion, Paths
 from hubspot_consumer.hubspot.requests import KnownContacts, TimelineEntry, Upsert
 from hubspot_consumer.hubspot.responses import (
     Page,
@@ -136,6 +137,19 @@ class HubSpotClient:
         if isinstance(details, PortalDetails) and details.zone is not None:
             self._pacing.daily.keep_time_of(details.zone)
         return details
+
+    async def scopes(self) -> frozenset[str] | Refusal:
+        """Return what the token may do. HubSpot tells it of private apps; of Service Keys that is not certain."""
+        token = self._http.headers["Authorization"].removeprefix("Bearer ")
+        with await self.slot():
+            answer = await self._call("token_info", "POST", TOKEN_INFO, {"tokenKey": token})
+        return read_scopes(answer) if isinstance(answer, httpx.Response) else answer
+
+    async def usage(self) -> Usage | Refusal:
+        """Return how much of the day's calls the account's private apps have used."""
+        with await self.slot():
+            answer = await self._call("usage", "GET", self._paths.usage)
+        return read_usage(answer) if isinstance(answer, httpx.Response) else answer
 
     async def takes_custom_events(self) -> bool | Refusal:
         """Return whether the portal's tier and the token's scopes allow custom events."""

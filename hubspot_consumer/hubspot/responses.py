@@ -157,6 +157,11 @@ def read_page(response: httpx.Response) -> Page | Refusal:
     return Page(_objects(body.get("results")), str(after) if after else None)
 
 
+def read_object(response: httpx.Response) -> dict[str, Any] | Refusal:
+    """Return the object that was asked for; empty when the body is none."""
+    return _body(response) if response.is_success else read_refusal(response)
+
+
 def read_created(response: httpx.Response) -> Refusal | None:
     """Return None when the thing is there: created now, or by somebody before us (409)."""
     return None if response.is_success or response.status_code == 409 else read_refusal(response)
