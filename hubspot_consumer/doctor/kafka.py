@@ -19,6 +19,8 @@ REQUEST_WITHIN_MS: Final = 4_000
 MUCH_LAG: Final = 10_000
 # Dead letters stay for ever: what is older was seen by whoever was on call then.
 RECENT: Final = timedelta(days=1)
+# aiokafka waits so long once for each topic that it has not met: with its 100 ms, most of a second.
+LEARN_TOPIC_MS: Final = 10
 READ_WITHIN_MS: Final = 500
 MOST_READS: Final = 6
 
@@ -205,7 +207,11 @@ class KafkaChecks:
         return admin, await self._consumer()
 
     async def _consumer(self) -> AIOKafkaConsumer:
-        consumer = AIOKafkaConsumer(**self._settings.client_options(), request_timeout_ms=REQUEST_WITHIN_MS)
+        consumer = AIOKafkaConsumer(
+            **self._settings.client_options(),
+            request_timeout_ms=REQUEST_WITHIN_MS,
+            retry_backoff_ms=LEARN_TOPIC_MS,
+        )
         self._clients.append(consumer)
         await consumer.start()
         return consumer
