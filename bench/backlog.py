@@ -85,7 +85,7 @@ async def _send(producer: AIOKafkaProducer, topics: Topics, partitions: int, mad
     await asyncio.gather(*sent)
 
 
-def _append(batch: Any, row: Row) -> object | None:
+def _append(batch: Any, row: Row) -> Any:
     return batch.append(
         timestamp=None,
         key=(row.key or "").encode(),

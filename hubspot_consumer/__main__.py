@@ -1,7 +1,10 @@
 """`python -m hubspot_consumer`: the commands, and the one place where the consumer's objects are wired."""
 
 import asyncio
+import logging
+import os
 import random
+import sys
 from collections.abc import Coroutine
 from functools import partial
 from typing import Annotated, Any, Final
@@ -16,6 +19,13 @@ from hubspot_consumer.calls import Calls
 from hubspot_consumer.dead_letters import DeadLetters
 from hubspot_consumer.delivery import Delivery
 from hubspot_consumer.destination import DryRun
+from hubspot_consumer.doctor.environment import Environment, read_environment
+from hubspot_consumer.doctor.examination import examine, progress_at_a_terminal
+from hubspot_consumer.doctor.findings import Finding, as_json_text, as_lines, exit_code, without_secrets
+from hubspot_consumer.doctor.kafka import KafkaChecks
+from hubspot_consumer.doctor.outbox import OutboxChecks
+from hubspot_consumer.doctor.portal import PortalChecks
+from hubspot_consumer.doctor.worker import WorkerChecks
 from hubspot_consumer.endpoints import endpoints
 from hubspot_consumer.halt import HaltGate
 from hubspot_consumer.hubspot.client import HubSpotClient
@@ -76,9 +86,14 @@ def worker() -> None:
 @commands.command()
 def provision(
     *,
-    apply: Annotated[bool, typer.Option("--apply", help="Create what is missing; without it, only say what.")] = False,
+    apply: Annotated[
+        bool, typer.Option("--apply/--dry-run", help="Create what is missing, or only say what that is.")
+    ] = False,
 ) -> None:
-    """Create the property group, properties and event definitions that the portal lacks; change and delete nothing."""
+    """Create the property group, properties and event definitions that the portal lacks; change and delete nothing.
+
+    What is there and differs is named, to be changed by hand: then it exits with 1.
+    """
     settings = read_settings(Settings)
     if settings.read_token() is None:
         refuse("HUBSPOT_PRIVATE_APP_TOKEN is not set: set it to the token of a private app or a Service Key")
@@ -116,6 +131,30 @@ def suppress(
 async def _suppress(settings: Settings, key: ContactKey, *, suppressed: bool) -> None:
     topic, replicas = settings.topics.suppressions, settings.kafka_replication_factor
     await set_suppressed(settings.client_options(), topic, key, suppressed=suppressed, replicas=replicas)
+
+
+@commands.command()
+def doctor(
+    *,
+    offline: Annotated[bool, typer.Option("--offline", help="Make no call to HubSpot.")] = False,
+    worker_url: Annotated[
+        str, typer.Option(help="Where the worker answers; http://127.0.0.1:CONSUMER_PORT unless given.")
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Look at everything between the outbox and HubSpot, and say what is wrong and what to do.
+
+    Reads, and writes nothing. Makes six calls to HubSpot at the most, spaced so that a worker beside it keeps its
+    quota. DATABASE_URL lets it look into the outbox. Exits with 0 when all is well, 1 for warnings, 2 for failures.
+    """
+    # What it finds is what it has to say: the lines of the libraries that it looks with are not.
+    logs.set_up(level=logging.CRITICAL)
+    logging.disable(logging.CRITICAL)
+    environment = read_environment()
+    findings = asyncio.run(_examine(environment, offline=offline, worker_url=worker_url))
+    coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    print(as_json_text(findings) if as_json else as_lines(findings, coloured=coloured))
+    raise SystemExit(exit_code(findings))
 
 
 def _exit(work: Coroutine[Any, Any, None]) -> None:
@@ -231,18 +270,48 @@ def _client(settings: Settings, clock: Clock, telemetry: Telemetry) -> tuple[Hub
 
 async def _provision(settings: Settings, *, apply: bool) -> None:
     client, _ = _client(settings, SystemClock(), Telemetry())
-    provision = Provision(client, PATHS[settings.hubspot_api_version])
+    try:
+        well = await _provisioned(settings, Provision(client, PATHS[settings.hubspot_api_version]), apply=apply)
+    finally:
+        await client.close()
+    if not well:
+        raise SystemExit(1)
+
+
+async def _provisioned(settings: Settings, provision: Provision, *, apply: bool) -> bool:
     plan = await provision.plan(custom_events=settings.hubspot_timeline in ("auto", "custom_events"))
     for mismatch in plan.mismatches:
-        print(f"differs   {mismatch}: change it in HubSpot by hand")
+        print(f"differs   {mismatch.what}: change it in HubSpot by hand")
+    if plan.no_custom_events:
+        print(f"refused   custom events: timeline entries will be notes or off ({plan.no_custom_events})")
+    refused = False
     for missing in plan.missing:
-        if apply:
-            await provision.create(missing)
-        print(f"{'created' if apply else 'missing'}   {missing.what}")
+        try:
+            if apply:
+                await provision.create(missing)
+            print(f"{'created' if apply else 'missing'}   {missing.what}")
+        except ProvisionRefused as error:
+            # The others may be allowed.
+            refused = True
+            print(f"refused   {error}")
     if not plan.missing:
-        print("the portal holds everything")
+        print("the portal lacks nothing")
     elif not apply:
         print(f"{len(plan.missing)} to create: run again with --apply")
+    asked_for = settings.hubspot_timeline == "custom_events"
+    return not (plan.mismatches or refused or (plan.no_custom_events and asked_for))
+
+
+async def _examine(environment: Environment, *, offline: bool, worker_url: str) -> list[Finding]:
+    groups = [
+        environment.checks(),
+        PortalChecks(environment, SystemClock(), offline=offline).checks(),
+        KafkaChecks(environment).checks(),
+        OutboxChecks(environment).checks(),
+        WorkerChecks(environment, worker_url).checks(),
+    ]
+    findings = await examine(groups, progress_at_a_terminal(sum(len(group.checks) for group in groups)))
+    return without_secrets(findings, environment.secrets)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@ from typing import Final, Self
 
 import psycopg
 
-from producer.signals import ASLEEP_LOCK, CHANNEL, RELAY_LOCK
+from producer.signals import ASLEEP_LOCK, CHANNEL
 from producer.waves import Row
+from schemas.outbox import RELAY_LOCK, RELAY_NAME
 
 CONNECT_WITHIN_S: Final = 5
 # Of a batch's payloads: what a relay holds in memory at most, but for one row.
@@ -47,7 +48,7 @@ class Outbox:
             database_url,
             autocommit=True,
             connect_timeout=CONNECT_WITHIN_S,
-            application_name="nerava-relay",
+            application_name=RELAY_NAME,
             # A host that is gone without a word must not keep the role.
             keepalives_idle=5,
             keepalives_interval=2,

@@ -1,6 +1,6 @@
 """The HubSpot simulator as a process of its own, and what can be asked of it."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Final, Literal, Self
@@ -64,8 +64,23 @@ class Simulator:
     async def change_settings(self, **changes: Any) -> None:
         (await self._http.put("/settings", json=changes)).raise_for_status()
 
-    async def change_token(self, action: Literal["add", "revoke"], token: str) -> None:
-        (await self._http.post("/tokens", json={"action": action, "token": token})).raise_for_status()
+    async def change_token(
+        self, action: Literal["add", "revoke"], token: str, scopes: Sequence[str] | None = None
+    ) -> None:
+        """Add a token, with every scope unless *scopes* are named, or revoke one."""
+        change = {"action": action, "token": token} | ({} if scopes is None else {"scopes": list(scopes)})
+        (await self._http.post("/tokens", json=change)).raise_for_status()
+
+    async def settings(self) -> dict[str, Any]:
+        return await self._get("/settings")
+
+    async def change_property(self, name: str, /, **changes: Any) -> None:
+        """Change a contact property's definition, as a person in HubSpot might."""
+        (await self._http.put(f"/properties/{name}", json=changes)).raise_for_status()
+
+    async def remove(self, path: str) -> None:
+        """Remove `properties/…`, `event-definitions/…`, or `event-definitions/…/properties/…`."""
+        (await self._http.delete(f"/{path}")).raise_for_status()
 
     async def timeline_of(self, email: str) -> list[dict[str, Any]]:
         """Return a contact's timeline entries, oldest accepted first."""

@@ -6,9 +6,10 @@ from typing import Any, Final
 import httpx
 import structlog
 
+from hubspot_consumer.hubspot.account import Usage, read_scopes, read_usage
 from hubspot_consumer.hubspot.connection import request
 from hubspot_consumer.hubspot.pacing import Pacing, Slot
-from hubspot_consumer.hubspot.paths import PATHS, ApiVersion, Paths
+from hubspot_consumer.hubspot.paths import PATHS, TOKEN_INFO, ApiVersion, Paths
 from hubspot_consumer.hubspot.requests import KnownContacts, Move, Note, TimelineEntry, Upsert
 from hubspot_consumer.hubspot.responses import (
     Input,
@@ -49,6 +50,10 @@ class HubSpotClient:
         self._send_events_path = self._paths.send_events
         self._portal_id: Final = portal_id
         self._count = count
+
+    async def close(self) -> None:
+        """End the connections."""
+        await self._http.aclose()
 
     async def slot(self) -> Slot:
         """Return when the quota allows one more call."""
@@ -124,12 +129,11 @@ class HubSpotClient:
         answer = await self._call("read_notes", "POST", self._paths.read_notes, body)
         return read_noted_events(answer, len(note_ids)) if isinstance(answer, httpx.Response) else answer
 
-    async def page(self, path: str, after: str | None) -> Page | Refusal:
+    async def page(self, path: str, after: str | None, **parameters: str) -> Page | Refusal:
         """Return a page of what the portal defines, from *after* on."""
+        asked = {"limit": "100", **parameters} | ({"after": after} if after else {})
         with await self.slot():
-            answer = await self._call(
-                "list", "GET", path, parameters={"limit": "100"} | ({"after": after} if after else {})
-            )
+            answer = await self._call("list", "GET", path, parameters=asked)
         return read_page(answer) if isinstance(answer, httpx.Response) else answer
 
     async def define(self, path: str, definition: Mapping[str, Any]) -> Refusal | None:
@@ -146,6 +150,19 @@ class HubSpotClient:
         if isinstance(details, PortalDetails) and details.zone is not None:
             self._pacing.daily.keep_time_of(details.zone)
         return details
+
+    async def scopes(self) -> frozenset[str] | Refusal:
+        """Return what the token may do. HubSpot tells it of private apps; of Service Keys that is not certain."""
+        token = self._http.headers["Authorization"].removeprefix("Bearer ")
+        with await self.slot():
+            answer = await self._call("token_info", "POST", TOKEN_INFO, {"tokenKey": token})
+        return read_scopes(answer) if isinstance(answer, httpx.Response) else answer
+
+    async def usage(self) -> Usage | Refusal:
+        """Return how much of the day's calls the account's private apps have used."""
+        with await self.slot():
+            answer = await self._call("usage", "GET", self._paths.usage)
+        return read_usage(answer) if isinstance(answer, httpx.Response) else answer
 
     async def takes_custom_events(self) -> bool | Refusal:
         """Return whether the portal's tier and the token's scopes allow custom events."""

@@ -45,6 +45,14 @@ class Paths:
     def read_notes(self) -> str:
         return f"{self.notes}/batch/read"
 
+    @property
+    def usage(self) -> str:
+        return f"{self.account.removesuffix('/details')}/api-usage/daily/private-apps"
+
+
+# The same in all versions.
+TOKEN_INFO: Final = "/oauth/v2/private-apps/get/access-token-info"  # noqa: S105 - a path
+
 
 def _dated(version: str, events: str) -> Paths:
     return Paths(

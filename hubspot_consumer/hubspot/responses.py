@@ -241,6 +241,11 @@ def _next_page(body: Mapping[str, Any]) -> str | None:
     return str(after) if after else None
 
 
+def read_object(response: httpx.Response) -> dict[str, Any] | Refusal:
+    """Return the object that was asked for; empty when the body is none."""
+    return _body(response) if response.is_success else read_refusal(response)
+
+
 def read_created(response: httpx.Response) -> Refusal | None:
     """Return None when the thing is there: created now, or by somebody before us (409)."""
     return None if response.is_success or response.status_code == 409 else read_refusal(response)
@@ -361,7 +366,14 @@ def _detail(response: httpx.Response) -> str:
     body = _body(response)
     words = str(body.get("message") or response.reason_phrase or "no reason given")
     kind = body.get("category") or body.get("policyName") or body.get("errorType") or ""
-    return _shortened(f"{response.status_code} {kind}: {words}", response)
+    return _shortened(f"{response.status_code} {kind}: {words}{_scopes(body)}", response)
+
+
+def _scopes(body: Mapping[str, Any]) -> str:
+    # The message of a 403 says that scopes are missing, and not which.
+    named = {scope for error in _objects(body.get("errors")) for scope in _named(error, "requiredGranularScopes")}
+    needed = sorted(named - {"None"})
+    return f" (needed: {' or '.join(needed)})" if needed else ""
 
 
 def _shortened(words: str, response: httpx.Response) -> str:

@@ -1,7 +1,7 @@
 """What the portal must hold before we write to it: one property group, its properties, and the event definitions."""
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from pydantic import AwareDatetime
 
@@ -30,17 +30,24 @@ class Property:
     type: PropertyType
     options: tuple[str, ...] = ()
 
+    @property
+    def field_type(self) -> str:
+        return _FIELD_TYPES[self.type]
+
+    @property
+    def all_options(self) -> tuple[str, ...]:
+        return ("true", "false") if self.type == "bool" else self.options
+
     def definition(self) -> dict[str, object]:
-        options = ("true", "false") if self.type == "bool" else self.options
         return {
             "groupName": GROUP,
             "name": self.name,
             "label": self.label,
             "type": self.type,
-            "fieldType": _FIELD_TYPES[self.type],
+            "fieldType": self.field_type,
             "options": [
                 {"label": option, "value": option, "displayOrder": order, "hidden": False}
-                for order, option in enumerate(options)
+                for order, option in enumerate(self.all_options)
             ],
         }
 
@@ -71,7 +78,7 @@ def event_name(event_type: str) -> str:
     return f"nerava_{event_type}"
 
 
-def event_definition(event_type: str) -> dict[str, object]:
+def event_definition(event_type: str) -> dict[str, Any]:
     """Return the definition of the timeline entry that *event_type* leaves: one property per field of its payload."""
     fields = {name: field.annotation for name, field in EVENTS[event_type].model_fields.items() if name != "type"}
     return {

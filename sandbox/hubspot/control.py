@@ -52,6 +52,7 @@ def control(portal: Portal) -> APIRouter:
     _add_settings(router, portal)
     _add_seed(router, portal)
     _add_faults(router, portal)
+    _add_schema(router, portal)
     _add_records(router, portal)
     return router
 
@@ -120,17 +121,6 @@ def _add_seed(router: APIRouter, portal: Portal) -> None:
         """Add contacts without a call to HubSpot: no quota, and no check of their values."""
         return {"results": [portal.contacts.create(properties).id for properties in seed.contacts]}
 
-    @router.put("/properties/{name}")
-    async def put_property(name: str, changes: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:
-        """Change or add a property's definition, of HubSpot's own ones too, as somebody in the portal might have."""
-        changes = {**changes, "name": name}
-        try:
-            if name in portal.schema.properties:
-                return portal.schema.change(name, changes)
-            return portal.schema.add(_TEXT | {"label": name} | changes)
-        except KeyError as unknown:
-            raise HTTPException(422, f"no such type, or no value of an option: {unknown}") from None
-
 
 def _add_faults(router: APIRouter, portal: Portal) -> None:
     @router.post("/faults", status_code=201)
@@ -148,6 +138,35 @@ def _add_faults(router: APIRouter, portal: Portal) -> None:
     @router.delete("/faults/{rule_id}", status_code=204)
     async def remove_fault(rule_id: int) -> None:
         portal.faults.rules.pop(rule_id, None)
+
+
+def _add_schema(router: APIRouter, portal: Portal) -> None:
+    @router.put("/properties/{name}")
+    async def put_property(name: str, changes: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:
+        """Change or add a property's definition, of HubSpot's own ones too, as somebody in the portal might have."""
+        changes = {**changes, "name": name}
+        try:
+            if name in portal.schema.properties:
+                changed = portal.schema.change(name, changes)
+                if changes.get("archived"):
+                    portal.schema.archive(name)
+                return changed
+            return portal.schema.add(_TEXT | {"label": name} | changes)
+        except KeyError as unknown:
+            raise HTTPException(422, f"no such type, or no value of an option: {unknown}") from None
+
+    @router.delete("/properties/{name}", status_code=204)
+    async def remove_property(name: str) -> None:
+        portal.schema.properties.pop(name, None)
+
+    @router.delete("/event-definitions/{name}", status_code=204)
+    async def remove_event_definition(name: str) -> None:
+        portal.event_definitions.by_name.pop(name, None)
+
+    @router.delete("/event-definitions/{name}/properties/{property_name}", status_code=204)
+    async def remove_event_property(name: str, property_name: str) -> None:
+        if (definition := portal.event_definitions.find(name)) is not None:
+            definition.properties.pop(property_name, None)
 
 
 def _add_records(router: APIRouter, portal: Portal) -> None:

@@ -172,18 +172,17 @@ async def test_properties_that_the_portal_lacks_are_left_out_and_told_once(pipel
 
 
 async def test_without_the_property_that_guards_the_order_sending_halts_until_it_is_there(pipeline: Pipeline) -> None:
-    async with hubspot(pipeline) as http:
-        (await http.delete("/crm/v3/properties/contacts/nerava_event_sequence")).raise_for_status()
-        worker = await started(pipeline)
-        await pipeline.commit(200)
+    await pipeline.simulator.remove("properties/nerava_event_sequence")
+    worker = await started(pipeline)
+    await pipeline.commit(200)
 
-        async def halted() -> bool:
-            return ((await worker.status()).get("halted") or {}).get("reason") == "portal_not_provisioned"
+    async def halted() -> bool:
+        return ((await worker.status()).get("halted") or {}).get("reason") == "portal_not_provisioned"
 
-        await eventually(halted, saying="the worker halts")
-        assert not await contacts(pipeline)
-        done = await run("hubspot_consumer", "provision", "--apply", environment=pipeline.environment)
-        assert done.code == 0, done.errors
+    await eventually(halted, saying="the worker halts")
+    assert not await contacts(pipeline)
+    done = await run("hubspot_consumer", "provision", "--apply", environment=pipeline.environment)
+    assert done.code == 0, done.errors
     await pipeline.all_arrive(dead=1)
     findings, dead = await pipeline.findings()
     assert not findings

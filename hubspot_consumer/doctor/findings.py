@@ -1,0 +1,87 @@
+"""Findings: what a check says, and how all of them are shown."""
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Final, Literal
+
+import typer
+
+from schemas.contacts import without_emails
+
+Level = Literal["ok", "warn", "fail", "skip"]
+
+_COLOURS: Final[dict[Level, str]] = {"ok": "green", "warn": "yellow", "fail": "red", "skip": "bright_black"}
+_CODES: Final[dict[Level, int]] = {"ok": 0, "skip": 0, "warn": 1, "fail": 2}
+_NAME_WIDTH: Final = 18
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found, in one line, and what to do about it. Names and levels are a public contract."""
+
+    name: str
+    level: Level
+    what: str
+    do: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a check answers: a finding that does not know its name."""
+
+    level: Level
+    what: str
+    do: str = ""
+
+    def of(self, name: str) -> Finding:
+        return Finding(name, self.level, self.what, self.do)
+
+
+def ok(what: str) -> Answer:
+    return Answer("ok", what)
+
+
+def warn(what: str, do: str) -> Answer:
+    return Answer("warn", what, do)
+
+
+def fail(what: str, do: str) -> Answer:
+    return Answer("fail", what, do)
+
+
+def exit_code(findings: Sequence[Finding]) -> int:
+    """Return 0 when all is well, 1 when there are warnings, 2 when there are failures."""
+    return max((_CODES[finding.level] for finding in findings), default=0)
+
+
+def without_secrets(findings: Sequence[Finding], secrets: Collection[str]) -> list[Finding]:
+    """Return the findings without any of *secrets* and without whole emails, whoever's words they quote."""
+
+    def shown(text: str) -> str:
+        for secret in secrets:
+            text = text.replace(secret, "…")
+        return without_emails(text)
+
+    return [replace(finding, what=shown(finding.what), do=shown(finding.do)) for finding in findings]
+
+
+def as_lines(findings: Sequence[Finding], *, coloured: bool = False) -> str:
+    """Return a line for each finding, what to do below it, and a summary."""
+    lines = []
+    for finding in findings:
+        level = f"{finding.level:<6}"
+        level = typer.style(level, fg=_COLOURS[finding.level]) if coloured else level
+        lines.append(f"{level}{finding.name:<{_NAME_WIDTH}}{finding.what}")
+        if finding.do:
+            lines.append(f"{'':<6}{'':<{_NAME_WIDTH}}-> {finding.do}")
+    numbers = {level: sum(finding.level == level for finding in findings) for level in _CODES}
+    lines.append(", ".join(f"{number} {level}" for level, number in numbers.items() if number))
+    return "\n".join(lines)
+
+
+def as_json_text(findings: Sequence[Finding]) -> str:
+    """Return the same for a program."""
+    return json.dumps(
+        {"exit_code": exit_code(findings), "findings": [asdict(finding) for finding in findings]}, indent=2
+    )

@@ -1,0 +1,230 @@
+"""What Kafka tells: whether it is there, its topics, the group of the workers, what it has not read, dead letters."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, NamedTuple, TypeVar
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from hubspot_consumer.doctor.environment import Environment
+from hubspot_consumer.doctor.examination import CannotTell, Check, Checks, Look
+from hubspot_consumer.doctor.findings import Answer, fail, ok, warn
+from hubspot_consumer.doctor.wording import count, duration
+from schemas.dead_letters import PREFIX
+
+REQUEST_WITHIN_MS: Final = 4_000
+# What a worker delivers within minutes.
+MUCH_LAG: Final = 10_000
+# Dead letters stay for ever: what is older was seen by whoever was on call then.
+RECENT: Final = timedelta(days=1)
+# aiokafka waits so long once for each topic that it has not met: with its 100 ms, most of a second.
+LEARN_TOPIC_MS: Final = 10
+READ_WITHIN_MS: Final = 500
+MOST_READS: Final = 6
+
+T = TypeVar("T")
+
+CONNECT: Final = "look at the brokers, and at KAFKA_BOOTSTRAP_SERVERS and the other KAFKA_* settings"
+GET_WORKERS: Final = "start one: `python -m hubspot_consumer worker`"
+GET_TOPICS: Final = "run `python -m producer topics`"
+
+
+class Group(NamedTuple):
+    """The consumer group: its state in Kafka's words, and how many members it has."""
+
+    state: str
+    members: int
+
+
+class KafkaChecks:
+    """Joins no group and commits nothing."""
+
+    def __init__(self, environment: Environment) -> None:
+        settings = environment.settings
+        self._settings: Final = settings
+        self._clients: list[Any] = []
+        self._connected: Final = Look(self._connect)
+        self._described: Final = Look(self._describe)
+        self._group: Final = Look(self._describe_group)
+
+    def checks(self) -> Checks:
+        return Checks(
+            [
+                Check("kafka", self.brokers, CONNECT),
+                Check("topics", self.topics),
+                Check("partitions", self.partitions),
+                Check("group", self.group),
+                Check("lag", self.lag),
+                Check("dead_letters", self.dead_letters),
+            ],
+            self.close,
+        )
+
+    async def close(self) -> None:
+        for client in self._clients:
+            await (client.close() if isinstance(client, AIOKafkaAdminClient) else client.stop())
+
+    async def brokers(self) -> Answer:
+        """Whether any broker answers."""
+        servers = ", ".join(self._settings.bootstrap_servers)
+        if not servers:
+            raise CannotTell("KAFKA_BOOTSTRAP_SERVERS is not set")
+        try:
+            admin, _ = await self._connected.seen()
+            brokers = (await admin.describe_cluster())["brokers"]
+        except (KafkaError, OSError, TimeoutError) as error:
+            return fail(f"no broker answers at {servers} ({type(error).__name__})", CONNECT)
+        return ok(f"{count(len(brokers), 'broker')}, reached at {servers}")
+
+    async def topics(self) -> Answer:
+        """Whether the seven topics and the one of the dead letters are there, with a leader for each partition."""
+        described, names = await self._topics(), self._settings.topics
+        if missing := [name for name in names.all if name not in described]:
+            return fail(f"no such topic: {', '.join(missing)}", GET_TOPICS)
+        leaderless = [name for name, partitions in described.items() if any(one["leader"] < 0 for one in partitions)]
+        if leaderless:
+            return fail(f"partitions without a leader: {', '.join(leaderless)}", "look at the brokers")
+        return ok(f"{len(names.events)} of events, and {names.dead_letters}")
+
+    async def partitions(self) -> Answer:
+        """Whether the event topics have equal partition counts, as a contact's order needs."""
+        described, events = await self._topics(), self._settings.topics.events
+        counts = {name: len(described[name]) for name in events if name in described}
+        if not counts:
+            raise CannotTell("none of the event topics exists: see topics")
+        if len(set(counts.values())) > 1:
+            listed = ", ".join(f"{name} has {number}" for name, number in counts.items())
+            return fail(
+                f"the event topics need equal partition counts, but {listed}",
+                "stop the workers; recreate the topics with equal counts, or add partitions to those with fewer",
+            )
+        return ok(f"{next(iter(counts.values()))} of each event topic")
+
+    async def group(self) -> Answer:
+        """Whether workers are members of the consumer group, which their heartbeats keep them."""
+        self._reads()
+        group, name = await self._see(self._group), self._settings.group
+        state, members = group
+        if not members:
+            return fail(f"no worker is in {name} ({state})", GET_WORKERS)
+        partitions = max((len(one) for one in (await self._topics()).values()), default=0)
+        if members > partitions > 0:
+            return warn(f"{count(members, 'worker')} in {name}, for {partitions} partitions", "stop some")
+        if state != "Stable":
+            return warn(f"{count(members, 'worker')} in {name}, which is rebalancing ({state})", "look again")
+        return ok(f"{count(members, 'worker')} in {name}")
+
+    async def lag(self) -> Answer:
+        """How many events the group has not acked, by topic."""
+        self._reads()
+        lags = await self._lags()
+        total = sum(lags.values())
+        if not total:
+            return ok(f"{self._settings.group} has read everything")
+        listed = ", ".join(f"{name} {lag:,}" for name, lag in lags.items() if lag)
+        what = f"{count(total, 'event')} not acked: {listed}"
+        if not (await self._see(self._group)).members:
+            return fail(f"{what}; and no worker", GET_WORKERS)
+        if total >= MUCH_LAG:
+            return warn(what, "see worker, sending and daily_quota; if they are well, more comes than the quota takes")
+        return ok(what)
+
+    async def dead_letters(self) -> Answer:
+        """How many there are, and why and when the newest was set aside."""
+        topic = self._settings.topics.dead_letters
+        described = await self._topics()
+        if topic not in described:
+            raise CannotTell("the topic does not exist: see topics")
+        _, consumer = await self._connected.seen()
+        partitions = [TopicPartition(topic, number) for number in range(len(described[topic]))]
+        starts, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
+        total = sum(ends[one] - starts[one] for one in partitions)
+        if not total:
+            return ok("none")
+        at, why = await self._newest([one for one in partitions if ends[one] > starts[one]], ends)
+        age = datetime.now(UTC) - at
+        what = f"{total:,}, the newest {duration(age.total_seconds())} ago: {why}"
+        if age > RECENT:
+            return ok(what)
+        return warn(what, "the runbook's table of reasons says what to do")
+
+    async def _newest(
+        self, partitions: Sequence[TopicPartition], ends: Mapping[TopicPartition, int]
+    ) -> tuple[datetime, str]:
+        # A client of its own: one that has partitions assigned forgets where those of other topics are.
+        consumer = await self._consumer()
+        consumer.assign(partitions)
+        for one in partitions:
+            consumer.seek(one, ends[one] - 1)
+        last: dict[TopicPartition, Any] = {}
+        for _ in range(MOST_READS):
+            waiting = [one for one in partitions if one not in last]
+            if not waiting:
+                break
+            for one, records in (await consumer.getmany(*waiting, timeout_ms=READ_WITHIN_MS)).items():
+                last[one] = records[-1]
+        newest = max(last.values(), key=lambda record: record.timestamp, default=None)
+        if newest is None:
+            raise CannotTell("there are some, and the newest could not be read in time")
+        headers = {name: value.decode(errors="replace") for name, value in newest.headers}
+        why = f"{headers.get(f'{PREFIX}reason', '?')}: {headers.get(f'{PREFIX}detail', '?')}"
+        return datetime.fromtimestamp(newest.timestamp / 1000, UTC), why
+
+    async def _lags(self) -> dict[str, int]:
+        described = await self._topics()
+        admin, consumer = await self._connected.seen()
+        names = [name for name in self._settings.topics.events if name in described]
+        partitions = [TopicPartition(name, number) for name in names for number in range(len(described[name]))]
+        if not partitions:
+            raise CannotTell("none of the event topics exists: see topics")
+        starts, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
+        committed = await admin.list_consumer_group_offsets(self._settings.group, partitions=partitions)
+        lags = dict.fromkeys(names, 0)
+        for one in partitions:
+            offset = committed[one].offset if one in committed else -1
+            lags[one.topic] += ends[one] - (offset if offset >= 0 else starts[one])
+        return lags
+
+    def _reads(self) -> None:
+        if self._settings.mode == "disabled":
+            raise CannotTell("HUBSPOT_ENABLED is false: nothing is read")
+
+    async def _topics(self) -> Mapping[str, Any]:
+        return await self._see(self._described)
+
+    async def _see(self, look: Look[T]) -> T:
+        try:
+            return await look.seen()
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise CannotTell("Kafka does not answer: see kafka") from error
+
+    async def _connect(self) -> tuple[AIOKafkaAdminClient, AIOKafkaConsumer]:
+        admin = AIOKafkaAdminClient(**self._settings.client_options(), request_timeout_ms=REQUEST_WITHIN_MS)
+        self._clients.append(admin)
+        await admin.start()
+        return admin, await self._consumer()
+
+    async def _consumer(self) -> AIOKafkaConsumer:
+        consumer = AIOKafkaConsumer(
+            **self._settings.client_options(),
+            request_timeout_ms=REQUEST_WITHIN_MS,
+            retry_backoff_ms=LEARN_TOPIC_MS,
+        )
+        self._clients.append(consumer)
+        await consumer.start()
+        return consumer
+
+    async def _describe(self) -> dict[str, Any]:
+        if not self._settings.bootstrap_servers:
+            raise CannotTell("KAFKA_BOOTSTRAP_SERVERS is not set")
+        admin, _ = await self._connected.seen()
+        described = await admin.describe_topics(list(self._settings.topics.all))
+        return {one["topic"]: one["partitions"] for one in described if one["partitions"]}
+
+    async def _describe_group(self) -> Group:
+        admin, _ = await self._connected.seen()
+        [answer] = await admin.describe_consumer_groups([self._settings.group])
+        [(_, _, state, _, _, members, *_)] = answer.groups
+        return Group(state, len(members))

@@ -1,0 +1,208 @@
+"""What the outbox's database tells: what waits in it and for how long, and whether anybody brings it to Kafka."""
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final, LiteralString, NamedTuple, TypeVar
+
+import psycopg
+
+from hubspot_consumer.doctor.environment import Environment
+from hubspot_consumer.doctor.examination import CannotTell, Check, Checks, Look
+from hubspot_consumer.doctor.findings import Answer, fail, ok, warn
+from hubspot_consumer.doctor.wording import count, duration
+from schemas.outbox import RELAY_LOCK, RELAY_NAME
+
+T = TypeVar("T")
+
+CONNECT_WITHIN_S: Final = 4
+# Counting further would cost the database more than it tells.
+COUNT_UP_TO: Final = 100_000
+# A relay that is well takes a row within milliseconds, and a backlog of minutes after an outage.
+OLD_S: Final = 60.0
+VERY_OLD_S: Final = 600.0
+# Some users never tell their email. So many who have not yet are a sign that nobody passes emails on.
+MANY_PARKED: Final = 1_000
+MUCH_WAL: Final = 1024**3
+
+# What SQLAlchemy calls a driver is nothing that libpq knows.
+_SCHEME: Final = re.compile(r"^postgres(ql)?(\+\w+)?://")
+
+LIMITS: Final = "SET statement_timeout = '4s'; SET default_transaction_read_only = on"
+HAS_OUTBOX: Final = "SELECT to_regclass('outbox_events') IS NOT NULL AND to_regclass('outbox_parked') IS NOT NULL"
+# Of a table's first rows by position: the relay takes those first.
+WAITING: Final = """
+SELECT (SELECT count(*) FROM (SELECT FROM outbox_events LIMIT %(most)s) AS waiting),
+    coalesce((SELECT extract(epoch FROM now() - created_at)::float FROM outbox_events ORDER BY position LIMIT 1), 0)
+"""
+PARKED: Final = """
+SELECT (SELECT count(*) FROM (SELECT FROM outbox_parked LIMIT %(most)s) AS parked),
+    coalesce((SELECT extract(epoch FROM now() - created_at)::float FROM outbox_parked ORDER BY position LIMIT 1), 0)
+"""
+ACTIVE_RELAY: Final = """
+SELECT pid, extract(epoch FROM now() - backend_start)::float
+FROM pg_locks LEFT JOIN pg_stat_activity USING (pid)
+WHERE locktype = 'advisory' AND granted AND objsubid = 1
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND (classid::bigint << 32) | objid::bigint = %(lock)s
+"""
+RELAYS: Final = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = %(name)s"
+)
+# A slot without a reader keeps the log from its restart_lsn on, until the disk is full.
+SLOTS: Final = """
+SELECT slot_name, active, coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn), 0)::bigint, wal_status
+FROM pg_replication_slots WHERE slot_type = 'logical' AND database = current_database() ORDER BY slot_name
+"""
+
+
+class Slot(NamedTuple):
+    """A logical replication slot, as Debezium has one, and how much of the log it keeps."""
+
+    name: str
+    active: bool
+    retained: int
+    status: str | None
+
+
+class OutboxChecks:
+    """Only reads, in one connection."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._url: Final = environment.settings.database_url
+        self._connection: psycopg.AsyncConnection | None = None
+        self._connected: Final = Look(self._connect)
+        self._slots: Final = Look(self._read_slots)
+        self._relay: Final = Look(self._read_relay)
+
+    def checks(self) -> Checks:
+        return Checks(
+            [
+                Check("database", self.database, "look at PostgreSQL, and at DATABASE_URL"),
+                Check("outbox", self.waiting),
+                Check("parked", self.parked),
+                Check("relay", self.relay),
+                Check("replication_slot", self.slot),
+            ],
+            self.close,
+        )
+
+    async def close(self) -> None:
+        if self._connection is not None:
+            await self._connection.close()
+
+    async def database(self) -> Answer:
+        """Whether there is a connection, and an outbox in the database."""
+        if self._url is None:
+            raise CannotTell("DATABASE_URL is not set")
+        try:
+            connection = await self._connected.seen()
+        except TimeoutError:
+            return fail("DATABASE_URL: no answer in time", "look at PostgreSQL, and at DATABASE_URL")
+        except psycopg.Error as error:
+            return fail(f"DATABASE_URL: {_first_line(error)}", "look at PostgreSQL, and at DATABASE_URL")
+        [[migrated]] = await _rows(connection, HAS_OUTBOX)
+        if not migrated:
+            return fail("the database has no outbox", "run `python -m producer migrate`")
+        return ok(f"PostgreSQL {connection.info.server_version // 10_000}, with an outbox")
+
+    async def waiting(self) -> Answer:
+        """How many events wait for the relay, and for how long the first has."""
+        [[rows, oldest_s]] = await self._ask(WAITING, most=COUNT_UP_TO)
+        if not rows:
+            return ok("empty")
+        what = f"{count(rows, 'event', at_most=COUNT_UP_TO)} waiting, the first for {duration(oldest_s)}"
+        active, _ = await self._see(self._relay)
+        if active is None and any(slot.active for slot in await self._see(self._slots)):
+            return ok(f"{what}; a replication slot is read, so rows need not leave")
+        if oldest_s >= VERY_OLD_S:
+            return fail(what, "see relay, kafka and topics; the relay's log and health say what stands in its way")
+        return warn(what, "see relay, kafka and topics, and look again") if oldest_s >= OLD_S else ok(what)
+
+    async def parked(self) -> Answer:
+        """How many events wait until somebody names their user's email."""
+        [[rows, oldest_s]] = await self._ask(PARKED, most=COUNT_UP_TO)
+        if not rows:
+            return ok("none")
+        what = f"{count(rows, 'event', at_most=COUNT_UP_TO)} of users without a known email, the first for "
+        what += duration(oldest_s)
+        if rows >= MANY_PARKED:
+            return warn(what, "see that driver_signed_up, with its email, is produced for every user")
+        return ok(what)
+
+    async def relay(self) -> Answer:
+        """Whether a relay is active, or something else reads the outbox from the log."""
+        await self._see(self._connected)
+        active, relays = await self._see(self._relay)
+        if active:
+            pid, since_s = active
+            standbys = f", {relays - 1} standing by" if relays > 1 else ""
+            return ok(f"active for {duration(since_s or 0)} (backend {pid}){standbys}")
+        if slots := [slot.name for slot in await self._see(self._slots) if slot.active]:
+            return ok(f"none; the replication slot {', '.join(slots)} is read instead")
+        return fail("no relay is active, and nothing else reads the outbox", "start one: `python -m producer serve`")
+
+    async def slot(self) -> Answer:
+        """Whether each logical replication slot is read: one that is not fills the disk."""
+        slots = await self._see(self._slots)
+        return slots_answer(slots)
+
+    async def _ask(self, question: LiteralString, **parameters: object) -> Sequence[Sequence[Any]]:
+        connection = await self._see(self._connected)
+        try:
+            return await _rows(connection, question, **parameters)
+        except psycopg.errors.UndefinedTable:
+            raise CannotTell("the database has no outbox: see database") from None
+
+    async def _see(self, look: Look[T]) -> T:
+        if self._url is None:
+            raise CannotTell("DATABASE_URL is not set")
+        try:
+            return await look.seen()
+        except (psycopg.OperationalError, psycopg.ProgrammingError, TimeoutError) as error:
+            raise CannotTell("the database does not answer: see database") from error
+
+    async def _connect(self) -> psycopg.AsyncConnection:
+        url = self._url.get_secret_value() if self._url else ""
+        self._connection = connection = await psycopg.AsyncConnection.connect(
+            _SCHEME.sub("postgresql://", url),
+            autocommit=True,
+            connect_timeout=CONNECT_WITHIN_S,
+            application_name="nerava-doctor",
+        )
+        await connection.execute(LIMITS)
+        return connection
+
+    async def _read_relay(self) -> tuple[tuple[int, float | None] | None, int]:
+        connection = await self._connected.seen()
+        holders = await _rows(connection, ACTIVE_RELAY, lock=RELAY_LOCK)
+        [[relays]] = await _rows(connection, RELAYS, name=RELAY_NAME)
+        return (holders[0][0], holders[0][1]) if holders else None, relays
+
+    async def _read_slots(self) -> list[Slot]:
+        return [Slot(*row) for row in await _rows(await self._connected.seen(), SLOTS)]
+
+
+def slots_answer(slots: Sequence[Slot]) -> Answer:
+    """Return what to say of the database's logical replication slots."""
+    if not slots:
+        return ok("none: the relay needs none")
+    told = "; ".join(
+        f"{slot.name} {'is read' if slot.active else 'is not read'}, keeps {slot.retained >> 20:,} MiB of the log"
+        for slot in slots
+    )
+    if any(slot.status == "lost" for slot in slots):
+        return fail(f"{told}; what it had to read is gone", "make the connector take a new snapshot of outbox_events")
+    if not all(slot.active for slot in slots):
+        return fail(told, "start the connector, or drop the slot: PostgreSQL keeps the log until the disk is full")
+    if any(slot.retained >= MUCH_WAL for slot in slots):
+        return warn(told, "the connector is behind: look at its log, and at the disk of PostgreSQL")
+    return ok(told)
+
+
+async def _rows(connection: psycopg.AsyncConnection, question: LiteralString, **parameters: object) -> list[Any]:
+    return await (await connection.execute(question, parameters or None)).fetchall()
+
+
+def _first_line(error: psycopg.Error) -> str:
+    # psycopg's first line says what happened; it holds host and user, and no password.
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,0 +1,267 @@
+"""What HubSpot tells: whether it takes the token, of which portal, what it may do, the schema, the day's calls.
+
+Five calls, half a second apart, and a sixth where a property is missing, which may be archived. A worker beside sees
+each of them in the headers of its own answers, and gives way.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Final
+
+from hubspot_consumer.doctor.environment import Environment
+from hubspot_consumer.doctor.examination import CannotTell, Check, Checks, Look
+from hubspot_consumer.doctor.findings import Answer, fail, ok, warn
+from hubspot_consumer.doctor.wording import hours_and_minutes
+from hubspot_consumer.hubspot.account import CONTACT_SCOPES, EVENT_SCOPES, SCHEMA_SCOPES, Usage
+from hubspot_consumer.hubspot.client import HubSpotClient
+from hubspot_consumer.hubspot.connection import http_client
+from hubspot_consumer.hubspot.daily_quota import RESERVE, DailyQuota
+from hubspot_consumer.hubspot.differences import Differences
+from hubspot_consumer.hubspot.pacing import Pacing, Slot
+from hubspot_consumer.hubspot.paths import PATHS
+from hubspot_consumer.hubspot.provision import Provision, ProvisionRefused, allows_no_custom_events
+from hubspot_consumer.hubspot.responses import PortalDetails
+from hubspot_consumer.outcomes import Halt, Refusal, Rejected, RetryLater
+from runtime.clock import Clock
+
+# A worker that uses the whole quota leaves room for one call or two, and makes room for others within an answer.
+SPACING_S: Final = 0.5
+# More than the doctor makes: neither window nor day holds up its calls.
+MANY_CALLS: Final = 1_000_000
+# A worker halts when only its reserve is left; from here on whoever is on call can still do something.
+NEARLY_SPENT: Final = 0.1
+
+MOST_NAMED: Final = 5
+CUSTOM_EVENTS: Final = ("auto", "custom_events")
+
+LOOK_AT_HUBSPOT: Final = "look at https://status.hubspot.com, and at HUBSPOT_API_BASE_URL"
+PROVISION: Final = "run `python -m hubspot_consumer provision`: it names all, and with --apply creates what is missing"
+SPENDS: Final = "find out who else spends the account's calls, or wait for the day's end"
+ADD_SCOPES: Final = "add them to the private app or Service Key"
+
+
+class FewCalls(Pacing):
+    """Spaces a handful of calls. Gives way to nobody: a worker with a backlog leaves no room for hours."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(MANY_CALLS, 1, DailyQuota(MANY_CALLS, clock), clock)
+        self.seen: dict[str, str] = {}
+
+    async def slot(self) -> Slot:
+        """Return when a call may be made, which is never two at once."""
+        slot = await super().slot()
+        self.pause(SPACING_S)
+        return slot
+
+    def observe(self, headers: Mapping[str, str]) -> None:
+        """Keep what the headers tell."""
+        self.seen |= {
+            name: headers[f"X-HubSpot-RateLimit-{name}"]
+            for name in ("Max", "Interval-Milliseconds", "Daily", "Daily-Remaining")
+            if headers.get(f"X-HubSpot-RateLimit-{name}", "").isdecimal()
+        }
+
+
+class PortalChecks:
+    """Makes no call when *offline*, nor without a token."""
+
+    def __init__(self, environment: Environment, clock: Clock, *, offline: bool) -> None:
+        self._settings: Final = environment.settings
+        self._clock: Final = clock
+        self._offline: Final = offline
+        settings = self._settings
+        self._pacing: Final = FewCalls(clock)
+        self._http: Final = http_client(settings.hubspot_api_base_url, lambda: settings.hubspot_private_app_token)
+        self._client: Final = HubSpotClient(
+            self._http, self._pacing, settings.hubspot_api_version, settings.hubspot_portal_id or 0, _count
+        )
+        self._provision: Final = Provision(self._client, PATHS[settings.hubspot_api_version])
+        self._details: Final = Look(self._client.portal)
+        self._properties: Final = Look(self._provision.properties)
+        self._events: Final = Look(self._provision.events)
+
+    def checks(self) -> Checks:
+        return Checks(
+            [
+                Check("token", self.token),
+                Check("portal", self.portal),
+                Check("scopes", self.scopes),
+                Check("properties", self.properties),
+                Check("event_definitions", self.event_definitions),
+                Check("daily_quota", self.daily_quota),
+            ],
+            self._http.aclose,
+        )
+
+    async def token(self) -> Answer:
+        """Whether HubSpot answers, and takes the token."""
+        self._online()
+        try:
+            details = await self._details.seen()
+        except TimeoutError:
+            return fail("HubSpot does not answer in time", LOOK_AT_HUBSPOT)
+        match details:
+            case PortalDetails():
+                return ok(f"taken by {self._settings.hubspot_api_base_url}")
+            case RetryLater(cause=cause, outage=outage):
+                return fail(cause, LOOK_AT_HUBSPOT) if outage else warn(cause, "look again in ten seconds")
+            case Halt(reason="token_refused", detail=detail):
+                return fail(detail, "put a valid token into HUBSPOT_PRIVATE_APP_TOKEN, and restart the workers")
+            case Halt(detail=detail) | Rejected(detail=detail):
+                return warn(f"not refused, but HubSpot does not say whose it is: {detail}", "see the other lines")
+
+    async def portal(self) -> Answer:
+        """Whether the token belongs to HUBSPOT_PORTAL_ID."""
+        details = await self._answering()
+        actual = details.portal_id if isinstance(details, PortalDetails) else None
+        expected = self._settings.hubspot_portal_id
+        if actual is None:
+            raise CannotTell("HubSpot does not say which portal the token belongs to")
+        if expected is None:
+            return warn(f"HUBSPOT_PORTAL_ID is not set; the token's is {actual}", f"set HUBSPOT_PORTAL_ID={actual}")
+        if actual != expected:
+            return fail(
+                f"HUBSPOT_PORTAL_ID is {expected}, and the token belongs to portal {actual}",
+                f"set HUBSPOT_PORTAL_ID={actual}, or use a token of portal {expected}",
+            )
+        return ok(f"{actual}, the token's own")
+
+    async def scopes(self) -> Answer:
+        """Whether the token may do what the consumer does; where HubSpot does not tell, whether calls were refused."""
+        await self._answering()
+        scopes = await self._client.scopes()
+        if not isinstance(scopes, frozenset):
+            return await self._scopes_by_refusals(scopes)
+        events = EVENT_SCOPES if self._settings.hubspot_timeline in CUSTOM_EVENTS else ()
+        missing = [scope for scope in (*CONTACT_SCOPES, *events, *SCHEMA_SCOPES) if scope not in scopes]
+        what = f"missing: {', '.join(missing)}"
+        if not missing:
+            return ok("all that are needed")
+        if any(scope in CONTACT_SCOPES for scope in missing):
+            return fail(what, ADD_SCOPES)
+        if any(scope in EVENT_SCOPES for scope in missing):
+            return warn(f"{what}: timeline entries will be notes or off", ADD_SCOPES)
+        return warn(f"{what}: `provision` needs them, a worker does not", ADD_SCOPES)
+
+    async def properties(self) -> Answer:
+        """Whether the portal has the properties that are written, as they are written."""
+        await self._answering()
+        try:
+            found = await self._properties.seen()
+        except ProvisionRefused as error:
+            return _refused(error)
+        return _schema(found, "all there, and as we write them")
+
+    async def event_definitions(self) -> Answer:
+        """Whether the portal takes custom events, and has the definitions of ours."""
+        timeline = self._settings.hubspot_timeline
+        if timeline not in CUSTOM_EVENTS:
+            raise CannotTell(f"HUBSPOT_TIMELINE is {timeline}")
+        await self._answering()
+        try:
+            found = await self._events.seen()
+        except ProvisionRefused as error:
+            if not allows_no_custom_events(error.refusal):
+                return _refused(error)
+            what = f"the portal's tier or the token's scopes allow no custom events ({error})"
+            if timeline == "custom_events":
+                return fail(what, "add the scopes, or set HUBSPOT_TIMELINE=auto")
+            return warn(f"{what}: timeline entries will be notes or off", "add the scopes, or set HUBSPOT_TIMELINE=off")
+        return _schema(found, "all there, with their properties")
+
+    async def daily_quota(self) -> Answer:
+        """How much of the day's calls is left, and when the day ends."""
+        details = await self._answering(or_spent=True)
+        zone = details.zone if isinstance(details, PortalDetails) else None
+        if isinstance(details, Halt) and details.reason == "daily_quota_spent":
+            return fail(details.detail, SPENDS)
+        usage = await self._client.usage()
+        if not isinstance(usage, Usage):
+            usage = self._usage_by_headers(usage)
+        left = max(0, usage.limit - usage.used)
+        what = f"{left:,} of {usage.limit:,} calls left; the day ends {self._end_of_day(usage, zone)}{self._burst()}"
+        if left <= usage.limit * RESERVE:
+            return fail(f"{what}; workers halt until then", SPENDS)
+        return warn(f"{what}; workers spread what is left", SPENDS) if left <= usage.limit * NEARLY_SPENT else ok(what)
+
+    def _online(self) -> None:
+        if self._offline:
+            raise CannotTell("--offline: HubSpot is not called")
+        if self._settings.hubspot_private_app_token is None:
+            dry = "" if self._settings.hubspot_send_live else ", which a dry run does not need"
+            raise CannotTell(f"HUBSPOT_PRIVATE_APP_TOKEN is not set{dry}")
+
+    async def _answering(self, *, or_spent: bool = False) -> PortalDetails | Refusal:
+        self._online()
+        try:
+            details = await self._details.seen()
+        except TimeoutError:
+            raise CannotTell("HubSpot does not answer: see token") from None
+        if isinstance(details, RetryLater):
+            raise CannotTell("HubSpot does not answer: see token")
+        if isinstance(details, Halt) and details.reason == "token_refused":
+            raise CannotTell("HubSpot refuses the token: see token")
+        if isinstance(details, Halt) and details.reason == "daily_quota_spent" and not or_spent:
+            raise CannotTell("the day's calls are spent: see daily_quota")
+        return details
+
+    async def _scopes_by_refusals(self, refusal: Refusal) -> Answer:
+        for look in (self._properties, self._events):
+            try:
+                await look.seen()
+            except ProvisionRefused as error:
+                if isinstance(error.refusal, Halt) and error.refusal.reason == "scope_missing":
+                    return warn(f"HubSpot does not list them, and refuses a call: {error}", ADD_SCOPES)
+            except TimeoutError:
+                continue
+        raise CannotTell(f"HubSpot does not list them, and refuses no call that was made ({_words(refusal)})")
+
+    def _usage_by_headers(self, refusal: Refusal) -> Usage:
+        limit, left = (self._pacing.seen.get(name) for name in ("Daily", "Daily-Remaining"))
+        if limit is None or left is None:
+            raise CannotTell(f"HubSpot tells nothing of the day's calls ({_words(refusal)})")
+        return Usage(int(limit), max(0, int(limit) - int(left)), None)
+
+    def _burst(self) -> str:
+        most, interval_ms = (self._pacing.seen.get(name) for name in ("Max", "Interval-Milliseconds"))
+        if most is None or interval_ms is None:
+            return ""
+        ours = self._settings.hubspot_rate_limit
+        return f"; {most} calls in {int(interval_ms) / 1000:g} s (HUBSPOT_RATE_LIMIT is {ours})"
+
+    def _end_of_day(self, usage: Usage, zone: tzinfo | None) -> str:
+        now = self._clock.now()
+        ends = usage.resets_at or _midnight(now, zone or UTC)
+        where = f" ({zone})" if zone else ""
+        return f"at {ends.astimezone(zone or UTC):%H:%M}{where}, in {hours_and_minutes(ends - now)}"
+
+
+def _midnight(now: datetime, zone: tzinfo) -> datetime:
+    return datetime.combine(now.astimezone(zone).date() + timedelta(days=1), datetime.min.time(), zone)
+
+
+def _schema(found: Differences, well: str) -> Answer:
+    faults = [mismatch.what for mismatch in found.mismatches]
+    faults += [f"missing: {missing.what}" for missing in found.missing]
+    if not faults:
+        return ok(well)
+    harmless = not found.missing and all(mismatch.harmless for mismatch in found.mismatches)
+    return Answer("warn" if harmless else "fail", _several(faults), PROVISION)
+
+
+def _several(faults: Sequence[str]) -> str:
+    more = f"; and {len(faults) - MOST_NAMED} more" if len(faults) > MOST_NAMED else ""
+    return "; ".join(faults[:MOST_NAMED]) + more
+
+
+def _refused(error: ProvisionRefused) -> Answer:
+    passing = isinstance(error.refusal, RetryLater)
+    return warn(str(error), "look again") if passing else fail(str(error), "see token and scopes")
+
+
+def _words(refusal: Refusal) -> str:
+    return refusal.cause if isinstance(refusal, RetryLater) else refusal.detail
+
+
+def _count(_kind: str, _status: str) -> None:
+    """The doctor keeps no metrics."""

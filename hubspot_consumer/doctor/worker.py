@@ -1,0 +1,106 @@
+"""What a worker tells of itself at /v1/status: what is unwell, whether it sends, what it waits for."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import httpx
+
+from hubspot_consumer.doctor.environment import Environment
+from hubspot_consumer.doctor.examination import CannotTell, Check, Checks, Look
+from hubspot_consumer.doctor.findings import Answer, fail, ok, warn
+from hubspot_consumer.doctor.wording import count
+
+ANSWER_WITHIN_S: Final = 4.0
+
+ASK_ELSEWHERE: Final = "start one: `python -m hubspot_consumer worker`; if it runs elsewhere, say --worker-url"
+SEE_RUNBOOK: Final = "the runbook's table says what to do"
+MEND: Final[Mapping[str, str]] = {
+    "token_refused": "put a new token into HUBSPOT_PRIVATE_APP_TOKEN and restart the workers",
+    "scope_missing": "add the scope that is named to the private app or Service Key",
+    "endpoint_not_found": "look at HUBSPOT_API_VERSION and HUBSPOT_API_BASE_URL",
+    "payment_required": "look at the account's subscription",
+    "daily_quota_spent": "wait for the portal's midnight, or find out who else spends the calls",
+    "hubspot_unavailable": "look at https://status.hubspot.com; it resumes by itself",
+    "too_many_dead_letters": "see properties and dead_letters; it resumes by itself once HubSpot takes an event",
+}
+
+
+class WorkerChecks:
+    """Asks one worker, once."""
+
+    def __init__(self, environment: Environment, worker_url: str) -> None:
+        self._settings: Final = environment.settings
+        self._url: Final = worker_url.rstrip("/") or f"http://127.0.0.1:{self._settings.consumer_port}"
+        self._status: Final = Look(self._ask)
+
+    def checks(self) -> Checks:
+        return Checks(
+            [
+                Check("worker", self.worker),
+                Check("sending", self.sending),
+                Check("holes", self.holes),
+                Check("timeline", self.timeline),
+            ]
+        )
+
+    async def worker(self) -> Answer:
+        """Whether it answers, runs in the mode that is set here, and finds itself well."""
+        try:
+            status = await self._status.seen()
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, TimeoutError) as error:
+            return fail(f"no worker answers at {self._url} ({type(error).__name__})", ASK_ELSEWHERE)
+        mode = status.get("mode")
+        unwell = status.get("unwell") or {}
+        # A halt is what `sending` tells.
+        if ill := [f"{part}: {why}" for part, why in unwell.items() if part != "hubspot"]:
+            return fail(f"{mode} at {self._url}, unwell: {'; '.join(ill)}", SEE_RUNBOOK)
+        if mode != self._settings.mode:
+            return warn(
+                f"it runs in the mode {mode}, and the settings here say {self._settings.mode}",
+                "restart it with these settings, or run the doctor with its own",
+            )
+        return ok(f"{mode} at {self._url}")
+
+    async def sending(self) -> Answer:
+        """Whether deliveries are halted, why, and when the next probe goes out."""
+        halted = (await self._seen()).get("halted")
+        if not halted:
+            return ok("not halted")
+        reason = str(halted.get("reason"))
+        what = f"halted since {halted.get('since')}: {reason}: {halted.get('detail')}"
+        return fail(f"{what}; next probe {halted.get('next_probe')}", MEND.get(reason, SEE_RUNBOOK))
+
+    async def holes(self) -> Answer:
+        """Whether contacts wait for an earlier event, or were let go without it."""
+        contacts = (await self._seen()).get("contacts") or {}
+        waiting, released = contacts.get("waiting_for_earlier_event", 0), contacts.get("holes_released", 0)
+        what = f"{count(waiting, 'contact')} waiting for an earlier event, {released:,} released without it"
+        if released:
+            return warn(what, "`lane.hole_released` in the worker's log names contacts and sequences: lost before us?")
+        return ok(what)
+
+    async def timeline(self) -> Answer:
+        """Whether events leave the timeline entries that the settings ask for."""
+        status = await self._seen()
+        takes, wanted = str(status.get("timeline")), self._settings.hubspot_timeline
+        if status.get("mode") != "live":
+            raise CannotTell("the worker is not live: it leaves no timeline entries")
+        if wanted == takes or (wanted == "auto" and takes == "custom_events"):
+            return ok(takes)
+        return warn(
+            f"HUBSPOT_TIMELINE is {wanted}, and the worker says {takes}",
+            "see event_definitions and scopes; a worker looks when it starts, so restart it",
+        )
+
+    async def _seen(self) -> Mapping[str, Any]:
+        try:
+            return await self._status.seen()
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, TimeoutError) as error:
+            raise CannotTell("the worker does not answer: see worker") from error
+
+    async def _ask(self) -> Mapping[str, Any]:
+        async with httpx.AsyncClient(timeout=ANSWER_WITHIN_S) as http:
+            status = (await http.get(f"{self._url}/v1/status")).raise_for_status().json()
+        if not isinstance(status, dict):
+            raise TypeError("no status")
+        return status

@@ -1,0 +1,55 @@
+"""What HubSpot tells of a token and its account: the token's scopes, and how much of the day's calls is used."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import httpx
+
+from hubspot_consumer.hubspot.responses import Page, read_object, read_page
+from hubspot_consumer.outcomes import Refusal, Rejected
+
+# What the consumer calls; provisioning needs to write the schema too.
+CONTACT_SCOPES: Final = ("crm.objects.contacts.read", "crm.objects.contacts.write")
+SCHEMA_SCOPES: Final = ("crm.schemas.contacts.read", "crm.schemas.contacts.write")
+EVENT_SCOPES: Final = ("analytics.behavioral_events.send", "behavioral_events.event_definitions.read_write")
+
+
+@dataclass(frozen=True)
+class Usage:
+    """The account's calls of today, of all its private apps. `resets_at` is None where HubSpot does not say."""
+
+    limit: int
+    used: int
+    resets_at: datetime | None
+
+
+def read_scopes(response: httpx.Response) -> frozenset[str] | Refusal:
+    """Return the scopes of the token that was asked about."""
+    body = read_object(response)
+    if not isinstance(body, dict):
+        return body
+    scopes = body.get("scopes")
+    if not isinstance(scopes, list):
+        return Rejected("rejected_by_hubspot", "HubSpot's answer names no scopes")
+    return frozenset(str(scope) for scope in scopes)
+
+
+def read_usage(response: httpx.Response) -> Usage | Refusal:
+    """Return today's use of the account's calls."""
+    page = read_page(response)
+    if not isinstance(page, Page):
+        return page
+    for item in page.items:
+        limit, used = item.get("usageLimit"), item.get("currentUsage")
+        if isinstance(limit, int) and isinstance(used, int) and limit > 0:
+            return Usage(limit, used, _moment(item.get("resetsAt")))
+    return Rejected("rejected_by_hubspot", "HubSpot's answer tells no use of the day's calls")
+
+
+def _moment(text: object) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None

@@ -1,0 +1,118 @@
+"""Differences: what the portal lacks of our schema, and what it holds otherwise than we write it.
+
+Works on definitions as HubSpot lists them, of which every field is optional: what is not told is not judged.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hubspot_consumer.hubspot.paths import Paths
+from hubspot_consumer.hubspot.schema import PROPERTIES, Property, event_definition, event_name
+from schemas.events import EVENT_TYPES
+
+Definition = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Something to create: what it is, and the call that creates it."""
+
+    what: str
+    path: str
+    definition: Definition
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """Something that is there and differs; unless `harmless`, what we write to it is refused or misread."""
+
+    what: str
+    harmless: bool = False
+
+
+@dataclass(frozen=True)
+class Differences:
+    """What to create, in this order, and what has to be changed by hand: we change and delete nothing."""
+
+    missing: Sequence[Missing] = ()
+    mismatches: Sequence[Mismatch] = ()
+
+
+def of_properties(listed: Sequence[Definition], paths: Paths) -> Differences:
+    """Compare the contact properties that the portal lists, archived ones included, with those that we write."""
+    known = {str(definition.get("name")): definition for definition in listed}
+    missing = [
+        Missing(f"property {wanted.name}", paths.properties, wanted.definition())
+        for wanted in PROPERTIES
+        if wanted.name not in known
+    ]
+    mismatches = [
+        Mismatch(f"property {wanted.name} {fault.what}", fault.harmless)
+        for wanted in PROPERTIES
+        if wanted.name in known
+        for fault in _property_faults(wanted, known[wanted.name])
+    ]
+    return Differences(missing, mismatches)
+
+
+def of_events(listed: Sequence[Definition], paths: Paths) -> Differences:
+    """Compare the event definitions that the portal lists, with their properties, with those that we send."""
+    known = {_short_name(definition): definition for definition in listed}
+    missing: list[Missing] = []
+    mismatches: list[Mismatch] = []
+    for event_type in EVENT_TYPES:
+        name, wanted = event_name(event_type), event_definition(event_type)
+        if (definition := known.get(name)) is None:
+            missing.append(Missing(f"event {name}", paths.event_definitions, wanted))
+        elif definition.get("archived") is True:
+            mismatches.append(Mismatch(f"event {name} is archived, and no other can have its name"))
+        else:
+            differences = _of_event_properties(name, definition, wanted["propertyDefinitions"], paths)
+            missing += differences.missing
+            mismatches += differences.mismatches
+    return Differences(missing, mismatches)
+
+
+def _property_faults(wanted: Property, known: Definition) -> Iterator[Mismatch]:
+    if known.get("archived") is True:
+        # Creating the name again would restore it, against the will of who archived it.
+        yield Mismatch("is archived")
+        return
+    kind, field, options = known.get("type"), known.get("fieldType"), known.get("options")
+    if kind not in (None, wanted.type):
+        yield Mismatch(f"is of type {kind}, and should be {wanted.type}")
+    elif field not in (None, wanted.field_type):
+        yield Mismatch(f"has the fieldType {field}, and should have {wanted.field_type}", harmless=True)
+    if kind == wanted.type and isinstance(options, list):
+        there = {str(option.get("value")) for option in options if isinstance(option, dict)}
+        if lacking := [option for option in wanted.all_options if option not in there]:
+            yield Mismatch(f"lacks the options {', '.join(lacking)}")
+    metadata = known.get("modificationMetadata")
+    if known.get("calculated") is True or (isinstance(metadata, dict) and metadata.get("readOnlyValue") is True):
+        yield Mismatch("is read-only")
+    if known.get("hasUniqueValue") is True:
+        yield Mismatch("has hasUniqueValue, and contacts share values")
+
+
+def _of_event_properties(name: str, known: Definition, wanted: Sequence[Definition], paths: Paths) -> Differences:
+    listed = known.get("properties")
+    if not isinstance(listed, list):
+        return Differences()
+    types = {str(one.get("name")): one.get("type") for one in listed if isinstance(one, dict)}
+    path = f"{paths.event_definitions}/{known.get('fullyQualifiedName') or name}/property"
+    missing = [
+        Missing(f"property {one['name']} of event {name}", path, one) for one in wanted if one["name"] not in types
+    ]
+    mismatches = [
+        Mismatch(f"property {one['name']} of event {name} is of type {kind}, and should be {one['type']}")
+        for one in wanted
+        if (kind := types.get(one["name"])) is not None and kind != one["type"]
+    ]
+    return Differences(missing, mismatches)
+
+
+def _short_name(definition: Definition) -> str:
+    name = str(definition.get("name") or definition.get("fullyQualifiedName") or "")
+    prefix, _, rest = name.partition("_")
+    return rest if prefix.startswith("pe") and prefix[2:].isdecimal() else name
