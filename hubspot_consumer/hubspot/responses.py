@@ -65,8 +65,8 @@ def read_upsert(response: httpx.Response, inputs: Sequence[Upsert]) -> UpsertAns
 
 def read_known_contacts(response: httpx.Response, keys: Sequence[ContactKey]) -> KnownContacts | Refusal:
     """Return what a batch read found of *keys*, and what it did not find."""
-    if response.status_code == 404:
-        # A batch read answers 207 for contacts it can't find, a single read 404: neither knows them.
+    if response.status_code == 404 and _body(response).get("category") == "OBJECT_NOT_FOUND":
+        # Elsewhere 207 says so. Any other 404 is the path's: to take it for new contacts could move them backwards.
         return dict.fromkeys(keys)
     if not response.is_success:
         return read_refusal(response)
@@ -87,9 +87,11 @@ def read_known_contacts(response: httpx.Response, keys: Sequence[ContactKey]) ->
 
 def read_send(response: httpx.Response, entries: int) -> Refusal | None:
     """Return None when all *entries* of the call were taken, or the only one was before."""
-    if response.is_success:
+    errors = _objects(_body(response).get("errors")) if response.is_success else []
+    if response.is_success and not errors:
         return None
-    refusal = read_refusal(response)
+    # Nobody has seen a call that was taken in part. If there is one, its uuids let all of it be sent again.
+    refusal = _item_outcome(errors[0], response) if errors else read_refusal(response)
     # One that was taken before can bring down a whole call; the others of that call were not taken.
     if isinstance(refusal, Rejected) and entries == 1 and _says_duplicate(refusal.detail):
         return None
@@ -208,7 +210,7 @@ def _retry_after(response: httpx.Response) -> timedelta | None:
     return min(timedelta(seconds=max(0.0, float(seconds))), LONGEST_RETRY_AFTER)
 
 
-def _item_outcome(error: Mapping[str, Any], response: httpx.Response) -> Outcome:
+def _item_outcome(error: Mapping[str, Any], response: httpx.Response) -> Refusal:
     category, message = str(error.get("category") or ""), str(error.get("message") or "")
     detail = _shortened(f"{response.status_code} {category}: {message}", response)
     if category in _PASSING_CATEGORIES:
@@ -257,9 +259,15 @@ def _objects(value: object) -> list[dict[str, Any]]:
 
 def _detail(response: httpx.Response) -> str:
     body = _body(response)
-    words = str(body.get("message") or response.reason_phrase or "no reason given")
+    # The rules that a portal's administrators make say why only in `errors`.
+    words = str(body.get("message") or _first_error(body) or response.reason_phrase or "no reason given")
     kind = body.get("category") or body.get("policyName") or body.get("errorType") or ""
     return _shortened(f"{response.status_code} {kind}: {words}", response)
+
+
+def _first_error(body: Mapping[str, Any]) -> str:
+    error = next(iter(_objects(body.get("errors"))), {})
+    return " ".join(str(error[name]) for name in ("code", "message") if error.get(name))
 
 
 def _shortened(words: str, response: httpx.Response) -> str:

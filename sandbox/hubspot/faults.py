@@ -86,13 +86,20 @@ class FewerResults(_Part):
 
 
 class SilentNoOp(_Part):
-    """200 with no results and no errors."""
+    """A success with no results and no errors."""
 
     kind: Literal["silent"] = "silent"
+    status: Literal[200, 207] = 200
+
+
+class Pending(_Part):
+    """201 for a batch that HubSpot has yet to work on."""
+
+    kind: Literal["pending"] = "pending"
 
 
 FaultAnswer = Annotated[
-    StatusAnswer | RateLimitAnswer | DroppedConnection | Hang | Slow | FewerResults | SilentNoOp,
+    StatusAnswer | RateLimitAnswer | DroppedConnection | Hang | Slow | FewerResults | SilentNoOp | Pending,
     Field(discriminator="kind"),
 ]
 
