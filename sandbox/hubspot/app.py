@@ -1,10 +1,11 @@
-"""The simulator's app: HubSpot's API, and the test API beside it."""
+"""The simulator's app: HubSpot's API, and beside it the test API and a page."""
 
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
 from sandbox.hubspot.control import PREFIX, control
 from sandbox.hubspot.gateway import Gateway
+from sandbox.hubspot.page import PATH, page
 from sandbox.hubspot.portal import Portal
 
 
@@ -16,10 +17,11 @@ class SimulatorApp(FastAPI):
             title="HubSpot simulator", docs_url=f"{PREFIX}/docs", openapi_url=f"{PREFIX}/openapi.json", redoc_url=None
         )
         self.include_router(control(portal))
+        self.include_router(page())
         self._gateway = Gateway(portal)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not scope["path"].startswith(f"{PREFIX}/"):
+        if scope["type"] == "http" and scope["path"] != PATH and not scope["path"].startswith(f"{PREFIX}/"):
             await self._gateway(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)

@@ -21,8 +21,7 @@ def list_notes(portal: Portal, call: Call) -> Answer:
     contact = portal.contacts.by_id(call.parameters["id"])
     if contact is None:
         raise not_found()
-    limit = call.argument("limit") or ""
-    page, paging = _page(portal, contact, call.argument("after"), min(int(limit), PAGE) if limit.isdigit() else PAGE)
+    page, paging = _page(portal, contact, call.argument("after"), min(call.number("limit", PAGE), PAGE))
     return Answer(200, {"results": page, **paging})
 
 

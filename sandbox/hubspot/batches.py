@@ -61,6 +61,7 @@ class Batch:
     """
 
     portal: Portal
+    call: Call
     writes: list[Write] = field(default_factory=list)
     problems: list[tuple[str | None, BadInput]] = field(default_factory=list)
     unknown: list[tuple[str, str | None]] = field(default_factory=list)
@@ -95,12 +96,12 @@ def duplicates(ids: Sequence[str]) -> Refused:
     return invalid(f"Duplicate IDs found in batch input: [{listed}]. IDs must be unique", context={"ids": list(ids)})
 
 
-def write(portal: Portal, inputs: Sequence[dict[str, Any]], plan: Plan, *, success: int) -> Answer:
+def write(portal: Portal, call: Call, inputs: Sequence[dict[str, Any]], plan: Plan, *, success: int) -> Answer:
     """Plan every input, then write all, or those that are good, or none."""
     started = portal.clock.timestamp()
     traces = [as_text(item["objectWriteTraceId"]) if item.get("objectWriteTraceId") else None for item in inputs]
     one_by_one = None not in traces and len(set(traces)) == len(traces)
-    batch = Batch(portal)
+    batch = Batch(portal, call)
     for item, trace in zip(inputs, traces, strict=True):
         try:
             plan(batch, item, trace)
@@ -109,6 +110,9 @@ def write(portal: Portal, inputs: Sequence[dict[str, Any]], plan: Plan, *, succe
     if batch.problems and not one_by_one:
         raise _whole_refused(portal, [problem for _, problem in batch.problems])
     results = [apply() for apply in batch.writes]
+    if portal.settings.batch_status == "PENDING":
+        now = portal.clock.timestamp()
+        return Answer(success, {"status": "PENDING", "results": [], "requestedAt": started, "startedAt": now})
     return complete(portal, results, _errors(batch), success=success, started=started)
 
 
@@ -152,12 +156,14 @@ def _errors(batch: Batch) -> list[dict[str, Any]]:
     """Return the errors of a 207; inputs that fail for the same reason share one."""
     errors: dict[str, dict[str, Any]] = {}
     for trace, problem in batch.problems:
-        error = {
+        error: dict[str, Any] = {
             "status": "error",
             "category": problem.category,
             "message": problem.message,
             "context": {"objectWriteTraceId": [], **problem.context},
         }
+        if problem.errors:
+            error["errors"] = problem.errors
         errors.setdefault(problem.message, error)["context"]["objectWriteTraceId"].append(trace)
     return [*errors.values(), *_unknown(batch)]
 

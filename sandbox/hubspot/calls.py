@@ -63,6 +63,11 @@ class Call:
     def argument(self, name: str) -> str | None:
         return next((value for key, value in self.query if key == name), None)
 
+    def number(self, name: str, default: int) -> int:
+        """Return an argument as a number, or *default* where it is none."""
+        text = self.argument(name) or ""
+        return int(text) if text.isdigit() else default
+
     def listed(self, name: str) -> list[str]:
         """Return a list argument, given as `a,b` or repeated."""
         return [item for key, value in self.query if key == name for item in value.split(",") if item]

@@ -30,6 +30,7 @@ from sandbox.hubspot.contact_records import (
 )
 from sandbox.hubspot.contacts import Contact
 from sandbox.hubspot.portal import Portal
+from sandbox.hubspot.required_properties import breach
 
 MOST_HISTORIES = 50
 
@@ -49,7 +50,7 @@ def create(portal: Portal, call: Call) -> Answer:
     inputs = read_inputs(call)
     if inputs is None:
         return complete(portal, [])
-    return write(portal, inputs, _plan_create, success=201)
+    return write(portal, call, inputs, _plan_create, success=201)
 
 
 def read(portal: Portal, call: Call) -> Answer:
@@ -82,7 +83,7 @@ def update(portal: Portal, call: Call) -> Answer:
     if inputs is None:
         return complete(portal, [])
     check_no_duplicates([as_text(item.get("id")) for item in inputs])
-    return write(portal, inputs, _plan_update, success=200)
+    return write(portal, call, inputs, _plan_update, success=200)
 
 
 def upsert(portal: Portal, call: Call) -> Answer:
@@ -91,7 +92,7 @@ def upsert(portal: Portal, call: Call) -> Answer:
         return complete(portal, [])
     check_no_duplicates([emails.normalised(as_text(item.get("id"))) for item in inputs])
     _check_different_contacts(portal, inputs)
-    return write(portal, inputs, _plan_upsert, success=200)
+    return write(portal, call, inputs, _plan_upsert, success=200)
 
 
 def archive(portal: Portal, call: Call) -> Answer:
@@ -117,6 +118,9 @@ def _plan_update(batch: Batch, item: dict[str, Any], trace: str | None) -> None:
     contact = portal.contacts.by_identity((id_property, named)) if id_property else portal.contacts.by_id(named)
     properties = _checked(batch, item)
     if contact:
+        if not id_property and contact.id != named:
+            # It was merged away: HubSpot leaves the input out of the results and tells of no error.
+            return
         _claim(batch, properties, contact)
         batch.writes.append(partial(_apply, portal, contact, properties, trace))
     elif id_property or "@" not in named:
@@ -144,12 +148,16 @@ def _apply(
     if contact is None:
         contact = portal.contacts.create(properties, trace)
         return record(portal, contact, contact.properties, **more)
+    if contact.archived:
+        portal.contacts.restore(contact)
     portal.contacts.update(contact, properties, trace)
     return record(portal, contact, changed(contact, properties), **more)
 
 
 def _claim(batch: Batch, properties: dict[str, str], contact: Contact | None) -> None:
-    """Reserve the identities of *properties* for one input. Raises BadInput where they are somebody else's."""
+    """Reserve a write's identities for one input. Raises BadInput where somebody else has them, or a rule is broken."""
+    if problem := breach(batch.portal, batch.call, properties, contact):
+        raise problem
     contacts = batch.portal.contacts
     for identity in contacts.identities(properties):
         holder = contacts.by_identity(identity)
@@ -179,7 +187,11 @@ def _upserted(portal: Portal, item: dict[str, Any]) -> Contact | None:
     named, id_property = as_text(item.get("id")), as_text(item.get("idProperty"))
     if not id_property:
         return portal.contacts.by_id(named)
-    return portal.contacts.by_identity(identity_of(portal, id_property, named, "upsert"))
+    identity = identity_of(portal, id_property, named, "upsert")
+    contact = portal.contacts.by_identity(identity)
+    if contact is None and portal.settings.upsert_of_archived == "restore":
+        return portal.contacts.archived_by_identity(identity)
+    return contact
 
 
 def _read_one(portal: Portal, named: str, id_property: str) -> Contact | None:

@@ -8,6 +8,7 @@ from sandbox.hubspot.answers import Answer, Refused, invalid, not_found, refuse
 from sandbox.hubspot.calls import Call, as_object
 from sandbox.hubspot.contacts import Contact, Identity
 from sandbox.hubspot.portal import Portal
+from sandbox.hubspot.required_properties import breach
 from sandbox.hubspot.validation import refuse_failures
 
 ALWAYS_SHOWN: Final = ("createdate", "hs_object_id", "lastmodifieddate")
@@ -18,6 +19,7 @@ NEEDED_TO_CREATE: Final = frozenset({"email", "firstname", "lastname"})
 def create(portal: Portal, call: Call) -> Answer:
     properties = checked_properties(portal, call.object().get("properties"))
     check_creatable(properties)
+    _check_rules(portal, call, properties, None)
     check_unclaimed(portal, properties, None)
     contact = portal.contacts.create(properties)
     return Answer(201, record(portal, contact, contact.properties))
@@ -34,6 +36,7 @@ def update(portal: Portal, call: Call) -> Answer:
     properties = checked_properties(portal, call.object().get("properties"))
     if not properties:
         raise invalid("No properties found to update, please provide at least one.", context={"properties": ["{}"]})
+    _check_rules(portal, call, properties, contact)
     check_unclaimed(portal, properties, contact)
     portal.contacts.update(contact, properties)
     return Answer(200, record(portal, contact, changed(contact, properties)))
@@ -97,14 +100,26 @@ def record(portal: Portal, contact: Contact, properties: Mapping[str, str | None
 
 def shown(portal: Portal, contact: Contact, asked: Iterable[str]) -> dict[str, str | None]:
     """Return the properties asked for: those that nobody defined are left out, those without a value are null."""
+    return shown_of(portal, contact.properties, asked)
+
+
+def shown_of(portal: Portal, held: Mapping[str, str], asked: Iterable[str]) -> dict[str, str | None]:
+    """Return what `shown` does of a contact that holds *held*."""
     names = [*ALWAYS_SHOWN, *(list(asked) or SHOWN_UNASKED)]
-    return {name: contact.properties.get(name) or None for name in names if name in portal.schema.properties}
+    return {name: held.get(name) or None for name in names if name in portal.schema.properties}
 
 
 def changed(contact: Contact, properties: Mapping[str, str]) -> dict[str, str]:
-    """Return what an answer to an update shows: what was written, and a few of HubSpot's own."""
+    """Return what an answer to an update shows: what became of what was written, and a few of HubSpot's own."""
     held = contact.properties
-    return {**properties, "email": contact.email, **{name: held[name] for name in ALWAYS_SHOWN}}
+    return {**{name: held.get(name, "") for name in properties}, "email": contact.email} | {
+        name: held[name] for name in ALWAYS_SHOWN
+    }
+
+
+def _check_rules(portal: Portal, call: Call, properties: Mapping[str, str], contact: Contact | None) -> None:
+    if problem := breach(portal, call, properties, contact):
+        raise problem.refusal()
 
 
 def _named(portal: Portal, call: Call, *, archived: bool = False) -> Contact:

@@ -5,19 +5,24 @@ from datetime import timedelta
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Body, HTTPException, Query
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from sandbox.hubspot import emails
-from sandbox.hubspot.auth import ALL_SCOPES
+from sandbox.hubspot.auth import ALL_SCOPES, masked
+from sandbox.hubspot.clock import iso
 from sandbox.hubspot.contacts import Contact
+from sandbox.hubspot.default_properties import GROUP
 from sandbox.hubspot.faults import Fault, Rule
 from sandbox.hubspot.portal import Portal
+from sandbox.hubspot.settings import Settings
 from sandbox.hubspot.timeline import Entry, Occurrence
 
 PREFIX: Final = "/_simulator"
 
 Offset = Annotated[int, Query(ge=0)]
 Limit = Annotated[int, Query(ge=0, le=10_000)]
+
+_TEXT: Final = {"groupName": GROUP, "type": "string", "fieldType": "text"}
 
 
 class Advance(BaseModel):
@@ -34,9 +39,18 @@ class TokenChange(BaseModel):
     scopes: tuple[str, ...] = ALL_SCOPES
 
 
+class Seed(BaseModel):
+    """Contacts to begin with: the properties of each, read-only ones too."""
+
+    model_config = ConfigDict(extra="forbid")
+    contacts: list[dict[str, str]]
+
+
 def control(portal: Portal) -> APIRouter:
     router = APIRouter(prefix=PREFIX)
     _add_state(router, portal)
+    _add_settings(router, portal)
+    _add_seed(router, portal)
     _add_faults(router, portal)
     _add_records(router, portal)
     return router
@@ -47,18 +61,18 @@ def _add_state(router: APIRouter, portal: Portal) -> None:
     async def reset() -> None:
         portal.reset()
 
-    @router.get("/settings")
-    async def settings() -> dict[str, Any]:
-        return {"portal_id": portal.portal_id, **asdict(portal.settings)}
-
-    @router.put("/settings")
-    async def change_settings(changes: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:
-        """Change the settings that are named."""
-        try:
-            portal.change_settings(**changes)
-        except ValidationError as error:
-            raise HTTPException(422, error.errors(include_url=False, include_context=False)) from None
-        return await settings()
+    @router.get("/quota")
+    async def quota() -> dict[str, Any]:
+        """What is spent now: of each token's window, and of the day."""
+        used = portal.quota.used_now(portal.settings)
+        return {
+            "now": portal.clock.timestamp(),
+            "windows": [{"token": masked(token), "used": number} for token, number in used.items()],
+            "quota": portal.settings.quota,
+            "used_today": portal.quota.used_today(portal.settings),
+            "daily_limit": portal.settings.daily_limit,
+            "resets_at": iso(portal.quota.resets_at(portal.settings)),
+        }
 
     @router.post("/clock/advance")
     async def advance(by: Advance) -> dict[str, str]:
@@ -74,6 +88,44 @@ def _add_state(router: APIRouter, portal: Portal) -> None:
                 portal.tokens.revoke(change.token)
         except (ValueError, KeyError) as error:
             raise HTTPException(422, str(error.args[0])) from None
+
+
+def _add_settings(router: APIRouter, portal: Portal) -> None:
+    @router.get("/settings")
+    async def settings() -> dict[str, Any]:
+        return {"portal_id": portal.portal_id, **asdict(portal.settings)}
+
+    @router.put("/settings")
+    async def change_settings(changes: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:
+        """Change the settings that are named."""
+        try:
+            portal.change_settings(**changes)
+        except ValidationError as error:
+            raise HTTPException(422, error.errors(include_url=False, include_context=False)) from None
+        return await settings()
+
+    @router.get("/settings/schema")
+    async def settings_schema() -> dict[str, Any]:
+        """What each setting can be, as JSON Schema."""
+        return TypeAdapter(Settings).json_schema()
+
+
+def _add_seed(router: APIRouter, portal: Portal) -> None:
+    @router.post("/contacts", status_code=201)
+    async def add_contacts(seed: Seed) -> dict[str, Any]:
+        """Add contacts without a call to HubSpot: no quota, and no check of their values."""
+        return {"results": [portal.contacts.create(properties).id for properties in seed.contacts]}
+
+    @router.put("/properties/{name}")
+    async def put_property(name: str, changes: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:
+        """Change or add a property's definition, of HubSpot's own ones too, as somebody in the portal might have."""
+        changes = {**changes, "name": name}
+        try:
+            if name in portal.schema.properties:
+                return portal.schema.change(name, changes)
+            return portal.schema.add(_TEXT | {"label": name} | changes)
+        except KeyError as unknown:
+            raise HTTPException(422, f"no such type, or no value of an option: {unknown}") from None
 
 
 def _add_faults(router: APIRouter, portal: Portal) -> None:
@@ -96,10 +148,13 @@ def _add_faults(router: APIRouter, portal: Portal) -> None:
 
 def _add_records(router: APIRouter, portal: Portal) -> None:
     @router.get("/requests")
-    async def requests(offset: Offset = 0, limit: Limit = 1_000) -> dict[str, Any]:
-        """The calls that are still kept, oldest first; `total` counts all."""
-        kept = list(portal.log.requests)[offset : offset + limit]
-        return {"total": portal.log.total, "results": [request._asdict() for request in kept]}
+    async def requests(offset: Offset = 0, limit: Limit = 1_000, *, newest_first: bool = False) -> dict[str, Any]:
+        """The calls that are still kept, oldest first or newest first; `total` counts all."""
+        kept = list(portal.log.requests)
+        if newest_first:
+            kept.reverse()
+        page = kept[offset : offset + limit]
+        return {"total": portal.log.total, "results": [request._asdict() for request in page]}
 
     @router.get("/statistics")
     async def statistics() -> dict[str, Any]:
@@ -112,18 +167,27 @@ def _add_records(router: APIRouter, portal: Portal) -> None:
             "notes": len(portal.notes),
             "occurrences": portal.timeline.occurrences,
             "duplicate_occurrences": portal.timeline.duplicates,
+            "recreated_after_gdpr_delete": portal.contacts.recreated,
         }
 
     @router.get("/contacts")
-    async def contacts(offset: Offset = 0, limit: Limit = 100) -> dict[str, Any]:
-        page = portal.contacts.page(offset, limit)
-        return {"total": len(portal.contacts), "results": [_shown_contact(contact) for contact in page]}
+    async def contacts(
+        offset: Offset = 0, limit: Limit = 100, query: str = "", *, newest_first: bool = False, writes: bool = True
+    ) -> dict[str, Any]:
+        """Contacts in the order of their creation, or newest first; `query` looks into ids and values."""
+        found = portal.contacts.all()
+        if query:
+            found = [contact for contact in found if _mentions(contact, query.lower())]
+        if newest_first:
+            found.reverse()
+        page = found[offset : offset + limit]
+        return {"total": len(found), "results": [_shown_contact(contact, writes=writes) for contact in page]}
 
     @router.get("/contacts/{email}/timeline")
     async def contact_timeline(email: str) -> dict[str, Any]:
-        """A contact's events and notes in the order of their acceptance; `kind` tells which."""
+        """A contact's events and notes in the order of their acceptance; `kind` tells which. An id will do."""
         address = emails.normalised(email)
-        contact = portal.contacts.by_email(address)
+        contact = portal.contacts.by_email(address) or portal.contacts.by_id(address)
         entries = portal.timeline.of(contact, address)
         return {"results": [_shown_entry(portal, entry, contact.id if contact else None) for entry in entries]}
 
@@ -150,10 +214,10 @@ def _shown_entry(portal: Portal, entry: Entry, contact_id: str | None = None) ->
     return entry.shown(contact_id, contact.email if contact else None)
 
 
-def _shown_contact(contact: Contact) -> dict[str, Any]:
-    return {
-        "id": contact.id,
-        "archived": contact.archived,
-        "properties": contact.properties,
-        "writes": [write._asdict() for write in contact.writes],
-    }
+def _shown_contact(contact: Contact, *, writes: bool) -> dict[str, Any]:
+    shown = {"id": contact.id, "archived": contact.archived, "properties": contact.properties}
+    return shown | {"writes": [write._asdict() for write in contact.writes]} if writes else shown
+
+
+def _mentions(contact: Contact, words: str) -> bool:
+    return words == contact.id or any(words in value.lower() for value in contact.properties.values())

@@ -5,7 +5,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from sandbox.hubspot import emails
-from sandbox.hubspot.answers import Answer, invalid
+from sandbox.hubspot.answers import Answer, Refused, invalid
 from sandbox.hubspot.auth import SEND_EVENTS, missing_scopes
 from sandbox.hubspot.calls import Call, as_object, as_text
 from sandbox.hubspot.event_definition_calls import LONGEST_NAME, unknown_event
@@ -28,14 +28,15 @@ def send(portal: Portal, call: Call) -> Answer:
 
 
 def send_batch(portal: Portal, call: Call) -> Answer:
-    """One bad occurrence takes the whole call down, and nothing is accepted."""
+    """One bad occurrence takes the whole call down, and nothing is accepted; or it is passed over in silence."""
     _check_tier(portal)
     inputs = call.object().get("inputs")
     if not isinstance(inputs, list):
         raise invalid("Invalid input JSON on line 1, column 1. Some required fields were not set: [inputs]")
     if len(inputs) > MOST_OCCURRENCES:
         raise invalid(f"The maximum number of events in a batch request is {MOST_OCCURRENCES}.")
-    _accept(portal, [_occurrence(portal, as_object(item)) for item in inputs])
+    occurrences = [_occurrence_or_none(portal, as_object(item)) for item in inputs]
+    _accept(portal, [occurrence for occurrence in occurrences if occurrence])
     return Answer(204)
 
 
@@ -53,6 +54,15 @@ def _accept(portal: Portal, occurrences: list[Occurrence]) -> None:
             raise invalid(f"Event with uuid {again[0]} already exists.", context={"uuid": sorted(set(again))})
     for occurrence in occurrences:
         timeline.add(occurrence)
+
+
+def _occurrence_or_none(portal: Portal, body: Mapping[str, Any]) -> Occurrence | None:
+    try:
+        return _occurrence(portal, body)
+    except Refused:
+        if portal.settings.bad_occurrence == "skip":
+            return None
+        raise
 
 
 def _occurrence(portal: Portal, body: Mapping[str, Any]) -> Occurrence:

@@ -57,6 +57,7 @@ DEFAULT_PROPERTIES: Final = (
     _property("lastmodifieddate", "Last Modified Date", "datetime", "date", read_only=True),
     _property("hs_object_id", "Record ID", "number", "number", read_only=True),
     _property("hs_all_contact_vids", "All vids for a contact", "enumeration", "checkbox", read_only=True),
+    _property("hs_merged_object_ids", "Merged record IDs", "enumeration", "checkbox", read_only=True),
     _property("hs_email_domain", "Email Domain", read_only=True),
     _property("hs_is_contact", "Is a contact", "bool", "booleancheckbox", read_only=True),
     _property("hs_is_unworked", "Contact unworked", "bool", "booleancheckbox", read_only=True),

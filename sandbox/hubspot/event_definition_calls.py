@@ -19,7 +19,7 @@ _REQUIRED: Final = ("label", "propertyDefinitions", "includeDefaultProperties")
 
 def list_definitions(portal: Portal, call: Call) -> Answer:
     check_tier(portal)
-    after, limit = _number(call.argument("after"), 0), _number(call.argument("limit"), 100)
+    after, limit = call.number("after", 0), call.number("limit", 100)
     known = list(portal.event_definitions.by_name.values())
     # The list shows properties only to who asks for them.
     show = _full if call.argument("includeProperties") == "true" else _brief
@@ -108,7 +108,3 @@ def _full(definition: EventDefinition) -> dict[str, Any]:
 
 def _brief(definition: EventDefinition) -> dict[str, Any]:
     return definition.shown
-
-
-def _number(text: str | None, default: int) -> int:
-    return int(text) if text and text.isdigit() else default

@@ -17,6 +17,7 @@ from sandbox.hubspot.auth import masked
 from sandbox.hubspot.breakage import ConnectionLost, answer_wrongly
 from sandbox.hubspot.calls import Call, read_query
 from sandbox.hubspot.portal import Portal
+from sandbox.hubspot.quota import QuotaKind
 from sandbox.hubspot.request_log import Request
 from sandbox.hubspot.routes import Route
 
@@ -30,7 +31,7 @@ class _Exchange:
     started: str
     path: str = _UNKNOWN_PATH
     by_fault: bool = False
-    tells_quota: bool = False
+    quota: QuotaKind = "none"
 
 
 class Gateway:
@@ -59,9 +60,8 @@ class Gateway:
         if route.operation.needs_token:
             call.token = portal.tokens.authenticate(authorization)
             portal.tokens.authorise(call.token, route.operation.scopes)
-        if route.operation.spends_quota:
-            exchange.tells_quota = route.operation.tells_quota
-            self._spend(call.token)
+        exchange.quota = route.operation.quota
+        self._spend(call.token, exchange.quota)
         if portal.settings.latency_ms:
             await asyncio.sleep(portal.settings.latency_ms / 1000)
         return await self._perform(call, route, exchange, receive)
@@ -81,9 +81,9 @@ class Gateway:
         exchange.by_fault = True
         return await answer_wrongly(portal, call, fault, handle, wait)
 
-    def _spend(self, token: str) -> None:
+    def _spend(self, token: str, kind: QuotaKind) -> None:
         portal = self._portal
-        policy = portal.quota.admit(token, portal.settings)
+        policy = portal.quota.admit(token, portal.settings, kind)
         if policy is None:
             return
         answer = rate_limited(policy, portal.burst_group)
@@ -92,7 +92,7 @@ class Gateway:
         raise Refused(answer)
 
     def _headers(self, call: Call, exchange: _Exchange) -> dict[str, str]:
-        return self._portal.quota.headers(call.token, self._portal.settings) if exchange.tells_quota else {}
+        return self._portal.quota.headers(call.token, self._portal.settings, exchange.quota)
 
     def _log(self, call: Call, exchange: _Exchange, answer: Answer | None) -> None:
         self._portal.log.add(

@@ -39,7 +39,7 @@ def create_batch(portal: Portal, call: Call) -> Answer:
     inputs = read_inputs(call)
     if inputs is None:
         return complete(portal, [])
-    return write(portal, inputs, _plan, success=201)
+    return write(portal, call, inputs, _plan, success=201)
 
 
 def read(portal: Portal, call: Call) -> Answer:

@@ -21,6 +21,7 @@ from sandbox.hubspot.validation import (
 
 MOST_UNIQUE: Final = 10
 MOST_CUSTOM: Final = 1_000
+EMAILS: Final = frozenset({"email", "hs_additional_emails"})
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,99}")
 _REQUIRED: Final = ("groupName", "name", "label", "type", "fieldType")
 FIELD_TYPES: Final[Mapping[str, frozenset[str]]] = {
@@ -49,7 +50,8 @@ class Schema:
         self._clock = clock
         self.groups: dict[str, dict[str, Any]] = {}
         self.properties: dict[str, Property] = {}
-        self._identifying = frozenset({"email", "hs_additional_emails"})
+        self.archived: dict[str, dict[str, Any]] = {}
+        self._identifying = EMAILS
         self._unique: tuple[str, ...] = ()
         self.add_group({"name": GROUP, "label": "Contact information", "displayOrder": 0})
         for definition in DEFAULT_PROPERTIES:
@@ -65,6 +67,19 @@ class Schema:
         """The custom properties with unique values."""
         return self._unique
 
+    @property
+    def custom(self) -> int:
+        """How many properties are not HubSpot's own."""
+        return len(self.properties) - len(DEFAULT_PROPERTIES)
+
+    def stages(self) -> list[str]:
+        """Return the lifecycle stages, from first to last."""
+        return [option["value"] for option in self.properties["lifecyclestage"].definition["options"]]
+
+    def takes_several(self, name: str) -> bool:
+        """Return whether a property holds any number of its options."""
+        return bool(self.properties[name].definition["fieldType"] == "checkbox")
+
     def add_group(self, definition: Mapping[str, Any]) -> dict[str, Any]:
         group = {
             "name": definition["name"],
@@ -76,15 +91,32 @@ class Schema:
         return group
 
     def add(self, definition: Mapping[str, Any]) -> dict[str, Any]:
-        """Add a property that `check_definition` took."""
+        """Add a property that `check_definition` took, or restore an archived one. What contacts held is back then."""
         now = self._clock.timestamp()
-        complete = DEFAULTS | {"createdAt": now, "updatedAt": now} | dict(definition)
-        added = property_of(complete)
-        self.properties[added.name] = added
-        if added.unique:
-            self._unique = (*self._unique, added.name)
-            self._identifying |= {added.name}
+        former = self.archived.pop(definition["name"], {})
+        complete = DEFAULTS | {"createdAt": now} | former | {"updatedAt": now} | dict(definition) | {"archived": False}
+        self._put(complete)
         return complete
+
+    def change(self, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Change a property's definition. The values that contacts hold stay as they are."""
+        definition = self.properties[name].definition | dict(changes) | {"updatedAt": self._clock.timestamp()}
+        self._put(definition)
+        return definition
+
+    def archive(self, name: str) -> None:
+        """Archive a property: until it is restored, it does not exist for contacts."""
+        now = self._clock.timestamp()
+        self.archived[name] = self.properties.pop(name).definition | {"archived": True, "archivedAt": now}
+        self._index()
+
+    def _put(self, definition: dict[str, Any]) -> None:
+        self.properties[definition["name"]] = property_of(definition)
+        self._index()
+
+    def _index(self) -> None:
+        self._unique = tuple(known.name for known in self.properties.values() if known.unique)
+        self._identifying = EMAILS.union(self._unique)
 
     def check_definition(self, definition: Mapping[str, Any]) -> None:
         """Raises Refused for a definition that HubSpot does not take; an existing name is not looked at."""
@@ -101,7 +133,7 @@ class Schema:
         _check_options(kind, definition.get("options") or [])
         if definition.get("hasUniqueValue") and len(self._unique) >= MOST_UNIQUE:
             raise invalid(f"There are already {MOST_UNIQUE} properties with unique values.")
-        if len(self.properties) - len(DEFAULT_PROPERTIES) >= MOST_CUSTOM:
+        if self.custom >= MOST_CUSTOM:
             raise invalid(f"There are already {MOST_CUSTOM} custom properties.")
 
     def checked(self, values: Mapping[str, Any]) -> tuple[dict[str, str], list[Failure]]:

@@ -11,8 +11,12 @@ from sandbox.hubspot import (
     contact_records,
     custom_events,
     event_definition_calls,
+    gdpr_deletion,
+    merges,
     note_calls,
+    occurrence_calls,
     property_calls,
+    search_calls,
 )
 from sandbox.hubspot.answers import Answer, refuse
 from sandbox.hubspot.auth import (
@@ -25,19 +29,16 @@ from sandbox.hubspot.auth import (
 )
 from sandbox.hubspot.calls import Call
 from sandbox.hubspot.portal import Portal
+from sandbox.hubspot.quota import QuotaKind
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What a path and method do. `scopes`: one of them is needed. `spends_quota` is False for exempt calls.
-
-    `tells_quota` is False where the answers carry no quota headers.
-    """
+    """What a path and method do. `scopes`: one of them is needed."""
 
     handle: Callable[[Portal, Call], Answer]
     scopes: tuple[str, ...] = ()
-    spends_quota: bool = True
-    tells_quota: bool = True
+    quota: QuotaKind = "calls"
     needs_token: bool = True
 
 
@@ -64,6 +65,9 @@ _CONTACTS: Final = {
     ("POST", "/batch/update"): Operation(contact_batch_calls.update, _WRITE),
     ("POST", "/batch/upsert"): Operation(contact_batch_calls.upsert, _WRITE),
     ("POST", "/batch/archive"): Operation(contact_batch_calls.archive, _WRITE),
+    ("POST", "/search"): Operation(search_calls.search, _READ, quota="searches"),
+    ("POST", "/merge"): Operation(merges.merge, _WRITE),
+    ("POST", "/gdpr-delete"): Operation(gdpr_deletion.delete, _WRITE),
 }
 _NOTES: Final = {
     ("POST", ""): Operation(note_calls.create, _WRITE),
@@ -73,12 +77,12 @@ _NOTES: Final = {
     ("POST", "/batch/read"): Operation(note_calls.read_batch, _READ),
 }
 _CONTACTS_NOTES: Final = {
-    ("POST", f"/{contact}/{note}/batch/read"): Operation(associations.read_notes, _READ, tells_quota=False)
+    ("POST", f"/{contact}/{note}/batch/read"): Operation(associations.read_notes, _READ, quota="associations")
     for contact in ("contacts", "contact", "0-1")
     for note in ("notes", "note", "0-46")
 }
 _A_CONTACTS_NOTES: Final = {
-    ("GET", f"/{contact}/{{id}}/associations/{note}"): Operation(associations.list_notes, _READ, tells_quota=False)
+    ("GET", f"/{contact}/{{id}}/associations/{note}"): Operation(associations.list_notes, _READ, quota="associations")
     for contact in ("contacts", "contact", "0-1")
     for note in ("notes", "note", "0-46")
 }
@@ -90,21 +94,29 @@ _PROPERTIES: Final = {
     ("POST", "/groups"): Operation(property_calls.create_group, _CHANGE_SCHEMA),
     ("GET", "/groups/{name}"): Operation(property_calls.get_group, _SEE_SCHEMA),
     ("GET", "/{name}"): Operation(property_calls.get_property, _SEE_SCHEMA),
+    ("PATCH", "/{name}"): Operation(property_calls.change_property, _CHANGE_SCHEMA),
+    ("DELETE", "/{name}"): Operation(property_calls.archive_property, _CHANGE_SCHEMA),
+}
+_LIMITS: Final = {
+    ("GET", "/custom-properties"): Operation(property_calls.limits, (CONTACTS_READ, CONTACTS_WRITE)),
 }
 _EVENTS: Final = {
     ("GET", "/event-definitions"): Operation(event_definition_calls.list_definitions, _DEFINE),
     ("POST", "/event-definitions"): Operation(event_definition_calls.create_definition, _DEFINE),
     ("GET", "/event-definitions/{name}"): Operation(event_definition_calls.get_definition, _DEFINE),
     ("POST", "/event-definitions/{name}/property"): Operation(event_definition_calls.add_property, _DEFINE),
-    ("POST", "/send"): Operation(custom_events.send, _SEND, spends_quota=False),
-    ("POST", "/send/batch"): Operation(custom_events.send_batch, _SEND, spends_quota=False),
+    ("POST", "/send"): Operation(custom_events.send, _SEND, quota="sending"),
+    ("POST", "/send/batch"): Operation(custom_events.send_batch, _SEND, quota="sending"),
+}
+_OCCURRENCES: Final = {
+    ("GET", ""): Operation(occurrence_calls.read),
 }
 _ACCOUNT: Final = {
     ("GET", "/details"): Operation(account.details),
     ("GET", "/api-usage/daily/private-apps"): Operation(account.daily_usage),
 }
 _TOKEN_INFO: Final = {
-    ("POST", ""): Operation(account.token_info, spends_quota=False, needs_token=False),
+    ("POST", ""): Operation(account.token_info, quota="none", needs_token=False),
 }
 
 _TABLE: Final = (
@@ -118,7 +130,9 @@ _TABLE: Final = (
     ("/crm/v4/objects", _A_CONTACTS_NOTES),
     ("/crm/v3/properties/contacts", _PROPERTIES),
     ("/crm/v3/properties/0-1", _PROPERTIES),
+    ("/crm/v3/limits", _LIMITS),
     ("/events/v3", _EVENTS),
+    ("/events/v3/events", _OCCURRENCES),
     ("/account-info/v3", _ACCOUNT),
     ("/crm/objects/2026-03/contacts", _CONTACTS),
     ("/crm/objects/2026-03/0-1", _CONTACTS),
@@ -128,7 +142,9 @@ _TABLE: Final = (
     ("/crm/objects/2026-03", _A_CONTACTS_NOTES),
     ("/crm/properties/2026-03/contacts", _PROPERTIES),
     ("/crm/properties/2026-03/0-1", _PROPERTIES),
+    ("/crm/limits/2026-03", _LIMITS),
     ("/events/2026-03", _EVENTS),
+    ("/events/event-occurrences/2026-03", _OCCURRENCES),
     ("/account-info/2026-03", _ACCOUNT),
     ("/crm/objects/2026-09/contacts", _CONTACTS),
     ("/crm/objects/2026-09/0-1", _CONTACTS),
@@ -138,7 +154,9 @@ _TABLE: Final = (
     ("/crm/objects/2026-09", _A_CONTACTS_NOTES),
     ("/crm/properties/2026-09/contacts", _PROPERTIES),
     ("/crm/properties/2026-09/0-1", _PROPERTIES),
+    ("/crm/limits/2026-09", _LIMITS),
     ("/events/custom/2026-09", _EVENTS),
+    ("/events/event-occurrences/2026-09", _OCCURRENCES),
     ("/account-info/2026-09", _ACCOUNT),
     ("/oauth/v2/private-apps/get/access-token-info", _TOKEN_INFO),
 )

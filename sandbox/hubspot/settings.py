@@ -1,6 +1,7 @@
 """What can be set about the portal, at the start and while it runs."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, Self
 from zoneinfo import ZoneInfo
 
@@ -19,7 +20,9 @@ def _known_zone(name: str) -> str:
 class Settings:
     """`quota` calls in `window_s` seconds for each token, `daily_limit` calls a day for the portal.
 
-    The switches choose where HubSpot's behaviour is unclear or depends on the account.
+    The switches choose where HubSpot's behaviour is unclear or depends on the account. `search_lag_s` and
+    `event_visibility_s` are seconds of the portal's time. `required_properties` and `conditional_required`
+    (`property=value` to the property that it needs) are an administrator's rules, which hold from 2026-09 on.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -29,9 +32,19 @@ class Settings:
     daily_limit: Annotated[int, Field(ge=0)] = 250_000
     time_zone: Annotated[str, AfterValidator(_known_zone)] = "US/Eastern"
     latency_ms: Annotated[float, Field(ge=0)] = 0
+    searches_per_s: Annotated[int, Field(ge=1)] = 5
+    search_lag_s: Annotated[float, Field(ge=0)] = 2
+    event_calls_per_s: Annotated[int, Field(ge=1)] = 1_250
+    event_visibility_s: Annotated[float, Field(ge=0)] = 0
     custom_events: bool = True
     duplicate_uuid: Literal["drop", "reject"] = "drop"
+    bad_occurrence: Literal["refuse_call", "skip"] = "refuse_call"
     same_contact_twice: Literal["reject", "accept"] = "reject"
+    upsert_of_archived: Literal["create", "restore"] = "create"
+    merge_keeps_primary_id: bool = False
+    batch_status: Literal["COMPLETE", "PENDING"] = "COMPLETE"
+    required_properties: tuple[str, ...] = ()
+    conditional_required: Mapping[str, str] = field(default_factory=dict)
     retry_after_on_429: bool = False
     seed: int = 0
 

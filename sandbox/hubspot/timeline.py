@@ -66,6 +66,23 @@ class Timeline:
         for contact_id in note.contact_ids:
             self._by_subject[contact_id].append(note)
 
+    def join(self, former_ids: set[str], contact_id: str) -> None:
+        """Give a contact all that is on the timelines of those it was made of."""
+        joined: list[Entry] = []
+        for index, entry in enumerate(self._entries):
+            if isinstance(entry, Note):
+                if former_ids.isdisjoint(entry.contact_ids):
+                    continue
+                kept = [contact_id if former in former_ids else former for former in entry.contact_ids]
+                entry.contact_ids = list(dict.fromkeys(kept))
+                joined.append(entry)
+            elif entry.contact_id in former_ids:
+                self._entries[index] = moved = entry._replace(contact_id=contact_id)
+                joined.append(moved)
+        for former in former_ids:
+            self._by_subject.pop(former, None)
+        self._by_subject[contact_id] = joined
+
     def entries(self) -> list[Entry]:
         """Return all entries but archived notes."""
         return _kept(self._entries)
@@ -73,6 +90,10 @@ class Timeline:
     def of(self, contact: Contact | None, email: str) -> list[Entry]:
         """Return what is on a contact's timeline, or what came for an email that no contact had, in order."""
         return _kept(self._by_subject.get(contact.id if contact else email, ()))
+
+    def occurrences_of(self, contact: Contact) -> list[Occurrence]:
+        """Return a contact's events in the order of their acceptance."""
+        return [entry for entry in self.of(contact, "") if isinstance(entry, Occurrence)]
 
     def notes_of(self, contact: Contact) -> list[Note]:
         """Return a contact's notes, oldest first."""

@@ -51,7 +51,8 @@ def check_email(value: str) -> str:
 
 
 def check_emails(value: str) -> str:
-    return ";".join(check_email(email) for email in emails.split(value))
+    addresses = ";".join(check_email(email) for email in emails.split(value))
+    return f";{addresses}" if value.lstrip().startswith(";") else addresses
 
 
 def check_number(value: str) -> str:

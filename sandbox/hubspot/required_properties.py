@@ -1,0 +1,42 @@
+"""Required properties: rules that an administrator made, which calls of version 2026-09 have to keep."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from sandbox.hubspot.batches import BadInput
+from sandbox.hubspot.calls import Call
+from sandbox.hubspot.contacts import Contact
+from sandbox.hubspot.portal import Portal
+
+SINCE: Final = "2026-09"
+
+
+def breach(portal: Portal, call: Call, properties: Mapping[str, str], contact: Contact | None) -> BadInput | None:
+    """Return what is wrong with a write to *contact* that leaves out what is required; None is a new contact."""
+    if SINCE not in call.segments:
+        return None
+    if contact is None:
+        missing = [name for name in portal.settings.required_properties if not properties.get(name)]
+        if missing:
+            return _missing(missing, "MISSING_REQUIRED_PROPERTY")
+    left = (contact.properties if contact else {}) | dict(properties)
+    missing = [
+        needed
+        for condition, needed in portal.settings.conditional_required.items()
+        if _sets(properties, condition) and not left.get(needed)
+    ]
+    return _missing(missing, "MISSING_CONDITIONAL_REQUIRED_PROPERTY") if missing else None
+
+
+def _sets(properties: Mapping[str, str], condition: str) -> bool:
+    name, _, value = condition.partition("=")
+    return properties.get(name) == value
+
+
+def _missing(names: list[str], code: str) -> BadInput:
+    message = f"Error writing CONTACT. Some required properties were not set: [{', '.join(names)}]"
+    errors = [
+        {"message": f'Property "{name}" is required', "code": code, "context": {"propertyName": [name]}}
+        for name in names
+    ]
+    return BadInput(message, context={"properties": names}, errors=errors)
