@@ -67,7 +67,8 @@ def read_known_contacts(response: httpx.Response, keys: Sequence[ContactKey]) ->
     """Return what a batch read found of *keys*, and what it did not find."""
     if response.status_code == 404 and _body(response).get("category") == "OBJECT_NOT_FOUND":
         # Elsewhere 207 says so. Any other 404 is the path's: to take it for new contacts could move them backwards.
-        return dict.fromkeys(keys)
+        missing = _named(_body(response), "ids")
+        return {key: None for key in keys if key in missing or len(keys) == 1}
     if not response.is_success:
         return read_refusal(response)
     body = _body(response)

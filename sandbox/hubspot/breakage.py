@@ -12,7 +12,6 @@ from sandbox.hubspot.faults import (
     Fault,
     FewerResults,
     Hang,
-    Pending,
     RateLimitAnswer,
     SilentNoOp,
     Slow,
@@ -22,7 +21,7 @@ from sandbox.hubspot.portal import Portal
 
 Handle = Callable[[], Answer]
 Wait = Callable[[float], Awaitable[None]]
-Instead = StatusAnswer | RateLimitAnswer | SilentNoOp | Pending | DroppedConnection
+Instead = StatusAnswer | RateLimitAnswer | SilentNoOp | DroppedConnection
 
 _MESSAGES: Final = {
     401: ("The OAuth token used to make this call expired 7 second(s) ago.", "EXPIRED_AUTHENTICATION"),
@@ -85,9 +84,6 @@ def _instead(portal: Portal, answer: Instead) -> Answer:
             return Answer(207, complete(portal, []).payload | {"numErrors": 0, "errors": []})
         case SilentNoOp():
             return complete(portal, [])
-        case Pending():
-            now = portal.clock.timestamp()
-            return Answer(201, {"status": "PENDING", "results": [], "requestedAt": now, "startedAt": now})
         case DroppedConnection():
             raise ConnectionLost
 

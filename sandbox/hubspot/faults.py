@@ -92,14 +92,8 @@ class SilentNoOp(_Part):
     status: Literal[200, 207] = 200
 
 
-class Pending(_Part):
-    """201 for a batch that HubSpot has yet to work on."""
-
-    kind: Literal["pending"] = "pending"
-
-
 FaultAnswer = Annotated[
-    StatusAnswer | RateLimitAnswer | DroppedConnection | Hang | Slow | FewerResults | SilentNoOp | Pending,
+    StatusAnswer | RateLimitAnswer | DroppedConnection | Hang | Slow | FewerResults | SilentNoOp,
     Field(discriminator="kind"),
 ]
 
