@@ -77,7 +77,7 @@ class Bed:
         """Return after how many seconds HubSpot holds so many events; gives up after *within_s*."""
         began = time.monotonic()
         told = began
-        while (held := (await self.simulator.statistics())["occurrences"]) < events:
+        while (held := await self.simulator.entries()) < events:
             if time.monotonic() - began > within_s:
                 self.say(f"gave up at {held:,} of {events:,} events after {within_s:.0f} s")
                 break

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Final
 import structlog
 import typer
 from aiokafka import AIOKafkaProducer
-from pydantic import SecretStr
 
+from hubspot_consumer.alignment import Alignment
 from hubspot_consumer.assignment import Assignment, UnequalAssignment
 from hubspot_consumer.calls import Calls
 from hubspot_consumer.dead_letters import DeadLetters
@@ -18,7 +18,8 @@ from hubspot_consumer.delivery import Delivery
 from hubspot_consumer.destination import DryRun
 from hubspot_consumer.endpoints import endpoints
 from hubspot_consumer.halt import HaltGate
-from hubspot_consumer.hubspot.client import HubSpotClient, http_client
+from hubspot_consumer.hubspot.client import HubSpotClient
+from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
 from hubspot_consumer.hubspot.pacing import Pacing
 from hubspot_consumer.hubspot.paths import PATHS
@@ -26,20 +27,25 @@ from hubspot_consumer.hubspot.provision import Provision, ProvisionRefused
 from hubspot_consumer.lag import Lag, UnequalPartitions
 from hubspot_consumer.lanes import Lanes
 from hubspot_consumer.lease import Lease
+from hubspot_consumer.moves import Moves
 from hubspot_consumer.offsets import Offsets
+from hubspot_consumer.omissions import Omissions
 from hubspot_consumer.portal import Portal, WrongPortal
 from hubspot_consumer.reading import Reading
 from hubspot_consumer.rejections import Rejections
 from hubspot_consumer.service import Service
 from hubspot_consumer.settings import Settings
 from hubspot_consumer.status import Status
+from hubspot_consumer.suppressions import Suppressions, TopicNotCreated, hash_of, set_suppressed
 from hubspot_consumer.telemetry import Telemetry
+from hubspot_consumer.timeline import Timeline
 from hubspot_consumer.worker import Worker
 from runtime import logs
 from runtime.clock import Clock, SystemClock
 from runtime.commands import fail, read_settings, refuse, stop_signal
 from runtime.health import Health
 from runtime.server import PortTaken, serving
+from schemas.contacts import ContactKey, contact_key, masked
 from schemas.dead_letters import LARGEST_DEAD_LETTER
 
 log = structlog.get_logger()
@@ -74,10 +80,42 @@ def provision(
 ) -> None:
     """Create the property group, properties and event definitions that the portal lacks; change and delete nothing."""
     settings = read_settings(Settings)
-    if settings.hubspot_private_app_token is None:
+    if settings.read_token() is None:
         refuse("HUBSPOT_PRIVATE_APP_TOKEN is not set: set it to the token of a private app or a Service Key")
     logs.set_up()
     _exit(_provision(settings, apply=apply))
+
+
+@commands.command()
+def suppress(
+    email: Annotated[str, typer.Argument(help="Whose contact must never be written again.")],
+    *,
+    undo: Annotated[bool, typer.Option("--undo", help="Take the email off the list.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+) -> None:
+    """Never write a contact again: for whoever asked to be forgotten, before you delete the contact in HubSpot.
+
+    HubSpot does not keep an API call from creating a deleted contact anew. The list is a topic of hashes, which all
+    workers follow: events of that contact are acknowledged and counted, and sent nowhere.
+    """
+    settings = read_settings(Settings)
+    if not settings.kafka_bootstrap_servers:
+        refuse("KAFKA_BOOTSTRAP_SERVERS is not set: the list is a topic: host:port,host:port")
+    try:
+        key = contact_key(email)
+    except ValueError as error:
+        refuse(f"EMAIL: {error}")
+    logs.set_up()
+    words = "off the list" if undo else "on the list: its events will not be sent"
+    if not dry_run:
+        _exit(_suppress(settings, key, suppressed=not undo))
+    where = f"{masked(key)}, as {hash_of(key)[:12]}… in {settings.topics.suppressions}"
+    print(f"{'would be ' if dry_run else ''}{words}: {where}")
+
+
+async def _suppress(settings: Settings, key: ContactKey, *, suppressed: bool) -> None:
+    topic, replicas = settings.topics.suppressions, settings.kafka_replication_factor
+    await set_suppressed(settings.client_options(), topic, key, suppressed=suppressed, replicas=replicas)
 
 
 def _exit(work: Coroutine[Any, Any, None]) -> None:
@@ -85,7 +123,7 @@ def _exit(work: Coroutine[Any, Any, None]) -> None:
         asyncio.run(work)
     except WrongPortal as error:
         refuse(str(error))
-    except (PortTaken, UnequalPartitions, UnequalAssignment, ProvisionRefused) as error:
+    except (PortTaken, UnequalPartitions, UnequalAssignment, ProvisionRefused, TopicNotCreated) as error:
         fail(str(error))
     except Exception:
         log.exception("service.failed")
@@ -109,31 +147,41 @@ def _service(settings: Settings, status: Status, telemetry: Telemetry) -> Servic
     topics = settings.topics
     client, pacing = _client(settings, clock, telemetry) if settings.mode == "live" else (None, None)
     producer = AIOKafkaProducer(**kafka, acks="all", enable_idempotence=True, max_request_size=LARGEST_DEAD_LETTER)
-    lanes, offsets, halt = Lanes(clock), Offsets(), HaltGate(clock)
-    dead_letters = DeadLetters(producer, topics.dead_letters, clock, telemetry)
     lag = Lag(kafka, settings.group, topics.events)
+    alignment = Alignment(lag)
+    lanes, offsets = Lanes(clock, alignment.siblings_passed), Offsets()
+    halt = HaltGate(clock, resumed=lanes.stop_backing_off)
+    dead_letters = DeadLetters(producer, topics.dead_letters, clock, telemetry)
     destination, lease = client or DryRun(), Lease(clock)
+    rejections = Rejections(settings.dead_letter_limit, dead_letters, halt, clock)
+    omissions, suppressions = Omissions(), Suppressions(kafka, topics.suppressions, clock)
+    timeline = Timeline(lanes, destination, rejections, lease, halt)
     calls = Calls(
         lanes=lanes,
         destination=destination,
-        dead_letters=dead_letters,
-        rejections=Rejections(settings.dead_letter_limit, clock),
+        timeline=timeline,
+        rejections=rejections,
+        omissions=omissions,
+        suppressions=suppressions,
+        moves=Moves(lanes, destination, lag, clock),
         lease=lease,
         halt=halt,
         clock=clock,
         telemetry=telemetry,
         jitter=jitter,
     )
-    delivery = Delivery(lanes, destination, calls, halt)
+    delivery = Delivery(lanes, destination, calls, halt, lease)
     reading = Reading(
         lanes=lanes,
         delivery=delivery,
         offsets=offsets,
+        alignment=alignment,
+        suppressions=suppressions,
         dead_letters=dead_letters,
         clock=clock,
         telemetry=telemetry,
     )
-    assignment = Assignment(delivery, pacing, lag)
+    assignment = Assignment(delivery, pacing, lag, alignment)
     worker = Worker(
         settings,
         settings.group,
@@ -155,14 +203,18 @@ def _service(settings: Settings, status: Status, telemetry: Telemetry) -> Servic
         )
     status.halt, status.lanes, status.offsets, status.delivery = halt, lanes, offsets, delivery
     status.dead_letters, status.pacing, status.lag = dead_letters, pacing, lag
+    status.timeline, status.omissions, status.suppressions = timeline, omissions, suppressions
     return Service(
         status=status,
         worker=worker,
         assignment=assignment,
         lag=lag,
+        alignment=alignment,
         dead_letter_producer=producer,
         portal=portal,
-        calls=calls,
+        timeline=timeline,
+        omissions=omissions,
+        suppressions=suppressions,
         delivery=delivery,
         offsets=offsets,
         clock=clock,
@@ -170,10 +222,9 @@ def _service(settings: Settings, status: Status, telemetry: Telemetry) -> Servic
 
 
 def _client(settings: Settings, clock: Clock, telemetry: Telemetry) -> tuple[HubSpotClient, Pacing]:
-    token = settings.hubspot_private_app_token or SecretStr("")
     daily = DailyQuota(settings.hubspot_daily_limit, clock)
     pacing = Pacing(settings.hubspot_rate_limit, settings.hubspot_rate_window_s, daily, clock)
-    http = http_client(settings.hubspot_api_base_url, token)
+    http = http_client(settings.hubspot_api_base_url, settings.read_token)
     portal_id = settings.hubspot_portal_id or 0
     return HubSpotClient(http, pacing, settings.hubspot_api_version, portal_id, telemetry.call), pacing
 

@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 import structlog
 
+from hubspot_consumer.alignment import Alignment
 from hubspot_consumer.delivery import Delivery
 from hubspot_consumer.hubspot.pacing import Pacing
 from hubspot_consumer.lag import Lag
@@ -20,10 +21,11 @@ class UnequalAssignment(RuntimeError):
 class Assignment:
     """Told of every rebalance; `known` from the first on. *pacing* is None in a dry run."""
 
-    def __init__(self, delivery: Delivery, pacing: Pacing | None, lag: Lag) -> None:
+    def __init__(self, delivery: Delivery, pacing: Pacing | None, lag: Lag, alignment: Alignment) -> None:
         self._delivery = delivery
         self._pacing = pacing
         self._lag = lag
+        self._alignment = alignment
         self.known = asyncio.Event()
 
     def changed(self, held: Collection[tuple[str, int]]) -> None:
@@ -32,6 +34,7 @@ class Assignment:
         if (unequal := unequal_topics(held, self._lag.topics)) is not None:
             self._delivery.fail(UnequalAssignment(unequal))
             return
+        self._alignment.assigned(held)
         if self._pacing is not None:
             # A worker that is left with nothing asks about its portal like any other.
             self._pacing.divide(max(len(held), 1) / self._lag.partition_count)

@@ -1,24 +1,27 @@
 """Batches: from the folds of many contacts to what one call asks of HubSpot."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple, TypeVar
 
-from hubspot_consumer.hubspot.requests import MOST_TIMELINE_ENTRIES, TimelineEntry, Upsert
-from hubspot_consumer.lanes import Fold, Pending
+from hubspot_consumer.hubspot.requests import Note, TimelineEntry, Upsert
+from hubspot_consumer.lane import Fold, Pending
 from hubspot_consumer.mapping import Properties, contact_properties, timeline_properties
+from hubspot_consumer.omissions import Omissions
 from schemas.envelope import Envelope
+
+Item = TypeVar("Item")
 
 
 class Batch:
     """Up to 100 contacts, each with its fold, correlated with HubSpot's answer by trace id."""
 
-    def __init__(self, folds: Iterable[Fold]) -> None:
+    def __init__(self, folds: Iterable[Fold], omissions: Omissions) -> None:
         # Unique in the call even when a hand-made producer used one event id for two contacts.
         self._folds: Final = {f"{position}:{fold.envelopes[-1].id}": fold for position, fold in enumerate(folds)}
 
-    def upserts(self) -> list[Upsert]:
-        return [
-            Upsert(trace_id, fold.lane.key, folded_properties(fold.envelopes)) for trace_id, fold in self._folds.items()
+        self.upserts: Final = [
+            Upsert(trace_id, fold.lane.key, omissions.without(folded_properties(fold.envelopes)))
+            for trace_id, fold in self._folds.items()
         ]
 
     def fold(self, trace_id: str) -> Fold:
@@ -33,19 +36,40 @@ def folded_properties(envelopes: Iterable[Envelope]) -> Properties:
     return properties
 
 
-TimelineItem = tuple[Fold, Pending, TimelineEntry]
+class TimelineItem(NamedTuple):
+    """An event of a written fold, and the entry that it leaves."""
+
+    fold: Fold
+    event: Pending
+    entry: TimelineEntry
 
 
-def timeline_calls(folds: Iterable[Fold]) -> Iterator[Sequence[TimelineItem]]:
-    """Yield the timeline entries of written folds, in the order of each contact, at most 500 for a call."""
-    items: list[TimelineItem] = [
-        (fold, event, _entry(fold, event.envelope))
+def timeline_items(folds: Iterable[Fold]) -> list[TimelineItem]:
+    """Return the entries of written folds, in the order of each contact."""
+    return [
+        TimelineItem(fold, event, _entry(fold, event.envelope))
         for fold in folds
         for event in fold.events
         if event.envelope is not None
     ]
-    for start in range(0, len(items), MOST_TIMELINE_ENTRIES):
-        yield items[start : start + MOST_TIMELINE_ENTRIES]
+
+
+def notes_of(items: Iterable[TimelineItem]) -> dict[str, tuple[Note, TimelineItem]]:
+    """Return the notes of *items*, by a trace id that is unique in a call, as for contacts."""
+    traced = {f"{position}:{item.entry.uuid}": item for position, item in enumerate(items)}
+    return {trace_id: (Note(trace_id, item.entry), item) for trace_id, item in traced.items()}
+
+
+def calls_of(items: Sequence[Item], most: int) -> Iterator[Sequence[Item]]:
+    """Yield *items* in parts that fit a call."""
+    for start in range(0, len(items), most):
+        yield items[start : start + most]
+
+
+def halves(items: Sequence[Item]) -> tuple[Sequence[Item], Sequence[Item]]:
+    """Return *items* in two parts, to find out which of them takes down the others."""
+    middle = (len(items) + 1) // 2
+    return items[:middle], items[middle:]
 
 
 def _entry(fold: Fold, envelope: Envelope) -> TimelineEntry:

@@ -2,27 +2,25 @@
 
 import random
 from collections.abc import Collection, Sequence
-from typing import Final, TypeVar, assert_never
+from typing import Final, assert_never
 
-import structlog
-
-from hubspot_consumer.batches import Batch, TimelineItem, timeline_calls
-from hubspot_consumer.dead_letters import DeadLetters
+from hubspot_consumer.batches import Batch, halves
 from hubspot_consumer.destination import Destination, Slot
 from hubspot_consumer.halt import HaltGate
 from hubspot_consumer.hubspot.requests import KnownContacts, Upsert
-from hubspot_consumer.hubspot.responses import UpsertAnswer
-from hubspot_consumer.lanes import Fold, Lane, Lanes, Pending
+from hubspot_consumer.hubspot.responses import WriteAnswer
+from hubspot_consumer.lane import Fold, Lane
+from hubspot_consumer.lanes import Lanes
 from hubspot_consumer.lease import Lease
-from hubspot_consumer.outcomes import Delivered, Halt, Outcome, Refusal, Rejected, RetryLater
+from hubspot_consumer.moves import Moves
+from hubspot_consumer.omissions import Omissions
+from hubspot_consumer.outcomes import UNSURE, Delivered, Halt, Outcome, Refusal, Rejected, RetryLater
 from hubspot_consumer.rejections import Rejections
+from hubspot_consumer.suppressions import Suppressions
 from hubspot_consumer.telemetry import Telemetry
+from hubspot_consumer.timeline import Timeline
 from runtime.backoff import backoff_s
 from runtime.clock import Clock
-from schemas.contacts import contact_hash
-
-log = structlog.get_logger()
-Item = TypeVar("Item")
 
 # An answer that leaves a contact out is a fault that passes; one that always does is not worth waiting for.
 MOST_LOOK_UPS: Final = 6
@@ -36,8 +34,11 @@ class Calls:
         *,
         lanes: Lanes,
         destination: Destination,
-        dead_letters: DeadLetters,
+        timeline: Timeline,
         rejections: Rejections,
+        omissions: Omissions,
+        suppressions: Suppressions,
+        moves: Moves,
         lease: Lease,
         halt: HaltGate,
         clock: Clock,
@@ -46,15 +47,16 @@ class Calls:
     ) -> None:
         self._lanes = lanes
         self._destination = destination
-        self._dead_letters = dead_letters
+        self._timeline = timeline
         self._rejections = rejections
+        self._omissions = omissions
+        self._suppressions = suppressions
+        self._moves = moves
         self._lease = lease
         self._halt = halt
         self._clock = clock
         self._telemetry = telemetry
         self._jitter = jitter
-        # Whether the portal takes timeline entries; a dry run says what it would send.
-        self.timeline = True
 
     async def look_up(self, lanes: Sequence[Lane], slot: Slot) -> None:
         """Ask what HubSpot holds of up to 100 contacts."""
@@ -62,7 +64,7 @@ class Calls:
             found = await self._destination.known_contacts([lane.key for lane in lanes])
         match found:
             case dict():
-                self._heard(None)
+                self._halt.hear(None)
                 for lane in lanes:
                     self._looked_up(lane, found)
             case None | Rejected():
@@ -70,7 +72,7 @@ class Calls:
                 for lane in lanes:
                     self._lanes.known(lane, None, None)
             case RetryLater() | Halt():
-                self._heard(found)
+                self._halt.hear(found)
                 for lane in lanes:
                     self._lanes.still_unknown(lane, self._wait_s(lane, found))
             case _:
@@ -89,16 +91,19 @@ class Calls:
 
     async def deliver(self, folds: Sequence[Fold], slot: Slot) -> None:
         """Write up to 100 contacts, then leave their timeline entries."""
-        batch = Batch(fold for fold in folds if not fold.written)
+        folds = await self._wanted(folds)
+        batch = Batch((fold for fold in folds if not fold.written), self._omissions)
         written = [fold for fold in folds if fold.written]
-        await self._leave_timeline_entries(written + await self._upsert(batch, batch.upserts(), slot))
+        await self._leave_timeline_entries(written + await self._upsert(batch, batch.upserts, slot))
 
     async def create(self, folds: Sequence[Fold], slot: Slot) -> None:
         """Write up to 100 contacts that are new, then leave their timeline entries; look up those that are not."""
-        batch, written = Batch(folds), list[Fold]()
-        inputs = batch.upserts()
+        batch, written = Batch(await self._wanted(folds), self._omissions), list[Fold]()
+        if not batch.upserts:
+            slot.give_back()
+            return
         with slot:
-            answer = await self._destination.create(inputs)
+            answer = await self._destination.create(batch.upserts)
         self._heard_outcomes(answer.outcomes.values())
         for trace_id, outcome in answer.outcomes.items():
             fold = batch.fold(trace_id)
@@ -118,13 +123,15 @@ class Calls:
 
     async def _upsert(self, batch: Batch, inputs: Sequence[Upsert], slot: Slot) -> list[Fold]:
         """Return the folds that are written now; the others are back in their lanes or in the dead letters."""
+        # While a half waited for its slot, another worker may have been given its contacts.
+        inputs = [upsert for upsert in inputs if self._lanes.holds(batch.fold(upsert.trace_id))]
         if not inputs:
             # Only timeline entries, which need no slot.
             slot.give_back()
             return []
         with slot:
             # Between this look and the call nothing else runs: see the lease.
-            answer = await self._destination.upsert(inputs) if self._lease.valid else _unsure(inputs)
+            answer = await self._destination.upsert(inputs) if self._lease.valid else WriteAnswer.of_all(inputs, UNSURE)
         self._heard_outcomes(answer.outcomes.values())
         written = []
         for trace_id, outcome in answer.outcomes.items():
@@ -132,19 +139,21 @@ class Calls:
             if isinstance(outcome, Delivered):
                 written.append(_written(fold, outcome))
             else:
-                await self._not_written(fold, outcome)
-        for half in filter(None, _halves(answer.unclear)):
+                await self._not_written(fold, next(one for one in inputs if one.trace_id == trace_id), outcome)
+        for half in filter(None, halves(answer.unclear)):
             written += await self._upsert(batch, half, await self._destination.slot())
         return written
 
-    async def _not_written(self, fold: Fold, outcome: Refusal) -> None:
+    async def _not_written(self, fold: Fold, upsert: Upsert, outcome: Refusal) -> None:
         match outcome:
             case RetryLater() | Halt():
                 self._retry(fold, outcome)
+            case Rejected() if not outcome.unwritable.isdisjoint(upsert.properties):
+                self._without_unwritable(fold, outcome)
             case Rejected() if len(fold.events) > 1:
                 self._lanes.split(fold)
             case Rejected():
-                halt = await self._reject(fold, fold.events[0], outcome)
+                halt = await self._rejections.reject(fold, fold.events[0], outcome)
                 if halt is None:
                     self._lanes.finished(fold)
                 else:
@@ -152,78 +161,39 @@ class Calls:
             case _:
                 assert_never(outcome)
 
-    async def _leave_timeline_entries(self, folds: Sequence[Fold]) -> None:
-        refused: dict[int, Refusal] = {}
-        if self.timeline:
-            for items in timeline_calls(folds):
-                # A contact's entries go in order: what follows a refused one waits with it.
-                refused |= await self._send([item for item in items if id(item[0]) not in refused])
+    def _without_unwritable(self, fold: Fold, rejection: Rejected) -> None:
+        if (halt := self._omissions.leave_out(rejection.unwritable)) is None:
+            self._lanes.retry(fold, 0.0)
+        else:
+            self._halt.close(halt)
+            self._retry(fold, halt)
+
+    async def _wanted(self, folds: Sequence[Fold]) -> list[Fold]:
+        """Return the folds to write; whoever is suppressed is not, and whoever has a new email is moved first."""
+        wanted = []
         for fold in folds:
-            if (refusal := refused.get(id(fold))) is not None:
+            if self._suppressions.holds(fold.lane.key):
+                self._telemetry.suppressed.inc(len(fold.events))
+                self._lanes.finished(fold)
+            elif (refusal := await self._moves.before(fold)) is not None:
+                self._halt.hear(refusal)
+                self._retry(fold, refusal)
+            else:
+                wanted.append(fold)
+        return wanted
+
+    async def _leave_timeline_entries(self, folds: Sequence[Fold]) -> None:
+        refused = await self._timeline.leave(folds)
+        for fold in folds:
+            if (refusal := refused.get(fold)) is not None:
                 self._retry(fold, refusal)
             else:
                 self._count(fold)
                 self._lanes.finished(fold)
 
-    async def _send(self, items: Sequence[TimelineItem]) -> dict[int, Refusal]:
-        """Return the refusals by fold; what is rejected for good is a dead letter, and no refusal."""
-        if not items:
-            return {}
-        refusal = await self._destination.send([entry for _, _, entry in items])
-        match refusal:
-            case None:
-                self._heard(None)
-                return {}
-            case RetryLater() | Halt():
-                self._heard(refusal)
-                return {id(fold): refusal for fold, _, _ in items}
-            case Rejected() if len(items) > 1:
-                first, second = _halves(items)
-                refused = await self._send(first)
-                return refused | await self._send([item for item in second if id(item[0]) not in refused])
-            case Rejected():
-                fold, event, _ = items[0]
-                halt = await self._reject(fold, event, Rejected("timeline_entry_rejected", refusal.detail))
-                return {id(fold): halt} if halt is not None else {}
-            case _:
-                assert_never(refusal)
-
-    async def _reject(self, fold: Fold, event: Pending, rejection: Rejected) -> Halt | None:
-        """Set *event* aside, unless that has happened too often of late: then return why nothing is sent any more."""
-        if self._rejections.too_many:
-            number, detail = self._rejections.last_hour, rejection.detail
-            halt = Halt("too_many_dead_letters", f"{number} events rejected within an hour; and now: {detail}")
-            self._halt.close(halt)
-            return halt
-        self._rejections.rejected()
-        log.warning(
-            "delivery.rejected", contact=contact_hash(fold.lane.key), reason=rejection.reason, detail=rejection.detail
-        )
-        await self._dead_letters.put(event.record, rejection.reason, rejection.detail, fold.lane.attempts + 1)
-        return None
-
     def _heard_outcomes(self, outcomes: Collection[Outcome]) -> None:
-        """Take an answer's outcomes for what they say of HubSpot as a whole."""
         self._telemetry.upserted(outcomes)
-        refusals = [outcome for outcome in outcomes if isinstance(outcome, RetryLater | Halt)]
-        delivered = any(isinstance(outcome, Delivered) for outcome in outcomes)
-        if delivered or len(refusals) < len(outcomes):
-            self._heard(None, delivered=delivered)
-        elif refusals:
-            self._heard(refusals[0])
-
-    def _heard(self, refusal: RetryLater | Halt | None, *, delivered: bool = False) -> None:
-        match refusal:
-            case None:
-                if self._halt.answered(delivered=delivered):
-                    self._lanes.stop_backing_off()
-            case Halt():
-                self._halt.close(refusal)
-            case RetryLater():
-                if refusal.outage:
-                    self._halt.failed(refusal.cause)
-            case _:
-                assert_never(refusal)
+        self._halt.hear_all(outcomes)
 
     def _count(self, fold: Fold) -> None:
         now = self._clock.now()
@@ -245,16 +215,6 @@ class Calls:
         return asked_s + backoff_s(max(1, lane.attempts), self._jitter)
 
 
-def _unsure(inputs: Sequence[Upsert]) -> UpsertAnswer:
-    refusal = RetryLater("the group has not been heard of, and may have given the partitions away")
-    return UpsertAnswer(outcomes={upsert.trace_id: refusal for upsert in inputs})
-
-
 def _written(fold: Fold, outcome: Delivered) -> Fold:
     fold.written, fold.lane.contact_id = True, outcome.contact_id
     return fold
-
-
-def _halves(items: Sequence[Item]) -> tuple[Sequence[Item], Sequence[Item]]:
-    middle = (len(items) + 1) // 2
-    return items[:middle], items[middle:]

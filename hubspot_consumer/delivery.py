@@ -14,6 +14,7 @@ from hubspot_consumer.destination import Destination, Slot
 from hubspot_consumer.halt import HaltGate
 from hubspot_consumer.hubspot.requests import MOST_UPSERTS
 from hubspot_consumer.lanes import Lanes
+from hubspot_consumer.lease import Lease
 
 # Enough to use up a quota of 190 calls in ten seconds at 400 ms a call.
 MOST_CALLS_IN_FLIGHT: Final = 8
@@ -40,8 +41,9 @@ class _Queue:
 class Delivery:
     """Takes what is ready from *lanes* to *destination*, in slots, several calls in flight."""
 
-    def __init__(self, lanes: Lanes, destination: Destination, calls: Calls, halt: HaltGate) -> None:
+    def __init__(self, lanes: Lanes, destination: Destination, calls: Calls, halt: HaltGate, lease: Lease) -> None:
         self._lanes = lanes
+        self._lease = lease
         self._destination = destination
         self._halt = halt
         self._queues = (
@@ -78,6 +80,12 @@ class Delivery:
             probing = await self._halt.open()
             await self._may_call.acquire()
             slot = await self._destination.slot()
+            if not self._lease.valid:
+                # Another worker may have our contacts by now, and our part of the quota.
+                slot.give_back()
+                self._may_call.release()
+                await self._lease.until_valid()
+                continue
             if not self._has_work or (not probing and self._destination.spent() is not None):
                 # A call that ended meanwhile took it along, or the last of the day's calls.
                 slot.give_back()

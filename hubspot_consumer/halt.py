@@ -3,13 +3,14 @@
 A halt burns no event into dead letters. From time to time one call goes out as a probe; an answer opens the gate.
 """
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, assert_never
 
 import structlog
 
-from hubspot_consumer.outcomes import Halt, HaltReason
+from hubspot_consumer.outcomes import Delivered, Halt, HaltReason, Outcome, RetryLater
 from runtime.clock import Clock
 
 log = structlog.get_logger()
@@ -21,6 +22,8 @@ LOOK_AGAIN_S: Final = 1.0
 LONGEST_PROBE_OF_OUTAGE_S: Final = 8.0
 # So many calls in a row without an answer open the circuit: one fault in a hundred does not, an outage does at once.
 FAILURES_OF_OUTAGE: Final = 5
+# HubSpot answers, all the while.
+_ENDED_BY_A_DELIVERY: Final = frozenset({"too_many_dead_letters", "portal_not_provisioned"})
 
 
 @dataclass(frozen=True)
@@ -34,10 +37,11 @@ class Halted:
 
 
 class HaltGate:
-    """Closed by a `Halt` or by an outage, opened by the first answer that is neither."""
+    """Closed by a `Halt` or by an outage, opened by the first answer that is neither; then *resumed* is called."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, resumed: Callable[[], object] = lambda: None) -> None:
         self._clock = clock
+        self._resumed = resumed
         self._halted: Halted | None = None
         self._probe_at = 0.0
         self._interval_s = 0.0
@@ -46,6 +50,29 @@ class HaltGate:
     @property
     def halted(self) -> Halted | None:
         return self._halted
+
+    def hear_all(self, outcomes: Collection[Outcome]) -> None:
+        """Take the outcomes of one answer for what they say of HubSpot as a whole."""
+        refusals = [outcome for outcome in outcomes if isinstance(outcome, RetryLater | Halt)]
+        delivered = any(isinstance(outcome, Delivered) for outcome in outcomes)
+        if delivered or len(refusals) < len(outcomes):
+            self.hear(None, delivered=delivered)
+        elif refusals:
+            self.hear(refusals[0])
+
+    def hear(self, refusal: RetryLater | Halt | None, *, delivered: bool = False) -> None:
+        """Take what a call was answered; None is an answer that refuses nothing, or nothing but what it was asked."""
+        match refusal:
+            case None:
+                if self.answered(delivered=delivered):
+                    self._resumed()
+            case Halt():
+                self.close(refusal)
+            case RetryLater():
+                if refusal.outage:
+                    self.failed(refusal.cause)
+            case _:
+                assert_never(refusal)
 
     def close(self, halt: Halt) -> None:
         """Stop sending until a probe is answered. Several calls in flight that say the same count once."""
@@ -73,7 +100,7 @@ class HaltGate:
     def answered(self, *, delivered: bool = False) -> bool:
         """HubSpot answered, and with no reason to halt: send again. Return whether sending was halted until now."""
         self._failures = 0
-        if self._halted is None or (self._halted.reason == "too_many_dead_letters" and not delivered):
+        if self._halted is None or (self._halted.reason in _ENDED_BY_A_DELIVERY and not delivered):
             return False
         log.warning("delivery.resumed", reason=self._halted.reason)
         self._halted = None

@@ -1,10 +1,13 @@
 """Lag: how many events the whole group has not acked, per topic, as Kafka tells it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.partitioner import murmur2
+
+from schemas.contacts import ContactKey
 
 READ_TIMEOUT_S: Final = 5.0
 
@@ -22,6 +25,8 @@ class Lag:
         self._group: Final = group
         self.topics: Final = topics
         self._partitions: list[TopicPartition] = []
+        self._by_partition: dict[TopicPartition, int] = {}
+        self._end_of: dict[TopicPartition, int] = {}
         self.by_topic: dict[str, int] = {}
 
     async def start(self) -> None:
@@ -48,14 +53,45 @@ class Lag:
         self._partitions = [TopicPartition(topic, number) for topic, count in counts.items() for number in range(count)]
         return [topic for topic in self.topics if topic not in counts]
 
+    def number_of(self, key: ContactKey) -> int:
+        """Return the number of the partitions that hold a contact's events."""
+        hashed: int = murmur2(key.encode()) & 0x7FFFFFFF
+        return hashed % (len(self._partitions) // len(self.topics))
+
+    async def ends_of(self, number: int) -> Mapping[TopicPartition, int]:
+        """Return where the partitions of that number end now. Raises KafkaError."""
+        ends: dict[TopicPartition, int] = await self._ends.end_offsets(
+            [partition for partition in self._partitions if partition.partition == number]
+        )
+        return ends
+
+    async def finished(self, ends: Mapping[TopicPartition, int]) -> bool:
+        """Return whether the group has acked everything before *ends*. Raises KafkaError."""
+        starts = await self._ends.beginning_offsets(list(ends))
+        committed = await self._admin.list_consumer_group_offsets(self._group, partitions=list(ends))
+        return all(
+            end <= (committed[partition].offset if partition in committed else -1) or end <= starts[partition]
+            for partition, end in ends.items()
+        )
+
     async def read(self) -> dict[str, int]:
         """Return the lag by topic, and keep it in `by_topic`. Raises KafkaError when Kafka does not answer."""
         ends = await self._ends.end_offsets(self._partitions)
         starts = await self._ends.beginning_offsets(self._partitions)
         committed = await self._admin.list_consumer_group_offsets(self._group, partitions=self._partitions)
-        lag = dict.fromkeys(self.topics, 0)
+        self._end_of = ends
         for partition, end in ends.items():
             commit = committed[partition].offset if partition in committed else -1
-            lag[partition.topic] += end - (commit if commit >= 0 else starts[partition])
-        self.by_topic = lag
-        return lag
+            self._by_partition[partition] = end - (commit if commit >= 0 else starts[partition])
+        self.by_topic = dict.fromkeys(self.topics, 0)
+        for partition, lag in self._by_partition.items():
+            self.by_topic[partition.topic] += lag
+        return self.by_topic
+
+    def end_of(self, topic: str, number: int) -> int | None:
+        """Return where a partition ended when that was read last, None before."""
+        return self._end_of.get(TopicPartition(topic, number))
+
+    def of(self, topic: str, number: int) -> int | None:
+        """Return the lag of one partition as it was read last, None before."""
+        return self._by_partition.get(TopicPartition(topic, number))

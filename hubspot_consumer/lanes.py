@@ -9,78 +9,35 @@ backwards.
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
 
+from hubspot_consumer.lane import HOLE_LIMIT_S, Fold, Lane, Pending
 from hubspot_consumer.records import Record
 from runtime.clock import Clock
 from schemas.contacts import ContactKey, contact_hash
-from schemas.envelope import Envelope
 
 log = structlog.get_logger()
 
 # How many finished contacts are remembered; one that was forgotten costs a hundredth of a call.
 REMEMBERED_CONTACTS: Final = 50_000
-# A hole is an event that is late (another topic) or will never come (a record lost before us).
-HOLE_LIMIT_S: Final = 60.0
+# Of a contact that was looked up just now: what is before its events was read with the siblings, or is gone, as when
+# somebody deleted the contact in HubSpot.
+HOLE_LIMIT_AFTER_LOOK_UP_S: Final = 10.0
+LOOK_AGAIN_S: Final = 5.0
+# Siblings are read within milliseconds, unless there is a backlog.
+SIBLINGS_AGAIN_S: Final = 0.25
 # A fold that grows beyond this after a rejection is as good as unlimited.
 LARGEST_PART: Final = 64
 
 
-@dataclass(frozen=True)
-class Pending:
-    """An event that was read and is not finished. Without an envelope it is a dead letter that keeps its place."""
-
-    sequence: int
-    envelope: Envelope | None
-    record: Record
-    finish: Callable[[], None]
-
-
-@dataclass
-class Lane:
-    """What is pending of one contact. `applied` is None until it is known what HubSpot holds.
-
-    `may_be_new` says that nothing is known against creating it.
-    """
-
-    key: ContactKey
-    applied: int | None = None
-    contact_id: str | None = None
-    may_be_new: bool = True
-    pending: dict[int, Pending] = field(default_factory=dict)
-    attempts: int = 0
-    most_events: int | None = None
-    in_flight: bool = False
-    not_before: float = 0.0
-    hole_since: float | None = None
-
-
-@dataclass
-class Fold:
-    """Consecutive events of one contact, to be applied as one.
-
-    `written` says that the contact holds them or something newer already, so that only the timeline is left.
-    `creates` says that they are to be written only if there is no such contact.
-    """
-
-    lane: Lane
-    events: list[Pending]
-    written: bool = False
-    creates: bool = False
-
-    @property
-    def envelopes(self) -> list[Envelope]:
-        return [event.envelope for event in self.events if event.envelope is not None]
-
-
 class Lanes:
-    """All lanes of the partitions this worker holds."""
+    """All lanes of the partitions this worker holds. *siblings_passed* says whether a hole can still fill."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, siblings_passed: Callable[[Record], bool] = lambda _: True) -> None:
         self._clock = clock
+        self._siblings_passed = siblings_passed
         self._lanes: dict[ContactKey, Lane] = {}
         self._remembered: OrderedDict[ContactKey, tuple[int, str | None]] = OrderedDict()
         self._unknown: OrderedDict[ContactKey, Lane] = OrderedDict()
@@ -111,6 +68,8 @@ class Lanes:
         """Say what HubSpot holds of a contact; `sequence` None where it can't be asked: what is here comes first."""
         lane.applied = min(lane.pending) - 1 if sequence is None else sequence
         lane.contact_id = contact_id
+        lane.looked_up_at = self._clock.monotonic()
+        lane.hole_limit_s = HOLE_LIMIT_AFTER_LOOK_UP_S
         self._again(lane, wait_s=0.0)
 
     def still_unknown(self, lane: Lane, wait_s: float) -> None:
@@ -138,6 +97,7 @@ class Lanes:
             event.finish()
         lane.applied = max(lane.applied or 0, fold.events[-1].sequence)
         lane.attempts = 0
+        lane.hole_limit_s = HOLE_LIMIT_S
         if lane.most_events is not None:
             lane.most_events = lane.most_events * 2 if lane.most_events < LARGEST_PART else None
         self._again(lane, wait_s=0.0)
@@ -162,6 +122,14 @@ class Lanes:
         self._new.clear()
         self._ready.clear()
         self._waiting.clear()
+
+    def holds(self, fold: Fold) -> bool:
+        """Return whether a fold that was taken is still ours to deliver: not once `forget` gave its contact away."""
+        return self._lanes.get(fold.lane.key) is fold.lane
+
+    def has(self, key: ContactKey) -> bool:
+        """Return whether anything is pending of a contact."""
+        return key in self._lanes
 
     def stop_backing_off(self) -> None:
         """Try again now: what they waited for, HubSpot answering, has come."""
@@ -207,8 +175,8 @@ class Lanes:
 
     @property
     def holes(self) -> int:
-        """Contacts that wait for an earlier event of theirs."""
-        return sum(lane.hole_since is not None for lane in self._waiting.values())
+        """Contacts that wait for an earlier event of theirs, or until it is sure that there is none."""
+        return sum(not (lane.hole_since is lane.looked_up_at is None) for lane in self._waiting.values())
 
     def _open(self, key: ContactKey) -> Lane:
         lane = Lane(key)
@@ -228,12 +196,24 @@ class Lanes:
             self._waiting[lane.key] = lane
         elif lane.applied is None:
             (self._new if lane.may_be_new and _begins(lane) else self._unknown)[lane.key] = lane
+        elif self._may_be_preceded(lane):
+            lane.not_before = self._clock.monotonic() + SIBLINGS_AGAIN_S
+            self._waiting[lane.key] = lane
         elif min(lane.pending) <= lane.applied + 1:
             lane.hole_since = None
             self._ready[lane.key] = lane
         else:
             lane.hole_since = self._clock.monotonic() if lane.hole_since is None else lane.hole_since
             self._waiting[lane.key] = lane
+
+    def _may_be_preceded(self, lane: Lane) -> bool:
+        """Return whether an event that was applied already may be unread, whose timeline entry may not be there."""
+        if lane.looked_up_at is not None and lane.applied:
+            waited_s = self._clock.monotonic() - lane.looked_up_at
+            if waited_s < HOLE_LIMIT_S and not self._siblings_passed(lane.pending[min(lane.pending)].record):
+                return True
+        lane.looked_up_at = None
+        return False
 
     def _fold(self, lane: Lane) -> Fold:
         lane.in_flight = True
@@ -242,9 +222,10 @@ class Lanes:
         applied = lane.applied or 0
         sequence = min(lane.pending)
         # Late or repeated: what it would set is there, newer. Its timeline entry is sent again, under the same uuid.
-        fold = Fold(lane, [], written=sequence <= applied, creates=lane.applied is None)
+        late = sequence <= applied
+        fold = Fold(lane, [], written=late, repeated=late, creates=lane.applied is None)
         while (event := lane.pending.get(sequence)) is not None and event.envelope is not None:
-            if len(fold.events) == lane.most_events or (fold.written and sequence > applied):
+            if len(fold.events) == lane.most_events or (late and sequence > applied):
                 break
             fold.events.append(event)
             sequence += 1
@@ -269,6 +250,10 @@ class Lanes:
         if lane.hole_since is None or lane.applied is None:
             return
         first = min(lane.pending)
+        if not self._siblings_passed(lane.pending[first].record):
+            # What is missing may be there, unread: a backlog, or sending is halted.
+            lane.hole_since = self._clock.monotonic() - lane.hole_limit_s + LOOK_AGAIN_S
+            return
         self.holes_released += 1
         log.warning(
             "lane.hole_released", contact=contact_hash(lane.key), missing_from=lane.applied + 1, missing_to=first - 1
@@ -277,7 +262,7 @@ class Lanes:
         lane.hole_since = None
 
     def _due(self, lane: Lane) -> float:
-        hole_over = lane.hole_since + HOLE_LIMIT_S if lane.hole_since is not None else 0.0
+        hole_over = lane.hole_since + lane.hole_limit_s if lane.hole_since is not None else 0.0
         return max(lane.not_before, hole_over)
 
     def _close(self, lane: Lane) -> None:

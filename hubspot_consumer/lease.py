@@ -1,8 +1,8 @@
 """The lease: for how long this worker may be sure that its partitions are its own.
 
 A worker that was stopped and goes on, or that Kafka lost sight of, would write what another worker has overtaken:
-HubSpot has no conditional write. So nothing is written when the group's last sign is older than the lease, which ends
-well before the group gives the partitions away.
+HubSpot has no conditional write. So no call is made when the group's last sign is older than the lease, which ends well
+before the group gives the partitions away, and a part of the quota with them.
 """
 
 from typing import Final
@@ -11,6 +11,7 @@ from runtime.clock import Clock
 
 # Of the 10 s after which the group takes a member for dead; the rest is for calls on their way.
 LASTS_S: Final = 6.0
+LOOK_AGAIN_S: Final = 0.1
 
 
 class Lease:
@@ -26,6 +27,11 @@ class Lease:
     def renew(self, at: float) -> None:
         """Take a sign of the group that was asked for at *at*, so that it may be a little older, and is no newer."""
         self._renewed_at = at
+
+    async def until_valid(self) -> None:
+        """Return when the group has been heard of again."""
+        while not self.valid:
+            await self._clock.sleep(LOOK_AGAIN_S)
 
     @property
     def valid(self) -> bool:

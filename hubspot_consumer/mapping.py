@@ -44,6 +44,8 @@ def contact_properties(envelope: Envelope) -> Properties:
     always = {
         "nerava_external_id": envelope.contact.external_id,
         "nerava_event_sequence": str(envelope.sequence),
+        # Whose sequence it is: a contact that was merged, or has a second email, is that of several keys.
+        "nerava_contact_key": envelope.contact.email,
     }
     return {name: value for name, value in {**mapped, **always}.items() if value is not None}
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Final, Literal
 
 HaltReason = Literal[
     "token_refused",
@@ -12,6 +12,7 @@ HaltReason = Literal[
     "daily_quota_spent",
     "hubspot_unavailable",
     "too_many_dead_letters",
+    "portal_not_provisioned",
 ]
 """Why sending stops altogether. Shown in /v1/status and in a metric, so the words are a public contract."""
 
@@ -40,10 +41,11 @@ class RetryLater:
 
 @dataclass(frozen=True)
 class Rejected:
-    """HubSpot will answer the same to the same again."""
+    """HubSpot will answer the same to the same again. `unwritable` are properties that the portal takes from nobody."""
 
     reason: Rejection
     detail: str
+    unwritable: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class Halt:
     detail: str
     until: datetime | None = None
 
+
+UNSURE: Final = RetryLater("the group has not been heard of, and may have given the partitions away")
 
 Outcome = Delivered | RetryLater | Rejected | Halt
 Refusal = RetryLater | Rejected | Halt

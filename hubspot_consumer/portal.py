@@ -9,7 +9,8 @@ import structlog
 from hubspot_consumer.halt import HaltGate
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.outcomes import Halt, Refusal, Rejected, RetryLater
-from hubspot_consumer.settings import Timeline
+from hubspot_consumer.settings import TimelineSetting
+from hubspot_consumer.timeline import Timeline, TimelineMode
 from runtime.backoff import backoff_s
 from runtime.clock import Clock
 
@@ -29,7 +30,7 @@ class Portal:
         client: HubSpotClient,
         *,
         portal_id: int,
-        timeline: Timeline,
+        timeline: TimelineSetting,
         halt: HaltGate,
         clock: Clock,
         jitter: random.Random,
@@ -52,14 +53,18 @@ class Portal:
                 f"set HUBSPOT_PORTAL_ID={actual}, or use a token of portal {self._portal_id}"
             )
 
-    async def takes_timeline_entries(self) -> bool:
-        """Return whether timeline entries are to be sent; `auto` asks the portal."""
-        if self._timeline != "auto":
-            return self._timeline == "custom_events"
-        allowed = await self._answered(self._client.takes_custom_events)
-        if not allowed:
-            log.warning("timeline.off", why="the portal's tier or the token's scopes allow no custom events")
-        return allowed
+    async def choose(self, timeline: Timeline) -> None:
+        """Set how *timeline* leaves entries: as HUBSPOT_TIMELINE says, or by the best that the portal takes."""
+        timeline.automatic = self._timeline == "auto"
+        timeline.mode = await self._best() if self._timeline == "auto" else self._timeline
+        log.info("timeline.mode", mode=timeline.mode, why=f"HUBSPOT_TIMELINE={self._timeline}")
+
+    async def _best(self) -> TimelineMode:
+        if await self._answered(self._client.takes_custom_events):
+            return "custom_events"
+        if await self._answered(self._client.takes_notes):
+            return "notes"
+        return "off"
 
     async def _answered(self, ask: Callable[[], Awaitable[Answer | Refusal]]) -> Answer:
         attempts = 0

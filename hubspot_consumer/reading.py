@@ -1,13 +1,19 @@
 """Reading: from records to lanes, at the pace that delivery keeps."""
 
+import asyncio
+import itertools
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
+from hubspot_consumer.alignment import Alignment
 from hubspot_consumer.dead_letters import DeadLetters
 from hubspot_consumer.delivery import Delivery
-from hubspot_consumer.lanes import Lanes, Pending
+from hubspot_consumer.lane import Pending
+from hubspot_consumer.lanes import Lanes
 from hubspot_consumer.offsets import Ack, Offsets
 from hubspot_consumer.records import Record
+from hubspot_consumer.suppressions import Suppressions
 from hubspot_consumer.telemetry import Telemetry
 from runtime.clock import Clock
 from schemas.contacts import ContactKey, contact_key
@@ -19,6 +25,8 @@ ENOUGH_CONTACTS: Final = 1_000
 # Events read and not finished: what a worker holds in memory at the most, whatever the backlog.
 MOST_UNFINISHED: Final = 15_000
 LOOK_AGAIN_S: Final = 0.2
+# Dead letters on their way to Kafka.
+MOST_WRITING: Final = 500
 
 
 class Reading:
@@ -30,6 +38,8 @@ class Reading:
         lanes: Lanes,
         delivery: Delivery,
         offsets: Offsets,
+        alignment: Alignment,
+        suppressions: Suppressions,
         dead_letters: DeadLetters,
         clock: Clock,
         telemetry: Telemetry,
@@ -37,20 +47,31 @@ class Reading:
         self._lanes = lanes
         self._delivery = delivery
         self._offsets = offsets
+        self._alignment = alignment
+        self._suppressions = suppressions
         self._dead_letters = dead_letters
         self._clock = clock
         self._telemetry = telemetry
+        self._may_write = asyncio.Semaphore(MOST_WRITING)
+        self._writing: set[asyncio.Task[None]] = set()
 
     async def take(self, record: Record, ack: Ack) -> None:
         """Return when there is room for the next record. Never raises for what a record holds."""
         self._telemetry.read.labels(record.topic).inc()
+        self._alignment.read(record)
         finish = self._offsets.begin(record.topic, record.partition, record.offset, ack)
         try:
             envelope = read_envelope(record.key, record.value)
         except UnreadableRecord as error:
             await self._set_aside(record, error, finish)
         else:
-            self._add(ContactKey(envelope.contact.email), Pending(envelope.sequence, envelope, record, finish))
+            key = ContactKey(envelope.contact.email)
+            if self._suppressions.holds(key):
+                # Before it can wait for anything; those that were read before the contact was, `calls` passes over.
+                self._telemetry.suppressed.inc()
+                finish()
+            else:
+                self._add(key, Pending(envelope.sequence, envelope, record, finish))
         while self._full:
             await self._clock.sleep(LOOK_AGAIN_S)
 
@@ -60,12 +81,25 @@ class Reading:
         self._lanes.forget()
 
     async def _set_aside(self, record: Record, error: UnreadableRecord, finish: Callable[[], None]) -> None:
-        await self._dead_letters.put(record, error.reason, error.detail, attempts=0)
+        """Write a dead letter, and return meanwhile: a thousand unreadable records hold up nobody else's."""
         sequence = Headers.decode(record.headers).sequence
         key = _lane_of(record)
         if sequence and key is not None:
             # It keeps its place in the lane, or its contact's later events would wait for it.
+            finish = _at_the_second_call(finish)
             self._add(key, Pending(sequence, None, record, finish))
+        await self._may_write.acquire()
+        writing = asyncio.create_task(self._dead_letters.put(record, error.reason, error.detail, attempts=0))
+        self._writing.add(writing)
+        writing.add_done_callback(partial(self._written, finish))
+
+    def _written(self, finish: Callable[[], None], writing: asyncio.Task[None]) -> None:
+        self._writing.discard(writing)
+        self._may_write.release()
+        if writing.cancelled():
+            return
+        if (fault := writing.exception()) is not None:
+            self._delivery.fail(fault)
         else:
             finish()
 
@@ -75,7 +109,25 @@ class Reading:
 
     @property
     def _full(self) -> bool:
-        return self._offsets.unfinished >= MOST_UNFINISHED or self._lanes.can_run >= ENOUGH_CONTACTS
+        if self._lanes.can_run >= ENOUGH_CONTACTS:
+            return True
+        return self._offsets.unfinished >= MOST_UNFINISHED and not self._nothing_but_holes
+
+    @property
+    def _nothing_but_holes(self) -> bool:
+        # Whatever they wait for has not been read: to wait for them would be for ever.
+        others = self._lanes.can_run + self._lanes.unknown + self._lanes.backing_off + self._delivery.calls_in_flight
+        return not others and self._lanes.holes > 0
+
+
+def _at_the_second_call(finish: Callable[[], None]) -> Callable[[], None]:
+    calls = itertools.count(1)
+
+    def called() -> None:
+        if next(calls) == 2:
+            finish()
+
+    return called
 
 
 def _lane_of(record: Record) -> ContactKey | None:

@@ -1,10 +1,22 @@
-"""The limit of rejections: a broken mapping, or a portal that was changed, must not empty a topic into dead letters."""
+"""Rejections: what HubSpot will never take is set aside, one by one and up to a limit.
+
+A broken mapping, or a portal that was changed, must not empty a topic into dead letters.
+"""
 
 from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
+
+from hubspot_consumer.dead_letters import DeadLetters
+from hubspot_consumer.halt import HaltGate
+from hubspot_consumer.lane import Fold, Pending
+from hubspot_consumer.outcomes import Halt, Rejected
 from runtime.clock import Clock
+from schemas.contacts import contact_hash
+
+log = structlog.get_logger()
 
 HOUR_S: Final = 3_600.0
 BUCKET_S: Final = 60.0
@@ -22,16 +34,29 @@ class _Minute:
 class Rejections:
     """Counts the last hour. `too_many` is a share of its events, and at least *least*."""
 
-    def __init__(self, least: int, clock: Clock) -> None:
+    def __init__(self, least: int, dead_letters: DeadLetters, halt: HaltGate, clock: Clock) -> None:
         self._least: Final = least
+        self._dead_letters = dead_letters
+        self._halt = halt
         self._clock = clock
         self._minutes: deque[_Minute] = deque()
 
+    async def reject(self, fold: Fold, event: Pending, rejection: Rejected) -> Halt | None:
+        """Set *event* aside, unless that has happened too often of late: then return why nothing is sent any more."""
+        if self.too_many:
+            words = f"{self.last_hour} events rejected within an hour; and now: {rejection.detail}"
+            halt = Halt("too_many_dead_letters", words)
+            self._halt.close(halt)
+            return halt
+        self._minute().rejected += 1
+        log.warning(
+            "delivery.rejected", contact=contact_hash(fold.lane.key), reason=rejection.reason, detail=rejection.detail
+        )
+        await self._dead_letters.put(event.record, rejection.reason, rejection.detail, fold.lane.attempts + 1)
+        return None
+
     def delivered(self, events: int) -> None:
         self._minute().delivered += events
-
-    def rejected(self) -> None:
-        self._minute().rejected += 1
 
     @property
     def last_hour(self) -> int:

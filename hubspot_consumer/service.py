@@ -1,28 +1,35 @@
 """The service's life: connect, check, read and deliver until told to stop, and stop so that little is repeated."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from hubspot_consumer.alignment import CROWD, Alignment
 from hubspot_consumer.assignment import Assignment
-from hubspot_consumer.calls import Calls
 from hubspot_consumer.delivery import Delivery
 from hubspot_consumer.lag import Lag
 from hubspot_consumer.offsets import Offsets
+from hubspot_consumer.omissions import Omissions
 from hubspot_consumer.portal import Portal
 from hubspot_consumer.status import Status
+from hubspot_consumer.suppressions import Suppressions
+from hubspot_consumer.timeline import Timeline
 from hubspot_consumer.worker import Worker
 from runtime.clock import Clock
 
 log = structlog.get_logger()
+Answer = TypeVar("Answer")
 
 CONNECT_AGAIN_S: Final = 2.0
 READ_LAG_S: Final = 5.0
+ALIGN_S: Final = 0.1
+# A portal's tier and a token's scopes change seldom.
+ASK_PORTAL_AGAIN_S: Final = 24 * 3600.0
 # Calls take 35 s at the very most; whoever stops us kills after 10 to 30 s, and what is not acked comes again.
 SETTLE_AT_STOP_S: Final = 8.0
 # While Kafka is away, each would wait for it.
@@ -42,9 +49,12 @@ class Service:
     worker: Worker
     assignment: Assignment
     lag: Lag
+    alignment: Alignment
     dead_letter_producer: AIOKafkaProducer
     portal: Portal | None
-    calls: Calls
+    timeline: Timeline
+    omissions: Omissions
+    suppressions: Suppressions
     delivery: Delivery
     offsets: Offsets
     clock: Clock
@@ -66,24 +76,35 @@ class Service:
         if self.portal is not None:
             self.status.health.ill("worker", "starting: asking HubSpot about its portal")
             await self.portal.check()
-            self.calls.timeline = await self.portal.takes_timeline_entries()
-            self.status.timeline = "custom_events" if self.calls.timeline else "off"
+            await self.portal.choose(self.timeline)
         self.status.health.well("kafka")
         self.status.health.well("worker")
-        await _first_of(self.delivery.run(), self.delivery.failed(), self._watch_lag(), self._raise_when_reading_ends())
+        await _first_of(
+            self.delivery.run(),
+            self.delivery.failed(),
+            self._watch_lag(),
+            self._keep_aligned(),
+            self._watch_portal(),
+            self.suppressions.follow(),
+            self._raise_when_reading_ends(),
+        )
 
     async def _connect(self) -> None:
+        # Each is started once: aiokafka takes a second start for a mistake.
+        await self._at_last(self.dead_letter_producer.start)
+        await self._at_last(self.lag.start)
+        while missing := await self._at_last(self.lag.missing_topics):
+            self.status.health.ill("kafka", f"no such topic: {', '.join(missing)}: run `python -m producer topics`")
+            await self.clock.sleep(CONNECT_AGAIN_S)
+        await self._at_last(self.suppressions.start)
+
+    async def _at_last(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Return what Kafka answers as soon as it does."""
         while True:
             try:
-                await self.dead_letter_producer.start()
-                await self.lag.start()
-                missing = await self.lag.missing_topics()
+                return await ask()
             except (KafkaError, OSError) as error:
                 self.status.health.ill("kafka", f"KAFKA_BOOTSTRAP_SERVERS: no broker answers ({type(error).__name__})")
-            else:
-                if not missing:
-                    return
-                self.status.health.ill("kafka", f"no such topic: {', '.join(missing)}: run `python -m producer topics`")
             await self.clock.sleep(CONNECT_AGAIN_S)
 
     async def _watch_lag(self) -> NoReturn:
@@ -95,6 +116,18 @@ class Service:
                 self.status.health.ill("kafka", f"no answer from Kafka ({type(error).__name__})")
             await self.clock.sleep(READ_LAG_S)
 
+    async def _keep_aligned(self) -> NoReturn:
+        while True:
+            self.worker.hold_back(self.alignment.ahead() if self.offsets.unfinished > CROWD else ())
+            await self.clock.sleep(ALIGN_S)
+
+    async def _watch_portal(self) -> NoReturn:
+        while True:
+            await self.clock.sleep(ASK_PORTAL_AGAIN_S)
+            self.omissions.try_again()
+            if self.portal is not None:
+                await self.portal.choose(self.timeline)
+
     async def _raise_when_reading_ends(self) -> NoReturn:
         reason = await self.worker.ended()
         raise ReadingEnded(f"Faust stopped: {reason!r}") from reason
@@ -104,6 +137,7 @@ class Service:
         await _within(LEAVE_WITHIN_S, self.worker.stop())
         await _within(CLOSE_WITHIN_S, self.dead_letter_producer.stop())
         await _within(CLOSE_WITHIN_S, self.lag.stop())
+        await _within(CLOSE_WITHIN_S, self.suppressions.stop())
         log.info("service.stopped", calls_ended=settled, events_to_repeat=self.offsets.unfinished)
 
 

@@ -10,7 +10,10 @@ from hubspot_consumer.hubspot.pacing import Pacing
 from hubspot_consumer.lag import Lag
 from hubspot_consumer.lanes import Lanes
 from hubspot_consumer.offsets import Offsets
+from hubspot_consumer.omissions import Omissions
 from hubspot_consumer.settings import Mode
+from hubspot_consumer.suppressions import Suppressions
+from hubspot_consumer.timeline import Timeline
 from runtime.health import Health
 
 
@@ -27,7 +30,9 @@ class Status:
     dead_letters: DeadLetters | None = None
     pacing: Pacing | None = None
     lag: Lag | None = None
-    timeline: str = "off"
+    timeline: Timeline | None = None
+    omissions: Omissions | None = None
+    suppressions: Suppressions | None = None
 
     def unwell(self) -> dict[str, str]:
         """Return what is unwell, by part."""
@@ -38,7 +43,9 @@ class Status:
         """Return all of it, as JSON."""
         return {
             "mode": self.mode,
-            "timeline": self.timeline,
+            "timeline": self.timeline.mode if self.timeline else "off",
+            "suppressed": len(self.suppressions) if self.suppressions else 0,
+            "properties_left_out": sorted(self.omissions.names) if self.omissions else [],
             "unwell": self.unwell(),
             "halted": self._halted(),
             "quota": self._quota(),

@@ -21,6 +21,9 @@ class Telemetry:
         self.delivered = Counter(
             "hubspot_consumer_events_delivered", "Events that HubSpot holds", ["type"], registry=self.registry
         )
+        self.suppressed = Counter(
+            "hubspot_consumer_events_suppressed", "Events of suppressed contacts, not sent", registry=self.registry
+        )
         self.dead_letters = Counter(
             "hubspot_consumer_dead_letters", "Events set aside", ["reason"], registry=self.registry
         )

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import faust
 import structlog
+from faust.types import TP
 from yarl import URL
 
 from hubspot_consumer.lease import Lease
@@ -49,6 +50,7 @@ class Worker:
     ) -> None:
         self._take = take
         self._lease = lease
+        self._held_back: set[TP] = set()
         # Faust wants a folder for tables, of which we have none.
         self._folder = TemporaryDirectory(prefix="hubspot-consumer-")
         self._app = _faust_app(kafka, group, self._folder.name)
@@ -64,6 +66,7 @@ class Worker:
 
         async def on_assigned(*_: Any, **__: Any) -> None:
             lease.renew(lease.now())
+            self._held_back = set()
             assigned(self.held)
 
         # Faust keeps weak references to its receivers.
@@ -92,6 +95,18 @@ class Worker:
     def held(self) -> Collection[tuple[str, int]]:
         """The partitions that this worker holds, by topic and number."""
         return [(partition.topic, partition.partition) for partition in self._app.consumer.assignment()]
+
+    def hold_back(self, partitions: Collection[tuple[str, int]]) -> None:
+        """Fetch nothing of these partitions for now, and go on with all others. What was fetched is still read."""
+        # Not by `pause_partitions`: that drops what was fetched and not read yet.
+        consumer = self._app.consumer
+        wanted = {TP(topic, number) for topic, number in partitions}
+        for partition in self._held_back - wanted:
+            consumer.on_buffer_drop(partition)
+        for partition in wanted:
+            # Each time: Faust goes on with a partition when its own buffer drains.
+            consumer.on_buffer_full(partition)
+        self._held_back = wanted
 
     def _renew_with_each_heartbeat(self) -> None:
         # aiokafka keeps to itself when the group last answered a heartbeat.

@@ -11,6 +11,7 @@ import typer
 import uvicorn
 from rich.console import Console
 
+from hubspot_consumer.hubspot.paths import ApiVersion
 from runtime.commands import stop_signal
 from sandbox.demo import Demo
 from sandbox.hubspot.app import simulator_app
@@ -46,7 +47,7 @@ def hubspot(
     port: Annotated[int, typer.Option(help="Where it listens, on 127.0.0.1.")] = 8090,
     empty: Annotated[bool, typer.Option("--empty", help="A portal that was never provisioned.")] = False,
 ) -> None:
-    """Run the HubSpot simulator alone: a portal in memory. Its test API is described at /_simulator/docs."""
+    """Run the HubSpot simulator alone: a portal in memory, to be seen at /. Its test API is at /_simulator/docs."""
     portal = Portal(PORTAL_ID, [TOKEN])
     if not empty:
         asyncio.run(provision(portal))
@@ -61,9 +62,22 @@ def demo(
     events: Annotated[int, typer.Option(min=50, help="How many events the day has.")] = 5_000,
     seed: Annotated[int, typer.Option(help="Another seed, another day.")] = 1,
     keep: Annotated[bool, typer.Option("--keep", help="Leave it running at the end, and print the addresses.")] = False,
+    api_version: Annotated[ApiVersion, typer.Option(help="The version of HubSpot's API.")] = "2026-03",
+    notes: Annotated[bool, typer.Option("--notes", help="A portal that takes no custom events.")] = False,
 ) -> None:
     """Play a day of lifecycle traffic through the real services. Exits 0 if every event arrived once, in order."""
-    _run(_demo(events, seed, keep=keep))
+    DIRECTORY.mkdir(exist_ok=True)
+    directory = Path(tempfile.mkdtemp(prefix="demo-", dir=DIRECTORY.resolve()))
+    demo = Demo(
+        directory,
+        Console(),
+        events=events,
+        seed=seed,
+        keep=keep,
+        api_version=api_version,
+        custom_events=not notes,
+    )
+    _run(_play(directory, demo, keep=keep))
 
 
 def _run(work: Coroutine[Any, Any, bool]) -> None:
@@ -87,11 +101,9 @@ async def _up() -> bool:
     return True
 
 
-async def _demo(events: int, seed: int, *, keep: bool) -> bool:
-    stop, console = stop_signal(), Console()
-    DIRECTORY.mkdir(exist_ok=True)
-    directory = Path(tempfile.mkdtemp(prefix="demo-", dir=DIRECTORY.resolve()))
-    playing = asyncio.create_task(Demo(directory, console, events=events, seed=seed, keep=keep).run(stop))
+async def _play(directory: Path, demo: Demo, *, keep: bool) -> bool:
+    stop = stop_signal()
+    playing = asyncio.create_task(demo.run(stop))
     stopping = asyncio.create_task(stop.wait())
     if keep:
         clean = await playing
@@ -104,7 +116,7 @@ async def _demo(events: int, seed: int, *, keep: bool) -> bool:
     if clean:
         shutil.rmtree(directory)
     else:
-        console.print(f"the logs are in {directory}", style="red", soft_wrap=True)
+        Console().print(f"the logs are in {directory}", style="red", soft_wrap=True)
     return clean
 
 

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from html import unescape
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -34,20 +35,33 @@ TIMELINE_ROWS: Final = 15
 class Demo:
     """One run, with its data in *directory*."""
 
-    def __init__(self, directory: Path, console: Console, *, events: int, seed: int, keep: bool) -> None:
+    def __init__(  # noqa: PLR0913 - the choices of who asked for it, by name
+        self,
+        directory: Path,
+        console: Console,
+        *,
+        events: int,
+        seed: int,
+        keep: bool,
+        api_version: str,
+        custom_events: bool,
+    ) -> None:
         self._directory: Final = directory
         self._console: Final = console
         self._events: Final = events
         self._seed: Final = seed
         self._keep: Final = keep
+        self._api_version: Final = api_version
+        self._custom_events: Final = custom_events
 
     async def run(self, stop: asyncio.Event) -> bool:
         """Return whether every event is accounted for, once, in order. *stop* ends what `keep` leaves running."""
         async with AsyncExitStack() as opened:
             stack = await opened.enter_async_context(Stack(self._directory, progress=self._say))
             await Ledger.install(stack.environment["DATABASE_URL"])
-            await stack.simulator.change_settings(latency_ms=LATENCY_MS)
-            services = [make(self._directory, stack.environment) for make in (producer, consumer)]
+            await stack.simulator.change_settings(latency_ms=LATENCY_MS, custom_events=self._custom_events)
+            environment = {**stack.environment, "HUBSPOT_API_VERSION": self._api_version}
+            services = [make(self._directory, environment) for make in (producer, consumer)]
             for service in services:
                 opened.push_async_callback(service.stop)
             self._say("starting the producer and the consumer")
@@ -94,10 +108,9 @@ class Demo:
         title = f"The timeline of {email} in HubSpot"
         table = Table("occurred at", "event", "amount", "balance", title=title, row_styles=["", "dim"])
         entries = await stack.simulator.timeline_of(email)
-        for entry in entries[:TIMELINE_ROWS]:
-            event = entry["eventName"].partition("nerava_")[2]
-            amounts = (_dollars(entry["properties"].get(name)) for name in ("amount_cents", "new_balance_cents"))
-            table.add_row(f"{datetime.fromisoformat(entry['occurredAt']):%Y-%m-%d %H:%M:%S}", event, *amounts)
+        for occurred_at, event, properties in map(_shown, entries[:TIMELINE_ROWS]):
+            amounts = (_dollars(properties.get(name)) for name in ("amount_cents", "new_balance_cents"))
+            table.add_row(f"{datetime.fromisoformat(occurred_at):%Y-%m-%d %H:%M:%S}", event, *amounts)
         if len(entries) > TIMELINE_ROWS:
             table.caption = f"and {len(entries) - TIMELINE_ROWS} more"
         self._console.print(table)
@@ -107,9 +120,18 @@ class Demo:
         for service in services:
             self._console.print(f"  {service.name}: {service.url}/v1/health, {service.url}/metrics")
         self._console.print(f"  consumer's status: {services[1].url}/v1/status")
-        self._console.print(f"  HubSpot simulator: {stack.simulator.url}/_simulator/docs")
+        self._console.print(f"  HubSpot simulator: {stack.simulator.url}")
         for name in ("DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS"):
             self._console.print(f"  {name}={stack.environment[name]}", soft_wrap=True)
+
+
+def _shown(entry: Mapping[str, Any]) -> tuple[str, str, Mapping[str, str]]:
+    """Return when an entry's event happened, what it was, and its properties, of a custom event or a note alike."""
+    if entry["kind"] == "event":
+        return entry["occurredAt"], entry["eventName"].partition("nerava_")[2], entry["properties"]
+    title, *lines = unescape(entry["body"]).split("<br>")
+    properties = {name: value for name, _, value in (line.partition(": ") for line in lines)}
+    return entry["timestamp"], title.removeprefix("<b>").removesuffix("</b>").replace(" ", "_"), properties
 
 
 def _dollars(cents: str | None) -> str:
@@ -163,8 +185,7 @@ class _Journey:
 
     async def _arrived(self) -> int:
         dead_letters: Mapping[str, int] = (await self._services[1].status()).get("dead_letters", {})
-        delivered: int = (await self._stack.simulator.statistics())["occurrences"]
-        return delivered + sum(dead_letters.values())
+        return await self._stack.simulator.entries() + sum(dead_letters.values())
 
     async def _break_hubspot(self) -> None:
         if not self._had_outage and self._backend.committed >= self._events * OUTAGE_AT:

@@ -5,7 +5,8 @@ from typing import Final
 import httpx
 from pydantic import SecretStr
 
-from hubspot_consumer.hubspot.client import HubSpotClient, http_client
+from hubspot_consumer.hubspot.client import HubSpotClient
+from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
 from hubspot_consumer.hubspot.pacing import Pacing
 from hubspot_consumer.hubspot.paths import PATHS
@@ -27,7 +28,7 @@ async def provision(portal: Portal) -> None:
     portal.change_settings(quota=MANY_CALLS)
     portal.tokens.add(SETUP_TOKEN)
     transport = httpx.ASGITransport(simulator_app(portal))
-    async with http_client("http://simulator", SecretStr(SETUP_TOKEN), transport) as http:
+    async with http_client("http://simulator", lambda: SecretStr(SETUP_TOKEN), transport) as http:
         clock = SystemClock()
         pacing = Pacing(MANY_CALLS, portal.settings.window_s, DailyQuota(MANY_CALLS, clock), clock)
         client = HubSpotClient(http, pacing, VERSION, portal.portal_id, lambda _kind, _status: None)

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal, Self
 
 import httpx
 
+from hubspot_consumer.hubspot.requests import event_of_note
 from sandbox.ledger import Accepted
 
 PORTAL_ID: Final = 4242
@@ -42,6 +43,12 @@ class Simulator:
     async def statistics(self) -> dict[str, Any]:
         return await self._get("/statistics")
 
+    async def entries(self) -> int:
+        """Return how many timeline entries HubSpot holds: custom events and notes."""
+        statistics = await self.statistics()
+        held: int = statistics["occurrences"] + statistics["notes"]
+        return held
+
     async def add_fault(self, fault: Mapping[str, Any]) -> None:
         """Let calls go wrong by a rule: see docs/hubspot-simulator.md."""
         (await self._http.post("/faults", json=dict(fault))).raise_for_status()
@@ -68,7 +75,7 @@ class Simulator:
     async def accepted(self) -> Accepted:
         """Return all that was accepted."""
         entries = [
-            (entry["uuid"], datetime.fromisoformat(entry["acceptedAt"])) async for entry in self._all("/timeline")
+            (_event_id(entry), datetime.fromisoformat(entry["acceptedAt"])) async for entry in self._all("/timeline")
         ]
         contacts = {contact["properties"].get("email", ""): contact async for contact in self._all("/contacts")}
         return Accepted(entries, contacts)
@@ -88,3 +95,8 @@ class Simulator:
         response.raise_for_status()
         answer: dict[str, Any] = response.json()
         return answer
+
+
+def _event_id(entry: Mapping[str, Any]) -> str:
+    """Return the id of the event that left a timeline entry; empty for one that is not ours."""
+    return entry["uuid"] or event_of_note(entry.get("body") or "") or ""

@@ -1,4 +1,4 @@
-"""Topic names: one topic per event type, and one for the dead letters."""
+"""Topic names: one topic per event type, one for the dead letters, one for the suppressions."""
 
 from dataclasses import dataclass
 
@@ -22,6 +22,11 @@ class Topics:
     @property
     def dead_letters(self) -> str:
         return self.of("dead_letters")
+
+    @property
+    def suppressions(self) -> str:
+        """Contacts never to be written again; compacted, and there as soon as somebody is suppressed."""
+        return self.of("suppressions")
 
     @property
     def all(self) -> tuple[str, ...]:

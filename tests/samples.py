@@ -1,12 +1,12 @@
 """Sample events: one payload of each type, and envelopes and records made of them."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from hubspot_consumer.lanes import Pending
+from hubspot_consumer.lane import Pending
 from hubspot_consumer.records import Record
 from schemas.envelope import Envelope, read_envelope
 
@@ -69,11 +69,23 @@ def envelope(event_type: str = "nova_earned", sequence: int = 1, email: str = EM
 
 
 def read(event_type: str = "nova_earned", sequence: int = 1, email: str = EMAIL) -> Envelope:
-    return read_envelope(email.encode(), json.dumps(envelope(event_type, sequence, email)).encode())
+    return read_envelope(email.encode(), value(envelope(event_type, sequence, email)))
 
 
-def record(topic: str = "lifecycle.nova_earned", partition: int = 0, offset: int = 0) -> Record:
-    return Record(topic, partition, offset, datetime(2026, 11, 24, tzinfo=UTC), b"", b"", [])
+def value(made: dict[str, Any]) -> bytes:
+    return json.dumps(made).encode()
+
+
+def record(
+    topic: str = "lifecycle.nova_earned",
+    partition: int = 0,
+    offset: int = 0,
+    *,
+    key: bytes = b"",
+    value: bytes = b"",
+    headers: Sequence[tuple[str, bytes]] = (),
+) -> Record:
+    return Record(topic, partition, offset, datetime(2026, 11, 24, tzinfo=UTC), key, value, headers)
 
 
 def pending(sequence: int, finish: Callable[[], None], email: str = EMAIL, *, readable: bool = True) -> Pending:

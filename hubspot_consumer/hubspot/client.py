@@ -5,47 +5,36 @@ from typing import Any, Final
 
 import httpx
 import structlog
-from pydantic import SecretStr
 
+from hubspot_consumer.hubspot.connection import request
 from hubspot_consumer.hubspot.pacing import Pacing, Slot
 from hubspot_consumer.hubspot.paths import PATHS, ApiVersion, Paths
-from hubspot_consumer.hubspot.requests import KnownContacts, TimelineEntry, Upsert
+from hubspot_consumer.hubspot.requests import KnownContacts, Move, Note, TimelineEntry, Upsert
 from hubspot_consumer.hubspot.responses import (
+    Input,
+    NotesOfContacts,
     Page,
     PortalDetails,
-    UpsertAnswer,
+    WriteAnswer,
     quota_spent_for,
+    read_allowed,
     read_created,
-    read_custom_events_allowed,
     read_known_contacts,
+    read_noted_events,
+    read_notes,
+    read_notes_of_contacts,
     read_page,
     read_portal,
     read_send,
-    read_upsert,
+    read_written,
 )
-from hubspot_consumer.outcomes import Halt, Refusal, RetryLater
+from hubspot_consumer.outcomes import Delivered, Halt, Refusal, RetryLater
 from schemas.contacts import ContactKey
 
 log = structlog.get_logger()
 
-# Each well below Kafka's rebalance timeout: a revoked partition waits for the calls in flight.
-TIMEOUT: Final = httpx.Timeout(connect=5, read=20, write=10, pool=20)
-
 CallCounter = Callable[[str, str], None]
 """Told of each call's kind and its status, or the name of what went wrong instead."""
-
-
-def http_client(
-    base_url: str, token: SecretStr, transport: httpx.AsyncBaseTransport | None = None
-) -> httpx.AsyncClient:
-    """Return the connection pool to HubSpot. The token is in it and nowhere else."""
-    return httpx.AsyncClient(
-        base_url=base_url,
-        headers={"Authorization": f"Bearer {token.get_secret_value()}", "User-Agent": "nerava-lifecycle"},
-        timeout=TIMEOUT,
-        limits=httpx.Limits(max_connections=32, max_keepalive_connections=32),
-        transport=transport,
-    )
 
 
 class HubSpotClient:
@@ -72,27 +61,34 @@ class HubSpotClient:
             return None
         return Halt("daily_quota_spent", f"{daily.remaining} of {daily.limit} calls are left, which is kept", until)
 
-    async def create(self, inputs: Sequence[Upsert]) -> UpsertAnswer:
+    async def create(self, inputs: Sequence[Upsert]) -> WriteAnswer[Upsert]:
         """Create up to 100 contacts, in a slot; one that exists is not written, and is rejected or unclear."""
         body = {"inputs": [upsert.creation() for upsert in inputs]}
         answer = await self._call("create_contacts", "POST", self._paths.create, body)
         if isinstance(answer, httpx.Response) and answer.status_code in (404, 405):
             # Slower, and as good: each is looked up before it is written.
             log.warning("hubspot.create_path_not_found", path=self._paths.create)
-            return UpsertAnswer(unclear=list(inputs))
+            return WriteAnswer(unclear=list(inputs))
         return _read_write(answer, inputs)
 
-    async def upsert(self, inputs: Sequence[Upsert]) -> UpsertAnswer:
+    async def upsert(self, inputs: Sequence[Upsert]) -> WriteAnswer[Upsert]:
         """Create or update up to 100 contacts, in a slot."""
         body = {"inputs": [upsert.body() for upsert in inputs]}
         answer = await self._call("upsert", "POST", self._paths.upsert, body)
         return _read_write(answer, inputs)
 
+    async def move(self, contact_id: str, key: ContactKey) -> Refusal | None:
+        """Give a contact another email, in a slot."""
+        move = Move(contact_id, key)
+        answer = await self._call("move", "POST", self._paths.update, {"inputs": [move.body()]})
+        outcome = _read_write(answer, [move]).outcomes[move.trace_id]
+        return None if isinstance(outcome, Delivered) else outcome
+
     async def known_contacts(self, keys: Sequence[ContactKey]) -> KnownContacts | Refusal:
         """Return what HubSpot holds of up to 100 contacts, by contact key, in a slot."""
         body = {
             "idProperty": "email",
-            "properties": ["email", "hs_additional_emails", "nerava_event_sequence"],
+            "properties": ["email", "hs_additional_emails", "nerava_event_sequence", "nerava_contact_key"],
             "inputs": [{"id": key} for key in keys],
         }
         answer = await self._call("read", "POST", self._paths.read, body)
@@ -110,6 +106,23 @@ class HubSpotClient:
                 self._send_events_path = fallback
                 return RetryLater("the dated path of custom events does not exist")
         return read_send(answer, len(entries)) if isinstance(answer, httpx.Response) else answer
+
+    async def note(self, notes: Sequence[Note]) -> WriteAnswer[Note]:
+        """Leave up to 100 notes, in a slot. Unlike custom events, one that is left twice is there twice."""
+        answer = await self._call("note", "POST", self._paths.create_notes, {"inputs": [note.body() for note in notes]})
+        return read_notes(answer, notes) if isinstance(answer, httpx.Response) else WriteAnswer.of_all(notes, answer)
+
+    async def notes_of_contacts(self, contacts: Sequence[tuple[str, str | None]]) -> NotesOfContacts | Refusal:
+        """Return which notes are on up to 100 contacts, by their ids and from a place on, in a slot."""
+        inputs = [{"id": contact_id} | ({"after": after} if after else {}) for contact_id, after in contacts]
+        answer = await self._call("notes_of_contacts", "POST", self._paths.notes_of_contacts, {"inputs": inputs})
+        return read_notes_of_contacts(answer) if isinstance(answer, httpx.Response) else answer
+
+    async def noted_events(self, note_ids: Sequence[str]) -> set[str] | Refusal:
+        """Return which events up to 100 notes are about, in a slot."""
+        body = {"properties": ["hs_note_body"], "inputs": [{"id": note_id} for note_id in note_ids]}
+        answer = await self._call("read_notes", "POST", self._paths.read_notes, body)
+        return read_noted_events(answer, len(note_ids)) if isinstance(answer, httpx.Response) else answer
 
     async def page(self, path: str, after: str | None) -> Page | Refusal:
         """Return a page of what the portal defines, from *after* on."""
@@ -138,7 +151,14 @@ class HubSpotClient:
         """Return whether the portal's tier and the token's scopes allow custom events."""
         with await self.slot():
             answer = await self._call("event_definitions", "GET", self._paths.event_definitions)
-        return read_custom_events_allowed(answer) if isinstance(answer, httpx.Response) else answer
+        return read_allowed(answer) if isinstance(answer, httpx.Response) else answer
+
+    async def takes_notes(self) -> bool | Refusal:
+        """Return whether the token's scopes allow notes."""
+        body = {"properties": [], "inputs": [{"id": "0"}]}
+        with await self.slot():
+            answer = await self._call("read_notes", "POST", self._paths.read_notes, body)
+        return read_allowed(answer) if isinstance(answer, httpx.Response) else answer
 
     async def _call(
         self,
@@ -150,19 +170,22 @@ class HubSpotClient:
         parameters: Mapping[str, str] | None = None,
     ) -> httpx.Response | RetryLater:
         try:
-            response = await self._http.request(method, path, json=body, params=parameters)
+            response = await request(self._http, method, path, body, parameters)
         except httpx.RequestError as error:
             # A timeout or a reset leaves it unknown whether a write was applied: all our writes may be repeated.
             self._count(kind, type(error).__name__)
             return RetryLater(f"no answer: {type(error).__name__}", outage=True)
         self._count(kind, str(response.status_code))
+        if not response.is_success:
+            correlation_id = response.headers.get("X-HubSpot-Correlation-Id")
+            log.info("hubspot.refused", kind=kind, status=response.status_code, correlation_id=correlation_id)
         self._pacing.observe(response.headers)
         if (wait := quota_spent_for(response)) is not None:
             self._pacing.pause(wait.total_seconds())
         return response
 
 
-def _read_write(answer: httpx.Response | RetryLater, inputs: Sequence[Upsert]) -> UpsertAnswer:
+def _read_write(answer: httpx.Response | RetryLater, inputs: Sequence[Input]) -> WriteAnswer[Input]:
     if isinstance(answer, httpx.Response):
-        return read_upsert(answer, inputs)
-    return UpsertAnswer(outcomes={upsert.trace_id: answer for upsert in inputs})
+        return read_written(answer, inputs)
+    return WriteAnswer.of_all(inputs, answer)

@@ -18,6 +18,8 @@ class Paths:
     account: str
     event_definitions: str
     send_events: str
+    notes: str
+    notes_of_contacts: str
 
     @property
     def create(self) -> str:
@@ -28,8 +30,20 @@ class Paths:
         return f"{self.contacts}/batch/upsert"
 
     @property
+    def update(self) -> str:
+        return f"{self.contacts}/batch/update"
+
+    @property
     def read(self) -> str:
         return f"{self.contacts}/batch/read"
+
+    @property
+    def create_notes(self) -> str:
+        return f"{self.notes}/batch/create"
+
+    @property
+    def read_notes(self) -> str:
+        return f"{self.notes}/batch/read"
 
 
 def _dated(version: str, events: str) -> Paths:
@@ -40,6 +54,8 @@ def _dated(version: str, events: str) -> Paths:
         account=f"/account-info/{version}/details",
         event_definitions=f"{events}/event-definitions",
         send_events=f"{events}/send/batch",
+        notes=f"/crm/objects/{version}/notes",
+        notes_of_contacts=f"/crm/associations/{version}/contacts/notes/batch/read",
     )
 
 
@@ -51,6 +67,9 @@ PATHS: Final[dict[ApiVersion, Paths]] = {
         account="/account-info/v3/details",
         event_definitions="/events/v3/event-definitions",
         send_events="/events/v3/send/batch",
+        notes="/crm/v3/objects/notes",
+        # Associations have a version of their own.
+        notes_of_contacts="/crm/v4/associations/contacts/notes/batch/read",
     ),
     "2026-03": _dated("2026-03", "/events/2026-03"),
     "2026-09": _dated("2026-09", "/events/custom/2026-09"),

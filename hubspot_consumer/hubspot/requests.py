@@ -1,8 +1,11 @@
-"""What we ask of HubSpot: one upsert of a contact, one timeline entry."""
+"""What we ask of HubSpot: one upsert of a contact, one timeline entry, as a custom event or as a note."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from html import escape
+from typing import Final
 
 from hubspot_consumer.hubspot.schema import event_name
 from schemas.contacts import ContactKey
@@ -10,6 +13,13 @@ from schemas.contacts import ContactKey
 # Documented limits of one call.
 MOST_UPSERTS = 100
 MOST_TIMELINE_ENTRIES = 500
+MOST_NOTES = 100
+
+# 201 is the way back, and leaves a note that is on nobody's timeline.
+NOTE_TO_CONTACT: Final = 202
+# Plain words: HubSpot may clean up what it takes for markup.
+_MARK: Final = "nerava event "
+_MARKED: Final = re.compile(f"{_MARK}([0-9a-fA-F-]{{36}})")
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,25 @@ class Upsert:
 
 
 @dataclass(frozen=True)
+class Move:
+    """Give the contact of HubSpot's id *contact_id* another email, which becomes its contact key."""
+
+    contact_id: str
+    contact_key: ContactKey
+
+    @property
+    def trace_id(self) -> str:
+        return self.contact_id
+
+    def body(self) -> dict[str, object]:
+        return {
+            "id": self.contact_id,
+            "properties": {"email": self.contact_key},
+            "objectWriteTraceId": self.trace_id,
+        }
+
+
+@dataclass(frozen=True)
 class TimelineEntry:
     """One event on a contact's timeline. HubSpot keeps the first of a `uuid`, so sending it again is harmless.
 
@@ -51,10 +80,49 @@ class TimelineEntry:
         return {
             "eventName": f"pe{portal_id}_{event_name(self.event_type)}",
             **({"objectId": self.contact_id} if self.contact_id else {"email": self.contact_key}),
-            "occurredAt": self.occurred_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "occurredAt": _time(self.occurred_at),
             "uuid": self.uuid,
             "properties": dict(self.properties),
         }
+
+
+@dataclass(frozen=True)
+class Note:
+    """An entry as a note, for portals without custom events. HubSpot keeps every copy: see `event_of_note`.
+
+    `trace_id` is unique in its call. The entry has HubSpot's id of its contact: a note hangs on a record.
+    """
+
+    trace_id: str
+    entry: TimelineEntry
+
+    @property
+    def contact_key(self) -> ContactKey:
+        return self.entry.contact_key
+
+    def body(self) -> dict[str, object]:
+        entry = self.entry
+        lines = [f"{name}: {value}" for name, value in entry.properties.items()]
+        words = "<br>".join(escape(line) for line in [*lines, f"{_MARK}{entry.uuid}"])
+        return {
+            "properties": {
+                "hs_timestamp": _time(entry.occurred_at),
+                "hs_note_body": f"<b>{escape(entry.event_type.replace('_', ' '))}</b><br>{words}",
+            },
+            "associations": [
+                {
+                    "to": {"id": entry.contact_id},
+                    "types": [{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": NOTE_TO_CONTACT}],
+                }
+            ],
+            "objectWriteTraceId": self.trace_id,
+        }
+
+
+def event_of_note(body: str) -> str | None:
+    """Return the id of the event that a note's text names; None for a note that a person wrote."""
+    found = _MARKED.search(body)
+    return found[1].lower() if found else None
 
 
 @dataclass(frozen=True)
@@ -67,3 +135,7 @@ class KnownContact:
 
 KnownContacts = dict[str, KnownContact | None]
 """By lower-cased email; None for one that HubSpot lacks. What its answer leaves out is left out: nobody knows."""
+
+
+def _time(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

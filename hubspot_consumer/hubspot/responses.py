@@ -8,14 +8,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta, timezone, tzinfo
-from typing import Any, Final, TypeGuard
+from typing import Any, Final, Generic, Protocol, Self, TypeGuard, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import httpx
 
-from hubspot_consumer.hubspot.requests import KnownContact, KnownContacts, Upsert
+from hubspot_consumer.hubspot.requests import KnownContact, KnownContacts, Note, event_of_note
 from hubspot_consumer.outcomes import Delivered, Halt, Outcome, Refusal, Rejected, RetryLater
-from schemas.contacts import ContactKey, without_emails
+from schemas.contacts import ContactKey, contact_key, without_emails
 
 # A record lock lasts two seconds.
 LOCKED: Final = timedelta(seconds=2)
@@ -25,27 +25,47 @@ LONGEST_DETAIL: Final = 500
 # Digits; int() raises for thousands of them.
 LONGEST_NUMBER: Final = 20
 
+_NOT_VALID: Final = "Property values were not valid: "
+_UNWRITABLE: Final = frozenset({"PROPERTY_DOESNT_EXIST", "READ_ONLY_VALUE"})
 _PASSING_CATEGORIES: Final = frozenset({"RATE_LIMITS", "INTERNAL_ERROR", "TIMEOUT", "SERVICE_UNAVAILABLE", "LOCKED"})
 
 
+class Traced(Protocol):
+    """An input of a batch: its trace id is unique in its call."""
+
+    @property
+    def trace_id(self) -> str: ...
+
+    @property
+    def contact_key(self) -> ContactKey: ...
+
+
+Input = TypeVar("Input", bound=Traced)
+
+
 @dataclass
-class UpsertAnswer:
+class WriteAnswer(Generic[Input]):
     """One outcome per trace id; `unclear` are inputs that must be asked again in smaller calls to learn theirs."""
 
     outcomes: dict[str, Outcome] = field(default_factory=dict)
-    unclear: list[Upsert] = field(default_factory=list)
+    unclear: list[Input] = field(default_factory=list)
+
+    @classmethod
+    def of_all(cls, inputs: Sequence[Input], outcome: Outcome) -> Self:
+        """Return the answer that says the same of every input."""
+        return cls(outcomes={one.trace_id: outcome for one in inputs})
 
 
-def read_upsert(response: httpx.Response, inputs: Sequence[Upsert]) -> UpsertAnswer:
+def read_written(response: httpx.Response, inputs: Sequence[Input]) -> WriteAnswer[Input]:
     """Return what became of each of *inputs*."""
     if not response.is_success:
         refusal = read_refusal(response)
-        if isinstance(refusal, Rejected) and len(inputs) > 1:
+        if isinstance(refusal, Rejected) and not refusal.unwritable and len(inputs) > 1:
             # One bad input, or two that name one contact, can take the whole call down.
-            return UpsertAnswer(unclear=list(inputs))
-        return UpsertAnswer(outcomes={upsert.trace_id: refusal for upsert in inputs})
+            return WriteAnswer(unclear=list(inputs))
+        return WriteAnswer.of_all(inputs, refusal)
     body = _body(response)
-    answer = UpsertAnswer()
+    answer = WriteAnswer[Input]()
     errors = _objects(body.get("errors"))
     for result in _objects(body.get("results")):
         if (upsert := _asked(result, inputs)) and (contact_id := result.get("id")):
@@ -63,6 +83,61 @@ def read_upsert(response: httpx.Response, inputs: Sequence[Upsert]) -> UpsertAns
     return answer
 
 
+def read_notes(response: httpx.Response, notes: Sequence[Note]) -> WriteAnswer[Note]:
+    """Return what became of each note; unclear are only those that were surely not written: a second copy stays."""
+    answer = read_written(response, notes)
+    if response.is_success:
+        for note in answer.unclear:
+            answer.outcomes[note.trace_id] = RetryLater("HubSpot's answer does not say which notes it refused")
+        answer.unclear = []
+    return answer
+
+
+@dataclass(frozen=True)
+class NotesOfContacts:
+    """Ids of notes on the timelines of contacts; `more` has the contacts with further ones, and where they begin."""
+
+    note_ids: list[str]
+    more: list[tuple[str, str]]
+
+
+def read_notes_of_contacts(response: httpx.Response) -> NotesOfContacts | Refusal:
+    """Return a page of the notes of several contacts. One without notes is an error of its own, and none of ours."""
+    if not response.is_success:
+        return read_refusal(response)
+    found = NotesOfContacts([], [])
+    for result in _objects(_body(response).get("results")):
+        found.note_ids.extend(str(to["toObjectId"]) for to in _objects(result.get("to")) if to.get("toObjectId"))
+        origin, after = result.get("from"), _next_page(result)
+        if after is not None and isinstance(origin, dict):
+            found.more.append((str(origin.get("id")), after))
+    return found
+
+
+def read_noted_events(response: httpx.Response, notes: int) -> set[str] | Refusal:
+    """Return the ids of the events that a page of notes is about; notes that are archived by now are none."""
+    if not response.is_success:
+        return read_refusal(response)
+    body = _body(response)
+    results = _objects(body.get("results"))
+    gone = {name for error in _objects(body.get("errors")) for name in _named(error, "ids")}
+    if len(results) + len(gone) < notes:
+        return RetryLater("HubSpot's answer leaves notes out")
+    bodies = [result["properties"] for result in results if isinstance(result.get("properties"), dict)]
+    events = [event_of_note(str(properties.get("hs_note_body") or "")) for properties in bodies]
+    return {event for event in events if event is not None}
+
+
+def read_allowed(response: httpx.Response) -> bool | Refusal:
+    """Return whether a call's path exists and the portal's tier and the token's scopes allow it."""
+    if response.is_success:
+        return True
+    refusal = read_refusal(response)
+    if isinstance(refusal, Halt) and refusal.reason in ("scope_missing", "endpoint_not_found"):
+        return False
+    return refusal
+
+
 def read_known_contacts(response: httpx.Response, keys: Sequence[ContactKey]) -> KnownContacts | Refusal:
     """Return what a batch read found of *keys*, and what it did not find."""
     if response.status_code == 404 and _body(response).get("category") == "OBJECT_NOT_FOUND":
@@ -75,15 +150,30 @@ def read_known_contacts(response: httpx.Response, keys: Sequence[ContactKey]) ->
     known: KnownContacts = {}
     for error in _objects(body.get("errors")):
         if error.get("category") == "OBJECT_NOT_FOUND":
-            known |= {email.strip().lower(): None for email in _named(error, "ids")}
+            known |= {_key(email): None for email in _named(error, "ids")}
     for result in _objects(body.get("results")):
         properties = result.get("properties")
         if isinstance(properties, dict) and result.get("id"):
-            sequence = str(properties.get("nerava_event_sequence") or "0")
-            contact = KnownContact(str(result["id"]), int(float(sequence)) if _is_number(sequence) else 0)
-            emails = f"{properties.get('email') or ''};{properties.get('hs_additional_emails') or ''}"
-            known |= {email.strip().lower(): contact for email in emails.split(";") if email.strip()}
+            known |= _known(str(result["id"]), properties)
     return known
+
+
+def _known(contact_id: str, properties: Mapping[str, Any]) -> KnownContacts:
+    """Return a contact by each of its emails, with the sequence of the one that wrote it last, and 0 for the others."""
+    number = str(properties.get("nerava_event_sequence") or "0")
+    sequence = int(float(number)) if _is_number(number) else 0
+    emails = f"{properties.get('email') or ''};{properties.get('hs_additional_emails') or ''}"
+    keys = [_key(email) for email in emails.split(";") if email.strip()]
+    written_by = _key(str(properties.get("nerava_contact_key") or properties.get("email") or ""))
+    return {key: KnownContact(contact_id, sequence if key == written_by else 0) for key in keys}
+
+
+def _key(email: str) -> str:
+    try:
+        return contact_key(email)
+    except ValueError:
+        # Nothing that we would have asked for.
+        return email
 
 
 def read_send(response: httpx.Response, entries: int) -> Refusal | None:
@@ -131,16 +221,6 @@ def _is_an_offset(milliseconds: object) -> TypeGuard[int]:
     return isinstance(milliseconds, int) and abs(milliseconds) < 24 * 3_600_000
 
 
-def read_custom_events_allowed(response: httpx.Response) -> bool | Refusal:
-    """Return whether the list of event definitions may be seen, which takes the tier and the scope for sending."""
-    if response.is_success:
-        return True
-    refusal = read_refusal(response)
-    if isinstance(refusal, Halt) and refusal.reason in ("scope_missing", "endpoint_not_found"):
-        return False
-    return refusal
-
-
 @dataclass(frozen=True)
 class Page:
     """A page of a list; `after` asks for the next one."""
@@ -154,10 +234,14 @@ def read_page(response: httpx.Response) -> Page | Refusal:
     if not response.is_success:
         return read_refusal(response)
     body = _body(response)
+    return Page(_objects(body.get("results")), _next_page(body))
+
+
+def _next_page(body: Mapping[str, Any]) -> str | None:
     paging = body.get("paging")
     following = paging.get("next") if isinstance(paging, dict) else None
     after = following.get("after") if isinstance(following, dict) else None
-    return Page(_objects(body.get("results")), str(after) if after else None)
+    return str(after) if after else None
 
 
 def read_created(response: httpx.Response) -> Refusal | None:
@@ -189,7 +273,7 @@ def read_refusal(response: httpx.Response) -> Refusal:  # noqa: PLR0911 - one li
         case 429:
             return _rate_limited(response, detail)
         case 400 | 409 | 413 | 414 | 415 | 422:
-            return Rejected("rejected_by_hubspot", detail)
+            return Rejected("rejected_by_hubspot", detail, _unwritable(_body(response)))
         case _:
             # 408, 477, every 5xx, and whatever HubSpot invents next: losing nothing beats knowing why.
             return RetryLater(detail, _retry_after(response), outage=response.status_code >= 500)
@@ -216,17 +300,35 @@ def _item_outcome(error: Mapping[str, Any], response: httpx.Response) -> Refusal
     detail = _shortened(f"{response.status_code} {category}: {message}", response)
     if category in _PASSING_CATEGORIES:
         return RetryLater(detail)
-    return Rejected("rejected_by_hubspot", detail)
+    return Rejected("rejected_by_hubspot", detail, _unwritable(error))
 
 
-def _asked(result: Mapping[str, Any], inputs: Sequence[Upsert]) -> Upsert | None:
+def _unwritable(error: Mapping[str, Any]) -> frozenset[str]:
+    """Return the properties that an error says do not exist or are read-only, whatever their values."""
+    found = {
+        str(name)
+        for detail in _objects(error.get("errors"))
+        if detail.get("code") in _UNWRITABLE
+        for name in _named(detail, "propertyName")
+    }
+    _, _, listed = str(error.get("message") or "").partition(_NOT_VALID)
+    try:
+        failures = _objects(json.loads(listed)) if listed else []
+    except (ValueError, RecursionError):
+        failures = []
+    return frozenset(
+        found | {str(one["name"]) for one in failures if one.get("name") and one.get("error") in _UNWRITABLE}
+    )
+
+
+def _asked(result: Mapping[str, Any], inputs: Sequence[Input]) -> Input | None:
     # Results come in any order. The trace id is the answer to "which?"; the email is not, when it is a secondary one.
     trace_id = result.get("objectWriteTraceId")
     if trace_id is not None:
-        return next((upsert for upsert in inputs if upsert.trace_id == trace_id), None)
+        return next((one for one in inputs if one.trace_id == trace_id), None)
     properties = result.get("properties")
     email = str(properties.get("email") or "").lower() if isinstance(properties, dict) else ""
-    by_email = next((upsert for upsert in inputs if upsert.contact_key == email), None)
+    by_email = next((one for one in inputs if one.contact_key == email), None)
     return by_email or (inputs[0] if len(inputs) == 1 else None)
 
 
@@ -236,7 +338,7 @@ def _named(error: Mapping[str, Any], what: str) -> set[str]:
     return {str(name) for name in named} if isinstance(named, list) else {str(named)}
 
 
-def _traces(error: Mapping[str, Any], inputs: Sequence[Upsert]) -> list[str]:
+def _traces(error: Mapping[str, Any], inputs: Sequence[Traced]) -> list[str]:
     traces = _named(error, "objectWriteTraceId")
     asked = [upsert.trace_id for upsert in inputs]
     return [trace for trace in asked if trace in traces] or (asked if len(asked) == 1 else [])

@@ -48,6 +48,7 @@ class Property:
 PROPERTIES: Final = (
     Property("nerava_external_id", "Nerava external id", "string"),
     Property("nerava_event_sequence", "Nerava event sequence", "number"),
+    Property("nerava_contact_key", "Nerava contact key", "string"),
     Property("nerava_role", "Nerava role", "enumeration", ("driver", "merchant")),
     Property("nerava_signup_date", "Nerava signup date", "date"),
     Property("nerava_auth_provider", "Nerava auth provider", "string"),

@@ -64,7 +64,11 @@ def _add_state(router: APIRouter, portal: Portal) -> None:
     @router.get("/quota")
     async def quota() -> dict[str, Any]:
         """What is spent now: of each token's window, and of the day."""
-        used = portal.quota.used_now(portal.settings)
+        used = {
+            token: number
+            for token, number in portal.quota.used_now(portal.settings).items()
+            if portal.tokens.grant(token)
+        }
         return {
             "now": portal.clock.timestamp(),
             "windows": [{"token": masked(token), "used": number} for token, number in used.items()],

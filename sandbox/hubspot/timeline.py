@@ -42,6 +42,7 @@ class Timeline:
 
     occurrences: int = 0
     duplicates: int = 0
+    _has_notes: bool = False
     _entries: list[Entry] = field(default_factory=list)
     _uuids: set[tuple[str, str]] = field(default_factory=set)
     _by_subject: defaultdict[str, list[Entry]] = field(default_factory=lambda: defaultdict(list))
@@ -62,6 +63,7 @@ class Timeline:
 
     def add_note(self, note: Note) -> None:
         """Put a note on the timelines of its contacts."""
+        self._has_notes = True
         self._entries.append(note)
         for contact_id in note.contact_ids:
             self._by_subject[contact_id].append(note)
@@ -85,7 +87,7 @@ class Timeline:
 
     def entries(self) -> list[Entry]:
         """Return all entries but archived notes."""
-        return _kept(self._entries)
+        return _kept(self._entries) if self._has_notes else list(self._entries)
 
     def of(self, contact: Contact | None, email: str) -> list[Entry]:
         """Return what is on a contact's timeline, or what came for an email that no contact had, in order."""

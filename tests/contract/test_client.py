@@ -8,7 +8,8 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from hubspot_consumer.hubspot.client import HubSpotClient, http_client
+from hubspot_consumer.hubspot.client import HubSpotClient
+from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
 from hubspot_consumer.hubspot.pacing import Pacing
 from hubspot_consumer.hubspot.paths import PATHS, ApiVersion
@@ -38,7 +39,9 @@ def portal() -> Portal:
 
 @pytest.fixture
 async def http(portal: Portal) -> AsyncIterator[httpx.AsyncClient]:
-    async with http_client("http://hubspot", SecretStr(TOKEN), httpx.ASGITransport(simulator_app(portal))) as http:
+    async with http_client(
+        "http://hubspot", lambda: SecretStr(TOKEN), httpx.ASGITransport(simulator_app(portal))
+    ) as http:
         yield http
 
 
@@ -138,8 +141,8 @@ async def test_a_timeline_entry_sent_again_leaves_one(client: HubSpotClient, htt
     assert len(timeline) == 2
 
 
-async def test_a_refused_token_halts_everything(http: httpx.AsyncClient) -> None:
-    http.headers["Authorization"] = "Bearer pat-na1-00000000-0000-4000-8000-000000000000"
+async def test_a_refused_token_halts_everything(portal: Portal, http: httpx.AsyncClient) -> None:
+    portal.tokens.revoke(TOKEN)
     client = client_of(http)
 
     refusals = [
@@ -173,7 +176,7 @@ async def test_a_connection_that_fails_is_a_retry_of_everything_in_the_call() ->
     def refuse(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("refused", request=request)
 
-    client = client_of(http_client("http://hubspot", SecretStr(TOKEN), httpx.MockTransport(refuse)))
+    client = client_of(http_client("http://hubspot", lambda: SecretStr(TOKEN), httpx.MockTransport(refuse)))
 
     outcomes = (await client.upsert([upsert(ADA), upsert(GRACE)])).outcomes
 

@@ -151,6 +151,17 @@ async def test_an_unknown_email_is_deleted_for_gdpr_all_the_same_and_an_unknown_
     assert (await hubspot.get("/_simulator/statistics")).json()["recreated_after_gdpr_delete"] == 1
 
 
+async def test_deleting_an_archived_contact_leaves_the_email_to_whoever_has_it_by_now(
+    hubspot: httpx.AsyncClient,
+) -> None:
+    former = await create(hubspot, "ada@example.com")
+    await hubspot.delete(f"{CONTACTS}/{former}")
+    ada = await create(hubspot, "ada@example.com")
+
+    assert (await hubspot.post(f"{CONTACTS}/gdpr-delete", json={"objectId": former})).status_code == 204
+    assert (await hubspot.get(f"{CONTACTS}/ada@example.com?idProperty=email")).json()["id"] == ada
+
+
 @pytest.mark.parametrize(("switch", "new"), [("create", True), ("restore", False)])
 async def test_an_upsert_of_an_archived_contacts_email_creates_or_restores(
     hubspot: httpx.AsyncClient, switch: str, *, new: bool

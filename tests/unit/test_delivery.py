@@ -3,7 +3,8 @@
 import asyncio
 import random
 from collections.abc import Sequence
-from typing import Any
+from contextlib import nullcontext
+from typing import Any, cast
 
 import pytest
 
@@ -12,16 +13,29 @@ from hubspot_consumer.delivery import MOST_LOOK_UPS_PASSED_OVER, Delivery
 from hubspot_consumer.destination import DryRun, Slot
 from hubspot_consumer.halt import HaltGate
 from hubspot_consumer.hubspot.requests import KnownContact, KnownContacts, TimelineEntry, Upsert
-from hubspot_consumer.hubspot.responses import UpsertAnswer
+from hubspot_consumer.hubspot.responses import WriteAnswer
 from hubspot_consumer.lanes import Lanes
 from hubspot_consumer.lease import Lease
-from hubspot_consumer.outcomes import Delivered, Halt, RetryLater
+from hubspot_consumer.moves import Moves
+from hubspot_consumer.omissions import Omissions
+from hubspot_consumer.outcomes import Delivered, Halt, Outcome, RetryLater
+from hubspot_consumer.records import Record
 from hubspot_consumer.rejections import Rejections
 from hubspot_consumer.telemetry import Telemetry
+from hubspot_consumer.timeline import Timeline
 from runtime.clock import SystemClock
 from schemas.contacts import ContactKey
 from tests.polling import eventually
 from tests.samples import pending
+
+
+class CountedSlot(nullcontext[None]):
+    def __init__(self, hubspot: "HubSpot") -> None:
+        super().__init__()
+        self._hubspot = hubspot
+
+    def give_back(self) -> None:
+        self._hubspot.given_back += 1
 
 
 class HubSpot(DryRun):
@@ -30,21 +44,25 @@ class HubSpot(DryRun):
     def __init__(self) -> None:
         self.calls: list[tuple[str, int]] = []
         self.slots = asyncio.Semaphore(0)
-        self.refusal: Halt | RetryLater | None = None
+        self.refusal: Outcome | None = None
+        self.unclear = False
+        self.given_back = 0
 
     async def slot(self) -> Slot:
         await self.slots.acquire()
-        return await super().slot()
+        return CountedSlot(self)
 
-    async def create(self, inputs: Sequence[Upsert]) -> UpsertAnswer:
+    async def create(self, inputs: Sequence[Upsert]) -> WriteAnswer[Upsert]:
         return self._answer("create", inputs)
 
-    async def upsert(self, inputs: Sequence[Upsert]) -> UpsertAnswer:
+    async def upsert(self, inputs: Sequence[Upsert]) -> WriteAnswer[Upsert]:
         return self._answer("upsert", inputs)
 
-    def _answer(self, kind: str, inputs: Sequence[Upsert]) -> UpsertAnswer:
+    def _answer(self, kind: str, inputs: Sequence[Upsert]) -> WriteAnswer[Upsert]:
         self.calls.append((kind, len(inputs)))
-        return UpsertAnswer(outcomes={one.trace_id: self.refusal or Delivered("1") for one in inputs})
+        if self.unclear:
+            return WriteAnswer(unclear=list(inputs))
+        return WriteAnswer(outcomes={one.trace_id: self.refusal or Delivered("1") for one in inputs})
 
     async def known_contacts(self, keys: Sequence[ContactKey]) -> KnownContacts:  # type: ignore[override]
         self.calls.append(("look-up", len(keys)))
@@ -54,27 +72,48 @@ class HubSpot(DryRun):
         """Take them."""
 
 
+class DeadLetters:
+    """Keeps what is set aside: its reason, and its detail."""
+
+    def __init__(self) -> None:
+        self.letters: list[tuple[str, str]] = []
+
+    async def put(self, _record: Record, reason: str, detail: str, _attempts: int) -> None:
+        self.letters.append((reason, detail))
+
+
+class Suppressed(set[ContactKey]):
+    def holds(self, key: ContactKey) -> bool:
+        return key in self
+
+
 class Bench:
     """A delivery over lanes that the test fills."""
 
     def __init__(self) -> None:
         clock = SystemClock()
         self.finished: list[int] = []
-        self.hubspot, self.lanes, self.halt, self.lease = HubSpot(), Lanes(clock), HaltGate(clock), Lease(clock)
+        self.hubspot, self.lanes, self.lease, self.omissions = HubSpot(), Lanes(clock), Lease(clock), Omissions()
+        self.halt = HaltGate(clock, resumed=self.lanes.stop_backing_off)
         self.lease.renew(clock.monotonic())
-        none: Any = None
+        self.dead_letters, self.suppressed, lag = DeadLetters(), Suppressed(), cast("Any", None)
+        rejections = Rejections(100, cast("Any", self.dead_letters), self.halt, clock)
+        self.timeline = Timeline(self.lanes, self.hubspot, rejections, self.lease, self.halt)
         calls = Calls(
             lanes=self.lanes,
             destination=self.hubspot,
-            dead_letters=none,
-            rejections=Rejections(100, clock),
+            timeline=self.timeline,
+            rejections=rejections,
+            omissions=self.omissions,
+            suppressions=cast("Any", self.suppressed),
+            moves=Moves(self.lanes, self.hubspot, lag, clock),
             lease=self.lease,
             halt=self.halt,
             clock=clock,
             telemetry=Telemetry(),
             jitter=random.Random(1),
         )
-        self.delivery = Delivery(self.lanes, self.hubspot, calls, self.halt)
+        self.delivery = Delivery(self.lanes, self.hubspot, calls, self.halt, self.lease)
 
     def add(self, contacts: int, sequence: int, name: str = "c") -> None:
         for number in range(contacts):
@@ -121,19 +160,55 @@ async def test_a_look_up_gives_way_while_others_fill_calls_and_comes_in_the_end(
     assert set(calls) == {("create", 100), ("look-up", 5)}
 
 
-async def test_a_worker_that_is_not_sure_of_its_partitions_writes_nothing_to_contacts_that_exist(bench: Bench) -> None:
+async def test_a_worker_that_is_not_sure_of_its_partitions_calls_nobody_until_it_is(bench: Bench) -> None:
     bench.add(1, 1)
     assert await bench.next_call() == ("create", 1)
     bench.lease.renew(-100.0)
     bench.add(1, 2)
     bench.hubspot.slots.release()
 
-    async def backing_off() -> bool:
-        return bench.lanes.backing_off == 1
+    async def given_back() -> bool:
+        return bench.hubspot.given_back == 1
 
-    await eventually(backing_off, within_s=5, saying="the contact backs off")
+    await eventually(given_back, within_s=5, saying="the slot is given back")
     assert bench.hubspot.calls == [("create", 1)]
-    assert bench.finished == [1]
+    bench.lease.renew(bench.lease.now())
+    assert await bench.next_call() == ("upsert", 1)
+
+
+async def test_halves_of_a_call_that_wait_longer_than_the_lease_are_not_written(bench: Bench) -> None:
+    bench.add(2, 7)
+    await bench.next_call()
+    bench.hubspot.unclear = True
+    assert await bench.next_call() == ("upsert", 2)
+    bench.lease.renew(-100.0)
+    bench.hubspot.slots.release()
+    bench.hubspot.slots.release()
+
+    async def backing_off() -> bool:
+        return bench.lanes.backing_off == 2
+
+    await eventually(backing_off, within_s=5, saying="the contacts back off")
+    assert bench.hubspot.calls == [("look-up", 2), ("upsert", 2)]
+
+
+async def test_halves_of_a_refused_call_are_not_written_once_their_contacts_went_to_another_worker(
+    bench: Bench,
+) -> None:
+    bench.add(4, 7)
+    await bench.next_call()
+    bench.hubspot.unclear = True
+    assert await bench.next_call() == ("upsert", 4)
+    bench.hubspot.unclear = False
+    assert await bench.next_call() == ("upsert", 2)
+    bench.lanes.forget()
+    bench.hubspot.slots.release()
+
+    async def ended() -> bool:
+        return not bench.delivery.calls_in_flight
+
+    await eventually(ended, within_s=5, saying="the call ends")
+    assert bench.hubspot.calls == [("look-up", 4), ("upsert", 4), ("upsert", 2)]
 
 
 async def test_failures_in_a_row_halt_and_the_first_answer_lets_everybody_try_again(bench: Bench) -> None:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubspot_consumer.lanes import HOLE_LIMIT_S, Fold, Lanes
+from hubspot_consumer.lane import HOLE_LIMIT_S, Fold
+from hubspot_consumer.lanes import HOLE_LIMIT_AFTER_LOOK_UP_S, Lanes
 from schemas.contacts import ContactKey
 from tests.clock import OwnedClock
 from tests.samples import pending
@@ -312,3 +313,55 @@ def test_after_forgetting_a_call_that_ends_late_neither_acks_twice_nor_blocks_th
 
     assert bench.taken() == [[1, 2]]
     assert not bench.lanes.backing_off
+
+
+def test_what_was_applied_before_a_restart_leaves_its_entries_in_order_however_its_topics_are_read() -> None:
+    clock, read_as_far = OwnedClock(), False
+    lanes = Lanes(clock, lambda _: read_as_far)
+    lanes.add(ADA, pending(8, lambda: None))
+    [lane] = lanes.take_unknown(100)
+    lanes.known(lane, "1", 7)
+    assert (lanes.ready, lanes.holes) == (0, 1), "event 6 or 7 may be unread, and its entry not sent"
+
+    lanes.add(ADA, pending(6, lambda: None))
+    lanes.add(ADA, pending(7, lambda: None))
+    read_as_far = True
+    clock.advance(1)
+    lanes.wake()
+    folds = lanes.take(100)
+    assert [_sequences(fold) for fold in folds] == [[6, 7]]
+    lanes.finished(folds[0])
+
+    assert [_sequences(fold) for fold in lanes.take(100)] == [[8]]
+
+
+def test_a_hole_is_not_given_up_while_what_is_missing_may_be_unread() -> None:
+    clock, read_as_far = OwnedClock(), False
+    lanes = Lanes(clock, lambda _: read_as_far)
+    lanes.add(ADA, pending(2, lambda: None))
+    [lane] = lanes.take_unknown(100)
+    lanes.known(lane, None, 0)
+    clock.advance(HOLE_LIMIT_S * 10)
+    lanes.wake()
+    assert (lanes.ready, lanes.holes_released) == (0, 0)
+
+    read_as_far = True
+    clock.advance(10)
+    lanes.wake()
+
+    assert (lanes.ready, lanes.holes_released) == (1, 1)
+
+
+def test_a_contact_that_was_deleted_in_hubspot_does_not_wait_for_what_was_applied_before(bench: Bench) -> None:
+    bench.add(5)
+    assert not bench.take()
+    bench.clock.advance(HOLE_LIMIT_AFTER_LOOK_UP_S - 1)
+    assert not bench.take()
+    bench.clock.advance(2)
+    assert bench.taken() == [[5]]
+
+    bench.add(7)
+    bench.clock.advance(HOLE_LIMIT_S - 1)
+    assert not bench.take(), "what comes next after that is waited for as ever"
+    bench.clock.advance(2)
+    assert bench.taken() == [[7]]

@@ -61,7 +61,7 @@ def test_every_event_has_a_mapping() -> None:
 
 @pytest.mark.parametrize("event_type", EVENTS)
 def test_an_event_sets_these_properties_and_what_every_event_sets(event_type: str) -> None:
-    always = {"nerava_external_id": "usr_1", "nerava_event_sequence": "1"}
+    always = {"nerava_external_id": "usr_1", "nerava_event_sequence": "1", "nerava_contact_key": EMAIL}
 
     assert contact_properties(read(event_type)) == EXPECTED[event_type] | always
 

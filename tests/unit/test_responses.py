@@ -14,14 +14,14 @@ from hubspot_consumer.hubspot.responses import (
     LONGEST_RETRY_AFTER,
     PortalDetails,
     quota_spent_for,
+    read_allowed,
     read_created,
-    read_custom_events_allowed,
     read_known_contacts,
     read_page,
     read_portal,
     read_refusal,
     read_send,
-    read_upsert,
+    read_written,
 )
 from hubspot_consumer.outcomes import Delivered, Halt, Rejected, RetryLater
 from schemas.contacts import ContactKey
@@ -31,7 +31,14 @@ ADA, GRACE = (
     Upsert("t2", ContactKey("grace@example.com"), {}),
 )
 NO_SUCH_PROPERTY = "Property values were not valid: " + json.dumps(
-    [{"isValid": False, "message": 'Property "missing" does not exist', "error": "PROPERTY_DOESNT_EXIST"}]
+    [
+        {
+            "isValid": False,
+            "message": 'Property "missing" does not exist',
+            "error": "PROPERTY_DOESNT_EXIST",
+            "name": "missing",
+        }
+    ]
 )
 RATE_LIMIT = {"status": "error", "errorType": "RATE_LIMIT", "correlationId": "c", "category": "RATE_LIMITS"}
 
@@ -59,13 +66,13 @@ def test_results_are_matched_by_trace_id_and_not_by_order_or_email() -> None:
         "results": [result("2", "grace@example.com", "t2"), result("1", "countess@example.com", "t1")],
     }
 
-    assert read_upsert(answer(200, body), [ADA, GRACE]).outcomes == {"t1": Delivered("1"), "t2": Delivered("2")}
+    assert read_written(answer(200, body), [ADA, GRACE]).outcomes == {"t1": Delivered("1"), "t2": Delivered("2")}
 
 
 def test_results_without_trace_ids_are_matched_by_email() -> None:
     body = {"results": [result("2", "Grace@Example.com"), result("1", "ada@example.com")]}
 
-    assert read_upsert(answer(200, body), [ADA, GRACE]).outcomes == {"t1": Delivered("1"), "t2": Delivered("2")}
+    assert read_written(answer(200, body), [ADA, GRACE]).outcomes == {"t1": Delivered("1"), "t2": Delivered("2")}
 
 
 def test_a_partial_success_rejects_whom_it_names_and_delivers_the_others() -> None:
@@ -75,7 +82,7 @@ def test_a_partial_success_rejects_whom_it_names_and_delivers_the_others() -> No
         "errors": [item_error("VALIDATION_ERROR", NO_SUCH_PROPERTY, "t2")],
     }
 
-    read = read_upsert(answer(207, body), [ADA, GRACE])
+    read = read_written(answer(207, body), [ADA, GRACE])
 
     assert read.outcomes["t1"] == Delivered("1")
     rejection = read.outcomes["t2"]
@@ -87,7 +94,7 @@ def test_a_partial_success_rejects_whom_it_names_and_delivers_the_others() -> No
 def test_one_error_may_name_several_inputs() -> None:
     body = {"errors": [item_error("RATE_LIMITS", "later", "t1", "t2")]}
 
-    outcomes = read_upsert(answer(207, body), [ADA, GRACE]).outcomes
+    outcomes = read_written(answer(207, body), [ADA, GRACE]).outcomes
 
     assert [type(outcomes[trace_id]) for trace_id in ("t1", "t2")] == [RetryLater, RetryLater]
 
@@ -95,27 +102,36 @@ def test_one_error_may_name_several_inputs() -> None:
 def test_an_error_that_names_nobody_leaves_those_without_a_result_unclear() -> None:
     body = {"results": [result("1", "ada@example.com", "t1")], "errors": [item_error("VALIDATION_ERROR", "bad")]}
 
-    read = read_upsert(answer(207, body), [ADA, GRACE])
+    read = read_written(answer(207, body), [ADA, GRACE])
 
     assert (set(read.outcomes), read.unclear) == ({"t1"}, [GRACE])
-    assert isinstance(read_upsert(answer(207, body), [GRACE]).outcomes["t2"], Rejected)
+    assert isinstance(read_written(answer(207, body), [GRACE]).outcomes["t2"], Rejected)
 
 
 def test_a_success_that_leaves_an_input_out_is_a_retry() -> None:
-    read = read_upsert(answer(200, {"status": "COMPLETE", "results": []}), [ADA, GRACE])
+    read = read_written(answer(200, {"status": "COMPLETE", "results": []}), [ADA, GRACE])
 
     assert {type(outcome) for outcome in read.outcomes.values()} == {RetryLater}
     assert not read.unclear
 
 
 @pytest.mark.parametrize(
-    "message", ["Duplicate IDs found in batch input: [1]. IDs must be unique", NO_SUCH_PROPERTY, "Invalid input JSON"]
+    "message", ["Duplicate IDs found in batch input: [1]. IDs must be unique", "Invalid input JSON"]
 )
 def test_a_whole_call_that_is_refused_is_unclear_until_an_input_stands_alone(message: str) -> None:
     refused = answer(400, {"status": "error", "message": message, "category": "VALIDATION_ERROR"})
 
-    assert read_upsert(refused, [ADA, GRACE]).unclear == [ADA, GRACE]
-    assert isinstance(read_upsert(refused, [ADA]).outcomes["t1"], Rejected)
+    assert read_written(refused, [ADA, GRACE]).unclear == [ADA, GRACE]
+    assert isinstance(read_written(refused, [ADA]).outcomes["t1"], Rejected)
+
+
+def test_a_property_that_the_portal_takes_from_nobody_is_named_by_every_outcome() -> None:
+    refused = answer(400, {"status": "error", "message": NO_SUCH_PROPERTY, "category": "VALIDATION_ERROR"})
+    listed = {"errors": [{"code": "READ_ONLY_VALUE", "context": {"propertyName": ["missing"]}}], "message": "no"}
+
+    for response in (refused, answer(400, listed)):
+        outcomes = read_written(response, [ADA, GRACE]).outcomes.values()
+        assert [one.unwritable for one in outcomes if isinstance(one, Rejected)] == [frozenset({"missing"})] * 2
 
 
 @pytest.mark.parametrize(
@@ -155,7 +171,7 @@ def test_a_spent_daily_quota_halts_and_pauses_no_slot() -> None:
     ],
 )
 def test_what_no_event_is_to_blame_for_halts(status: int, reason: str) -> None:
-    halts = read_upsert(answer(status, {"message": "no"}), [ADA, GRACE])
+    halts = read_written(answer(status, {"message": "no"}), [ADA, GRACE])
 
     assert not halts.unclear
     assert all(isinstance(outcome, Halt) and outcome.reason == reason for outcome in halts.outcomes.values())
@@ -164,7 +180,7 @@ def test_what_no_event_is_to_blame_for_halts(status: int, reason: str) -> None:
 @pytest.mark.parametrize("status", [408, 423, 425, 477, 500, 502, 503, 504, 521, 522, 523, 524, 525, 526, 599])
 @pytest.mark.parametrize("body", [{"message": "INTERNAL"}, b"upstream timed out", b"<html>Bad Gateway</html>", b"\xff"])
 def test_what_passes_by_itself_is_a_retry(status: int, body: Any) -> None:
-    outcomes = read_upsert(answer(status, body), [ADA, GRACE]).outcomes
+    outcomes = read_written(answer(status, body), [ADA, GRACE]).outcomes
 
     assert {type(outcome) for outcome in outcomes.values()} == {RetryLater}
 
@@ -208,8 +224,10 @@ def test_a_look_up_tells_found_from_missing_and_leaves_out_what_the_answer_leave
                     "email": "countess@example.com",
                     "hs_additional_emails": "ada@example.com;ada2@example.com",
                     "nerava_event_sequence": "12",
+                    "nerava_contact_key": "ada@example.com",
                 },
             },
+            {"id": "9", "properties": {"email": "old@example.com", "nerava_event_sequence": "3"}},
             {"id": "8", "properties": {"email": "lena@example.com", "nerava_event_sequence": None}},
         ],
         "errors": [item_error("OBJECT_NOT_FOUND", "no") | {"context": {"ids": ["Grace@example.com"]}}],
@@ -220,6 +238,8 @@ def test_a_look_up_tells_found_from_missing_and_leaves_out_what_the_answer_leave
 
     assert isinstance(known, dict)
     assert known["ada@example.com"] == KnownContact("7", 12)
+    assert known["countess@example.com"] == KnownContact("7", 0), "another of its emails wrote that sequence"
+    assert known["old@example.com"] == KnownContact("9", 3), "written before the key was"
     assert known["lena@example.com"] == KnownContact("8", 0)
     assert known["grace@example.com"] is None
     assert "mary@example.com" not in known
@@ -300,11 +320,11 @@ BODIES = st.binary(max_size=20) | ANYTHING.map(lambda body: json.dumps(body).enc
 def test_whatever_comes_is_read_and_every_input_gets_one_answer(status: int, body: bytes, retry_after: str) -> None:
     response = answer(status, body, Retry_After=retry_after)
 
-    read = read_upsert(response, [ADA, GRACE])
+    read = read_written(response, [ADA, GRACE])
     assert sorted([*read.outcomes, *(upsert.trace_id for upsert in read.unclear)]) == ["t1", "t2"]
-    alone = read_upsert(response, [ADA])
+    alone = read_written(response, [ADA])
     assert (list(alone.outcomes), alone.unclear) == (["t1"], [])
     read_send(response, 2)
-    for reader in (read_portal, read_custom_events_allowed, read_page, read_created, quota_spent_for):
+    for reader in (read_portal, read_allowed, read_page, read_created, quota_spent_for):
         reader(response)
     read_known_contacts(response, [ADA.contact_key])

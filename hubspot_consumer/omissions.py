@@ -1,0 +1,40 @@
+"""Omissions: properties that the portal does not take, left out of every write rather than failing every contact."""
+
+from collections.abc import Collection, Mapping
+from typing import Final
+
+import structlog
+
+from hubspot_consumer.outcomes import Halt
+
+log = structlog.get_logger()
+
+# Without it nobody can tell what was applied, and a restart could move contacts backwards.
+INDISPENSABLE: Final = "nerava_event_sequence"
+
+
+class Omissions:
+    """What is left out is told once, and tried again when `try_again` says so."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def leave_out(self, names: Collection[str]) -> Halt | None:
+        """Leave out what the portal refused; return why nothing can be sent if it is indispensable."""
+        if INDISPENSABLE in names:
+            words = f"the portal does not take the property {INDISPENSABLE}: run `provision --apply`"
+            return Halt("portal_not_provisioned", words)
+        for name in sorted(set(names) - self.names):
+            log.error("property.left_out", property=name, do="run `provision`; what was left out, a replay brings")
+            self.names.add(name)
+        return None
+
+    def without(self, properties: Mapping[str, str]) -> Mapping[str, str]:
+        """Return *properties* without those that are left out."""
+        if not self.names:
+            return properties
+        return {name: value for name, value in properties.items() if name not in self.names}
+
+    def try_again(self) -> None:
+        """Write everything again: somebody may have mended the portal."""
+        self.names.clear()
