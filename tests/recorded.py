@@ -21,9 +21,12 @@ _PATHS: Final = PATHS["2026-03"]
 _CALLS: Final = {
     "create": f"POST {_PATHS.create}",
     "upsert": f"POST {_PATHS.upsert}",
-    "update": f"POST {_PATHS.contacts}/batch/update",
+    "update": f"POST {_PATHS.update}",
     "read": f"POST {_PATHS.read}",
     "send": f"POST {_PATHS.send_events}",
+    "notes": f"POST {_PATHS.create_notes}",
+    "notes_of_contacts": f"POST {_PATHS.notes_of_contacts}",
+    "noted": f"POST {_PATHS.read_notes}",
     "account": f"GET {_PATHS.account}",
     "definitions": f"GET {_PATHS.event_definitions}",
 }

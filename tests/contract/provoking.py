@@ -4,6 +4,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
+from uuid import UUID
 
 import httpx
 
@@ -27,6 +28,7 @@ class Scene:
     hubspot: httpx.AsyncClient
     recorded: Recorded
     contact_ids: list[str] = field(default_factory=list)
+    note_id: str = ""
 
     async def post(self, path: str, body: Any) -> Any:
         answer = await self.hubspot.post(path, json=body)
@@ -192,5 +194,16 @@ async def sent_before(scene: Scene) -> None:
 
 async def noted_before(scene: Scene) -> None:
     kinds = [{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": 202}]
-    note = {"properties": {"hs_timestamp": "0"}, "associations": [{"to": {"id": scene.contact_ids[0]}, "types": kinds}]}
-    await scene.post("/crm/objects/2026-03/notes", note)
+    properties = {"hs_timestamp": "0", "hs_note_body": f"<b>nova earned</b><br>nerava event {UUID(int=1)}"}
+    note = {"properties": properties, "associations": [{"to": {"id": scene.contact_ids[0]}, "types": kinds}]}
+    scene.note_id = (await scene.post("/crm/objects/2026-03/notes", note))["id"]
+
+
+def noted_as(recorded_id: str) -> Step:
+    """Ask with the id of the note that was left, in the place of the one recorded."""
+
+    async def step(scene: Scene) -> None:
+        request = json.dumps(scene.recorded.request).replace(f'"{recorded_id}"', f'"{scene.note_id}"')
+        scene.recorded = replace(scene.recorded, request=json.loads(request))
+
+    return step

@@ -19,6 +19,7 @@ from tests.contract.provoking import (
     merged,
     merged_from,
     named,
+    noted_as,
     noted_before,
     quota_spent,
     scopes,
@@ -32,6 +33,7 @@ from tests.contract.provoking import (
 
 _REJECTING = settings(duplicate_uuid="reject")
 _ADA, _GRACE = contact(ADA), contact(GRACE)
+_ADA_TOO = {"hs_additional_emails": "ada2@example.com", "nerava_contact_key": "ada2@example.com"}
 _SEQUENCE = contact_property("nerava_event_sequence", "number", "number")
 
 WAYS: Final[Mapping[str, Way]] = {
@@ -54,21 +56,25 @@ WAYS: Final[Mapping[str, Way]] = {
     "answered/events-taken": asked(event_definition()),
     "answered/group-created": asked(),
     "answered/note-created": asked(_ADA, named("151")),
-    "answered/notes-created": asked(_ADA, named("151")),
     "answered/notes-of-contacts": asked(_ADA, noted_before, named("151")),
-    "answered/notes-of-which-one-is-invalid": asked(_ADA, named("151")),
+    "answered/notes-read": asked(_ADA, noted_before, noted_as("17591596434")),
+    "answered/notes-read-of-which-one-is-archived": asked(_ADA, noted_before, noted_as("17591596434")),
     "answered/properties-of-which-one-exists": asked(contact_property("age__c")),
     "answered/property-created": asked(),
     "answered/property-exists": asked(contact_property("hive_count")),
     "answered/property-groups": asked(),
     "answered/read-found": asked(
-        _SEQUENCE, contact(ADA, hs_additional_emails="ada2@example.com", nerava_event_sequence="12"), _GRACE
+        _SEQUENCE,
+        contact_property("nerava_contact_key"),
+        contact(ADA, **_ADA_TOO, nerava_event_sequence="12"),
+        _GRACE,
     ),
     "answered/read-nothing-done": failing({"kind": "silent"}, _ADA),
     "answered/read-some-unknown": asked(_SEQUENCE, contact(ADA, nerava_event_sequence="3")),
     "answered/search-page": asked(_ADA, _GRACE, settings(search_lag_s=0)),
     "answered/token-info": asked(scopes(CONTACTS_READ, CONTACTS_WRITE)),
     "delivered/create-created": asked(),
+    "delivered/notes-created": asked(_ADA, named("151")),
     "delivered/upsert-created": asked(),
     "delivered/upsert-found-by-additional-email": asked(contact("countess@example.com", hs_additional_emails=ADA)),
     "delivered/upsert-in-any-order": asked(),
@@ -90,6 +96,7 @@ WAYS: Final[Mapping[str, Way]] = {
     "halt/token-expired-401": asked(token_revoked),
     "halt/token-unknown-401": asked(authorization("Bearer pat-na1-00000000-0000-4000-8000-000000000000")),
     "partial/create-conflict": asked(_ADA),
+    "partial/notes-of-which-one-is-invalid": asked(_ADA, named("151")),
     "partial/update-merged-record-left-out": asked(_ADA, _GRACE, contact(MARY), named("90004", "0", "90003"), merged),
     "partial/update-not-found": asked(_ADA, named("90001")),
     "partial/upsert-one-error-for-several": asked(),
@@ -119,6 +126,7 @@ WAYS: Final[Mapping[str, Way]] = {
     "rejected/read-only-property": asked(),
     "rejected/read-with-too-many-histories": asked(inputs(51)),
     "rejected/too-many-identities-414": status(414),
+    "rejected/two-with-properties-that-do-not-exist": asked(),
     "rejected/update-by-email": asked(_ADA),
     "rejected/upsert-by-a-property-that-is-not-unique": asked(),
     "rejected/wrong-json-type": asked(),
@@ -130,6 +138,7 @@ WAYS: Final[Mapping[str, Way]] = {
     "retry_later/internal-server-error-500-as-text": status(500, "text"),
     "retry_later/locked-423": status(423),
     "retry_later/migrating-477": status(477, Retry_After="86400"),
+    "retry_later/notes-read-that-leave-one-out": failing({"kind": "silent"}),
     "retry_later/nothing-done-200": failing({"kind": "silent"}),
     "retry_later/nothing-done-207": failing({"kind": "silent", "status": 207}),
     "retry_later/origin-connection-time-out-522": status(522, "html"),

@@ -3,28 +3,38 @@
 import ast
 import inspect
 import json
-from collections.abc import Callable, Mapping
-from typing import Any, Final, assert_never
+from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar, assert_never
 
 import httpx
 import pytest
 
-from hubspot_consumer.hubspot.requests import KnownContact, Upsert
+from hubspot_consumer.hubspot.requests import KnownContact, Note, TimelineEntry, Upsert
 from hubspot_consumer.hubspot.responses import (
+    NotesOfContacts,
     Page,
     PortalDetails,
+    Traced,
+    WriteAnswer,
+    read_allowed,
     read_created,
-    read_custom_events_allowed,
     read_known_contacts,
+    read_noted_events,
+    read_notes,
+    read_notes_of_contacts,
     read_page,
     read_portal,
     read_refusal,
     read_send,
-    read_upsert,
+    read_written,
 )
 from hubspot_consumer.outcomes import Delivered, Halt, Outcome, Rejected, RetryLater
 from schemas.contacts import ContactKey
 from tests.recorded import RECORDED, Recorded
+
+AT: Final = datetime(2026, 11, 24, tzinfo=UTC)
+Input = TypeVar("Input", bound=Traced)
 
 # Statuses and words that HubSpot's documentation or a recording names, with the source that names it first.
 STATUSES: Final = {
@@ -75,16 +85,24 @@ def _upserts(recorded: Recorded) -> list[Upsert]:
         Upsert(
             asked.get("objectWriteTraceId", str(place)),
             ContactKey(str(asked.get("id") or asked.get("properties", {}).get("email") or f"input {place}").lower()),
-            {},
+            asked.get("properties", {}),
         )
         for place, asked in enumerate(inputs)
     ]
 
 
-def _written(recorded: Recorded) -> dict[str, str]:
-    answer = read_upsert(recorded.response(), _upserts(recorded))
+def _notes(recorded: Recorded) -> list[Note]:
+    entry = TimelineEntry("", "nova_earned", ContactKey("ada@example.com"), "151", AT, {})
+    return [Note(asked["objectWriteTraceId"], entry) for asked in recorded.inputs]
+
+
+def _outcomes(answer: WriteAnswer[Input]) -> dict[str, str]:
     outcomes = {trace_id: _said(outcome) for trace_id, outcome in answer.outcomes.items()}
-    return outcomes | {upsert.trace_id: "unclear" for upsert in answer.unclear}
+    return outcomes | {one.trace_id: "unclear" for one in answer.unclear}
+
+
+def _written(recorded: Recorded) -> dict[str, str]:
+    return _outcomes(read_written(recorded.response(), _upserts(recorded)))
 
 
 def _known(recorded: Recorded) -> str | dict[str, str]:
@@ -115,15 +133,21 @@ READERS: Final[Mapping[str, Callable[[Recorded], str | dict[str, str]]]] = {
     "update": _written,
     "read": _known,
     "send": lambda recorded: _said(read_send(recorded.response(), len(recorded.inputs)) or "taken"),
+    "notes": lambda recorded: _outcomes(read_notes(recorded.response(), _notes(recorded))),
+    "notes_of_contacts": _reader(read_notes_of_contacts),
+    "noted": lambda recorded: _said(read_noted_events(recorded.response(), len(recorded.inputs))),
     "account": _reader(read_portal),
-    "definitions": _reader(read_custom_events_allowed),
+    "definitions": _reader(read_allowed),
     "list": _reader(read_page),
     "define": _reader(lambda response: read_created(response) or "there"),
     "other": _reader(_other),
 }
 
 
-def _said(outcome: Outcome | Page | PortalDetails | bool | str) -> str:  # noqa: FBT001, PLR0911 - a table of words
+Answered = Page | PortalDetails | NotesOfContacts | set[str] | bool | str
+
+
+def _said(outcome: Outcome | Answered) -> str:  # noqa: C901, PLR0911 - a table of words
     match outcome:
         case str():
             return outcome
@@ -131,12 +155,16 @@ def _said(outcome: Outcome | Page | PortalDetails | bool | str) -> str:  # noqa:
             return "allowed" if outcome else "not allowed"
         case PortalDetails():
             return f"portal {outcome.portal_id} in {outcome.zone}"
+        case NotesOfContacts():
+            return _listed("notes", outcome.note_ids) or "no notes"
+        case set():
+            return _listed("events", outcome) or "no events"
         case Page():
             return f"{len(outcome.items)} items" + (f", more after {outcome.after}" if outcome.after else "")
         case Delivered():
             return f"delivered {outcome.contact_id}"
         case Rejected():
-            return f"rejected {outcome.reason}"
+            return f"rejected {outcome.reason}" + _listed(" for", outcome.unwritable)
         case Halt():
             return f"halt {outcome.reason}"
         case RetryLater():
@@ -144,6 +172,10 @@ def _said(outcome: Outcome | Page | PortalDetails | bool | str) -> str:  # noqa:
             return "retry_later" + after + (" outage" if outcome.outage else "")
         case _:
             assert_never(outcome)
+
+
+def _listed(words: str, names: Collection[str]) -> str:
+    return f"{words} {', '.join(sorted(names))}" if names else ""
 
 
 @pytest.mark.parametrize("recorded", RECORDED, ids=str)

@@ -6,7 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from hubspot_consumer.hubspot.responses import read_known_contacts, read_refusal, read_send
+from hubspot_consumer.hubspot.requests import Upsert
+from hubspot_consumer.hubspot.responses import read_known_contacts, read_refusal, read_send, read_written
 from hubspot_consumer.outcomes import Halt, Rejected, RetryLater
 from schemas.contacts import ContactKey
 
@@ -35,6 +36,13 @@ def test_an_entry_that_is_refused_because_it_came_before_is_taken() -> None:
 
     assert read_send(answer(207, {"errors": [again]}), 1) is None
     assert isinstance(read_send(answer(207, {"errors": [again]}), 2), Rejected)
+
+
+def test_a_property_that_is_not_named_is_nobodys() -> None:
+    inputs = [Upsert("t1", ADA, {}), Upsert("t2", GRACE, {})]
+    refused = answer(400, {**REFUSED, "errors": [{"code": "PROPERTY_DOESNT_EXIST"}]})
+
+    assert read_written(refused, inputs).unclear == inputs
 
 
 @pytest.mark.parametrize("body", ["<html>Not Found</html>", {"message": "resource not found"}, ""])
