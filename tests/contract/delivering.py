@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from math import inf
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import httpx
 from pydantic import SecretStr
@@ -18,15 +18,20 @@ from hubspot_consumer.calls import Calls
 from hubspot_consumer.dead_letters import DeadLetters
 from hubspot_consumer.delivery import Delivery
 from hubspot_consumer.halt import HaltGate
-from hubspot_consumer.hubspot.client import HubSpotClient, http_client
+from hubspot_consumer.hubspot.client import HubSpotClient
+from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
 from hubspot_consumer.hubspot.pacing import Pacing
 from hubspot_consumer.hubspot.paths import PATHS
-from hubspot_consumer.lanes import Lanes, Pending
+from hubspot_consumer.lane import Pending
+from hubspot_consumer.lanes import Lanes
 from hubspot_consumer.lease import Lease
+from hubspot_consumer.moves import Moves
+from hubspot_consumer.omissions import Omissions
 from hubspot_consumer.records import Record
 from hubspot_consumer.rejections import Rejections
 from hubspot_consumer.telemetry import Telemetry
+from hubspot_consumer.timeline import Timeline
 from sandbox.hubspot.app import simulator_app
 from sandbox.hubspot.faults import (
     DroppedConnection,
@@ -122,6 +127,11 @@ class DeadLetterTopic:
         self.letters.append((int(named["dead_letter.offset"]), named["dead_letter.reason"].decode()))
 
 
+class NobodySuppressed:
+    def holds(self, _key: ContactKey) -> bool:
+        return False
+
+
 @dataclass
 class Delivered:
     """What became of events, each by its place among them: how often it was finished, and which are dead letters."""
@@ -136,25 +146,33 @@ class Worker:
     def __init__(self, portal: Portal, answers: Sequence[str], seed: int) -> None:
         self._clock = clock = LoopClock()
         self._chance = random.Random(seed)
-        self._http = http_client("http://hubspot", SecretStr(TOKEN), Unreliable(portal, answers, self._chance))
+        self._http = http_client("http://hubspot", lambda: SecretStr(TOKEN), Unreliable(portal, answers, self._chance))
         pacing = Pacing(QUOTA, 10, DailyQuota(DAILY_LIMIT, clock), clock)
         client = HubSpotClient(self._http, pacing, "2026-03", PORTAL_ID, lambda _kind, _status: None)
         self._topic = DeadLetterTopic()
-        self._lanes, halt, lease = Lanes(clock), HaltGate(clock), Lease(clock)
+        self._all_read = False
+        # A hole is given up only when what fills it can't come any more.
+        self._lanes = Lanes(clock, siblings_passed=lambda _: self._all_read)
+        lease, telemetry = Lease(clock), Telemetry()
+        halt = HaltGate(clock, resumed=self._lanes.stop_backing_off)
         lease.renew(inf)
-        telemetry, kafka = Telemetry(), self._topic
+        rejections = Rejections(MANY, DeadLetters(cast("Any", self._topic), "dead", clock, telemetry), halt, clock)
         calls = Calls(
             lanes=self._lanes,
             destination=client,
-            dead_letters=DeadLetters(kafka, "dead", clock, telemetry),
-            rejections=Rejections(MANY, clock),
+            timeline=Timeline(self._lanes, client, rejections, lease, halt),
+            rejections=rejections,
+            omissions=Omissions(),
+            suppressions=cast("Any", NobodySuppressed()),
+            # Nobody has a new email here: nothing asks Kafka what is finished of the old one.
+            moves=Moves(self._lanes, client, cast("Any", None), clock),
             lease=lease,
             halt=halt,
             clock=clock,
             telemetry=telemetry,
             jitter=self._chance,
         )
-        self._delivery = Delivery(self._lanes, client, calls, halt)
+        self._delivery = Delivery(self._lanes, client, calls, halt, lease)
 
     async def deliver(self, events: Sequence[Envelope], arrivals: Sequence[int]) -> Delivered:
         """Deliver the events at the places that *arrivals* lists, in that order. Raises AssertionError when stuck."""
@@ -172,6 +190,7 @@ class Worker:
             self._add(events[place], place, came)
             if wait_s := self._chance.choice(waits_s):
                 await self._clock.sleep(wait_s)
+        self._all_read = True
         deadline = self._clock.monotonic() + STUCK_AFTER_S
         while came.finished.total() < len(arrivals):
             assert self._clock.monotonic() < deadline, f"finished are only {came.finished}"

@@ -7,7 +7,7 @@ the test's.
 import json
 import random
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -27,6 +27,8 @@ from tests.samples import PAYLOADS, PORTAL_ID, TOKEN, envelope
 ADA, GRACE, LENA = "ada@example.com", "grace@example.com", "lena@example.com"
 # HubSpot refuses it, for its top-level domain.
 NOBODY: Final = "nobody@example.con"
+# Another email of the contact that is Ada.
+ADA_TOO: Final = "ada.too@example.com"
 
 EVENTS: Final = (
     "driver_signed_up",
@@ -192,3 +194,42 @@ def test_each_event_ends_once_and_contacts_are_the_fold_of_their_events_also_aft
         assert len(set(uuids)) == len(uuids)
 
     run_fast(deliver_and_deliver_again())
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(
+    ada=KINDS,
+    ada_too=KINDS,
+    others=st.dictionaries(st.sampled_from((GRACE, NOBODY)), KINDS),
+    answers=SOME_ANSWERS,
+    same_contact_twice=st.sampled_from(("reject", "accept")),
+    seed=st.integers(0, 1_000),
+)
+def test_two_emails_of_one_contact_take_turns_and_no_event_of_either_is_lost(
+    ada: list[str],
+    ada_too: list[str],
+    others: dict[str, list[str]],
+    answers: list[str],
+    same_contact_twice: str,
+    seed: int,
+) -> None:
+    events, portal = events_of({ADA: ada, ADA_TOO: ada_too, **others}), portal_of_ours()
+    portal.change_settings(same_contact_twice=same_contact_twice)
+    portal.contacts.create({"email": ADA, "hs_additional_emails": ADA_TOO})
+    arrivals = arrivals_of(events, random.Random(seed))
+
+    came = run_fast(Worker(portal, answers, seed).deliver(events, arrivals))
+
+    assert_each_ended_once(portal, events, arrivals, came)
+    dead = {place for place, _ in came.dead}
+    turns = interleavings(alive(events, dead, ADA), alive(events, dead, ADA_TOO))
+    assert ours(portal, ADA) in [folded(order) for order in turns]
+
+
+def interleavings(one: list[Envelope], other: list[Envelope]) -> Iterator[list[Envelope]]:
+    """Yield every order of both in which each keeps its own."""
+    if not one or not other:
+        yield one + other
+        return
+    yield from ([one[0], *rest] for rest in interleavings(one[1:], other))
+    yield from ([other[0], *rest] for rest in interleavings(one, other[1:]))
