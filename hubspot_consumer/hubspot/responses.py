@@ -5,7 +5,7 @@ guides, and recorded traffic.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta, timezone, tzinfo
 from typing import Any, Final, Generic, Protocol, Self, TypeGuard, TypeVar
@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import httpx
 
-from hubspot_consumer.hubspot.requests import KnownContact, KnownContacts, Note, event_of_note
+from hubspot_consumer.hubspot.requests import KnownContact, KnownContacts, Note, Upsert, event_of_note
 from hubspot_consumer.outcomes import Delivered, Halt, Outcome, Refusal, Rejected, RetryLater
 from schemas.contacts import ContactKey, contact_key, without_emails
 
@@ -60,9 +60,10 @@ def read_written(response: httpx.Response, inputs: Sequence[Input]) -> WriteAnsw
     """Return what became of each of *inputs*."""
     if not response.is_success:
         refusal = read_refusal(response)
-        if isinstance(refusal, Rejected) and not refusal.unwritable and len(inputs) > 1:
+        if isinstance(refusal, Rejected) and len(inputs) > 1:
             # One bad input, or two that name one contact, can take the whole call down.
-            return WriteAnswer(unclear=list(inputs))
+            unclear = [one for one in inputs if refusal.unwritable.isdisjoint(_properties(one))]
+            return WriteAnswer({one.trace_id: refusal for one in inputs if one not in unclear}, unclear)
         return WriteAnswer.of_all(inputs, refusal)
     body = _body(response)
     answer = WriteAnswer[Input]()
@@ -140,9 +141,10 @@ def read_allowed(response: httpx.Response) -> bool | Refusal:
 
 def read_known_contacts(response: httpx.Response, keys: Sequence[ContactKey]) -> KnownContacts | Refusal:
     """Return what a batch read found of *keys*, and what it did not find."""
-    if response.status_code == 404:
-        # A batch read answers 207 for contacts it can't find, a single read 404: neither knows them.
-        return dict.fromkeys(keys)
+    if response.status_code == 404 and _body(response).get("category") == "OBJECT_NOT_FOUND":
+        # Elsewhere 207 says so. Any other 404 is the path's: to take it for new contacts could move them backwards.
+        missing = {_key(email) for email in _named(_body(response), "ids")}
+        return {key: None for key in keys if key in missing or len(keys) == 1}
     if not response.is_success:
         return read_refusal(response)
     body = _body(response)
@@ -177,9 +179,11 @@ def _key(email: str) -> str:
 
 def read_send(response: httpx.Response, entries: int) -> Refusal | None:
     """Return None when all *entries* of the call were taken, or the only one was before."""
-    if response.is_success:
+    errors = _objects(_body(response).get("errors")) if response.is_success else []
+    if response.is_success and not errors:
         return None
-    refusal = read_refusal(response)
+    # Nobody has seen a call that was taken in part. If there is one, its uuids let all of it be sent again.
+    refusal = _item_outcome(errors[0], response) if errors else read_refusal(response)
     # One that was taken before can bring down a whole call; the others of that call were not taken.
     if isinstance(refusal, Rejected) and entries == 1 and _says_duplicate(refusal.detail):
         return None
@@ -297,7 +301,11 @@ def _retry_after(response: httpx.Response) -> timedelta | None:
     return min(timedelta(seconds=max(0.0, float(seconds))), LONGEST_RETRY_AFTER)
 
 
-def _item_outcome(error: Mapping[str, Any], response: httpx.Response) -> Outcome:
+def _properties(written: Traced) -> Collection[str]:
+    return written.properties if isinstance(written, Upsert) else ()
+
+
+def _item_outcome(error: Mapping[str, Any], response: httpx.Response) -> Refusal:
     category, message = str(error.get("category") or ""), str(error.get("message") or "")
     detail = _shortened(f"{response.status_code} {category}: {message}", response)
     if category in _PASSING_CATEGORIES:
@@ -337,7 +345,8 @@ def _asked(result: Mapping[str, Any], inputs: Sequence[Input]) -> Input | None:
 def _named(error: Mapping[str, Any], what: str) -> set[str]:
     context = error.get("context")
     named = context.get(what) if isinstance(context, dict) else None
-    return {str(name) for name in named} if isinstance(named, list) else {str(named)}
+    names = named if isinstance(named, list) else [named]
+    return {str(name) for name in names if name is not None}
 
 
 def _traces(error: Mapping[str, Any], inputs: Sequence[Traced]) -> list[str]:
@@ -364,7 +373,8 @@ def _objects(value: object) -> list[dict[str, Any]]:
 
 def _detail(response: httpx.Response) -> str:
     body = _body(response)
-    words = str(body.get("message") or response.reason_phrase or "no reason given")
+    # The rules that a portal's administrators make say why only in `errors`.
+    words = str(body.get("message") or _first_error(body) or response.reason_phrase or "no reason given")
     kind = body.get("category") or body.get("policyName") or body.get("errorType") or ""
     return _shortened(f"{response.status_code} {kind}: {words}{_scopes(body)}", response)
 
@@ -374,6 +384,11 @@ def _scopes(body: Mapping[str, Any]) -> str:
     named = {scope for error in _objects(body.get("errors")) for scope in _named(error, "requiredGranularScopes")}
     needed = sorted(named - {"None"})
     return f" (needed: {' or '.join(needed)})" if needed else ""
+
+
+def _first_error(body: Mapping[str, Any]) -> str:
+    error = next(iter(_objects(body.get("errors"))), {})
+    return " ".join(str(error[name]) for name in ("code", "message") if error.get(name))
 
 
 def _shortened(words: str, response: httpx.Response) -> str:

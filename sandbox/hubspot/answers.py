@@ -68,8 +68,8 @@ def rate_limited(policy: RateLimitPolicy, group: str) -> Answer:
         errorType="RATE_LIMIT",
         policyName=policy.upper(),
     )
-    if policy == "daily":
-        answer.payload["requestId"] = str(uuid4())
-    else:
+    if policy == "ten_secondly_rolling":
         answer.payload["groupName"] = group
+    else:
+        answer.payload["requestId"] = str(uuid4())
     return answer

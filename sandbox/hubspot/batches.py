@@ -54,13 +54,17 @@ class InvalidInput(BadInput):
 
 @dataclass(slots=True)
 class Batch:
-    """The writes of one call while they are planned. `claims` are the identities that earlier inputs have taken."""
+    """The writes of one call while they are planned.
+
+    `unknown` are ids that nobody has, with the traces of their inputs; `claims` the identities that earlier inputs
+    have taken.
+    """
 
     portal: Portal
     call: Call
     writes: list[Write] = field(default_factory=list)
     problems: list[tuple[str | None, BadInput]] = field(default_factory=list)
-    unknown: list[str] = field(default_factory=list)
+    unknown: list[tuple[str, str | None]] = field(default_factory=list)
     claims: set[tuple[str, str]] = field(default_factory=set)
 
 
@@ -161,4 +165,14 @@ def _errors(batch: Batch) -> list[dict[str, Any]]:
         if problem.errors:
             error["errors"] = problem.errors
         errors.setdefault(problem.message, error)["context"]["objectWriteTraceId"].append(trace)
-    return [*errors.values(), *([not_found_error(batch.unknown)] if batch.unknown else [])]
+    return [*errors.values(), *_unknown(batch)]
+
+
+def _unknown(batch: Batch) -> list[dict[str, Any]]:
+    """Return the error for ids that nobody has; where inputs have traces it names those too."""
+    if not batch.unknown:
+        return []
+    error = not_found_error([named for named, _ in batch.unknown])
+    if traces := [trace for _, trace in batch.unknown if trace is not None]:
+        error["context"]["objectWriteTraceId"] = traces
+    return [error]

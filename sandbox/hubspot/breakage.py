@@ -21,17 +21,30 @@ from sandbox.hubspot.portal import Portal
 
 Handle = Callable[[], Answer]
 Wait = Callable[[float], Awaitable[None]]
+Instead = StatusAnswer | RateLimitAnswer | SilentNoOp | DroppedConnection
 
 _MESSAGES: Final = {
     401: ("The OAuth token used to make this call expired 7 second(s) ago.", "EXPIRED_AUTHENTICATION"),
+    402: ("Payment Required", None),
     403: ("This app hasn't been granted all required scopes to make this call.", "MISSING_SCOPES"),
+    404: ("Not Found", None),
+    408: ("Request Timeout", None),
+    414: ("URI Too Long", None),
     423: ("The object is locked by another operation. Please retry later.", "LOCKED"),
     477: ("This account is being migrated. Please retry later.", "MIGRATION_IN_PROGRESS"),
     502: ("Bad Gateway", None),
     503: ("Service Unavailable", None),
     504: ("Gateway Timeout", None),
+    # Cloudflare's words: its connection to HubSpot failed.
+    521: ("Origin Down", None),
+    522: ("Origin Connection Time-out", None),
+    523: ("Origin Unreachable", None),
+    524: ("Origin Time-out", None),
+    525: ("Origin SSL Handshake Error", None),
+    526: ("Origin SSL Certificate Error", None),
 }
-_INTERNAL: Final = ("Internal Error", "INTERNAL_ERROR")
+_INTERNAL: Final = ("internal error", None)
+_INTERNAL_AS_TEXT: Final = "Internal Server Error"
 _RETRY_AFTER_MIGRATION: Final = "10"
 
 
@@ -55,16 +68,22 @@ async def answer_wrongly(portal: Portal, call: Call, fault: Fault, handle: Handl
             return answer
     if applied:
         _apply(handle)
-    match fault.answer:
+    if isinstance(fault.answer, Hang):
+        await wait(fault.answer.seconds)
+        raise ConnectionLost
+    return _instead(portal, fault.answer)
+
+
+def _instead(portal: Portal, answer: Instead) -> Answer:
+    match answer:
         case StatusAnswer() as wrong:
             return _status(wrong)
         case RateLimitAnswer(policy=policy):
             return rate_limited(policy, portal.burst_group)
+        case SilentNoOp(status=207):
+            return Answer(207, complete(portal, []).payload | {"numErrors": 0, "errors": []})
         case SilentNoOp():
             return complete(portal, [])
-        case Hang(seconds=seconds):
-            await wait(seconds)
-            raise ConnectionLost
         case DroppedConnection():
             raise ConnectionLost
 
@@ -103,8 +122,22 @@ def _status(wrong: StatusAnswer) -> Answer:
         case "json":
             return Answer(wrong.status, wrong.body, headers)
         case "text":
-            return Answer(wrong.status, wrong.body or message, headers, "text/plain;charset=utf-8")
+            text = message if wrong.status in _MESSAGES else _INTERNAL_AS_TEXT
+            return Answer(wrong.status, wrong.body or text, headers, "text/plain;charset=utf-8")
         case "html":
-            title = f"{wrong.status} {message}"
-            page = f"<!DOCTYPE html><html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>"
+            page = _page(f"{wrong.status} {message}")
             return Answer(wrong.status, wrong.body or page, headers, "text/html;charset=utf-8")
+
+
+def _page(title: str) -> str:
+    """Return a page as Cloudflare answers with, in front of HubSpot."""
+    lines = (
+        "<html>",
+        f"<head><title>{title}</title></head>",
+        '<body bgcolor="white">',
+        f"<center><h1>{title}</h1></center>",
+        "<hr><center>cloudflare</center>",
+        "</body>",
+        "</html>",
+    )
+    return "".join(f"{line}\r\n" for line in lines)

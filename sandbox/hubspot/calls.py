@@ -1,7 +1,7 @@
 """A call: one request to HubSpot's API, as the operations see it."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -9,6 +9,16 @@ from urllib.parse import parse_qsl
 from sandbox.hubspot.answers import Refused, error
 
 _UNREAD: Final = object()
+# The words of the library that HubSpot reads JSON with, as they were recorded for a batch.
+_BATCH: Final = "com.hubspot.inbounddb.publicobject.core.v2.SimplePublicObjectBatchInput$Json"
+_TOKENS: Final[Mapping[type, tuple[str, str]]] = {
+    list: ("Array", "START_ARRAY"),
+    dict: ("Object", "START_OBJECT"),
+    str: ("String", "VALUE_STRING"),
+    bool: ("Boolean", "VALUE_TRUE"),
+    int: ("Integer", "VALUE_NUMBER_INT"),
+    float: ("Floating-point", "VALUE_NUMBER_FLOAT"),
+}
 
 
 @dataclass(slots=True)
@@ -67,14 +77,16 @@ def read_query(query: bytes) -> list[tuple[str, str]]:
     return parse_qsl(query.decode("latin-1"), keep_blank_values=True) if query else []
 
 
-def not_json() -> Refused:
-    # A body that can't be read is answered without a category.
-    return Refused(error(400, "Invalid input JSON on line 1, column 1: Cannot deserialize value"))
+def not_json(value: Any = None) -> Refused:
+    """Return the refusal of a body that can't be read, for one of its values where it is JSON; without a category."""
+    kind, token = next((named for of, named in _TOKENS.items() if isinstance(value, of)), ("Null", "VALUE_NULL"))
+    words = f"Cannot deserialize value of type `{_BATCH}` from {kind} value (token `JsonToken.{token}`)"
+    return Refused(error(400, f"Invalid input JSON on line 1, column 1: {words}"))
 
 
 def as_object(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise not_json()
+        raise not_json(value)
     return value
 
 
@@ -86,7 +98,7 @@ def as_text(value: Any) -> str:
         return ""
     if isinstance(value, (bool, int, float)):
         return json.dumps(value)
-    raise not_json()
+    raise not_json(value)
 
 
 def repeated(values: Iterable[str]) -> list[str]:

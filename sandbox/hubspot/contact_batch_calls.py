@@ -123,8 +123,8 @@ def _plan_update(batch: Batch, item: dict[str, Any], trace: str | None) -> None:
             return
         _claim(batch, properties, contact)
         batch.writes.append(partial(_apply, portal, contact, properties, trace))
-    elif id_property or named.isdigit():
-        batch.unknown.append(named)
+    elif id_property or "@" not in named:
+        batch.unknown.append((named, trace))
 
 
 def _plan_upsert(batch: Batch, item: dict[str, Any], trace: str | None) -> None:
@@ -132,7 +132,7 @@ def _plan_upsert(batch: Batch, item: dict[str, Any], trace: str | None) -> None:
     named = {}
     if contact is None:
         if not item.get("idProperty"):
-            batch.unknown.append(as_text(item.get("id")))
+            batch.unknown.append((as_text(item.get("id")), trace))
             return
         # The id is the new contact's, unless its properties name another one.
         named = {item["idProperty"]: as_text(item.get("id"))}

@@ -128,6 +128,11 @@ def _named(portal: Portal, call: Call, *, archived: bool = False) -> Contact:
         contact = portal.contacts.by_id(named, archived=archived)
     else:
         contact = portal.contacts.by_identity(identity_of(portal, id_property, named, "read"))
+    if contact is None and id_property is None and not named.isdigit():
+        # Two spaces, as recorded.
+        raise refuse(
+            404, "Object not found.  objectId are usually numeric.", "OBJECT_NOT_FOUND", context={"id": [named]}
+        )
     if contact is None:
         raise not_found()
     return contact

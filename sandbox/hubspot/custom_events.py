@@ -32,7 +32,7 @@ def send_batch(portal: Portal, call: Call) -> Answer:
     _check_tier(portal)
     inputs = call.object().get("inputs")
     if not isinstance(inputs, list):
-        raise invalid("Invalid input JSON on line 1, column 1: Some required fields were not set: [inputs]")
+        raise invalid("Invalid input JSON on line 1, column 1. Some required fields were not set: [inputs]")
     if len(inputs) > MOST_OCCURRENCES:
         raise invalid(f"The maximum number of events in a batch request is {MOST_OCCURRENCES}.")
     occurrences = [_occurrence_or_none(portal, as_object(item)) for item in inputs]

@@ -42,7 +42,7 @@ def create_definition(portal: Portal, call: Call) -> Answer:
     body = call.object()
     missing = [name for name in _REQUIRED if body.get(name) is None]
     if missing:
-        raise invalid(f"Invalid input JSON on line 1, column 1: Some required fields were not set: {missing}")
+        raise invalid(f"Invalid input JSON on line 1, column 1. Some required fields were not set: {missing}")
     name = as_text(body.get("name")) or re.sub(r"[^a-z0-9]+", "_", as_text(body["label"]).lower()).strip("_")
     _check_name(name)
     properties = [_checked_property(as_object(item)) for item in body["propertyDefinitions"]]

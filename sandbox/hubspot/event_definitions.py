@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
+from typing import Any, Final
 
 from sandbox.hubspot.clock import PortalClock
+
+_FIRST_ID: Final = 10_000_001
 
 
 @dataclass(slots=True)
@@ -22,7 +24,7 @@ class EventDefinitions:
     portal_id: int
     clock: PortalClock
     by_name: dict[str, EventDefinition] = field(default_factory=dict)
-    _ids: "count[int]" = field(default_factory=lambda: count(1))
+    _ids: "count[int]" = field(default_factory=lambda: count(_FIRST_ID))
 
     def find(self, name: str) -> EventDefinition | None:
         """Return a definition by its short or by its fully qualified name."""

@@ -86,9 +86,10 @@ class FewerResults(_Part):
 
 
 class SilentNoOp(_Part):
-    """200 with no results and no errors."""
+    """A success with no results and no errors."""
 
     kind: Literal["silent"] = "silent"
+    status: Literal[200, 207] = 200
 
 
 FaultAnswer = Annotated[

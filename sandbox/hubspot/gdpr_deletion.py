@@ -10,7 +10,7 @@ def delete(portal: Portal, call: Call) -> Answer:
     body = call.object()
     named, id_property = as_text(body.get("objectId")), as_text(body.get("idProperty"))
     if not named:
-        raise invalid("Invalid input JSON on line 1, column 1: Some required fields were not set: ['objectId']")
+        raise invalid("Invalid input JSON on line 1, column 1. Some required fields were not set: ['objectId']")
     contacts = portal.contacts
     if id_property == "email":
         email = emails.normalised(named)

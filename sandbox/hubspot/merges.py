@@ -15,7 +15,7 @@ def merge(portal: Portal, call: Call) -> Answer:
     body = call.object()
     missing = [name for name in ("primaryObjectId", "objectIdToMerge") if not body.get(name)]
     if missing:
-        raise invalid(f"Invalid input JSON on line 1, column 1: Some required fields were not set: {missing}")
+        raise invalid(f"Invalid input JSON on line 1, column 1. Some required fields were not set: {missing}")
     primary = portal.contacts.by_id(as_text(body["primaryObjectId"]))
     other = portal.contacts.by_id(as_text(body["objectIdToMerge"]))
     if primary is None or other is None:

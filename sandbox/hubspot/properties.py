@@ -122,7 +122,7 @@ class Schema:
         """Raises Refused for a definition that HubSpot does not take; an existing name is not looked at."""
         missing = [name for name in _REQUIRED if not definition.get(name)]
         if missing:
-            raise invalid(f"Invalid input JSON on line 1, column 1: Some required fields were not set: {missing}")
+            raise invalid(f"Invalid input JSON on line 1, column 1. Some required fields were not set: {missing}")
         name, kind = as_text(definition["name"]), as_text(definition["type"])
         if not _NAME.fullmatch(name):
             raise invalid(f"The property name '{name}' is invalid: lower-case letters, digits and underscores only.")

@@ -111,7 +111,7 @@ def get_group(portal: Portal, call: Call) -> Answer:
 def create_group(portal: Portal, call: Call) -> Answer:
     definition = call.object()
     if not definition.get("name") or not definition.get("label"):
-        raise invalid("Invalid input JSON on line 1, column 1: Some required fields were not set: [name, label]")
+        raise invalid("Invalid input JSON on line 1, column 1. Some required fields were not set: [name, label]")
     name = as_text(definition["name"])
     if name in portal.schema.groups:
         raise refuse(409, f"A property group named '{name}' already exists.", _CATEGORY)

@@ -18,14 +18,15 @@ def breach(portal: Portal, call: Call, properties: Mapping[str, str], contact: C
     if contact is None:
         missing = [name for name in portal.settings.required_properties if not properties.get(name)]
         if missing:
-            return _missing(missing, "MISSING_REQUIRED_PROPERTY")
+            words = {name: f"A value for {name} must be provided" for name in missing}
+            return _missing(words, "MISSING_REQUIRED_PROPERTY")
     left = (contact.properties if contact else {}) | dict(properties)
-    missing = [
-        needed
+    words = {
+        needed: f"{needed} is required because of a conditional property rule based on [{condition.partition('=')[0]}]"
         for condition, needed in portal.settings.conditional_required.items()
         if _sets(properties, condition) and not left.get(needed)
-    ]
-    return _missing(missing, "MISSING_CONDITIONAL_REQUIRED_PROPERTY") if missing else None
+    }
+    return _missing(words, "MISSING_CONDITIONAL_REQUIRED_PROPERTY") if words else None
 
 
 def _sets(properties: Mapping[str, str], condition: str) -> bool:
@@ -33,10 +34,7 @@ def _sets(properties: Mapping[str, str], condition: str) -> bool:
     return properties.get(name) == value
 
 
-def _missing(names: list[str], code: str) -> BadInput:
-    message = f"Error writing CONTACT. Some required properties were not set: [{', '.join(names)}]"
-    errors = [
-        {"message": f'Property "{name}" is required', "code": code, "context": {"propertyName": [name]}}
-        for name in names
-    ]
-    return BadInput(message, context={"properties": names}, errors=errors)
+def _missing(words: Mapping[str, str], code: str) -> BadInput:
+    message = f"Error writing CONTACT. Some required properties were not set: [{', '.join(words)}]"
+    errors = [{"message": said, "code": code, "context": {"propertyName": [name]}} for name, said in words.items()]
+    return BadInput(message, context={"properties": list(words)}, errors=errors)

@@ -3,9 +3,9 @@
 import asyncio
 import itertools
 import random
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,16 +13,10 @@ from hypothesis import strategies as st
 
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
 from hubspot_consumer.hubspot.pacing import Pacing
-from tests.clock import FastLoop, LoopClock
+from tests.clock import LoopClock, run_fast
 
-T = TypeVar("T")
 WINDOW_S = 10.0
 MANY = 1_000_000
-
-
-def run_fast(work: Coroutine[Any, Any, T]) -> T:
-    with asyncio.Runner(loop_factory=FastLoop) as runner:
-        return runner.run(work)
 
 
 def pacing_of(quota: int, daily_limit: int = MANY) -> Pacing:

@@ -30,6 +30,7 @@ ADA, GRACE = (
     Upsert("t1", ContactKey("ada@example.com"), {"phone": "1"}),
     Upsert("t2", ContactKey("grace@example.com"), {}),
 )
+LENA = Upsert("t3", ContactKey("lena@example.com"), {"phone": "1"})
 NO_SUCH_PROPERTY = "Property values were not valid: " + json.dumps(
     [
         {
@@ -125,13 +126,15 @@ def test_a_whole_call_that_is_refused_is_unclear_until_an_input_stands_alone(mes
     assert isinstance(read_written(refused, [ADA]).outcomes["t1"], Rejected)
 
 
-def test_a_property_that_the_portal_takes_from_nobody_is_named_by_every_outcome() -> None:
+def test_a_property_that_the_portal_takes_from_nobody_is_named_to_those_who_have_it() -> None:
+    inputs = [Upsert(one.trace_id, one.contact_key, {"missing": "x"}) for one in (ADA, GRACE)]
     refused = answer(400, {"status": "error", "message": NO_SUCH_PROPERTY, "category": "VALIDATION_ERROR"})
     listed = {"errors": [{"code": "READ_ONLY_VALUE", "context": {"propertyName": ["missing"]}}], "message": "no"}
 
     for response in (refused, answer(400, listed)):
-        outcomes = read_written(response, [ADA, GRACE]).outcomes.values()
+        outcomes = read_written(response, inputs).outcomes.values()
         assert [one.unwritable for one in outcomes if isinstance(one, Rejected)] == [frozenset({"missing"})] * 2
+        assert read_written(response, [*inputs, LENA]).unclear == [LENA]
 
 
 @pytest.mark.parametrize(

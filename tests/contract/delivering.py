@@ -1,0 +1,211 @@
+"""A worker's delivery, from lanes to the simulator, on a loop whose time flies; the way between them is unreliable."""
+
+import asyncio
+import json
+import random
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from math import inf
+from typing import Any, Final, cast
+
+import httpx
+from pydantic import SecretStr
+from structlog.testing import capture_logs
+
+from hubspot_consumer.calls import Calls
+from hubspot_consumer.dead_letters import DeadLetters
+from hubspot_consumer.delivery import Delivery
+from hubspot_consumer.halt import HaltGate
+from hubspot_consumer.hubspot.client import HubSpotClient
+from hubspot_consumer.hubspot.connection import http_client
+from hubspot_consumer.hubspot.daily_quota import DailyQuota
+from hubspot_consumer.hubspot.pacing import Pacing
+from hubspot_consumer.hubspot.paths import PATHS
+from hubspot_consumer.lane import Pending
+from hubspot_consumer.lanes import Lanes
+from hubspot_consumer.lease import Lease
+from hubspot_consumer.moves import Moves
+from hubspot_consumer.omissions import Omissions
+from hubspot_consumer.records import Record
+from hubspot_consumer.rejections import Rejections
+from hubspot_consumer.telemetry import Telemetry
+from hubspot_consumer.timeline import Timeline
+from sandbox.hubspot.app import simulator_app
+from sandbox.hubspot.faults import (
+    DroppedConnection,
+    Fault,
+    FewerResults,
+    RateLimitAnswer,
+    SilentNoOp,
+    Slow,
+    StatusAnswer,
+)
+from sandbox.hubspot.portal import Portal
+from schemas.contacts import ContactKey
+from schemas.envelope import Envelope
+from tests.clock import LoopClock
+from tests.samples import PORTAL_ID, TOKEN
+
+PATHS_USED: Final = PATHS["2026-03"]
+QUOTA, DAILY_LIMIT, MANY = 100, 250_000, 1_000_000
+LONGEST_WAY_S: Final = 0.4
+# Longer than everything that an event may have to wait for, one after the other.
+STUCK_AFTER_S: Final = 6 * 3_600.0
+
+_OF_ANY_CALL: Final[Mapping[str, Fault]] = {
+    "502, not applied": Fault(answer=StatusAnswer(status=502, style="html")),
+    "500, applied": Fault(answer=StatusAnswer(status=500), apply="after"),
+    "524, applied": Fault(answer=StatusAnswer(status=524, style="html"), apply="after"),
+    "dropped, not applied": Fault(answer=DroppedConnection()),
+    "dropped, applied": Fault(answer=DroppedConnection(), apply="after"),
+    "burst 429": Fault(answer=RateLimitAnswer()),
+    "daily 429": Fault(answer=RateLimitAnswer(policy="daily")),
+    "401": Fault(answer=StatusAnswer(status=401)),
+    "423": Fault(answer=StatusAnswer(status=423)),
+    "477": Fault(answer=StatusAnswer(status=477)),
+    "late": Fault(answer=Slow(seconds=7)),
+}
+_OF_BATCHES: Final[Mapping[str, Fault]] = {
+    "an input left out, not applied": Fault(answer=FewerResults()),
+    "an input left out, applied": Fault(answer=FewerResults(), apply="after"),
+    "nothing done": Fault(answer=SilentNoOp()),
+}
+# Of a call with several inputs; one alone would be taken at its word, and set aside.
+_REFUSED: Final = Fault(answer=StatusAnswer(status=400))
+PENDING: Final = "pending, applied"
+REFUSED: Final = "400"
+# Several times over what can happen to some calls alone.
+ANSWERS: Final = ("as asked", *_OF_ANY_CALL, *_OF_BATCHES, PENDING, *(REFUSED,) * 4)
+
+
+class Unreliable(httpx.AsyncBaseTransport):
+    """The way to the simulator: each call takes its time, and goes wrong as the next of *answers* says."""
+
+    def __init__(self, portal: Portal, answers: Iterable[str], chance: random.Random) -> None:
+        self._portal = portal
+        self._answers = list(answers)
+        self._chance = chance
+        self._simulator = httpx.ASGITransport(simulator_app(portal))
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(self._chance.uniform(0, LONGEST_WAY_S))
+        # Until the simulator has read the call nothing else runs.
+        self._prepare(request)
+        response = await self._simulator.handle_async_request(request)
+        await asyncio.sleep(self._chance.uniform(0, LONGEST_WAY_S))
+        return response
+
+    def _prepare(self, request: httpx.Request) -> None:
+        answer = self._answers.pop(0) if self._answers else ""
+        self._portal.faults.rules.clear()
+        writes = request.url.path in (PATHS_USED.create, PATHS_USED.upsert)
+        self._portal.change_settings(batch_status="PENDING" if answer == PENDING and writes else "COMPLETE")
+        if (fault := self._fault(request, answer)) is not None:
+            self._portal.faults.add(fault)
+
+    def _fault(self, request: httpx.Request, answer: str) -> Fault | None:
+        if answer in _OF_ANY_CALL:
+            return _OF_ANY_CALL[answer]
+        if request.url.path == PATHS_USED.read:
+            # A look-up that tells nothing, time and again, is not worth waiting for: see `Calls.look_up`.
+            return None
+        if answer == REFUSED:
+            return _REFUSED if len(json.loads(request.content)["inputs"]) > 1 else None
+        return None if request.url.path == PATHS_USED.send_events else _OF_BATCHES.get(answer)
+
+
+class DeadLetterTopic:
+    """Kafka, as far as dead letters need it: holds the offset and the reason of each."""
+
+    def __init__(self) -> None:
+        self.letters: list[tuple[int, str]] = []
+
+    async def send_and_wait(self, _topic: str, *, headers: Sequence[tuple[str, bytes]], **_record: Any) -> None:
+        named = dict(headers)
+        self.letters.append((int(named["dead_letter.offset"]), named["dead_letter.reason"].decode()))
+
+
+class NobodySuppressed:
+    def holds(self, _key: ContactKey) -> bool:
+        return False
+
+
+@dataclass
+class Delivered:
+    """What became of events, each by its place among them: how often it was finished, and which are dead letters."""
+
+    finished: Counter[int] = field(default_factory=Counter)
+    dead: list[tuple[int, str]] = field(default_factory=list)
+
+
+class Worker:
+    """Delivery and all that it stands on, new: it remembers no contact."""
+
+    def __init__(self, portal: Portal, answers: Sequence[str], seed: int) -> None:
+        self._clock = clock = LoopClock()
+        self._chance = random.Random(seed)
+        self._http = http_client("http://hubspot", lambda: SecretStr(TOKEN), Unreliable(portal, answers, self._chance))
+        pacing = Pacing(QUOTA, 10, DailyQuota(DAILY_LIMIT, clock), clock)
+        client = HubSpotClient(self._http, pacing, "2026-03", PORTAL_ID, lambda _kind, _status: None)
+        self._topic = DeadLetterTopic()
+        self._all_read = False
+        # A hole is given up only when what fills it can't come any more.
+        self._lanes = Lanes(clock, siblings_passed=lambda _: self._all_read)
+        lease, telemetry = Lease(clock), Telemetry()
+        halt = HaltGate(clock, resumed=self._lanes.stop_backing_off)
+        lease.renew(inf)
+        rejections = Rejections(MANY, DeadLetters(cast("Any", self._topic), "dead", clock, telemetry), halt, clock)
+        calls = Calls(
+            lanes=self._lanes,
+            destination=client,
+            timeline=Timeline(self._lanes, client, rejections, lease, halt),
+            rejections=rejections,
+            omissions=Omissions(),
+            suppressions=cast("Any", NobodySuppressed()),
+            # Nobody has a new email here: nothing asks Kafka what is finished of the old one.
+            moves=Moves(self._lanes, client, cast("Any", None), clock),
+            lease=lease,
+            halt=halt,
+            clock=clock,
+            telemetry=telemetry,
+            jitter=self._chance,
+        )
+        self._delivery = Delivery(self._lanes, client, calls, halt, lease)
+
+    async def deliver(self, events: Sequence[Envelope], arrivals: Sequence[int]) -> Delivered:
+        """Deliver the events at the places that *arrivals* lists, in that order. Raises AssertionError when stuck."""
+        # Thousands of lines, of which nobody reads one.
+        with capture_logs():
+            return await self._deliver(events, arrivals)
+
+    async def _deliver(self, events: Sequence[Envelope], arrivals: Sequence[int]) -> Delivered:
+        came = Delivered()
+        running = asyncio.create_task(self._delivery.run())
+        failed = asyncio.create_task(self._delivery.failed())
+        # All at once, so that calls are about several contacts, or one after the other.
+        waits_s = (0.0,) if self._chance.random() < 0.5 else (0.0, 0.01, 0.2, 2.0)
+        for place in arrivals:
+            self._add(events[place], place, came)
+            if wait_s := self._chance.choice(waits_s):
+                await self._clock.sleep(wait_s)
+        self._all_read = True
+        deadline = self._clock.monotonic() + STUCK_AFTER_S
+        while came.finished.total() < len(arrivals):
+            assert self._clock.monotonic() < deadline, f"finished are only {came.finished}"
+            if failed.done():
+                failed.result()
+            await self._clock.sleep(1)
+        for task in (running, failed):
+            task.cancel()
+        await asyncio.wait({running, failed})
+        await self._http.aclose()
+        came.dead = self._topic.letters
+        return came
+
+    def _add(self, event: Envelope, place: int, came: Delivered) -> None:
+        record = Record(f"lifecycle.{event.type}", 0, place, datetime.now(UTC), b"", b"", [])
+        pending = Pending(event.sequence, event, record, lambda: came.finished.update([place]))
+        self._lanes.add(ContactKey(event.contact.email), pending)
+        self._delivery.notify()
