@@ -24,6 +24,7 @@ from runtime.clock import Clock
 
 # An answer that leaves a contact out is a fault that passes; one that always does is not worth waiting for.
 MOST_LOOK_UPS: Final = 6
+MOST_CONFLICTS: Final = 6
 
 
 class Calls:
@@ -67,6 +68,10 @@ class Calls:
                 self._halt.hear(None)
                 for lane in lanes:
                     self._looked_up(lane, found)
+            case Rejected() if len(lanes) > 1:
+                # One of them takes down the others, about whom HubSpot can tell.
+                for half in halves(lanes):
+                    await self.look_up(half, await self._destination.slot())
             case None | Rejected():
                 # Nobody can tell. If it is the contact that is at fault, its upsert will say so.
                 for lane in lanes:
@@ -83,8 +88,9 @@ class Calls:
             self._lanes.known(lane, contact.contact_id, contact.sequence)
         elif lane.key in found:
             self._lanes.known(lane, None, 0)
-        elif lane.attempts < MOST_LOOK_UPS:
+        elif lane.left_out < MOST_LOOK_UPS:
             # To take it for a new contact could move it backwards.
+            lane.left_out += 1
             self._lanes.still_unknown(lane, self._wait_s(lane, RetryLater("HubSpot's answer leaves the contact out")))
         else:
             self._lanes.known(lane, None, None)
@@ -150,6 +156,9 @@ class Calls:
                 self._retry(fold, outcome)
             case Rejected() if not outcome.unwritable.isdisjoint(upsert.properties):
                 self._without_unwritable(fold, outcome)
+            case Rejected() if outcome.conflict and fold.lane.attempts < MOST_CONFLICTS:
+                # Somebody created it at the same time: by then it is there, to be updated.
+                self._retry(fold, RetryLater(outcome.detail))
             case Rejected() if len(fold.events) > 1:
                 self._lanes.split(fold)
             case Rejected():

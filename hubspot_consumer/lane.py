@@ -36,6 +36,7 @@ class Lane:
     may_be_new: bool = True
     pending: dict[int, Pending] = field(default_factory=dict)
     attempts: int = 0
+    left_out: int = 0
     most_events: int | None = None
     in_flight: bool = False
     not_before: float = 0.0

@@ -70,6 +70,7 @@ class Lanes:
         """Say what HubSpot holds of a contact; `sequence` None where it can't be asked: what is here comes first."""
         lane.applied = min(lane.pending) - 1 if sequence is None else sequence
         lane.contact_id = contact_id
+        lane.left_out = 0
         lane.looked_up_at = self._clock.monotonic()
         lane.hole_limit_s = HOLE_LIMIT_AFTER_LOOK_UP_S
         self._again(lane, wait_s=0.0)

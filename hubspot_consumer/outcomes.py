@@ -41,11 +41,15 @@ class RetryLater:
 
 @dataclass(frozen=True)
 class Rejected:
-    """HubSpot will answer the same to the same again. `unwritable` are properties that the portal takes from nobody."""
+    """HubSpot will answer the same to the same again. `unwritable` are properties that the portal takes from nobody.
+
+    `conflict` says that another contact has what this one claims: in a creation, that it exists.
+    """
 
     reason: Rejection
     detail: str
     unwritable: frozenset[str] = frozenset()
+    conflict: bool = False
 
 
 @dataclass(frozen=True)

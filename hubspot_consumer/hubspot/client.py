@@ -10,6 +10,7 @@ from hubspot_consumer.hubspot.account import Usage, read_scopes, read_usage
 from hubspot_consumer.hubspot.connection import request
 from hubspot_consumer.hubspot.pacing import Pacing, Slot
 from hubspot_consumer.hubspot.paths import PATHS, TOKEN_INFO, ApiVersion, Paths
+from hubspot_consumer.hubspot.refusals import quota_spent_for
 from hubspot_consumer.hubspot.requests import KnownContacts, Move, Note, TimelineEntry, Upsert
 from hubspot_consumer.hubspot.responses import (
     Input,
@@ -17,7 +18,6 @@ from hubspot_consumer.hubspot.responses import (
     Page,
     PortalDetails,
     WriteAnswer,
-    quota_spent_for,
     read_allowed,
     read_created,
     read_known_contacts,

@@ -4,7 +4,6 @@ Every field of a body is optional, whatever the documentation says. Facts: HubSp
 guides, and recorded traffic.
 """
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta, timezone, tzinfo
@@ -13,21 +12,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import httpx
 
+from hubspot_consumer.hubspot.refusals import body_of, is_number, named_in, objects_of, read_item_refusal, read_refusal
 from hubspot_consumer.hubspot.requests import KnownContact, KnownContacts, Note, Upsert, event_of_note
 from hubspot_consumer.outcomes import Delivered, Halt, Outcome, Refusal, Rejected, RetryLater
-from schemas.contacts import ContactKey, contact_key, without_emails
+from schemas.contacts import ContactKey, contact_key
 
-# A record lock lasts two seconds.
-LOCKED: Final = timedelta(seconds=2)
-# 477 may ask for a day; a migration that ends early should not leave us waiting.
-LONGEST_RETRY_AFTER: Final = timedelta(minutes=15)
-LONGEST_DETAIL: Final = 500
 # Digits; int() raises for thousands of them.
 LONGEST_NUMBER: Final = 20
-
-_NOT_VALID: Final = "Property values were not valid: "
-_UNWRITABLE: Final = frozenset({"PROPERTY_DOESNT_EXIST", "READ_ONLY_VALUE"})
-_PASSING_CATEGORIES: Final = frozenset({"RATE_LIMITS", "INTERNAL_ERROR", "TIMEOUT", "SERVICE_UNAVAILABLE", "LOCKED"})
 
 
 class Traced(Protocol):
@@ -65,15 +56,15 @@ def read_written(response: httpx.Response, inputs: Sequence[Input]) -> WriteAnsw
             unclear = [one for one in inputs if refusal.unwritable.isdisjoint(_properties(one))]
             return WriteAnswer({one.trace_id: refusal for one in inputs if one not in unclear}, unclear)
         return WriteAnswer.of_all(inputs, refusal)
-    body = _body(response)
+    body = body_of(response)
     answer = WriteAnswer[Input]()
-    errors = _objects(body.get("errors"))
-    for result in _objects(body.get("results")):
+    errors = objects_of(body.get("errors"))
+    for result in objects_of(body.get("results")):
         if (upsert := _asked(result, inputs)) and (contact_id := result.get("id")):
             answer.outcomes[upsert.trace_id] = Delivered(contact_id=str(contact_id))
     for error in errors:
         for trace_id in _traces(error, inputs):
-            answer.outcomes[trace_id] = _item_outcome(error, response)
+            answer.outcomes[trace_id] = read_item_refusal(error, response)
     unanswered = [upsert for upsert in inputs if upsert.trace_id not in answer.outcomes]
     if any(not _traces(error, inputs) for error in errors) and len(inputs) > 1:
         answer.unclear = unanswered
@@ -107,8 +98,8 @@ def read_notes_of_contacts(response: httpx.Response) -> NotesOfContacts | Refusa
     if not response.is_success:
         return read_refusal(response)
     found = NotesOfContacts([], [])
-    for result in _objects(_body(response).get("results")):
-        found.note_ids.extend(str(to["toObjectId"]) for to in _objects(result.get("to")) if to.get("toObjectId"))
+    for result in objects_of(body_of(response).get("results")):
+        found.note_ids.extend(str(to["toObjectId"]) for to in objects_of(result.get("to")) if to.get("toObjectId"))
         origin, after = result.get("from"), _next_page(result)
         if after is not None and isinstance(origin, dict):
             found.more.append((str(origin.get("id")), after))
@@ -119,9 +110,9 @@ def read_noted_events(response: httpx.Response, notes: int) -> set[str] | Refusa
     """Return the ids of the events that a page of notes is about; notes that are archived by now are none."""
     if not response.is_success:
         return read_refusal(response)
-    body = _body(response)
-    results = _objects(body.get("results"))
-    gone = {name for error in _objects(body.get("errors")) for name in _named(error, "ids")}
+    body = body_of(response)
+    results = objects_of(body.get("results"))
+    gone = {name for error in objects_of(body.get("errors")) for name in named_in(error, "ids")}
     if len(results) + len(gone) < notes:
         return RetryLater("HubSpot's answer leaves notes out")
     bodies = [result["properties"] for result in results if isinstance(result.get("properties"), dict)]
@@ -141,18 +132,18 @@ def read_allowed(response: httpx.Response) -> bool | Refusal:
 
 def read_known_contacts(response: httpx.Response, keys: Sequence[ContactKey]) -> KnownContacts | Refusal:
     """Return what a batch read found of *keys*, and what it did not find."""
-    if response.status_code == 404 and _body(response).get("category") == "OBJECT_NOT_FOUND":
+    if response.status_code == 404 and body_of(response).get("category") == "OBJECT_NOT_FOUND":
         # Elsewhere 207 says so. Any other 404 is the path's: to take it for new contacts could move them backwards.
-        missing = {_key(email) for email in _named(_body(response), "ids")}
+        missing = {_key(email) for email in named_in(body_of(response), "ids")}
         return {key: None for key in keys if key in missing or len(keys) == 1}
     if not response.is_success:
         return read_refusal(response)
-    body = _body(response)
+    body = body_of(response)
     known: KnownContacts = {}
-    for error in _objects(body.get("errors")):
+    for error in objects_of(body.get("errors")):
         if error.get("category") == "OBJECT_NOT_FOUND":
-            known |= {_key(email): None for email in _named(error, "ids")}
-    for result in _objects(body.get("results")):
+            known |= {_key(email): None for email in named_in(error, "ids")}
+    for result in objects_of(body.get("results")):
         properties = result.get("properties")
         if isinstance(properties, dict) and result.get("id"):
             known |= _known(str(result["id"]), properties)
@@ -162,7 +153,7 @@ def read_known_contacts(response: httpx.Response, keys: Sequence[ContactKey]) ->
 def _known(contact_id: str, properties: Mapping[str, Any]) -> KnownContacts:
     """Return a contact by each of its emails, with the sequence of the one that wrote it last, and 0 for the others."""
     number = str(properties.get("nerava_event_sequence") or "0")
-    sequence = int(float(number)) if _is_number(number) else 0
+    sequence = int(float(number)) if is_number(number) else 0
     emails = f"{properties.get('email') or ''};{properties.get('hs_additional_emails') or ''}"
     keys = [_key(email) for email in emails.split(";") if email.strip()]
     written_by = _key(str(properties.get("nerava_contact_key") or properties.get("email") or ""))
@@ -179,11 +170,11 @@ def _key(email: str) -> str:
 
 def read_send(response: httpx.Response, entries: int) -> Refusal | None:
     """Return None when all *entries* of the call were taken, or the only one was before."""
-    errors = _objects(_body(response).get("errors")) if response.is_success else []
+    errors = objects_of(body_of(response).get("errors")) if response.is_success else []
     if response.is_success and not errors:
         return None
     # Nobody has seen a call that was taken in part. If there is one, its uuids let all of it be sent again.
-    refusal = _item_outcome(errors[0], response) if errors else read_refusal(response)
+    refusal = read_item_refusal(errors[0], response) if errors else read_refusal(response)
     # One that was taken before can bring down a whole call; the others of that call were not taken.
     if isinstance(refusal, Rejected) and entries == 1 and _says_duplicate(refusal.detail):
         return None
@@ -201,7 +192,7 @@ class PortalDetails:
 def read_portal(response: httpx.Response) -> PortalDetails | Refusal:
     """Return the portal of the token; nothing of it where HubSpot does not say."""
     if response.is_success:
-        body = _body(response)
+        body = body_of(response)
         portal_id = str(body.get("portalId", ""))
         known = portal_id.isdecimal() and len(portal_id) < LONGEST_NUMBER
         return PortalDetails(int(portal_id) if known else None, _zone(body))
@@ -234,8 +225,8 @@ def read_page(response: httpx.Response) -> Page | Refusal:
     """Return a page of a list."""
     if not response.is_success:
         return read_refusal(response)
-    body = _body(response)
-    return Page(_objects(body.get("results")), _next_page(body))
+    body = body_of(response)
+    return Page(objects_of(body.get("results")), _next_page(body))
 
 
 def _next_page(body: Mapping[str, Any]) -> str | None:
@@ -247,7 +238,7 @@ def _next_page(body: Mapping[str, Any]) -> str | None:
 
 def read_object(response: httpx.Response) -> dict[str, Any] | Refusal:
     """Return the object that was asked for; empty when the body is none."""
-    return _body(response) if response.is_success else read_refusal(response)
+    return body_of(response) if response.is_success else read_refusal(response)
 
 
 def read_created(response: httpx.Response) -> Refusal | None:
@@ -255,80 +246,8 @@ def read_created(response: httpx.Response) -> Refusal | None:
     return None if response.is_success or response.status_code == 409 else read_refusal(response)
 
 
-def quota_spent_for(response: httpx.Response) -> timedelta | None:
-    """Return how long nobody should call, when the answer says that the burst quota is spent."""
-    refusal = read_refusal(response) if response.status_code == 429 else None
-    return refusal.after if isinstance(refusal, RetryLater) else None
-
-
-def read_refusal(response: httpx.Response) -> Refusal:  # noqa: PLR0911 - one line per status is the table it is
-    """Return what an answer that is not 2xx means for the whole call."""
-    detail = _detail(response)
-    match response.status_code:
-        case 401:
-            return Halt("token_refused", detail)
-        case 402:
-            return Halt("payment_required", detail)
-        case 403:
-            return Halt("scope_missing", detail)
-        case 404 | 405 | 410:
-            # None of our calls names a single record, so it is the path that does not exist.
-            return Halt("endpoint_not_found", f"{response.request.url.path}: {detail}")
-        case 423:
-            return RetryLater(detail, _retry_after(response) or LOCKED)
-        case 429:
-            return _rate_limited(response, detail)
-        case 400 | 409 | 413 | 414 | 415 | 422:
-            return Rejected("rejected_by_hubspot", detail, _unwritable(_body(response)))
-        case _:
-            # 408, 477, every 5xx, and whatever HubSpot invents next: losing nothing beats knowing why.
-            return RetryLater(detail, _retry_after(response), outage=response.status_code >= 500)
-
-
-def _rate_limited(response: httpx.Response, detail: str) -> Refusal:
-    body = _body(response)
-    words = f"{body.get('policyName', '')} {body.get('message', '')}".lower()
-    if "daily" in words:
-        return Halt("daily_quota_spent", detail)
-    waits = timedelta(seconds=2) if "secondly" in words and "ten_secondly" not in words else timedelta(seconds=10)
-    return RetryLater(detail, _retry_after(response) or waits)
-
-
-def _retry_after(response: httpx.Response) -> timedelta | None:
-    seconds = response.headers.get("Retry-After", "").strip()
-    if not _is_number(seconds):
-        return None
-    return min(timedelta(seconds=max(0.0, float(seconds))), LONGEST_RETRY_AFTER)
-
-
 def _properties(written: Traced) -> Collection[str]:
     return written.properties if isinstance(written, Upsert) else ()
-
-
-def _item_outcome(error: Mapping[str, Any], response: httpx.Response) -> Refusal:
-    category, message = str(error.get("category") or ""), str(error.get("message") or "")
-    detail = _shortened(f"{response.status_code} {category}: {message}", response)
-    if category in _PASSING_CATEGORIES:
-        return RetryLater(detail)
-    return Rejected("rejected_by_hubspot", detail, _unwritable(error))
-
-
-def _unwritable(error: Mapping[str, Any]) -> frozenset[str]:
-    """Return the properties that an error says do not exist or are read-only, whatever their values."""
-    found = {
-        str(name)
-        for detail in _objects(error.get("errors"))
-        if detail.get("code") in _UNWRITABLE
-        for name in _named(detail, "propertyName")
-    }
-    _, _, listed = str(error.get("message") or "").partition(_NOT_VALID)
-    try:
-        failures = _objects(json.loads(listed)) if listed else []
-    except (ValueError, RecursionError):
-        failures = []
-    return frozenset(
-        found | {str(one["name"]) for one in failures if one.get("name") and one.get("error") in _UNWRITABLE}
-    )
 
 
 def _asked(result: Mapping[str, Any], inputs: Sequence[Input]) -> Input | None:
@@ -342,64 +261,11 @@ def _asked(result: Mapping[str, Any], inputs: Sequence[Input]) -> Input | None:
     return by_email or (inputs[0] if len(inputs) == 1 else None)
 
 
-def _named(error: Mapping[str, Any], what: str) -> set[str]:
-    context = error.get("context")
-    named = context.get(what) if isinstance(context, dict) else None
-    names = named if isinstance(named, list) else [named]
-    return {str(name) for name in names if name is not None}
-
-
 def _traces(error: Mapping[str, Any], inputs: Sequence[Traced]) -> list[str]:
-    traces = _named(error, "objectWriteTraceId")
+    traces = named_in(error, "objectWriteTraceId")
     asked = [upsert.trace_id for upsert in inputs]
     return [trace for trace in asked if trace in traces] or (asked if len(asked) == 1 else [])
 
 
 def _says_duplicate(detail: str) -> bool:
     return any(word in detail.lower() for word in ("duplicate", "already exists", "already been"))
-
-
-def _body(response: httpx.Response) -> dict[str, Any]:
-    try:
-        body = json.loads(response.content)
-    except (ValueError, RecursionError):
-        return {}
-    return body if isinstance(body, dict) else {}
-
-
-def _objects(value: object) -> list[dict[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _detail(response: httpx.Response) -> str:
-    body = _body(response)
-    # The rules that a portal's administrators make say why only in `errors`.
-    words = str(body.get("message") or _first_error(body) or response.reason_phrase or "no reason given")
-    kind = body.get("category") or body.get("policyName") or body.get("errorType") or ""
-    return _shortened(f"{response.status_code} {kind}: {words}{_scopes(body)}", response)
-
-
-def _scopes(body: Mapping[str, Any]) -> str:
-    # The message of a 403 says that scopes are missing, and not which.
-    named = {scope for error in _objects(body.get("errors")) for scope in _named(error, "requiredGranularScopes")}
-    needed = sorted(named - {"None"})
-    return f" (needed: {' or '.join(needed)})" if needed else ""
-
-
-def _first_error(body: Mapping[str, Any]) -> str:
-    error = next(iter(_objects(body.get("errors"))), {})
-    return " ".join(str(error[name]) for name in ("code", "message") if error.get(name))
-
-
-def _shortened(words: str, response: httpx.Response) -> str:
-    correlation_id = response.headers.get("X-HubSpot-Correlation-Id")
-    # HubSpot quotes the emails that it does not like.
-    return without_emails(words)[:LONGEST_DETAIL] + (f" (correlation id {correlation_id})" if correlation_id else "")
-
-
-def _is_number(text: str) -> bool:
-    try:
-        number = float(text)
-    except ValueError:
-        return False
-    return number == number and abs(number) < 1e18  # noqa: PLR0124 - NaN is the number that differs from itself

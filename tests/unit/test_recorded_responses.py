@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar, assert_never
 import httpx
 import pytest
 
+from hubspot_consumer.hubspot.refusals import read_refusal
 from hubspot_consumer.hubspot.requests import KnownContact, Note, TimelineEntry, Upsert
 from hubspot_consumer.hubspot.responses import (
     NotesOfContacts,
@@ -25,7 +26,6 @@ from hubspot_consumer.hubspot.responses import (
     read_notes_of_contacts,
     read_page,
     read_portal,
-    read_refusal,
     read_send,
     read_written,
 )

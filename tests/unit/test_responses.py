@@ -9,17 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hubspot_consumer.hubspot.refusals import LONGEST_RETRY_AFTER, quota_spent_for, read_refusal
 from hubspot_consumer.hubspot.requests import KnownContact, Upsert
 from hubspot_consumer.hubspot.responses import (
-    LONGEST_RETRY_AFTER,
     PortalDetails,
-    quota_spent_for,
     read_allowed,
     read_created,
     read_known_contacts,
     read_page,
     read_portal,
-    read_refusal,
     read_send,
     read_written,
 )

@@ -6,8 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
+from hubspot_consumer.hubspot.refusals import read_refusal
 from hubspot_consumer.hubspot.requests import Upsert
-from hubspot_consumer.hubspot.responses import read_known_contacts, read_refusal, read_send, read_written
+from hubspot_consumer.hubspot.responses import read_known_contacts, read_send, read_written
 from hubspot_consumer.outcomes import Halt, Rejected, RetryLater
 from schemas.contacts import ContactKey
 
