@@ -1,10 +1,7 @@
 """`python -m hubspot_consumer`: the commands, and the one place where the consumer's objects are wired."""
 
 import asyncio
-import logging
-import os
 import random
-import sys
 from collections.abc import Coroutine
 from functools import partial
 from typing import Annotated, Any, Final
@@ -19,13 +16,7 @@ from hubspot_consumer.calls import Calls
 from hubspot_consumer.dead_letters import DeadLetters
 from hubspot_consumer.delivery import Delivery
 from hubspot_consumer.destination import DryRun
-from hubspot_consumer.doctor.environment import Environment, read_environment
-from hubspot_consumer.doctor.examination import examine, progress_at_a_terminal
-from hubspot_consumer.doctor.findings import Finding, as_json_text, as_lines, exit_code, without_secrets
-from hubspot_consumer.doctor.kafka import KafkaChecks
-from hubspot_consumer.doctor.outbox import OutboxChecks
-from hubspot_consumer.doctor.portal import PortalChecks
-from hubspot_consumer.doctor.worker import WorkerChecks
+from hubspot_consumer.doctor.command import doctor
 from hubspot_consumer.endpoints import endpoints
 from hubspot_consumer.halt import HaltGate
 from hubspot_consumer.hubspot.client import HubSpotClient
@@ -69,6 +60,7 @@ commands = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+commands.command()(doctor)
 
 
 @commands.command()
@@ -131,30 +123,6 @@ def suppress(
 async def _suppress(settings: Settings, key: ContactKey, *, suppressed: bool) -> None:
     topic, replicas = settings.topics.suppressions, settings.kafka_replication_factor
     await set_suppressed(settings.client_options(), topic, key, suppressed=suppressed, replicas=replicas)
-
-
-@commands.command()
-def doctor(
-    *,
-    offline: Annotated[bool, typer.Option("--offline", help="Make no call to HubSpot.")] = False,
-    worker_url: Annotated[
-        str, typer.Option(help="Where the worker answers; http://127.0.0.1:CONSUMER_PORT unless given.")
-    ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """Look at everything between the outbox and HubSpot, and say what is wrong and what to do.
-
-    Reads, and writes nothing. Makes six calls to HubSpot at the most, spaced so that a worker beside it keeps its
-    quota. DATABASE_URL lets it look into the outbox. Exits with 0 when all is well, 1 for warnings, 2 for failures.
-    """
-    # What it finds is what it has to say: the lines of the libraries that it looks with are not.
-    logs.set_up(level=logging.CRITICAL)
-    logging.disable(logging.CRITICAL)
-    environment = read_environment()
-    findings = asyncio.run(_examine(environment, offline=offline, worker_url=worker_url))
-    coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    print(as_json_text(findings) if as_json else as_lines(findings, coloured=coloured))
-    raise SystemExit(exit_code(findings))
 
 
 def _exit(work: Coroutine[Any, Any, None]) -> None:
@@ -300,18 +268,6 @@ async def _provisioned(settings: Settings, provision: Provision, *, apply: bool)
         print(f"{len(plan.missing)} to create: run again with --apply")
     asked_for = settings.hubspot_timeline == "custom_events"
     return not (plan.mismatches or refused or (plan.no_custom_events and asked_for))
-
-
-async def _examine(environment: Environment, *, offline: bool, worker_url: str) -> list[Finding]:
-    groups = [
-        environment.checks(),
-        PortalChecks(environment, SystemClock(), offline=offline).checks(),
-        KafkaChecks(environment).checks(),
-        OutboxChecks(environment).checks(),
-        WorkerChecks(environment, worker_url).checks(),
-    ]
-    findings = await examine(groups, progress_at_a_terminal(sum(len(group.checks) for group in groups)))
-    return without_secrets(findings, environment.secrets)
 
 
 if __name__ == "__main__":
