@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from fastapi import FastAPI
 
-from hubspot_consumer import __main__ as consumer_commands
+from hubspot_consumer.doctor import command
 from hubspot_consumer.doctor.environment import Environment, read_environment
 from hubspot_consumer.doctor.findings import Finding
 from runtime.server import serving
@@ -79,7 +79,7 @@ class Patient:
         self, changes: Settings | None = None, *, offline: bool = False, worker_url: str = ""
     ) -> list[Finding]:
         """Return what the doctor finds, in this process; an empty value takes a setting away."""
-        return await consumer_commands._examine(self.read(changes), offline=offline, worker_url=worker_url)
+        return await command._examine(self.read(changes), offline=offline, worker_url=worker_url)
 
     def read(self, changes: Settings | None = None) -> Environment:
         inherited = {name: "" for name in os.environ if name.startswith(OURS)}
