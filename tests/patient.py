@@ -17,6 +17,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from fastapi import FastAPI
 
+from hubspot_consumer import __main__ as consumer_commands
 from hubspot_consumer.doctor import command
 from hubspot_consumer.doctor.environment import Environment, read_environment
 from hubspot_consumer.doctor.findings import Finding
