@@ -15,12 +15,13 @@ ANSWER_WITHIN_S: Final = 4.0
 ASK_ELSEWHERE: Final = "start one: `python -m hubspot_consumer worker`; if it runs elsewhere, say --worker-url"
 SEE_RUNBOOK: Final = "the runbook's table says what to do"
 MEND: Final[Mapping[str, str]] = {
-    "token_refused": "put a new token into HUBSPOT_PRIVATE_APP_TOKEN and restart the workers",
+    "token_refused": "put a new token where the workers read it; only from a file is it read again without a restart",
     "scope_missing": "add the scope that is named to the private app or Service Key",
     "endpoint_not_found": "look at HUBSPOT_API_VERSION and HUBSPOT_API_BASE_URL",
     "payment_required": "look at the account's subscription",
     "daily_quota_spent": "wait for the portal's midnight, or find out who else spends the calls",
     "hubspot_unavailable": "look at https://status.hubspot.com; it resumes by itself",
+    "portal_not_provisioned": "run `python -m hubspot_consumer provision --apply`; it resumes by itself",
     "too_many_dead_letters": "see properties and dead_letters; it resumes by itself once HubSpot takes an event",
 }
 

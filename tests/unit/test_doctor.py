@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import pytest
@@ -24,8 +24,9 @@ from hubspot_consumer.doctor.findings import (
 from hubspot_consumer.doctor.outbox import MUCH_WAL, Slot, slots_answer
 from hubspot_consumer.doctor.portal import FewCalls
 from hubspot_consumer.doctor.wording import duration
+from hubspot_consumer.doctor.worker import MEND
 from hubspot_consumer.hubspot.account import Usage, read_scopes, read_usage
-from hubspot_consumer.outcomes import Halt, Rejected
+from hubspot_consumer.outcomes import Halt, HaltReason, Rejected
 from tests.clock import FastLoop, OwnedClock
 
 SECRET = "pat-na1-11111111-2222-4333-8444-555555555555"
@@ -220,3 +221,7 @@ def test_the_days_use_and_the_scopes_are_read() -> None:
     assert read_scopes(answered(200, {"scopes": ["a", "b"]})) == frozenset({"a", "b"})
     assert isinstance(read_scopes(answered(200, {"scopes": "a"})), Rejected)
     assert isinstance(read_scopes(answered(401, {})), Halt)
+
+
+def test_for_every_reason_to_halt_it_says_what_to_do() -> None:
+    assert set(MEND) == set(get_args(HaltReason))
