@@ -202,6 +202,9 @@ class Calls:
 
     def _heard_outcomes(self, outcomes: Collection[Outcome]) -> None:
         self._telemetry.upserted(outcomes)
+        for outcome in outcomes:
+            if isinstance(outcome, Delivered) and outcome.kept:
+                self._omissions.kept(outcome.kept)
         self._halt.hear_all(outcomes)
 
     def _count(self, fold: Fold) -> None:

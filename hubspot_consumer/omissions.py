@@ -18,6 +18,7 @@ class Omissions:
 
     def __init__(self) -> None:
         self.names: set[str] = set()
+        self.kept_names: set[str] = set()
 
     def leave_out(self, names: Collection[str]) -> Halt | None:
         """Leave out what the portal refused; return why nothing can be sent if it is indispensable."""
@@ -29,6 +30,12 @@ class Omissions:
             self.names.add(name)
         return None
 
+    def kept(self, names: Collection[str]) -> None:
+        """Tell once of properties whose values HubSpot took without an error and did not keep."""
+        for name in sorted(set(names) - self.kept_names):
+            log.error("property.value_kept", property=name, why="HubSpot answers with another value than it was given")
+            self.kept_names.add(name)
+
     def without(self, properties: Mapping[str, str]) -> Mapping[str, str]:
         """Return *properties* without those that are left out."""
         if not self.names:
@@ -38,3 +45,4 @@ class Omissions:
     def try_again(self) -> None:
         """Write everything again: somebody may have mended the portal."""
         self.names.clear()
+        self.kept_names.clear()

@@ -22,9 +22,13 @@ Rejection = Literal["rejected_by_hubspot", "timeline_entry_rejected"]
 
 @dataclass(frozen=True)
 class Delivered:
-    """HubSpot holds it. `contact_id` is HubSpot's id of the contact."""
+    """HubSpot holds it. `contact_id` is HubSpot's id of the contact.
+
+    `kept` are properties that it answers with another value than it was given: some it takes and keeps its own.
+    """
 
     contact_id: str
+    kept: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ class Status:
             "timeline": self.timeline.mode if self.timeline else "off",
             "suppressed": len(self.suppressions) if self.suppressions else 0,
             "properties_left_out": sorted(self.omissions.names) if self.omissions else [],
+            "properties_kept_by_hubspot": sorted(self.omissions.kept_names) if self.omissions else [],
             "unwell": self.unwell(),
             "halted": self._halted(),
             "quota": self._quota(),

@@ -14,6 +14,7 @@ import httpx
 
 from hubspot_consumer.hubspot.refusals import body_of, is_number, named_in, objects_of, read_item_refusal, read_refusal
 from hubspot_consumer.hubspot.requests import KnownContact, KnownContacts, Note, Upsert, event_of_note
+from hubspot_consumer.hubspot.schema import CHOSEN
 from hubspot_consumer.outcomes import Delivered, Halt, Outcome, Refusal, Rejected, RetryLater
 from schemas.contacts import ContactKey, contact_key
 
@@ -61,7 +62,7 @@ def read_written(response: httpx.Response, inputs: Sequence[Input]) -> WriteAnsw
     errors = objects_of(body.get("errors"))
     for result in objects_of(body.get("results")):
         if (upsert := _asked(result, inputs)) and (contact_id := result.get("id")):
-            answer.outcomes[upsert.trace_id] = Delivered(contact_id=str(contact_id))
+            answer.outcomes[upsert.trace_id] = Delivered(contact_id=str(contact_id), kept=_kept(upsert, result))
     for error in errors:
         for trace_id in _traces(error, inputs):
             answer.outcomes[trace_id] = read_item_refusal(error, response)
@@ -248,6 +249,14 @@ def read_created(response: httpx.Response) -> Refusal | None:
 
 def _properties(written: Traced) -> Collection[str]:
     return written.properties if isinstance(written, Upsert) else ()
+
+
+def _kept(written: Traced, result: Mapping[str, Any]) -> frozenset[str]:
+    held = result.get("properties")
+    if not isinstance(written, Upsert) or not isinstance(held, dict):
+        return frozenset()
+    given = {name: value for name, value in written.properties.items() if name in CHOSEN and held.get(name) is not None}
+    return frozenset(name for name, value in given.items() if str(held[name]).lower() != value.lower())
 
 
 def _asked(result: Mapping[str, Any], inputs: Sequence[Input]) -> Input | None:

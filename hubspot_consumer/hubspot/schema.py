@@ -73,6 +73,10 @@ PROPERTIES: Final = (
 )
 
 
+# HubSpot answers with these as they were given, or keeps its own; numbers and times it writes in its own way.
+CHOSEN: Final = frozenset(known.name for known in PROPERTIES if known.type in ("enumeration", "bool"))
+
+
 def event_name(event_type: str) -> str:
     """Return the name of an event definition, which HubSpot prefixes with `pe<portal id>_`."""
     return f"nerava_{event_type}"

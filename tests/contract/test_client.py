@@ -8,6 +8,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from hubspot_consumer.hubspot import connection
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
@@ -197,3 +198,27 @@ async def test_no_call_leaves_without_a_slot(http: httpx.AsyncClient) -> None:
     assert (await http.get("/_simulator/statistics")).json()["calls"] == {
         "GET /account-info/2026-03/details": {"200": 1}
     }
+
+
+async def test_an_answer_without_an_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "LARGEST_ANSWER", 1_000)
+    endless = httpx.MockTransport(lambda _: httpx.Response(200, content=b"x" * 1_001))
+    client = client_of(http_client("http://hubspot", lambda: SecretStr(TOKEN), endless))
+
+    assert await client.known_contacts([ADA]) == RetryLater("no answer: AnswerTooLarge", outage=True)
+
+
+async def test_a_refused_token_is_read_again_once_and_only_a_new_one_is_tried(portal: Portal) -> None:
+    new, configured = "pat-na1-22222222-2222-4333-8444-555555555555", [TOKEN]
+    async with http_client(
+        "http://hubspot", lambda: SecretStr(configured[-1]), httpx.ASGITransport(simulator_app(portal))
+    ) as http:
+        client = client_of(http)
+        portal.tokens.revoke(TOKEN)
+        assert isinstance(await client.portal(), Halt)
+        assert portal.log.total == 1, "the same token is not tried twice"
+
+        portal.tokens.add(new)
+        configured.append(new)
+        assert isinstance(await client.portal(), PortalDetails)
+        assert portal.log.total == 3

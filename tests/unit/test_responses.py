@@ -329,3 +329,13 @@ def test_whatever_comes_is_read_and_every_input_gets_one_answer(status: int, bod
     for reader in (read_portal, read_allowed, read_page, read_created, quota_spent_for):
         reader(response)
     read_known_contacts(response, [ADA.contact_key])
+
+
+def test_a_value_that_hubspot_takes_and_does_not_keep_is_named() -> None:
+    given = Upsert("t1", ContactKey("ada@example.com"), {"nerava_role": "driver", "nerava_nova_balance_cents": "5"})
+    held = {"nerava_role": "merchant", "nerava_nova_balance_cents": "5.0"}
+    result = {"id": "1", "objectWriteTraceId": "t1", "properties": held}
+
+    outcomes = read_written(answer(200, {"results": [result]}), [given]).outcomes
+
+    assert outcomes == {"t1": Delivered("1", kept=frozenset({"nerava_role"}))}
