@@ -122,7 +122,9 @@ class Pipeline:
         committed = len((await self.ledger()).events)
 
         async def accounted_for() -> bool:
-            return await self.arrived() + len(await self.dead_letters()) >= committed
+            # A worker that takes over may set the same one aside again.
+            dead = {letter.id for letter in await self.dead_letters()}
+            return await self.arrived() + len(dead) >= committed
 
         await eventually(accounted_for, within_s=within_s, every_s=0.5, saying=f"{committed} events are accounted for")
         return committed
