@@ -7,7 +7,7 @@ import httpx
 import structlog
 
 from hubspot_consumer.hubspot.account import Usage, read_scopes, read_usage
-from hubspot_consumer.hubspot.connection import request
+from hubspot_consumer.hubspot.connection import Token, request
 from hubspot_consumer.hubspot.pacing import Pacing, Slot
 from hubspot_consumer.hubspot.paths import PATHS, TOKEN_INFO, ApiVersion, Paths
 from hubspot_consumer.hubspot.refusals import quota_spent_for
@@ -153,7 +153,7 @@ class HubSpotClient:
 
     async def scopes(self) -> frozenset[str] | Refusal:
         """Return what the token may do. HubSpot tells it of private apps; of Service Keys that is not certain."""
-        token = self._http.headers["Authorization"].removeprefix("Bearer ")
+        token = self._http.auth.secret if isinstance(self._http.auth, Token) else ""
         with await self.slot():
             answer = await self._call("token_info", "POST", TOKEN_INFO, {"tokenKey": token})
         return read_scopes(answer) if isinstance(answer, httpx.Response) else answer

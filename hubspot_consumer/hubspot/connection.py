@@ -28,7 +28,7 @@ def http_client(
     """Return the connection pool to HubSpot. The token is in it and nowhere else."""
     return httpx.AsyncClient(
         base_url=base_url,
-        auth=_Token(read_token),
+        auth=Token(read_token),
         headers={"User-Agent": "nerava-lifecycle"},
         timeout=TIMEOUT,
         limits=httpx.Limits(max_connections=32, max_keepalive_connections=32),
@@ -55,16 +55,21 @@ async def request(
     return httpx.Response(response.status_code, headers=headers, content=bytes(content), request=response.request)
 
 
-class _Token(httpx.Auth):
+class Token(httpx.Auth):
     """Sends the token; where it is refused, reads it again, and if that is another one, asks again once."""
 
     def __init__(self, read: ReadToken) -> None:
         self._read = read
         self._token = read() or SecretStr("")
 
+    @property
+    def secret(self) -> str:
+        """The token as it is sent now."""
+        return self._token.get_secret_value()
+
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         sent = self._token
-        request.headers["Authorization"] = f"Bearer {sent.get_secret_value()}"
+        request.headers["Authorization"] = f"Bearer {self.secret}"
         response = yield request
         if response.status_code != 401:
             return
@@ -73,7 +78,7 @@ class _Token(httpx.Auth):
             self._token = self._read_again() or sent
         if self._token != sent:
             log.warning("hubspot.token_read_again")
-            request.headers["Authorization"] = f"Bearer {self._token.get_secret_value()}"
+            request.headers["Authorization"] = f"Bearer {self.secret}"
             yield request
 
     def _read_again(self) -> SecretStr | None:
