@@ -7,6 +7,7 @@ contact is created by a call that refuses one that exists, which is then looked 
 backwards.
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
@@ -46,6 +47,8 @@ class Lanes:
         self._new: OrderedDict[ContactKey, Lane] = OrderedDict()
         self._ready: OrderedDict[ContactKey, Lane] = OrderedDict()
         self._waiting: dict[ContactKey, Lane] = {}
+        # No lane that waits is due before.
+        self._wake_at = math.inf
         self.holes_released = 0
 
     def add(self, key: ContactKey, event: Pending) -> None:
@@ -144,12 +147,15 @@ class Lanes:
     def wake(self) -> float | None:
         """Move lanes whose wait is over; return the seconds until the next one, None when none waits for time."""
         now = self._clock.monotonic()
-        for lane in list(self._waiting.values()):
-            if self._due(lane) <= now:
-                self._release_hole(lane)
-                self._place(lane)
-        times = [self._due(lane) for lane in self._waiting.values()]
-        return max(0.0, min(times) - now) if times else None
+        if now >= self._wake_at:
+            self._wake_at = math.inf
+            for lane in list(self._waiting.values()):
+                if self._due(lane) <= now:
+                    self._release_hole(lane)
+                    self._place(lane)
+                else:
+                    self._wake_at = min(self._wake_at, self._due(lane))
+        return max(0.0, self._wake_at - now) if self._waiting else None
 
     @property
     def ready(self) -> int:
@@ -196,18 +202,23 @@ class Lanes:
         if not lane.pending:
             self._close(lane)
         elif lane.not_before > self._clock.monotonic():
-            self._waiting[lane.key] = lane
+            self._wait(lane)
         elif lane.applied is None:
             (self._new if lane.may_be_new and _begins(lane) else self._unknown)[lane.key] = lane
         elif self._may_be_preceded(lane):
-            lane.not_before = self._clock.monotonic() + SIBLINGS_AGAIN_S
-            self._waiting[lane.key] = lane
+            # All at the same moments: whoever looks for who is due looks at all that wait.
+            lane.not_before = (self._clock.monotonic() // SIBLINGS_AGAIN_S + 1) * SIBLINGS_AGAIN_S
+            self._wait(lane)
         elif min(lane.pending) <= lane.applied + 1:
             lane.hole_since = None
             self._ready[lane.key] = lane
         else:
             lane.hole_since = self._clock.monotonic() if lane.hole_since is None else lane.hole_since
-            self._waiting[lane.key] = lane
+            self._wait(lane)
+
+    def _wait(self, lane: Lane) -> None:
+        self._waiting[lane.key] = lane
+        self._wake_at = min(self._wake_at, self._due(lane))
 
     def _may_be_preceded(self, lane: Lane) -> bool:
         """Return whether an event that was applied already may be unread, whose timeline entry may not be there."""
