@@ -29,7 +29,9 @@ HOLE_LIMIT_AFTER_LOOK_UP_S: Final = 10.0
 LOOK_AGAIN_S: Final = 5.0
 # Of whoever gave the events to Kafka.
 CLOCKS_AGREE_S: Final = 1.0
-# Siblings are read within milliseconds, unless there is a backlog.
+# After a restart what was applied and not acked is read within seconds. In a backlog that is deeper than memory, siblings
+# drift further apart than that, and to wait for them would fill it.
+SIBLINGS_WAIT_S: Final = 5.0
 SIBLINGS_AGAIN_S: Final = 0.25
 # A fold that grows beyond this after a rejection is as good as unlimited.
 LARGEST_PART: Final = 64
@@ -224,7 +226,7 @@ class Lanes:
         """Return whether an event that was applied already may be unread, whose timeline entry may not be there."""
         if lane.looked_up_at is not None and lane.applied:
             waited_s = self._clock.monotonic() - lane.looked_up_at
-            if waited_s < HOLE_LIMIT_S and not self._siblings_passed(lane.pending[min(lane.pending)].record, 0.0):
+            if waited_s < SIBLINGS_WAIT_S and not self._siblings_passed(lane.pending[min(lane.pending)].record, 0.0):
                 return True
         lane.looked_up_at = None
         return False
