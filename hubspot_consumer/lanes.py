@@ -29,8 +29,8 @@ HOLE_LIMIT_AFTER_LOOK_UP_S: Final = 10.0
 LOOK_AGAIN_S: Final = 5.0
 # Of whoever gave the events to Kafka.
 CLOCKS_AGREE_S: Final = 1.0
-# After a restart what was applied and not acked is read within seconds. In a backlog that is deeper than memory siblings
-# are further apart than that, and to wait for them would fill it.
+# After a restart what was applied and not acked is read within seconds. In a backlog deeper than memory siblings are
+# further apart than that, and to wait for them would fill it.
 SIBLINGS_WAIT_S: Final = 5.0
 SIBLINGS_AGAIN_S: Final = 0.25
 # A fold that grows beyond this after a rejection is as good as unlimited.
