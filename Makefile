@@ -36,7 +36,7 @@ check: $(READY) ## format, lint, types, import contracts and fast tests; needs n
 	@$(BIN)/pytest tests/unit tests/contract
 
 chaos: $(READY) ## kill things in the middle, and account for every event
-	@$(BIN)/pytest tests/chaos tests/end_to_end/test_halts.py -m "chaos or not chaos"
+	@$(BIN)/pytest tests/chaos tests/end_to_end/test_halts.py tests/end_to_end/test_drift.py -m "chaos or not chaos"
 
 bench: $(READY) ## measure the consumer against the simulator's ceiling (make bench ARGS="drain latency")
 	@$(BIN)/python -m bench $(ARGS)
