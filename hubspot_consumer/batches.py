@@ -18,7 +18,6 @@ class Batch:
     def __init__(self, folds: Iterable[Fold], omissions: Omissions) -> None:
         # Unique in the call even when a hand-made producer used one event id for two contacts.
         self._folds: Final = {f"{position}:{fold.envelopes[-1].id}": fold for position, fold in enumerate(folds)}
-
         self.upserts: Final = [
             Upsert(trace_id, fold.lane.key, omissions.without(folded_properties(fold.envelopes)))
             for trace_id, fold in self._folds.items()

@@ -139,13 +139,13 @@ class Calls:
             # Between this look and the call nothing else runs: see the lease.
             answer = await self._destination.upsert(inputs) if self._lease.valid else WriteAnswer.of_all(inputs, UNSURE)
         self._heard_outcomes(answer.outcomes.values())
-        written = []
+        written, asked = [], {upsert.trace_id: upsert for upsert in inputs}
         for trace_id, outcome in answer.outcomes.items():
             fold = batch.fold(trace_id)
             if isinstance(outcome, Delivered):
                 written.append(_written(fold, outcome))
             else:
-                await self._not_written(fold, next(one for one in inputs if one.trace_id == trace_id), outcome)
+                await self._not_written(fold, asked[trace_id], outcome)
         for half in filter(None, halves(answer.unclear)):
             written += await self._upsert(batch, half, await self._destination.slot())
         return written

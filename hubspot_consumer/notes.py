@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from typing import Final
 
+from hubspot_consumer.batches import calls_of
 from hubspot_consumer.destination import Destination
 from hubspot_consumer.hubspot.requests import MOST_NOTES
 from hubspot_consumer.outcomes import Halt, Refusal, Rejected, RetryLater
@@ -26,9 +27,9 @@ class Notes:
             note_ids += page.note_ids
             asked = asked[MOST_NOTES:] + list(page.more)
         events: set[str] = set()
-        for start in range(0, len(note_ids), MOST_NOTES):
+        for together in calls_of(note_ids, MOST_NOTES):
             with await self._destination.slot():
-                found = await self._destination.noted_events(note_ids[start : start + MOST_NOTES])
+                found = await self._destination.noted_events(together)
             if isinstance(found, RetryLater | Halt | Rejected):
                 return _not_now(found)
             events |= found
