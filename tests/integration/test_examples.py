@@ -20,8 +20,17 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 CACHE = platformdirs.user_cache_path("nerava-lifecycle") / "examples"
 # Go's first build compiles its standard library, which on a busy machine takes minutes.
 TOOLCHAIN_WITHIN_S = 600
-# What npm and Go say where there is no way to their registries. Any other failure is one of the example.
-UNREACHABLE = ("ENOTFOUND", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "EAI_AGAIN", "dial tcp", "i/o timeout")
+# What npm and Go say where there is no way to their registries, or Go is too old. Any other failure is the example's.
+UNAVAILABLE = (
+    "ENOTFOUND",
+    "ECONNREFUSED",
+    "ECONNRESET",
+    "ETIMEDOUT",
+    "EAI_AGAIN",
+    "dial tcp",
+    "i/o timeout",
+    "requires go",
+)
 
 
 @pytest.fixture
@@ -111,18 +120,18 @@ def cached(language: str, *of: str) -> Path:
 
 
 def fetch(command: Sequence[str], folder: Path) -> None:
-    """Run what asks a registry; skip the test where none can be reached."""
-    succeed(command, folder, unless=lambda errors: any(word in errors for word in UNREACHABLE))
+    """Run what asks a registry; skip the test where there is no way to it."""
+    succeed(command, folder, unless=lambda errors: any(word in errors for word in UNAVAILABLE))
 
 
 def succeed(command: Sequence[str], folder: Path, unless: Callable[[str], bool] = lambda _: False) -> None:
-    # Without C: Go's resolver would need a compiler of it.
-    environment = {**os.environ, "CGO_ENABLED": "0"}
+    # Without C, of which Go's resolver would need a compiler; and with the Go that is there.
+    environment = {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local"}
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=TOOLCHAIN_WITHIN_S
     )
     if done.returncode and unless(done.stderr):
-        pytest.skip(f"{Path(command[0]).name} can't reach its registry, and {CACHE} holds nothing yet")
+        pytest.skip(f"{' '.join(command)} can't have what the example needs: {done.stderr.strip().splitlines()[-1]}")
     assert done.returncode == 0, done.stdout + done.stderr
 
 

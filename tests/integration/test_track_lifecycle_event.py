@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from producer.signals import ASLEEP_LOCK, CHANNEL
@@ -179,6 +179,8 @@ TYPES = st.sampled_from(
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example([("wallet_pass_installed", {"user_id": 7})])
+@example([("nova_earned", {"user_id": "usr_1", "amount_cents": amount}) for amount in (-1, 0, 2**53 - 1, 2**53)])
 @given(st.lists(st.tuples(TYPES, st.one_of(PAYLOADS, st.sampled_from([[1], "text", None]))), min_size=1, max_size=4))
 def test_the_short_way_of_common_events_ends_where_the_long_way_does(
     db: psycopg.Connection[Any], events: list[tuple[str, object]]
