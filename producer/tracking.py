@@ -30,7 +30,14 @@ _TRACK: Final = text(
 
 
 class InvalidEvent(ValueError):
-    """The event can't be tracked. The message names the event and its fields at fault, and quotes no value."""
+    """The event can't be tracked. The message names the event and its fields at fault, and quotes no value.
+
+    `faults` are its parts, each `event.field: what is wrong` or `event: what is wrong`.
+    """
+
+    def __init__(self, *faults: str) -> None:
+        super().__init__("; ".join(faults))
+        self.faults: Final = faults
 
 
 @overload
@@ -70,7 +77,7 @@ def track_event(
     """
     parameters = {
         "event_type": event_type,
-        "payload": _checked(event_type, payload),
+        "payload": checked(event_type, payload),
         "occurred_at": _with_zone(event_type, occurred_at),
         "traceparent": traceparent,
     }
@@ -90,7 +97,8 @@ async def _track_async(db: "AsyncSession | AsyncConnection", parameters: dict[st
     return EventId((await db.execute(_TRACK, parameters)).scalar_one())
 
 
-def _checked(event_type: str, payload: Payload) -> str:
+def checked(event_type: str, payload: Payload) -> str:
+    """Return the payload as the JSON that the SQL function takes. Raises InvalidEvent."""
     model = EVENTS.get(event_type)
     if model is None:
         raise InvalidEvent(f"{event_type}: no such event; there are {', '.join(EVENTS)}")
@@ -101,7 +109,7 @@ def _checked(event_type: str, payload: Payload) -> str:
         event = model.model_validate(dict(fields))
     except ValidationError as error:
         faults = fields_at_fault(error).split("; ")
-        raise InvalidEvent("; ".join(f"{event_type}.{fault}" for fault in faults)) from None
+        raise InvalidEvent(*(f"{event_type}.{fault}" for fault in faults)) from None
     return json.dumps(event.model_dump(mode="json", exclude_none=True), ensure_ascii=False)
 
 
