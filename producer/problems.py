@@ -151,6 +151,5 @@ def _unnamed(status: int, headers: Mapping[str, str] | None = None) -> Response:
 
 
 def _problem(status: HTTPStatus, body: dict[str, Any], headers: Mapping[str, str] | None) -> Response:
-    # In ASCII: a name may hold half a surrogate pair, which no encoding takes.
     text = json.dumps({**body, "status": status.value})
     return Response(text, status.value, headers=dict(headers or {}), media_type=MEDIA_TYPE)

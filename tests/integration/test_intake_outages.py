@@ -111,6 +111,7 @@ async def test_a_database_that_stands_still_is_answered_for_and_the_event_may_be
         again = await caller.post()
 
         assert code(late) == "unavailable"
+        assert late.json()["detail"] == "it did not answer within 0.2 s"
         assert await caller.ids() == [again.json()["id"]]
 
 
