@@ -11,6 +11,7 @@ from uuid import UUID
 import psycopg
 import structlog
 from psycopg.errors import CheckViolation, DataError, DeadlockDetected, InvalidParameterValue
+from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from producer.problems import Fault, Problem
@@ -42,10 +43,9 @@ _REMEMBER: Final = "UPDATE outbox_idempotency_keys SET ids = %s::uuid[] WHERE ke
 # One batch at a time: each locks its contacts in the order of its events, which is another one for each.
 _ALONE: Final = "SELECT pg_advisory_xact_lock(hashtextextended('nerava intake batch', 0))"
 _TRACK: Final = """
-SELECT track_lifecycle_event(type, payload, occurred_at, trace)
-FROM unnest(%s::text[], %s::jsonb[], %s::timestamptz[], %s::text[])
-    WITH ORDINALITY AS submitted (type, payload, occurred_at, trace, place)
-ORDER BY place
+SELECT track_lifecycle_event(event ->> 'event_type', event -> 'payload',
+    (event ->> 'occurred_at')::timestamptz, event ->> 'traceparent')
+FROM jsonb_array_elements(%s::jsonb) WITH ORDINALITY AS submitted (event, place) ORDER BY place
 """
 _FORGET: Final = """
 DELETE FROM outbox_idempotency_keys WHERE key IN (
@@ -225,13 +225,16 @@ async def _claim(
 
 
 async def _track(connection: psycopg.AsyncConnection, submissions: Collection[Submission]) -> list[UUID]:
-    columns = [
-        [submission.event_type for submission in submissions],
-        [submission.payload for submission in submissions],
-        [submission.occurred_at for submission in submissions],
-        [submission.traceparent for submission in submissions],
+    events = [
+        {
+            "event_type": submission.event_type,
+            "payload": submission.payload,
+            "occurred_at": submission.occurred_at.isoformat() if submission.occurred_at else None,
+            "traceparent": submission.traceparent,
+        }
+        for submission in submissions
     ]
-    return [row[0] for row in await _rows(connection, _TRACK, columns)]
+    return [row[0] for row in await _rows(connection, _TRACK, [Jsonb(events)])]
 
 
 async def _remember(connection: psycopg.AsyncConnection, brought: dict[str, list[UUID]]) -> None:

@@ -53,10 +53,10 @@ class Item(BaseModel):
 
 @dataclass(frozen=True)
 class Submission:
-    """An event that can be tracked; *payload* is its JSON."""
+    """An event that can be tracked."""
 
     event_type: str
-    payload: str
+    payload: dict[str, Any]
     occurred_at: datetime | None
     traceparent: str | None
     key: str | None
@@ -65,7 +65,7 @@ class Submission:
     def fingerprint(self) -> bytes:
         """What must be the same when its key comes again. A retry has a trace of its own."""
         occurred_at = self.occurred_at.isoformat() if self.occurred_at else None
-        return _digest([self.event_type, json.loads(self.payload), occurred_at])
+        return _digest([self.event_type, self.payload, occurred_at])
 
 
 def fingerprint(submissions: Sequence[Submission]) -> bytes:
@@ -130,7 +130,7 @@ def _submission(found: Any, index: int, trace: str | None) -> Submission:
     return Submission(item.type, payload, item.occurred_at, item.traceparent or trace, item.idempotency_key)
 
 
-def _payload(event_type: str, payload: Any) -> str:
+def _payload(event_type: str, payload: Any) -> dict[str, Any]:
     if not isinstance(payload, dict):
         raise InvalidEvent(f"{event_type}: the payload should be an object")
     return checked(event_type, payload)

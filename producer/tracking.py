@@ -77,7 +77,7 @@ def track_event(
     """
     parameters = {
         "event_type": event_type,
-        "payload": checked(event_type, payload),
+        "payload": _json(checked(event_type, payload)),
         "occurred_at": _with_zone(event_type, occurred_at),
         "traceparent": traceparent,
     }
@@ -97,8 +97,12 @@ async def _track_async(db: "AsyncSession | AsyncConnection", parameters: dict[st
     return EventId((await db.execute(_TRACK, parameters)).scalar_one())
 
 
-def checked(event_type: str, payload: Payload) -> str:
-    """Return the payload as the JSON that the SQL function takes. Raises InvalidEvent."""
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def checked(event_type: str, payload: Payload) -> dict[str, Any]:
+    """Return the payload as the SQL function takes it. Raises InvalidEvent."""
     model = EVENTS.get(event_type)
     if model is None:
         raise InvalidEvent(f"{event_type}: no such event; there are {', '.join(EVENTS)}")
@@ -110,7 +114,7 @@ def checked(event_type: str, payload: Payload) -> str:
     except ValidationError as error:
         faults = fields_at_fault(error).split("; ")
         raise InvalidEvent(*(f"{event_type}.{fault}" for fault in faults)) from None
-    return json.dumps(event.model_dump(mode="json", exclude_none=True), ensure_ascii=False)
+    return event.model_dump(mode="json", exclude_none=True)
 
 
 def _with_zone(event_type: str, occurred_at: datetime | None) -> datetime | None:
