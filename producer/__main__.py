@@ -14,6 +14,9 @@ from aiokafka.errors import KafkaError
 from sqlalchemy.exc import DBAPIError
 
 from producer import topics as kafka_topics
+from producer.bearer import Bearer
+from producer.endpoints import add_intake
+from producer.intake import Intake
 from producer.migrations import migrate as migrate_database
 from producer.migrations import migration_sql
 from producer.outbox import Outbox
@@ -84,7 +87,10 @@ def relay() -> None:
 
 @commands.command()
 def serve() -> None:
-    """Run the relay, and answer /v1/health, /v1/health/live and /metrics on PRODUCER_PORT."""
+    """Run the relay, and answer /v1/health, /v1/health/live and /metrics on PRODUCER_PORT.
+
+    With PRODUCER_INTAKE_TOKEN, take events of other services too, at POST /v1/events/{type}: /docs says how.
+    """
     _run(partial(_publish, http=True))
 
 
@@ -131,12 +137,16 @@ async def _publish(settings: Settings, *, http: bool) -> None:
     watch = Watch(connect, kafka, settings.topics, clock=clock, health=health, telemetry=telemetry)
     async with AsyncExitStack() as stack:
         if http:
+            intake = {"intake": "on"} if settings.intake_tokens else {}
             app = application(
                 "Outbox producer",
                 unwell=lambda: health.unwell,
-                also=lambda: {"relay": "active" if relay.active else "standby"},
+                also=lambda: {"relay": "active" if relay.active else "standby"} | intake,
                 metrics=telemetry.registry,
             )
+            if settings.intake_tokens:
+                taking = await stack.enter_async_context(Intake(settings.database_url.get_secret_value()))
+                add_intake(app, taking, Bearer(settings.intake_tokens), telemetry)
             await stack.enter_async_context(serving(app, settings.producer_port, "PRODUCER_PORT"))
         log.info("service.starting", port=settings.producer_port if http else None)
         await _until_stopped(relay.run(stop), watch.run(), stop)

@@ -34,7 +34,14 @@ _TRACK_SEVERAL: Final = text("SELECT unnest(track_lifecycle_events(CAST(:events 
 
 
 class InvalidEvent(ValueError):
-    """The event can't be tracked. The message names the event and its fields at fault, and quotes no value."""
+    """The event can't be tracked. The message names the event and its fields at fault, and quotes no value.
+
+    `faults` are its parts, each `event.field: what is wrong` or `event: what is wrong`.
+    """
+
+    def __init__(self, *faults: str) -> None:
+        super().__init__("; ".join(faults))
+        self.faults: Final = faults
 
 
 @overload
@@ -74,7 +81,7 @@ def track_event(
     """
     parameters = {
         "event_type": event_type,
-        "payload": _json(_checked(event_type, payload)),
+        "payload": _json(checked(event_type, payload)),
         "occurred_at": _with_zone(event_type, occurred_at),
         "traceparent": traceparent,
     }
@@ -120,7 +127,7 @@ def track_events(
     listed = [
         {
             "event_type": event_type,
-            "payload": _checked(event_type, payload),
+            "payload": checked(event_type, payload),
             "occurred_at": at.isoformat() if (at := _with_zone(event_type, occurred_at)) else None,
             "traceparent": traceparent,
         }
@@ -156,7 +163,8 @@ def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _checked(event_type: str, payload: Payload) -> dict[str, Any]:
+def checked(event_type: str, payload: Payload) -> dict[str, Any]:
+    """Return the payload as the SQL function takes it. Raises InvalidEvent."""
     model = EVENTS.get(event_type)
     if model is None:
         raise InvalidEvent(f"{event_type}: no such event; there are {', '.join(EVENTS)}")
@@ -167,7 +175,7 @@ def _checked(event_type: str, payload: Payload) -> dict[str, Any]:
         event = model.model_validate(dict(fields))
     except ValidationError as error:
         faults = fields_at_fault(error).split("; ")
-        raise InvalidEvent("; ".join(f"{event_type}.{fault}" for fault in faults)) from None
+        raise InvalidEvent(*(f"{event_type}.{fault}" for fault in faults)) from None
     return event.model_dump(mode="json", exclude_none=True)
 
 

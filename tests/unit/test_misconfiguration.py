@@ -20,6 +20,7 @@ LIVE = KAFKA | {
     "HUBSPOT_PORTAL_ID": "1",
 }
 DATABASE = {"DATABASE_URL": "postgresql://me:secret@localhost/db"}
+SERVED = DATABASE | KAFKA
 
 
 @pytest.mark.parametrize(
@@ -34,6 +35,9 @@ DATABASE = {"DATABASE_URL": "postgresql://me:secret@localhost/db"}
         ("producer topics", {"KAFKA_BOOTSTRAP_SERVERS": "localhost"}, "KAFKA_BOOTSTRAP_SERVERS: should be host:port"),
         ("producer topics", KAFKA | {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}, "KAFKA_SASL_USERNAME"),
         ("producer serve", DATABASE | KAFKA | {"PRODUCER_PORT": "secret"}, "PRODUCER_PORT: "),
+        ("producer serve", SERVED | {"PRODUCER_INTAKE_TOKEN": "secret"}, "PRODUCER_INTAKE_TOKEN: each token"),
+        ("producer serve", SERVED | {"PRODUCER_INTAKE_TOKEN": f"{'secret' * 6}, "}, "PRODUCER_INTAKE_TOKEN: "),
+        ("producer serve", SERVED | {"PRODUCER_INTAKE_TOKEN": "a secret of words " * 3}, "PRODUCER_INTAKE_TOKEN: "),
         ("hubspot_consumer worker", {"HUBSPOT_ENABLED": "perhaps"}, "HUBSPOT_ENABLED: "),
         ("hubspot_consumer worker", {"HUBSPOT_SEND_LIVE": "true"}, "set HUBSPOT_ENABLED=true"),
         ("hubspot_consumer worker", {"HUBSPOT_ENABLED": "true"}, "KAFKA_BOOTSTRAP_SERVERS is not set"),
