@@ -8,9 +8,8 @@ from aiokafka.errors import for_code
 
 from runtime.clock import Clock
 from schemas.dead_letters import LARGEST_DEAD_LETTER
-from schemas.topics import Topics
+from schemas.topics import EVENT_RETENTION_MS, Topics
 
-EVENT_RETENTION_MS: Final = 30 * 24 * 3_600_000
 LEADERS_WITHIN_S: Final = 30.0
 POLL_S: Final = 0.1
 
