@@ -14,8 +14,9 @@ from aiokafka.errors import KafkaError
 from sqlalchemy.exc import DBAPIError
 
 from producer import topics as kafka_topics
+from producer.migrations import NameTaken, migration_sql
 from producer.migrations import migrate as migrate_database
-from producer.migrations import migration_sql
+from producer.old_outbox.command import import_outbox
 from producer.outbox import Outbox
 from producer.relay import Relay
 from producer.sender import Sender
@@ -56,6 +57,8 @@ def migrate(
         migrate_database(settings.database_url.get_secret_value())
     except DBAPIError as error:
         fail(f"DATABASE_URL: {str(error.orig).strip().splitlines()[0]}")
+    except NameTaken as error:
+        fail(str(error))
     print("the outbox is up to date")
 
 
@@ -92,6 +95,9 @@ def relay() -> None:
 def serve() -> None:
     """Run the relay, and answer /v1/health, /v1/health/live and /metrics on PRODUCER_PORT."""
     _run(partial(_publish, http=True))
+
+
+commands.command()(import_outbox)
 
 
 def _run(work: Any) -> None:
