@@ -17,13 +17,15 @@ from producer import topics as kafka_topics
 from producer.bearer import Bearer
 from producer.endpoints import add_intake
 from producer.intake import Intake
+from producer.migrations import NameTaken, migration_sql
 from producer.migrations import migrate as migrate_database
-from producer.migrations import migration_sql
+from producer.old_outbox.command import import_outbox
 from producer.outbox import Outbox
 from producer.relay import Relay
 from producer.sender import Sender
 from producer.settings import DatabaseSettings, KafkaSettings, Settings
 from producer.telemetry import Telemetry
+from producer.topic_settings import differences, verdict
 from producer.watch import Watch
 from runtime import logs
 from runtime.clock import SystemClock
@@ -58,16 +60,23 @@ def migrate(
         migrate_database(settings.database_url.get_secret_value())
     except DBAPIError as error:
         fail(f"DATABASE_URL: {str(error.orig).strip().splitlines()[0]}")
+    except NameTaken as error:
+        fail(str(error))
     print("the outbox is up to date")
 
 
 @commands.command()
 def topics(
-    *, dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is missing, and create nothing.")] = False
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what is missing or differs, and create nothing.")
+    ] = False,
 ) -> None:
-    """Create the topics that Kafka lacks: one for each event type, and one for the dead letters.
+    """Create the topics that Kafka lacks, one for each event type and one for the dead letters; verify the others.
 
-    New topics get KAFKA_PARTITIONS partitions, or as many as those that exist; what exists is never altered.
+    New topics get KAFKA_PARTITIONS partitions, or as many as those that exist, and KAFKA_REPLICATION_FACTOR copies.
+    What exists is never altered: where it has fewer partitions or copies, keeps events for less than 30 days, or could
+    lose acknowledged ones, the exit code is 1, and the command of Kafka's that changes it is printed.
     """
     settings = read_settings(KafkaSettings)
     logs.set_up()
@@ -75,7 +84,7 @@ def topics(
         asyncio.run(_topics(settings, dry_run=dry_run))
     except (KafkaError, OSError) as error:
         fail(f"KAFKA_BOOTSTRAP_SERVERS: no broker answers at {settings.kafka_bootstrap_servers} ({error})")
-    except (kafka_topics.UnequalPartitions, kafka_topics.TopicsNotReady) as error:
+    except (kafka_topics.UnequalPartitions, kafka_topics.TopicsNotReady, kafka_topics.TooFewBrokers) as error:
         fail(str(error))
 
 
@@ -92,6 +101,9 @@ def serve() -> None:
     With PRODUCER_INTAKE_TOKEN, take events of other services too, at POST /v1/events/{type}: /docs says how.
     """
     _run(partial(_publish, http=True))
+
+
+commands.command()(import_outbox)
 
 
 def _run(work: Any) -> None:
@@ -112,14 +124,26 @@ async def _topics(settings: KafkaSettings, *, dry_run: bool) -> None:
         plan = kafka_topics.plan(
             found, partitions=settings.kafka_partitions, replication_factor=settings.kafka_replication_factor
         )
+        await kafka_topics.refuse_too_few_brokers(admin, plan)
+        differing = await differences(
+            admin,
+            names,
+            [*names.all, names.suppressions],
+            partitions=settings.kafka_partitions,
+            replication_factor=settings.kafka_replication_factor,
+        )
         if plan.create and not dry_run:
             await kafka_topics.create(admin, names, plan, clock)
     finally:
         await admin.close()
-    for name in names.all:
-        state = "exists" if name not in plan.create else "missing" if dry_run else "created"
-        print(f"{state:<9}{name}")
+    for name in (*names.all, names.suppressions):
+        if name in plan.create:
+            print(f"{'missing' if dry_run else 'created':<9}{name}")
+        elif name in differing:
+            print(*verdict(name, differing[name], settings.kafka_bootstrap_servers), sep="\n")
     print(f"{plan.partitions} partitions each")
+    if any(differing.values()):
+        fail("topics that differ were left as they are: docs/runbook.md says what to do")
 
 
 async def _publish(settings: Settings, *, http: bool) -> None:

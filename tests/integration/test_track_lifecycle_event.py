@@ -87,6 +87,17 @@ def test_a_user_is_known_by_the_email_of_an_earlier_event_and_totals_run(db: psy
     assert [envelope.totals.nova_redeemed_cents for envelope in found] == [0, 0, 100, 100]
 
 
+def test_a_whole_number_may_be_written_with_a_fraction_of_nought(db: psycopg.Connection[Any]) -> None:
+    track(db, "driver_signed_up", signed_up("usr_1", "ada@example.com"))
+    db.execute("DELETE FROM outbox_events")
+    payload = json.dumps(earned("usr_1", 500)).replace("500", "500.0")
+    db.execute("SELECT track_lifecycle_event('nova_earned', %s::jsonb)", [payload])
+
+    [found] = db.execute("SELECT aggregateid, payload::text FROM outbox_events").fetchall()
+    assert '"amount_cents": 500.0' in found[1]
+    assert read_envelope(found[0].encode(), found[1].encode()).totals.nova_earned_cents == 500
+
+
 def test_events_without_a_known_email_are_parked_and_released_in_order_by_the_event_that_names_it(
     db: psycopg.Connection[Any],
 ) -> None:

@@ -31,6 +31,7 @@ SERVED = DATABASE | KAFKA
         ("producer migrate", {}, "DATABASE_URL: is not set"),
         ("producer migrate", {"DATABASE_URL": "mysql://me:secret@localhost/db"}, "DATABASE_URL: should begin with"),
         ("producer migrate", {"DATABASE_URL": "secret"}, "DATABASE_URL: is no URL"),
+        ("producer import-outbox", {}, "DATABASE_URL: is not set"),
         ("producer topics", KAFKA | {"KAFKA_PARTITIONS": "0"}, "KAFKA_PARTITIONS: "),
         ("producer topics", {"KAFKA_BOOTSTRAP_SERVERS": "localhost"}, "KAFKA_BOOTSTRAP_SERVERS: should be host:port"),
         ("producer topics", KAFKA | {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}, "KAFKA_SASL_USERNAME"),
@@ -85,7 +86,7 @@ def test_help_teaches_each_command_without_any_setting(program: str) -> None:
     assert listed.exit_code == 0
     for command in PROGRAMS[program].registered_commands:
         assert command.callback is not None
-        name = command.callback.__name__
+        name = command.callback.__name__.replace("_", "-")
         assert name in listed.stdout
         helped = CliRunner().invoke(PROGRAMS[program], [name, "--help"])
         assert helped.exit_code == 0
