@@ -27,6 +27,8 @@ OPTIONS: Final = {
     "full_page_writes": "off",
     "max_connections": "100",
     "shared_buffers": "64MB",
+    # Debezium needs it, and nobody else feels it.
+    "wal_level": "logical",
 }
 
 
