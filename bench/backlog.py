@@ -9,7 +9,7 @@ from uuid import UUID
 
 from aiokafka import AIOKafkaProducer
 
-from producer.waves import Row, partition_of
+from producer.row import Row, partition_of
 from sandbox.progress import Progress
 from schemas.envelope import Headers
 from schemas.events import EVENT_TYPES

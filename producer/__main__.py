@@ -159,7 +159,7 @@ async def _topics(settings: KafkaSettings, *, dry_run: bool) -> None:
 
 async def _publish(settings: Settings, *, http: bool) -> None:
     stop, clock, health, telemetry = stop_signal(), SystemClock(), Health(), Telemetry()
-    connect = partial(Outbox.connect, settings.database_url.get_secret_value())
+    connect = partial(Outbox.connect, settings.database_url.get_secret_value(), clock)
     kafka = settings.client_options()
     sender = Sender(kafka, settings.topics, clock, telemetry)
     relay = Relay(

@@ -1,37 +1,37 @@
-"""The relay: rows of the outbox to Kafka. One relay is active, the others stand by to take over."""
+"""The relay: the outbox to Kafka. One relay is active, the others stand by to take over."""
 
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Final
+from typing import Final, NoReturn
 
 import psycopg
 import structlog
 
+from producer.lanes import Lanes
 from producer.outbox import NotMigrated, Outbox
-from producer.sender import Sender
+from producer.publisher import Publisher
+from producer.sender import FAULTS, NotActive, Sender
 from producer.telemetry import Telemetry
 from runtime.backoff import backoff_s
 from runtime.health import Health
 
 log = structlog.get_logger()
 
-ROWS_AT_ONCE: Final = 1_000
-STAND_BY_S: Final = 1.0
+STAND_BY_S: Final = 0.5
+BEAT_S: Final = 0.5
 # Behind the NOTIFY, for rows that were inserted without the SQL function.
 SLOW_POLL_S: Final = 1.0
 LONGEST_BACKOFF_S: Final = 5.0
-FIRST_NAP_S: Final = 0.005
-LONGEST_NAP_S: Final = 0.5
 
 
 class Relay:
     """Publishes what is in the outbox, and deletes what Kafka acknowledged.
 
-    It is active while its connection to the database holds the relay's lock. A relay that has lost it without noticing
-    may publish again what the new one publishes: repeats, which readers ignore. It can't put a contact's events out of
-    order, since each relay publishes an event only when the one before is on Kafka.
+    It is active while its connection to the database holds the relay's lock. A standby ends the connection of one that
+    is silent. What that one had under way may be published again: repeats, which readers ignore. They can't put a
+    contact's events out of order, since each relay publishes an event only when the one before is on Kafka.
     """
 
     def __init__(  # noqa: PLR0913 - the composition root wires each of them by name
@@ -70,46 +70,50 @@ class Relay:
                     failures = 0
                     self._health.well("database")
                     await self._take_part(outbox)
-            except (psycopg.OperationalError, psycopg.InterfaceError, NotMigrated) as error:
+            except* (psycopg.OperationalError, psycopg.InterfaceError, NotMigrated) as lost:
                 failures += 1
-                self._health.ill("database", _why(error))
-                await self._pause(backoff_s(failures, self._jitter, longest_s=LONGEST_BACKOFF_S))
-            finally:
+                self._health.ill("database", _why(lost))
                 self._be_active(active=False)
+                await self._pause(backoff_s(failures, self._jitter, longest_s=LONGEST_BACKOFF_S))
+        self._be_active(active=False)
 
     async def _take_part(self, outbox: Outbox) -> None:
         while not await outbox.become_active():
             await self._pause(STAND_BY_S)
             if self._stop.is_set():
                 return
+            if await outbox.depose():
+                log.warning("relay.deposed_a_silent_one")
         self._be_active(active=True)
-        failures = naps = 0
+        async with asyncio.TaskGroup() as tasks:
+            beating = tasks.create_task(_beat(outbox))
+            await self._publish_until_stopped(outbox)
+            beating.cancel()
+
+    async def _publish_until_stopped(self, outbox: Outbox) -> None:
+        failures = 0
         while not self._stop.is_set():
-            rows = await outbox.head(ROWS_AT_ONCE, without=self._sender.unpublishable)
-            if not rows:
-                naps = 0 if await self._sleep(outbox, naps) else naps + 1
-                continue
-            naps = 0
-            sent = await self._sender.send(rows)
-            await outbox.delete(sent.positions)
-            if sent.fault is None:
-                failures = 0
-                self._health.well("kafka")
-            else:
+            fault = await self._publish(outbox)
+            if fault is not None:
                 failures += 1
-                self._health.ill("kafka", f"{type(sent.fault).__name__}: {sent.fault}")
+                self._telemetry.faults.labels(type(fault).__name__).inc()
+                self._health.ill(
+                    "database" if isinstance(fault, NotActive) else "kafka", f"{type(fault).__name__}: {fault}"
+                )
                 await self._pause(backoff_s(failures, self._jitter, longest_s=LONGEST_BACKOFF_S))
 
-    async def _sleep(self, outbox: Outbox, naps: int) -> bool:
-        """Return True when there is something to read, False after a nap because a writer is not done yet."""
-        if not await outbox.fall_asleep():
-            await self._pause(min(FIRST_NAP_S * 2 ** min(naps, 16), LONGEST_NAP_S))
-            return False
-        # Once more: a writer may have committed before it could know that we sleep.
-        while not await outbox.head(1, without=self._sender.unpublishable) and not self._stop.is_set():
-            await outbox.notified(self._slow_poll_s)
-        await outbox.wake_up()
-        return True
+    async def _publish(self, outbox: Outbox) -> Exception | None:
+        """Return the fault that ended it, None if that was the stop."""
+        outbox.rewind()
+        try:
+            partitions = await self._sender.open(lambda: outbox.answers)
+            self._health.well("kafka")
+            lanes = Lanes(self._sender.topic_of, partitions)
+            return await Publisher(outbox, self._sender, lanes, slow_poll_s=self._slow_poll_s).run(self._stop)
+        except FAULTS as fault:
+            return fault
+        finally:
+            await self._sender.close()
 
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):
@@ -122,7 +126,15 @@ class Relay:
         self._telemetry.active.set(active)
 
 
+async def _beat(outbox: Outbox) -> NoReturn:
+    while True:
+        await outbox.beat()
+        await asyncio.sleep(BEAT_S)
+
+
 def _why(error: Exception) -> str:
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
     if isinstance(error, NotMigrated):
         return str(error)
     # psycopg's first line says what happened; it holds host and user, and no password.

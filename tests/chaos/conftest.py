@@ -1,5 +1,7 @@
 """The table of runs, printed at the end."""
 
+from statistics import median
+
 import pytest
 
 COLUMNS = [
@@ -7,6 +9,7 @@ COLUMNS = [
     *("lost", "doubled", "out of order", "backwards", "wrong totals", "429s", "seconds"),
 ]
 _RUNS: list[list[str]] = []
+_FAILOVERS: list[tuple[str, float]] = []
 
 
 @pytest.fixture
@@ -15,7 +18,17 @@ def runs() -> list[list[str]]:
     return _RUNS
 
 
+@pytest.fixture
+def failovers() -> list[tuple[str, float]]:
+    """How the active relay was struck, and for how many seconds nothing was published."""
+    return _FAILOVERS
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for how in dict.fromkeys(how for how, _ in _FAILOVERS):
+        gaps = sorted(gap for struck, gap in _FAILOVERS if struck == how)
+        times = f"{median(gaps):.1f} s, {gaps[-1]:.1f} s at most"
+        terminalreporter.write_line(f"the active relay {how}, {len(gaps)} times: nothing published for {times}")
     if not _RUNS:
         return
     widths = [max(map(len, column)) for column in zip(COLUMNS, *_RUNS, strict=True)]

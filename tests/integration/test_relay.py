@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from aiokafka import AIOKafkaConsumer
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from producer.migrations import migrate
 from producer.outbox import Outbox
 from producer.relay import Relay
-from producer.sender import Sender
+from producer.row import Row
+from producer.sender import NotActive, Sender
 from producer.telemetry import Telemetry
 from runtime.clock import SystemClock
 from runtime.health import Health
@@ -56,7 +58,7 @@ async def test_a_sleeping_relay_is_woken_by_the_commit(database_url: str, kafka:
     telemetry, stop, health = Telemetry(), asyncio.Event(), Health()
     options = {"bootstrap_servers": kafka.bootstrap_servers}
     relay = Relay(
-        lambda: Outbox.connect(database_url),
+        lambda: Outbox.connect(database_url, SystemClock()),
         Sender(options, Topics(topic_prefix), SystemClock(), telemetry),
         health=health,
         telemetry=telemetry,
@@ -107,6 +109,28 @@ async def test_a_standby_takes_over_when_the_active_relay_is_killed(pipeline: Pi
 
 async def _role(service: Service, role: str) -> bool:
     return (await service.health())[1].get("relay") == role
+
+
+async def test_a_relay_that_may_not_publish_any_more_sends_nothing_that_it_still_holds(
+    kafka: Any, topic_prefix: str
+) -> None:
+    topics = Topics(topic_prefix)
+    await create_topics(kafka.bootstrap_servers, topics, 1)
+    row = Row(1, "id", "ada@example.com", "nova_earned", 1, "{}", None)
+    place, may_publish = (topics.of("nova_earned"), 0), True
+    sender = Sender({"bootstrap_servers": kafka.bootstrap_servers}, topics, SystemClock(), Telemetry())
+    await sender.open(lambda: may_publish)
+    try:
+        assert await sender.send(place, [row]) == 1
+        may_publish = False
+        with pytest.raises(NotActive):
+            await sender.send(place, [row])
+    finally:
+        await sender.close()
+
+    async with AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap_servers) as consumer:
+        [(_, end)] = (await consumer.end_offsets([TopicPartition(*place)])).items()
+    assert end == 1
 
 
 async def test_while_kafka_is_away_rows_wait_and_health_says_so(
