@@ -1,5 +1,6 @@
 """Debezium for one test: its connector as `debezium-config` prints it, a role of few rights, and a slot to clean up."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,6 +11,7 @@ import psycopg
 from producer.debezium import Connector
 from sandbox.connect import EmbeddedConnect
 from schemas.topics import Topics
+from tests.commands import run
 from tests.polling import eventually
 
 ROLE = "debezium"
@@ -76,3 +78,10 @@ async def debezium_of(connect: EmbeddedConnect, database_url: str, topics: Topic
     finally:
         await connect.remove(debezium.name)
         await debezium.drop_slot()
+
+
+async def findings_of(database_url: str) -> dict[str, dict[str, str]]:
+    """Return what the doctor finds in the database, by name."""
+    environment = {"DATABASE_URL": database_url, "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
+    done = await run("hubspot_consumer", "doctor", "--offline", "--json", environment=environment)
+    return {finding["name"]: finding for finding in json.loads(done.output)["findings"]}

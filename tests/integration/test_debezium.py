@@ -1,7 +1,6 @@
 """Real Debezium in the relay's place: the same records to the byte, the same deliveries, and its traps."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +14,7 @@ from sandbox.connect import ConnectorFailed, EmbeddedConnect
 from sandbox.services import producer
 from sandbox.stack import create_topics
 from schemas.topics import Topics
-from tests.commands import run
-from tests.debezium import PASSWORD, ROLE, Debezium, debezium_of
+from tests.debezium import PASSWORD, ROLE, Debezium, debezium_of, findings_of
 from tests.outbox_rows import TRACE, HandMade, by_chance, corners
 from tests.pipeline import Pipeline
 from tests.polling import eventually
@@ -271,12 +269,6 @@ async def test_a_heartbeat_lets_go_of_the_log_while_the_outbox_is_idle(debezium:
 
     await eventually(let_go, saying="the slot has passed what other tables wrote")
     assert before != await debezium.of_slot("confirmed_flush_lsn")
-
-
-async def findings_of(database_url: str) -> dict[str, dict[str, str]]:
-    environment = {"DATABASE_URL": database_url, "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
-    done = await run("hubspot_consumer", "doctor", "--offline", "--json", environment=environment)
-    return {finding["name"]: finding for finding in json.loads(done.output)["findings"]}
 
 
 async def test_the_doctor_sees_a_slot_that_is_read_and_that_its_task_was_killed(
