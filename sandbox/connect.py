@@ -120,6 +120,13 @@ class EmbeddedConnect:
         """End it as `kill -9` does."""
         await self._process.stop(signal.SIGKILL)
 
+    async def pause(self) -> None:
+        """Stop it from running without ending it; its slot counts as read meanwhile."""
+        self._process.send(signal.SIGSTOP)
+
+    async def resume(self) -> None:
+        self._process.send(signal.SIGCONT)
+
     async def run(self, name: str, config: Mapping[str, str]) -> None:
         """Put the connector; return when its task runs. Raises ConnectorFailed."""
         status, said = await self._call("PUT", f"/connectors/{name}/config", dict(config))
