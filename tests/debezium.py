@@ -1,24 +1,31 @@
 """Debezium for one test: its connector as `debezium-config` prints it, a role of few rights, and a slot to clean up."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
 import psycopg
+from aiokafka import AIOKafkaConsumer
 
 from producer.debezium import Connector
 from sandbox.connect import EmbeddedConnect
 from schemas.topics import Topics
 from tests.commands import run
+from tests.outbox_rows import HandMade
 from tests.polling import eventually
 
 ROLE = "debezium"
 PASSWORD = "an elephant"
 
-# Before PostgreSQL forgets what a slot kept, its reader's connection has to be seen as closed.
-DROP_SLOT = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s AND NOT active"
+# PostgreSQL refuses while it has not seen that the reader's connection is closed.
+DROP_SLOT = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active AND slot_name = "
+
+INSERT = (
+    "INSERT INTO outbox_events (aggregateid, type, sequence, payload, traceparent) VALUES (%s, %s, %s, %s::jsonb, %s)"
+)
 
 
 class Debezium:
@@ -62,7 +69,7 @@ class Debezium:
 
     async def drop_slot(self) -> None:
         async def dropped() -> bool:
-            await self.execute(DROP_SLOT.replace("%s", f"'{self.slot}'"))
+            await self.execute(f"{DROP_SLOT}'{self.slot}'")
             return await self.of_slot("slot_name") is None
 
         await eventually(dropped, saying="the slot is dropped")
@@ -85,3 +92,42 @@ async def findings_of(database_url: str) -> dict[str, dict[str, str]]:
     environment = {"DATABASE_URL": database_url, "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
     done = await run("hubspot_consumer", "doctor", "--offline", "--json", environment=environment)
     return {finding["name"]: finding for finding in json.loads(done.output)["findings"]}
+
+
+@dataclass(frozen=True)
+class Published:
+    """A record, without what tells its topic's prefix and its moment."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+
+    @property
+    def id(self) -> str:
+        return (dict(self.headers)["id"] or b"").decode()
+
+
+async def published(kafka: Any, prefix: str, number: int) -> list[Published]:
+    """Return the records under *prefix* when there are so many."""
+    found: list[Published] = []
+    async with AIOKafkaConsumer(
+        *Topics(prefix).all, bootstrap_servers=kafka.bootstrap_servers, auto_offset_reset="earliest"
+    ) as consumer:
+
+        async def all_read() -> bool:
+            for records in (await consumer.getmany(timeout_ms=200)).values():
+                found.extend(
+                    Published(one.topic.removeprefix(prefix), one.partition, one.key, one.value, one.headers)
+                    for one in records
+                )
+            return len(found) >= number
+
+        await eventually(all_read, within_s=60, saying=f"{number} records are under {prefix}")
+    return found
+
+
+async def insert(database_url: str, rows: Sequence[HandMade]) -> None:
+    async with await psycopg.AsyncConnection.connect(database_url) as connection, connection.cursor() as cursor:
+        await cursor.executemany(INSERT, rows)
