@@ -1,11 +1,12 @@
 """`python -m producer`: the commands, and the one place where the producer's objects are wired."""
 
 import asyncio
+import json
 import random
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import structlog
 import typer
@@ -18,18 +19,19 @@ from producer.bearer import Bearer
 from producer.endpoints import add_intake
 from producer.intake import Intake
 from producer.migrations import NameTaken, migration_sql
+from producer.debezium import Connector, NotForDebezium
 from producer.migrations import migrate as migrate_database
 from producer.old_outbox.command import import_outbox
 from producer.outbox import Outbox
 from producer.relay import Relay
 from producer.sender import Sender
-from producer.settings import DatabaseSettings, KafkaSettings, Settings
+from producer.settings import DatabaseSettings, DebeziumSettings, KafkaSettings, Settings
 from producer.telemetry import Telemetry
 from producer.topic_settings import differences, verdict
 from producer.watch import Watch
 from runtime import logs
 from runtime.clock import SystemClock
-from runtime.commands import fail, read_settings, stop_signal
+from runtime.commands import fail, read_settings, refuse, stop_signal
 from runtime.health import Health
 from runtime.server import PortTaken, application, serving
 
@@ -104,6 +106,45 @@ def serve() -> None:
 
 
 commands.command()(import_outbox)
+
+
+@commands.command()
+def debezium_config(  # noqa: PLR0913 - typer reads a command's options from its parameters
+    show: Annotated[
+        Literal["connector", "setup", "cleanup"],
+        typer.Argument(help="The connector as JSON, the SQL to run once before it, or the SQL to run every hour."),
+    ] = "connector",
+    *,
+    name: Annotated[
+        str, typer.Option(help="Of the connector; its heartbeats' topic is named after it.")
+    ] = Connector.name,
+    slot: Annotated[str, typer.Option(help="Of the replication slot, which the connector makes.")] = Connector.slot,
+    publication: Annotated[str, typer.Option(help="Which `setup` makes.")] = Connector.publication,
+    schema: Annotated[str, typer.Option(help="Where outbox_events is.")] = Connector.schema,
+    user: Annotated[str | None, typer.Option(help="Whom Debezium logs in as, if not DATABASE_URL's user.")] = None,
+    password: Annotated[
+        str, typer.Option(help="Where Connect finds the password: a placeholder of its config providers.")
+    ] = Connector.password,
+) -> None:
+    """Print what puts Debezium in the relay's place: its connector, for Kafka Connect's REST interface.
+
+    The password is never printed. How to reach Kafka is for the Connect worker to know. The traps: docs/debezium.md.
+    """
+    settings = read_settings(DebeziumSettings)
+    url = settings.database_url.get_secret_value()
+    try:
+        connector = Connector(name, slot, publication, schema, user, password)
+        match show:
+            case "connector":
+                partitions, replicas = settings.kafka_partitions, settings.kafka_replication_factor
+                config = connector.config(url, settings.topics, partitions, replicas)
+                print(json.dumps({"name": name, "config": config}, indent=2))
+            case "setup":
+                print(connector.setup_sql(url), end="")
+            case "cleanup":
+                print(connector.cleanup_sql(), end="")
+    except NotForDebezium as error:
+        refuse(str(error))
 
 
 def _run(work: Any) -> None:

@@ -42,6 +42,10 @@ class KafkaSettings(KafkaConnection, BaseSettings):
     kafka_bootstrap_servers: str = Field(description="comma separated, as host:port")
 
 
+class DebeziumSettings(KafkaConnection, DatabaseSettings):
+    """What `debezium-config` needs: it asks nobody, and the brokers are Kafka Connect's to know."""
+
+
 class Settings(KafkaSettings, DatabaseSettings):
     """What `relay` and `serve` need: all of the producer's part of the contract's environment."""
 

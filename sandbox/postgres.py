@@ -27,6 +27,8 @@ OPTIONS: Final = {
     "full_page_writes": "off",
     "max_connections": "100",
     "shared_buffers": "64MB",
+    # Debezium needs it. It costs a tracked event 1 % of CPU and 6 % of log, which is less than a second way to start.
+    "wal_level": "logical",
 }
 
 

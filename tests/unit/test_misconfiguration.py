@@ -35,6 +35,8 @@ SERVED = DATABASE | KAFKA
         ("producer topics", KAFKA | {"KAFKA_PARTITIONS": "0"}, "KAFKA_PARTITIONS: "),
         ("producer topics", {"KAFKA_BOOTSTRAP_SERVERS": "localhost"}, "KAFKA_BOOTSTRAP_SERVERS: should be host:port"),
         ("producer topics", KAFKA | {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}, "KAFKA_SASL_USERNAME"),
+        ("producer debezium-config", KAFKA, "DATABASE_URL: is not set"),
+        ("producer debezium-config", {"DATABASE_URL": "postgresql:///db"}, "DATABASE_URL: names no host"),
         ("producer serve", DATABASE | KAFKA | {"PRODUCER_PORT": "secret"}, "PRODUCER_PORT: "),
         ("producer serve", SERVED | {"PRODUCER_INTAKE_TOKEN": "secret"}, "PRODUCER_INTAKE_TOKEN: each token"),
         ("producer serve", SERVED | {"PRODUCER_INTAKE_TOKEN": f"{'secret' * 6}, "}, "PRODUCER_INTAKE_TOKEN: "),
