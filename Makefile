@@ -38,7 +38,7 @@ check: $(READY) ## format, lint, types, import contracts and fast tests; needs n
 chaos: $(READY) ## kill things in the middle, and account for every event
 	@$(BIN)/pytest tests/chaos tests/end_to_end/test_halts.py tests/end_to_end/test_drift.py -m "chaos or not chaos"
 
-bench: $(READY) ## measure the consumer against the simulator's ceiling (make bench ARGS="drain latency")
+bench: $(READY) ## measure beside a peer or a known ceiling (make bench ARGS="drain relaying")
 	@$(BIN)/python -m bench $(ARGS)
 
 stack: $(READY) ## start Kafka, PostgreSQL and the HubSpot simulator, until Ctrl-C

@@ -12,6 +12,7 @@ from bench.bed import Bed, peak_memory_mb
 from bench.faust_cost import faust_cost
 from bench.relaying import relay_flat, relay_latency, relaying
 from bench.tracking_cost import tracking_cost
+from bench.wake_up import waking
 from producer.migrations import migrate
 from sandbox.backend import Backend
 from sandbox.ledger import Ledger
@@ -166,11 +167,18 @@ async def tracking(bed: Bed) -> list[Row]:
     return await tracking_cost(url, bed.directory, bed.say)
 
 
+async def wake_up(bed: Bed) -> list[Row]:
+    """NOTIFY only while the relay sleeps, beside NOTIFY in every transaction, and beside polling."""
+    url = await bed.stack.postgres.create_database("wake_up")
+    await asyncio.to_thread(migrate, url)
+    return [await waking(url, bed.directory, bed.stack.postgres.pid, bed.say)]
+
+
 Measurement = Callable[[Bed], Awaitable[list[Row]]]
 
 MEASUREMENTS: Final[Mapping[str, Measurement]] = {
     measurement.__name__: measurement
-    for measurement in (latency, drain, workers, memory, faust, tracking, relaying, relay_latency, relay_flat)
+    for measurement in (latency, drain, workers, memory, faust, tracking, wake_up, relaying, relay_latency, relay_flat)
 }
 
 

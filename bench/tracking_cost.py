@@ -35,9 +35,9 @@ VALUES (gen_random_uuid(), 'driver' || :contact || '@example.com', 'nova_earned'
 STATEMENTS: Final = {"alone": "", "bare": BARE, "tracked": TRACK}
 
 SCHEMA: Final = """
-CREATE TABLE rewards (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, user_id text NOT NULL,
+CREATE TABLE IF NOT EXISTS rewards (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, user_id text NOT NULL,
     amount_cents bigint NOT NULL, created_at timestamptz NOT NULL DEFAULT now());
-CREATE TABLE bare_events (LIKE outbox_events INCLUDING ALL);
+CREATE TABLE IF NOT EXISTS bare_events (LIKE outbox_events INCLUDING ALL);
 """
 KNOWN: Final = """
 SELECT track_lifecycle_event('driver_signed_up',
@@ -66,7 +66,7 @@ class Rates:
 
 
 async def tracking_cost(url: str, directory: Path, say: Progress) -> list[Mapping[str, Any]]:
-    await _prepare(url)
+    await prepare(url)
     found: list[Mapping[str, Any]] = []
     for clients in (1, 16):
         for contacts, pick in ((CONTACTS, f"random(1, {CONTACTS})"), (1, "1")):
@@ -86,15 +86,17 @@ async def tracking_cost(url: str, directory: Path, say: Progress) -> list[Mappin
     return found
 
 
-async def _prepare(url: str) -> None:
+async def prepare(url: str) -> None:
+    """Make the tables, and contacts that are known."""
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as db:
         await db.execute(SCHEMA)
         for first in range(1, CONTACTS, 5_000):
             await db.execute(KNOWN, [first, first + 4_999])
-        await _clear(db)
+        await clear(db)
 
 
-async def _clear(db: psycopg.AsyncConnection[Any]) -> None:
+async def clear(db: psycopg.AsyncConnection[Any]) -> None:
+    """Begin each round alike."""
     # As a relay that keeps up leaves it. Otherwise what runs last would write into the largest tables.
     await db.execute("TRUNCATE outbox_events, bare_events, rewards")
     await db.execute("VACUUM ANALYZE outbox_contacts")
@@ -104,15 +106,16 @@ async def _measure(url: str, directory: Path, clients: int, pick: str) -> Rates:
     rates: dict[str, list[float]] = {name: [] for name in STATEMENTS}
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as db:
         for _ in range(RUNS):
-            await _clear(db)
+            await clear(db)
             for name, statement in STATEMENTS.items():
                 script = directory / "transaction.sql"
                 script.write_text(f"\\set contact {pick}\nBEGIN;\n{BUSINESS}\n{statement}\nCOMMIT;\n")
-                rates[name].append(await _pgbench(url, script, clients))
+                rates[name].append(await pgbench(url, script, clients))
     return Rates(**{name: median(of_runs) for name, of_runs in rates.items()})
 
 
-async def _pgbench(url: str, script: Path, clients: int) -> float:
+async def pgbench(url: str, script: Path, clients: int) -> float:
+    """Return transactions a second. Raises RuntimeError in pgbench's words."""
     process = await asyncio.create_subprocess_exec(
         program("pgbench"),
         *("--no-vacuum", "--protocol=prepared", f"--client={clients}", f"--time={RUN_S}", f"--file={script}", url),
