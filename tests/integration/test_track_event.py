@@ -115,7 +115,7 @@ def test_a_backend_that_imports_it_gets_pydantic_and_sqlalchemy_and_no_more() ->
     program = (
         "import sys, producer;"
         "print([name for name in ('aiokafka', 'alembic', 'fastapi', 'psycopg', 'structlog', 'typer', 'greenlet',"
-        " 'pydantic_settings') if name in sys.modules])"
+        " 'opentelemetry', 'pydantic_settings') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
