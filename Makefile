@@ -8,7 +8,7 @@ READY := .venv/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check chaos bench stack snapshot clean
+.PHONY: help setup demo test check chaos bench stack schemas clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,8 +44,8 @@ bench: $(READY) ## measure the consumer against the simulator's ceiling (make be
 stack: $(READY) ## start Kafka, PostgreSQL and the HubSpot simulator, until Ctrl-C
 	@$(BIN)/python -m sandbox up
 
-snapshot: $(READY) ## accept a compatible change of the events (see docs/decisions/0007-schema-snapshot.md)
-	@$(BIN)/python tests/unit/snapshot.py
+schemas: $(READY) ## write schemas/published, for readers in any language; refuses what would break one
+	@$(BIN)/python -m schemas
 
 clean: ## remove the environment and what the sandbox left
 	@rm -rf .venv .venv-uv .sandbox .pytest_cache .mypy_cache .ruff_cache .hypothesis

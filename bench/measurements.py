@@ -10,6 +10,8 @@ from typing import Any, Final
 from bench.backlog import rows
 from bench.bed import Bed, peak_memory_mb
 from bench.faust_cost import faust_cost
+from bench.tracking_cost import tracking_cost
+from producer.migrations import migrate
 from sandbox.backend import Backend
 from sandbox.ledger import Ledger
 from sandbox.services import Service, producer
@@ -156,10 +158,17 @@ async def faust(bed: Bed) -> list[Row]:
     return await faust_cost(environment)
 
 
+async def tracking(bed: Bed) -> list[Row]:
+    """What track_lifecycle_event adds to a transaction. Without fsync, whose wait would hide most of it."""
+    url = await bed.stack.postgres.create_database("tracking")
+    await asyncio.to_thread(migrate, url)
+    return await tracking_cost(url, bed.directory, bed.say)
+
+
 Measurement = Callable[[Bed], Awaitable[list[Row]]]
 
 MEASUREMENTS: Final[Mapping[str, Measurement]] = {
-    measurement.__name__: measurement for measurement in (latency, drain, workers, memory, faust)
+    measurement.__name__: measurement for measurement in (latency, drain, workers, memory, faust, tracking)
 }
 
 

@@ -1,5 +1,5 @@
-"""Lifecycle events in the caller's transaction: `track_event(db, event_type, payload)`."""
+"""Lifecycle events in the caller's transaction: `track_event(db, event_type, payload)`, `track_events` for several."""
 
-from producer.tracking import EventId, InvalidEvent, track_event
+from producer.tracking import EventId, InvalidEvent, track_event, track_events
 
-__all__ = ["EventId", "InvalidEvent", "track_event"]
+__all__ = ["EventId", "InvalidEvent", "track_event", "track_events"]

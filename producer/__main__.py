@@ -1,11 +1,12 @@
 """`python -m producer`: the commands, and the one place where the producer's objects are wired."""
 
 import asyncio
+import json
 import random
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import structlog
 import typer
@@ -14,17 +15,23 @@ from aiokafka.errors import KafkaError
 from sqlalchemy.exc import DBAPIError
 
 from producer import topics as kafka_topics
+from producer.bearer import Bearer
+from producer.endpoints import add_intake
+from producer.intake import Intake
+from producer.migrations import NameTaken, migration_sql
+from producer.debezium import Connector, NotForDebezium
 from producer.migrations import migrate as migrate_database
-from producer.migrations import migration_sql
+from producer.old_outbox.command import import_outbox
 from producer.outbox import Outbox
 from producer.relay import Relay
 from producer.sender import Sender
-from producer.settings import DatabaseSettings, KafkaSettings, Settings
+from producer.settings import DatabaseSettings, DebeziumSettings, KafkaSettings, Settings
 from producer.telemetry import Telemetry
+from producer.topic_settings import differences, verdict
 from producer.watch import Watch
 from runtime import logs
 from runtime.clock import SystemClock
-from runtime.commands import fail, read_settings, stop_signal
+from runtime.commands import fail, read_settings, refuse, stop_signal
 from runtime.health import Health
 from runtime.server import PortTaken, application, serving
 
@@ -55,16 +62,23 @@ def migrate(
         migrate_database(settings.database_url.get_secret_value())
     except DBAPIError as error:
         fail(f"DATABASE_URL: {str(error.orig).strip().splitlines()[0]}")
+    except NameTaken as error:
+        fail(str(error))
     print("the outbox is up to date")
 
 
 @commands.command()
 def topics(
-    *, dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is missing, and create nothing.")] = False
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what is missing or differs, and create nothing.")
+    ] = False,
 ) -> None:
-    """Create the topics that Kafka lacks: one for each event type, and one for the dead letters.
+    """Create the topics that Kafka lacks, one for each event type and one for the dead letters; verify the others.
 
-    New topics get KAFKA_PARTITIONS partitions, or as many as those that exist; what exists is never altered.
+    New topics get KAFKA_PARTITIONS partitions, or as many as those that exist, and KAFKA_REPLICATION_FACTOR copies.
+    What exists is never altered: where it has fewer partitions or copies, keeps events for less than 30 days, or could
+    lose acknowledged ones, the exit code is 1, and the command of Kafka's that changes it is printed.
     """
     settings = read_settings(KafkaSettings)
     logs.set_up()
@@ -72,7 +86,7 @@ def topics(
         asyncio.run(_topics(settings, dry_run=dry_run))
     except (KafkaError, OSError) as error:
         fail(f"KAFKA_BOOTSTRAP_SERVERS: no broker answers at {settings.kafka_bootstrap_servers} ({error})")
-    except (kafka_topics.UnequalPartitions, kafka_topics.TopicsNotReady) as error:
+    except (kafka_topics.UnequalPartitions, kafka_topics.TopicsNotReady, kafka_topics.TooFewBrokers) as error:
         fail(str(error))
 
 
@@ -84,8 +98,53 @@ def relay() -> None:
 
 @commands.command()
 def serve() -> None:
-    """Run the relay, and answer /v1/health, /v1/health/live and /metrics on PRODUCER_PORT."""
+    """Run the relay, and answer /v1/health, /v1/health/live and /metrics on PRODUCER_PORT.
+
+    With PRODUCER_INTAKE_TOKEN, take events of other services too, at POST /v1/events/{type}: /docs says how.
+    """
     _run(partial(_publish, http=True))
+
+
+commands.command()(import_outbox)
+
+
+@commands.command()
+def debezium_config(  # noqa: PLR0913 - typer reads a command's options from its parameters
+    show: Annotated[
+        Literal["connector", "setup", "cleanup"],
+        typer.Argument(help="The connector as JSON, the SQL to run once before it, or the SQL to run every hour."),
+    ] = "connector",
+    *,
+    name: Annotated[
+        str, typer.Option(help="Of the connector; its heartbeats' topic is named after it.")
+    ] = Connector.name,
+    slot: Annotated[str, typer.Option(help="Of the replication slot, which the connector makes.")] = Connector.slot,
+    publication: Annotated[str, typer.Option(help="Which `setup` makes.")] = Connector.publication,
+    schema: Annotated[str, typer.Option(help="Where outbox_events is.")] = Connector.schema,
+    user: Annotated[str | None, typer.Option(help="Whom Debezium logs in as, if not DATABASE_URL's user.")] = None,
+    password: Annotated[
+        str, typer.Option(help="Where Connect finds the password: a placeholder of its config providers.")
+    ] = Connector.password,
+) -> None:
+    """Print what puts Debezium in the relay's place: its connector, for Kafka Connect's REST interface.
+
+    The password is never printed. How to reach Kafka is for the Connect worker to know. The traps: docs/debezium.md.
+    """
+    settings = read_settings(DebeziumSettings)
+    url = settings.database_url.get_secret_value()
+    try:
+        connector = Connector(name, slot, publication, schema, user, password)
+        match show:
+            case "connector":
+                partitions, replicas = settings.kafka_partitions, settings.kafka_replication_factor
+                config = connector.config(url, settings.topics, partitions, replicas)
+                print(json.dumps({"name": name, "config": config}, indent=2))
+            case "setup":
+                print(connector.setup_sql(url), end="")
+            case "cleanup":
+                print(connector.cleanup_sql(), end="")
+    except NotForDebezium as error:
+        refuse(str(error))
 
 
 def _run(work: Any) -> None:
@@ -106,14 +165,26 @@ async def _topics(settings: KafkaSettings, *, dry_run: bool) -> None:
         plan = kafka_topics.plan(
             found, partitions=settings.kafka_partitions, replication_factor=settings.kafka_replication_factor
         )
+        await kafka_topics.refuse_too_few_brokers(admin, plan)
+        differing = await differences(
+            admin,
+            names,
+            [*names.all, names.suppressions],
+            partitions=settings.kafka_partitions,
+            replication_factor=settings.kafka_replication_factor,
+        )
         if plan.create and not dry_run:
             await kafka_topics.create(admin, names, plan, clock)
     finally:
         await admin.close()
-    for name in names.all:
-        state = "exists" if name not in plan.create else "missing" if dry_run else "created"
-        print(f"{state:<9}{name}")
+    for name in (*names.all, names.suppressions):
+        if name in plan.create:
+            print(f"{'missing' if dry_run else 'created':<9}{name}")
+        elif name in differing:
+            print(*verdict(name, differing[name], settings.kafka_bootstrap_servers), sep="\n")
     print(f"{plan.partitions} partitions each")
+    if any(differing.values()):
+        fail("topics that differ were left as they are: docs/runbook.md says what to do")
 
 
 async def _publish(settings: Settings, *, http: bool) -> None:
@@ -131,12 +202,16 @@ async def _publish(settings: Settings, *, http: bool) -> None:
     watch = Watch(connect, kafka, settings.topics, clock=clock, health=health, telemetry=telemetry)
     async with AsyncExitStack() as stack:
         if http:
+            intake = {"intake": "on"} if settings.intake_tokens else {}
             app = application(
                 "Outbox producer",
                 unwell=lambda: health.unwell,
-                also=lambda: {"relay": "active" if relay.active else "standby"},
+                also=lambda: {"relay": "active" if relay.active else "standby"} | intake,
                 metrics=telemetry.registry,
             )
+            if settings.intake_tokens:
+                taking = await stack.enter_async_context(Intake(settings.database_url.get_secret_value()))
+                add_intake(app, taking, Bearer(settings.intake_tokens), telemetry)
             await stack.enter_async_context(serving(app, settings.producer_port, "PRODUCER_PORT"))
         log.info("service.starting", port=settings.producer_port if http else None)
         await _until_stopped(relay.run(stop), watch.run(), stop)

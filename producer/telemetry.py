@@ -26,3 +26,9 @@ class Telemetry:
         self.oldest = Gauge(
             "producer_backlog_oldest_seconds", "Age of the first row in the outbox", registry=self.registry
         )
+        self.intake = Counter(
+            "producer_intake_requests",
+            "Requests to the intake, by outcome: accepted, repeated, or the code of the problem",
+            ["outcome"],
+            registry=self.registry,
+        )

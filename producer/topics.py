@@ -1,22 +1,25 @@
 """The topics on Kafka: what is there, what is missing, and creating it. What exists is never altered."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import for_code
 
+from producer.topic_settings import asked_of
 from runtime.clock import Clock
-from schemas.dead_letters import LARGEST_DEAD_LETTER
 from schemas.topics import Topics
 
-EVENT_RETENTION_MS: Final = 30 * 24 * 3_600_000
 LEADERS_WITHIN_S: Final = 30.0
 POLL_S: Final = 0.1
 
 
 class UnequalPartitions(RuntimeError):
     """The event topics have different partition counts: a contact would be in several workers' hands."""
+
+
+class TooFewBrokers(RuntimeError):
+    """Kafka has fewer brokers than each partition should have copies."""
 
 
 class TopicsNotReady(RuntimeError):
@@ -68,6 +71,16 @@ def plan(found: Found, *, partitions: int, replication_factor: int) -> Plan:
     return Plan(found.missing, found.partitions or partitions, replication_factor)
 
 
+async def refuse_too_few_brokers(admin: AIOKafkaAdminClient, plan: Plan) -> None:
+    """Raise TooFewBrokers where Kafka could not create what *plan* names."""
+    brokers = len((await admin.describe_cluster())["brokers"])
+    if plan.create and plan.replication_factor > brokers:
+        raise TooFewBrokers(
+            f"KAFKA_REPLICATION_FACTOR is {plan.replication_factor}, more than Kafka has brokers, {brokers}:"
+            " each copy needs one of its own"
+        )
+
+
 async def create(admin: AIOKafkaAdminClient, topics: Topics, plan: Plan, clock: Clock) -> None:
     """Create what *plan* names; return when every partition of all *topics* has a leader. Raises TopicsNotReady."""
     answer = await admin.create_topics([_new_topic(name, topics, plan) for name in plan.create])
@@ -85,8 +98,6 @@ async def create(admin: AIOKafkaAdminClient, topics: Topics, plan: Plan, clock: 
 
 
 def _new_topic(name: str, topics: Topics, plan: Plan) -> NewTopic:
-    dead_letters = name == topics.dead_letters
-    config: dict[str, Any] = {"retention.ms": str(-1 if dead_letters else EVENT_RETENTION_MS)}
-    if dead_letters:
-        config["max.message.bytes"] = str(LARGEST_DEAD_LETTER)
+    asked = asked_of(name, topics, plan.replication_factor)
+    config = {setting: one.value for setting, one in asked.items()}
     return NewTopic(name, plan.partitions, plan.replication_factor, topic_configs=config)

@@ -4,12 +4,15 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, Final
 
 import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+# For requests in work when it is told to stop; somebody else kills after 10 to 30 s.
+_FINISH_WITHIN_S: Final = 2
 
 
 class PortTaken(RuntimeError):
@@ -20,7 +23,8 @@ def application(
     title: str, *, unwell: Callable[[], dict[str, str]], also: Callable[[], dict[str, Any]], metrics: CollectorRegistry
 ) -> FastAPI:
     """Return an application that tells health (503 while a part is *unwell*, beside what *also* says) and metrics."""
-    app = FastAPI(title=title, openapi_url=None, telemetry={"exclude": _is_probe})
+    # Where somebody set OpenTelemetry up, FastAPI would quote exceptions and their stacks in its logs.
+    app = FastAPI(title=title, openapi_url=None, telemetry={"exclude": _is_probe, "logs": False})
 
     @app.get("/v1/health")
     async def health() -> JSONResponse:
@@ -49,7 +53,8 @@ def _is_probe(scope: Mapping[str, Any]) -> bool:
 async def serving(app: FastAPI, port: int, variable: str) -> AsyncIterator[None]:
     """Serve *app* meanwhile. Raises PortTaken, naming the *variable* that chose the port."""
     listener = _listener(port, variable)
-    server = _Server(uvicorn.Config(app, log_config=None, access_log=False))
+    settings = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=_FINISH_WITHIN_S)
+    server = _Server(settings)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         yield

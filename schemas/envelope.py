@@ -16,7 +16,6 @@ from pydantic_core import ErrorDetails
 from schemas.contacts import contact_key
 from schemas.events import EVENTS, LifecycleEvent
 
-SCHEMA_VERSION: Final = 1
 # What PostgreSQL's bigint holds and a little more; int() raises for thousands of digits.
 _A_SEQUENCE: Final = re.compile(r"[0-9]{1,19}")
 
@@ -27,30 +26,42 @@ Unreadable = Literal[
 
 
 class Contact(BaseModel):
-    """Whom the event is about: `email` is the contact key, `external_id` the backend's own id when it is known."""
+    """Whom the event is about."""
 
     model_config = ConfigDict(frozen=True)
-    email: str
-    external_id: str | None = None
+    email: str = Field(
+        description="The contact key: trimmed, lower-cased, Unicode NFC. It is the record's key too",
+        examples=["ada@example.com"],
+    )
+    external_id: str | None = Field(
+        None, description="The `user_id` that was seen with this email, if any was", examples=["usr_42"]
+    )
 
 
 class Totals(BaseModel):
     """The contact's running sums after this event, in cents. They are absolute: applying the last alone is right."""
 
     model_config = ConfigDict(frozen=True)
-    nova_earned_cents: int = 0
-    nova_redeemed_cents: int = 0
+    nova_earned_cents: int = Field(0, description="The sum of all nova_earned", examples=[4500])
+    nova_redeemed_cents: int = Field(0, description="The sum of all nova_redeemed", examples=[1000])
 
 
 class Envelope(BaseModel):
     """One lifecycle event on its way. `sequence` counts a contact's events 1, 2, 3… with no hole."""
 
     model_config = ConfigDict(frozen=True)
-    id: UUID
-    type: str
-    schema_version: Literal[1]
-    sequence: Annotated[int, Field(strict=True, ge=1, le=2**63 - 1)]
-    occurred_at: AwareDatetime
+    id: UUID = Field(
+        description="The event's own id: the same event may come again, with the same id",
+        examples=["019ab3f0-8a40-7c11-9d2e-5b6c7d8e9f01"],
+    )
+    type: str = Field(description="What happened; the topic is named after it")
+    schema_version: Literal[1] = Field(description="It rises with a change that a reader of older records trips over")
+    sequence: Annotated[int, Field(strict=True, ge=1, le=2**63 - 1)] = Field(
+        description="The contact's own count of its events, over all topics: apply them in this order", examples=[12]
+    )
+    occurred_at: AwareDatetime = Field(
+        description="When it happened; not what to order by", examples=["2026-11-24T03:00:00.123456Z"]
+    )
     contact: Contact
     totals: Totals
     payload: LifecycleEvent

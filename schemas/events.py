@@ -5,12 +5,24 @@ A new event is a model here, named in `LifecycleEvent`, and a mapping function i
 
 from typing import Annotated, Final, Literal, get_args
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+)
 
 from schemas.contacts import contact_key
 
 # The integers that every JSON reader keeps exactly (RFC 8259, section 6).
 LARGEST_EXACT_INTEGER: Final = 2**53 - 1
+
+_EMAIL: Final = "ada@example.com"
+_AT: Final = "2026-11-24T03:00:00.123456Z"
 
 
 def _without_nul(text: str) -> str:
@@ -25,14 +37,51 @@ def _names_a_contact(email: str) -> str:
     return email
 
 
+def _whole_in_json(number: object, info: ValidationInfo) -> object:
+    # JSON has one kind of number: 500.0 is how some languages write 500, and PostgreSQL's jsonb keeps it so.
+    if info.mode == "json" and isinstance(number, float) and number.is_integer():
+        return int(number)
+    return number
+
+
 Text = Annotated[
     str,
     StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=255),
     AfterValidator(_without_nul),
 ]
 Email = Annotated[Text, AfterValidator(_names_a_contact)]
-AmountCents = Annotated[int, Field(strict=True, ge=0, le=LARGEST_EXACT_INTEGER)]
-BalanceCents = Annotated[int, Field(strict=True, ge=-LARGEST_EXACT_INTEGER, le=LARGEST_EXACT_INTEGER)]
+
+UserId = Annotated[Text, Field(description="The backend's own id of the user", examples=["usr_42"])]
+MerchantId = Annotated[Text, Field(description="The backend's own id of the merchant", examples=["mer_7"])]
+SessionId = Annotated[Text, Field(description="The charging session that earned it", examples=["ses_1"])]
+RedemptionId = Annotated[Text, Field(description="The backend's own id of the redemption", examples=["red_1"])]
+AuthProvider = Annotated[Text, Field(description="How the driver signed in", examples=["apple"])]
+ContactEmail = Annotated[
+    Email, Field(description="The contact's email as it was given; `contact.email` is its key", examples=[_EMAIL])
+]
+PreviousEmail = Annotated[
+    Email, Field(description="The email before, when it changed", examples=["a.lovelace@example.com"])
+]
+Name = Annotated[Text, Field(description="The contact's full name", examples=["Ada Lovelace"])]
+Phone = Annotated[Text, Field(description="The contact's phone number", examples=["+1 555 0100"])]
+BusinessName = Annotated[Text, Field(description="The name of the merchant's business", examples=["Example Café"])]
+AmountCents = Annotated[
+    int,
+    Field(strict=True, ge=0, le=LARGEST_EXACT_INTEGER, description="How much, in whole cents", examples=[500]),
+    BeforeValidator(_whole_in_json),
+]
+BalanceCents = Annotated[
+    int,
+    Field(
+        strict=True,
+        ge=-LARGEST_EXACT_INTEGER,
+        le=LARGEST_EXACT_INTEGER,
+        description="The user's Nova balance afterwards, in whole cents",
+        examples=[3500],
+    ),
+    BeforeValidator(_whole_in_json),
+]
+Time = Annotated[AwareDatetime, Field(description="When it happened, with its time zone", examples=[_AT])]
 
 
 class Event(BaseModel):
@@ -43,69 +92,81 @@ class Event(BaseModel):
 
 
 class DriverSignedUp(Event):
+    """A driver signed up, and told an email."""
+
     type: Literal["driver_signed_up"] = Field("driver_signed_up", exclude=True)
-    user_id: Text
-    email: Email
-    auth_provider: Text
-    created_at: AwareDatetime
+    user_id: UserId
+    email: ContactEmail
+    auth_provider: AuthProvider
+    created_at: Time
 
 
 class WalletPassInstalled(Event):
+    """A driver installed the pass in a phone's wallet."""
+
     type: Literal["wallet_pass_installed"] = Field("wallet_pass_installed", exclude=True)
-    user_id: Text
-    pass_type: Literal["apple", "google"]
-    installed_at: AwareDatetime
+    user_id: UserId
+    pass_type: Annotated[Literal["apple", "google"], Field(description="Whose wallet it is in", examples=["apple"])]
+    installed_at: Time
 
 
 class NovaEarned(Event):
+    """A driver earned Nova in a charging session."""
+
     type: Literal["nova_earned"] = Field("nova_earned", exclude=True)
-    user_id: Text
+    user_id: UserId
     amount_cents: AmountCents
-    session_id: Text
+    session_id: SessionId
     new_balance_cents: BalanceCents
-    earned_at: AwareDatetime
+    earned_at: Time
 
 
 class NovaRedeemed(Event):
+    """A driver spent Nova at a merchant."""
+
     type: Literal["nova_redeemed"] = Field("nova_redeemed", exclude=True)
-    user_id: Text
+    user_id: UserId
     amount_cents: AmountCents
-    merchant_id: Text
-    redemption_id: Text
+    merchant_id: MerchantId
+    redemption_id: RedemptionId
     new_balance_cents: BalanceCents
-    redeemed_at: AwareDatetime
+    redeemed_at: Time
 
 
 class FirstRedemptionCompleted(Event):
+    """A driver spent Nova for the first time, and is an active driver from now on."""
+
     type: Literal["first_redemption_completed"] = Field("first_redemption_completed", exclude=True)
-    user_id: Text
-    redemption_id: Text
-    merchant_id: Text
+    user_id: UserId
+    redemption_id: RedemptionId
+    merchant_id: MerchantId
     amount_cents: AmountCents
-    completed_at: AwareDatetime
+    completed_at: Time
 
 
 class MerchantContactCreated(Event):
+    """A merchant named somebody to talk to."""
+
     type: Literal["merchant_contact_created"] = Field("merchant_contact_created", exclude=True)
-    merchant_id: Text
-    email: Email
-    name: Text
-    phone: Text | None = None
-    business_name: Text
-    created_at: AwareDatetime
+    merchant_id: MerchantId
+    email: ContactEmail
+    name: Name
+    phone: Phone | None = None
+    business_name: BusinessName
+    created_at: Time
 
 
 class MerchantContactUpdated(Event):
-    """The fields that changed are set, the others are left out."""
+    """A merchant's contact changed. The fields that changed are set, the others are left out."""
 
     type: Literal["merchant_contact_updated"] = Field("merchant_contact_updated", exclude=True)
-    merchant_id: Text
-    email: Email
-    previous_email: Email | None = None
-    name: Text | None = None
-    phone: Text | None = None
-    business_name: Text | None = None
-    updated_at: AwareDatetime
+    merchant_id: MerchantId
+    email: ContactEmail
+    previous_email: PreviousEmail | None = None
+    name: Name | None = None
+    phone: Phone | None = None
+    business_name: BusinessName | None = None
+    updated_at: Time
 
 
 LifecycleEvent = Annotated[

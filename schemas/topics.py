@@ -1,8 +1,12 @@
 """Topic names: one topic per event type, one for the dead letters, one for the suppressions."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from schemas.events import EVENT_TYPES
+
+# How far back a replay can begin, at least.
+EVENT_RETENTION_MS: Final = 30 * 24 * 3_600_000
 
 
 @dataclass(frozen=True)

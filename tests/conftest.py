@@ -114,3 +114,36 @@ async def pipeline(tmp_path: Path, kafka: Any, database_url: str, topic_prefix: 
 
     async with running_pipeline(tmp_path, kafka, database_url, topic_prefix) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def connect(kafka: Any, postgres: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Kafka Connect. Fails with the coordinates and what to do where its jars are neither cached nor to be had."""
+    import psycopg
+
+    from sandbox.connect import EmbeddedConnect
+    from tests.debezium import PASSWORD, ROLE
+
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {ROLE} LOGIN REPLICATION PASSWORD '{PASSWORD}'".encode())
+        environment = {"DATABASE_PASSWORD": PASSWORD}
+        worker = EmbeddedConnect(
+            tmp_path_factory.mktemp("connect"), kafka.bootstrap_servers, environment=environment, progress=print
+        )
+        asyncio.run(worker.start())
+        yield worker
+        asyncio.run(worker.stop())
+        connection.execute(f"DROP ROLE {ROLE}".encode())
+
+
+@pytest.fixture
+async def debezium(connect: Any, kafka: Any, database_url: str, topic_prefix: str) -> AsyncIterator[Any]:
+    """A connector onto topics under the test's prefix."""
+    from sandbox.stack import create_topics
+    from schemas.topics import Topics
+    from tests.debezium import debezium_of
+    from tests.pipeline import PARTITIONS
+
+    await create_topics(kafka.bootstrap_servers, Topics(topic_prefix), PARTITIONS)
+    async with debezium_of(connect, database_url, Topics(topic_prefix)) as made:
+        yield made

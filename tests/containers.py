@@ -40,7 +40,8 @@ class Server:
 
 @contextmanager
 def postgres_container() -> Iterator[Server]:
-    with PostgresContainer("postgres:18", username="postgres", password="postgres", dbname="postgres") as container:
+    server = PostgresContainer("postgres:18", username="postgres", password="postgres", dbname="postgres")
+    with server.with_command("-c wal_level=logical") as container:
         yield Server(f"{container.get_container_host_ip()}:{container.get_exposed_port(5432)}")
 
 

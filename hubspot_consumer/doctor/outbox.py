@@ -48,9 +48,11 @@ WHERE locktype = 'advisory' AND granted AND objsubid = 1
 RELAYS: Final = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = %(name)s"
 )
-# A slot without a reader keeps the log from its restart_lsn on, until the disk is full.
+# A slot without a reader keeps the log from its restart_lsn on, until the disk is full. Others than the outbox's may be
+# there: one that decodes by pgoutput reads what is in a publication.
 SLOTS: Final = """
-SELECT slot_name, active, coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn), 0)::bigint, wal_status
+SELECT slot_name, active, coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn), 0)::bigint, wal_status,
+    plugin <> 'pgoutput' OR EXISTS (SELECT FROM pg_publication_tables WHERE tablename = 'outbox_events')
 FROM pg_replication_slots WHERE slot_type = 'logical' AND database = current_database() ORDER BY slot_name
 """
 
@@ -62,6 +64,11 @@ class Slot(NamedTuple):
     active: bool
     retained: int
     status: str | None
+    of_outbox: bool = True
+
+    @property
+    def brings_events(self) -> bool:
+        return self.active and self.of_outbox
 
 
 class OutboxChecks:
@@ -112,8 +119,8 @@ class OutboxChecks:
             return ok("empty")
         what = f"{count(rows, 'event', at_most=COUNT_UP_TO)} waiting, the first for {duration(oldest_s)}"
         active, _ = await self._see(self._relay)
-        if active is None and any(slot.active for slot in await self._see(self._slots)):
-            return ok(f"{what}; a replication slot is read, so rows need not leave")
+        if active is None and any(slot.brings_events for slot in await self._see(self._slots)):
+            return ok(f"{what}; a replication slot is read, so rows leave only when somebody deletes them")
         if oldest_s >= VERY_OLD_S:
             return fail(what, "see relay, kafka and topics; the relay's log and health say what stands in its way")
         return warn(what, "see relay, kafka and topics, and look again") if oldest_s >= OLD_S else ok(what)
@@ -133,12 +140,16 @@ class OutboxChecks:
         """Whether a relay is active, or something else reads the outbox from the log."""
         await self._see(self._connected)
         active, relays = await self._see(self._relay)
+        slots = ", ".join(slot.name for slot in await self._see(self._slots) if slot.brings_events)
         if active:
             pid, since_s = active
             standbys = f", {relays - 1} standing by" if relays > 1 else ""
-            return ok(f"active for {duration(since_s or 0)} (backend {pid}){standbys}")
-        if slots := [slot.name for slot in await self._see(self._slots) if slot.active]:
-            return ok(f"none; the replication slot {', '.join(slots)} is read instead")
+            what = f"active for {duration(since_s or 0)} (backend {pid}){standbys}"
+            if slots:
+                return warn(f"{what}, and the replication slot {slots} is read", "stop one: both publish every event")
+            return ok(what)
+        if slots:
+            return ok(f"none; the replication slot {slots} is read instead")
         return fail("no relay is active, and nothing else reads the outbox", "start one: `python -m producer serve`")
 
     async def slot(self) -> Answer:
@@ -191,7 +202,12 @@ def slots_answer(slots: Sequence[Slot]) -> Answer:
         for slot in slots
     )
     if any(slot.status == "lost" for slot in slots):
-        return fail(f"{told}; what it had to read is gone", "make the connector take a new snapshot of outbox_events")
+        return fail(
+            f"{told}; what it had to read is gone",
+            "drop the slot, and restart the connector: it begins with what is in the outbox",
+        )
+    if any(slot.status == "unreserved" for slot in slots):
+        return fail(f"{told}; the log that it has to read may go at any moment", "look at the connector, and its log")
     if not all(slot.active for slot in slots):
         return fail(told, "start the connector, or drop the slot: PostgreSQL keeps the log until the disk is full")
     if any(slot.retained >= MUCH_WAL for slot in slots):

@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Final
 
 from alembic import command
 from alembic.config import Config
@@ -10,13 +11,31 @@ from sqlalchemy.pool import NullPool
 
 from producer.signals import MIGRATION_LOCK
 
+VERSION_TABLE: Final = "outbox_alembic_version"
+
+
+# A table, or a view, that another program made: in a database of ours the versions stand beside the outbox.
+NAME_TAKEN: Final = f"SELECT to_regclass('outbox_events') IS NOT NULL AND to_regclass('{VERSION_TABLE}') IS NULL"
+
+
+class NameTaken(RuntimeError):
+    """The database has an `outbox_events` that is not ours, as the worker had that this replaces."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "DATABASE_URL: the database has an outbox_events already, which is not ours: the old worker's, most likely."
+            " It needs another name first: docs/moving-over.md says how, with the backend running"
+        )
+
 
 def migrate(database_url: str) -> None:
-    """Bring the database up to date, in one transaction; if it is, do nothing. Raises sqlalchemy.exc.DBAPIError."""
+    """Bring the database up to date, in one transaction; if it is, do nothing. Raises DBAPIError, and NameTaken."""
     engine = create_engine(make_url(database_url).set(drivername="postgresql+psycopg"), poolclass=NullPool)
     with engine.begin() as connection:
         # Two containers that start at once.
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
+        if connection.scalar(text(NAME_TAKEN)):
+            raise NameTaken
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-VERSION_TABLE = "outbox_alembic_version"
+from producer.migrations import VERSION_TABLE
 
 if context.is_offline_mode():
     context.configure(dialect_name="postgresql", version_table=VERSION_TABLE, literal_binds=True)

@@ -10,7 +10,6 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from opentelemetry.instrumentation import auto_instrumentation
 from sqlalchemy import Engine, create_engine, make_url
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
@@ -33,7 +32,8 @@ INSTRUMENTED = {
 
 @pytest.fixture
 def engine(pipeline: Pipeline) -> Iterator[Engine]:
-    engine = create_engine(_url(pipeline), poolclass=NullPool)
+    url = make_url(pipeline.database_url).set(drivername="postgresql+psycopg")
+    engine = create_engine(url, poolclass=NullPool)
     yield engine
     engine.dispose()
 
@@ -63,23 +63,6 @@ async def test_a_callers_trace_is_linked_to_by_the_batch_and_by_each_call_to_hub
     entry = paths.create_notes if NOTES else paths.send_events
     assert _linked(_spans(worker.log), traceparent) == {f"POST {paths.create}", f"POST {entry}"}
     assert EMAIL not in producer.log.read_text() + worker.log.read_text()
-
-
-async def test_an_asynchronous_callers_span_is_the_one_around_its_call(pipeline: Pipeline) -> None:
-    async_engine, spans = create_async_engine(_url(pipeline), poolclass=NullPool), Spans()
-    async with AsyncSession(async_engine) as db:
-        with spans.tracer.start_as_current_span("a reward") as span:
-            tracking = track_event(db, "driver_signed_up", PAYLOADS["driver_signed_up"])
-        await tracking
-        await db.commit()
-
-    async with await pipeline.connect() as connection:
-        found = await (await connection.execute("SELECT traceparent FROM outbox_events")).fetchall()
-    assert found == [(traceparent_of(span.get_span_context()),)]
-
-
-def _url(pipeline: Pipeline) -> Any:
-    return make_url(pipeline.database_url).set(drivername="postgresql+psycopg")
 
 
 async def _header(pipeline: Pipeline, event_type: str) -> str:

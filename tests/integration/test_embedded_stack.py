@@ -1,12 +1,15 @@
 """The embedded stack: starts, is killed, starts again with its data, and never takes somebody else for its own."""
 
 import socket
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psycopg
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from sandbox.connect import EmbeddedConnect
 from sandbox.kafka import EmbeddedKafka
 from sandbox.postgres import EmbeddedPostgres
 from sandbox.processes import PortBusy
@@ -50,8 +53,12 @@ async def test_kafka_keeps_what_was_acknowledged_through_kill_9(tmp_path: Path) 
         await kafka.stop()
 
 
-@pytest.mark.parametrize("server", [EmbeddedKafka, EmbeddedPostgres])
-async def test_a_busy_port_is_refused(tmp_path: Path, server: type[EmbeddedKafka | EmbeddedPostgres]) -> None:
+@pytest.mark.parametrize(
+    "server", [EmbeddedKafka, EmbeddedPostgres, partial(EmbeddedConnect, bootstrap_servers="127.0.0.1:1")]
+)
+async def test_a_busy_port_is_refused(
+    tmp_path: Path, server: Callable[..., EmbeddedKafka | EmbeddedPostgres | EmbeddedConnect]
+) -> None:
     with socket.socket() as somebody:
         somebody.bind(("127.0.0.1", 0))
         somebody.listen()

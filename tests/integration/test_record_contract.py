@@ -1,11 +1,15 @@
-"""The record of the contract, read by a bare client: key, headers, value bytes, partition."""
+"""The record of the contract, read by a bare client: key, headers, value bytes, partition, schema."""
 
+import json
 from typing import Any
 
 import psycopg
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from jsonschema import Draft202012Validator
 
+from schemas import publication
+from schemas.envelope import UnreadableRecord, read_envelope
 from schemas.events import EVENT_TYPES
 from tests.pipeline import Pipeline
 from tests.polling import eventually
@@ -41,6 +45,8 @@ async def test_each_topic_holds_exactly_the_record_of_the_contract(
 
         await eventually(all_read, saying="every row is a record")
 
+    schemas = publication.published()
+    published = {event_type: Draft202012Validator(schemas[event_type]) for event_type in EVENT_TYPES}
     assert len(records) == len(rows)
     assert {record.topic for record in records} == set(topics)
     for record in records:
@@ -52,6 +58,16 @@ async def test_each_topic_holds_exactly_the_record_of_the_contract(
         assert record.key == key.encode()
         assert record.value == value.encode()
         assert record.headers == tuple((name, text.encode()) for name, text in headers)
+        assert published[event_type].is_valid(json.loads(value)) == readable(record)
+
+
+def readable(record: Any) -> bool:
+    """Return what the consumer says of it: one event of the day is broken."""
+    try:
+        read_envelope(record.key, record.value)
+    except UnreadableRecord:
+        return False
+    return True
 
 
 async def test_the_partition_is_the_one_that_kafkas_clients_choose_for_the_key(

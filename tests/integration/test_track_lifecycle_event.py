@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from producer.signals import ASLEEP_LOCK, CHANNEL
@@ -87,6 +87,17 @@ def test_a_user_is_known_by_the_email_of_an_earlier_event_and_totals_run(db: psy
     assert [envelope.totals.nova_redeemed_cents for envelope in found] == [0, 0, 100, 100]
 
 
+def test_a_whole_number_may_be_written_with_a_fraction_of_nought(db: psycopg.Connection[Any]) -> None:
+    track(db, "driver_signed_up", signed_up("usr_1", "ada@example.com"))
+    db.execute("DELETE FROM outbox_events")
+    payload = json.dumps(earned("usr_1", 500)).replace("500", "500.0")
+    db.execute("SELECT track_lifecycle_event('nova_earned', %s::jsonb)", [payload])
+
+    [found] = db.execute("SELECT aggregateid, payload::text FROM outbox_events").fetchall()
+    assert '"amount_cents": 500.0' in found[1]
+    assert read_envelope(found[0].encode(), found[1].encode()).totals.nova_earned_cents == 500
+
+
 def test_events_without_a_known_email_are_parked_and_released_in_order_by_the_event_that_names_it(
     db: psycopg.Connection[Any],
 ) -> None:
@@ -161,6 +172,62 @@ def test_gross_errors_name_the_field_and_quote_nothing(
 
     assert named in str(refused.value)
     assert "secret" not in str(refused.value)
+
+
+PAYLOADS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {},
+    optional={
+        "user_id": st.sampled_from(["usr_1", "usr_2", "usr_3", "7", 7, "", None, ["usr_1"]]),
+        "email": st.sampled_from(["ada@example.com", "bob@example.com", "nobody", 7, None]),
+        "amount_cents": st.sampled_from(
+            [0, 5, 500.0, 1.5, -1, 10**15, 2**53 - 1, 2**53, 1e300, "5", "", None, True, [5], {}]
+        ),
+    },
+)
+TYPES = st.sampled_from(
+    ["nova_earned", "nova_redeemed", "wallet_pass_installed", "v2_seen", "_x", "", "Nova", "a b", "a" * 100, "a" * 101]
+)
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example([("wallet_pass_installed", {"user_id": 7})])
+@example([("nova_earned", {"user_id": "usr_1", "amount_cents": amount}) for amount in (-1, 0, 2**53 - 1, 2**53)])
+@given(st.lists(st.tuples(TYPES, st.one_of(PAYLOADS, st.sampled_from([[1], "text", None]))), min_size=1, max_size=4))
+def test_the_short_way_of_common_events_ends_where_the_long_way_does(
+    db: psycopg.Connection[Any], events: list[tuple[str, object]]
+) -> None:
+    def outcome(function: str) -> list[Any]:
+        with db.transaction(force_rollback=True):
+            # usr_1 is known; usr_2 was, until usr_3 took the email; a 7 that is text is; one of usr_3 is parked, as a
+            # transaction may leave it that could not see that the user is known.
+            for user, email in (("usr_1", "ada"), ("usr_2", "bob"), ("usr_3", "bob"), ("7", "seven")):
+                track(db, "driver_signed_up", signed_up(user, f"{email}@example.com"))
+            db.execute(
+                "INSERT INTO outbox_parked (external_id, id, type, payload, occurred_at)"
+                " VALUES ('usr_3', gen_random_uuid(), 'nova_earned', %s, %s)",
+                [json.dumps(earned("usr_3")), TIME],
+            )
+            said = [_said(db, function, event_type, payload) for event_type, payload in events]
+            return [
+                said,
+                db.execute(
+                    "SELECT aggregateid, type, sequence, traceparent, payload - 'id' FROM outbox_events"
+                    " WHERE type <> 'driver_signed_up' ORDER BY position"
+                ).fetchall(),
+                db.execute("SELECT * FROM outbox_contacts ORDER BY contact_key").fetchall(),
+                db.execute("SELECT external_id, type, payload FROM outbox_parked ORDER BY position").fetchall(),
+            ]
+
+    assert outcome("track_lifecycle_event") == outcome("lifecycle_track")
+
+
+def _said(db: psycopg.Connection[Any], function: str, event_type: str, payload: object) -> str | None:
+    try:
+        with db.transaction():
+            db.execute(f"SELECT {function}(%s, %s::jsonb, %s, 'tp')", [event_type, json.dumps(payload), TIME])
+    except psycopg.Error as refused:
+        return f"{refused.sqlstate} {refused.diag.message_primary}"
+    return None
 
 
 def test_an_event_type_that_this_version_does_not_know_is_taken(db: psycopg.Connection[Any]) -> None:

@@ -20,6 +20,7 @@ LIVE = KAFKA | {
     "HUBSPOT_PORTAL_ID": "1",
 }
 DATABASE = {"DATABASE_URL": "postgresql://me:secret@localhost/db"}
+SERVED = DATABASE | KAFKA
 
 
 @pytest.mark.parametrize(
@@ -30,10 +31,16 @@ DATABASE = {"DATABASE_URL": "postgresql://me:secret@localhost/db"}
         ("producer migrate", {}, "DATABASE_URL: is not set"),
         ("producer migrate", {"DATABASE_URL": "mysql://me:secret@localhost/db"}, "DATABASE_URL: should begin with"),
         ("producer migrate", {"DATABASE_URL": "secret"}, "DATABASE_URL: is no URL"),
+        ("producer import-outbox", {}, "DATABASE_URL: is not set"),
         ("producer topics", KAFKA | {"KAFKA_PARTITIONS": "0"}, "KAFKA_PARTITIONS: "),
         ("producer topics", {"KAFKA_BOOTSTRAP_SERVERS": "localhost"}, "KAFKA_BOOTSTRAP_SERVERS: should be host:port"),
         ("producer topics", KAFKA | {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}, "KAFKA_SASL_USERNAME"),
+        ("producer debezium-config", KAFKA, "DATABASE_URL: is not set"),
+        ("producer debezium-config", {"DATABASE_URL": "postgresql:///db"}, "DATABASE_URL: names no host"),
         ("producer serve", DATABASE | KAFKA | {"PRODUCER_PORT": "secret"}, "PRODUCER_PORT: "),
+        ("producer serve", SERVED | {"PRODUCER_INTAKE_TOKEN": "secret"}, "PRODUCER_INTAKE_TOKEN: each token"),
+        ("producer serve", SERVED | {"PRODUCER_INTAKE_TOKEN": f"{'secret' * 6}, "}, "PRODUCER_INTAKE_TOKEN: "),
+        ("producer serve", SERVED | {"PRODUCER_INTAKE_TOKEN": "a secret of words " * 3}, "PRODUCER_INTAKE_TOKEN: "),
         ("hubspot_consumer worker", {"HUBSPOT_ENABLED": "perhaps"}, "HUBSPOT_ENABLED: "),
         ("hubspot_consumer worker", {"HUBSPOT_SEND_LIVE": "true"}, "set HUBSPOT_ENABLED=true"),
         ("hubspot_consumer worker", {"HUBSPOT_ENABLED": "true"}, "KAFKA_BOOTSTRAP_SERVERS is not set"),
@@ -81,7 +88,7 @@ def test_help_teaches_each_command_without_any_setting(program: str) -> None:
     assert listed.exit_code == 0
     for command in PROGRAMS[program].registered_commands:
         assert command.callback is not None
-        name = command.callback.__name__
+        name = command.callback.__name__.replace("_", "-")
         assert name in listed.stdout
         helped = CliRunner().invoke(PROGRAMS[program], [name, "--help"])
         assert helped.exit_code == 0

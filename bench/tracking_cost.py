@@ -1,0 +1,126 @@
+"""Tracking's cost: transactions that write a business row, alone, with a bare INSERT, and with `track_lifecycle_event`.
+
+pgbench runs them, since any driver of Python's would be most of what is measured.
+"""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+import psycopg
+
+from sandbox.postgres import program
+from sandbox.progress import Progress
+
+CONTACTS: Final = 20_000
+# Short runs that take turns: what else the machine does then slows all three alike.
+RUNS: Final = 15
+RUN_S: Final = 1
+
+BUSINESS: Final = "INSERT INTO rewards (user_id, amount_cents) VALUES ('usr_' || :contact, 500);"
+PAYLOAD: Final = """'{"user_id": "usr_' || :contact || '", "amount_cents": 500, "session_id": "ses_0123456789",
+"new_balance_cents": 3500, "earned_at": "2026-11-24T03:00:00.123456Z"}'"""
+TRACK: Final = f"SELECT track_lifecycle_event('nova_earned', ({PAYLOAD})::jsonb);"
+# The event's row ready made: as large, and in a table with the same columns, indexes and checks.
+BARE: Final = f"""INSERT INTO bare_events (id, aggregateid, type, sequence, payload)
+VALUES (gen_random_uuid(), 'driver' || :contact || '@example.com', 'nova_earned', 12, (
+'{{"id": "0199b1c2-7d3e-7f4a-8b5c-6d7e8f901234", "type": "nova_earned", "schema_version": 1, "sequence": 12,
+"occurred_at": "2026-11-24T03:00:00.123456Z", "totals": {{"nova_earned_cents": 4500, "nova_redeemed_cents": 0}},
+"contact": {{"email": "driver' || :contact || '@example.com", "external_id": "usr_' || :contact || '"}},
+"payload": ' || {PAYLOAD} || '}}')::jsonb);"""  # noqa: S608 - made of constants
+STATEMENTS: Final = {"alone": "", "bare": BARE, "tracked": TRACK}
+
+SCHEMA: Final = """
+CREATE TABLE rewards (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, user_id text NOT NULL,
+    amount_cents bigint NOT NULL, created_at timestamptz NOT NULL DEFAULT now());
+CREATE TABLE bare_events (LIKE outbox_events INCLUDING ALL);
+"""
+KNOWN: Final = """
+SELECT track_lifecycle_event('driver_signed_up',
+    jsonb_build_object('user_id', 'usr_' || n, 'email', 'driver' || n || '@example.com'))
+FROM generate_series(%s::int, %s::int) AS n
+"""
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Transactions a second of the three kinds."""
+
+    alone: float
+    bare: float
+    tracked: float
+
+    @property
+    def of_whole_transactions(self) -> float:
+        """How much longer a transaction takes that tracks than one with a bare INSERT."""
+        return self.bare / self.tracked
+
+    @property
+    def of_what_is_added(self) -> float:
+        """The time that tracking adds to the business row's transaction, over the time that a bare INSERT adds."""
+        return (1 / self.tracked - 1 / self.alone) / (1 / self.bare - 1 / self.alone)
+
+
+async def tracking_cost(url: str, directory: Path, say: Progress) -> list[Mapping[str, Any]]:
+    await _prepare(url)
+    found: list[Mapping[str, Any]] = []
+    for clients in (1, 16):
+        for contacts, pick in ((CONTACTS, f"random(1, {CONTACTS})"), (1, "1")):
+            say(f"clients: {clients}, contacts: {contacts}")
+            rates = await _measure(url, directory, clients, pick)
+            found.append(
+                {
+                    "clients": clients,
+                    "contacts": contacts,
+                    "transactions/s, business row alone": round(rates.alone),
+                    "+ bare INSERT": round(rates.bare),
+                    "+ track_lifecycle_event": round(rates.tracked),
+                    "whole transaction, of one with a bare INSERT": round(rates.of_whole_transactions, 2),
+                    "what it adds, of what a bare INSERT adds": round(rates.of_what_is_added, 2),
+                }
+            )
+    return found
+
+
+async def _prepare(url: str) -> None:
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as db:
+        await db.execute(SCHEMA)
+        for first in range(1, CONTACTS, 5_000):
+            await db.execute(KNOWN, [first, first + 4_999])
+        await _clear(db)
+
+
+async def _clear(db: psycopg.AsyncConnection[Any]) -> None:
+    # As a relay that keeps up leaves it. Otherwise what runs last would write into the largest tables.
+    await db.execute("TRUNCATE outbox_events, bare_events, rewards")
+    await db.execute("VACUUM ANALYZE outbox_contacts")
+
+
+async def _measure(url: str, directory: Path, clients: int, pick: str) -> Rates:
+    rates: dict[str, list[float]] = {name: [] for name in STATEMENTS}
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as db:
+        for _ in range(RUNS):
+            await _clear(db)
+            for name, statement in STATEMENTS.items():
+                script = directory / "transaction.sql"
+                script.write_text(f"\\set contact {pick}\nBEGIN;\n{BUSINESS}\n{statement}\nCOMMIT;\n")
+                rates[name].append(await _pgbench(url, script, clients))
+    return Rates(**{name: median(of_runs) for name, of_runs in rates.items()})
+
+
+async def _pgbench(url: str, script: Path, clients: int) -> float:
+    process = await asyncio.create_subprocess_exec(
+        program("pgbench"),
+        *("--no-vacuum", "--protocol=prepared", f"--client={clients}", f"--time={RUN_S}", f"--file={script}", url),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    output, errors = await process.communicate()
+    rate = re.search(r"^tps = ([\d.]+)", output.decode(), re.MULTILINE)
+    if process.returncode or rate is None:
+        raise RuntimeError(f"pgbench ended with code {process.returncode}:\n{errors.decode()}")
+    return float(rate[1])

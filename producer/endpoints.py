@@ -1,0 +1,109 @@
+"""The HTTP endpoints of the intake: who may come in, what a request says, and how it is answered."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse, JSONResponse
+
+from producer import submissions
+from producer.bearer import Bearer
+from producer.bodies import read_json
+from producer.intake import Accepted, Intake
+from producer.openapi import document, page
+from producer.problems import Fault, Problem, answer_with_problems
+from producer.telemetry import Telemetry
+from schemas.events import EVENT_TYPES
+
+# The outbox's limit on one event, and the round one for many.
+LARGEST_EVENT: Final = 900_000
+LARGEST_BODY: Final = 1024 * 1024
+
+# A string of RFC 8941, as the draft of the header has it, or the bare word that most clients send.
+_QUOTED: Final = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
+_BARE: Final = re.compile(r"[!#-~][ -~]*")
+
+
+def add_intake(app: FastAPI, intake: Intake, bearer: Bearer, telemetry: Telemetry) -> None:
+    """Let *app* take events, and describe how at /openapi.json and /docs."""
+    answer_with_problems(app)
+    described, shown = document(), page()
+
+    @app.post("/v1/events/{event_type}")
+    async def post_event(event_type: str, request: Request) -> JSONResponse:
+        with _counted(telemetry):
+            bearer.admit(request.headers.get("authorization"))
+            if event_type not in EVENT_TYPES:
+                raise Problem("unknown_event_type", f"there are {', '.join(EVENT_TYPES)}")
+            key = _key(request)
+            if key is None:
+                raise Problem("bad_idempotency_key", "the header Idempotency-Key is missing")
+            with intake.place():
+                submitted = submissions.one(
+                    event_type,
+                    await read_json(request, at_most=LARGEST_EVENT),
+                    occurred_at=request.headers.get("occurred-at"),
+                    traceparent=request.headers.get("traceparent"),
+                    key=key,
+                )
+                accepted = await intake.accept(submitted)
+        _count(telemetry, accepted)
+        return JSONResponse({"id": str(accepted.ids[0])}, status_code=202)
+
+    @app.post("/v1/events:batch")
+    async def post_batch(request: Request) -> JSONResponse:
+        with _counted(telemetry):
+            bearer.admit(request.headers.get("authorization"))
+            key = _key(request)
+            with intake.place():
+                body = await read_json(request, at_most=LARGEST_BODY)
+                submitted = submissions.batch(body, traceparent=request.headers.get("traceparent"))
+                if key is None:
+                    _refuse_without_key(submitted)
+                accepted = await intake.accept(submitted, key)
+        _count(telemetry, accepted)
+        return JSONResponse({"ids": [str(event_id) for event_id in accepted.ids]}, status_code=202)
+
+    @app.get("/openapi.json")
+    async def openapi() -> JSONResponse:
+        return JSONResponse(described)
+
+    @app.get("/docs")
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(shown)
+
+
+def _key(request: Request) -> str | None:
+    given = request.headers.getlist("idempotency-key")
+    if not given:
+        return None
+    quoted, bare = _QUOTED.fullmatch(given[0].strip()), _BARE.fullmatch(given[0].strip())
+    key = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else bare[0] if bare else ""
+    if len(given) > 1 or not 0 < len(key) <= 255:
+        raise Problem("bad_idempotency_key", "the header Idempotency-Key should hold one key of 1 to 255 characters")
+    return key
+
+
+def _refuse_without_key(submitted: list[submissions.Submission]) -> None:
+    faults = [
+        Fault("idempotency_key", "is missing, and so is the header Idempotency-Key", index)
+        for index, submission in enumerate(submitted)
+        if submission.key is None
+    ]
+    if faults:
+        raise Problem("bad_idempotency_key", "nothing was taken: see `errors`", faults=faults)
+
+
+@contextmanager
+def _counted(telemetry: Telemetry) -> Iterator[None]:
+    try:
+        yield
+    except Problem as problem:
+        telemetry.intake.labels(problem.code).inc()
+        raise
+
+
+def _count(telemetry: Telemetry, accepted: Accepted) -> None:
+    telemetry.intake.labels("repeated" if accepted.repeated else "accepted").inc()

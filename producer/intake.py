@@ -1,0 +1,258 @@
+"""The intake: events of services without this database, committed to the outbox once for each idempotency key."""
+
+import asyncio
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Self
+from uuid import UUID
+
+import psycopg
+import structlog
+from psycopg.errors import CheckViolation, DataError, DeadlockDetected, InvalidParameterValue
+from psycopg.types.json import Jsonb
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from producer.problems import Fault, Problem
+from producer.submissions import Submission, fingerprint
+
+log = structlog.get_logger()
+
+# Connections of its own, few: the database is there for the backend, and the relay must not wait for us.
+MOST_CONNECTIONS: Final = 4
+# Requests that are read or written at once; each may have a megabyte in memory.
+MOST_AT_ONCE: Final = 32
+CONNECTION_WITHIN_S: Final = 2.0
+ANSWER_WITHIN_S: Final = 8.0
+RETRY_AFTER: Final = {"Retry-After": "2"}
+ATTEMPTS: Final = 3
+FORGET_EVERY_S: Final = 60.0
+FORGET_AT_ONCE: Final = 1_000
+
+# Waits while another request with one of the keys is in flight. In the keys' order, so that two batches don't deadlock.
+_CLAIM: Final = """
+INSERT INTO outbox_idempotency_keys AS known (key, fingerprint)
+SELECT key, fingerprint FROM unnest(%s::text[], %s::bytea[]) AS asked (key, fingerprint) ORDER BY key COLLATE "C"
+ON CONFLICT (key) DO UPDATE SET fingerprint = excluded.fingerprint, ids = '{}', created_at = now()
+    WHERE known.created_at < now() - interval '1 day'
+RETURNING key
+"""
+_RECALL: Final = "SELECT key, fingerprint, ids FROM outbox_idempotency_keys WHERE key = ANY(%s)"
+_REMEMBER: Final = "UPDATE outbox_idempotency_keys SET ids = %s::uuid[] WHERE key = %s"
+# In one order of locks for everybody, whatever the order of the events.
+_TRACK: Final = "SELECT unnest(track_lifecycle_events(%s::jsonb))"
+_FORGET: Final = """
+DELETE FROM outbox_idempotency_keys WHERE key IN (
+    SELECT key FROM outbox_idempotency_keys WHERE created_at < now() - interval '1 day'
+    ORDER BY created_at LIMIT %s FOR UPDATE SKIP LOCKED)
+"""
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The ids of the submitted events, in their order; *repeated* when all had been accepted before."""
+
+    ids: list[UUID]
+    repeated: bool
+
+
+class Intake:
+    """Open between `async with`, whether the database is there or not."""
+
+    def __init__(self, database_url: str) -> None:
+        self._taken = 0
+        self._closing: Final = asyncio.Event()
+        # Those that were not answered in time, too.
+        self._accepting: Final[set[asyncio.Task[Accepted]]] = set()
+        self._pool: Final = AsyncConnectionPool(
+            database_url,
+            open=False,
+            name="intake",
+            min_size=1,
+            max_size=MOST_CONNECTIONS,
+            timeout=CONNECTION_WITHIN_S,
+            # Then the next request tries at once, so that it heals with the database.
+            reconnect_timeout=CONNECTION_WITHIN_S,
+            configure=_configure,
+            check=AsyncConnectionPool.check_connection,
+            kwargs={
+                "connect_timeout": 5,
+                "application_name": "nerava-intake",
+                "keepalives_idle": 5,
+                "keepalives_interval": 2,
+                "keepalives_count": 3,
+                "tcp_user_timeout": 10_000,
+            },
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._pool.open()
+        self._forgetting = asyncio.create_task(self._forget_now_and_then())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing.set()
+        await self._pool.close()
+        await asyncio.wait({self._forgetting}, timeout=CONNECTION_WITHIN_S)
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Hold a place for a request. Raises Problem, `busy`, when there is none: nobody queues for one."""
+        if self._taken >= MOST_AT_ONCE:
+            raise Problem("busy", f"{MOST_AT_ONCE} requests are in work", headers=RETRY_AFTER)
+        self._taken += 1
+        try:
+            yield
+        finally:
+            self._taken -= 1
+
+    async def accept(self, submissions: Sequence[Submission], key: str | None = None) -> Accepted:
+        """Return when all events are committed. Raises Problem, and none is; but `unavailable`: then nobody knows.
+
+        *key* is that of the request, beside those of its submissions.
+        """
+        accepting = asyncio.create_task(self._accept(submissions, key))
+        self._accepting.add(accepting)
+        accepting.add_done_callback(self._accepting.discard)
+        # Not cancelled: a database that stands still would not hear it, and the key makes a retry harmless.
+        done, _ = await asyncio.wait({accepting}, timeout=ANSWER_WITHIN_S)
+        if not done:
+            accepting.add_done_callback(_unheard)
+            raise _unavailable(f"it did not answer within {ANSWER_WITHIN_S:g} s")
+        return accepting.result()
+
+    async def forget(self) -> int:
+        """Forget some of the keys that are older than a day, and return how many."""
+        async with self._pool.connection() as connection:
+            return (await connection.execute(_FORGET, [FORGET_AT_ONCE])).rowcount
+
+    async def _forget_now_and_then(self) -> None:
+        while not self._closing.is_set():
+            try:
+                while await self.forget() == FORGET_AT_ONCE:
+                    pass
+            except psycopg.Error as error:
+                # Those who claim a key look at its age themselves.
+                log.debug("intake.not_forgotten", error=type(error).__name__)
+            # Told to end, not cancelled: in Python 3.11 whoever waits for the pool may miss a cancellation.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), FORGET_EVERY_S)
+
+    async def _accept(self, submissions: Sequence[Submission], key: str | None) -> Accepted:
+        attempt = 1
+        while True:
+            try:
+                async with self._pool.connection() as connection:
+                    return await _write(connection, submissions, key)
+            except DeadlockDetected as error:
+                if attempt == ATTEMPTS:
+                    raise _unavailable(type(error).__name__) from None
+                attempt += 1
+            except PoolTimeout:
+                raise _unavailable("no connection is free") from None
+            except CheckViolation:
+                raise Problem("too_large", "an event is larger than the outbox takes") from None
+            except InvalidParameterValue as error:
+                # The SQL function's own words, which quote nothing.
+                raise Problem("invalid_event", error.diag.message_primary or "it can't be tracked") from None
+            except DataError:
+                raise Problem("invalid_event", "the database can't hold one of the values") from None
+            except psycopg.Error as error:
+                log.warning("intake.unavailable", error=type(error).__name__, sqlstate=error.sqlstate)
+                raise _unavailable(type(error).__name__) from None
+
+
+async def _write(connection: psycopg.AsyncConnection, submissions: Sequence[Submission], key: str | None) -> Accepted:
+    asked = {submission.key: submission.fingerprint for submission in submissions if submission.key is not None}
+    _refuse_two_events_for_a_key(asked, submissions, key)
+    whole = {} if key is None else {key: fingerprint(submissions)}
+    known = await _claim(connection, {**asked, **whole}, submissions)
+    if key in known:
+        return Accepted(known[key], repeated=True)
+    # By its key, or where there is none by its place.
+    fresh = {
+        submission.key or place: submission
+        for place, submission in enumerate(submissions)
+        if submission.key not in known
+    }
+    tracked = dict(zip(fresh, await _track(connection, fresh.values()), strict=True))
+    ids = [
+        known[submission.key][0] if submission.key in known else tracked[submission.key or place]
+        for place, submission in enumerate(submissions)
+    ]
+    brought = {name: [event_id] for name, event_id in tracked.items() if isinstance(name, str)}
+    await _remember(connection, {**brought, **({} if key is None else {key: ids})})
+    return Accepted(ids, repeated=not fresh)
+
+
+def _refuse_two_events_for_a_key(asked: dict[str, bytes], submissions: Sequence[Submission], key: str | None) -> None:
+    faults = [
+        Fault("idempotency_key", "is another event's in this batch, or the batch's own", index)
+        for index, submission in enumerate(submissions)
+        if submission.key is not None and (submission.key == key or asked[submission.key] != submission.fingerprint)
+    ]
+    if faults:
+        raise Problem("idempotency_key_reused", "nothing was taken: see `errors`", faults=faults)
+
+
+async def _claim(
+    connection: psycopg.AsyncConnection, asked: dict[str, bytes], submissions: Sequence[Submission]
+) -> dict[str | None, list[UUID]]:
+    """Return the events of the keys that were there; the others are ours. Raises Problem for another request's."""
+    if not asked:
+        return {}
+    claimed = {row[0] for row in await _rows(connection, _CLAIM, [list(asked), list(asked.values())])}
+    known = await _rows(connection, _RECALL, [[key for key in asked if key not in claimed]])
+    reused = {key for key, fingerprint_then, _ in known if fingerprint_then != asked[key]}
+    if reused:
+        faults = [
+            Fault("idempotency_key", "was sent with another event within the last day", index)
+            for index, submission in enumerate(submissions)
+            if submission.key in reused
+        ]
+        raise Problem("idempotency_key_reused", "the key was sent with another request within a day", faults=faults)
+    return {key: ids for key, _, ids in known}
+
+
+async def _track(connection: psycopg.AsyncConnection, submissions: Collection[Submission]) -> list[UUID]:
+    events = [
+        {
+            "event_type": submission.event_type,
+            "payload": submission.payload,
+            "occurred_at": submission.occurred_at.isoformat() if submission.occurred_at else None,
+            "traceparent": submission.traceparent,
+        }
+        for submission in submissions
+    ]
+    return [row[0] for row in await _rows(connection, _TRACK, [Jsonb(events)])]
+
+
+async def _remember(connection: psycopg.AsyncConnection, brought: dict[str, list[UUID]]) -> None:
+    async with connection.cursor() as cursor:
+        await cursor.executemany(_REMEMBER, [(ids, key) for key, ids in brought.items()])
+
+
+async def _rows(connection: psycopg.AsyncConnection, query: str, parameters: list[object]) -> list[tuple[Any, ...]]:
+    return await (await connection.execute(query, parameters)).fetchall()
+
+
+async def _configure(connection: psycopg.AsyncConnection) -> None:
+    # Who waited for another's key must see what that one wrote.
+    await connection.set_isolation_level(psycopg.IsolationLevel.READ_COMMITTED)
+    await connection.execute(
+        "SELECT set_config('statement_timeout', '5s', false), set_config('lock_timeout', '3s', false)"
+    )
+    await connection.commit()
+
+
+def _unavailable(why: str) -> Problem:
+    return Problem("unavailable", why, headers=RETRY_AFTER)
+
+
+def _unheard(accepting: asyncio.Task[Accepted]) -> None:
+    # Read, so that asyncio does not complain.
+    if not accepting.cancelled() and (error := accepting.exception()):
+        log.warning("intake.answered_late", error=type(error).__name__)

@@ -1,0 +1,21 @@
+"""The statements of a migration: a file of SQL beside it, with the relay's locks and channel filled in."""
+
+from pathlib import Path
+from typing import Final
+
+from alembic import context, op
+
+from producer.signals import ASLEEP_LOCK, CHANNEL
+
+VERSIONS: Final = Path(__file__).parent / "versions"
+
+
+def run(name: str) -> None:
+    """Run the file *name*, or print it where alembic makes a script."""
+    statements = (VERSIONS / name).read_text()
+    statements = statements.replace("{asleep_lock}", str(ASLEEP_LOCK)).replace("{channel}", CHANNEL)
+    if context.is_offline_mode():
+        op.get_context().impl.static_output(statements)
+    else:
+        # As they stand: SQLAlchemy would read `:MI` and `%s` in them as parameters.
+        op.get_bind().execution_options(no_parameters=True).exec_driver_sql(statements)

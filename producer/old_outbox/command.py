@@ -1,0 +1,115 @@
+"""`python -m producer import-outbox`: what it takes, what it prints, and where it is wired."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from sqlalchemy import create_engine, make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from producer.old_outbox.imports import Import, Summary
+from producer.old_outbox.table import ROLES, OldTable, Role, Unclear, find_table
+from producer.settings import DatabaseSettings
+from runtime.commands import fail, read_settings, refuse
+
+LINE_EVERY: Final = 10_000
+
+
+def import_outbox(  # noqa: PLR0913 - typer reads a command's options from its parameters
+    *,
+    apply: Annotated[bool, typer.Option("--apply", help="Do it. Without, it only says what it would do.")] = False,
+    table: Annotated[str | None, typer.Option(help="The old worker's table, or a view of it.")] = None,
+    id_column: Annotated[str | None, typer.Option(help="Tells its rows apart.")] = None,
+    type_column: Annotated[str | None, typer.Option(help="The event's type.")] = None,
+    payload_column: Annotated[str | None, typer.Option(help="The payload, as JSON.")] = None,
+    created_column: Annotated[str | None, typer.Option(help="When the row was made: they come in this order.")] = None,
+    processed_column: Annotated[str | None, typer.Option(help="When, or whether, the row was processed.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Rows that were processed too, for whole totals and timelines.")
+    ] = False,
+    mark_processed: Annotated[
+        bool, typer.Option("--mark-processed", help="Mark what was imported, so that the old worker passes it over.")
+    ] = False,
+    user_id_prefix: Annotated[
+        str, typer.Option(help="In front of each user_id, if your backend now sends it so: nerava_user_")
+    ] = "",
+) -> None:
+    """Track what the old worker left unprocessed in its table, in DATABASE_URL, as events of now, in order.
+
+    Without --apply it writes nothing. Each row is imported once, whatever is killed in between: run it again, and it
+    goes on. Rows that can't be tracked are named with the reason, and tried again by the next run; the exit code is 1
+    then. Columns are guessed where no option says them. Stop the old worker first, or what it is at may reach HubSpot
+    twice; without --mark-processed its rows stay as they are. Step by step: docs/moving-over.md.
+    """
+    if everything and (mark_processed or processed_column):
+        refuse("--all reads no column that says what was processed: leave out --mark-processed and --processed-column")
+    settings = read_settings(DatabaseSettings)
+    url = make_url(settings.database_url.get_secret_value()).set(drivername="postgresql+psycopg")
+    columns: dict[Role, str | None] = {
+        "id": id_column,
+        "type": type_column,
+        "payload": payload_column,
+        "created": created_column,
+        "processed": processed_column,
+    }
+    try:
+        with create_engine(url, poolclass=NullPool).connect() as connection:
+            with connection.begin():
+                old = find_table(connection, table, columns, everything=everything)
+            print(*_guess(old), sep="\n")
+            importing = Import(connection, old, user_id_prefix=user_id_prefix)
+            if apply and not importing.migrated:
+                fail("DATABASE_URL: the database has no table outbox_imports: run `python -m producer migrate`")
+            rows = importing.count()
+            for _ in _shown(importing.track(mark=mark_processed) if apply else importing.look(), rows):
+                pass
+    except Unclear as error:
+        refuse(str(error))
+    except DBAPIError as error:
+        fail(f"DATABASE_URL: {str(error.orig).strip().splitlines()[0]}")
+    print(*_told(importing.summary, old, applied=apply), sep="\n")
+    if importing.summary.refused:
+        raise SystemExit(1)
+
+
+def _guess(old: OldTable) -> Iterator[str]:
+    yield f"reading {old}:"
+    for role in ROLES:
+        column = getattr(old, role)
+        if column is not None:
+            zone = ", taken as UTC" if role == "created" and column.is_naive else ""
+            yield f"  {role:<10}{column.name} ({column.kind}{zone})"
+    if old.processed is None:
+        yield "  every row, processed or not"
+
+
+def _shown(steps: Iterable[int], total: int) -> Iterator[int]:
+    """Return *steps*, with a progress bar at a terminal and lines elsewhere."""
+    done, at_a_terminal = 0, sys.stderr.isatty()
+    columns = (TextColumn("rows"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not at_a_terminal) as progress:
+        task = progress.add_task("rows", total=total)
+        for step in steps:
+            progress.advance(task, step)
+            done += step
+            if not at_a_terminal and done // LINE_EVERY > (done - step) // LINE_EVERY:
+                print(f"{done} of {total} rows", file=sys.stderr)
+            yield step
+
+
+def _told(summary: Summary, old: OldTable, *, applied: bool) -> Iterator[str]:
+    yield f"{summary.imported} imported" if applied else f"{summary.imported} to import"
+    if summary.parked:
+        yield f"  of which {summary.parked} are parked until their user's email is known"
+    if summary.refused:
+        yield f"{summary.refused.total()} refused:"
+    for reason, count in summary.refused.most_common():
+        ids = summary.examples[reason]
+        yield f"  {count} times {reason}"
+        yield f"      {old.id.name} {', '.join(ids)}{', …' if count > len(ids) else ''}"
+    if not applied:
+        yield "nothing was written: --apply imports"

@@ -1,0 +1,211 @@
+"""An import: the old worker's rows become events, in their order, each once, however often it is stopped."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+from uuid import uuid4
+
+from sqlalchemy import (
+    ColumnClause,
+    Connection,
+    Select,
+    String,
+    cast,
+    column,
+    exists,
+    func,
+    or_,
+    select,
+    table,
+    text,
+    true,
+    update,
+)
+from sqlalchemy.dialects.postgresql import REGCLASS
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError
+
+from producer.old_outbox.rows import OldRow, Unimportable, read_row
+from producer.old_outbox.table import OldTable
+from producer.tracking import EventId, track_event
+
+# Of ids: what to import next is one walk through the whole table.
+PAGE: Final = 10_000
+# A batch holds its contacts' locks until it commits: short, so that the backend hardly waits.
+BATCH: Final = 100
+# With transactions of the backend, which lock contacts too.
+DEADLOCKS: Final = ("40P01", "40001")
+TRIES: Final = 5
+EXAMPLES: Final = 5
+
+_IMPORTS: Final = table("outbox_imports", *map(column, ("source", "row_id", "event_id", "run"))).c
+_READY: Final = text("SELECT to_regclass('outbox_imports') IS NOT NULL")
+# Two imports at once come one after the other, batch by batch, and see what the other did.
+_ALONE: Final = text("LOCK TABLE outbox_imports IN SHARE ROW EXCLUSIVE MODE")
+_SOURCE: Final = "CAST(format('%I.%I', CAST(:schema AS text), CAST(:name AS text)) AS regclass)"
+_KEEP: Final = text(f"""
+INSERT INTO outbox_imports (source, row_id, event_id, fault, run)
+VALUES ({_SOURCE}, :row_id, :event_id, :fault, :run)
+ON CONFLICT (source, row_id) DO UPDATE
+SET event_id = excluded.event_id, fault = excluded.fault, run = excluded.run, tried_at = now()
+""")  # noqa: S608 - no value is in it
+_PARKED: Final = text("""
+SELECT count(*) FROM outbox_imports JOIN outbox_parked ON outbox_parked.id = outbox_imports.event_id WHERE run = :run
+""")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a row: an event, or a reason why there is none. In a dry run it is neither."""
+
+    row: OldRow
+    event_id: EventId | None = None
+    fault: str | None = None
+
+
+@dataclass
+class Summary:
+    """How many rows became events, or in a dry run would; how many did not, by the reason, and some of their ids."""
+
+    imported: int = 0
+    parked: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, outcome: Outcome) -> None:
+        if outcome.fault is None:
+            self.imported += 1
+            return
+        self.refused[outcome.fault] += 1
+        examples = self.examples.setdefault(outcome.fault, [])
+        if len(examples) < EXAMPLES:
+            examples.append(outcome.row.id)
+
+
+class Import:
+    """One run. What it did is in `outbox_imports`, written in the transaction that tracks the event.
+
+    A row that was refused is tried again by a later run, not by this one. Any method may raise DBAPIError.
+    """
+
+    def __init__(self, connection: Connection, old: OldTable, *, user_id_prefix: str = "") -> None:
+        self._connection: Final = connection
+        self._old: Final = old
+        self._prefix: Final = user_id_prefix
+        self._run: Final = uuid4()
+        columns: list[ColumnClause[Any]] = [column(one.name) for one in old.relation.columns]
+        self._table: Final = table(old.relation.name, *columns, schema=old.relation.schema)
+        self._key: Final = self._table.c[old.id.name]
+        with connection.begin():
+            self.migrated: Final = bool(connection.scalar(_READY))
+        self.summary: Final = Summary()
+
+    def count(self) -> int:
+        """Return how many rows wait to be imported."""
+        with self._connection.begin():
+            return self._connection.scalar(select(func.count()).select_from(self._waiting().subquery())) or 0
+
+    def look(self) -> Iterator[int]:
+        """Read every row, write nothing, and yield after each."""
+        with self._connection.begin():
+            for row in self._connection.execute(self._waiting(), execution_options={"yield_per": BATCH}):
+                self.summary.add(self._look(OldRow(*row)))
+                yield 1
+
+    def track(self, *, mark: bool) -> Iterator[int]:
+        """Track the rows, and yield after each batch how many were in it.
+
+        With *mark* the rows that became events are processed in the old worker's eyes too, in the same transaction.
+        """
+        tracked = True
+        while tracked and (keys := self._page()):
+            tracked = False
+            for start in range(0, len(keys), BATCH):
+                outcomes = self._batch(keys[start : start + BATCH], mark=mark)
+                for outcome in outcomes:
+                    self.summary.add(outcome)
+                # A page of which nothing is left was another import's, which goes on.
+                tracked = tracked or bool(outcomes)
+                yield len(keys[start : start + BATCH])
+        with self._connection.begin():
+            self.summary.parked = self._connection.scalar(_PARKED, {"run": self._run}) or 0
+
+    def _page(self) -> Sequence[Any]:
+        with self._connection.begin():
+            return self._connection.scalars(self._waiting().with_only_columns(self._key).limit(PAGE)).all()
+
+    def _waiting(self) -> Select[Any]:
+        old, columns = self._old, self._table.c
+        created = columns[old.created.name]
+        texts = [cast(columns[one.name], String) for one in (old.id, old.type, old.payload)]
+        # Each its own name: a column may have two roles, and a subquery wants them apart.
+        rows = select(*(one.label(f"c{number}") for number, one in enumerate((self._key, *texts, created))))
+        if old.processed is not None:
+            processed = columns[old.processed.name]
+            rows = rows.where(processed.is_not(true()) if old.processed.is_flag else processed.is_(None))
+        if self.migrated:
+            source = cast(func.format("%I.%I", old.relation.schema, old.relation.name), REGCLASS)
+            same = (_IMPORTS.source == source, _IMPORTS.row_id == cast(self._key, String))
+            done = or_(_IMPORTS.event_id.is_not(None), _IMPORTS.run == self._run)
+            rows = rows.where(~exists().where(*same, done))
+        return rows.order_by(created.asc().nulls_first(), self._key)
+
+    def _look(self, row: OldRow) -> Outcome:
+        try:
+            read_row(row, self._prefix)
+        except Unimportable as error:
+            return Outcome(row, fault=str(error))
+        return Outcome(row)
+
+    def _batch(self, keys: Sequence[Any], *, mark: bool) -> Sequence[Outcome]:
+        for tries_left in reversed(range(TRIES)):
+            try:
+                with self._connection.begin():
+                    return self._track_rows(keys, mark=mark)
+            except OperationalError as error:
+                if not tries_left or getattr(error.orig, "sqlstate", None) not in DEADLOCKS:
+                    raise
+        return ()
+
+    def _track_rows(self, keys: Sequence[Any], *, mark: bool) -> Sequence[Outcome]:
+        self._connection.execute(_ALONE)
+        waiting = self._waiting().where(self._key.in_(keys))
+        if mark:
+            # What the old worker is at just now is waited for, and then looked at again.
+            waiting = waiting.with_for_update(of=self._table)
+        outcomes = [self._track(OldRow(*row)) for row in self._connection.execute(waiting).all()]
+        if outcomes:
+            self._connection.execute(_KEEP, [self._kept(outcome) for outcome in outcomes])
+        if mark:
+            self._mark([outcome.row.key for outcome in outcomes if outcome.fault is None])
+        return outcomes
+
+    def _kept(self, outcome: Outcome) -> dict[str, Any]:
+        return {
+            "schema": self._old.relation.schema,
+            "name": self._old.relation.name,
+            "row_id": outcome.row.id,
+            "event_id": outcome.event_id,
+            "fault": outcome.fault,
+            "run": self._run,
+        }
+
+    def _mark(self, keys: Sequence[Any]) -> None:
+        processed = self._old.processed
+        if processed is not None:
+            now = func.timezone("UTC", func.now()) if processed.is_naive else func.now()
+            value = true() if processed.is_flag else now
+            rows = update(self._table).where(self._key.in_(keys))
+            self._connection.execute(rows.values({processed.name: value}))
+
+    def _track(self, row: OldRow) -> Outcome:
+        try:
+            happened = read_row(row, self._prefix)
+            # What the database refuses must not take the batch with it.
+            with self._connection.begin_nested():
+                event_id = track_event(self._connection, happened.type, happened.event, occurred_at=happened.at)
+        except (DataError, IntegrityError) as error:
+            return Outcome(row, fault=str(error.orig).splitlines()[0])
+        except Unimportable as error:
+            return Outcome(row, fault=str(error))
+        return Outcome(row, event_id)

@@ -1,0 +1,155 @@
+"""Problems: each refusal of the intake as problem details (RFC 9457), which name fields and quote no value."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final, Literal, Self
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from schemas.contacts import without_emails
+
+Code = Literal[
+    "unauthorized",
+    "bad_idempotency_key",
+    "malformed_json",
+    "unknown_event_type",
+    "too_slow",
+    "too_large",
+    "unsupported_media_type",
+    "invalid_event",
+    "idempotency_key_reused",
+    "busy",
+    "unavailable",
+]
+"""The codes of the problems. Callers switch on their `type`, so the words are a public contract."""
+
+MEDIA_TYPE: Final = "application/problem+json"
+# Of a problem's faults and of a field's name: a caller may send a megabyte of either.
+MOST_FAULTS: Final = 50
+LONGEST_NAME: Final = 100
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is the same for each problem of a code; `advice` is what the page at /docs says."""
+
+    status: HTTPStatus
+    title: str
+    advice: str
+
+
+KINDS: Final[dict[Code, Kind]] = {
+    "unauthorized": Kind(
+        HTTPStatus.UNAUTHORIZED, "No valid token", "Send Authorization: Bearer with one of PRODUCER_INTAKE_TOKEN's."
+    ),
+    "bad_idempotency_key": Kind(
+        HTTPStatus.BAD_REQUEST,
+        "No valid idempotency key",
+        "Make a key for each event (a UUID, or an id of your own), and send the same one with each retry.",
+    ),
+    "malformed_json": Kind(HTTPStatus.BAD_REQUEST, "The body is no JSON", "Send JSON in UTF-8."),
+    "unknown_event_type": Kind(HTTPStatus.NOT_FOUND, "No such event type", "The detail lists those there are."),
+    "too_slow": Kind(HTTPStatus.REQUEST_TIMEOUT, "The body came too slowly", "Try again."),
+    "too_large": Kind(
+        HTTPStatus(413),
+        "The body is too large",
+        "Send a batch in several parts.",
+    ),
+    "unsupported_media_type": Kind(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The body is of another type", "Send Content-Type: application/json."
+    ),
+    "invalid_event": Kind(
+        HTTPStatus(422), "Not a valid event", "Nothing was taken. Mend the fields that `errors` names."
+    ),
+    "idempotency_key_reused": Kind(
+        HTTPStatus(422), "The idempotency key belongs to another request", "Make a new key for another event."
+    ),
+    "busy": Kind(
+        HTTPStatus.SERVICE_UNAVAILABLE, "Too many requests at once", "Try again after Retry-After, with the same key."
+    ),
+    "unavailable": Kind(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "The outbox can't be reached",
+        "The event may have been taken. Try again after Retry-After, with the same key.",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a field; `index` is the place in the batch, from 0."""
+
+    field: str
+    detail: str
+    index: int | None = None
+
+    @classmethod
+    def read(cls, line: str, *, within: str = "", index: int | None = None) -> Self:
+        """Return the fault that a line says as `field: detail`, the field's name being *within* another."""
+        field, _, detail = line.partition(": ")
+        return cls(".".join(part for part in (within, field) if part) or "body", detail, index)
+
+    def shown(self) -> dict[str, Any]:
+        # A field's name is whatever the caller sent. Cut first: looking for emails in a megabyte takes its time.
+        shown = {"field": without_emails(self.field[:LONGEST_NAME]), "detail": self.detail}
+        return shown if self.index is None else {"index": self.index, **shown}
+
+
+class Problem(Exception):
+    """A request that is refused. *detail* and *faults* quote nothing of its values."""
+
+    def __init__(
+        self, code: Code, detail: str, *, faults: Iterable[Fault] = (), headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code: Final = code
+        self._detail: Final = detail
+        self._faults: Final = list(faults)
+        self._headers: Final = dict(headers or {})
+
+    def response(self) -> Response:
+        kind = KINDS[self.code]
+        body: dict[str, Any] = {"type": f"/docs#{self.code}", "title": kind.title, "detail": self._detail}
+        if self._faults:
+            body["errors"] = [fault.shown() for fault in self._faults[:MOST_FAULTS]]
+        return _problem(kind.status, body, self._headers)
+
+
+def answer_with_problems(app: FastAPI) -> None:
+    """Let *app* answer its own refusals (no such path, no such method, a fault of ours) as problem details too."""
+    app.add_exception_handler(Problem, _of_ours)
+    app.add_exception_handler(HTTPException, _of_http)
+    app.add_exception_handler(RequestValidationError, _of_a_parameter)
+    app.add_exception_handler(Exception, _of_nobody)
+
+
+async def _of_ours(_: Request, problem: Exception) -> Response:
+    assert isinstance(problem, Problem)  # noqa: S101 - what it is registered for
+    return problem.response()
+
+
+async def _of_http(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
+    return _unnamed(error.status_code, error.headers)
+
+
+async def _of_a_parameter(_: Request, __: Exception) -> Response:
+    return _unnamed(422)
+
+
+async def _of_nobody(_: Request, __: Exception) -> Response:
+    return _unnamed(500)
+
+
+def _unnamed(status: int, headers: Mapping[str, str] | None = None) -> Response:
+    return _problem(HTTPStatus(status), {"type": "about:blank", "title": HTTPStatus(status).phrase}, headers)
+
+
+def _problem(status: HTTPStatus, body: dict[str, Any], headers: Mapping[str, str] | None) -> Response:
+    text = json.dumps({**body, "status": status.value})
+    return Response(text, status.value, headers=dict(headers or {}), media_type=MEDIA_TYPE)

@@ -1,0 +1,149 @@
+"""Submissions: events as a caller of the intake hands them in, checked before the database is touched."""
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from producer.problems import Fault, Problem
+from producer.tracking import InvalidEvent, checked
+from schemas.envelope import fields_at_fault
+from schemas.events import EVENT_TYPES
+
+LARGEST_BATCH: Final = 500
+
+TRACEPARENT: Final = r"^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$"
+_TRACEPARENT: Final = re.compile(TRACEPARENT)
+
+
+def _in_utc(time: datetime) -> datetime:
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("should be within the years 1 to 9999") from None
+
+
+def _a_traceparent(text: str) -> str:
+    if not _TRACEPARENT.fullmatch(text):
+        raise ValueError("should be a traceparent as W3C has it")
+    return text
+
+
+OccurredAt = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+Key = Annotated[str, Field(strict=True, min_length=1, max_length=255, pattern=r"^[ -~]*$")]
+_OCCURRED_AT: Final[TypeAdapter[datetime]] = TypeAdapter(OccurredAt)
+
+
+class Item(BaseModel):
+    """One event of a batch."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    type: str = Field(strict=True)
+    payload: Any
+    occurred_at: OccurredAt | None = None
+    traceparent: Annotated[str, AfterValidator(_a_traceparent)] | None = None
+    idempotency_key: Key | None = None
+
+
+@dataclass(frozen=True)
+class Submission:
+    """An event that can be tracked."""
+
+    event_type: str
+    payload: dict[str, Any]
+    occurred_at: datetime | None
+    traceparent: str | None
+    key: str | None
+
+    @property
+    def fingerprint(self) -> bytes:
+        """What must be the same when its key comes again. A retry has a trace of its own."""
+        occurred_at = self.occurred_at.isoformat() if self.occurred_at else None
+        return _digest([self.event_type, self.payload, occurred_at])
+
+
+def fingerprint(submissions: Sequence[Submission]) -> bytes:
+    """Return what must be the same when the key of a whole batch comes again."""
+    return _digest([(submission.key, submission.fingerprint.hex()) for submission in submissions])
+
+
+def one(
+    event_type: str, payload: Any, *, occurred_at: str | None, traceparent: str | None, key: str
+) -> list[Submission]:
+    """Return the event of a request whose body is the payload. Raises Problem, naming each field at fault."""
+    faults: list[Fault] = []
+    time = None
+    try:
+        time = _OCCURRED_AT.validate_python(occurred_at) if occurred_at is not None else None
+    except ValidationError as error:
+        faults = [Fault("Occurred-At", error.errors(include_url=False)[0]["msg"])]
+    # W3C lets whoever can't read the header go on without it.
+    trace = traceparent if _TRACEPARENT.fullmatch(traceparent or "") else None
+    try:
+        submission = Submission(event_type, _payload(event_type, payload), time, trace, key)
+    except InvalidEvent as error:
+        faults += _faults_of(error, event_type, within="", index=None)
+    if faults:
+        raise _invalid(faults)
+    return [submission]
+
+
+def batch(body: Any, *, traceparent: str | None) -> list[Submission]:
+    """Return the events of a batch, those without a trace in the request's. Raises Problem, naming each at fault."""
+    if not isinstance(body, list) or not 0 < len(body) <= LARGEST_BATCH:
+        raise Problem("invalid_event", f"the body should be a list of 1 to {LARGEST_BATCH} events")
+    trace = traceparent if _TRACEPARENT.fullmatch(traceparent or "") else None
+    submissions: list[Submission] = []
+    faults: list[Fault] = []
+    for index, found in enumerate(body):
+        try:
+            submissions.append(_submission(found, index, trace))
+        except _Faulty as faulty:
+            faults += faulty.faults
+    if faults:
+        raise _invalid(faults)
+    return submissions
+
+
+class _Faulty(Exception):
+    def __init__(self, faults: list[Fault]) -> None:
+        self.faults: Final = faults
+
+
+def _submission(found: Any, index: int, trace: str | None) -> Submission:
+    try:
+        item = Item.model_validate(found)
+        if item.type not in EVENT_TYPES:
+            raise _Faulty([Fault("type", f"no such event type; there are {', '.join(EVENT_TYPES)}", index)])
+        payload = _payload(item.type, item.payload)
+    except ValidationError as error:
+        lines = fields_at_fault(error).split("; ")
+        raise _Faulty([Fault.read(line, index=index) for line in lines]) from None
+    except InvalidEvent as error:
+        raise _Faulty(_faults_of(error, item.type, within="payload", index=index)) from None
+    return Submission(item.type, payload, item.occurred_at, item.traceparent or trace, item.idempotency_key)
+
+
+def _payload(event_type: str, payload: Any) -> dict[str, Any]:
+    if not isinstance(payload, dict):
+        raise InvalidEvent(f"{event_type}: the payload should be an object")
+    return checked(event_type, payload)
+
+
+def _faults_of(error: InvalidEvent, event_type: str, *, within: str, index: int | None) -> list[Fault]:
+    lines = [fault.removeprefix(event_type).removeprefix(".") for fault in error.faults]
+    return [Fault.read(line, within=within, index=index) for line in lines]
+
+
+def _invalid(faults: list[Fault]) -> Problem:
+    return Problem("invalid_event", "nothing was taken: see `errors`", faults=faults)
+
+
+def _digest(parts: Any) -> bytes:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).digest()
