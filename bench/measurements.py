@@ -10,6 +10,7 @@ from typing import Any, Final
 from bench.backlog import rows
 from bench.bed import Bed, peak_memory_mb
 from bench.faust_cost import faust_cost
+from bench.relaying import relay_flat, relay_latency, relaying
 from bench.tracking_cost import tracking_cost
 from producer.migrations import migrate
 from sandbox.backend import Backend
@@ -168,7 +169,8 @@ async def tracking(bed: Bed) -> list[Row]:
 Measurement = Callable[[Bed], Awaitable[list[Row]]]
 
 MEASUREMENTS: Final[Mapping[str, Measurement]] = {
-    measurement.__name__: measurement for measurement in (latency, drain, workers, memory, faust, tracking)
+    measurement.__name__: measurement
+    for measurement in (latency, drain, workers, memory, faust, tracking, relaying, relay_latency, relay_flat)
 }
 
 

@@ -16,10 +16,10 @@ from sqlalchemy.exc import DBAPIError
 
 from producer import topics as kafka_topics
 from producer.bearer import Bearer
+from producer.debezium import Connector, NotForDebezium
 from producer.endpoints import add_intake
 from producer.intake import Intake
 from producer.migrations import NameTaken, migration_sql
-from producer.debezium import Connector, NotForDebezium
 from producer.migrations import migrate as migrate_database
 from producer.old_outbox.command import import_outbox
 from producer.outbox import Outbox
@@ -189,7 +189,7 @@ async def _topics(settings: KafkaSettings, *, dry_run: bool) -> None:
 
 async def _publish(settings: Settings, *, http: bool) -> None:
     stop, clock, health, telemetry = stop_signal(), SystemClock(), Health(), Telemetry()
-    connect = partial(Outbox.connect, settings.database_url.get_secret_value(), clock)
+    connect = partial(Outbox.connect, settings.database_url.get_secret_value(), clock, settings.outbox_retention)
     kafka = settings.client_options()
     sender = Sender(kafka, settings.topics, clock, telemetry)
     relay = Relay(

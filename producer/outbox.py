@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -17,6 +18,8 @@ CONNECT_WITHIN_S: Final = 5
 # A statement that takes longer has met a database that is gone without a word.
 ANSWER_WITHIN_S: Final = 15.0
 SETTLE_EVERY_S: Final = 0.5
+# With what is forgotten at once: 1,000 rows a second at most.
+FORGET_EVERY_S: Final = 5.0
 # For how long after it asked the database, and was answered, a relay may take itself for the active one.
 ACTIVE_FOR_S: Final = 2.0
 # A standby ends the connection of an active relay that has asked nothing for so long: more than the above, so that
@@ -41,6 +44,20 @@ WHERE before <= %(octets)s ORDER BY position
 
 DELETE: Final = "DELETE FROM outbox_events WHERE position = ANY(%s::bigint[])"
 
+KEEP: Final = f"""
+WITH published AS ({DELETE} RETURNING *)
+INSERT INTO outbox_published
+    (position, id, aggregatetype, aggregateid, type, sequence, payload, traceparent, created_at)
+SELECT position, id, aggregatetype, aggregateid, type, sequence, payload, traceparent, created_at FROM published
+"""  # noqa: S608 - no value is in it
+
+# A little at a time: it shares a connection with what the relay deletes.
+FORGET: Final = """
+DELETE FROM outbox_published WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM outbox_published WHERE published_at < now() - make_interval(secs => %s)
+    ORDER BY published_at LIMIT 5000))
+"""
+
 # Whoever inserts a row locks the table before it takes a position, until the end of its transaction.
 WRITERS: Final = """
 SELECT coalesce((SELECT max(position) FROM outbox_events), 0), array(
@@ -61,34 +78,38 @@ AND clock_timestamp() - state_change > make_interval(secs => %(silent_s)s)
 
 
 class NotMigrated(RuntimeError):
-    """The database has no outbox."""
+    """The database has no outbox, or an earlier one."""
 
     def __init__(self) -> None:
-        super().__init__("DATABASE_URL: the database has no outbox: run `python -m producer migrate`")
+        super().__init__("DATABASE_URL: the database has no outbox of this version: run `python -m producer migrate`")
 
 
 class Outbox:
     """Any method raises psycopg.OperationalError once a connection is lost, and the relay's role with it."""
 
-    def __init__(self, database_url: str, reading: psycopg.AsyncConnection, clock: Clock) -> None:
+    def __init__(self, database_url: str, reading: psycopg.AsyncConnection, clock: Clock, retention: timedelta) -> None:
         self._database_url: Final = database_url
+        self._retention: Final = retention
         self._reading: Final = reading
         self._clock: Final = clock
         self._deleting: psycopg.AsyncConnection | None = None
         self._asked_at = clock.monotonic()
-        self._settled_at = float("-inf")
+        self._settled_at = self._forgot_at = float("-inf")
         # Up to _settled nothing can appear that is not visible; up to _after we have read what was visible then.
         self._after = 0
         self._settled = 0
         self._settling: tuple[int, frozenset[str]] = (0, frozenset())
 
     @classmethod
-    async def connect(cls, database_url: str, clock: Clock) -> Self:
-        """Return a connection. Raises psycopg.OperationalError when there is none, NotMigrated for a bare database."""
-        outbox = cls(database_url, await _connection(database_url), clock)
+    async def connect(cls, database_url: str, clock: Clock, retention: timedelta = timedelta()) -> Self:
+        """Return a connection; *retention* is how long published rows are kept.
+
+        Raises psycopg.OperationalError when there is none, NotMigrated for one without the outbox as it is now.
+        """
+        outbox = cls(database_url, await _connection(database_url), clock, retention)
         async with AsyncExitStack() as failing:
             failing.push_async_callback(outbox.close)
-            [[migrated]] = await outbox._read("SELECT to_regclass('outbox_events') IS NOT NULL")
+            [[migrated]] = await outbox._read("SELECT to_regclass('outbox_published') IS NOT NULL")
             if not migrated:
                 raise NotMigrated
             await outbox._read(f"LISTEN {CHANNEL}")
@@ -162,7 +183,14 @@ class Outbox:
         self._after = 0
 
     async def delete(self, positions: Sequence[int]) -> None:
-        await self._execute(self._active, DELETE, [_array(positions)])
+        """Take these rows from the outbox; with a retention they go where they are kept."""
+        await self._execute(self._active, KEEP if self._retention else DELETE, [_array(positions)])
+
+    async def forget(self) -> None:
+        """Delete some of what was published and kept for long enough; now and then."""
+        if self._clock.monotonic() - self._forgot_at >= FORGET_EVERY_S:
+            self._forgot_at = self._clock.monotonic()
+            await self._execute(self._active, FORGET, [self._retention.total_seconds()])
 
     async def backlog(self, at_most: int) -> tuple[int, float]:
         """Return how many rows wait (counting no further than *at_most*), and the age of the first in seconds."""

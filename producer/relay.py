@@ -129,6 +129,7 @@ class Relay:
 async def _beat(outbox: Outbox) -> NoReturn:
     while True:
         await outbox.beat()
+        await outbox.forget()
         await asyncio.sleep(BEAT_S)
 
 

@@ -1,6 +1,7 @@
 """The producer's settings: read once from the environment, frozen."""
 
 import re
+from datetime import timedelta
 from typing import Final
 
 from pydantic import Field, SecretStr, field_validator
@@ -54,6 +55,8 @@ class Settings(KafkaSettings, DatabaseSettings):
         None, description="who sends it may POST /v1/events; several are separated by commas; off without one"
     )
 
+    outbox_retention_h: float = Field(0, ge=0, le=24 * 366, description="hours for which published rows are kept")
+
     @field_validator("producer_intake_token")
     @classmethod
     def _hard_to_guess(cls, value: SecretStr | None) -> SecretStr | None:
@@ -68,6 +71,10 @@ class Settings(KafkaSettings, DatabaseSettings):
     def intake_tokens(self) -> tuple[str, ...]:
         """The tokens that the intake takes; empty where it is off."""
         return _tokens(self.producer_intake_token) if self.producer_intake_token else ()
+
+    @property
+    def outbox_retention(self) -> timedelta:
+        return timedelta(hours=self.outbox_retention_h)
 
 
 def _tokens(value: SecretStr) -> tuple[str, ...]:

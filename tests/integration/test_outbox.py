@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import psycopg
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from producer.outbox import SETTLE_EVERY_S, Outbox
+from producer.outbox import FORGET_EVERY_S, SETTLE_EVERY_S, Outbox
 from tests.clock import OwnedClock
 
 WRITERS = 3
@@ -129,3 +130,38 @@ async def test_a_batch_holds_no_more_than_its_octets_and_at_least_a_row(database
         await playing.step("read", 1_000)
 
         assert len(playing.read) == 21
+
+
+async def test_published_rows_are_kept_for_as_long_as_asked_and_then_forgotten(database_url: str) -> None:
+    clock = OwnedClock()
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+
+        async def kept() -> list[int]:
+            found = await connection.execute("SELECT position FROM outbox_published ORDER BY position")
+            return [row[0] for row in await found.fetchall()]
+
+        await connection.execute(INSERT)
+        await connection.execute(INSERT)
+        async with await Outbox.connect(database_url, clock, timedelta(hours=1)) as outbox:
+            assert await outbox.become_active()
+            rows = await outbox.head(10)
+            await outbox.delete([row.position for row in rows])
+            assert await outbox.head(10) == []
+            await outbox.forget()
+            assert await kept() == [row.position for row in rows]
+
+            await connection.execute("UPDATE outbox_published SET published_at = now() - interval '61 minutes'")
+            clock.advance(FORGET_EVERY_S)
+            await outbox.forget()
+            assert await kept() == []
+
+
+async def test_without_a_retention_nothing_is_kept(database_url: str) -> None:
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+        await connection.execute(INSERT)
+        async with await Outbox.connect(database_url, OwnedClock()) as outbox:
+            assert await outbox.become_active()
+            await outbox.delete([row.position for row in await outbox.head(10)])
+
+        found = await connection.execute("SELECT (SELECT count(*) FROM outbox_published), count(*) FROM outbox_events")
+        assert await found.fetchone() == (0, 0)

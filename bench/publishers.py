@@ -1,0 +1,148 @@
+"""Who brings the outbox to Kafka: our relay, and Debezium beside it, each as the process that runs in production."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, Protocol
+
+import psycopg
+from sqlalchemy import make_url
+
+from sandbox.connect import EmbeddedConnect
+from sandbox.services import Service
+from schemas.topics import Topics
+
+CLOCK_TICKS: Final = os.sysconf("SC_CLK_TCK")
+STRING: Final = "org.apache.kafka.connect.storage.StringConverter"
+PUBLICATION: Final = "CREATE PUBLICATION bench FOR TABLE outbox_events WITH (publish = 'insert')"
+
+
+class Publisher(Protocol):
+    """Started anew for each run, on topics of its own."""
+
+    name: str
+    settings: str
+
+    async def prepare(self) -> None:
+        """Make what has to be there before the first row."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    @property
+    def pid(self) -> int: ...
+
+
+class OurRelay:
+    name = "relay"
+    settings = "defaults"
+
+    def __init__(self, directory: Path, environment: Mapping[str, str], topics: Topics) -> None:
+        self._service = Service(
+            "relay", ["producer", "relay"], directory, {**environment, "KAFKA_TOPIC_PREFIX": topics.prefix}
+        )
+
+    async def prepare(self) -> None:
+        pass
+
+    async def start(self) -> None:
+        self._service.launch()
+
+    async def stop(self) -> None:
+        await self._service.stop()
+
+    @property
+    def pid(self) -> int:
+        return self._service.pid
+
+
+class Debezium:
+    """The outbox event router as it is fastest: no payload expansion, no transform but the router's."""
+
+    name = "Debezium"
+    settings = "3.6.1 on Connect 4.3.1, poll.interval.ms=5, linger.ms=0, SerialGC, 512 MB"
+
+    def __init__(self, directory: Path, environment: Mapping[str, str], topics: Topics) -> None:
+        self._database_url: Final = environment["DATABASE_URL"]
+        self._topics: Final = topics
+        self._slot: Final = "bench_" + "".join(letter for letter in topics.prefix if letter.isalnum())
+        self._connect: Final = EmbeddedConnect(directory / self._slot, environment["KAFKA_BOOTSTRAP_SERVERS"])
+
+    async def prepare(self) -> None:
+        """Make the slot, so that the log keeps what is committed from now on."""
+        async with await psycopg.AsyncConnection.connect(self._database_url, autocommit=True) as connection:
+            found = await connection.execute("SELECT FROM pg_publication WHERE pubname = 'bench'")
+            if not found.rowcount:
+                await connection.execute(PUBLICATION)
+            await connection.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", [self._slot])
+
+    async def start(self) -> None:
+        await self._connect.start()
+        await self._connect.run("bench", self._config())
+
+    async def stop(self) -> None:
+        await self._connect.stop()
+        async with await psycopg.AsyncConnection.connect(self._database_url, autocommit=True) as connection:
+            await connection.execute(
+                "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = %s", [self._slot]
+            )
+            await connection.execute("SELECT pg_drop_replication_slot(%s)", [self._slot])
+
+    @property
+    def pid(self) -> int:
+        return self._connect.pid
+
+    def _config(self) -> dict[str, str]:
+        url = make_url(self._database_url)
+        return {
+            "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
+            "tasks.max": "1",
+            "topic.prefix": "bench",
+            "database.hostname": url.host or "",
+            "database.port": str(url.port),
+            "database.dbname": url.database or "",
+            "database.user": url.username or "",
+            "database.password": "none",
+            "plugin.name": "pgoutput",
+            "slot.name": self._slot,
+            "publication.name": "bench",
+            "publication.autocreate.mode": "disabled",
+            "table.include.list": "public.outbox_events",
+            "snapshot.mode": "no_data",
+            "poll.interval.ms": "5",
+            "producer.override.linger.ms": "0",
+            "key.converter": STRING,
+            "value.converter": STRING,
+            "header.converter": STRING,
+            "extended.headers.enabled": "false",
+            "transforms": "outbox",
+            "transforms.outbox.type": "io.debezium.transforms.outbox.EventRouter",
+            "transforms.outbox.route.by.field": "type",
+            "transforms.outbox.route.topic.replacement": self._topics.prefix + "${routedByValue}",
+            "transforms.outbox.table.fields.additional.placement": "type:header:type,sequence:header:sequence,"
+            "traceparent:header:traceparent",
+        }
+
+
+def cpu_s(pid: int) -> float:
+    """Return the CPU seconds that a process has used, and its children with it, those that ended too."""
+    own = _times(pid)
+    if own is None:
+        return 0.0
+    children = [
+        times
+        for process in Path("/proc").iterdir()
+        if process.name.isdigit() and (times := _times(int(process.name))) is not None and times[0] == pid
+    ]
+    return (own[1] + own[2] + sum(child[1] for child in children)) / CLOCK_TICKS
+
+
+def _times(pid: int) -> tuple[int, int, int] | None:
+    """Return the parent, and the ticks used by the process and by its ended children."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    user, system, children_user, children_system = map(int, fields[11:15])
+    return int(fields[1]), user + system, children_user + children_system

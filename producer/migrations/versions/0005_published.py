@@ -1,0 +1,18 @@
+"""The table of published events, for those who keep them for a while."""
+
+from typing import Final
+
+from producer.migrations.statements import run
+
+revision: Final = "0005"
+down_revision: Final = "0004"
+
+
+def upgrade() -> None:
+    run("0005_published.sql")
+
+
+def downgrade() -> None:
+    raise NotImplementedError(
+        "dropping the table would lose what OUTBOX_RETENTION_H keeps: do it by hand if you mean it"
+    )
