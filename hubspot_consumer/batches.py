@@ -7,6 +7,7 @@ from hubspot_consumer.hubspot.requests import Note, TimelineEntry, Upsert
 from hubspot_consumer.lane import Fold, Pending
 from hubspot_consumer.mapping import Properties, contact_properties, timeline_properties
 from hubspot_consumer.omissions import Omissions
+from hubspot_consumer.records import Record
 from schemas.envelope import Envelope
 
 Item = TypeVar("Item")
@@ -19,7 +20,12 @@ class Batch:
         # Unique in the call even when a hand-made producer used one event id for two contacts.
         self._folds: Final = {f"{position}:{fold.envelopes[-1].id}": fold for position, fold in enumerate(folds)}
         self.upserts: Final = [
-            Upsert(trace_id, fold.lane.key, omissions.without(folded_properties(fold.envelopes)))
+            Upsert(
+                trace_id,
+                fold.lane.key,
+                omissions.without(folded_properties(fold.envelopes)),
+                [event.record for event in fold.events],
+            )
             for trace_id, fold in self._folds.items()
         ]
 
@@ -46,7 +52,7 @@ class TimelineItem(NamedTuple):
 def timeline_items(folds: Iterable[Fold]) -> list[TimelineItem]:
     """Return the entries of written folds, in the order of each contact."""
     return [
-        TimelineItem(fold, event, _entry(fold, event.envelope))
+        TimelineItem(fold, event, _entry(fold, event.record, event.envelope))
         for fold in folds
         for event in fold.events
         if event.envelope is not None
@@ -71,7 +77,7 @@ def halves(items: Sequence[Item]) -> tuple[Sequence[Item], Sequence[Item]]:
     return items[:middle], items[middle:]
 
 
-def _entry(fold: Fold, envelope: Envelope) -> TimelineEntry:
+def _entry(fold: Fold, record: Record, envelope: Envelope) -> TimelineEntry:
     return TimelineEntry(
         uuid=str(envelope.id),
         event_type=envelope.type,
@@ -79,4 +85,5 @@ def _entry(fold: Fold, envelope: Envelope) -> TimelineEntry:
         contact_id=fold.lane.contact_id,
         occurred_at=envelope.occurred_at,
         properties=timeline_properties(envelope),
+        records=[record],
     )

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from schemas.envelope import Headers
+
 
 @dataclass(frozen=True)
 class Record:
@@ -14,3 +16,7 @@ class Record:
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes]]
+
+    @property
+    def traceparent(self) -> str | None:
+        return Headers.decode(self.headers).traceparent

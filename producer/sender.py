@@ -2,19 +2,21 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 from aiokafka.protocol.produce import ProduceRequest
+from opentelemetry.trace import SpanKind
 
 from producer.lanes import Place
 from producer.row import Row
 from producer.telemetry import Telemetry
 from producer.topics import TopicsNotReady, UnequalPartitions, find
 from runtime.clock import Clock
+from runtime.tracing import linked_span
 from schemas.dead_letters import DeadLetter
 from schemas.envelope import Headers
 from schemas.events import EVENTS
@@ -93,7 +95,8 @@ class Sender:
         batch = self._producer.create_batch()
         count = self._fill(batch, rows, refused=topic == self._topics.dead_letters)
         try:
-            await (await self._producer.send_batch(batch, topic, partition=partition))
+            with _span(place, rows[:count]):
+                await (await self._producer.send_batch(batch, topic, partition=partition))
         except TOO_LARGE:
             self._found_too_large(rows[:count], topic)
             raise
@@ -161,6 +164,19 @@ class Sender:
             positions = {row.position for row in rows}
             self._alone -= positions
             self._too_large -= positions
+
+
+def _span(place: Place, rows: Sequence[Row]) -> AbstractContextManager[object]:
+    topic, partition = place
+    attributes: dict[str, str | int] = {
+        "messaging.system": "kafka",
+        "messaging.operation.name": "send",
+        "messaging.operation.type": "send",
+        "messaging.destination.name": topic,
+        "messaging.destination.partition.id": str(partition),
+        "messaging.batch.message_count": len(rows),
+    }
+    return linked_span(f"send {topic}", SpanKind.PRODUCER, attributes, (row.traceparent for row in rows))
 
 
 def _guard(producer: AIOKafkaProducer, may_publish: Callable[[], bool]) -> None:

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Awaitable, Iterable, Mapping
 from datetime import datetime
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NewType, TypeGuard, overload
 from uuid import UUID
 
@@ -77,13 +78,14 @@ def track_event(
     """Write the event into the outbox, in *db*'s transaction; the caller commits, or nothing happened.
 
     Await it where *db* is asynchronous. Raises InvalidEvent before it touches the database, whose transaction goes on.
-    *occurred_at* needs a time zone, and is now if it is left out; *traceparent* is W3C's, for tracing.
+    *occurred_at* needs a time zone, and is now if it is left out; *traceparent* is W3C's, for tracing, and is of the
+    current span if it is left out, where the application uses OpenTelemetry.
     """
     parameters = {
         "event_type": event_type,
         "payload": _json(checked(event_type, payload)),
         "occurred_at": _with_zone(event_type, occurred_at),
-        "traceparent": traceparent,
+        "traceparent": _current_traceparent() if traceparent is None else traceparent,
     }
     if isinstance(db, Session | Connection):
         return EventId(db.execute(_TRACK, parameters).scalar_one())
@@ -124,12 +126,13 @@ def track_events(
     As `track_event`, in one call that locks the contacts in one order for everybody: two transactions that call it once
     never wait for each other. A contact's events keep the order given. All are checked before the database is touched.
     """
+    trace = _current_traceparent() if traceparent is None else traceparent
     listed = [
         {
             "event_type": event_type,
             "payload": checked(event_type, payload),
             "occurred_at": at.isoformat() if (at := _with_zone(event_type, occurred_at)) else None,
-            "traceparent": traceparent,
+            "traceparent": trace,
         }
         for event_type, payload in events
     ]
@@ -157,6 +160,16 @@ async def _track_async(db: "AsyncSession | AsyncConnection", parameters: dict[st
 
 async def _track_several_async(db: "AsyncSession | AsyncConnection", parameters: dict[str, Any]) -> list[EventId]:
     return [EventId(row) for row in (await db.execute(_TRACK_SEVERAL, parameters)).scalars()]
+
+
+def _current_traceparent() -> str | None:
+    # Whoever has a span has imported this; nobody else need have it installed.
+    if "opentelemetry.trace" not in sys.modules:
+        return None
+    tracecontext = import_module("opentelemetry.trace.propagation.tracecontext")
+    carrier: dict[str, str] = {}
+    tracecontext.TraceContextTextMapPropagator().inject(carrier)
+    return carrier.get("traceparent")
 
 
 def _json(value: object) -> str:

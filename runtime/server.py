@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
@@ -23,7 +23,8 @@ def application(
     title: str, *, unwell: Callable[[], dict[str, str]], also: Callable[[], dict[str, Any]], metrics: CollectorRegistry
 ) -> FastAPI:
     """Return an application that tells health (503 while a part is *unwell*, beside what *also* says) and metrics."""
-    app = FastAPI(title=title, openapi_url=None)
+    # Where somebody set OpenTelemetry up, FastAPI would quote exceptions and their stacks in its logs.
+    app = FastAPI(title=title, openapi_url=None, telemetry={"exclude": _is_probe, "logs": False})
 
     @app.get("/v1/health")
     async def health() -> JSONResponse:
@@ -40,6 +41,12 @@ def application(
         return Response(generate_latest(metrics), media_type=CONTENT_TYPE_LATEST)
 
     return app
+
+
+def _is_probe(scope: Mapping[str, Any]) -> bool:
+    # FastAPI records a span of each request where somebody set OpenTelemetry up; these come every few seconds.
+    path: str = scope["path"]
+    return path == "/metrics" or path.startswith("/v1/health")
 
 
 @asynccontextmanager

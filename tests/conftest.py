@@ -92,6 +92,16 @@ def own_kafka(tmp_path: Path) -> Iterator[Any]:
 
 
 @pytest.fixture
+def spans(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What our services record, as if somebody had set OpenTelemetry up: see `tests/spans.py`."""
+    from tests.spans import Spans
+
+    recorded = Spans()
+    monkeypatch.setattr("runtime.tracing._TRACER", recorded.tracer)
+    return recorded
+
+
+@pytest.fixture
 def topic_prefix() -> str:
     """A prefix that no other test uses."""
     return f"t{uuid4().hex[:8]}."

@@ -1,6 +1,7 @@
 """The client: HubSpot's calls, each in a slot of the quota, each answered by outcomes instead of exceptions."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any, Final
 
 import httpx
@@ -29,7 +30,9 @@ from hubspot_consumer.hubspot.responses import (
     read_send,
     read_written,
 )
+from hubspot_consumer.hubspot.spans import answered, call_span
 from hubspot_consumer.outcomes import Delivered, Halt, Refusal, RetryLater
+from hubspot_consumer.records import Record
 from schemas.contacts import ContactKey
 
 log = structlog.get_logger()
@@ -69,7 +72,7 @@ class HubSpotClient:
     async def create(self, inputs: Sequence[Upsert]) -> WriteAnswer[Upsert]:
         """Create up to 100 contacts, in a slot; one that exists is not written, and is rejected or unclear."""
         body = {"inputs": [upsert.creation() for upsert in inputs]}
-        answer = await self._call("create_contacts", "POST", self._paths.create, body)
+        answer = await self._call("create_contacts", "POST", self._paths.create, body, records=_records(inputs))
         if isinstance(answer, httpx.Response) and answer.status_code in (404, 405):
             # Slower, and as good: each is looked up before it is written.
             log.warning("hubspot.create_path_not_found", path=self._paths.create)
@@ -79,7 +82,7 @@ class HubSpotClient:
     async def upsert(self, inputs: Sequence[Upsert]) -> WriteAnswer[Upsert]:
         """Create or update up to 100 contacts, in a slot."""
         body = {"inputs": [upsert.body() for upsert in inputs]}
-        answer = await self._call("upsert", "POST", self._paths.upsert, body)
+        answer = await self._call("upsert", "POST", self._paths.upsert, body, records=_records(inputs))
         return _read_write(answer, inputs)
 
     async def move(self, contact_id: str, key: ContactKey) -> Refusal | None:
@@ -102,7 +105,7 @@ class HubSpotClient:
     async def send(self, entries: Sequence[TimelineEntry]) -> Refusal | None:
         """Leave up to 500 timeline entries. They need no slot: HubSpot exempts them from the quota."""
         body = {"inputs": [entry.body(self._portal_id) for entry in entries]}
-        answer = await self._call("send", "POST", self._send_events_path, body)
+        answer = await self._call("send", "POST", self._send_events_path, body, records=_records(entries))
         if isinstance(answer, httpx.Response) and answer.status_code in (404, 405):
             fallback = PATHS["v3"].send_events
             if fallback != self._send_events_path:
@@ -114,7 +117,8 @@ class HubSpotClient:
 
     async def note(self, notes: Sequence[Note]) -> WriteAnswer[Note]:
         """Leave up to 100 notes, in a slot. Unlike custom events, one that is left twice is there twice."""
-        answer = await self._call("note", "POST", self._paths.create_notes, {"inputs": [note.body() for note in notes]})
+        body = {"inputs": [note.body() for note in notes]}
+        answer = await self._call("note", "POST", self._paths.create_notes, body, records=_records(notes))
         return read_notes(answer, notes) if isinstance(answer, httpx.Response) else WriteAnswer.of_all(notes, answer)
 
     async def notes_of_contacts(self, contacts: Sequence[tuple[str, str | None]]) -> NotesOfContacts | Refusal:
@@ -177,7 +181,7 @@ class HubSpotClient:
             answer = await self._call("read_notes", "POST", self._paths.read_notes, body)
         return read_allowed(answer) if isinstance(answer, httpx.Response) else answer
 
-    async def _call(
+    async def _call(  # noqa: PLR0913 - how to ask, what, and on account of which records
         self,
         kind: str,
         method: str,
@@ -185,9 +189,12 @@ class HubSpotClient:
         body: Mapping[str, Any] | None = None,
         *,
         parameters: Mapping[str, str] | None = None,
+        records: Iterable[Record] = (),
     ) -> httpx.Response | RetryLater:
         try:
-            response = await request(self._http, method, path, body, parameters)
+            with call_span(self._http.base_url, method, path, records) as span:
+                response = await request(self._http, method, path, body, parameters)
+                answered(span, response)
         except httpx.RequestError as error:
             # A timeout or a reset leaves it unknown whether a write was applied: all our writes may be repeated.
             self._count(kind, type(error).__name__)
@@ -200,6 +207,10 @@ class HubSpotClient:
         if (wait := quota_spent_for(response)) is not None:
             self._pacing.pause(wait.total_seconds())
         return response
+
+
+def _records(inputs: Iterable[Upsert | TimelineEntry | Note]) -> Iterable[Record]:
+    return chain.from_iterable(one.records for one in inputs)
 
 
 def _read_write(answer: httpx.Response | RetryLater, inputs: Sequence[Input]) -> WriteAnswer[Input]:

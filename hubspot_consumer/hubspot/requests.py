@@ -1,13 +1,14 @@
 """What we ask of HubSpot: one upsert of a contact, one timeline entry, as a custom event or as a note."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 from typing import Final
 
 from hubspot_consumer.hubspot.schema import event_name
+from hubspot_consumer.records import Record
 from schemas.contacts import ContactKey
 
 # Documented limits of one call.
@@ -24,11 +25,15 @@ _MARKED: Final = re.compile(f"{_MARK}([0-9a-fA-F-]{{36}})")
 
 @dataclass(frozen=True)
 class Upsert:
-    """Create or update one contact. `trace_id` is unique in its call: answers are matched by it, never by order."""
+    """Create or update one contact. `trace_id` is unique in its call: answers are matched by it, never by order.
+
+    `records` are where it comes from, for tracing.
+    """
 
     trace_id: str
     contact_key: ContactKey
     properties: Mapping[str, str]
+    records: Sequence[Record] = ()
 
     def body(self) -> dict[str, object]:
         return {
@@ -67,6 +72,7 @@ class TimelineEntry:
     """One event on a contact's timeline. HubSpot keeps the first of a `uuid`, so sending it again is harmless.
 
     `contact_id` is HubSpot's; without it (a contact that could never be written) the email has to do.
+    `records` are where it comes from, for tracing.
     """
 
     uuid: str
@@ -75,6 +81,7 @@ class TimelineEntry:
     contact_id: str | None
     occurred_at: datetime
     properties: Mapping[str, str]
+    records: Sequence[Record] = ()
 
     def body(self, portal_id: int) -> dict[str, object]:
         return {
@@ -99,6 +106,10 @@ class Note:
     @property
     def contact_key(self) -> ContactKey:
         return self.entry.contact_key
+
+    @property
+    def records(self) -> Sequence[Record]:
+        return self.entry.records
 
     def body(self) -> dict[str, object]:
         entry = self.entry

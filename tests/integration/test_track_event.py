@@ -15,6 +15,7 @@ from sqlalchemy.pool import NullPool
 
 from producer import InvalidEvent, track_event
 from schemas.events import WalletPassInstalled
+from tests.spans import Spans, traceparent_of
 
 SIGNED_UP = {
     "user_id": "usr_1",
@@ -33,7 +34,7 @@ def engine(database_url: str) -> Iterator[Engine]:
 
 def rows(engine: Engine) -> list[Any]:
     with engine.connect() as connection:
-        query = "SELECT id, aggregateid, type, sequence, payload FROM outbox_events ORDER BY position"
+        query = "SELECT id, aggregateid, type, sequence, traceparent, payload FROM outbox_events ORDER BY position"
         return list(connection.execute(text(query)))
 
 
@@ -59,6 +60,19 @@ async def test_an_asynchronous_caller_awaits_it(engine: Engine, database_url: st
         await db.commit()
 
     assert [row.id for row in rows(engine)] == [event_id]
+
+
+async def test_an_asynchronous_callers_event_comes_from_the_span_around_its_call(
+    engine: Engine, database_url: str
+) -> None:
+    async_engine = create_async_engine(make_url(database_url).set(drivername="postgresql+psycopg"), poolclass=NullPool)
+    async with AsyncSession(async_engine) as db:
+        with Spans().tracer.start_as_current_span("a signup") as span:
+            tracking = track_event(db, "driver_signed_up", SIGNED_UP)
+        await tracking
+        await db.commit()
+
+    assert [row.traceparent for row in rows(engine)] == [traceparent_of(span.get_span_context())]
 
 
 def test_a_rollback_leaves_no_row_and_the_sequence_has_no_hole(engine: Engine) -> None:
@@ -115,7 +129,7 @@ def test_a_backend_that_imports_it_gets_pydantic_and_sqlalchemy_and_no_more() ->
     program = (
         "import sys, producer;"
         "print([name for name in ('aiokafka', 'alembic', 'fastapi', 'psycopg', 'structlog', 'typer', 'greenlet',"
-        " 'pydantic_settings') if name in sys.modules])"
+        " 'opentelemetry', 'pydantic_settings') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
 from producer import InvalidEvent, track_events
+from tests.spans import Spans, traceparent_of
 
 TIME = "2026-11-24T03:00:00Z"
 Events = Sequence[tuple[str, dict[str, Any]]]
@@ -72,6 +73,15 @@ def test_the_ids_and_each_contacts_events_are_in_the_order_given(engine: Engine)
     assert [row.sequence for row in found] == [1, 1, 2, 1, 2, 3]
     assert {row.traceparent for row in found} == {"tp"}
     assert found[-1].payload["totals"]["nova_earned_cents"] == 10
+
+
+def test_several_events_come_from_the_callers_span(engine: Engine) -> None:
+    with Spans().tracer.start_as_current_span("rewards") as span, Session(engine) as db:
+        track_events(db, MANY)
+        track_events(db, [earned("usr_1")], traceparent="tp")
+        db.commit()
+
+    assert [row.traceparent for row in rows(engine)] == [traceparent_of(span.get_span_context())] * len(MANY) + ["tp"]
 
 
 async def test_an_asynchronous_caller_awaits_them(engine: Engine, database_url: str) -> None:
