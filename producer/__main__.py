@@ -15,10 +15,10 @@ from aiokafka.errors import KafkaError
 from sqlalchemy.exc import DBAPIError
 
 from producer import topics as kafka_topics
-from producer.bearer import Bearer
 from producer.debezium import Connector, NotForDebezium
-from producer.endpoints import add_intake
-from producer.intake import Intake
+from producer.intake.bearer import Bearer
+from producer.intake.endpoints import add_intake
+from producer.intake.intake import Intake
 from producer.migrations import NameTaken, migration_sql
 from producer.migrations import migrate as migrate_database
 from producer.old_outbox.command import import_outbox

@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import psycopg
 
-from producer.bearer import Bearer
-from producer.endpoints import add_intake
-from producer.intake import Intake
+from producer.intake.bearer import Bearer
+from producer.intake.endpoints import add_intake
+from producer.intake.intake import Intake
 from producer.telemetry import Telemetry
 from runtime.server import application
 from tests.samples import PAYLOADS

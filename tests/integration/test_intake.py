@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from producer.endpoints import LARGEST_BODY, LARGEST_EVENT
-from producer.submissions import LARGEST_BATCH
+from producer.intake.endpoints import LARGEST_BODY, LARGEST_EVENT
+from producer.intake.submissions import LARGEST_BATCH
 from schemas.events import EVENT_TYPES
 from tests.intake import OLD_TOKEN, TOKEN, Caller, calling, code
 from tests.samples import PAYLOADS

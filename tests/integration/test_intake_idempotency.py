@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from producer import intake as producer_intake
+from producer.intake import intake as producer_intake
 from tests.intake import Caller, calling, code
 from tests.polling import eventually
 from tests.samples import PAYLOADS

@@ -8,8 +8,8 @@ import httpx
 import psycopg
 import pytest
 
-from producer import intake as producer_intake
-from producer.intake import MOST_CONNECTIONS
+from producer.intake import intake as producer_intake
+from producer.intake.intake import MOST_CONNECTIONS
 from producer.migrations import migrate
 from sandbox.postgres import EmbeddedPostgres
 from sandbox.processes import free_port

@@ -5,8 +5,8 @@ from typing import Any, get_args
 
 import pytest
 
-from producer.openapi import document, example, page
-from producer.problems import KINDS, Code
+from producer.intake.openapi import document, example, page
+from producer.intake.problems import KINDS, Code
 from producer.tracking import checked
 from schemas.contacts import without_emails
 from schemas.events import EVENT_TYPES, EVENTS

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from pydantic.json_schema import models_json_schema
 
-from producer.problems import KINDS, MEDIA_TYPE
-from producer.submissions import LARGEST_BATCH, TRACEPARENT
+from producer.intake.problems import KINDS, MEDIA_TYPE
+from producer.intake.submissions import LARGEST_BATCH, TRACEPARENT
 from schemas.events import EVENTS
 
 TIME: Final = "2026-11-24T03:00:00Z"

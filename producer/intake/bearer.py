@@ -5,7 +5,7 @@ import hmac
 from collections.abc import Iterable
 from typing import Final
 
-from producer.problems import Problem
+from producer.intake.problems import Problem
 
 
 class Bearer:

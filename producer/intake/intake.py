@@ -14,8 +14,8 @@ from psycopg.errors import CheckViolation, DataError, DeadlockDetected, InvalidP
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from producer.problems import Fault, Problem
-from producer.submissions import Submission, fingerprint
+from producer.intake.problems import Fault, Problem
+from producer.intake.submissions import Submission, fingerprint
 
 log = structlog.get_logger()
 

@@ -8,12 +8,12 @@ from typing import Final
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 
-from producer import submissions
-from producer.bearer import Bearer
-from producer.bodies import read_json
-from producer.intake import Accepted, Intake
-from producer.openapi import document, page
-from producer.problems import Fault, Problem, answer_with_problems
+from producer.intake import submissions
+from producer.intake.bearer import Bearer
+from producer.intake.bodies import read_json
+from producer.intake.intake import Accepted, Intake
+from producer.intake.openapi import document, page
+from producer.intake.problems import Fault, Problem, answer_with_problems
 from producer.telemetry import Telemetry
 from schemas.events import EVENT_TYPES
 

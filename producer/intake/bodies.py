@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from fastapi import Request
 
-from producer.problems import Problem
+from producer.intake.problems import Problem
 
 READ_WITHIN_S: Final = 10.0
 # What Python converts; longer ones are read as JavaScript would, and no field takes those.

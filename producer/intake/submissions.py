@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from producer.problems import Fault, Problem
+from producer.intake.problems import Fault, Problem
 from producer.tracking import InvalidEvent, checked
 from schemas.envelope import fields_at_fault
 from schemas.events import EVENT_TYPES

@@ -1,0 +1,1 @@
+"""The intake: events over HTTP, for services without the outbox's database."""
