@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import chain
 from typing import Final
 
 from producer.lanes import Lanes, Place
@@ -36,6 +37,8 @@ class Publisher:
         self._progress: Final = asyncio.Event()
         self._sending: Final[set[Place]] = set()
         self._fault: Exception | None = None
+        # Whether Kafka has acknowledged any row.
+        self.acknowledged = False
 
     async def run(self, stop: asyncio.Event) -> Exception | None:
         """Return when *stop* is set, or Kafka has a fault, which is returned, and what Kafka acknowledged is deleted.
@@ -67,7 +70,7 @@ class Publisher:
                 await self._wait_for_progress(_nap_s(naps))
 
     async def _head(self, rows: int) -> list[Row]:
-        return await self._outbox.head(rows, without=[*self._held, *self._sender.unpublishable])
+        return await self._outbox.head(rows, without=chain(self._held, self._sender.unpublishable))
 
     def _take(self, rows: Sequence[Row]) -> None:
         for row in rows:
@@ -97,6 +100,7 @@ class Publisher:
             self._progress.set()
 
     def _acknowledged(self, rows: Sequence[Row]) -> None:
+        self.acknowledged = True
         self._undeleted += len(rows)
         self._published.extend(row.position for row in rows)
         self._to_delete.set()

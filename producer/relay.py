@@ -51,6 +51,8 @@ class Relay:
         self._jitter: Final = jitter
         self._slow_poll_s: Final = slow_poll_s
         self._stop = asyncio.Event()
+        # In a row: publishing anything ends the row.
+        self._failures = 0
         self.active = False
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -86,21 +88,27 @@ class Relay:
                 log.warning("relay.deposed_a_silent_one")
         self._be_active(active=True)
         async with asyncio.TaskGroup() as tasks:
-            beating = tasks.create_task(_beat(outbox))
+            beating = tasks.create_task(self._beat(outbox))
             await self._publish_until_stopped(outbox)
             beating.cancel()
 
+    async def _beat(self, outbox: Outbox) -> NoReturn:
+        while True:
+            await outbox.beat()
+            self._health.well("database")
+            await outbox.forget()
+            await asyncio.sleep(BEAT_S)
+
     async def _publish_until_stopped(self, outbox: Outbox) -> None:
-        failures = 0
         while not self._stop.is_set():
             fault = await self._publish(outbox)
             if fault is not None:
-                failures += 1
+                self._failures += 1
                 self._telemetry.faults.labels(type(fault).__name__).inc()
                 self._health.ill(
                     "database" if isinstance(fault, NotActive) else "kafka", f"{type(fault).__name__}: {fault}"
                 )
-                await self._pause(backoff_s(failures, self._jitter, longest_s=LONGEST_BACKOFF_S))
+                await self._pause(backoff_s(self._failures, self._jitter, longest_s=LONGEST_BACKOFF_S))
 
     async def _publish(self, outbox: Outbox) -> Exception | None:
         """Return the fault that ended it, None if that was the stop."""
@@ -109,11 +117,15 @@ class Relay:
             partitions = await self._sender.open(lambda: outbox.answers)
             self._health.well("kafka")
             lanes = Lanes(self._sender.topic_of, partitions)
-            return await Publisher(outbox, self._sender, lanes, slow_poll_s=self._slow_poll_s).run(self._stop)
-        except FAULTS as fault:
-            return fault
+            publisher = Publisher(outbox, self._sender, lanes, slow_poll_s=self._slow_poll_s)
+            fault = await publisher.run(self._stop)
+            if publisher.acknowledged:
+                self._failures = 0
+        except FAULTS as refused:
+            fault = refused
         finally:
             await self._sender.close()
+        return fault
 
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):
@@ -124,13 +136,6 @@ class Relay:
             log.info("relay.active" if active else "relay.not_active")
         self.active = active
         self._telemetry.active.set(active)
-
-
-async def _beat(outbox: Outbox) -> NoReturn:
-    while True:
-        await outbox.beat()
-        await outbox.forget()
-        await asyncio.sleep(BEAT_S)
 
 
 def _why(error: Exception) -> str:

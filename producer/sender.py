@@ -94,13 +94,14 @@ class Sender:
         topic, partition = place
         batch = self._producer.create_batch()
         count = self._fill(batch, rows, refused=topic == self._topics.dead_letters)
+        sent = rows[:count]
         try:
-            with _span(place, rows[:count]):
+            with _span(place, sent):
                 await (await self._producer.send_batch(batch, topic, partition=partition))
         except TOO_LARGE:
-            self._found_too_large(rows[:count], topic)
+            self._found_too_large(sent, topic)
             raise
-        self._count(rows[:count], topic)
+        self._count(sent, topic)
         return count
 
     def topic_of(self, row: Row) -> str:
