@@ -73,8 +73,10 @@ def plan(found: Found, *, partitions: int, replication_factor: int) -> Plan:
 
 async def refuse_too_few_brokers(admin: AIOKafkaAdminClient, plan: Plan) -> None:
     """Raise TooFewBrokers where Kafka could not create what *plan* names."""
+    if not plan.create:
+        return
     brokers = len((await admin.describe_cluster())["brokers"])
-    if plan.create and plan.replication_factor > brokers:
+    if plan.replication_factor > brokers:
         raise TooFewBrokers(
             f"KAFKA_REPLICATION_FACTOR is {plan.replication_factor}, more than Kafka has brokers, {brokers}:"
             " each copy needs one of its own"

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
-from schemas.envelope import fields_at_fault
+from schemas.envelope import faults_of
 from schemas.events import EVENTS, Event
 
 if TYPE_CHECKING:
@@ -187,8 +187,7 @@ def checked(event_type: str, payload: Payload) -> dict[str, Any]:
     try:
         event = model.model_validate(dict(fields))
     except ValidationError as error:
-        faults = fields_at_fault(error).split("; ")
-        raise InvalidEvent(*(f"{event_type}.{fault}" for fault in faults)) from None
+        raise InvalidEvent(*(f"{event_type}.{fault}" for fault in faults_of(error))) from None
     return event.model_dump(mode="json", exclude_none=True)
 
 

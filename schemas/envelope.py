@@ -105,8 +105,13 @@ def read_envelope(key: bytes | None, value: bytes | None) -> Envelope:
 
 def fields_at_fault(error: ValidationError) -> str:
     """Return `field: what is wrong; …`, without the values, which may be personal."""
+    return "; ".join(faults_of(error))
+
+
+def faults_of(error: ValidationError) -> list[str]:
+    """Return `field: what is wrong` of each field at fault, without the values."""
     details = error.errors(include_url=False, include_context=False, include_input=False)
-    return "; ".join(f"{_path(detail['loc'])}: {_fault(detail)}" for detail in details)
+    return [f"{_path(detail['loc'])}: {_fault(detail)}" for detail in details]
 
 
 def _fault(detail: ErrorDetails) -> str:

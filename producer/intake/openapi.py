@@ -9,24 +9,8 @@ from pydantic.json_schema import models_json_schema
 from producer.intake.problems import KINDS, MEDIA_TYPE
 from producer.intake.submissions import LARGEST_BATCH, TRACEPARENT
 from schemas.events import EVENTS
+from schemas.publication import record_schema
 
-TIME: Final = "2026-11-24T03:00:00Z"
-# A payload of each field that an event may have; all emails are at example.com.
-_SAMPLES: Final[dict[str, Any]] = {
-    "email": "ada@example.com",
-    "previous_email": "ada.before@example.com",
-    "user_id": "usr_42",
-    "merchant_id": "mer_7",
-    "session_id": "ses_1",
-    "redemption_id": "red_1",
-    "auth_provider": "apple",
-    "pass_type": "apple",
-    "name": "Ada Lovelace",
-    "phone": "+1 555 0100",
-    "business_name": "Ada's Café",
-    "amount_cents": 500,
-    "new_balance_cents": 3500,
-}
 _REF: Final = "#/components/schemas/{model}"
 _KEY_SAYS: Final = (
     "A name for this request, such as a UUID. The same key with the same request within a day has one effect."
@@ -34,11 +18,10 @@ _KEY_SAYS: Final = (
 
 
 def example(event_type: str) -> dict[str, Any]:
-    """Return a payload that is taken."""
-    fields = EVENTS[event_type].model_fields
-    return {
-        name: _SAMPLES.get(name, TIME if name.endswith("_at") else f"a {name}") for name in fields if name != "type"
-    }
+    """Return a payload that is taken: the published schemas' own."""
+    [record] = record_schema(EVENTS[event_type])["examples"]
+    payload: dict[str, Any] = record["payload"]
+    return payload
 
 
 def document() -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from producer.intake.problems import Fault, Problem
 from producer.tracking import InvalidEvent, checked
-from schemas.envelope import fields_at_fault
+from schemas.envelope import faults_of
 from schemas.events import EVENT_TYPES
 
 LARGEST_BATCH: Final = 500
@@ -83,10 +83,8 @@ def one(
         time = _OCCURRED_AT.validate_python(occurred_at) if occurred_at is not None else None
     except ValidationError as error:
         faults = [Fault("Occurred-At", error.errors(include_url=False)[0]["msg"])]
-    # W3C lets whoever can't read the header go on without it.
-    trace = traceparent if _TRACEPARENT.fullmatch(traceparent or "") else None
     try:
-        submission = Submission(event_type, _payload(event_type, payload), time, trace, key)
+        submission = Submission(event_type, _payload(event_type, payload), time, _readable(traceparent), key)
     except InvalidEvent as error:
         faults += _faults_of(error, event_type, within="", index=None)
     if faults:
@@ -98,7 +96,7 @@ def batch(body: Any, *, traceparent: str | None) -> list[Submission]:
     """Return the events of a batch, those without a trace in the request's. Raises Problem, naming each at fault."""
     if not isinstance(body, list) or not 0 < len(body) <= LARGEST_BATCH:
         raise Problem("invalid_event", f"the body should be a list of 1 to {LARGEST_BATCH} events")
-    trace = traceparent if _TRACEPARENT.fullmatch(traceparent or "") else None
+    trace = _readable(traceparent)
     submissions: list[Submission] = []
     faults: list[Fault] = []
     for index, found in enumerate(body):
@@ -123,11 +121,15 @@ def _submission(found: Any, index: int, trace: str | None) -> Submission:
             raise _Faulty([Fault("type", f"no such event type; there are {', '.join(EVENT_TYPES)}", index)])
         payload = _payload(item.type, item.payload)
     except ValidationError as error:
-        lines = fields_at_fault(error).split("; ")
-        raise _Faulty([Fault.read(line, index=index) for line in lines]) from None
+        raise _Faulty([Fault.read(line, index=index) for line in faults_of(error)]) from None
     except InvalidEvent as error:
         raise _Faulty(_faults_of(error, item.type, within="payload", index=index)) from None
     return Submission(item.type, payload, item.occurred_at, item.traceparent or trace, item.idempotency_key)
+
+
+def _readable(traceparent: str | None) -> str | None:
+    # W3C lets whoever can't read the header go on without it.
+    return traceparent if _TRACEPARENT.fullmatch(traceparent or "") else None
 
 
 def _payload(event_type: str, payload: Any) -> dict[str, Any]:

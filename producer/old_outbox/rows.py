@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from schemas.envelope import fields_at_fault
+from schemas.envelope import faults_of
 from schemas.events import EVENTS, Event
 
 ALIASES: Final[Mapping[str, str]] = {
@@ -59,7 +59,7 @@ def read_row(row: OldRow, user_id_prefix: str = "") -> Happened:
     try:
         event = model.model_validate(_fields(model, _payload(event_type, row.payload), time, row, user_id_prefix))
     except ValidationError as error:
-        raise Unimportable("; ".join(f"{event_type}.{fault}" for fault in fields_at_fault(error).split("; "))) from None
+        raise Unimportable("; ".join(f"{event_type}.{fault}" for fault in faults_of(error))) from None
     return Happened(event_type, event, getattr(event, time))
 
 
