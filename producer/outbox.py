@@ -9,12 +9,12 @@ from typing import Any, Final, Self
 
 import psycopg
 
+from producer.connections import connection_options
 from producer.row import Row
 from producer.signals import ASLEEP_LOCK, CHANNEL
 from runtime.clock import Clock
 from schemas.outbox import RELAY_LOCK, RELAY_NAME
 
-CONNECT_WITHIN_S: Final = 5
 # A statement that takes longer has met a database that is gone without a word.
 ANSWER_WITHIN_S: Final = 15.0
 SETTLE_EVERY_S: Final = 0.5
@@ -252,11 +252,6 @@ async def _connection(database_url: str) -> psycopg.AsyncConnection:
     return await psycopg.AsyncConnection.connect(
         database_url,
         autocommit=True,
-        connect_timeout=CONNECT_WITHIN_S,
-        application_name=RELAY_NAME,
         # A host that is gone without a word must not keep the role.
-        keepalives_idle=5,
-        keepalives_interval=2,
-        keepalives_count=3,
-        tcp_user_timeout=int(ANSWER_WITHIN_S * 1000),
+        **connection_options(RELAY_NAME, answer_within_s=ANSWER_WITHIN_S),
     )

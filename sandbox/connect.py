@@ -5,14 +5,14 @@ import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import httpx
 
 from sandbox.java import jars, java
 from sandbox.processes import Process, free_port, listening, refuse_busy
 from sandbox.progress import Progress, silent
+from sandbox.server import EmbeddedServer
 
 # Connect's newest on Maven Central; brokers of other versions are all the same to it.
 WORKER: Final = "org.apache.kafka:connect-runtime:4.3.1+org.slf4j:slf4j-simple:2.0.17"
@@ -65,7 +65,7 @@ class ConnectorStatus:
 NOT_THERE: Final = ConnectorStatus("NOT_THERE", "NOT_THERE")
 
 
-class EmbeddedConnect:
+class EmbeddedConnect(EmbeddedServer):
     """A worker with its offsets in *directory*, which a later start finds again. Connectors are put anew each time."""
 
     def __init__(
@@ -77,30 +77,17 @@ class EmbeddedConnect:
         environment: Mapping[str, str] | None = None,
         progress: Progress = silent,
     ) -> None:
+        super().__init__(Process("Kafka Connect", directory / "connect.log"))
         self._directory: Final = directory
         self._bootstrap_servers: Final = bootstrap_servers
         self._port: Final = port or free_port()
         self._environment: Final = environment
         self._progress: Final = progress
-        self._process: Final = Process("Kafka Connect", directory / "connect.log")
         self.url: Final = f"http://127.0.0.1:{self._port}"
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
 
     @property
     def log(self) -> Path:
         return self._process.log
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.stop()
 
     async def start(self) -> None:
         """Return when it answers. Raises JarsUnavailable, PortBusy and ProcessFailed."""
@@ -115,17 +102,6 @@ class EmbeddedConnect:
     async def stop(self) -> None:
         """Shut down in order: what was read is published, and its offsets are kept."""
         await self._process.stop(signal.SIGTERM)
-
-    async def kill(self) -> None:
-        """End it as `kill -9` does."""
-        await self._process.stop(signal.SIGKILL)
-
-    async def pause(self) -> None:
-        """Stop it from running without ending it; its slot counts as read meanwhile."""
-        self._process.send(signal.SIGSTOP)
-
-    async def resume(self) -> None:
-        self._process.send(signal.SIGCONT)
 
     async def run(self, name: str, config: Mapping[str, str]) -> None:
         """Put the connector; return when its task runs. Raises ConnectorFailed."""

@@ -4,8 +4,7 @@ import asyncio
 import signal
 import subprocess
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
@@ -13,6 +12,7 @@ from aiokafka.errors import KafkaError
 from sandbox.java import jars, java
 from sandbox.processes import Process, ProcessFailed, free_port, listening, refuse_busy
 from sandbox.progress import Progress, silent
+from sandbox.server import EmbeddedServer
 
 # slf4j-nop: Kafka's own log lines would say nothing that its exit code and stdout do not.
 COORDINATES: Final = "org.apache.kafka:kafka_2.13:4.1.0+org.slf4j:slf4j-nop:1.7.36"
@@ -42,32 +42,19 @@ broker.heartbeat.interval.ms=500
 """
 
 
-class EmbeddedKafka:
+class EmbeddedKafka(EmbeddedServer):
     """A broker with its data in *directory*; a later start on the same directory finds the data and the port again."""
 
     def __init__(self, directory: Path, *, port: int | None = None, progress: Progress = silent) -> None:
+        super().__init__(Process("Kafka", directory / "kafka.log"))
         self._directory: Final = directory
         self._port: Final = port or free_port()
         self._controller_port: Final = free_port()
         self._progress = progress
-        self._process: Final = Process("Kafka", directory / "kafka.log")
 
     @property
     def bootstrap_servers(self) -> str:
         return f"127.0.0.1:{self._port}"
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.stop()
 
     async def start(self) -> None:
         """Return when it answers clients. Raises JarsUnavailable, PortBusy and ProcessFailed."""
@@ -83,17 +70,6 @@ class EmbeddedKafka:
     async def stop(self) -> None:
         """Shut down in order."""
         await self._process.stop(signal.SIGTERM)
-
-    async def kill(self) -> None:
-        """End it as `kill -9` does."""
-        await self._process.stop(signal.SIGKILL)
-
-    async def pause(self) -> None:
-        """Stop it from running without ending it; connections stay open and nothing is answered."""
-        self._process.send(signal.SIGSTOP)
-
-    async def resume(self) -> None:
-        self._process.send(signal.SIGCONT)
 
     @property
     def _data(self) -> Path:

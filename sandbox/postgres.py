@@ -6,14 +6,14 @@ import os
 import signal
 import subprocess
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import psycopg
 from psycopg import sql
 
 from sandbox.processes import Process, ProcessFailed, free_port, refuse_busy
 from sandbox.progress import Progress, silent
+from sandbox.server import EmbeddedServer
 
 START_WITHIN_S: Final = 60.0
 # A user that every system has; PostgreSQL refuses to run as root.
@@ -32,15 +32,15 @@ OPTIONS: Final = {
 }
 
 
-class EmbeddedPostgres:
+class EmbeddedPostgres(EmbeddedServer):
     """A server with its data in *directory*; a later start on the same directory finds the data and the port again."""
 
     def __init__(self, directory: Path, *, port: int | None = None, progress: Progress = silent) -> None:
+        super().__init__(Process("PostgreSQL", directory / "postgres.log"))
         self._directory: Final = directory
         self._data: Final = directory / "data"
         self._port: Final = port or free_port()
         self._progress = progress
-        self._process: Final = Process("PostgreSQL", directory / "postgres.log")
         self._user: Final = NOBODY if os.geteuid() == 0 else None
 
     @property
@@ -49,19 +49,6 @@ class EmbeddedPostgres:
 
     def url_of(self, database: str) -> str:
         return f"postgresql://postgres@127.0.0.1:{self._port}/{database}"
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.stop()
 
     async def start(self) -> None:
         """Return when it takes connections. Raises PortBusy and ProcessFailed."""
@@ -86,16 +73,6 @@ class EmbeddedPostgres:
     async def stop(self) -> None:
         """Shut down, ending the connections."""
         await self._process.stop(signal.SIGINT)
-
-    async def kill(self) -> None:
-        """End it as `kill -9` does; the next start recovers."""
-        await self._process.stop(signal.SIGKILL)
-
-    async def pause(self) -> None:
-        self._process.send(signal.SIGSTOP)
-
-    async def resume(self) -> None:
-        self._process.send(signal.SIGCONT)
 
     async def create_database(self, name: str, *, template: str = "template1") -> str:
         """Return the URL of a new database."""

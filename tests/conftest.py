@@ -56,6 +56,17 @@ def database_url(postgres: Any, migrated_template: str) -> Iterator[str]:
 
 
 @pytest.fixture
+def engine(database_url: str) -> Iterator[Any]:
+    """SQLAlchemy's way into that database; a connection for each use."""
+    from sqlalchemy import create_engine, make_url
+    from sqlalchemy.pool import NullPool
+
+    engine = create_engine(make_url(database_url).set(drivername="postgresql+psycopg"), poolclass=NullPool)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
 def empty_database_url(postgres: Any) -> Iterator[str]:
     """A database of the test's own, with nothing in it."""
     name = f"test_{next(_numbers)}"

@@ -21,6 +21,7 @@ from sandbox.simulator import PORTAL_ID, TOKEN, Simulator
 from sandbox.stack import create_topics
 from sandbox.traffic import Day, Happening
 from schemas.topics import Topics
+from tests.outbox import is_empty
 from tests.polling import eventually
 
 PARTITIONS = 6
@@ -73,13 +74,7 @@ class Pipeline:
 
     async def until_published(self) -> None:
         """Return when the relay has emptied the outbox."""
-
-        async def empty() -> bool:
-            async with await self.connect() as connection:
-                left = await (await connection.execute("SELECT EXISTS (SELECT FROM outbox_events)")).fetchone()
-            return left == (False,)
-
-        await eventually(empty, every_s=0.2, saying="the outbox is empty")
+        await eventually(lambda: is_empty(self.database_url), every_s=0.2, saying="the outbox is empty")
 
     def day(self, events: int, seed: int = 1) -> list[Happening]:
         return Day(events, seed, datetime.now(UTC)).happenings()

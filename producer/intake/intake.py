@@ -14,6 +14,7 @@ from psycopg.errors import CheckViolation, DataError, DeadlockDetected, InvalidP
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from producer.connections import connection_options
 from producer.intake.problems import Fault, Problem
 from producer.intake.submissions import Submission, fingerprint
 
@@ -25,6 +26,8 @@ MOST_CONNECTIONS: Final = 4
 MOST_AT_ONCE: Final = 32
 CONNECTION_WITHIN_S: Final = 2.0
 ANSWER_WITHIN_S: Final = 8.0
+# What was sent to a database; one that is there acknowledges it, however busy it is.
+HEARD_WITHIN_S: Final = 10.0
 RETRY_AFTER: Final = {"Retry-After": "2"}
 ATTEMPTS: Final = 3
 FORGET_EVERY_S: Final = 60.0
@@ -76,14 +79,7 @@ class Intake:
             reconnect_timeout=CONNECTION_WITHIN_S,
             configure=_configure,
             check=AsyncConnectionPool.check_connection,
-            kwargs={
-                "connect_timeout": 5,
-                "application_name": "nerava-intake",
-                "keepalives_idle": 5,
-                "keepalives_interval": 2,
-                "keepalives_count": 3,
-                "tcp_user_timeout": 10_000,
-            },
+            kwargs=connection_options("nerava-intake", answer_within_s=HEARD_WITHIN_S),
         )
 
     async def __aenter__(self) -> Self:

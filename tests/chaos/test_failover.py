@@ -19,6 +19,7 @@ from sandbox.services import Service, producer
 from sandbox.stack import create_topics
 from schemas.topics import Topics
 from tests.chaos.proxy import Proxy
+from tests.outbox import is_empty
 from tests.polling import eventually
 
 How = Literal["killed", "stopped", "cut"]
@@ -112,7 +113,7 @@ async def test_a_standby_takes_over_in_seconds_and_the_one_that_comes_back_publi
             await _strike(first, proxy, how)
             await eventually(lambda: _is(second, "active"), within_s=20, saying="the second relay is active")
             committed = await committing
-            await eventually(lambda: _empty(database_url), within_s=20, saying="the outbox is empty")
+            await eventually(lambda: is_empty(database_url), within_s=20, saying="the outbox is empty")
             await eventually(lambda: _all_read(reader, committed), saying="all events are published")
             published = len(reader.records)
 
@@ -176,9 +177,3 @@ async def _read(reader: Reader, number: int) -> bool:
 
 async def _all_read(reader: Reader, ids: set[bytes]) -> bool:
     return ids <= {record.id for record in reader.records}
-
-
-async def _empty(database_url: str) -> bool:
-    async with await psycopg.AsyncConnection.connect(database_url) as connection:
-        row = await (await connection.execute("SELECT EXISTS (SELECT FROM outbox_events)")).fetchone()
-        return row == (False,)

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from tests.outbox import is_empty
 from tests.pipeline import Pipeline
 from tests.polling import eventually
 
@@ -19,7 +20,7 @@ async def test_a_dry_run_calls_nothing_and_going_live_later_delivers_those_same_
 
     async def read_to_the_end() -> bool:
         status = await dry.status()
-        return await _published(pipeline) and bool(status["lag"]) and not any(status["lag"].values())
+        return await is_empty(pipeline.database_url) and bool(status["lag"]) and not any(status["lag"].values())
 
     await eventually(read_to_the_end, within_s=60, every_s=0.5, saying="the dry run reads all")
     assert await dry.stop() == 0
@@ -58,9 +59,3 @@ async def test_sigterm_ends_both_services_with_0_and_a_restart_goes_on(pipeline:
 
     findings, _ = await pipeline.findings()
     assert not findings
-
-
-async def _published(pipeline: Pipeline) -> bool:
-    async with await pipeline.connect() as connection:
-        left = await (await connection.execute("SELECT count(*) FROM outbox_events")).fetchone()
-    return left == (0,)

@@ -24,6 +24,7 @@ from sandbox.processes import free_port
 from sandbox.services import Service, producer
 from sandbox.stack import create_topics
 from schemas.topics import Topics
+from tests.outbox import is_empty
 from tests.pipeline import Pipeline
 from tests.polling import eventually
 
@@ -49,10 +50,6 @@ async def rows_left(database_url: str) -> int:
         return count
 
 
-async def empty(database_url: str) -> bool:
-    return await rows_left(database_url) == 0
-
-
 async def test_a_sleeping_relay_is_woken_by_the_commit(database_url: str, kafka: Any, topic_prefix: str) -> None:
     await create_topics(kafka.bootstrap_servers, Topics(topic_prefix), 3)
     telemetry, stop, health = Telemetry(), asyncio.Event(), Health()
@@ -75,7 +72,7 @@ async def test_a_sleeping_relay_is_woken_by_the_commit(database_url: str, kafka:
                     [f"contact{number}@example.com"],
                 )
                 await connection.commit()
-                await eventually(lambda: empty(database_url), within_s=10, saying="the row is published")
+                await eventually(lambda: is_empty(database_url), within_s=10, saying="the row is published")
     finally:
         running.cancel()
         await asyncio.wait({running})
@@ -104,7 +101,7 @@ async def test_a_standby_takes_over_when_the_active_relay_is_killed(pipeline: Pi
     await eventually(lambda: _role(second, "active"), saying="the second relay is active")
     await pipeline.commit(100)
 
-    await eventually(lambda: empty(pipeline.database_url), saying="the second relay publishes")
+    await eventually(lambda: is_empty(pipeline.database_url), saying="the second relay publishes")
 
 
 async def _role(service: Service, role: str) -> bool:
@@ -142,7 +139,7 @@ async def test_while_kafka_is_away_rows_wait_and_health_says_so(
         await service.launch_and_wait()
         async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
             await _track(connection, 1, 200)
-            await eventually(lambda: empty(database_url), saying="the first rows are published")
+            await eventually(lambda: is_empty(database_url), saying="the first rows are published")
             await own_kafka.kill()
             await _track(connection, 201, 200)
 
@@ -154,7 +151,7 @@ async def test_while_kafka_is_away_rows_wait_and_health_says_so(
             assert await rows_left(database_url) == 200
         await own_kafka.start()
 
-        await eventually(lambda: empty(database_url), within_s=60, saying="the other rows are published")
+        await eventually(lambda: is_empty(database_url), within_s=60, saying="the other rows are published")
         await eventually(service.healthy, saying="health is well again")
         assert await _sequences(own_kafka, Topics(), 400) == list(range(1, 401))
         assert await service.stop() == 0
@@ -209,7 +206,7 @@ async def test_while_the_database_is_away_the_relay_waits_and_goes_on_afterwards
             await postgres.start()
             async with await psycopg.AsyncConnection.connect(postgres.url, autocommit=True) as connection:
                 await _track(connection, 1, 10)
-            await eventually(lambda: empty(postgres.url), saying="rows are published again")
+            await eventually(lambda: is_empty(postgres.url), saying="rows are published again")
             await eventually(service.healthy, saying="health is well again")
         finally:
             await service.kill()
@@ -231,7 +228,7 @@ async def test_without_topics_health_says_what_to_run_and_the_rows_wait(
         assert await rows_left(database_url) == 10
 
         await create_topics(kafka.bootstrap_servers, Topics(topic_prefix), 3)
-        await eventually(lambda: empty(database_url), saying="the rows are published")
+        await eventually(lambda: is_empty(database_url), saying="the rows are published")
     finally:
         await service.kill()
 
@@ -252,7 +249,7 @@ async def test_a_row_too_large_for_its_topic_becomes_a_dead_letter_and_the_other
         )
     try:
         await service.launch_and_wait()
-        await eventually(lambda: empty(database_url), saying="every row is published")
+        await eventually(lambda: is_empty(database_url), saying="every row is published")
         await eventually(service.healthy, saying="health is well")
     finally:
         await service.kill()

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -15,6 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from producer import InvalidEvent, track_event
 from schemas.events import WalletPassInstalled
+from tests.outbox import rows
 from tests.spans import Spans, traceparent_of
 
 SIGNED_UP = {
@@ -23,19 +23,6 @@ SIGNED_UP = {
     "auth_provider": "apple",
     "created_at": "2026-11-24T03:00:00Z",
 }
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    engine = create_engine(make_url(database_url).set(drivername="postgresql+psycopg"), poolclass=NullPool)
-    yield engine
-    engine.dispose()
-
-
-def rows(engine: Engine) -> list[Any]:
-    with engine.connect() as connection:
-        query = "SELECT id, aggregateid, type, sequence, traceparent, payload FROM outbox_events ORDER BY position"
-        return list(connection.execute(text(query)))
 
 
 @pytest.mark.parametrize("kind", [Session, Connection])

@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import psycopg
@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
 from producer import InvalidEvent, track_events
+from tests.outbox import rows
 from tests.spans import Spans, traceparent_of
 
 TIME = "2026-11-24T03:00:00Z"
@@ -35,19 +36,6 @@ def earned(user: str, cents: int = 1) -> tuple[str, dict[str, Any]]:
 def created(email: str) -> tuple[str, dict[str, Any]]:
     named = {"merchant_id": "m", "email": email, "name": "Ada", "business_name": "Café", "created_at": TIME}
     return "merchant_contact_created", named
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    engine = create_engine(make_url(database_url).set(drivername="postgresql+psycopg"), poolclass=NullPool)
-    yield engine
-    engine.dispose()
-
-
-def rows(engine: Engine) -> list[Any]:
-    with engine.connect() as connection:
-        query = "SELECT id, aggregateid, type, sequence, traceparent, payload FROM outbox_events ORDER BY position"
-        return list(connection.execute(text(query)))
 
 
 MANY: Events = [

@@ -1,0 +1,17 @@
+"""How the services' long-lived connections reach PostgreSQL: a host that is gone without a word is noticed."""
+
+from typing import Any, Final
+
+CONNECT_WITHIN_S: Final = 5
+
+
+def connection_options(name: str, *, answer_within_s: float) -> dict[str, Any]:
+    """Return libpq's parameters. *name* is what `pg_stat_activity` shows; what is sent is acknowledged in the time."""
+    return {
+        "connect_timeout": CONNECT_WITHIN_S,
+        "application_name": name,
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        "tcp_user_timeout": int(answer_within_s * 1000),
+    }
