@@ -53,6 +53,20 @@ class Lag:
         self._partitions = [TopicPartition(topic, number) for topic, count in counts.items() for number in range(count)]
         return [topic for topic in self.topics if topic not in counts]
 
+    @property
+    def partitions(self) -> Sequence[TopicPartition]:
+        """The partitions of all topics, once `missing_topics` has looked."""
+        return self._partitions
+
+    async def unfinished(self) -> Mapping[TopicPartition, int]:
+        """Return the first event of each partition that the group has not acked. Raises KafkaError."""
+        starts: dict[TopicPartition, int] = await self._ends.beginning_offsets(self._partitions)
+        committed = await self._admin.list_consumer_group_offsets(self._group, partitions=self._partitions)
+        return {
+            partition: max(start, committed[partition].offset if partition in committed else -1)
+            for partition, start in starts.items()
+        }
+
     def number_of(self, key: ContactKey) -> int:
         """Return the number of the partitions that hold a contact's events."""
         hashed: int = murmur2(key.encode()) & 0x7FFFFFFF

@@ -5,7 +5,7 @@ Notes otherwise: HubSpot keeps every copy, so a note that may be there is looked
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Final, Literal, TypeVar, assert_never
+from typing import Final, Literal, Protocol, TypeVar, assert_never
 
 import structlog
 
@@ -13,12 +13,9 @@ from hubspot_consumer.batches import TimelineItem, calls_of, halves, notes_of, t
 from hubspot_consumer.destination import Destination
 from hubspot_consumer.halt import HaltGate
 from hubspot_consumer.hubspot.requests import MOST_NOTES, MOST_TIMELINE_ENTRIES
-from hubspot_consumer.lane import Fold
-from hubspot_consumer.lanes import Lanes
-from hubspot_consumer.lease import Lease
+from hubspot_consumer.lane import Fold, Pending
 from hubspot_consumer.notes import Notes
 from hubspot_consumer.outcomes import UNSURE, Delivered, Halt, Refusal, Rejected, RetryLater
-from hubspot_consumer.rejections import Rejections
 
 log = structlog.get_logger()
 Answer = TypeVar("Answer")
@@ -29,11 +26,27 @@ TimelineMode = Literal["custom_events", "notes", "off"]
 _INSTEAD: Final[Mapping[TimelineMode, TimelineMode]] = {"custom_events": "notes", "notes": "off"}
 
 
+class Holder(Protocol):
+    def holds(self, fold: Fold) -> bool:
+        """Return whether the contact of a fold is still ours to write to."""
+
+
+class Right(Protocol):
+    @property
+    def valid(self) -> bool:
+        """Whether nobody else can have been given our contacts."""
+
+
+class Refusals(Protocol):
+    async def reject(self, fold: Fold, event: Pending, rejection: Rejected) -> Halt | None:
+        """Set aside an event whose entry HubSpot will never take; return why nothing can be sent, if that is so."""
+
+
 class Timeline:
     """Leaves entries by `mode`. Where it is *automatic*, the next best takes over when the portal refuses one."""
 
     def __init__(
-        self, lanes: Lanes, destination: Destination, rejections: Rejections, lease: Lease, halt: HaltGate
+        self, lanes: Holder, destination: Destination, rejections: Refusals, lease: Right, halt: HaltGate
     ) -> None:
         self._lanes = lanes
         self._destination = destination

@@ -7,6 +7,7 @@ without parsing.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
@@ -95,12 +96,18 @@ def read_envelope(key: bytes | None, value: bytes | None) -> Envelope:
     except ValidationError as error:
         raise UnreadableRecord(_reason(error), fields_at_fault(error)) from None
     try:
-        expected = contact_key(envelope.contact.email)
+        expected = _key_of(envelope.contact.email)
     except ValueError as error:
         raise UnreadableRecord("invalid_envelope", f"contact.email: {error}") from None
     if key != expected.encode():
         raise UnreadableRecord("key_mismatch", "the record's key is not the contact key of contact.email")
     return envelope
+
+
+@lru_cache(maxsize=4_096)
+def _key_of(email: str) -> str:
+    # A contact's events come together, and a fifth of the time went into normalising the same email again.
+    return contact_key(email)
 
 
 def fields_at_fault(error: ValidationError) -> str:

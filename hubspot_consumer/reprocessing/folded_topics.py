@@ -1,0 +1,96 @@
+"""The folded topics: what a run has read of them, kept up with what is added, as one refold for each contact."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from hubspot_consumer.destination import Destination
+from hubspot_consumer.lag import Lag
+from hubspot_consumer.outcomes import Halt, RetryLater
+from hubspot_consumer.reprocessing.moved import MovedContacts
+from hubspot_consumer.reprocessing.plan import Tally, tallied
+from hubspot_consumer.reprocessing.refold import Refold, Refolding
+from hubspot_consumer.reprocessing.run import Run
+from hubspot_consumer.reprocessing.scan import Progress, Scan
+from hubspot_consumer.reprocessing.selection import Selection
+from hubspot_consumer.reprocessing.store import Offsets
+from hubspot_consumer.reprocessing.trials import Trials
+from schemas.contacts import ContactKey
+
+# Contacts, or events of theirs, between two entries in the journal: enough for calls that are nearly all full.
+CONTACTS_AT_ONCE: Final = 1_500
+EVENTS_AT_ONCE: Final = 15_000
+
+
+class FoldedTopics:
+    """*selection* is what was asked for. `unfinished` is where the workers' group had come to when the run began."""
+
+    def __init__(self, run: Run, scan: Scan, lag: Lag, selection: Selection) -> None:
+        self._run = run
+        self._scan = scan
+        self._lag = lag
+        self._asked: Final = selection
+        self.unfinished: Offsets = {}
+        self.moved: Final = MovedContacts(run.store)
+        self._refolding = Refolding(selection, {})
+
+    async def read(self, progress: Progress) -> None:
+        """Read to where the topics ended when the run began. Raises KafkaError."""
+        store = self._run.store
+        if not (store.fact("ends") and self._scan.go_on()):
+            unfinished = await self._lag.unfinished()
+            await self._scan.begin(self._asked.since, unfinished)
+            store.keep(unfinished=_as_rows(unfinished), ends=_as_rows(await self._scan.ends()))
+        ends = _as_offsets(store.fact("ends"))
+        self.unfinished = _as_offsets(store.fact("unfinished"))
+        await self._scan.read_to(ends, progress)
+        await asyncio.to_thread(store.put_in_order)
+        self._refolding = Refolding(replace(self._asked, before=ends), self.unfinished)
+
+    async def tally(self) -> Tally:
+        """Fold everything once, and count."""
+        return await tallied(self._run.file, self._run.store, self._refolding)
+
+    async def follow(self) -> None:
+        """Read what is added, until cancelled."""
+        await self._scan.follow()
+
+    async def caught_up(self) -> None:
+        """Return when all that is on the topics now is known, by the doing of `follow`."""
+        await self._scan.caught_up()
+
+    def refold(self, key: ContactKey, trials: Trials | None = None) -> Refold:
+        """Return a contact's refold, by what is known now."""
+        histories = [self._run.store.events_of(one) for one in self.moved.histories(key)]
+        return self._refolding.refold(key, *histories, without=trials.without(key) if trials else ())
+
+    async def settle_moves(self, keys: Sequence[ContactKey], destination: Destination) -> RetryLater | Halt | None:
+        """Find out which of the contacts, which are held, were moved; return why that can't be known yet."""
+        return await self.moved.settle(keys, destination)
+
+    def next_contacts(self, after: ContactKey) -> tuple[list[ContactKey], ContactKey | None]:
+        """Return the next contacts to write, and the key up to which these are all; None when there are no more.
+
+        Those that were moved are not among them.
+        """
+        wanted, events = list[ContactKey](), 0
+        while keys := self._run.store.contacts_after(after, CONTACTS_AT_ONCE):
+            for key in keys:
+                after = key
+                if self.moved.concerns(key):
+                    continue
+                if (refold := self.refold(key)).wanted:
+                    wanted.append(key)
+                    events += len(refold.events)
+                if len(wanted) == CONTACTS_AT_ONCE or events >= EVENTS_AT_ONCE:
+                    return wanted, after
+        return wanted, after if wanted else None
+
+
+def _as_rows(offsets: Offsets) -> Sequence[tuple[str, int, int]]:
+    return [(topic, partition, offset) for (topic, partition), offset in offsets.items()]
+
+
+def _as_offsets(rows: Sequence[tuple[str, int, int]]) -> Offsets:
+    return {(topic, partition): offset for topic, partition, offset in rows}

@@ -1,0 +1,78 @@
+"""The options that the commands of reprocessing share, and how they are read."""
+
+import re
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from hubspot_consumer.reprocessing.run import FOLDER
+from hubspot_consumer.settings import Settings
+from runtime.commands import refuse
+from schemas.contacts import ContactKey, contact_key
+from schemas.events import EVENT_TYPES
+
+_AGE: Final = re.compile(r"([0-9]{1,6})([mhd])")
+_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
+
+RateShare = Annotated[
+    float,
+    typer.Option(
+        min=0.01, max=0.9, help="The part of the quota that it takes; the workers keep to the rest meanwhile."
+    ),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask: for scripts.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Drop an unfinished run instead of going on with it.")]
+Folder = Annotated[
+    Path, typer.Option(help="Where it keeps what it reads, to go on after it was ended, and its report.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
+FOLDER_DEFAULT: Final = Path(FOLDER)
+
+
+def moment(option: str, text: str, now: datetime) -> datetime:
+    """Return the time that *text* says: ISO 8601, in UTC unless it says otherwise, or an age: 90m, 24h, 7d."""
+    if age := _AGE.fullmatch(text):
+        return now - timedelta(**{_UNITS[age[2]]: int(age[1])})
+    try:
+        said = datetime.fromisoformat(text)
+    except ValueError:
+        refuse(f"{option}: {text!r} is no time: say 2026-11-24T03:00:00Z, 2026-11-24, or an age as 90m, 24h, 7d")
+    return said if said.tzinfo else said.replace(tzinfo=UTC)
+
+
+def known_types(types: list[str] | None) -> list[str]:
+    """Return *types*, each of which must be an event type."""
+    if unknown := [name for name in types or () if name not in EVENT_TYPES]:
+        refuse(f"--event-type: no such type: {', '.join(unknown)}; there are {', '.join(EVENT_TYPES)}")
+    return types or []
+
+
+def contact(option: str, email: str) -> ContactKey:
+    """Return the contact key of an email that somebody typed."""
+    try:
+        return contact_key(email)
+    except ValueError as error:
+        refuse(f"{option}: {error}")
+
+
+def can_write(settings: Settings, *, dry_run: bool) -> None:
+    """Exit with 2 where the settings let nothing be read, or be written."""
+    if not settings.kafka_bootstrap_servers:
+        refuse("KAFKA_BOOTSTRAP_SERVERS is not set: host:port,host:port")
+    if not dry_run and settings.mode != "live":
+        refuse(
+            "HUBSPOT_SEND_LIVE is not true, so nothing may be written: set HUBSPOT_ENABLED=true and "
+            "HUBSPOT_SEND_LIVE=true, or say --dry-run to see what would be"
+        )
+
+
+def agreed(question: str, *, yes: bool) -> bool:
+    """Ask the person at the terminal; exit with 2 where there is none and --yes was not said."""
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        refuse("nobody is there to be asked: say --yes, or --dry-run to see what would be done")
+    return typer.confirm(question, err=True)

@@ -1,0 +1,97 @@
+"""The plan: what a run would write and what that costs, found out by folding everything before anything is written."""
+
+import asyncio
+import math
+import os
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Final
+
+from hubspot_consumer.hubspot.requests import MOST_NOTES, MOST_TIMELINE_ENTRIES, MOST_UPSERTS
+from hubspot_consumer.reprocessing.refold import Refolding
+from hubspot_consumer.reprocessing.store import EventStore
+from hubspot_consumer.timeline import TimelineMode
+
+# Below it, to start a second process takes longer than it saves.
+WORTH_A_PROCESS: Final = 50_000
+
+
+@dataclass(frozen=True)
+class Tally:
+    """`events` are selected ones, `contacts` those that have any; `unreadable` events can't take effect."""
+
+    events: int = 0
+    contacts: int = 0
+    unreadable: int = 0
+
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(self.events + other.events, self.contacts + other.contacts, self.unreadable + other.unreadable)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`takes` is at the run's part of the quota, if HubSpot is well."""
+
+    read: int
+    tally: Tally
+    upserts: int
+    timeline_calls: int
+    takes: timedelta
+
+    @classmethod
+    def of(cls, read: int, tally: Tally, timeline: TimelineMode, calls_per_s: float) -> "Plan":
+        upserts = math.ceil(tally.contacts / MOST_UPSERTS)
+        match timeline:
+            case "custom_events":
+                entries, in_slots = math.ceil(tally.events / MOST_TIMELINE_ENTRIES), 0
+            case "notes":
+                # Each is looked for before it is left: a page of a contact's notes, and their texts.
+                entries = 2 * math.ceil(tally.events / MOST_NOTES) + upserts
+                in_slots = entries
+            case "off":
+                entries = in_slots = 0
+        return cls(read, tally, upserts, entries, timedelta(seconds=(upserts + in_slots) / calls_per_s))
+
+    def as_json(self) -> Mapping[str, Any]:
+        return {
+            "events_read": self.read,
+            "events": self.tally.events,
+            "contacts": self.tally.contacts,
+            "unreadable": self.tally.unreadable,
+            "calls": {"upsert": self.upserts, "timeline": self.timeline_calls},
+            "takes_s": round(self.takes.total_seconds()),
+        }
+
+
+async def tallied(file: Path, store: EventStore, refolding: Refolding) -> Tally:
+    """Fold everything in *file*, side by side where it is much."""
+    processes = min(os.cpu_count() or 1, 1 + store.size // WORTH_A_PROCESS)
+    if processes == 1:
+        return _tally(file, refolding, "", None)
+    borders = ["", *store.borders(processes)]
+    loop = asyncio.get_running_loop()
+    # Started anew rather than forked: this process has an event loop and connections.
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        parts = [
+            loop.run_in_executor(pool, _tally, file, refolding, after, up_to)
+            for after, up_to in zip(borders, [*borders[1:], None], strict=True)
+        ]
+        return sum(await asyncio.gather(*parts), Tally())
+
+
+def _tally(file: Path, refolding: Refolding, after: str, up_to: str | None) -> Tally:
+    store = EventStore(file)
+    try:
+        events = contacts = unreadable = 0
+        for key, stored in store.by_contact(after, up_to):
+            refold = refolding.refold(key, stored)
+            events += len(refold.events)
+            contacts += refold.wanted
+            unreadable += refold.unreadable
+        return Tally(events, contacts, unreadable)
+    finally:
+        store.close()

@@ -1,0 +1,101 @@
+"""The report: what a run has done, kept in its store as it goes on, and told at the end."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import structlog
+
+from hubspot_consumer.lane import Fold, Pending
+from hubspot_consumer.outcomes import Rejected
+from hubspot_consumer.reprocessing.store import EventStore
+from schemas.contacts import ContactKey, contact_hash, masked
+
+log = structlog.get_logger()
+
+
+class TooManyRefused(RuntimeError):
+    """HubSpot refuses more than the contacts can be to blame for: the mapping, or the portal, is broken."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """What HubSpot did not take: a contact, or one event of it."""
+
+    contact: ContactKey
+    detail: str
+    reason: str
+    event_id: str | None = None
+    event_type: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        where = {"event_id": self.event_id, "event_type": self.event_type} if self.event_id else {}
+        words = {"contact": masked(self.contact), "contact_hash": contact_hash(self.contact)}
+        return {**words, "reason": self.reason, "detail": self.detail, **where}
+
+
+@dataclass
+class Report:
+    """Counts of one run, over all its processes. *most_refused* is where it gives up."""
+
+    most_refused: int
+    contacts_written: int = 0
+    contacts_suppressed: int = 0
+    contacts_without_events: int = 0
+    contacts_moved: int = 0
+    timeline_entries: int = 0
+    calls: Counter[str] = field(default_factory=Counter)
+    refused: list[Refused] = field(default_factory=list)
+
+    def count_call(self, kind: str, status: str) -> None:
+        self.calls[f"{kind} {status}"] += 1
+
+    def refuse(self, refused: Refused) -> None:
+        """Note what HubSpot will not take. Raises TooManyRefused."""
+        log.warning("reprocessing.refused", **refused.as_json())
+        self.refused.append(refused)
+        if len(self.refused) > self.most_refused:
+            raise TooManyRefused(
+                f"HubSpot refused {len(self.refused)} contacts or events, the last: {refused.detail}: mend the mapping "
+                "or the portal (`provision` names what it lacks), then run the same command again; it goes on from here"
+            )
+
+    async def reject(self, fold: Fold, event: Pending, rejection: Rejected) -> None:
+        """Note a timeline entry that HubSpot will not take: what the worker would make a dead letter of."""
+        envelope = event.envelope
+        named = (str(envelope.id), envelope.type) if envelope else ()
+        self.refuse(Refused(fold.lane.key, rejection.detail, rejection.reason, *named))
+
+    def keep_in(self, store: EventStore, **facts: Any) -> None:
+        """Keep it beside where writing had come to, in one transaction."""
+        store.keep(**facts, report=self._as_kept())
+
+    def go_on_from(self, store: EventStore) -> None:
+        """Take up what was counted before the run was ended."""
+        kept: dict[str, Any] = store.fact("report", {})
+        for name in _COUNTED:
+            setattr(self, name, kept.get(name, 0))
+        self.calls = Counter(kept.get("calls", {}))
+        for one in kept.get("refused", []):
+            self.refused.append(Refused(**one))
+
+    def as_json(self) -> Mapping[str, Any]:
+        return {
+            **{name: getattr(self, name) for name in _COUNTED},
+            "calls": dict(sorted(self.calls.items())),
+            "refused": [refused.as_json() for refused in self.refused],
+        }
+
+    def _as_kept(self) -> dict[str, Any]:
+        kept = {name: getattr(self, name) for name in _COUNTED}
+        return {**kept, "calls": dict(self.calls), "refused": [vars(refused) for refused in self.refused]}
+
+
+_COUNTED: Final = (
+    "contacts_written",
+    "contacts_suppressed",
+    "contacts_without_events",
+    "contacts_moved",
+    "timeline_entries",
+)

@@ -1,0 +1,63 @@
+"""The timeline entries of contacts that were written again: under the same ids, so that none is there twice."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from hubspot_consumer.halt import HaltGate
+from hubspot_consumer.lane import Fold
+from hubspot_consumer.reprocessing.report import Report
+from hubspot_consumer.reprocessing.store import Offsets
+from hubspot_consumer.timeline import Timeline
+from runtime.backoff import backoff_s
+from runtime.clock import Clock
+
+
+class TimelineEntries:
+    """Leaves the entries, until each is left or refused. *unfinished* is where the workers had come to at the start."""
+
+    def __init__(  # noqa: PLR0913 - what it takes to try again
+        self,
+        *,
+        timeline: Timeline,
+        halt: HaltGate,
+        report: Report,
+        clock: Clock,
+        jitter: random.Random,
+        unfinished: Offsets,
+    ) -> None:
+        self._timeline = timeline
+        self._halt = halt
+        self._report = report
+        self._clock = clock
+        self._jitter = jitter
+        self._unfinished: Final = unfinished
+
+    async def leave(self, folds: Sequence[Fold]) -> None:
+        """Return when HubSpot has taken or refused each entry; waits out whatever passes."""
+        attempts = 0
+        while folds:
+            await self._halt.open()
+            refused_before = len(self._report.refused)
+            again = await self._timeline.leave([self._allowed(fold) for fold in folds])
+            if self._timeline.mode != "off":
+                left = sum(len(fold.events) for fold in map(self._allowed, folds))
+                left -= sum(len(fold.events) for fold in again) + len(self._report.refused) - refused_before
+                self._report.timeline_entries += left
+            folds = list(again)
+            if folds:
+                attempts += 1
+                await self._clock.sleep(backoff_s(attempts, self._jitter))
+
+    def _allowed(self, fold: Fold) -> Fold:
+        if self._timeline.mode != "notes":
+            return fold
+        # HubSpot keeps every copy of a note, and a worker may be about to leave those that its group has not finished.
+        first = self._unfinished
+        finished = [
+            event
+            for event in fold.events
+            if event.record.offset < first.get((event.record.topic, event.record.partition), event.record.offset + 1)
+        ]
+        return replace(fold, events=finished)

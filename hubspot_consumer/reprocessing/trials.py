@@ -1,0 +1,55 @@
+"""Trials: where HubSpot refuses a contact whose dead letters are to take effect again, each of them is tried alone."""
+
+from dataclasses import dataclass, field
+
+from hubspot_consumer.reprocessing.refold import Refold
+from hubspot_consumer.reprocessing.store import Place, Stored
+from schemas.contacts import ContactKey
+from schemas.envelope import Envelope
+
+
+@dataclass
+class _Trial:
+    candidates: list[tuple[Stored, Envelope]]
+    tried: int = 0
+    accepted: set[Place] = field(default_factory=set)
+
+
+class Trials:
+    """Of the contacts that were refused; one that was not has no trial, and all its dead letters count."""
+
+    def __init__(self) -> None:
+        self._trials: dict[ContactKey, _Trial] = {}
+
+    def without(self, key: ContactKey) -> frozenset[Place]:
+        """Return the dead letters that a contact's next fold leaves out."""
+        trial = self._trials.get(key)
+        if trial is None:
+            return frozenset()
+        others = trial.candidates[: trial.tried] + trial.candidates[trial.tried + 1 :]
+        return frozenset(event.place for event, _ in others if event.place not in trial.accepted)
+
+    def passed(self, refold: Refold) -> bool:
+        """Take that HubSpot took a fold; return whether there is another candidate to try."""
+        trial = self._trials.get(refold.key)
+        if trial is None:
+            return False
+        if trial.tried < len(trial.candidates):
+            trial.accepted.add(trial.candidates[trial.tried][0].place)
+            trial.tried += 1
+        return trial.tried < len(trial.candidates)
+
+    def failed(self, refold: Refold) -> tuple[tuple[Stored, Envelope] | None, bool]:
+        """Take that HubSpot refused a fold; return the event to blame, if one is, and whether to try without it."""
+        trial = self._trials.get(refold.key)
+        if trial is None:
+            if not refold.dead:
+                return None, False
+            trial = self._trials[refold.key] = _Trial(refold.dead)
+            if len(refold.dead) > 1:
+                return None, True
+        if trial.tried == len(trial.candidates):
+            return None, False
+        guilty = trial.candidates[trial.tried]
+        trial.tried += 1
+        return guilty, True

@@ -1,0 +1,204 @@
+"""Writing: contacts are held, folded as the topics are then, written, and released.
+
+What a worker applied before it let a contact go is on the topics by then, so the fold is at least as new as the
+contact: it needs no look-up, and moves none backwards.
+"""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, NamedTuple, Protocol, TypeVar, assert_never
+
+from hubspot_consumer.batches import calls_of, halves
+from hubspot_consumer.destination import Destination, Slot
+from hubspot_consumer.halt import HaltGate
+from hubspot_consumer.hubspot.requests import MOST_UPSERTS, Upsert
+from hubspot_consumer.lane import Fold
+from hubspot_consumer.omissions import Omissions
+from hubspot_consumer.outcomes import Delivered, Halt, Outcome, Rejected, RetryLater
+from hubspot_consumer.reprocessing.holding import Hold, Holding
+from hubspot_consumer.reprocessing.refold import Refold
+from hubspot_consumer.reprocessing.report import Refused, Report
+from hubspot_consumer.reprocessing.trials import Trials
+from runtime.backoff import backoff_s
+from runtime.clock import Clock
+from schemas.contacts import ContactKey
+
+Answer = TypeVar("Answer")
+
+# Several at once: while one waits for the workers to let go, another is answered.
+MOST_CALLS_IN_FLIGHT: Final = 4
+# A call takes so long at the very most; one that begins later could end when the workers go on.
+CALL_TAKES_S: Final = 36.0
+MOST_CONFLICTS: Final = 6
+
+
+class Refolds(Protocol):
+    """Where the folds come from."""
+
+    async def caught_up(self) -> None:
+        """Return when all that is on the topics now is known."""
+
+    async def settle_moves(self, keys: Sequence[ContactKey], destination: Destination) -> RetryLater | Halt | None:
+        """Return when it is known which of the contacts, which are held, were moved; or why that can't be known yet."""
+
+    def refold(self, key: ContactKey, trials: Trials) -> Refold:
+        """Return a contact's refold, by what is known now."""
+
+
+class _Attempt(NamedTuple):
+    """What was asked for a contact, and what became of it."""
+
+    refold: Refold
+    upsert: Upsert
+    outcome: Outcome
+
+
+class Writing:
+    """Writes contacts until HubSpot has taken or refused each; waits out whatever passes."""
+
+    def __init__(  # noqa: PLR0913 - the composition root wires each of them by name
+        self,
+        *,
+        refolds: Refolds,
+        destination: Destination,
+        holding: Holding,
+        halt: HaltGate,
+        omissions: Omissions,
+        suppressed: Callable[[ContactKey], bool],
+        report: Report,
+        clock: Clock,
+        jitter: random.Random,
+    ) -> None:
+        self._refolds = refolds
+        self._destination = destination
+        self._holding = holding
+        self._halt = halt
+        self._omissions = omissions
+        self._suppressed = suppressed
+        self._report = report
+        self._clock = clock
+        self._jitter = jitter
+        self._trials = Trials()
+        self._conflicts = Counter[ContactKey]()
+        self._one_probe = asyncio.Lock()
+
+    async def write(self, keys: Sequence[ContactKey]) -> list[Fold]:
+        """Write contacts; return what is left of those that were written: timeline entries."""
+        allowed = [key for key in keys if not self._suppressed(key)]
+        self._report.contacts_suppressed += len(keys) - len(allowed)
+        may_call = asyncio.Semaphore(MOST_CALLS_IN_FLIGHT)
+        async with asyncio.TaskGroup() as group:
+            calls = [
+                group.create_task(self._write_together(together, may_call))
+                for together in calls_of(allowed, MOST_UPSERTS)
+            ]
+        return [fold for call in calls for fold in call.result()]
+
+    async def _write_together(self, keys: Sequence[ContactKey], may_call: asyncio.Semaphore) -> list[Fold]:
+        written: dict[ContactKey, Fold] = {}
+        attempts = 0
+        while keys:
+            async with may_call, self._turn() as slot:
+                again, refusal = await self._attempt(keys, slot, written)
+            if refusal is not None:
+                attempts += 1
+                asked_s = refusal.after.total_seconds() if isinstance(refusal, RetryLater) and refusal.after else 0.0
+                await self._clock.sleep(asked_s + backoff_s(attempts, self._jitter))
+            keys = again
+        return list(written.values())
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[Slot]:
+        """Give a slot when calls may be made; while sending is halted, to one caller at a time."""
+        async with self._one_probe:
+            if (spent := self._destination.spent()) is not None:
+                self._halt.close(spent)
+            if await self._halt.open():
+                yield await self._destination.slot()
+                return
+        yield await self._destination.slot()
+
+    async def _attempt(
+        self, keys: Sequence[ContactKey], slot: Slot, written: dict[ContactKey, Fold]
+    ) -> tuple[list[ContactKey], RetryLater | Halt | None]:
+        """Return whom to write again, and why if it is not at once."""
+        async with self._holding.hold(keys) as hold:
+            await self._refolds.caught_up()
+            if (refusal := await self._refolds.settle_moves(keys, self._destination)) is not None:
+                slot.give_back()
+                self._halt.hear(refusal)
+                return list(keys), refusal
+            refolds = [self._refolds.refold(key, self._trials) for key in keys]
+            wanted = [refold for refold in refolds if refold.wanted]
+            self._report.contacts_without_events += len(refolds) - len(wanted)
+            attempts = await self._upsert(wanted, slot, hold)
+            for attempt in attempts:
+                if isinstance(attempt.outcome, Delivered):
+                    hold.written(attempt.refold.key, attempt.refold.sequence, attempt.outcome.contact_id)
+        self._halt.hear_all([attempt.outcome for attempt in attempts])
+        again = [attempt.refold.key for attempt in attempts if self._again(attempt, written)]
+        refusals = (attempt.outcome for attempt in attempts if isinstance(attempt.outcome, RetryLater | Halt))
+        return again, next(refusals, None)
+
+    async def _upsert(self, refolds: Sequence[Refold], slot: Slot, hold: Hold) -> list[_Attempt]:
+        inputs = {
+            str(position): Upsert(str(position), refold.key, self._omissions.without(refold.properties))
+            for position, refold in enumerate(refolds)
+        }
+        asked = dict(zip(inputs, refolds, strict=True))
+        if not inputs or hold.time_left_s < CALL_TAKES_S:
+            slot.give_back()
+            too_late = RetryLater("the hold would end before the call")
+            return [_Attempt(asked[trace], upsert, too_late) for trace, upsert in inputs.items()]
+        with slot:
+            answer = await _to_its_end(self._destination.upsert(list(inputs.values())))
+        attempts = [_Attempt(asked[trace], inputs[trace], outcome) for trace, outcome in answer.outcomes.items()]
+        for half in filter(None, halves([asked[upsert.trace_id] for upsert in answer.unclear])):
+            attempts += await self._upsert(half, await self._destination.slot(), hold)
+        return attempts
+
+    def _again(self, attempt: _Attempt, written: dict[ContactKey, Fold]) -> bool:
+        """Take a contact's outcome; return whether it is to be written again."""
+        refold, outcome = attempt.refold, attempt.outcome
+        match outcome:
+            case Delivered():
+                self._omissions.kept(outcome.kept)
+                written[refold.key] = refold.fold(outcome.contact_id)
+                return self._trials.passed(refold)
+            case RetryLater() | Halt():
+                return True
+            case Rejected() if not outcome.unwritable.isdisjoint(attempt.upsert.properties):
+                if (halt := self._omissions.leave_out(outcome.unwritable)) is not None:
+                    self._halt.close(halt)
+                return True
+            case Rejected() if outcome.conflict and self._conflicts[refold.key] < MOST_CONFLICTS:
+                self._conflicts[refold.key] += 1
+                return True
+            case Rejected():
+                return self._rejected(refold, outcome)
+            case _:
+                assert_never(outcome)
+
+    def _rejected(self, refold: Refold, rejection: Rejected) -> bool:
+        guilty, again = self._trials.failed(refold)
+        if guilty is not None:
+            _, envelope = guilty
+            self._report.refuse(
+                Refused(refold.key, rejection.detail, rejection.reason, str(envelope.id), envelope.type)
+            )
+        elif not again:
+            self._report.refuse(Refused(refold.key, rejection.detail, rejection.reason))
+        return again
+
+
+async def _to_its_end(call: Coroutine[Any, Any, Answer]) -> Answer:
+    """Return what *call* returns; who is cancelled meanwhile waits for its end: only then may the workers go on."""
+    task = asyncio.create_task(call)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
