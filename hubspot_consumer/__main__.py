@@ -29,6 +29,7 @@ from hubspot_consumer.lag import Lag, UnequalPartitions
 from hubspot_consumer.lanes import Lanes
 from hubspot_consumer.lease import Lease
 from hubspot_consumer.moves import Moves
+from hubspot_consumer.new_topic import TopicNotCreated
 from hubspot_consumer.offsets import Offsets
 from hubspot_consumer.omissions import Omissions
 from hubspot_consumer.portal import Portal, WrongPortal
@@ -37,7 +38,7 @@ from hubspot_consumer.rejections import Rejections
 from hubspot_consumer.service import Service
 from hubspot_consumer.settings import Settings
 from hubspot_consumer.status import Status
-from hubspot_consumer.suppressions import Suppressions, TopicNotCreated, hash_of, set_suppressed
+from hubspot_consumer.suppressions import Suppressions, hash_of, set_suppressed
 from hubspot_consumer.telemetry import Telemetry
 from hubspot_consumer.timeline import Timeline
 from hubspot_consumer.worker import Worker
