@@ -1,0 +1,1 @@
+"""Reprocessing: replay, resync, redrive and audit, which fold the topics again beside running workers."""
