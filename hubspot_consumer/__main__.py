@@ -3,8 +3,7 @@
 import asyncio
 import random
 from collections.abc import Coroutine
-from functools import partial
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import structlog
 import typer
@@ -18,7 +17,10 @@ from hubspot_consumer.delivery import Delivery
 from hubspot_consumer.destination import DryRun
 from hubspot_consumer.doctor.command import doctor
 from hubspot_consumer.endpoints import endpoints
+from hubspot_consumer.followed_topic import FollowedTopic
 from hubspot_consumer.halt import HaltGate
+from hubspot_consumer.hold_answers import HoldAnswers
+from hubspot_consumer.holds import LOOK_AGAIN_S, STALE, Holds
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
@@ -29,6 +31,7 @@ from hubspot_consumer.lag import Lag, UnequalPartitions
 from hubspot_consumer.lanes import Lanes
 from hubspot_consumer.lease import Lease
 from hubspot_consumer.moves import Moves
+from hubspot_consumer.new_topic import TopicNotCreated
 from hubspot_consumer.offsets import Offsets
 from hubspot_consumer.omissions import Omissions
 from hubspot_consumer.portal import Portal, WrongPortal
@@ -37,7 +40,7 @@ from hubspot_consumer.rejections import Rejections
 from hubspot_consumer.service import Service
 from hubspot_consumer.settings import Settings
 from hubspot_consumer.status import Status
-from hubspot_consumer.suppressions import Suppressions, TopicNotCreated, hash_of, set_suppressed
+from hubspot_consumer.suppressions import Suppressions, hash_of, set_suppressed
 from hubspot_consumer.telemetry import Telemetry
 from hubspot_consumer.timeline import Timeline
 from hubspot_consumer.worker import Worker
@@ -50,9 +53,6 @@ from schemas.contacts import ContactKey, contact_key, masked
 from schemas.dead_letters import LARGEST_DEAD_LETTER
 
 log = structlog.get_logger()
-
-# Kafka's rebalance timeout is 60 s; a call takes 35 s at the very most, and hardly ever.
-SETTLE_AT_REBALANCE_S: Final = 25.0
 
 commands = typer.Typer(
     help="Brings lifecycle events from Kafka to HubSpot. Settings come from the environment: see the README.",
@@ -188,13 +188,26 @@ def _service(settings: Settings, status: Status, telemetry: Telemetry) -> Servic
         clock=clock,
         telemetry=telemetry,
     )
-    assignment = Assignment(delivery, pacing, lag, alignment)
+    holds, hold_answers = None, None
+    if pacing is not None:
+        holds = Holds(lanes, delivery, pacing, clock)
+        followed = FollowedTopic(kafka, topics.holds, clock, holds.take_in, look_again_s=LOOK_AGAIN_S, newest=STALE)
+        hold_answers = HoldAnswers(
+            holds=holds,
+            followed=followed,
+            topic=topics.holds,
+            producer=producer,
+            delivery=delivery,
+            lease=lease,
+            clock=clock,
+        )
+    assignment = Assignment(delivery, pacing, lag, alignment, hold_answers)
     worker = Worker(
         settings,
         settings.group,
         lease=lease,
         take=reading.take,
-        revoked=partial(delivery.settle, SETTLE_AT_REBALANCE_S),
+        revoked=assignment.revoked,
         dropped=reading.forget,
         assigned=assignment.changed,
     )
@@ -209,7 +222,7 @@ def _service(settings: Settings, status: Status, telemetry: Telemetry) -> Servic
             jitter=jitter,
         )
     status.halt, status.lanes, status.offsets, status.delivery = halt, lanes, offsets, delivery
-    status.dead_letters, status.pacing, status.lag = dead_letters, pacing, lag
+    status.dead_letters, status.pacing, status.lag, status.holds = dead_letters, pacing, lag, holds
     status.timeline, status.omissions, status.suppressions = timeline, omissions, suppressions
     return Service(
         status=status,
@@ -222,6 +235,7 @@ def _service(settings: Settings, status: Status, telemetry: Telemetry) -> Servic
         timeline=timeline,
         omissions=omissions,
         suppressions=suppressions,
+        holds=hold_answers,
         delivery=delivery,
         offsets=offsets,
         clock=clock,

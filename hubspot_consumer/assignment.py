@@ -3,15 +3,20 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Collection
+from typing import Final
 
 import structlog
 
 from hubspot_consumer.alignment import Alignment
 from hubspot_consumer.delivery import Delivery
+from hubspot_consumer.hold_answers import HoldAnswers
 from hubspot_consumer.hubspot.pacing import Pacing
 from hubspot_consumer.lag import Lag
 
 log = structlog.get_logger()
+
+# Kafka's rebalance timeout is 60 s; a call takes 35 s at the very most, and hardly ever.
+SETTLE_AT_REBALANCE_S: Final = 25.0
 
 
 class UnequalAssignment(RuntimeError):
@@ -19,14 +24,23 @@ class UnequalAssignment(RuntimeError):
 
 
 class Assignment:
-    """Told of every rebalance; `known` from the first on. *pacing* is None in a dry run."""
+    """Told of every rebalance; `known` from the first on. *pacing* and *holds* are None in a dry run."""
 
-    def __init__(self, delivery: Delivery, pacing: Pacing | None, lag: Lag, alignment: Alignment) -> None:
+    def __init__(
+        self, delivery: Delivery, pacing: Pacing | None, lag: Lag, alignment: Alignment, holds: HoldAnswers | None
+    ) -> None:
         self._delivery = delivery
         self._pacing = pacing
         self._lag = lag
         self._alignment = alignment
+        self._holds = holds
         self.known = asyncio.Event()
+
+    async def revoked(self) -> None:
+        """Let the calls in flight end: the partitions are about to go to others."""
+        if self._holds is not None:
+            self._holds.revoked()
+        await self._delivery.settle(SETTLE_AT_REBALANCE_S)
 
     def changed(self, held: Collection[tuple[str, int]]) -> None:
         """Deliver what comes of the partitions *held*, by topic and number, or end delivery with UnequalAssignment."""
@@ -39,7 +53,10 @@ class Assignment:
             # A worker that is left with nothing asks about its portal like any other.
             self._pacing.divide(max(len(held), 1) / self._lag.partition_count)
         log.info("worker.assigned", partitions=len(held), of=self._lag.partition_count)
-        self._delivery.resume()
+        if self._holds is not None:
+            self._holds.assigned({number for _, number in held})
+        else:
+            self._delivery.resume()
 
 
 def unequal_topics(held: Collection[tuple[str, int]], topics: Collection[str]) -> str | None:

@@ -130,7 +130,7 @@ class Calls:
     async def _upsert(self, batch: Batch, inputs: Sequence[Upsert], slot: Slot) -> list[Fold]:
         """Return the folds that are written now; the others are back in their lanes or in the dead letters."""
         # While a half waited for its slot, another worker may have been given its contacts.
-        inputs = [upsert for upsert in inputs if self._lanes.holds(batch.fold(upsert.trace_id))]
+        inputs = self._still_ours(batch, inputs)
         if not inputs:
             # Only timeline entries, which need no slot.
             slot.give_back()
@@ -149,6 +149,15 @@ class Calls:
         for half in filter(None, halves(answer.unclear)):
             written += await self._upsert(batch, half, await self._destination.slot())
         return written
+
+    def _still_ours(self, batch: Batch, inputs: Sequence[Upsert]) -> list[Upsert]:
+        ours = []
+        for upsert in inputs:
+            if self._lanes.holds(fold := batch.fold(upsert.trace_id)):
+                ours.append(upsert)
+            else:
+                self._lanes.retry(fold, 0.0)
+        return ours
 
     async def _not_written(self, fold: Fold, upsert: Upsert, outcome: Refusal) -> None:
         match outcome:

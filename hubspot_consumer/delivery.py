@@ -99,10 +99,14 @@ class Delivery:
 
     async def settle(self, seconds: float) -> bool:
         """Take nothing more until `resume`; return whether the calls in flight ended within *seconds*."""
-        self._taking.clear()
+        self.pause()
         if self._calls:
             await asyncio.wait(self._calls, timeout=seconds)
         return not self._calls
+
+    def pause(self) -> None:
+        """Take nothing more until `resume`; calls in flight go on."""
+        self._taking.clear()
 
     def fail(self, fault: BaseException) -> None:
         """Let `failed` raise *fault*: going on would do harm."""
@@ -116,7 +120,7 @@ class Delivery:
         raise self._fault or RuntimeError("delivery failed")
 
     def resume(self) -> None:
-        """Take again, after `settle`."""
+        """Take again, after `settle` or `pause`."""
         self._taking.set()
         self.notify()
 

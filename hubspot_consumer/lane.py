@@ -10,6 +10,9 @@ from schemas.envelope import Envelope
 
 # A hole is an event that is late (another topic) or will never come (a record lost before us).
 HOLE_LIMIT_S: Final = 60.0
+# Of a contact that was looked up just now: what is before its events was read with the siblings, or is gone, as when
+# somebody deleted the contact in HubSpot.
+HOLE_LIMIT_AFTER_LOOK_UP_S: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,48 @@ class Lane:
     hole_since: float | None = None
     hole_limit_s: float = HOLE_LIMIT_S
     looked_up_at: float | None = None
+
+    @property
+    def begins(self) -> bool:
+        """Whether the contact's first event is here."""
+        first = self.pending.get(1)
+        return first is not None and first.envelope is not None
+
+    def learn(self, contact_id: str | None, sequence: int, now: float) -> None:
+        """Take what HubSpot holds of the contact."""
+        self.applied, self.contact_id = sequence, contact_id
+        self.left_out = 0
+        self.looked_up_at = now
+        self.hole_since = None
+        self.hole_limit_s = HOLE_LIMIT_AFTER_LOOK_UP_S
+
+    def unlearn(self) -> None:
+        """Take it that nobody knows any more what HubSpot holds of the contact, but that it may be there."""
+        self.applied, self.hole_since, self.may_be_new = None, None, False
+
+    def pass_over_dead_letters(self) -> None:
+        while self.applied is not None and self.pending:
+            first = min(self.pending)
+            if first > self.applied + 1 or self.pending[first].envelope is not None:
+                return
+            self.pending.pop(first).finish()
+            self.applied = max(self.applied, first)
+
+    def fold(self) -> "Fold":
+        """Return the consecutive events that a call may take."""
+        # One may have come since the lane was ready.
+        self.pass_over_dead_letters()
+        applied = self.applied or 0
+        sequence = min(self.pending)
+        # Late or repeated: what it would set is there, newer. Its timeline entry is sent again, under the same uuid.
+        late = sequence <= applied
+        fold = Fold(self, [], written=late, repeated=late, creates=self.applied is None)
+        while (event := self.pending.get(sequence)) is not None and event.envelope is not None:
+            if len(fold.events) == self.most_events or (late and sequence > applied):
+                break
+            fold.events.append(event)
+            sequence += 1
+        return fold
 
 
 @dataclass(eq=False)

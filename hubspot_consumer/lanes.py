@@ -4,28 +4,25 @@ A lane runs when the next event after the last applied one is there. It waits fo
 its earlier events to HubSpot, and for a backoff. When nobody remembers its contact it is either new, with its first
 event here, or to be looked up in HubSpot: what was applied last is kept there, in `nerava_event_sequence`. A new
 contact is created by a call that refuses one that exists, which is then looked up: so a restarted worker moves none
-backwards.
+backwards. A lane whose contact is held waits until it is released, whatever else it waits for.
 """
 
-import math
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Collection
 from typing import Final
 
 import structlog
 
+from hubspot_consumer.in_flight import InFlight
 from hubspot_consumer.lane import HOLE_LIMIT_S, Fold, Lane, Pending
+from hubspot_consumer.memory import Memory
 from hubspot_consumer.records import Record
+from hubspot_consumer.waiting import Waiting
 from runtime.clock import Clock
 from schemas.contacts import ContactKey, contact_hash
 
 log = structlog.get_logger()
 
-# How many finished contacts are remembered; one that was forgotten costs a hundredth of a call.
-REMEMBERED_CONTACTS: Final = 50_000
-# Of a contact that was looked up just now: what is before its events was read with the siblings, or is gone, as when
-# somebody deleted the contact in HubSpot.
-HOLE_LIMIT_AFTER_LOOK_UP_S: Final = 10.0
 LOOK_AGAIN_S: Final = 5.0
 # Of whoever gave the events to Kafka.
 CLOCKS_AGREE_S: Final = 1.0
@@ -44,13 +41,14 @@ class Lanes:
         self._clock = clock
         self._siblings_passed = siblings_passed
         self._lanes: dict[ContactKey, Lane] = {}
-        self._remembered: OrderedDict[ContactKey, tuple[int, str | None]] = OrderedDict()
+        self._memory = Memory()
         self._unknown: OrderedDict[ContactKey, Lane] = OrderedDict()
         self._new: OrderedDict[ContactKey, Lane] = OrderedDict()
         self._ready: OrderedDict[ContactKey, Lane] = OrderedDict()
-        self._waiting: dict[ContactKey, Lane] = {}
-        # No lane that waits is due before.
-        self._wake_at = math.inf
+        self._waiting = Waiting()
+        self._holds: Counter[ContactKey] = Counter()
+        self._held: dict[ContactKey, Lane] = {}
+        self.in_flight: Final = InFlight()
         self.holes_released = 0
 
     def add(self, key: ContactKey, event: Pending) -> None:
@@ -68,16 +66,12 @@ class Lanes:
         """Take contacts to look up; each comes back by `known` or `still_unknown`."""
         lanes = _first(most, self._unknown)
         for lane in lanes:
-            lane.in_flight = True
+            self._depart(lane)
         return lanes
 
     def known(self, lane: Lane, contact_id: str | None, sequence: int | None) -> None:
         """Say what HubSpot holds of a contact; `sequence` None where it can't be asked: what is here comes first."""
-        lane.applied = min(lane.pending) - 1 if sequence is None else sequence
-        lane.contact_id = contact_id
-        lane.left_out = 0
-        lane.looked_up_at = self._clock.monotonic()
-        lane.hole_limit_s = HOLE_LIMIT_AFTER_LOOK_UP_S
+        lane.learn(contact_id, min(lane.pending) - 1 if sequence is None else sequence, self._clock.monotonic())
         self._again(lane, wait_s=0.0)
 
     def still_unknown(self, lane: Lane, wait_s: float) -> None:
@@ -122,10 +116,43 @@ class Lanes:
             lane.applied = max(lane.applied or 0, fold.events[-1].sequence)
         self._again(lane, wait_s)
 
+    def hold(self, keys: Collection[ContactKey]) -> None:
+        """Take nothing of these contacts, until each was released as often as it was held."""
+        self._holds.update(keys)
+        for lane in filter(None, map(self._lanes.get, keys)):
+            for queue in (self._unknown, self._new, self._ready):
+                queue.pop(lane.key, None)
+            self._place(lane)
+
+    def release(self, key: ContactKey) -> None:
+        self._holds[key] -= 1
+        if self._holds[key] <= 0:
+            del self._holds[key]
+            if (lane := self._held.get(key)) is not None:
+                self._place(lane)
+
+    def written(self, key: ContactKey, sequence: int, contact_id: str | None) -> None:
+        """Say that somebody else wrote a contact, as it is after the event *sequence*."""
+        lane = self._lanes.get(key)
+        if lane is None:
+            self._memory.learn(key, sequence, contact_id)
+        elif lane.applied is None or sequence > lane.applied:
+            lane.learn(contact_id or lane.contact_id, sequence, self._clock.monotonic())
+
+    def maybe_written(self, key: ContactKey) -> None:
+        """Say that somebody else may have written a contact: it is looked up before anything of it is written."""
+        self._memory.forget(key)
+        if (lane := self._lanes.get(key)) is not None:
+            lane.unlearn()
+
+    def is_held(self, key: ContactKey) -> bool:
+        return key in self._holds
+
     def forget(self) -> None:
-        """Drop everything: the partitions go to another worker, which will read again what was not acked."""
+        """Drop everything but holds: the partitions go to another worker, which reads again what was not acked."""
         self._lanes.clear()
-        self._remembered.clear()
+        self._memory.clear()
+        self._held.clear()
         self._unknown.clear()
         self._new.clear()
         self._ready.clear()
@@ -141,7 +168,7 @@ class Lanes:
 
     def stop_backing_off(self) -> None:
         """Try again now: what they waited for, HubSpot answering, has come."""
-        for lane in list(self._waiting.values()):
+        for lane in (*self._waiting, *self._held.values()):
             if lane.not_before:
                 lane.not_before = 0.0
                 self._place(lane)
@@ -149,15 +176,10 @@ class Lanes:
     def wake(self) -> float | None:
         """Move lanes whose wait is over; return the seconds until the next one, None when none waits for time."""
         now = self._clock.monotonic()
-        if now >= self._wake_at:
-            self._wake_at = math.inf
-            for lane in list(self._waiting.values()):
-                if self._due(lane) <= now:
-                    self._release_hole(lane)
-                    self._place(lane)
-                else:
-                    self._wake_at = min(self._wake_at, self._due(lane))
-        return max(0.0, self._wake_at - now) if self._waiting else None
+        for lane in self._waiting.due(now):
+            self._release_hole(lane)
+            self._place(lane)
+        return self._waiting.next_s(now)
 
     @property
     def ready(self) -> int:
@@ -187,40 +209,43 @@ class Lanes:
     @property
     def holes(self) -> int:
         """Contacts that wait for an earlier event of theirs, or until it is sure that there is none."""
-        return sum(not (lane.hole_since is lane.looked_up_at is None) for lane in self._waiting.values())
+        return self._waiting.holes
+
+    @property
+    def held(self) -> int:
+        """Contacts with pending events that wait until they are released."""
+        return len(self._held)
 
     def _open(self, key: ContactKey) -> Lane:
         lane = Lane(key)
-        if (memory := self._remembered.pop(key, None)) is not None:
-            lane.applied, lane.contact_id = memory
+        self._memory.begin(lane, self._clock.monotonic())
         self._lanes[key] = lane
         return lane
 
     def _place(self, lane: Lane) -> None:
         if lane.in_flight:
             return
-        self._waiting.pop(lane.key, None)
-        self._pass_over_dead_letters(lane)
+        self._waiting.remove(lane)
+        self._held.pop(lane.key, None)
+        lane.pass_over_dead_letters()
         if not lane.pending:
             self._close(lane)
+        elif lane.key in self._holds:
+            self._held[lane.key] = lane
         elif lane.not_before > self._clock.monotonic():
-            self._wait(lane)
+            self._waiting.add(lane)
         elif lane.applied is None:
-            (self._new if lane.may_be_new and _begins(lane) else self._unknown)[lane.key] = lane
+            (self._new if lane.may_be_new and lane.begins else self._unknown)[lane.key] = lane
         elif self._may_be_preceded(lane):
             # All at the same moments: whoever looks for who is due looks at all that wait.
             lane.not_before = (self._clock.monotonic() // SIBLINGS_AGAIN_S + 1) * SIBLINGS_AGAIN_S
-            self._wait(lane)
+            self._waiting.add(lane)
         elif min(lane.pending) <= lane.applied + 1:
             lane.hole_since = None
             self._ready[lane.key] = lane
         else:
             lane.hole_since = self._clock.monotonic() if lane.hole_since is None else lane.hole_since
-            self._wait(lane)
-
-    def _wait(self, lane: Lane) -> None:
-        self._waiting[lane.key] = lane
-        self._wake_at = min(self._wake_at, self._due(lane))
+            self._waiting.add(lane)
 
     def _may_be_preceded(self, lane: Lane) -> bool:
         """Return whether an event that was applied already may be unread, whose timeline entry may not be there."""
@@ -232,20 +257,8 @@ class Lanes:
         return False
 
     def _fold(self, lane: Lane) -> Fold:
-        lane.in_flight = True
-        # One may have come since the lane was ready.
-        self._pass_over_dead_letters(lane)
-        applied = lane.applied or 0
-        sequence = min(lane.pending)
-        # Late or repeated: what it would set is there, newer. Its timeline entry is sent again, under the same uuid.
-        late = sequence <= applied
-        fold = Fold(lane, [], written=late, repeated=late, creates=lane.applied is None)
-        while (event := lane.pending.get(sequence)) is not None and event.envelope is not None:
-            if len(fold.events) == lane.most_events or (late and sequence > applied):
-                break
-            fold.events.append(event)
-            sequence += 1
-        return fold
+        self._depart(lane)
+        return lane.fold()
 
     def _again(self, lane: Lane, wait_s: float) -> None:
         lane.in_flight = False
@@ -253,14 +266,11 @@ class Lanes:
         # A lane that was forgotten meanwhile has no place any more.
         if self._lanes.get(lane.key) is lane:
             self._place(lane)
+        self.in_flight.end(lane.key)
 
-    def _pass_over_dead_letters(self, lane: Lane) -> None:
-        while lane.applied is not None and lane.pending:
-            first = min(lane.pending)
-            if first > lane.applied + 1 or lane.pending[first].envelope is not None:
-                return
-            lane.pending.pop(first).finish()
-            lane.applied = max(lane.applied, first)
+    def _depart(self, lane: Lane) -> None:
+        lane.in_flight = True
+        self.in_flight.begin(lane.key)
 
     def _release_hole(self, lane: Lane) -> None:
         if lane.hole_since is None or lane.applied is None:
@@ -277,22 +287,10 @@ class Lanes:
         lane.applied = first - 1
         lane.hole_since = None
 
-    def _due(self, lane: Lane) -> float:
-        hole_over = lane.hole_since + lane.hole_limit_s if lane.hole_since is not None else 0.0
-        return max(lane.not_before, hole_over)
-
     def _close(self, lane: Lane) -> None:
         self._lanes.pop(lane.key, None)
-        if lane.applied is not None:
-            self._remembered[lane.key] = (lane.applied, lane.contact_id)
-            if len(self._remembered) > REMEMBERED_CONTACTS:
-                self._remembered.popitem(last=False)
+        self._memory.keep(lane)
 
 
 def _first(most: int, lanes: OrderedDict[ContactKey, Lane]) -> list[Lane]:
     return [lanes.popitem(last=False)[1] for _ in range(min(most, len(lanes)))]
-
-
-def _begins(lane: Lane) -> bool:
-    first = lane.pending.get(1)
-    return first is not None and first.envelope is not None

@@ -61,7 +61,11 @@ class Moves:
                     return RetryLater("events of the contact's previous email are not finished yet", LOOK_AGAIN)
             except (KafkaError, OSError) as error:
                 return RetryLater(f"Kafka does not tell what is finished: {type(error).__name__}", LOOK_AGAIN)
-            if (refusal := await self._move(previous, fold.lane.key)) is not None:
+            if self._lanes.is_held(previous):
+                return RetryLater("the contact's previous email is held", LOOK_AGAIN)
+            with self._lanes.in_flight.touching(previous):
+                refusal = await self._move(previous, fold.lane.key)
+            if refusal is not None:
                 return refusal
         return None
 

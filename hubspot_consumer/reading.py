@@ -116,8 +116,9 @@ class Reading:
     @property
     def _nothing_but_holes(self) -> bool:
         # Whatever they wait for has not been read: to wait for them would be for ever.
-        others = self._lanes.can_run + self._lanes.unknown + self._lanes.backing_off + self._delivery.calls_in_flight
-        return not others and self._lanes.holes > 0
+        lanes = self._lanes
+        others = lanes.can_run + lanes.unknown + lanes.backing_off + lanes.held + self._delivery.calls_in_flight
+        return not others and lanes.holes > 0
 
 
 def _at_the_second_call(finish: Callable[[], None]) -> Callable[[], None]:

@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 from hubspot_consumer.alignment import CROWD, Alignment
 from hubspot_consumer.assignment import Assignment
 from hubspot_consumer.delivery import Delivery
+from hubspot_consumer.hold_answers import HoldAnswers
 from hubspot_consumer.lag import Lag
 from hubspot_consumer.offsets import Offsets
 from hubspot_consumer.omissions import Omissions
@@ -43,7 +44,7 @@ class ReadingEnded(RuntimeError):
 
 @dataclass(frozen=True)
 class Service:
-    """Reads and delivers. *portal* is None in a dry run, which asks HubSpot nothing."""
+    """Reads and delivers. *portal* and *holds* are None in a dry run, which asks HubSpot nothing."""
 
     status: Status
     worker: Worker
@@ -55,6 +56,7 @@ class Service:
     timeline: Timeline
     omissions: Omissions
     suppressions: Suppressions
+    holds: HoldAnswers | None
     delivery: Delivery
     offsets: Offsets
     clock: Clock
@@ -69,6 +71,11 @@ class Service:
     async def _work(self) -> None:
         self.status.health.ill("worker", "starting: connecting to Kafka")
         await self._connect()
+        # As soon as it is a member it is asked, whatever it waits for itself.
+        obeying = () if self.holds is None else (self.holds.follow(), self.holds.catch_up(), self.holds.answer())
+        await _first_of(self._read_and_deliver(), *obeying)
+
+    async def _read_and_deliver(self) -> None:
         self.status.health.ill("worker", "starting: joining the consumer group")
         await self.worker.start()
         # Before, this worker has no part of the quota to ask HubSpot anything.
@@ -97,6 +104,8 @@ class Service:
             self.status.health.ill("kafka", f"no such topic: {', '.join(missing)}: run `python -m producer topics`")
             await self.clock.sleep(CONNECT_AGAIN_S)
         await self._at_last(self.suppressions.start)
+        if self.holds is not None:
+            await self._at_last(self.holds.start)
 
     async def _at_last(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
         """Return what Kafka answers as soon as it does."""
@@ -138,6 +147,8 @@ class Service:
         await _within(CLOSE_WITHIN_S, self.dead_letter_producer.stop())
         await _within(CLOSE_WITHIN_S, self.lag.stop())
         await _within(CLOSE_WITHIN_S, self.suppressions.stop())
+        if self.holds is not None:
+            await _within(CLOSE_WITHIN_S, self.holds.stop())
         log.info("service.stopped", calls_ended=settled, events_to_repeat=self.offsets.unfinished)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from hubspot_consumer.dead_letters import DeadLetters
 from hubspot_consumer.delivery import Delivery
 from hubspot_consumer.halt import HaltGate
+from hubspot_consumer.holds import Holds
 from hubspot_consumer.hubspot.pacing import Pacing
 from hubspot_consumer.lag import Lag
 from hubspot_consumer.lanes import Lanes
@@ -33,6 +34,7 @@ class Status:
     timeline: Timeline | None = None
     omissions: Omissions | None = None
     suppressions: Suppressions | None = None
+    holds: Holds | None = None
 
     def unwell(self) -> dict[str, str]:
         """Return what is unwell, by part."""
@@ -49,6 +51,7 @@ class Status:
             "properties_kept_by_hubspot": sorted(self.omissions.kept_names) if self.omissions else [],
             "unwell": self.unwell(),
             "halted": self._halted(),
+            "reprocessing": self.holds.report() if self.holds else None,
             "quota": self._quota(),
             "lag": self.lag.by_topic if self.lag else {},
             "in_flight": {
@@ -91,5 +94,6 @@ class Status:
             "waiting_for_look_up": self.lanes.unknown,
             "backing_off": self.lanes.backing_off,
             "waiting_for_earlier_event": self.lanes.holes,
+            "held": self.lanes.held,
             "holes_released": self.lanes.holes_released,
         }

@@ -9,6 +9,7 @@ from prometheus_client.registry import Collector
 
 from hubspot_consumer.outcomes import Outcome
 
+PREFIX: Final = "hubspot_consumer"
 LATENCY_BUCKETS_S: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 43200)
 
 
@@ -63,13 +64,15 @@ class _Gauges(Collector):
         yield _gauge("halted", "1 while sending is halted, by reason", "reason", halted)
         yield _gauge("lag_events", "Events that the group has not acked", "topic", report["lag"])
         yield _gauge("contacts", "Contacts with pending events, by what they wait for", "state", report["contacts"])
+        held = (report["reprocessing"] or {}).get("contacts_held", 0)
+        yield GaugeMetricFamily(f"{PREFIX}_contacts_held", "Contacts that a reprocessing run holds", value=held)
         yield _gauge(
             "in_flight", "Events read and not finished, and calls without an answer", "what", report["in_flight"]
         )
 
 
 def _gauge(name: str, text: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(f"hubspot_consumer_{name}", text, labels=[label])
+    family = GaugeMetricFamily(f"{PREFIX}_{name}", text, labels=[label])
     for value in values:
         family.add_metric([value], values[value])
     return family

@@ -1,4 +1,4 @@
-"""Topic names: one topic per event type, one for the dead letters, one for the suppressions."""
+"""Topic names: one topic per event type, one for the dead letters, one for the suppressions, one for holds."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -31,6 +31,11 @@ class Topics:
     def suppressions(self) -> str:
         """Contacts never to be written again; compacted, and there as soon as somebody is suppressed."""
         return self.of("suppressions")
+
+    @property
+    def holds(self) -> str:
+        """What reprocessing and the workers tell each other; kept for an hour, and there as soon as it is needed."""
+        return self.of("holds")
 
     @property
     def all(self) -> tuple[str, ...]:

@@ -6,8 +6,8 @@ the quota allows are in flight or were answered within the last window: HubSpot 
 sending it and its answer, so this holds whatever the network, a stalled event loop or a slow answer do to the spacing.
 And what is left of the day's calls is spread over the rest of the day, once half of them are spent.
 
-Several workers divide the quota by the partitions they hold. What HubSpot's headers show beyond that is another app
-with our token, which is given way to.
+Several workers divide the quota by the partitions they hold, and lend a part of theirs to reprocessing. What HubSpot's
+headers show beyond that is another app with our token, which is given way to.
 """
 
 import math
@@ -62,7 +62,8 @@ class Pacing:
         self._configured_quota: Final = quota
         self._clock = clock
         self.daily: Final = daily
-        self._share = 1.0
+        self._divided = 1.0
+        self._lent = 0.0
         self._taken_by_others = 0
         self._in_flight = 0
         self._answered_at: deque[float] = deque()
@@ -82,8 +83,8 @@ class Pacing:
 
     @property
     def share(self) -> float:
-        """The part of the quota that is this worker's."""
-        return self._share
+        """The part of the quota that is this worker's, without what it lends."""
+        return self._divided * (1 - self._lent)
 
     @property
     def used(self) -> int:
@@ -93,7 +94,16 @@ class Pacing:
 
     def divide(self, share: float) -> None:
         """Keep to *share* of the quota, above 0 and up to 1, from now on; the others keep to the rest."""
-        self._share = share
+        self._divided = share
+        self._changed_hands()
+
+    def lend(self, part: float) -> None:
+        """Keep to what is left of this worker's share without *part* of it, from 0 and below 1, from now on."""
+        if part != self._lent:
+            self._lent = part
+            self._changed_hands()
+
+    def _changed_hands(self) -> None:
         self._set(self._quota, self._window_s)
         # The calls of who had it before are in HubSpot's window: ours follow them as theirs would have.
         self.pause(self._spacing_s)
@@ -138,18 +148,18 @@ class Pacing:
     def _make_way(self, counted: int) -> None:
         # HubSpot has counted, at the most, what we used, and what is the other workers' part.
         beyond = counted - self.used - (self._quota - self._own_quota)
-        self._taken_by_others = math.ceil(max(0, beyond) * self._share * YIELD)
+        self._taken_by_others = math.ceil(max(0, beyond) * self.share * YIELD)
 
     def _set(self, quota: int, window_s: float) -> None:
         self._quota = quota
         self._window_s = window_s
-        self._own_quota = max(1, int(quota * self._share))
-        self._spacing_s = (1 + HEADROOM) * window_s / (quota * self._share)
+        self._own_quota = max(1, int(quota * self.share))
+        self._spacing_s = (1 + HEADROOM) * window_s / (quota * self.share)
         self._limiter = AsyncLimiter(BURST, BURST * self._spacing_s)
 
     def _wait_s(self) -> float:
         now = self._clock.monotonic()
-        spacing_s = self.daily.spacing_s / self._share
+        spacing_s = self.daily.spacing_s / self.share
         if now < self._settled_at:
             spacing_s = max(spacing_s, self._spacing_s * (1 + SETTLING))
         paused_s = max(self._not_before, self._last_slot_at + spacing_s) - now

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubspot_consumer.lane import HOLE_LIMIT_S, Fold
-from hubspot_consumer.lanes import HOLE_LIMIT_AFTER_LOOK_UP_S, Lanes
+from hubspot_consumer.lane import HOLE_LIMIT_AFTER_LOOK_UP_S, HOLE_LIMIT_S, Fold
+from hubspot_consumer.lanes import Lanes
 from schemas.contacts import ContactKey
 from tests.clock import OwnedClock
 from tests.samples import pending

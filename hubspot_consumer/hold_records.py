@@ -1,0 +1,77 @@
+"""The records on the topic of holds: what a reprocessing run and the workers tell each other. Their key is the run."""
+
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from schemas.contacts import ContactKey
+
+FOR_S: Final = 60.0
+"""How long a hold is in force, unless it is released before."""
+
+
+class _OfRun(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    run: str = Field(min_length=1, max_length=200)
+
+
+class HoldBegun(_OfRun):
+    """The run is about to write *contacts*. It is active for *for_s* seconds, and takes that share of the quota."""
+
+    kind: Literal["hold"] = "hold"
+    number: int
+    command: str
+    contacts: tuple[ContactKey, ...] = ()
+    quota_share: float = Field(ge=0, lt=1)
+    for_s: float = Field(FOR_S, gt=0, le=600)
+
+
+class Held(_OfRun):
+    """A worker that holds the partitions of these numbers takes nothing of the hold's contacts any more."""
+
+    kind: Literal["held"] = "held"
+    number: int
+    worker: str
+    partitions: tuple[int, ...]
+
+
+class Written(BaseModel):
+    """What a contact was written with; the next of its events that takes effect is the one after *sequence*."""
+
+    model_config = ConfigDict(frozen=True)
+
+    sequence: int = Field(ge=0)
+    contact_id: str | None = None
+
+
+class Released(_OfRun):
+    """The hold is over: *written* are those of its contacts that were written; the others were not."""
+
+    kind: Literal["released"] = "released"
+    number: int
+    written: Mapping[ContactKey, Written] = {}
+
+
+class RunEnded(_OfRun):
+    """All of the run's holds are over, and its share of the quota is given back."""
+
+    kind: Literal["ended"] = "ended"
+
+
+HoldRecord = HoldBegun | Held | Released | RunEnded
+_RECORD: Final[TypeAdapter[HoldRecord]] = TypeAdapter(Annotated[HoldRecord, Field(discriminator="kind")])
+
+
+def read_hold_record(value: bytes | None) -> HoldRecord | None:
+    """Return what a record says, or None where that is nothing that is known here."""
+    try:
+        return _RECORD.validate_json(value or b"")
+    except ValidationError:
+        return None
+
+
+def encoded(record: HoldRecord) -> tuple[bytes, bytes]:
+    """Return the key and the value of a record."""
+    return record.run.encode(), record.model_dump_json().encode()

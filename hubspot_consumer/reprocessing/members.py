@@ -1,0 +1,48 @@
+"""The members of the workers' group, as Kafka describes them: who has to answer a hold."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
+from aiokafka.errors import for_code
+
+REQUEST_WITHIN_MS: Final = 5_000
+
+
+@dataclass(frozen=True)
+class Member:
+    """A worker, and the numbers of the partitions that the group has given it; none while it rebalances."""
+
+    name: str
+    numbers: frozenset[int]
+
+
+class Members:
+    """Asks Kafka; joins no group."""
+
+    def __init__(self, options: Mapping[str, Any], group: str) -> None:
+        self._admin: Final = AIOKafkaAdminClient(**options, request_timeout_ms=REQUEST_WITHIN_MS)
+        self._group: Final = group
+
+    async def start(self) -> None:
+        """Connect. Raises KafkaError."""
+        await self._admin.start()
+
+    async def stop(self) -> None:
+        await self._admin.close()
+
+    async def now(self) -> Sequence[Member]:
+        """Return who is in the group at this moment. Raises KafkaError where that can't be told."""
+        [answer] = await self._admin.describe_consumer_groups([self._group])
+        [(code, _, _, _, _, members, *_)] = answer.groups
+        if code:
+            raise for_code(code)(self._group)
+        return [Member(f"{client} at {host.lstrip('/')}", _numbers(given)) for _, client, host, _, given, *_ in members]
+
+
+def _numbers(assignment: bytes) -> frozenset[int]:
+    if not assignment:
+        return frozenset()
+    return frozenset(one.partition for one in ConsumerProtocolMemberAssignment.decode(assignment).partitions())
