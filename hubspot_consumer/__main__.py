@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaProducer
 from hubspot_consumer.alignment import Alignment
 from hubspot_consumer.assignment import Assignment, UnequalAssignment
 from hubspot_consumer.calls import Calls
+from hubspot_consumer.composition import hubspot_client
 from hubspot_consumer.dead_letters import DeadLetters
 from hubspot_consumer.delivery import Delivery
 from hubspot_consumer.destination import DryRun
@@ -21,10 +22,6 @@ from hubspot_consumer.followed_topic import FollowedTopic
 from hubspot_consumer.halt import HaltGate
 from hubspot_consumer.hold_answers import HoldAnswers
 from hubspot_consumer.holds import LOOK_AGAIN_S, STALE, Holds
-from hubspot_consumer.hubspot.client import HubSpotClient
-from hubspot_consumer.hubspot.connection import http_client
-from hubspot_consumer.hubspot.daily_quota import DailyQuota
-from hubspot_consumer.hubspot.pacing import Pacing
 from hubspot_consumer.hubspot.paths import PATHS
 from hubspot_consumer.hubspot.provision import Provision, ProvisionRefused
 from hubspot_consumer.lag import Lag, UnequalPartitions
@@ -37,6 +34,7 @@ from hubspot_consumer.omissions import Omissions
 from hubspot_consumer.portal import Portal, WrongPortal
 from hubspot_consumer.reading import Reading
 from hubspot_consumer.rejections import Rejections
+from hubspot_consumer.reprocessing.command import replay
 from hubspot_consumer.service import Service
 from hubspot_consumer.settings import Settings
 from hubspot_consumer.status import Status
@@ -45,7 +43,7 @@ from hubspot_consumer.telemetry import Telemetry
 from hubspot_consumer.timeline import Timeline
 from hubspot_consumer.worker import Worker
 from runtime import logs
-from runtime.clock import Clock, SystemClock
+from runtime.clock import SystemClock
 from runtime.commands import fail, read_settings, refuse, stop_signal
 from runtime.health import Health
 from runtime.server import PortTaken, serving
@@ -61,6 +59,7 @@ commands = typer.Typer(
     pretty_exceptions_enable=False,
 )
 commands.command()(doctor)
+commands.command()(replay)
 
 
 @commands.command()
@@ -152,7 +151,7 @@ def _service(settings: Settings, status: Status, telemetry: Telemetry) -> Servic
     clock, jitter = SystemClock(), random.Random()  # noqa: S311 - spreads retries, guards nothing
     kafka = settings.client_options()
     topics = settings.topics
-    client, pacing = _client(settings, clock, telemetry) if settings.mode == "live" else (None, None)
+    client, pacing = hubspot_client(settings, clock, telemetry.call) if settings.mode == "live" else (None, None)
     producer = AIOKafkaProducer(**kafka, acks="all", enable_idempotence=True, max_request_size=LARGEST_DEAD_LETTER)
     lag = Lag(kafka, settings.group, topics.events)
     alignment = Alignment(lag)
@@ -242,16 +241,8 @@ def _service(settings: Settings, status: Status, telemetry: Telemetry) -> Servic
     )
 
 
-def _client(settings: Settings, clock: Clock, telemetry: Telemetry) -> tuple[HubSpotClient, Pacing]:
-    daily = DailyQuota(settings.hubspot_daily_limit, clock)
-    pacing = Pacing(settings.hubspot_rate_limit, settings.hubspot_rate_window_s, daily, clock)
-    http = http_client(settings.hubspot_api_base_url, settings.read_token)
-    portal_id = settings.hubspot_portal_id or 0
-    return HubSpotClient(http, pacing, settings.hubspot_api_version, portal_id, telemetry.call), pacing
-
-
 async def _provision(settings: Settings, *, apply: bool) -> None:
-    client, _ = _client(settings, SystemClock(), Telemetry())
+    client, _ = hubspot_client(settings, SystemClock(), Telemetry().call)
     try:
         well = await _provisioned(settings, Provision(client, PATHS[settings.hubspot_api_version]), apply=apply)
     finally:

@@ -47,7 +47,7 @@ class Written(BaseModel):
 
 
 class Released(_OfRun):
-    """The hold is over: *written* are those of its contacts that were written; the others were not."""
+    """The hold is over: *written* are those of its contacts that surely were written; the others may have been."""
 
     kind: Literal["released"] = "released"
     number: int

@@ -119,10 +119,11 @@ class Holds:
         if (hold := self._in_force.pop((run, number), None)) is None:
             return
         for key in hold.contacts:
-            if written is None:
-                self._lanes.maybe_written(key)
-            elif (one := written.get(key)) is not None:
+            if (one := (written or {}).get(key)) is not None:
                 self._lanes.written(key, one.sequence, one.contact_id)
+            else:
+                # A call that nobody answered may have written it.
+                self._lanes.maybe_written(key)
             self._lanes.release(key)
         tell = log.debug if written is not None or not hold.contacts else log.warning
         tell("hold.ended", run=run, number=number, how=how, contacts=len(hold.contacts), written=len(written or ()))

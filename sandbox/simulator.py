@@ -49,6 +49,10 @@ class Simulator:
         held: int = statistics["occurrences"] + statistics["notes"]
         return held
 
+    async def reset(self) -> None:
+        """Make it a portal without contacts, as it was at the start."""
+        (await self._http.post("/reset")).raise_for_status()
+
     async def add_fault(self, fault: Mapping[str, Any]) -> None:
         """Let calls go wrong by a rule: see docs/hubspot-simulator.md."""
         (await self._http.post("/faults", json=dict(fault))).raise_for_status()

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import psycopg
 
+from hubspot_consumer.lag import Lag
 from sandbox.backend import Backend
 from sandbox.dead_letters import SetAside, read_dead_letters
 from sandbox.ledger import Findings, Ledger
@@ -21,6 +22,7 @@ from sandbox.simulator import PORTAL_ID, TOKEN, Simulator
 from sandbox.stack import create_topics
 from sandbox.traffic import Day, Happening
 from schemas.topics import Topics
+from tests.commands import Done, run
 from tests.outbox import is_empty
 from tests.polling import eventually
 
@@ -63,6 +65,30 @@ class Pipeline:
 
     def consumer(self, **environment: str) -> Service:
         return self._keep(consumer(self.directory, self.environment | environment))
+
+    def command(self, *arguments: str, **environment: str) -> Service:
+        """Return a command of the consumer as a process: it may be killed, and begun again."""
+        options = {**self.environment, **environment}
+        return self._keep(Service(arguments[0], ["hubspot_consumer", *arguments], self.directory, options))
+
+    async def run(self, *arguments: str, **environment: str) -> Done:
+        """Run a command of the consumer to its end."""
+        return await run("hubspot_consumer", *arguments, environment={**self.environment, **environment})
+
+    async def until_finished(self, *, within_s: float = 60) -> None:
+        """Return when the group has acked all that the topics hold."""
+        await eventually(self._finished, within_s=within_s, every_s=0.2, saying="the group has read everything")
+
+    async def _finished(self) -> bool:
+        lag = Lag(
+            {"bootstrap_servers": self._bootstrap_servers}, self.environment["CONSUMER_GROUP"], self.topics.events
+        )
+        await lag.start()
+        try:
+            await lag.missing_topics()
+            return not any((await lag.read()).values())
+        finally:
+            await lag.stop()
 
     async def commit(self, events: int, *, seed: int = 1, per_s: float = 2_000) -> None:
         """Commit a day of traffic, one event of it poisoned."""

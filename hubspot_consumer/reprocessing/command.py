@@ -14,7 +14,9 @@ import typer
 from aiokafka.errors import KafkaError
 
 from hubspot_consumer.lag import UnequalPartitions
+from hubspot_consumer.new_topic import TopicNotCreated
 from hubspot_consumer.portal import WrongPortal
+from hubspot_consumer.reprocessing.heard import TakenOver
 from hubspot_consumer.reprocessing.holding import AnotherRun
 from hubspot_consumer.reprocessing.options import (
     FOLDER_DEFAULT,
@@ -35,7 +37,6 @@ from hubspot_consumer.reprocessing.run import AlreadyRunning, NoFolder, Run, Unf
 from hubspot_consumer.reprocessing.selection import Selection
 from hubspot_consumer.reprocessing.session import Session, TopicsMissing, session
 from hubspot_consumer.settings import Settings
-from hubspot_consumer.suppressions import TopicNotCreated
 from runtime import logs
 from runtime.commands import fail, read_settings, refuse
 
@@ -172,7 +173,7 @@ def run_to_its_end(work: Coroutine[Any, Any, int], name: str) -> int:
         return asyncio.run(_until_stopped(work, name))
     except* WrongPortal as errors:
         refuse(_words(errors))
-    except* (AnotherRun, TooManyRefused, TopicsMissing, TopicNotCreated, UnequalPartitions) as errors:
+    except* (AnotherRun, TakenOver, TooManyRefused, TopicsMissing, TopicNotCreated, UnequalPartitions) as errors:
         fail(_words(errors))
     except* (KafkaError, OSError) as errors:
         fail(f"KAFKA_BOOTSTRAP_SERVERS: {_words(errors) or 'no broker answers'}")

@@ -15,8 +15,8 @@ from runtime.clock import Clock
 
 log = structlog.get_logger()
 
-# With less than this left there is no use in entering.
-TOO_LITTLE_S: Final = 25.0
+# With less than this left there is no use in entering: a call to HubSpot may take 36 s.
+TOO_LITTLE_S: Final = 40.0
 # Workers answer sooner, unless there are none.
 ASK_WHO_IS_THERE_S: Final = 0.25
 ASK_AGAIN_S: Final = 0.5

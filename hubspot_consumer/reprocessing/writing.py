@@ -8,8 +8,11 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol, TypeVar, assert_never
+
+from aiokafka.errors import KafkaError
 
 from hubspot_consumer.batches import calls_of, halves
 from hubspot_consumer.destination import Destination, Slot
@@ -18,7 +21,8 @@ from hubspot_consumer.hubspot.requests import MOST_UPSERTS, Upsert
 from hubspot_consumer.lane import Fold
 from hubspot_consumer.omissions import Omissions
 from hubspot_consumer.outcomes import Delivered, Halt, Outcome, Rejected, RetryLater
-from hubspot_consumer.reprocessing.holding import Hold, Holding
+from hubspot_consumer.reprocessing.hold import Hold
+from hubspot_consumer.reprocessing.holding import Holding
 from hubspot_consumer.reprocessing.refold import Refold
 from hubspot_consumer.reprocessing.report import Refused, Report
 from hubspot_consumer.reprocessing.trials import Trials
@@ -54,6 +58,18 @@ class _Attempt(NamedTuple):
     refold: Refold
     upsert: Upsert
     outcome: Outcome
+
+
+@dataclass
+class _Turn:
+    """A slot, which is given back unless it is taken for a call."""
+
+    slot: Slot
+    taken: bool = False
+
+    def take(self) -> Slot:
+        self.taken = True
+        return self.slot
 
 
 class Writing:
@@ -101,40 +117,55 @@ class Writing:
         written: dict[ContactKey, Fold] = {}
         attempts = 0
         while keys:
-            async with may_call, self._turn() as slot:
-                again, refusal = await self._attempt(keys, slot, written)
+            async with may_call, self._turn() as turn:
+                again, refusal = await self._attempt_whatever_kafka_does(keys, turn, written)
             if refusal is not None:
                 attempts += 1
                 asked_s = refusal.after.total_seconds() if isinstance(refusal, RetryLater) and refusal.after else 0.0
                 await self._clock.sleep(asked_s + backoff_s(attempts, self._jitter))
             keys = again
+        self._report.contacts_written += len(written)
         return list(written.values())
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[Slot]:
+    async def _turn(self) -> AsyncIterator[_Turn]:
         """Give a slot when calls may be made; while sending is halted, to one caller at a time."""
-        async with self._one_probe:
+        async with AsyncExitStack() as alone:
+            await alone.enter_async_context(self._one_probe)
             if (spent := self._destination.spent()) is not None:
                 self._halt.close(spent)
-            if await self._halt.open():
-                yield await self._destination.slot()
-                return
-        yield await self._destination.slot()
+            if not await self._halt.open():
+                await alone.aclose()
+            # Before the hold: the workers should not have to wait for our quota.
+            turn = _Turn(await self._destination.slot())
+            try:
+                yield turn
+            finally:
+                if not turn.taken:
+                    turn.slot.give_back()
+
+    async def _attempt_whatever_kafka_does(
+        self, keys: Sequence[ContactKey], turn: _Turn, written: dict[ContactKey, Fold]
+    ) -> tuple[list[ContactKey], RetryLater | Halt | None]:
+        try:
+            return await self._attempt(keys, turn, written)
+        except (KafkaError, OSError) as error:
+            # What was written is written again; the workers are told nothing, and look up what HubSpot holds.
+            return list(keys), RetryLater(f"Kafka does not answer: {type(error).__name__}")
 
     async def _attempt(
-        self, keys: Sequence[ContactKey], slot: Slot, written: dict[ContactKey, Fold]
+        self, keys: Sequence[ContactKey], turn: _Turn, written: dict[ContactKey, Fold]
     ) -> tuple[list[ContactKey], RetryLater | Halt | None]:
         """Return whom to write again, and why if it is not at once."""
         async with self._holding.hold(keys) as hold:
             await self._refolds.caught_up()
             if (refusal := await self._refolds.settle_moves(keys, self._destination)) is not None:
-                slot.give_back()
                 self._halt.hear(refusal)
                 return list(keys), refusal
             refolds = [self._refolds.refold(key, self._trials) for key in keys]
             wanted = [refold for refold in refolds if refold.wanted]
             self._report.contacts_without_events += len(refolds) - len(wanted)
-            attempts = await self._upsert(wanted, slot, hold)
+            attempts = await self._upsert(wanted, turn.take(), hold)
             for attempt in attempts:
                 if isinstance(attempt.outcome, Delivered):
                     hold.written(attempt.refold.key, attempt.refold.sequence, attempt.outcome.contact_id)

@@ -21,7 +21,9 @@ FINISHED = {(topic, 0): 10**9 for topic in OF.values()}
 
 def stored(event_type: str, sequence: int, *, offset: int | None = None, email: str = EMAIL, **payload: Any) -> Stored:
     made = envelope(event_type, sequence, email, payload={**PAYLOADS[event_type], **payload})
-    return Stored(email, sequence, OF[event_type], 0, sequence if offset is None else offset, 1000 * sequence, value(made))
+    return Stored(
+        email, sequence, OF[event_type], 0, sequence if offset is None else offset, 1000 * sequence, value(made)
+    )
 
 
 EARNED = stored("nova_earned", 1, new_balance_cents=500)
@@ -67,7 +69,9 @@ def test_an_event_that_was_read_twice_counts_once() -> None:
 
 
 def test_a_dead_letter_counts_only_where_it_is_selected_and_not_left_out() -> None:
-    selection = Selection(topics=frozenset([OF["nova_earned"]]), set_aside=frozenset([REDEEMED.place, EARNED_AGAIN.place]))
+    selection = Selection(
+        topics=frozenset([OF["nova_earned"]]), set_aside=frozenset([REDEEMED.place, EARNED_AGAIN.place])
+    )
     events = [EARNED, REDEEMED, EARNED_AGAIN]
 
     refold = Refolding(selection, FINISHED).refold(ADA, events)
