@@ -1,6 +1,6 @@
 """The client: HubSpot's calls, each in a slot of the quota, each answered by outcomes instead of exceptions."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ from hubspot_consumer.hubspot.connection import Token, request
 from hubspot_consumer.hubspot.pacing import Pacing, Slot
 from hubspot_consumer.hubspot.paths import PATHS, TOKEN_INFO, ApiVersion, Paths
 from hubspot_consumer.hubspot.refusals import quota_spent_for
-from hubspot_consumer.hubspot.requests import KnownContacts, Move, Note, TimelineEntry, Upsert
+from hubspot_consumer.hubspot.requests import HeldContacts, KnownContacts, Move, Note, TimelineEntry, Upsert
 from hubspot_consumer.hubspot.responses import (
     Input,
     NotesOfContacts,
@@ -21,6 +21,7 @@ from hubspot_consumer.hubspot.responses import (
     WriteAnswer,
     read_allowed,
     read_created,
+    read_held_contacts,
     read_known_contacts,
     read_noted_events,
     read_notes,
@@ -36,6 +37,9 @@ from hubspot_consumer.records import Record
 from schemas.contacts import ContactKey
 
 log = structlog.get_logger()
+
+# Who a contact is, and what was applied to it last.
+_IDENTITY: Final = ("email", "hs_additional_emails", "nerava_event_sequence", "nerava_contact_key")
 
 CallCounter = Callable[[str, str], None]
 """Told of each call's kind and its status, or the name of what went wrong instead."""
@@ -94,13 +98,21 @@ class HubSpotClient:
 
     async def known_contacts(self, keys: Sequence[ContactKey]) -> KnownContacts | Refusal:
         """Return what HubSpot holds of up to 100 contacts, by contact key, in a slot."""
+        answer = await self._read(keys, ())
+        return read_known_contacts(answer, keys) if isinstance(answer, httpx.Response) else answer
+
+    async def held_contacts(self, keys: Sequence[ContactKey], names: Collection[str]) -> HeldContacts | Refusal:
+        """Return up to 100 contacts with these of their properties, by contact key, in a slot."""
+        answer = await self._read(keys, names)
+        return read_held_contacts(answer, keys) if isinstance(answer, httpx.Response) else answer
+
+    async def _read(self, keys: Sequence[ContactKey], names: Collection[str]) -> httpx.Response | RetryLater:
         body = {
             "idProperty": "email",
-            "properties": ["email", "hs_additional_emails", "nerava_event_sequence", "nerava_contact_key"],
+            "properties": sorted({*_IDENTITY, *names}),
             "inputs": [{"id": key} for key in keys],
         }
-        answer = await self._call("read", "POST", self._paths.read, body)
-        return read_known_contacts(answer, keys) if isinstance(answer, httpx.Response) else answer
+        return await self._call("read", "POST", self._paths.read, body)
 
     async def send(self, entries: Sequence[TimelineEntry]) -> Refusal | None:
         """Leave up to 500 timeline entries. They need no slot: HubSpot exempts them from the quota."""

@@ -13,7 +13,15 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import httpx
 
 from hubspot_consumer.hubspot.refusals import body_of, is_number, named_in, objects_of, read_item_refusal, read_refusal
-from hubspot_consumer.hubspot.requests import KnownContact, KnownContacts, Note, Upsert, event_of_note
+from hubspot_consumer.hubspot.requests import (
+    HeldContact,
+    HeldContacts,
+    KnownContact,
+    KnownContacts,
+    Note,
+    Upsert,
+    event_of_note,
+)
 from hubspot_consumer.hubspot.schema import CHOSEN
 from hubspot_consumer.outcomes import Delivered, Halt, Outcome, Refusal, Rejected, RetryLater
 from schemas.contacts import ContactKey, contact_key
@@ -133,6 +141,14 @@ def read_allowed(response: httpx.Response) -> bool | Refusal:
 
 def read_known_contacts(response: httpx.Response, keys: Sequence[ContactKey]) -> KnownContacts | Refusal:
     """Return what a batch read found of *keys*, and what it did not find."""
+    found = read_held_contacts(response, keys)
+    if not isinstance(found, dict):
+        return found
+    return {key: _known(ContactKey(key), contact) if contact else None for key, contact in found.items()}
+
+
+def read_held_contacts(response: httpx.Response, keys: Sequence[ContactKey]) -> HeldContacts | Refusal:
+    """Return the contacts that a batch read found of *keys*, each by all its emails, and those that it did not find."""
     if response.status_code == 404 and body_of(response).get("category") == "OBJECT_NOT_FOUND":
         # Elsewhere 207 says so. Any other 404 is the path's: to take it for new contacts could move them backwards.
         missing = {_key(email) for email in named_in(body_of(response), "ids")}
@@ -140,25 +156,25 @@ def read_known_contacts(response: httpx.Response, keys: Sequence[ContactKey]) ->
     if not response.is_success:
         return read_refusal(response)
     body = body_of(response)
-    known: KnownContacts = {}
+    held: HeldContacts = {}
     for error in objects_of(body.get("errors")):
         if error.get("category") == "OBJECT_NOT_FOUND":
-            known |= {_key(email): None for email in named_in(error, "ids")}
+            held |= {_key(email): None for email in named_in(error, "ids")}
     for result in objects_of(body.get("results")):
         properties = result.get("properties")
         if isinstance(properties, dict) and result.get("id"):
-            known |= _known(str(result["id"]), properties)
-    return known
+            emails = f"{properties.get('email') or ''};{properties.get('hs_additional_emails') or ''}"
+            contact = HeldContact(str(result["id"]), {name: str(value or "") for name, value in properties.items()})
+            held |= {_key(email): contact for email in emails.split(";") if email.strip()}
+    return held
 
 
-def _known(contact_id: str, properties: Mapping[str, Any]) -> KnownContacts:
-    """Return a contact by each of its emails, with the sequence of the one that wrote it last, and 0 for the others."""
-    number = str(properties.get("nerava_event_sequence") or "0")
+def _known(key: ContactKey, contact: HeldContact) -> KnownContact:
+    """Return a contact with the sequence of *key*, if that key wrote it last, and 0 if not."""
+    number = contact.properties.get("nerava_event_sequence") or "0"
     sequence = int(float(number)) if is_number(number) else 0
-    emails = f"{properties.get('email') or ''};{properties.get('hs_additional_emails') or ''}"
-    keys = [_key(email) for email in emails.split(";") if email.strip()]
-    written_by = _key(str(properties.get("nerava_contact_key") or properties.get("email") or ""))
-    return {key: KnownContact(contact_id, sequence if key == written_by else 0) for key in keys}
+    written_by = _key(contact.properties.get("nerava_contact_key") or contact.properties.get("email") or "")
+    return KnownContact(contact.contact_id, sequence if key == written_by else 0)
 
 
 def _key(email: str) -> str:

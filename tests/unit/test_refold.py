@@ -19,11 +19,9 @@ OF = {event_type: f"lifecycle.{event_type}" for event_type in EVENT_TYPES}
 FINISHED = {(topic, 0): 10**9 for topic in OF.values()}
 
 
-def stored(event_type: str, sequence: int, *, offset: int | None = None, email: str = EMAIL, **payload: Any) -> Stored:
+def stored(event_type: str, sequence: int, *, offset: int = -1, email: str = EMAIL, **payload: Any) -> Stored:
     made = envelope(event_type, sequence, email, payload={**PAYLOADS[event_type], **payload})
-    return Stored(
-        email, sequence, OF[event_type], 0, sequence if offset is None else offset, 1000 * sequence, value(made)
-    )
+    return Stored(email, sequence, OF[event_type], 0, sequence if offset < 0 else offset, 1000 * sequence, value(made))
 
 
 EARNED = stored("nova_earned", 1, new_balance_cents=500)
