@@ -34,7 +34,9 @@ from hubspot_consumer.omissions import Omissions
 from hubspot_consumer.portal import Portal, WrongPortal
 from hubspot_consumer.reading import Reading
 from hubspot_consumer.rejections import Rejections
-from hubspot_consumer.reprocessing.command import replay
+from hubspot_consumer.reprocessing.commands.audit import audit
+from hubspot_consumer.reprocessing.commands.replay import replay
+from hubspot_consumer.reprocessing.commands.resync import resync
 from hubspot_consumer.service import Service
 from hubspot_consumer.settings import Settings
 from hubspot_consumer.status import Status
@@ -60,6 +62,8 @@ commands = typer.Typer(
 )
 commands.command()(doctor)
 commands.command()(replay)
+commands.command()(resync)
+commands.command()(audit)
 
 
 @commands.command()

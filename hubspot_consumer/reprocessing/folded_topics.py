@@ -1,7 +1,8 @@
 """The folded topics: what a run has read of them, kept up with what is added, as one refold for each contact."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Final
 
@@ -21,6 +22,7 @@ from schemas.contacts import ContactKey
 # Contacts, or events of theirs, between two entries in the journal: enough for calls that are nearly all full.
 CONTACTS_AT_ONCE: Final = 1_500
 EVENTS_AT_ONCE: Final = 15_000
+_FIRST: Final = ContactKey("")
 
 
 class FoldedTopics:
@@ -52,24 +54,59 @@ class FoldedTopics:
         """Fold everything once, and count."""
         return await tallied(self._run.file, self._run.store, self._refolding)
 
-    async def follow(self) -> None:
-        """Read what is added, until cancelled."""
-        await self._scan.follow()
+    @asynccontextmanager
+    async def followed(self) -> AsyncIterator[None]:
+        """Read meanwhile what is added to the topics."""
+        following = asyncio.create_task(self._scan.follow())
+        try:
+            yield
+        finally:
+            following.cancel()
+            with suppress(asyncio.CancelledError):
+                await following
 
     async def caught_up(self) -> None:
-        """Return when all that is on the topics now is known, by the doing of `follow`."""
+        """Return when all that is on the topics now is known; they must be `followed`."""
         await self._scan.caught_up()
+
+    async def unfinished_now(self) -> Offsets:
+        """Return where the workers' group has come to by now. Raises KafkaError."""
+        return await self._lag.unfinished()
 
     def refold(self, key: ContactKey, trials: Trials | None = None) -> Refold:
         """Return a contact's refold, by what is known now."""
         histories = [self._run.store.events_of(one) for one in self.moved.histories(key)]
         return self._refolding.refold(key, *histories, without=trials.without(key) if trials else ())
 
+    def expected(self, key: ContactKey, applied: int, unfinished: Offsets) -> Refold:
+        """Return what HubSpot must hold of a contact that is as it was after *applied*.
+
+        That is too old where the group has finished later events: then it is what those come to.
+        """
+        *earlier, own = [self._run.store.events_of(one) for one in self.moved.histories(key)] or [[]]
+        finished = (each.sequence for each in own if each.offset < unfinished[each.topic, each.partition])
+        up_to = max(applied, *finished, 0)
+        return self._refolding.refold(key, *earlier, [each for each in own if each.sequence <= up_to])
+
     async def settle_moves(self, keys: Sequence[ContactKey], destination: Destination) -> RetryLater | Halt | None:
         """Find out which of the contacts, which are held, were moved; return why that can't be known yet."""
         return await self.moved.settle(keys, destination)
 
-    def next_contacts(self, after: ContactKey) -> tuple[list[ContactKey], ContactKey | None]:
+    def batches(self, after: ContactKey = _FIRST) -> Iterator[tuple[list[ContactKey], ContactKey]]:
+        """Yield the contacts after a key, as many as are written between two entries in the journal, and up to where.
+
+        Those that were moved come last, each time: there are few.
+        """
+        while True:
+            keys, following = self._next_contacts(after)
+            if following is None:
+                break
+            after = following
+            yield keys, after
+        for keys in self.moved.batches():
+            yield keys, after
+
+    def _next_contacts(self, after: ContactKey) -> tuple[list[ContactKey], ContactKey | None]:
         """Return the next contacts to write, and the key up to which these are all; None when there are no more.
 
         Those that were moved are not among them.

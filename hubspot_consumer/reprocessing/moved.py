@@ -4,7 +4,7 @@ To write the older key would create the contact again. So what happened under it
 one's own events; unless HubSpot still has a contact of the older key, whose move is yet to come, or was refused.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from hubspot_consumer.destination import Destination
 from hubspot_consumer.hubspot.requests import MOST_UPSERTS, KnownContacts
@@ -39,8 +39,20 @@ class MovedContacts:
         """Return the keys whose events a contact's refold is made of, oldest first; none for one that was moved on."""
         return () if key in self._gone else (*self._before.get(key, ()), key)
 
-    async def settle(self, keys: Sequence[ContactKey], destination: Destination) -> RetryLater | Halt | None:
-        """Find out whose contact is where, moving whom HubSpot still has under the older key. The keys are held."""
+    def others(self, key: ContactKey) -> list[ContactKey]:
+        """Return the other keys of the same contact."""
+        return [one for chain in _chains(self._store.moves()) if key in chain for one in chain if one != key]
+
+    def with_others(self, keys: Collection[ContactKey]) -> frozenset[ContactKey]:
+        """Return *keys* and the other keys of the same contacts; from now on only these were ever moved."""
+        together = {key for chain in _chains(self._store.moves()) if not set(chain).isdisjoint(keys) for key in chain}
+        self._store.keep_moves(together)
+        return frozenset(together.union(keys))
+
+    async def settle(
+        self, keys: Sequence[ContactKey], destination: Destination, *, move: bool = True
+    ) -> RetryLater | Halt | None:
+        """Find out whose contact is where; *move* whom HubSpot still has under the older key, if the keys are held."""
         moves = [(previous, key) for previous, key in self._store.moves() if previous in keys or key in keys]
         # One that was moved just now comes with the others of its move, at the end.
         self._gone = self._gone.difference(keys) | {previous for previous, key in moves if key not in keys}
@@ -54,15 +66,15 @@ class MovedContacts:
         if known is None or isinstance(known, Rejected):
             known = {}
         for previous, key in moves:
-            if (refusal := await self._settle(previous, key, known, destination)) is not None:
+            if (refusal := await self._settle(previous, key, known, destination if move else None)) is not None:
                 return refusal
         return None
 
     async def _settle(
-        self, previous: ContactKey, key: ContactKey, known: KnownContacts, destination: Destination
+        self, previous: ContactKey, key: ContactKey, known: KnownContacts, destination: Destination | None
     ) -> RetryLater | Halt | None:
         contact, holder = known.get(previous), known.get(key)
-        if contact is not None and holder is None:
+        if contact is not None and holder is None and destination is not None:
             with await destination.slot():
                 refusal = await destination.move(contact.contact_id, key)
             if isinstance(refusal, RetryLater | Halt):

@@ -83,7 +83,7 @@ class Refolding:
             event, *others = copies
             selected = self.selection.selects(event) or any(map(self.selection.selects, others))
             dead = self._is_dead(event, others)
-            if dead and (not selected or event.place in without):
+            if dead and not (selected and self.selection.dead_letters and event.place not in without):
                 continue
             try:
                 envelope = read_envelope(_encoded(event.key), event.value)

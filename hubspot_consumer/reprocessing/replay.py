@@ -1,15 +1,13 @@
 """A replay: the selected events take effect again, each contact in one write, beside the workers."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 
 from hubspot_consumer.lane import Fold
 from hubspot_consumer.reprocessing.folded_topics import FoldedTopics
 from hubspot_consumer.reprocessing.report import Report
 from hubspot_consumer.reprocessing.run import Run
-from hubspot_consumer.reprocessing.timeline_entries import TimelineEntries
-from hubspot_consumer.reprocessing.writing import Writing
+from hubspot_consumer.reprocessing.session import Access
 from schemas.contacts import ContactKey
 
 Told = Callable[[int], object]
@@ -19,13 +17,11 @@ Told = Callable[[int], object]
 class Replay:
     """Goes through the folded topics contact by contact, and keeps in the run's journal how far it has come."""
 
-    def __init__(
-        self, run: Run, topics: FoldedTopics, writing: Writing, entries: TimelineEntries | None, report: Report
-    ) -> None:
+    def __init__(self, run: Run, topics: FoldedTopics, access: Access, report: Report) -> None:
         self._run = run
         self._topics = topics
-        self._writing = writing
-        self._entries = entries
+        self._writing = access.writing
+        self._entries = access.entries
         self._report = report
 
     async def write(self, told: Told) -> None:
@@ -33,20 +29,15 @@ class Replay:
 
         Raises TooManyRefused. Cancelled, it ends what it was about; the run goes on from there.
         """
-        following = asyncio.create_task(self._topics.follow())
-        try:
+        async with self._topics.followed():
             await self._write(told)
-        finally:
-            following.cancel()
-            with suppress(asyncio.CancelledError):
-                await following
 
     async def _write(self, told: Told) -> None:
         after = ContactKey(self._run.store.fact("written_up_to", ""))
         settled = self._run.store.fact("settled", 0)
         leaving: asyncio.Task[None] | None = None
         try:
-            for keys, following in self._batches(after):
+            for keys, following in self._topics.batches(after):
                 folds = await self._writing.write(keys)
                 # The entries of these are left while the next contacts are written.
                 await _ended(leaving)
@@ -57,17 +48,6 @@ class Replay:
         finally:
             if leaving is not None:
                 leaving.cancel()
-
-    def _batches(self, after: ContactKey) -> Iterator[tuple[list[ContactKey], ContactKey]]:
-        while True:
-            keys, following = self._topics.next_contacts(after)
-            if following is None:
-                break
-            after = following
-            yield keys, after
-        # After a crash all of them again: there are few.
-        for keys in self._topics.moved.batches():
-            yield keys, after
 
     async def _leave(self, folds: Sequence[Fold], up_to: ContactKey, settled: int) -> None:
         if self._entries is not None:

@@ -139,14 +139,14 @@ class Scan:
             self._read.notify_all()
 
     def _event(self, record: Any) -> Stored | None:
-        if self._keys and record.key not in self._keys:
+        if b'"previous_email"' in (record.value or b""):
+            self._note_move(record)
+        if (self._keys and record.key not in self._keys) or not record.value:
             return None
         sequence = _sequence(record)
-        if sequence is None or not record.value:
+        if sequence is None:
             return None
         key = record.key.decode(errors="replace")
-        if b'"previous_email"' in record.value:
-            self._note_move(record)
         return Stored(key, sequence, record.topic, record.partition, record.offset, record.timestamp, record.value)
 
     def _note_move(self, record: Any) -> None:

@@ -1,11 +1,10 @@
 """The selection: which events are to take effect again. Picklable, for the plan is made in several processes."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Self
 
 from hubspot_consumer.reprocessing.store import Offsets, Place, Stored
+from schemas.contacts import ContactKey
 
 
 @dataclass(frozen=True)
@@ -13,14 +12,16 @@ class Selection:
     """Times are those of Kafka's records, `until` included. Empty collections and None select everything.
 
     `before` is where the topics ended when the run began: what comes later is the workers' to do. `places` selects
-    exactly these records: a redrive's. `set_aside` are records that are dead letters.
+    exactly these records: a redrive's. `set_aside` are records that are dead letters, which take effect where they are
+    selected, unless `dead_letters` is off.
     """
 
     since: datetime | None = None
     until: datetime | None = None
     topics: frozenset[str] = frozenset()
-    contacts: frozenset[str] = frozenset()
+    contacts: frozenset[ContactKey] = frozenset()
     places: frozenset[Place] | None = None
+    dead_letters: bool = True
     before: Offsets = field(default_factory=dict, compare=False)
     set_aside: frozenset[Place] = field(default=frozenset(), compare=False)
 
@@ -35,20 +36,3 @@ class Selection:
         if self.since is not None and event.at_ms < self.since.timestamp() * 1000:
             return False
         return self.until is None or event.at_ms <= self.until.timestamp() * 1000
-
-    def described(self) -> dict[str, Any]:
-        """Return it as JSON, to compare a run with the one that was asked for before."""
-        return {
-            "since": self.since.isoformat() if self.since else None,
-            "until": self.until.isoformat() if self.until else None,
-            "topics": sorted(self.topics),
-            "contacts": sorted(self.contacts),
-        }
-
-    @classmethod
-    def of(cls, described: Mapping[str, Any]) -> Self:
-        """Return the selection that was `described`."""
-        since, until = (
-            datetime.fromisoformat(moment) if moment else None for moment in (described["since"], described["until"])
-        )
-        return cls(since, until, frozenset(described["topics"]), frozenset(described["contacts"]))

@@ -3,6 +3,7 @@
 import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 from typing import Final
 
 from hubspot_consumer.composition import hubspot_client
@@ -12,13 +13,15 @@ from hubspot_consumer.lag import Lag
 from hubspot_consumer.omissions import Omissions
 from hubspot_consumer.portal import Portal
 from hubspot_consumer.reprocessing.folded_topics import FoldedTopics
-from hubspot_consumer.reprocessing.holding import Holding
+from hubspot_consumer.reprocessing.held import Held
+from hubspot_consumer.reprocessing.holding import Holding, TopicsMissing
+from hubspot_consumer.reprocessing.moved import MovedContacts
 from hubspot_consumer.reprocessing.plan import Plan
-from hubspot_consumer.reprocessing.replay import Replay, Told
 from hubspot_consumer.reprocessing.report import Report
 from hubspot_consumer.reprocessing.run import Run
 from hubspot_consumer.reprocessing.scan import Progress, Scan
 from hubspot_consumer.reprocessing.selection import Selection
+from hubspot_consumer.reprocessing.store import Place
 from hubspot_consumer.reprocessing.timeline_entries import TimelineEntries
 from hubspot_consumer.reprocessing.writing import Writing
 from hubspot_consumer.settings import Settings
@@ -28,12 +31,19 @@ from runtime.clock import Clock, SystemClock
 from schemas.contacts import ContactKey
 
 
-class TopicsMissing(ValueError):
-    """The topics of the events are not there, or some of them."""
+@dataclass(frozen=True)
+class Access:
+    """To HubSpot, at the run's part of the quota, which the workers keep from. *entries* is None without a timeline."""
+
+    client: HubSpotClient
+    held: Held
+    suppressions: Suppressions
+    writing: Writing
+    entries: TimelineEntries | None
 
 
 class Session:
-    """Reads, plans and writes for one run; connects to what each of these needs when it is needed."""
+    """Reads and plans for one run, and gives it access to HubSpot; connects to what is needed when it is needed."""
 
     def __init__(  # noqa: PLR0913 - what was asked for
         self, settings: Settings, run: Run, command: str, rate_share: float, *, timeline: bool, opened: AsyncExitStack
@@ -52,21 +62,26 @@ class Session:
 
     async def folded_topics(self, selection: Selection, progress: Progress) -> FoldedTopics:
         """Read what *selection* asks for. Raises KafkaError, TopicsMissing and UnequalPartitions."""
-        topics = self._settings.topics.events
-        lag = Lag(self._kafka, self._settings.group, topics)
+        lag = Lag(self._kafka, self._settings.group, self._settings.topics.events)
         self._opened.push_async_callback(lag.stop)
         await lag.start()
         if missing := await lag.missing_topics():
             raise TopicsMissing(f"no such topic: {', '.join(missing)}: run `python -m producer topics`")
-        contacts = [ContactKey(contact) for contact in selection.contacts]
-        numbers = {lag.number_of(contact) for contact in contacts}
-        partitions = [each for each in lag.partitions if not numbers or each.partition in numbers]
-        scan = Scan(self._kafka, partitions, self._run.store, self._clock, contacts)
+        partitions = lag.partitions
+        if selection.contacts:
+            selection = replace(selection, contacts=await self._all_keys(selection, lag))
+            numbers = {lag.number_of(contact) for contact in selection.contacts}
+            partitions = [partition for partition in partitions if partition.partition in numbers]
+        scan = Scan(self._kafka, partitions, self._run.store, self._clock, selection.contacts)
         self._opened.push_async_callback(scan.stop)
         await scan.start()
         folded = FoldedTopics(self._run, scan, lag, selection)
         await folded.read(progress)
         return folded
+
+    async def set_aside(self) -> frozenset[Place]:
+        """Return the records whose events are not in effect, because they are dead letters."""
+        return frozenset()
 
     async def plan(self, folded: FoldedTopics) -> Plan:
         """Return what writing it takes, as far as that is known without asking HubSpot."""
@@ -76,10 +91,16 @@ class Session:
         tally = await folded.tally()
         return Plan.of(self._run.store.size, tally, mode if self._timeline else "off", calls_per_s)
 
-    async def replay(self, folded: FoldedTopics, told: Told) -> None:
-        """Write what was folded, at the run's part of the quota. Raises WrongPortal, AnotherRun and TooManyRefused."""
+    @asynccontextmanager
+    async def access(self, folded: FoldedTopics) -> AsyncIterator[Access]:
+        """Give access to HubSpot. Raises KafkaError, WrongPortal and AnotherRun."""
         halt = HaltGate(self._clock)
-        client = self._client()
+        client, pacing = hubspot_client(self._settings, self._clock, self.report.count_call)
+        self._opened.push_async_callback(client.close)
+        pacing.divide(self._rate_share)
+        suppressions = Suppressions(self._kafka, self._settings.topics.suppressions, self._clock)
+        self._opened.push_async_callback(suppressions.stop)
+        await suppressions.start()
         async with self._holding() as holding:
             portal = self._portal(client, halt)
             await portal.check()
@@ -92,7 +113,7 @@ class Session:
                 holding=holding,
                 halt=halt,
                 omissions=Omissions(),
-                suppressed=(await self._suppressions()).holds,
+                suppressed=suppressions.holds,
                 report=self.report,
                 clock=self._clock,
                 jitter=self._jitter,
@@ -105,13 +126,22 @@ class Session:
                 jitter=self._jitter,
                 unfinished=folded.unfinished,
             )
-            await Replay(self._run, folded, writing, entries if self._timeline else None, self.report).write(told)
+            held = Held(client, halt, self._clock, self._jitter)
+            yield Access(client, held, suppressions, writing, entries if self._timeline else None)
 
-    def _client(self) -> HubSpotClient:
-        client, pacing = hubspot_client(self._settings, self._clock, self.report.count_call)
-        self._opened.push_async_callback(client.close)
-        pacing.divide(self._rate_share)
-        return client
+    async def _all_keys(self, selection: Selection, lag: Lag) -> frozenset[ContactKey]:
+        """Return the selected contacts with their other keys: those of their emails before and after."""
+        naming = self._settings.topics.of("merchant_contact_updated")
+        partitions = [partition for partition in lag.partitions if partition.topic == naming]
+        # Of nobody it keeps an event, and of everybody the moves.
+        scan = Scan(self._kafka, partitions, self._run.store, self._clock, [ContactKey("")])
+        await scan.start()
+        try:
+            await scan.begin(None, {})
+            await scan.read_to(await scan.ends(), lambda _done, _total: None)
+        finally:
+            await scan.stop()
+        return MovedContacts(self._run.store).with_others(selection.contacts)
 
     def _portal(self, client: HubSpotClient, halt: HaltGate) -> Portal:
         return Portal(
@@ -140,12 +170,6 @@ class Session:
             yield holding
         finally:
             await holding.stop()
-
-    async def _suppressions(self) -> Suppressions:
-        suppressions = Suppressions(self._kafka, self._settings.topics.suppressions, self._clock)
-        self._opened.push_async_callback(suppressions.stop)
-        await suppressions.start()
-        return suppressions
 
 
 class _Ours:

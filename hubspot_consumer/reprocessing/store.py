@@ -5,7 +5,7 @@ It is also the run's journal: where reading and writing had come to, so that a r
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
@@ -130,6 +130,12 @@ class EventStore:
         """Return the moves, from and to which key, the oldest first."""
         rows = self._connection.execute("SELECT previous, key FROM moves ORDER BY at_ms")
         return [(ContactKey(previous), ContactKey(key)) for previous, key in rows]
+
+    def keep_moves(self, keys: Collection[ContactKey]) -> None:
+        """Forget the moves that none of *keys* is part of."""
+        for previous, key in self.moves():
+            if previous not in keys and key not in keys:
+                self._connection.execute("DELETE FROM moves WHERE previous = ? AND key = ?", (previous, key))
 
     def moved(self, key: ContactKey) -> bool:
         """Return whether a key is part of a move."""

@@ -53,4 +53,4 @@ class _Lines:
         self._told = now
         rate = (done - self._first) / (now - self._began)
         left = f", {(total - done) / rate:,.0f} s left" if rate else ""
-        print(f"{self._what}: {done:,} of {total:,}, {rate:,.0f}/s{left}", file=sys.stderr)  # noqa: T201 - for whoever waits
+        print(f"{self._what}: {done:,} of {total:,}, {rate:,.0f}/s{left}", file=sys.stderr)

@@ -1,24 +1,16 @@
 """`python -m hubspot_consumer replay` and `resync`: what they take, and what they say."""
 
-import asyncio
 import json
 import logging
-import signal
 import sys
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
-from aiokafka.errors import KafkaError
 
-from hubspot_consumer.lag import UnequalPartitions
-from hubspot_consumer.new_topic import TopicNotCreated
-from hubspot_consumer.portal import WrongPortal
-from hubspot_consumer.reprocessing.heard import TakenOver
-from hubspot_consumer.reprocessing.holding import AnotherRun
-from hubspot_consumer.reprocessing.options import (
+from hubspot_consumer.reprocessing.commands.ending import open_run, run_to_its_end
+from hubspot_consumer.reprocessing.commands.options import (
     FOLDER_DEFAULT,
     AsJson,
     Folder,
@@ -26,21 +18,20 @@ from hubspot_consumer.reprocessing.options import (
     RateShare,
     Yes,
     agreed,
+    can_ask,
     can_write,
     known_types,
     moment,
 )
+from hubspot_consumer.reprocessing.commands.progress import progress
 from hubspot_consumer.reprocessing.plan import Plan
-from hubspot_consumer.reprocessing.progress import progress
-from hubspot_consumer.reprocessing.report import TooManyRefused
-from hubspot_consumer.reprocessing.run import AlreadyRunning, NoFolder, Run, UnfinishedRun
+from hubspot_consumer.reprocessing.replay import Replay
+from hubspot_consumer.reprocessing.run import Run
 from hubspot_consumer.reprocessing.selection import Selection
-from hubspot_consumer.reprocessing.session import Session, TopicsMissing, session
+from hubspot_consumer.reprocessing.session import Session, session
 from hubspot_consumer.settings import Settings
 from runtime import logs
-from runtime.commands import fail, read_settings, refuse
-
-INTERRUPTED: Final = 130
+from runtime.commands import read_settings, refuse
 
 
 def replay(  # noqa: PLR0913 - the options of the command
@@ -71,8 +62,8 @@ def replay(  # noqa: PLR0913 - the options of the command
     can_write(settings, dry_run=dry_run)
     if bool(since) == from_earliest:
         refuse("say either --since or --from-earliest")
-    if not (dry_run or yes or sys.stdin.isatty()):
-        agreed("", yes=False)
+    if not dry_run:
+        can_ask(yes=yes)
     now = datetime.now(UTC)
     selection = Selection(
         moment("--since", since, now) if since else None,
@@ -82,7 +73,7 @@ def replay(  # noqa: PLR0913 - the options of the command
     # An age is of another time whenever it is said; the words are what was asked for.
     asked = {"since": since, "until": until, "event_types": sorted(event_type or []), "timeline": timeline}
     logs.set_up(level=logging.WARNING)
-    run = _open(folder, "plan" if dry_run else "replay", asked, fresh=fresh or dry_run)
+    run = open_run(folder, "plan" if dry_run else "replay", asked, fresh=fresh or dry_run)
     work = _replay(settings, run, selection, rate_share, timeline=timeline, dry_run=dry_run, yes=yes, as_json=as_json)
     raise SystemExit(run_to_its_end(work, "replay"))
 
@@ -114,7 +105,9 @@ async def _replay(  # noqa: PLR0913 - what was asked for
             print("nothing was written")
             return 0
         with progress("contacts") as shown:
-            await opened.replay(folded, lambda settled: shown(settled, plan.tally.contacts))
+            async with opened.access(folded) as access:
+                replaying = Replay(run, folded, access, opened.report)
+                await replaying.write(lambda settled: shown(settled, plan.tally.contacts))
     return _finished(run, opened, plan, as_json=as_json)
 
 
@@ -158,41 +151,3 @@ def _summary(told: dict[str, Any], path: str) -> Iterator[str]:
         what = f"{refused['event_type']} of " if "event_type" in refused else ""
         yield f"refused: {what}{refused['contact']}: {refused['detail']}"
     yield f"took {_duration(told['took_s'])}, {sum(told['calls'].values()):,} calls; the report is {path}"
-
-
-def _open(folder: Path, name: str, asked: dict[str, Any], *, fresh: bool) -> Run:
-    try:
-        return Run.open(folder, name, asked, datetime.now(UTC), fresh=fresh)
-    except (UnfinishedRun, NoFolder, AlreadyRunning) as error:
-        refuse(str(error))
-
-
-def run_to_its_end(work: Coroutine[Any, Any, int], name: str) -> int:
-    """Run a command until it ends or is told to; return its exit code."""
-    try:
-        return asyncio.run(_until_stopped(work, name))
-    except* WrongPortal as errors:
-        refuse(_words(errors))
-    except* (AnotherRun, TakenOver, TooManyRefused, TopicsMissing, TopicNotCreated, UnequalPartitions) as errors:
-        fail(_words(errors))
-    except* (KafkaError, OSError) as errors:
-        fail(f"KAFKA_BOOTSTRAP_SERVERS: {_words(errors) or 'no broker answers'}")
-
-
-async def _until_stopped(work: Coroutine[Any, Any, int], name: str) -> int:
-    loop = asyncio.get_running_loop()
-    running = loop.create_task(work)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, running.cancel)
-    try:
-        return await running
-    except asyncio.CancelledError:
-        print(f"ended before its time: run the same {name} again, and it goes on from here", file=sys.stderr)
-        return INTERRUPTED
-
-
-def _words(errors: BaseExceptionGroup[BaseException]) -> str:
-    first: BaseException = errors
-    while isinstance(first, BaseExceptionGroup):
-        first = first.exceptions[0]
-    return str(first) or type(first).__name__

@@ -69,10 +69,12 @@ def can_write(settings: Settings, *, dry_run: bool) -> None:
         )
 
 
-def agreed(question: str, *, yes: bool) -> bool:
-    """Ask the person at the terminal; exit with 2 where there is none and --yes was not said."""
-    if yes:
-        return True
-    if not sys.stdin.isatty():
+def can_ask(*, yes: bool) -> None:
+    """Exit with 2 where nobody is at a terminal to be asked, and --yes was not said: before anything is read."""
+    if not (yes or sys.stdin.isatty()):
         refuse("nobody is there to be asked: say --yes, or --dry-run to see what would be done")
-    return typer.confirm(question, err=True)
+
+
+def agreed(question: str, *, yes: bool) -> bool:
+    """Ask the person at the terminal."""
+    return yes or typer.confirm(question, err=True)

@@ -1,0 +1,1 @@
+"""The commands of reprocessing: what each takes, and what it says."""
