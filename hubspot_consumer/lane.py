@@ -65,6 +65,12 @@ class Lane:
         """Take it that nobody knows any more what HubSpot holds of the contact, but that it may be there."""
         self.applied, self.hole_since, self.may_be_new = None, None, False
 
+    def applied_by(self, fold: "Fold") -> None:
+        """Take it that HubSpot holds the contact as it is after *fold*."""
+        # Of one that was late it holds more, and it may not be known any more how much.
+        if not fold.repeated:
+            self.applied = max(self.applied or 0, fold.events[-1].sequence)
+
     def pass_over_dead_letters(self) -> None:
         while self.applied is not None and self.pending:
             first = min(self.pending)

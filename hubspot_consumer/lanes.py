@@ -97,7 +97,7 @@ class Lanes:
         for event in fold.events:
             lane.pending.pop(event.sequence, None)
             event.finish()
-        lane.applied = max(lane.applied or 0, fold.events[-1].sequence)
+        lane.applied_by(fold)
         lane.attempts = 0
         lane.hole_limit_s = HOLE_LIMIT_S
         if lane.most_events is not None:
@@ -113,7 +113,7 @@ class Lanes:
         """Give back a fold to be tried again after *wait_s* seconds; if it is `written`, without another upsert."""
         lane = fold.lane
         if fold.written:
-            lane.applied = max(lane.applied or 0, fold.events[-1].sequence)
+            lane.applied_by(fold)
         self._again(lane, wait_s)
 
     def hold(self, keys: Collection[ContactKey]) -> None:

@@ -209,6 +209,7 @@ async def test_halves_of_a_refused_call_are_not_written_once_their_contacts_went
 
     await eventually(ended, within_s=5, saying="the call ends")
     assert bench.hubspot.calls == [("look-up", 4), ("upsert", 4), ("upsert", 2)]
+    assert not [number for number in range(4) if ContactKey(f"c{number}@example.com") in bench.lanes.in_flight]
 
 
 async def test_failures_in_a_row_halt_and_the_first_answer_lets_everybody_try_again(bench: Bench) -> None:

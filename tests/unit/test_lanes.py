@@ -1,8 +1,6 @@
 """Lanes: each contact's events in order and once, whatever order they come in and whatever becomes of the calls."""
 
 import random
-from collections import Counter
-from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given
@@ -10,86 +8,14 @@ from hypothesis import strategies as st
 
 from hubspot_consumer.lane import HOLE_LIMIT_AFTER_LOOK_UP_S, HOLE_LIMIT_S, Fold
 from hubspot_consumer.lanes import Lanes
-from schemas.contacts import ContactKey
 from tests.clock import OwnedClock
+from tests.lane_bench import ADA, GRACE, Bench, HubSpot, answer, sequences_of
 from tests.samples import pending
-
-ADA, GRACE = ContactKey("ada@example.com"), ContactKey("grace@example.com")
-
-
-@dataclass
-class Bench:
-    """Lanes with a clock of their own, and a note of what was finished."""
-
-    clock: OwnedClock = field(default_factory=OwnedClock)
-    finished: Counter[tuple[str, int]] = field(default_factory=Counter)
-    unfinished: Counter[int] = field(default_factory=Counter)
-
-    def __post_init__(self) -> None:
-        self.lanes = Lanes(self.clock)
-
-    def add(self, *sequences: int, key: ContactKey = ADA, readable: bool = True) -> None:
-        for sequence in sequences:
-            self.unfinished[sequence] += 1
-            event = pending(sequence, lambda s=sequence: self._finish(key, s), key, readable=readable)  # type: ignore[misc]
-            self.lanes.add(key, event)
-
-    def _finish(self, key: ContactKey, sequence: int) -> None:
-        self.finished[key, sequence] += 1
-        self.unfinished[sequence] -= 1
-
-    def restart(self) -> list[int]:
-        """Forget everything; return what was read and not finished."""
-        self.lanes.forget()
-        unfinished, self.unfinished = self.unfinished, Counter()
-        return [sequence for sequence, copies in unfinished.items() if copies > 0]
-
-    def look_up(self, sequence: int | None = 0) -> None:
-        for lane in self.lanes.take_unknown(100):
-            self.lanes.known(lane, "1", sequence)
-
-    @property
-    def busy(self) -> int:
-        return self.lanes.ready + self.lanes.new + self.lanes.unknown + self.lanes.holes + self.lanes.backing_off
-
-    def take(self) -> list[Fold]:
-        self.look_up()
-        self.lanes.wake()
-        return self.lanes.take_new(100) + self.lanes.take(100)
-
-    def taken(self) -> list[list[int]]:
-        """Take what is ready and finish it; return its sequences, fold by fold."""
-        folds = self.take()
-        for fold in folds:
-            self.lanes.finished(fold)
-        return [_sequences(fold) for fold in folds]
-
-
-def _sequences(fold: Fold) -> list[int]:
-    return [event.sequence for event in fold.events]
 
 
 @pytest.fixture
 def bench() -> Bench:
     return Bench()
-
-
-class HubSpot:
-    """What HubSpot holds of one contact, and whether any write was wrong."""
-
-    def __init__(self, readable: list[int]) -> None:
-        self._readable = readable
-        self.holds: int | None = None
-        self.entries: list[int] = []
-
-    def write(self, fold: Fold) -> bool:
-        """Apply a fold as HubSpot would; return False where it refuses to create what exists."""
-        if fold.creates and self.holds is not None:
-            return False
-        newest = self.holds or 0
-        assert _sequences(fold) == [after for after in self._readable if after > newest][: len(fold.events)]
-        self.holds = fold.events[-1].sequence
-        return True
 
 
 @given(st.permutations(range(1, 13)), st.sets(st.integers(1, 12)), st.integers())
@@ -114,35 +40,11 @@ def test_any_order_of_arrival_any_outcome_of_calls_and_any_restart_applies_event
             waiting += bench.restart()
             waiting += [sequence for _, sequence in bench.finished if chance.random() < 0.3]
         if in_flight and chance.random() < 0.7:
-            _answer(bench, hubspot, in_flight.pop(), chance)
+            answer(bench, hubspot, in_flight.pop(), chance)
 
     assert sorted(set(hubspot.entries)) == readable
     assert hubspot.holds == max(readable, default=None)
     assert set(bench.finished) == {(ADA, sequence) for sequence in arrivals}
-
-
-def _answer(bench: Bench, hubspot: HubSpot, fold: Fold, chance: random.Random) -> None:
-    """Let a call for *fold* end in one of the ways that it can."""
-    outcome = chance.choice(["finished", "retry", "answer lost", "entries refused", "split"])
-    if outcome == "retry":
-        bench.lanes.retry(fold, wait_s=5)
-    elif outcome == "split" and not fold.written and not fold.creates and len(fold.events) > 1:
-        bench.lanes.split(fold)
-    elif not fold.written and not hubspot.write(fold):
-        bench.lanes.exists(fold)
-    elif outcome == "answer lost":
-        if fold.creates:
-            bench.lanes.retry(fold, wait_s=5)
-        else:
-            hubspot.entries += _sequences(fold)
-            bench.lanes.finished(fold)
-    elif outcome == "entries refused":
-        fold.written = True
-        bench.lanes.retry(fold, wait_s=5)
-    else:
-        hubspot.entries += _sequences(fold)
-        bench.lanes.finished(fold)
-    bench.clock.advance(5)
 
 
 def test_consecutive_events_of_a_contact_travel_together(bench: Bench) -> None:
@@ -191,10 +93,10 @@ def test_what_hubspot_holds_already_needs_only_its_timeline_entry(bench: Bench) 
     bench.look_up(4)
 
     [fold] = bench.lanes.take(100)
-    assert (fold.written, _sequences(fold)) == (True, [3, 4])
+    assert (fold.written, sequences_of(fold)) == (True, [3, 4])
     bench.lanes.finished(fold)
     [fold] = bench.lanes.take(100)
-    assert (fold.written, _sequences(fold)) == (False, [5, 6])
+    assert (fold.written, sequences_of(fold)) == (False, [5, 6])
 
 
 def test_a_contact_whose_first_event_is_here_is_created_without_a_look_up(bench: Bench) -> None:
@@ -202,11 +104,11 @@ def test_a_contact_whose_first_event_is_here_is_created_without_a_look_up(bench:
 
     assert (bench.lanes.new, bench.lanes.unknown) == (1, 0)
     [fold] = bench.lanes.take_new(100)
-    assert (fold.creates, _sequences(fold)) == (True, [1, 2])
+    assert (fold.creates, sequences_of(fold)) == (True, [1, 2])
     bench.lanes.finished(fold)
     bench.add(3)
     [fold] = bench.lanes.take(100)
-    assert (fold.creates, _sequences(fold)) == (False, [3])
+    assert (fold.creates, sequences_of(fold)) == (False, [3])
 
 
 def test_a_contact_that_exists_already_is_looked_up_and_not_created_again(bench: Bench) -> None:
@@ -217,7 +119,7 @@ def test_a_contact_that_exists_already_is_looked_up_and_not_created_again(bench:
     assert (bench.lanes.new, bench.lanes.unknown) == (0, 1)
     bench.look_up(1)
     [fold] = bench.lanes.take(100)
-    assert (fold.written, fold.creates, _sequences(fold)) == (True, False, [1])
+    assert (fold.written, fold.creates, sequences_of(fold)) == (True, False, [1])
 
 
 def test_a_first_event_that_comes_late_spares_the_look_up(bench: Bench) -> None:
@@ -279,10 +181,10 @@ def test_a_rejected_fold_comes_again_in_halves_until_the_guilty_event_stands_alo
     guilty, alone = 6, list[int]()
     for _ in range(20):
         for fold in bench.take():
-            if guilty in _sequences(fold) and len(fold.events) > 1:
+            if guilty in sequences_of(fold) and len(fold.events) > 1:
                 bench.lanes.split(fold)
             else:
-                alone += _sequences(fold) if guilty in _sequences(fold) else []
+                alone += sequences_of(fold) if guilty in sequences_of(fold) else []
                 bench.lanes.finished(fold)
 
     assert alone == [guilty]
@@ -329,10 +231,10 @@ def test_what_was_applied_before_a_restart_leaves_its_entries_in_order_however_i
     clock.advance(1)
     lanes.wake()
     folds = lanes.take(100)
-    assert [_sequences(fold) for fold in folds] == [[6, 7]]
+    assert [sequences_of(fold) for fold in folds] == [[6, 7]]
     lanes.finished(folds[0])
 
-    assert [_sequences(fold) for fold in lanes.take(100)] == [[8]]
+    assert [sequences_of(fold) for fold in lanes.take(100)] == [[8]]
 
 
 def test_a_hole_is_not_given_up_while_what_is_missing_may_be_unread() -> None:

@@ -226,3 +226,56 @@ def test_once_half_of_the_day_is_spent_the_rest_lasts_until_midnight() -> None:
     assert fast[-1] < 120
     assert 930 <= len(slow) <= 960
     assert max(later - earlier for earlier, later in itertools.pairwise(slow)) < 3 * 86_400 / 960
+
+
+def test_what_is_lent_is_left_to_the_run_and_comes_back() -> None:
+    # A worker with a backlog, and a run that may use what is lent to it.
+    portal, worker, run = Portal(100, 0.15, seed=1), pacing_of(100), pacing_of(100)
+    run.divide(0.7)
+
+    async def lending() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_backlogged(portal, worker, until=300))
+            await asyncio.sleep(100)
+            worker.lend(0.7)
+            tasks.create_task(_backlogged(portal, run, until=200))
+            await asyncio.sleep(100)
+            worker.lend(0.0)
+
+    run_fast(lending())
+
+    assert portal.most_in_a_window() <= 100
+
+
+def test_a_worker_keeps_to_what_it_does_not_lend() -> None:
+    portal, pacing = Portal(100, 0.15, seed=1), pacing_of(100)
+    pacing.divide(0.5)
+
+    async def lending() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_backlogged(portal, pacing, until=300))
+            await asyncio.sleep(100)
+            pacing.lend(0.8)
+            assert pacing.share == pytest.approx(0.1)
+            await asyncio.sleep(100)
+            pacing.lend(0.0)
+
+    run_fast(lending())
+
+    calls = [sum(first < sent <= first + 80 for sent, _ in portal.sent) for first in (20, 120, 220)]
+    assert 375 <= calls[0] <= 400
+    assert 70 <= calls[1] <= 80
+    assert 375 <= calls[2] <= 400
+
+
+def test_lending_the_same_part_again_costs_no_time() -> None:
+    async def renewed() -> float:
+        pacing = pacing_of(100)
+        pacing.lend(0.5)
+        await asyncio.sleep(60)
+        pacing.lend(0.5)
+        before = asyncio.get_running_loop().time()
+        await pacing.slot()
+        return asyncio.get_running_loop().time() - before
+
+    assert run_fast(renewed()) == pytest.approx(0, abs=1e-3)
