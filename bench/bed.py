@@ -51,7 +51,7 @@ class Bed:
         number = next(self._numbers)
         topics = Topics(f"bench{number}.")
         servers = self.stack.kafka.bootstrap_servers
-        await create_topics(servers, topics, PARTITIONS)
+        await self.create_topics(topics)
         self.say(f"publishing {events:,} events of {contacts:,} contacts")
         await publish(servers, topics, PARTITIONS, rows(events, contacts, poisoned=poisoned), self.say)
         return {
@@ -59,6 +59,9 @@ class Bed:
             "KAFKA_TOPIC_PREFIX": topics.prefix,
             "CONSUMER_GROUP": f"bench{number}",
         }
+
+    async def create_topics(self, topics: Topics) -> None:
+        await create_topics(self.stack.kafka.bootstrap_servers, topics, PARTITIONS)
 
     @asynccontextmanager
     async def running_worker(self, environment: Mapping[str, str]) -> AsyncIterator[Service]:

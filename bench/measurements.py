@@ -11,6 +11,7 @@ from bench.backlog import rows
 from bench.bed import Bed, peak_memory_mb
 from bench.faust_cost import faust_cost
 from bench.relaying import relay_flat, relay_latency, relaying
+from bench.replaying import replay_beside, replaying
 from bench.tracking_cost import tracking_cost
 from bench.wake_up import waking
 from producer.migrations import migrate
@@ -178,7 +179,20 @@ Measurement = Callable[[Bed], Awaitable[list[Row]]]
 
 MEASUREMENTS: Final[Mapping[str, Measurement]] = {
     measurement.__name__: measurement
-    for measurement in (latency, drain, workers, memory, faust, tracking, wake_up, relaying, relay_latency, relay_flat)
+    for measurement in (
+        latency,
+        drain,
+        workers,
+        memory,
+        faust,
+        tracking,
+        wake_up,
+        relaying,
+        relay_latency,
+        relay_flat,
+        replaying,
+        replay_beside,
+    )
 }
 
 

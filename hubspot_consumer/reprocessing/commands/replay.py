@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -92,13 +93,17 @@ async def _replay(  # noqa: PLR0913 - what was asked for
     async with session(settings, run, "replay", rate_share, timeline=timeline) as opened:
         if run.resumed:
             print(f"going on with the replay of {run.began:%Y-%m-%d %H:%M:%S} UTC", file=sys.stderr)
+        began = time.monotonic()
         with progress("read") as shown:
             folded = await opened.folded_topics(selection, shown)
+        read_s = time.monotonic() - began
         plan = await opened.plan(folded)
+        plan_s = time.monotonic() - began
         print(*_told(plan, rate_share), sep="\n", file=sys.stderr)
         if dry_run:
             run.close(keep=False)
-            print(json.dumps({"plan": plan.as_json()}) if as_json else "nothing was written: it was a dry run")
+            told = {"plan": plan.as_json(), "read_s": round(read_s, 2), "read_and_folded_s": round(plan_s, 2)}
+            print(json.dumps(told) if as_json else "nothing was written: it was a dry run")
             return 0
         if not agreed("Write that?", yes=yes):
             run.close(keep=False)

@@ -1,0 +1,158 @@
+"""Replay: how fast it reads and folds beside a bare read, what it costs in calls, and what live events feel of it."""
+
+import asyncio
+import itertools
+import json
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from statistics import quantiles
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from bench.backlog import publish, rows
+from bench.bed import PARTITIONS, Bed
+from hubspot_consumer.reprocessing.scan import MOST_BYTES, RECORDS_AT_ONCE, WAIT_MS
+from producer.row import Row as Made
+from producer.row import partition_of
+from sandbox.services import Service
+from schemas.envelope import Headers
+from schemas.topics import Topics
+
+Row = Mapping[str, Any]
+
+EVENTS: Final = 1_000_000
+CONTACTS: Final = 100_000
+# So fast that a portal with a larger quota is written in minutes.
+QUOTA: Final = 400
+RATE_SHARE: Final = 0.9
+
+LIVE_PER_S: Final = 200
+LIVE_S: Final = 40
+REPLAYED_CONTACTS: Final = 12_000
+LATENCY_MS: Final = 100
+
+
+async def replaying(bed: Bed) -> list[Row]:
+    """1,000,000 events of 100,000 contacts: read and folded, and written to an empty portal."""
+    environment = dict(await bed.backlog(EVENTS, CONTACTS, quota=QUOTA, latency_ms=20))
+    environment["HUBSPOT_RATE_LIMIT"] = str(QUOTA)
+    bare_per_s = await _bare_read(bed, environment)
+    folded = await _replay(bed, environment, "--dry-run")
+    per_s = EVENTS / folded["read_and_folded_s"]
+    bed.say(f"{per_s:,.0f} events/s read and folded; writing")
+    done = await _replay(bed, environment, "--rate-share", str(RATE_SHARE))
+    needed = CONTACTS / 100 + EVENTS / 500
+    made = sum(number for kind, number in done["calls"].items() if kind.startswith(("upsert", "send")))
+    statistics = await bed.simulator.statistics()
+    return [
+        {
+            "events": EVENTS,
+            "contacts": CONTACTS,
+            "bare read, events/s": round(bare_per_s),
+            "read, events/s": round(EVENTS / folded["read_s"]),
+            "read and folded, events/s": round(per_s),
+            "of a bare read": round(per_s / bare_per_s, 2),
+            "calls": sum(done["calls"].values()),
+            "upserts and sends": made,
+            "needed": round(needed),
+            "more than needed": f"{100 * (sum(done['calls'].values()) / needed - 1):.1f} %",
+            "seconds": done["took_s"],
+            "429s": statistics["rate_limited_by_quota"],
+        }
+    ]
+
+
+async def replay_beside(bed: Bed) -> list[Row]:
+    """Live latency at 200 events/s, without a replay and beside one of the same contacts."""
+    number, live = 5 * REPLAYED_CONTACTS, LIVE_PER_S * LIVE_S
+    made = rows(number + 3 * live, REPLAYED_CONTACTS, seed=7)
+    environment = dict(await bed.new_simulator(quota=100, latency_ms=LATENCY_MS))
+    topics = Topics("beside.")
+    environment |= {"KAFKA_TOPIC_PREFIX": topics.prefix, "CONSUMER_GROUP": "beside"}
+    await bed.create_topics(topics)
+    servers = environment["KAFKA_BOOTSTRAP_SERVERS"]
+    await publish(servers, topics, PARTITIONS, itertools.islice(made, number), bed.say)
+    async with bed.running_worker(environment):
+        await bed.until_held(number, within_s=400)
+        alone = await _live(bed, topics, servers, itertools.islice(made, live))
+        with tempfile.TemporaryDirectory(prefix="replay-") as folder:
+            replay = _command(bed, environment, folder, "--rate-share", "0.3")
+            replay.launch()
+            beside = await _live(bed, topics, servers, itertools.islice(made, live))
+            went_on = replay.running
+            await replay.stop()
+        again = await _live(bed, topics, servers, itertools.islice(made, live))
+    statistics = await bed.simulator.statistics()
+    return [
+        {"when": "without a replay", **alone},
+        {"when": f"beside one{'' if went_on else ', which had ended before'}", **beside},
+        {"when": "without one, afterwards", **again, "429s": statistics["rate_limited_by_quota"]},
+    ]
+
+
+async def _bare_read(bed: Bed, environment: Mapping[str, str]) -> float:
+    """Return the events a second that aiokafka reads when nothing is done with them."""
+    topics = Topics(environment["KAFKA_TOPIC_PREFIX"])
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=environment["KAFKA_BOOTSTRAP_SERVERS"],
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        fetch_max_bytes=MOST_BYTES,
+    )
+    await consumer.start()
+    try:
+        consumer.assign([TopicPartition(topic, number) for topic in topics.events for number in range(PARTITIONS)])
+        bed.say("bare read")
+        read, began = 0, time.perf_counter()
+        while read < EVENTS:
+            batches = await consumer.getmany(timeout_ms=WAIT_MS, max_records=RECORDS_AT_ONCE)
+            read += sum(map(len, batches.values()))
+        return EVENTS / (time.perf_counter() - began)
+    finally:
+        await consumer.stop()
+
+
+def _command(bed: Bed, environment: Mapping[str, str], folder: str, *options: str) -> Service:
+    arguments = ["hubspot_consumer", "replay", "--from-earliest", "--yes", "--json", "--folder", folder, *options]
+    return Service(f"replay-{Path(folder).name}", arguments, bed.directory, environment)
+
+
+async def _replay(bed: Bed, environment: Mapping[str, str], *options: str) -> dict[str, Any]:
+    """Run a replay to its end; return what it told."""
+    with tempfile.TemporaryDirectory(prefix="replay-") as folder:
+        replay = _command(bed, environment, folder, *options)
+        replay.launch()
+        while replay.running:  # noqa: ASYNC110 - polls another process
+            await asyncio.sleep(0.2)
+    output = replay.log.read_text()
+    if replay.exit_code:
+        raise RuntimeError(f"the replay ended with {replay.exit_code}:\n{replay.tail()}")
+    told: dict[str, Any] = json.loads(output[output.index("{") :])
+    return told
+
+
+async def _live(bed: Bed, topics: Topics, servers: str, made: Iterator[Made]) -> dict[str, Any]:
+    """Publish at a steady rate; return how long each event took to its timeline entry."""
+    sent: dict[str, float] = {}
+    async with AIOKafkaProducer(bootstrap_servers=servers, acks=1) as producer:
+        began = time.monotonic()
+        for number, row in enumerate(made):
+            await asyncio.sleep(max(0.0, began + number / LIVE_PER_S - time.monotonic()))
+            sent[row.id] = time.time()
+            await producer.send(
+                topics.of(row.type),
+                key=(row.key or "").encode(),
+                value=(row.payload or "").encode(),
+                headers=Headers(row.id, row.type, row.sequence).encode(),
+                partition=partition_of(row, PARTITIONS),
+            )
+    arrived: dict[str, datetime] = {}
+    while len(arrived) < len(sent):
+        await asyncio.sleep(0.5)
+        arrived = {name: at for name, at in (await bed.simulator.accepted()).entries if name in sent}
+    cuts = quantiles([arrived[name].timestamp() - at for name, at in sent.items()], n=100)
+    return {"events": len(sent), "p50 ms": round(cuts[49] * 1000), "p99 ms": round(cuts[98] * 1000)}
