@@ -8,6 +8,7 @@ from hubspot_consumer.reprocessing.folded_topics import FoldedTopics
 from hubspot_consumer.reprocessing.report import Report
 from hubspot_consumer.reprocessing.run import Run
 from hubspot_consumer.reprocessing.session import Access
+from runtime.clock import Clock
 from schemas.contacts import ContactKey
 
 Told = Callable[[int], object]
@@ -17,12 +18,13 @@ Told = Callable[[int], object]
 class Replay:
     """Goes through the folded topics contact by contact, and keeps in the run's journal how far it has come."""
 
-    def __init__(self, run: Run, topics: FoldedTopics, access: Access, report: Report) -> None:
+    def __init__(self, run: Run, topics: FoldedTopics, access: Access, report: Report, clock: Clock) -> None:
         self._run = run
         self._topics = topics
         self._writing = access.writing
         self._entries = access.entries
         self._report = report
+        self._clock = clock
 
     async def write(self, told: Told) -> None:
         """Return when every contact is written or refused, and its timeline entries are left.
@@ -38,20 +40,22 @@ class Replay:
         leaving: asyncio.Task[None] | None = None
         try:
             for keys, following in self._topics.batches(after):
+                began = self._clock.monotonic()
                 folds = await self._writing.write(keys)
+                took_s = self._clock.monotonic() - began
                 # The entries of these are left while the next contacts are written.
                 await _ended(leaving)
                 settled += len(keys)
-                leaving = asyncio.create_task(self._leave(folds, following, settled))
+                leaving = asyncio.create_task(self._leave(folds, took_s, following, settled))
                 told(settled)
             await _ended(leaving)
         finally:
             if leaving is not None:
                 leaving.cancel()
 
-    async def _leave(self, folds: Sequence[Fold], up_to: ContactKey, settled: int) -> None:
+    async def _leave(self, folds: Sequence[Fold], over_s: float, up_to: ContactKey, settled: int) -> None:
         if self._entries is not None:
-            await self._entries.leave(folds)
+            await self._entries.leave(folds, over_s)
         # Not before: whoever was written and has no entries yet would be passed over after a crash.
         self._report.keep_in(self._run.store, written_up_to=up_to, settled=settled)
 

@@ -50,7 +50,7 @@ class Session:
     ) -> None:
         self._settings: Final = settings
         self._kafka: Final = settings.client_options()
-        self._clock: Final[Clock] = SystemClock()
+        self.clock: Final[Clock] = SystemClock()
         self._jitter: Final = random.Random()  # noqa: S311 - spreads retries, guards nothing
         self._opened = opened
         self._run = run
@@ -72,7 +72,7 @@ class Session:
             selection = replace(selection, contacts=await self._all_keys(selection, lag))
             numbers = {lag.number_of(contact) for contact in selection.contacts}
             partitions = [partition for partition in partitions if partition.partition in numbers]
-        scan = Scan(self._kafka, partitions, self._run.store, self._clock, selection.contacts)
+        scan = Scan(self._kafka, partitions, self._run.store, self.clock, selection.contacts)
         self._opened.push_async_callback(scan.stop)
         await scan.start()
         folded = FoldedTopics(self._run, scan, lag, selection)
@@ -94,11 +94,11 @@ class Session:
     @asynccontextmanager
     async def access(self, folded: FoldedTopics) -> AsyncIterator[Access]:
         """Give access to HubSpot. Raises KafkaError, WrongPortal and AnotherRun."""
-        halt = HaltGate(self._clock)
-        client, pacing = hubspot_client(self._settings, self._clock, self.report.count_call)
+        halt = HaltGate(self.clock)
+        client, pacing = hubspot_client(self._settings, self.clock, self.report.count_call)
         self._opened.push_async_callback(client.close)
         pacing.divide(self._rate_share)
-        suppressions = Suppressions(self._kafka, self._settings.topics.suppressions, self._clock)
+        suppressions = Suppressions(self._kafka, self._settings.topics.suppressions, self.clock)
         self._opened.push_async_callback(suppressions.stop)
         await suppressions.start()
         async with self._holding() as holding:
@@ -115,18 +115,18 @@ class Session:
                 omissions=Omissions(),
                 suppressed=suppressions.holds,
                 report=self.report,
-                clock=self._clock,
+                clock=self.clock,
                 jitter=self._jitter,
             )
             entries = TimelineEntries(
                 timeline=timeline,
                 halt=halt,
                 report=self.report,
-                clock=self._clock,
+                clock=self.clock,
                 jitter=self._jitter,
                 unfinished=folded.unfinished,
             )
-            held = Held(client, halt, self._clock, self._jitter)
+            held = Held(client, halt, self.clock, self._jitter)
             yield Access(client, held, suppressions, writing, entries if self._timeline else None)
 
     async def _all_keys(self, selection: Selection, lag: Lag) -> frozenset[ContactKey]:
@@ -134,7 +134,7 @@ class Session:
         naming = self._settings.topics.of("merchant_contact_updated")
         partitions = [partition for partition in lag.partitions if partition.topic == naming]
         # Of nobody it keeps an event, and of everybody the moves.
-        scan = Scan(self._kafka, partitions, self._run.store, self._clock, [ContactKey("")])
+        scan = Scan(self._kafka, partitions, self._run.store, self.clock, [ContactKey("")])
         await scan.start()
         try:
             await scan.begin(None, {})
@@ -149,7 +149,7 @@ class Session:
             portal_id=self._settings.hubspot_portal_id or 0,
             timeline=self._settings.hubspot_timeline,
             halt=halt,
-            clock=self._clock,
+            clock=self.clock,
             jitter=self._jitter,
         )
 
@@ -162,7 +162,7 @@ class Session:
             self._run.id,
             self._command,
             self._rate_share,
-            self._clock,
+            self.clock,
             self._settings.kafka_replication_factor,
         )
         await holding.start()

@@ -1,11 +1,12 @@
 """The timeline entries of contacts that were written again: under the same ids, so that none is there twice."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
 from hubspot_consumer.halt import HaltGate
+from hubspot_consumer.hubspot.requests import MOST_TIMELINE_ENTRIES
 from hubspot_consumer.lane import Fold
 from hubspot_consumer.reprocessing.report import Report
 from hubspot_consumer.reprocessing.store import Offsets
@@ -34,8 +35,18 @@ class TimelineEntries:
         self._jitter = jitter
         self._unfinished: Final = unfinished
 
-    async def leave(self, folds: Sequence[Fold]) -> None:
-        """Return when HubSpot has taken or refused each entry; waits out whatever passes."""
+    async def leave(self, folds: Sequence[Fold], over_s: float = 0.0) -> None:
+        """Return when HubSpot has taken or refused each entry; waits out whatever passes.
+
+        The calls are spread *over_s* seconds: one after the other, they would be all that HubSpot does meanwhile.
+        """
+        parts = list(_filling_calls(folds))
+        began = self._clock.monotonic()
+        for number, part in enumerate(parts):
+            await self._clock.sleep(began + over_s * number / len(parts) - self._clock.monotonic())
+            await self._leave(part)
+
+    async def _leave(self, folds: Sequence[Fold]) -> None:
         attempts = 0
         while folds:
             await self._halt.open()
@@ -61,3 +72,16 @@ class TimelineEntries:
             if event.record.offset < first.get((event.record.topic, event.record.partition), event.record.offset + 1)
         ]
         return replace(fold, events=finished)
+
+
+def _filling_calls(folds: Sequence[Fold]) -> Iterator[list[Fold]]:
+    """Yield *folds* in parts whose entries fill a call and no more, but for those of one contact."""
+    part, entries = list[Fold](), 0
+    for fold in folds:
+        if part and entries + len(fold.events) > MOST_TIMELINE_ENTRIES:
+            yield part
+            part, entries = [], 0
+        part.append(fold)
+        entries += len(fold.events)
+    if part:
+        yield part

@@ -1,6 +1,7 @@
 """The ending: how a command that goes on for long comes to its exit code, whatever ends it."""
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Coroutine
@@ -21,6 +22,7 @@ from hubspot_consumer.reprocessing.run import AlreadyRunning, NoFolder, Run, Unf
 from runtime.commands import fail, refuse
 
 INTERRUPTED: Final = 130
+NICENESS: Final = 10
 
 
 def open_run(folder: Path, name: str, asked: dict[str, Any], *, fresh: bool) -> Run:
@@ -33,6 +35,8 @@ def open_run(folder: Path, name: str, asked: dict[str, Any], *, fresh: bool) -> 
 
 def run_to_its_end(work: Coroutine[Any, Any, int], name: str) -> int:
     """Run a command until it ends or is told to; return its exit code."""
+    # What it folds in a second would be the live events' delay, where the workers are on the same machine.
+    os.nice(NICENESS)
     try:
         return asyncio.run(_until_stopped(work, name))
     except Exception as error:

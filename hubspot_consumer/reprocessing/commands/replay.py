@@ -111,7 +111,7 @@ async def _replay(  # noqa: PLR0913 - what was asked for
             return 0
         with progress("contacts") as shown:
             async with opened.access(folded) as access:
-                replaying = Replay(run, folded, access, opened.report)
+                replaying = Replay(run, folded, access, opened.report, opened.clock)
                 await replaying.write(lambda settled: shown(settled, plan.tally.contacts))
     return _finished(run, opened, plan, as_json=as_json)
 
