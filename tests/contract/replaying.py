@@ -1,0 +1,168 @@
+"""A replay on the simulator, without Kafka: its store is filled, nobody else holds the contacts, and it can be killed."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NoReturn, cast
+
+import httpx
+from pydantic import SecretStr
+
+from hubspot_consumer.halt import HaltGate
+from hubspot_consumer.hubspot.client import HubSpotClient
+from hubspot_consumer.hubspot.connection import http_client
+from hubspot_consumer.hubspot.daily_quota import DailyQuota
+from hubspot_consumer.hubspot.pacing import Pacing
+from hubspot_consumer.hubspot.requests import TimelineEntry, Upsert
+from hubspot_consumer.omissions import Omissions
+from hubspot_consumer.reprocessing.folded_topics import FoldedTopics
+from hubspot_consumer.reprocessing.replay import Replay
+from hubspot_consumer.reprocessing.report import Report
+from hubspot_consumer.reprocessing.run import Run
+from hubspot_consumer.reprocessing.selection import Selection
+from hubspot_consumer.reprocessing.session import Access
+from hubspot_consumer.reprocessing.store import Offsets, Stored
+from hubspot_consumer.reprocessing.timeline_entries import TimelineEntries
+from hubspot_consumer.reprocessing.writing import Writing
+from hubspot_consumer.timeline import Timeline
+from sandbox.hubspot.app import simulator_app
+from sandbox.hubspot.portal import Portal
+from schemas.contacts import ContactKey
+from tests.clock import LoopClock
+from tests.samples import PORTAL_ID, TOKEN
+
+MOST_REFUSED = 100
+
+
+class Killed(Exception):
+    """The process is gone."""
+
+
+class Mortal(HubSpotClient):
+    """Ends the process at its n-th call, before HubSpot hears of it or after."""
+
+    dies_at = 0
+    afterwards = False
+    calls = 0
+
+    async def upsert(self, inputs: Sequence[Upsert]) -> Any:
+        self._count(before=True)
+        answer = await super().upsert(inputs)
+        self._count(before=False)
+        return answer
+
+    async def send(self, entries: Sequence[TimelineEntry]) -> Any:
+        self._count(before=True)
+        answer = await super().send(entries)
+        self._count(before=False)
+        return answer
+
+    def _count(self, *, before: bool) -> None:  # type: ignore[override]
+        self.calls += before
+        if self.dies_at and self.calls >= self.dies_at and before != self.afterwards:
+            raise Killed
+
+
+class QuietTopics:
+    """The topics, of which everything was read, and what the workers' group has finished of them."""
+
+    def __init__(self, ends: Offsets, unfinished: Offsets) -> None:
+        self._ends, self._unfinished = ends, unfinished
+
+    async def begin(self, *_: object) -> None:
+        """It is read."""
+
+    def go_on(self) -> bool:
+        return True
+
+    async def ends(self) -> Offsets:
+        return self._ends
+
+    async def unfinished(self) -> Offsets:
+        return self._unfinished
+
+    async def read_to(self, *_: object) -> None:
+        """It is read."""
+
+    async def follow(self) -> NoReturn:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def caught_up(self) -> None:
+        """Nothing is added."""
+
+
+class Alone:
+    """Nobody else writes: every hold is entered at once."""
+
+    def __init__(self) -> None:
+        self.written: dict[ContactKey, int] = {}
+
+    @asynccontextmanager
+    async def hold(self, keys: Collection[ContactKey]) -> AsyncIterator[Any]:
+        def written(key: ContactKey, sequence: int, _contact_id: str | None) -> None:
+            assert key in keys
+            self.written[key] = sequence
+
+        yield SimpleNamespace(written=written, time_left_s=60.0)
+
+
+async def replayed(  # noqa: PLR0913 - what there is, what was asked, and when it dies
+    portal: Portal,
+    folder: Path,
+    events: Sequence[Stored],
+    *,
+    selection: Selection | None = None,
+    unfinished: Offsets | None = None,
+    dies_at: int = 0,
+    afterwards: bool = False,
+) -> Report:
+    """Run a replay, or go on with the one in *folder*. Raises Killed."""
+    selection = selection or Selection()
+    ends = {(event.topic, event.partition): 10**6 for event in events}
+    run = Run.open(folder, "replay", {}, LoopClock().now(), fresh=False)
+    if not run.resumed:
+        run.store.add(events, ends)
+        run.store.put_in_order()
+    quiet = cast("Any", QuietTopics(ends, unfinished if unfinished is not None else ends))
+    topics = FoldedTopics(run, quiet, quiet, selection)
+    report = Report(MOST_REFUSED)
+    report.go_on_from(run.store)
+    clock, jitter = LoopClock(), random.Random(1)
+    transport = httpx.ASGITransport(simulator_app(portal))
+    async with http_client("http://hubspot", lambda: SecretStr(TOKEN), transport) as http:
+        pacing = Pacing(100, 10, DailyQuota(250_000, clock), clock)
+        client = Mortal(http, pacing, "2026-03", PORTAL_ID, report.count_call)
+        client.dies_at, client.afterwards = dies_at, afterwards
+        halt, ours = HaltGate(clock), cast("Any", SimpleNamespace(valid=True, holds=lambda _: True))
+        writing = Writing(
+            refolds=topics,
+            destination=client,
+            holding=cast("Any", Alone()),
+            halt=halt,
+            omissions=Omissions(),
+            suppressed=lambda _: False,
+            report=report,
+            clock=clock,
+            jitter=jitter,
+        )
+        entries = TimelineEntries(
+            timeline=Timeline(ours, client, report, ours, halt),
+            halt=halt,
+            report=report,
+            clock=clock,
+            jitter=jitter,
+            unfinished=unfinished if unfinished is not None else ends,
+        )
+        access = Access(client, cast("Any", None), cast("Any", None), writing, entries)
+        try:
+            await topics.read(lambda _done, _total: None)
+            await Replay(run, topics, access, report, clock).write(lambda _: None)
+            run.finish({})
+        except BaseException:
+            run.close(keep=True)
+            raise
+    return report

@@ -1,0 +1,86 @@
+"""A replay on the simulator: whenever it is killed, it goes on, writes nobody backwards, and forgets nobody."""
+
+import asyncio
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hubspot_consumer.mapping import contact_properties
+from hubspot_consumer.reprocessing import folded_topics
+from hubspot_consumer.reprocessing.selection import Selection
+from hubspot_consumer.reprocessing.store import Stored
+from sandbox.hubspot.portal import Portal
+from sandbox.provisioned import provision
+from schemas.envelope import read_envelope
+from schemas.events import EVENT_TYPES
+from tests.clock import run_fast
+from tests.contract.replaying import Killed, replayed
+from tests.samples import PAYLOADS, PORTAL_ID, TOKEN, envelope, value
+
+CONTACTS = 9
+Histories = list[list[str]]
+Deaths = list[tuple[int, bool]]
+
+
+def stored(contact: int, sequence: int, event_type: str, offset: int, **changes: Any) -> Stored:
+    email = f"contact{contact}@example.com"
+    made = envelope(event_type, sequence, email, **changes)
+    made["id"] = f"00000000-0000-4000-8000-{contact:04}{sequence:08}"
+    return Stored(email, sequence, f"lifecycle.{event_type}", 0, offset, offset, value(made))
+
+
+def events_of(histories: Histories) -> list[Stored]:
+    events = []
+    for contact, types in enumerate(histories):
+        for sequence, event_type in enumerate(types, 1):
+            events.append(stored(contact, sequence, event_type, len(events)))
+    return events
+
+
+def provisioned() -> Portal:
+    portal = Portal(PORTAL_ID, [TOKEN])
+    asyncio.run(provision(portal))
+    return portal
+
+
+def entries(portal: Portal) -> Counter[str]:
+    return Counter(entry.uuid for entry in portal.timeline.entries)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    histories=st.lists(
+        st.lists(st.sampled_from(EVENT_TYPES), min_size=1, max_size=5), min_size=1, max_size=CONTACTS
+    ),
+    deaths=st.lists(st.tuples(st.integers(1, 4), st.booleans()), max_size=6),
+)
+def test_killed_at_any_call_it_goes_on_until_everybody_is_written_once_in_effect(
+    histories: Histories, deaths: Deaths
+) -> None:
+    portal, events = provisioned(), events_of(histories)
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(folded_topics, "CONTACTS_AT_ONCE", 2)
+        for dies_at, afterwards in deaths:
+            try:
+                run_fast(replayed(portal, Path(folder), events, dies_at=dies_at, afterwards=afterwards))
+                break
+            except* Killed:
+                pass
+        else:
+            run_fast(replayed(portal, Path(folder), events))
+
+    for contact, types in enumerate(histories):
+        held = portal.contacts.by_email(f"contact{contact}@example.com")
+        assert held is not None
+        expected: dict[str, str] = {}
+        for event in events_of([[]] * contact + [types]):
+            expected |= contact_properties(read_envelope(event.key.encode(), event.value))
+        assert {name: held.properties[name] for name in ("nerava_event_sequence", "nerava_contact_key")} == {
+            name: expected[name] for name in ("nerava_event_sequence", "nerava_contact_key")
+        }
+    assert entries(portal) == Counter(str(read_envelope(e.key.encode(), e.value).id) for e in events)
