@@ -6,7 +6,7 @@ HubSpot has no conditional write: of two writers of one contact, one could move 
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final, assert_never
 
 import structlog
@@ -59,7 +59,7 @@ class Holds:
 
     def take_in(self, record: Any) -> None:
         """Take one of aiokafka's records; what nobody can read, or is old, is passed over."""
-        if self._clock.now() - datetime.fromtimestamp(record.timestamp / 1000, UTC) > STALE:
+        if self._clock.now().timestamp() - record.timestamp / 1000 > STALE.total_seconds():
             return
         match said := read_hold_record(record.value):
             case HoldBegun():

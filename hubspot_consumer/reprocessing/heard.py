@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final, assert_never
 
 from hubspot_consumer.hold_records import Held, HoldBegun, Released, RunEnded, read_hold_record
@@ -12,18 +11,21 @@ from hubspot_consumer.hold_records import Held, HoldBegun, Released, RunEnded, r
 class TakenOver(RuntimeError):
     """Another process goes on with the same run: this one holds nothing any more."""
 
+    def __init__(self) -> None:
+        super().__init__("another process goes on with this run, and this one must not write any more")
+
 
 @dataclass(frozen=True)
 class OtherRun:
-    """A run that announced itself, when Kafka last heard of it, and for how long that is worth."""
+    """A run that announced itself, when Kafka heard of it last, and for how long that is worth."""
 
     run: str
     command: str
-    heard_at: datetime
+    heard_at_s: float
     for_s: float
 
-    def is_active(self, at: datetime) -> bool:
-        return at < self.heard_at + timedelta(seconds=self.for_s)
+    def is_active(self, at_s: float) -> bool:
+        return at_s < self.heard_at_s + self.for_s
 
 
 @dataclass(eq=False)
@@ -50,7 +52,7 @@ class Heard:
         self._runs: dict[str, OtherRun] = {}
         self._answers: dict[int, Answers] = {}
         self._announcement: int | None = None
-        self._announced_at: datetime | None = None
+        self._announced_at_s: float | None = None
         self._before: dict[str, OtherRun] = {}
         self.highest_number = 0
         self.taken_over = False
@@ -63,9 +65,9 @@ class Heard:
     @property
     def other_run(self) -> OtherRun | None:
         """Another run that was active when this one announced itself, by the order of the topic."""
-        if self._announced_at is None:
+        if self._announced_at_s is None:
             return None
-        active = (other for other in self._before.values() if other.is_active(self._announced_at))
+        active = (other for other in self._before.values() if other.is_active(self._announced_at_s))
         return next(active, None)
 
     def announce(self, number: int) -> None:
@@ -83,7 +85,7 @@ class Heard:
         """Take one of aiokafka's records; what nobody can read is passed over."""
         match said := read_hold_record(record.value):
             case HoldBegun():
-                self._begin(said, datetime.fromtimestamp(record.timestamp / 1000, UTC))
+                self._begin(said, record.timestamp / 1000)
             case Held():
                 if said.run == self._run and (answers := self._answers.get(said.number)) is not None:
                     answers.take(said.partitions)
@@ -91,16 +93,16 @@ class Heard:
                 self._runs.pop(said.run, None)
                 self._before.pop(said.run, None)
                 # Of our own doing is only what comes before the announcement.
-                self.taken_over |= said.run == self._run and self._announced_at is not None
+                self.taken_over |= said.run == self._run and self._announced_at_s is not None
             case Released() | None:
                 pass
             case _:
                 assert_never(said)
 
-    def _begin(self, hold: HoldBegun, at: datetime) -> None:
+    def _begin(self, hold: HoldBegun, at_s: float) -> None:
         if hold.run == self._run:
             self.highest_number = max(self.highest_number, hold.number)
-            if hold.number == self._announcement and self._announced_at is None:
-                self._announced_at = at
+            if hold.number == self._announcement and self._announced_at_s is None:
+                self._announced_at_s = at_s
                 self._before = {name: other for name, other in self._runs.items() if name != self._run}
-        self._runs[hold.run] = OtherRun(hold.run, hold.command, at, hold.for_s)
+        self._runs[hold.run] = OtherRun(hold.run, hold.command, at_s, hold.for_s)

@@ -7,6 +7,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
 from typing import Any, Final, NoReturn
 
 import structlog
@@ -47,8 +48,9 @@ class AnotherRun(RuntimeError):
     """Another reprocessing run is active: two would move each other's contacts backwards."""
 
     def __init__(self, other: OtherRun) -> None:
+        heard_at = datetime.fromtimestamp(other.heard_at_s, UTC)
         super().__init__(
-            f"another run is active: {other.command}, last heard at {other.heard_at:%H:%M:%S} UTC. Wait for its end; "
+            f"another run is active: {other.command}, last heard at {heard_at:%H:%M:%S} UTC. Wait for its end; "
             f"if it was killed, it is taken for ended {other.for_s:g} s after it was heard"
         )
         self.other: Final = other

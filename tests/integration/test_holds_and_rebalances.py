@@ -1,11 +1,13 @@
 """Holds while workers come, stop and go: nothing of a held contact gets through, and nothing is lost."""
 
 import asyncio
+import random
 import signal
 
 import pytest
 
 from hubspot_consumer.hold_records import Held
+from sandbox.services import Service
 from schemas.contacts import ContactKey
 from tests.holding import (
     GRACE,
@@ -85,3 +87,39 @@ async def test_a_stopped_worker_does_not_answer_and_whoever_takes_over_does(pipe
     finally:
         first.send(signal.SIGCONT)
         await holding.stop()
+
+
+async def test_holds_that_come_and_go_under_load_while_a_worker_is_killed_lose_and_disorder_nothing(
+    pipeline: Pipeline,
+) -> None:
+    first, second = pipeline.consumer(), another_worker(pipeline)
+    await asyncio.gather(pipeline.producer().launch_and_wait(), first.launch_and_wait(), second.launch_and_wait())
+    chance, entered = random.Random(1), 0
+    async with started(pipeline) as holding:
+        committing = asyncio.create_task(pipeline.commit(2_000, per_s=150))
+        killing = asyncio.create_task(killed_in_the_middle(first, pipeline))
+        while not (committing.done() and killing.done()):
+            keys = await contacts_of(pipeline)
+            async with holding.hold(chance.sample(keys, min(len(keys), 40))):
+                entered += 1
+                # What a call takes.
+                await asyncio.sleep(0.15)
+        await asyncio.gather(committing, killing)
+    await pipeline.all_arrive(dead=1)
+
+    assert entered > 5
+    findings, dead = await pipeline.findings()
+    assert not findings
+    assert [letter.reason for letter in dead] == ["invalid_envelope"]
+
+
+async def killed_in_the_middle(worker: Service, pipeline: Pipeline) -> None:
+    await pipeline.until_arrived(300)
+    await worker.kill()
+    await worker.launch_and_wait()
+
+
+async def contacts_of(pipeline: Pipeline) -> list[ContactKey]:
+    async with await pipeline.connect() as connection:
+        rows = await (await connection.execute("SELECT contact_key FROM outbox_contacts")).fetchall()
+    return [ContactKey(key) for (key,) in rows]

@@ -43,7 +43,7 @@ def test_of_two_runs_that_begin_at_once_the_first_in_the_topic_is_the_one() -> N
 
     assert first.other_run is None
     assert second.other_run is not None
-    assert (second.other_run.command, second.other_run.heard_at) == ("command of a", START)
+    assert (second.other_run.command, second.other_run.heard_at_s) == ("command of a", START.timestamp())
 
 
 def test_a_run_that_ended_or_was_not_heard_of_in_time_is_no_other_run(heard: Heard) -> None:

@@ -7,6 +7,7 @@ import pytest
 from hubspot_consumer.hold_records import FOR_S, Released, RunEnded, Written
 from hubspot_consumer.holds import STALE
 from tests.clock import OwnedClock
+from tests.hold_records import as_read
 from tests.hold_worker import Worker, begun
 from tests.lane_bench import ADA, GRACE, sequences_of
 
@@ -171,3 +172,12 @@ def test_the_status_tells_the_run_and_how_many_contacts_it_holds_and_no_email(wo
     worker.hear(begun(2, ADA, GRACE))
 
     assert worker.holds.report() == {"run": "r", "command": "replay", "quota_share": 0.4, "contacts_held": 2}
+
+
+def test_a_record_with_a_time_beyond_all_reason_does_no_harm(worker: Worker) -> None:
+    for timestamp in (-1, 10**18):
+        record = as_read(begun(1, ADA), worker.clock.now())
+        record.timestamp = timestamp
+        worker.holds.take_in(record)
+
+    assert worker.lanes.is_held(ADA)
