@@ -49,18 +49,18 @@ class Mortal(HubSpotClient):
     calls = 0
 
     async def upsert(self, inputs: Sequence[Upsert]) -> Any:
-        self._count(before=True)
+        self._live(before=True)
         answer = await super().upsert(inputs)
-        self._count(before=False)
+        self._live(before=False)
         return answer
 
     async def send(self, entries: Sequence[TimelineEntry]) -> Any:
-        self._count(before=True)
+        self._live(before=True)
         answer = await super().send(entries)
-        self._count(before=False)
+        self._live(before=False)
         return answer
 
-    def _count(self, *, before: bool) -> None:  # type: ignore[override]
+    def _live(self, *, before: bool) -> None:
         self.calls += before
         if self.dies_at and self.calls >= self.dies_at and before != self.afterwards:
             raise Killed
@@ -110,7 +110,7 @@ class Alone:
         yield SimpleNamespace(written=written, time_left_s=60.0)
 
 
-async def replayed(  # noqa: PLR0913 - what there is, what was asked, and when it dies
+async def replayed(
     portal: Portal,
     folder: Path,
     events: Sequence[Stored],
