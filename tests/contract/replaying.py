@@ -1,4 +1,4 @@
-"""A replay on the simulator, without Kafka: its store is filled, nobody else holds the contacts, and it can be killed."""
+"""A replay on the simulator, without Kafka: its store is filled, nobody else holds contacts, and it can be killed."""
 
 import asyncio
 import random

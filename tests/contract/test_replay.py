@@ -38,7 +38,7 @@ def stored(contact: int, sequence: int, event_type: str, offset: int, **changes:
 
 
 def events_of(histories: Histories) -> list[Stored]:
-    events = []
+    events: list[Stored] = []
     for contact, types in enumerate(histories):
         for sequence, event_type in enumerate(types, 1):
             events.append(stored(contact, sequence, event_type, len(events)))
