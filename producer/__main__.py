@@ -169,7 +169,7 @@ async def _topics(settings: KafkaSettings, *, dry_run: bool) -> None:
         differing = await differences(
             admin,
             names,
-            [*names.all, names.suppressions],
+            [*names.all, *names.compacted],
             partitions=settings.kafka_partitions,
             replication_factor=settings.kafka_replication_factor,
         )
@@ -177,7 +177,7 @@ async def _topics(settings: KafkaSettings, *, dry_run: bool) -> None:
             await kafka_topics.create(admin, names, plan, clock)
     finally:
         await admin.close()
-    for name in (*names.all, names.suppressions):
+    for name in (*names.all, *names.compacted):
         if name in plan.create:
             print(f"{'missing' if dry_run else 'created':<9}{name}")
         elif name in differing:

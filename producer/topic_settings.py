@@ -40,7 +40,7 @@ class Difference:
 
 def asked_of(name: str, topics: Topics, replicas: int) -> Mapping[str, Asked]:
     """Return what is asked of a topic that has *replicas* copies, by Kafka's names of the settings."""
-    if name == topics.suppressions:
+    if name in topics.compacted:
         return {"cleanup.policy": _exactly("compact"), "min.insync.replicas": _in_sync(replicas)}
     kept = {"cleanup.policy": _exactly("delete"), "retention.bytes": _exactly(ENDLESS)}
     if name == topics.dead_letters:
@@ -61,7 +61,7 @@ async def differences(
     found: dict[str, list[Difference]] = {}
     for name, parts in there.items():
         replicas = min(len(part["replicas"]) for part in parts)
-        at_least = 1 if name == topics.suppressions else partitions
+        at_least = 1 if name in topics.compacted else partitions
         found[name] = [
             *_layout(parts, replicas, partitions=at_least, replication_factor=replication_factor),
             *(

@@ -1,4 +1,4 @@
-"""Topic names: one topic per event type, one for the dead letters, one for the suppressions, one for holds."""
+"""Topic names: one topic per event type, one for the dead letters, and those that are created when first needed."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -31,6 +31,16 @@ class Topics:
     def suppressions(self) -> str:
         """Contacts never to be written again; compacted, and there as soon as somebody is suppressed."""
         return self.of("suppressions")
+
+    @property
+    def resolutions(self) -> str:
+        """What became of dead letters; compacted, and there as soon as one of them is settled."""
+        return self.of("resolutions")
+
+    @property
+    def compacted(self) -> tuple[str, ...]:
+        """The topics that keep the newest record of each key, for ever, in one partition."""
+        return (self.suppressions, self.resolutions)
 
     @property
     def holds(self) -> str:
