@@ -37,7 +37,10 @@ class Refused:
 
 @dataclass
 class Report:
-    """Counts of one run, over all its processes. *most_refused* is where it gives up."""
+    """Counts of one run, over all its processes. *most_refused* is where it gives up.
+
+    `redriven` are the ids of the events that were dead letters and took effect.
+    """
 
     most_refused: int
     contacts_written: int = 0
@@ -47,6 +50,7 @@ class Report:
     timeline_entries: int = 0
     calls: Counter[str] = field(default_factory=Counter)
     refused: list[Refused] = field(default_factory=list)
+    redriven: set[str] = field(default_factory=set)
 
     def count_call(self, kind: str, status: str) -> None:
         self.calls[f"{kind} {status}"] += 1
@@ -77,6 +81,7 @@ class Report:
         for name in _COUNTED:
             setattr(self, name, kept.get(name, 0))
         self.calls = Counter(kept.get("calls", {}))
+        self.redriven = set(kept.get("redriven", []))
         for one in kept.get("refused", []):
             self.refused.append(Refused(**one))
 
@@ -84,12 +89,14 @@ class Report:
         return {
             **{name: getattr(self, name) for name in _COUNTED},
             "calls": dict(sorted(self.calls.items())),
+            "dead_letters_redriven": len(self.redriven),
             "refused": [refused.as_json() for refused in self.refused],
         }
 
     def _as_kept(self) -> dict[str, Any]:
         kept = {name: getattr(self, name) for name in _COUNTED}
-        return {**kept, "calls": dict(self.calls), "refused": [vars(refused) for refused in self.refused]}
+        refused = [vars(refused) for refused in self.refused]
+        return {**kept, "calls": dict(self.calls), "refused": refused, "redriven": sorted(self.redriven)}
 
 
 _COUNTED: Final = (

@@ -12,16 +12,18 @@ from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.lag import Lag
 from hubspot_consumer.omissions import Omissions
 from hubspot_consumer.portal import Portal
+from hubspot_consumer.reprocessing.dead_letter_book import DeadLetterBook
 from hubspot_consumer.reprocessing.folded_topics import FoldedTopics
 from hubspot_consumer.reprocessing.held import Held
 from hubspot_consumer.reprocessing.holding import Holding, TopicsMissing
 from hubspot_consumer.reprocessing.moved import MovedContacts
 from hubspot_consumer.reprocessing.plan import Plan
 from hubspot_consumer.reprocessing.report import Report
+from hubspot_consumer.reprocessing.resolutions import Redriven
 from hubspot_consumer.reprocessing.run import Run
 from hubspot_consumer.reprocessing.scan import Progress, Scan
 from hubspot_consumer.reprocessing.selection import Selection
-from hubspot_consumer.reprocessing.store import Place
+from hubspot_consumer.reprocessing.settlement import Settlement
 from hubspot_consumer.reprocessing.timeline_entries import TimelineEntries
 from hubspot_consumer.reprocessing.writing import Writing
 from hubspot_consumer.settings import Settings
@@ -79,9 +81,23 @@ class Session:
         await folded.read(progress)
         return folded
 
-    async def set_aside(self) -> frozenset[Place]:
-        """Return the records whose events are not in effect, because they are dead letters."""
-        return frozenset()
+    async def dead_letters(self) -> DeadLetterBook:
+        """Return the dead letters as they are now. Raises KafkaError, and TopicsMissing."""
+        return await DeadLetterBook.read(self._kafka, self._settings.topics, self.clock)
+
+    def settlement(self) -> Settlement:
+        """Return where it is written what became of them."""
+        topic, replicas = self._settings.topics.resolutions, self._settings.kafka_replication_factor
+        settlement = Settlement(self._kafka, topic, replicas)
+        self._opened.push_async_callback(settlement.close)
+        return settlement
+
+    async def settle(self, book: DeadLetterBook) -> int:
+        """Say of the dead letters that took effect by this run that they are redriven; return how many these are."""
+        taken = [letter for letter in book.open() if letter.event_id in self.report.redriven]
+        if taken:
+            await self.settlement().settle(taken, Redriven(at=self.clock.now(), run=self._run.id))
+        return len(taken)
 
     async def plan(self, folded: FoldedTopics) -> Plan:
         """Return what writing it takes, as far as that is known without asking HubSpot."""

@@ -198,6 +198,7 @@ class Writing:
             case Delivered():
                 self._omissions.kept(outcome.kept)
                 written[refold.key] = refold.fold(outcome.contact_id)
+                self._report.redriven |= {str(envelope.id) for _, envelope in refold.dead}
                 return self._trials.passed(refold)
             case RetryLater() | Halt():
                 return True

@@ -69,7 +69,9 @@ async def _audit(  # noqa: PLR0913 - what was asked for
     as_json: bool,
 ) -> int:
     async with session(settings, run, "audit", rate_share) as opened:
-        selection = Selection(contacts=contacts, set_aside=await opened.set_aside(), dead_letters=False)
+        selection = Selection(
+            contacts=contacts, set_aside=(await opened.dead_letters()).not_in_effect(), dead_letters=False
+        )
         with progress("read") as shown:
             folded = await opened.folded_topics(selection, shown)
         total = (await folded.tally()).contacts

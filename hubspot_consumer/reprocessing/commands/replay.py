@@ -5,6 +5,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -91,6 +92,8 @@ async def _replay(  # noqa: PLR0913 - what was asked for
     as_json: bool,
 ) -> int:
     async with session(settings, run, "replay", rate_share, timeline=timeline) as opened:
+        book = await opened.dead_letters()
+        selection = replace(selection, set_aside=book.not_in_effect())
         if run.resumed:
             print(f"going on with the replay of {run.began:%Y-%m-%d %H:%M:%S} UTC", file=sys.stderr)
         began = time.monotonic()
@@ -113,6 +116,7 @@ async def _replay(  # noqa: PLR0913 - what was asked for
             async with opened.access(folded) as access:
                 replaying = Replay(run, folded, access, opened.report, opened.clock)
                 await replaying.write(lambda settled: shown(settled, plan.tally.contacts))
+        await opened.settle(book)
     return _finished(run, opened, plan, as_json=as_json)
 
 

@@ -51,7 +51,9 @@ async def _resync(  # noqa: PLR0913 - what was asked for
 ) -> int:
     async with session(settings, run, "resync", rate_share, timeline=timeline) as opened:
         with progress("read") as shown:
-            folded = await opened.folded_topics(Selection(contacts=frozenset([key])), shown)
+            book = await opened.dead_letters()
+            selection = Selection(contacts=frozenset([key]), set_aside=book.not_in_effect())
+            folded = await opened.folded_topics(selection, shown)
         keys = [*folded.moved.others(key), key]
         events = sorted((each for one in keys for each in folded.refold(one).events), key=lambda each: each[0].at_ms)
         if not events:
@@ -64,6 +66,8 @@ async def _resync(  # noqa: PLR0913 - what was asked for
             return 0
         async with opened.access(folded) as access, folded.followed():
             print(*await _written(folded, access, keys), sep="\n")
+        if redriven := await opened.settle(book):
+            print(f"{redriven} dead letters of it took effect, too")
     report = opened.report
     for refused in report.refused:
         print(f"refused: {refused.event_type or 'the contact'}: {refused.detail}")

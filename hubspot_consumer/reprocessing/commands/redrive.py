@@ -1,0 +1,127 @@
+"""`python -m hubspot_consumer redrive`: dead letters, back into effect."""
+
+import logging
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hubspot_consumer.batches import calls_of
+from hubspot_consumer.reprocessing.commands.ending import open_run, run_to_its_end
+from hubspot_consumer.reprocessing.commands.options import (
+    RateShare,
+    Yes,
+    agreed,
+    can_ask,
+    can_write,
+    contact,
+    known_types,
+)
+from hubspot_consumer.reprocessing.commands.progress import progress
+from hubspot_consumer.reprocessing.letter import Letter, LetterFilter
+from hubspot_consumer.reprocessing.redrive import Legible, Settling, read_legible
+from hubspot_consumer.reprocessing.run import Run
+from hubspot_consumer.reprocessing.selection import Selection
+from hubspot_consumer.reprocessing.session import Session, session
+from hubspot_consumer.settings import Settings
+from runtime import logs
+from runtime.commands import read_settings
+from schemas.contacts import ContactKey
+
+# Contacts between two settlements: what a crash lets happen twice, to no harm.
+CONTACTS_AT_ONCE = 500
+
+
+def redrive(  # noqa: PLR0913 - the options of the command
+    *,
+    reason: Annotated[list[str] | None, typer.Option(help="Those of this reason; may be said again.")] = None,
+    event_type: Annotated[list[str] | None, typer.Option(help="Those of this event type; may be said again.")] = None,
+    email: Annotated[str, typer.Option("--contact", help="Those of this contact.")] = "",
+    rate_share: RateShare = 0.3,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which could be read by now.")] = False,
+    yes: Yes = False,
+) -> None:
+    """Let dead letters take effect after all, once what they died of is mended.
+
+    Each contact is written as all its events come to: nothing over newer values. Timeline entries are left under their
+    own ids. Every dead letter ends redriven, or dead with its new reason; none is redriven twice. Those that shall not
+    take effect, `dead-letters discard` settles.
+
+    Exits with 0 if all were redriven, with 1 if some are still dead, with 2 if it was asked wrongly.
+    """
+    settings = read_settings(Settings)
+    can_write(settings, dry_run=dry_run)
+    if not dry_run:
+        can_ask(yes=yes)
+    which = LetterFilter(
+        reasons=frozenset(reason or ()),
+        event_types=frozenset(known_types(event_type)),
+        contact=contact("--contact", email) if email else None,
+    )
+    logs.set_up(level=logging.WARNING)
+    with tempfile.TemporaryDirectory(prefix="redrive-") as folder:
+        run = open_run(Path(folder), "redrive", {}, fresh=False)
+        raise SystemExit(
+            run_to_its_end(_redrive(settings, run, which, rate_share, dry_run=dry_run, yes=yes), "redrive")
+        )
+
+
+async def _redrive(  # noqa: PLR0913 - what was asked for
+    settings: Settings, run: Run, which: LetterFilter, rate_share: float, *, dry_run: bool, yes: bool
+) -> int:
+    async with session(settings, run, "redrive", rate_share) as opened:
+        # Each that is refused again is what this command is there to find out.
+        opened.report.most_refused = sys.maxsize
+        book = await opened.dead_letters()
+        letters = book.open(which)
+        if not letters:
+            print("no dead letter of that kind is open")
+            return 0
+        legible = await read_legible(book, letters, settings.topics.dead_letters)
+        print(*_told(letters, legible), sep="\n")
+        if dry_run:
+            print("nothing was written: it was a dry run")
+            return 0
+        if not agreed("Redrive them?", yes=yes):
+            print("nothing was written")
+            return 0
+        settling = Settling(opened.settlement(), opened.report, run.id, opened.clock)
+        await settling.unreadable(legible.unreadable)
+        if legible.letters:
+            set_aside = book.not_in_effect() | {event.place for event in legible.events}
+            contacts = frozenset(legible.letters)
+            selection = Selection(contacts=contacts, places=legible.places, set_aside=set_aside)
+            await _write(opened, run, legible, selection, settling)
+    print(f"{settling.redriven:,} redriven, {settling.dead:,} still dead: see `dead-letters list`")
+    return 1 if settling.dead else 0
+
+
+async def _write(opened: Session, run: Run, legible: Legible, selection: Selection, settling: Settling) -> None:
+    run.store.add(legible.events, {})
+    with progress("read") as shown:
+        folded = await opened.folded_topics(selection, shown)
+    async with opened.access(folded) as access, folded.followed():
+        with progress("contacts") as shown:
+            for number, together in enumerate(calls_of(sorted(legible.letters), CONTACTS_AT_ONCE)):
+                keys: list[ContactKey] = list(
+                    dict.fromkeys(one for key in together for one in (*folded.moved.others(key), key))
+                )
+                folds = await access.writing.write(keys)
+                if access.entries is not None:
+                    await access.entries.leave(folds)
+                for key in together:
+                    await settling.written(legible.letters[key], suppressed=access.suppressions.holds(key))
+                shown(number * CONTACTS_AT_ONCE + len(together), len(legible.letters))
+
+
+def _told(letters: Sequence[Letter], legible: Legible) -> Iterator[str]:
+    reasons = Counter(letter.reason for letter in letters)
+    for reason, number in sorted(reasons.items()):
+        yield f"{number:>8,}  {reason}"
+    yield f"{len(letters):,} dead letters of {len(legible.letters):,} contacts"
+    if legible.unreadable:
+        yield f"{len(legible.unreadable):,} of them nobody can read, as before"

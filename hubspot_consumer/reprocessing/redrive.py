@@ -1,0 +1,101 @@
+"""Redriving: dead letters take effect after all, each contact as all its events come to, and are settled."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from hubspot_consumer.reprocessing.dead_letter_book import DeadLetterBook
+from hubspot_consumer.reprocessing.letter import Letter
+from hubspot_consumer.reprocessing.report import Refused, Report
+from hubspot_consumer.reprocessing.resolutions import DeadAgain, Redriven, Resolution
+from hubspot_consumer.reprocessing.settlement import Settlement
+from hubspot_consumer.reprocessing.store import Place, Stored
+from runtime.clock import Clock
+from schemas.contacts import ContactKey
+from schemas.envelope import UnreadableRecord, read_envelope
+
+
+@dataclass
+class Legible:
+    """Dead letters that can be read by now, as events of their contacts, and why the others can't."""
+
+    events: list[Stored] = field(default_factory=list)
+    letters: dict[ContactKey, list[Letter]] = field(default_factory=dict)
+    unreadable: list[tuple[Letter, UnreadableRecord]] = field(default_factory=list)
+
+    @property
+    def places(self) -> frozenset[Place]:
+        """The records of these events: their own, and those of the dead letters."""
+        own = {place for letters in self.letters.values() for letter in letters for place in letter.places}
+        return frozenset(own | {event.place for event in self.events})
+
+
+async def read_legible(book: DeadLetterBook, letters: Sequence[Letter], topic: str) -> Legible:
+    """Return what can be read of *letters*, whose *topic* is that of the dead letters. Raises KafkaError."""
+    legible = Legible()
+    values = {letter.id: value async for letter, value in book.values(letters)}
+    for letter in letters:
+        # One that Kafka has deleted meanwhile has no value, as those that never had one.
+        value = values.get(letter.id) or b""
+        try:
+            envelope = read_envelope(letter.key, value)
+        except UnreadableRecord as error:
+            legible.unreadable.append((letter, error))
+            continue
+        key, holder = ContactKey(envelope.contact.email), letter.holder
+        legible.letters.setdefault(key, []).append(letter)
+        # Its own topic may have forgotten it, or never have had it.
+        place = (topic, holder.partition, holder.offset)
+        legible.events.append(Stored(key, envelope.sequence, *place, holder.at_ms, value))
+    return legible
+
+
+class Settling:
+    """Says of each dead letter what became of it, once HubSpot has said so."""
+
+    def __init__(self, settlement: Settlement, report: Report, run: str, clock: Clock) -> None:
+        self._settlement = settlement
+        self._report = report
+        self._run: Final = run
+        self._clock = clock
+        self.redriven = 0
+        self.dead = 0
+
+    async def unreadable(self, letters: Sequence[tuple[Letter, UnreadableRecord]]) -> None:
+        """Settle those that nobody can read. Raises KafkaError."""
+        for letter, error in letters:
+            await self._settle([letter], self._dead(letter, error.reason, error.detail))
+
+    async def written(self, letters: Sequence[Letter], *, suppressed: bool) -> None:
+        """Settle the letters of a contact, which HubSpot took or refused. Raises KafkaError."""
+        by_event = {refused.event_id: refused for refused in self._report.refused if refused.event_id}
+        contacts = {refused.contact: refused for refused in self._report.refused if not refused.event_id}
+        taken = []
+        for letter in letters:
+            refused = by_event.get(letter.event_id) or _of(contacts, letter)
+            if suppressed:
+                await self._settle([letter], self._dead(letter, "suppressed", "the contact must not be written"))
+            elif refused is not None:
+                await self._settle([letter], self._dead(letter, refused.reason, refused.detail))
+            else:
+                taken.append(letter)
+        if taken:
+            await self._settle(taken, Redriven(at=self._now(), run=self._run))
+
+    async def _settle(self, letters: Sequence[Letter], resolution: Resolution) -> None:
+        await self._settlement.settle(letters, resolution)
+        if isinstance(resolution, Redriven):
+            self.redriven += len(letters)
+        else:
+            self.dead += len(letters)
+
+    def _dead(self, letter: Letter, reason: str, detail: str) -> DeadAgain:
+        return DeadAgain(at=self._now(), run=self._run, reason=reason, detail=detail, attempts=letter.attempts + 1)
+
+    def _now(self) -> datetime:
+        return self._clock.now()
+
+
+def _of(contacts: Mapping[ContactKey, Refused], letter: Letter) -> Refused | None:
+    return contacts.get(letter.contact) if letter.contact is not None else None
