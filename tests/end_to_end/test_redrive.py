@@ -78,17 +78,21 @@ async def test_redrive_of_500_dead_letters_leaves_no_value_older_and_no_entry_tw
     assert audited.code == 0, audited.output
 
 
-async def test_what_is_still_refused_stays_dead_with_its_new_reason(pipeline: Pipeline) -> None:
+async def test_what_is_still_refused_stays_dead_and_what_newer_events_made_harmless_does_not(
+    pipeline: Pipeline,
+) -> None:
     await takes_passes_of(pipeline, "apple")
     await asyncio.gather(pipeline.producer().launch_and_wait(), pipeline.consumer().launch_and_wait())
-    await pipeline.play(first(1))
-    await pipeline.until_set_aside(1)
-    await pipeline.play(newer(1))
+    await pipeline.play(first(1) + first(2))
+    await pipeline.until_set_aside(2)
+    await pipeline.play(newer(2))
     await pipeline.all_accounted_for(within_s=60)
-    await takes_passes_of(pipeline, "apple", "pear")
 
     done = await pipeline.run("redrive", "--yes")
+    listed = await pipeline.run("redrive", "--dry-run", "--contact", email(1))
 
-    assert (done.code, done.output.splitlines()[-1].split(":")[0]) == (1, "0 redriven, 1 still dead")
-    contact = (await pipeline.simulator.accepted()).contacts[email(1)]["properties"]
-    assert (contact[PASS_TYPE], contact["nerava_event_sequence"]) == ("apple", "4")
+    assert (done.code, done.output.splitlines()[-1].split(":")[0]) == (1, "1 redriven, 1 still dead")
+    assert "1 dead letters of 1 contacts" in listed.output
+    contacts = (await pipeline.simulator.accepted()).contacts
+    assert contacts[email(1)]["properties"]["nerava_event_sequence"] == "1"
+    assert contacts[email(2)]["properties"][PASS_TYPE] == "apple"
