@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ from tests.polling import eventually
 
 pytestmark = pytest.mark.timeout(180)
 
+ROOT = str(Path(__file__).parents[2])
 AT = "2026-11-24T03:00:00Z"
 CREATED = {"merchant_id": "mer_1", "name": "Ada L", "business_name": "Café", "created_at": AT}
 
@@ -205,3 +207,39 @@ async def test_a_token_that_is_rotated_in_its_file_needs_no_restart(pipeline: Pi
 
     assert (await worker.status())["halted"] is None
     assert not (await pipeline.findings())[0]
+
+
+COMMANDS = ("replay --from-earliest --yes", "resync newest@example.com", "audit --repair --yes")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+async def test_a_contact_that_was_moved_is_written_again_as_one(
+    pipeline: Pipeline, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", ROOT)
+    worker = await started(pipeline)
+    await track(pipeline, "merchant_contact_created", email="old@example.com", phone="1", **CREATED)
+    for previous, email in (("old@example.com", "new@example.com"), ("new@example.com", "newest@example.com")):
+        moved = {"merchant_id": "mer_1", "email": email, "previous_email": previous, "updated_at": AT}
+        await track(pipeline, "merchant_contact_updated", business_name=email, **moved)
+        await pipeline.all_arrive(dead=0)
+    await pipeline.until_finished()
+    await worker.stop()
+    before = await contacts(pipeline)
+
+    beside = await pipeline.run(*command.split())
+    unchanged = await contacts(pipeline)
+    await pipeline.simulator.reset()
+    assert (await pipeline.run("provision", "--apply")).code == 0
+    after_reset = await pipeline.run(*command.split())
+
+    assert (beside.code, after_reset.code) == (0, 0), after_reset.output + after_reset.errors
+    assert list(before) == list(unchanged) == list(await contacts(pipeline)) == ["newest@example.com"]
+    ours = {name: value for name, value in before["newest@example.com"].items() if name.startswith(("nerava", "comp"))}
+    held = (await contacts(pipeline))["newest@example.com"]
+    assert {name: held.get(name) for name in ours} == ours
+    assert (held["phone"], held["firstname"], len(await pipeline.simulator.timeline_of("newest@example.com"))) == (
+        *("1", "Ada"),
+        3,
+    )
