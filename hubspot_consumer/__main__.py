@@ -35,6 +35,7 @@ from hubspot_consumer.portal import Portal, WrongPortal
 from hubspot_consumer.reading import Reading
 from hubspot_consumer.rejections import Rejections
 from hubspot_consumer.reprocessing.commands.audit import audit
+from hubspot_consumer.reprocessing.commands.dead_letters import dead_letters
 from hubspot_consumer.reprocessing.commands.replay import replay
 from hubspot_consumer.reprocessing.commands.resync import resync
 from hubspot_consumer.service import Service
@@ -64,6 +65,7 @@ commands.command()(doctor)
 commands.command()(replay)
 commands.command()(resync)
 commands.command()(audit)
+commands.add_typer(dead_letters, name="dead-letters")
 
 
 @commands.command()
