@@ -40,10 +40,20 @@ class Prompt:
     async def run(self, *arguments: str) -> Done:
         return await run("hubspot_consumer", "dead-letters", *arguments, environment=self.environment)
 
+    async def examined(self) -> dict[str, Any]:
+        """Return what the doctor says of the dead letters."""
+        done = await run("hubspot_consumer", "doctor", "--offline", "--json", environment=self.environment)
+        [finding] = [one for one in json.loads(done.output)["findings"] if one["name"] == "dead_letters"]
+        return dict(finding)
+
     async def listed(self, *arguments: str) -> dict[str, dict[str, Any]]:
         done = await self.run("list", "--json", *arguments)
         assert (done.code, done.errors) == (0, "")
         return {told["id"]: told for told in map(json.loads, done.output.splitlines())}
+
+
+def names_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
 
 
 @pytest.fixture
@@ -136,7 +146,7 @@ async def test_export_writes_every_record_as_it_is_and_writes_over_nothing(promp
     assert base64.b64decode(by_id["1-1"]["value_base64"]) == b"\xfe"
     assert [json.loads(line)["id"] for line in file.read_text().splitlines()] == ["1-0"]
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert list(tmp_path.iterdir()) == [file]
+    assert names_in(tmp_path) == ["dead.jsonl"]
 
 
 async def test_export_says_which_file_it_can_not_write(prompt: Prompt, tmp_path: Path) -> None:
@@ -176,6 +186,18 @@ async def test_a_dry_run_lists_what_would_be_discarded_and_settles_nothing(promp
     assert "0-1" in done.output
     assert done.output.splitlines()[-1] == "nothing was discarded: it was a dry run"
     assert len(await prompt.listed()) == 4
+
+
+async def test_the_doctor_counts_those_that_are_open_and_says_where_to_look(prompt: Prompt) -> None:
+    before = await prompt.examined()
+    discarded = await prompt.run("discard", "0-0", "0-1", "1-0", "1-1", "--why", "tests", "--yes")
+    after = await prompt.examined()
+
+    assert before["level"] == "warn"
+    assert before["what"].startswith("4 open, the newest ")
+    assert "unknown_event_type: no topic takes a row of this type" in before["what"]
+    assert "dead-letters list" in before["do"]
+    assert (discarded.code, after["level"], after["what"]) == (0, "ok", "none is open")
 
 
 @pytest.mark.parametrize(
