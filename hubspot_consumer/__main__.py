@@ -35,6 +35,7 @@ from hubspot_consumer.portal import Portal, WrongPortal
 from hubspot_consumer.reading import Reading
 from hubspot_consumer.rejections import Rejections
 from hubspot_consumer.reprocessing.commands.audit import audit
+from hubspot_consumer.reprocessing.commands.dead_letters import dead_letters
 from hubspot_consumer.reprocessing.commands.redrive import redrive
 from hubspot_consumer.reprocessing.commands.replay import replay
 from hubspot_consumer.reprocessing.commands.resync import resync
@@ -66,6 +67,7 @@ commands.command()(replay)
 commands.command()(resync)
 commands.command()(audit)
 commands.command()(redrive)
+commands.add_typer(dead_letters, name="dead-letters")
 
 
 @commands.command()

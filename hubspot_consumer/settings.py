@@ -13,6 +13,14 @@ Mode = Literal["disabled", "dry_run", "live"]
 TimelineSetting = Literal["auto", "custom_events", "notes", "off"]
 
 
+class KafkaSettings(KafkaConnection, BaseSettings):
+    """What the commands need that call HubSpot for nothing."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    kafka_bootstrap_servers: str = Field(description="comma separated, as host:port")
+
+
 class Settings(KafkaConnection, BaseSettings):
     """The consumer's part of the contract's environment."""
 

@@ -11,7 +11,8 @@ from schemas.dead_letters import DeadLetter
 from schemas.envelope import Headers
 from schemas.topics import Topics
 
-AT = datetime(2026, 11, 24, 3, tzinfo=UTC)
+# Long ago, beside what Kafka stamps now.
+AT = datetime(2024, 11, 24, 3, tzinfo=UTC)
 AT_MS = int(AT.timestamp() * 1000)
 DEBEZIUMS = [
     ("id", b"8"),

@@ -1,7 +1,8 @@
 """What Kafka tells: whether it is there, its topics, the group of the workers, what it has not read, dead letters."""
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -12,23 +13,23 @@ from hubspot_consumer.doctor.environment import Environment
 from hubspot_consumer.doctor.examination import CannotTell, Check, Checks, Look
 from hubspot_consumer.doctor.findings import Answer, fail, ok, warn
 from hubspot_consumer.doctor.wording import count, duration
-from schemas.dead_letters import PREFIX
+from hubspot_consumer.reprocessing.dead_letter_book import DeadLetterBook
+from runtime.clock import SystemClock
 
 REQUEST_WITHIN_MS: Final = 4_000
 # What a worker delivers within minutes.
 MUCH_LAG: Final = 10_000
-# Dead letters stay for ever: what is older was seen by whoever was on call then.
-RECENT: Final = timedelta(days=1)
+# Of a million dead letters: the others of the doctor's findings are not to wait for them.
+READ_WITHIN_S: Final = 4.0
 # aiokafka waits so long once for each topic that it has not met: with its 100 ms, most of a second.
 LEARN_TOPIC_MS: Final = 10
-READ_WITHIN_MS: Final = 500
-MOST_READS: Final = 6
 
 T = TypeVar("T")
 
 CONNECT: Final = "look at the brokers, and at KAFKA_BOOTSTRAP_SERVERS and the other KAFKA_* settings"
 GET_WORKERS: Final = "start one: `python -m hubspot_consumer worker`"
 GET_TOPICS: Final = "run `python -m producer topics`"
+GET_DEAD_LETTERS: Final = "`python -m hubspot_consumer dead-letters list` shows them, and `show` says what to do"
 
 
 class Group(NamedTuple):
@@ -132,45 +133,27 @@ class KafkaChecks:
         return ok(what)
 
     async def dead_letters(self) -> Answer:
-        """How many there are, and why and when the newest was set aside."""
+        """How many are open, and why and when the newest was set aside."""
         topic = self._settings.topics.dead_letters
-        described = await self._topics()
-        if topic not in described:
+        if topic not in await self._topics():
             raise CannotTell("the topic does not exist: see topics")
-        _, consumer = await self._connected.seen()
-        partitions = [TopicPartition(topic, number) for number in range(len(described[topic]))]
-        starts, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
-        total = sum(ends[one] - starts[one] for one in partitions)
-        if not total:
-            return ok("none")
-        at, why = await self._newest([one for one in partitions if ends[one] > starts[one]], ends)
-        age = datetime.now(UTC) - at
-        what = f"{total:,}, the newest {duration(age.total_seconds())} ago: {why}"
-        if age > RECENT:
-            return ok(what)
-        return warn(what, "the runbook's table of reasons says what to do")
-
-    async def _newest(
-        self, partitions: Sequence[TopicPartition], ends: Mapping[TopicPartition, int]
-    ) -> tuple[datetime, str]:
-        # A client of its own: one that has partitions assigned forgets where those of other topics are.
-        consumer = await self._consumer()
-        consumer.assign(partitions)
-        for one in partitions:
-            consumer.seek(one, ends[one] - 1)
-        last: dict[TopicPartition, Any] = {}
-        for _ in range(MOST_READS):
-            waiting = [one for one in partitions if one not in last]
-            if not waiting:
-                break
-            for one, records in (await consumer.getmany(*waiting, timeout_ms=READ_WITHIN_MS)).items():
-                last[one] = records[-1]
-        newest = max(last.values(), key=lambda record: record.timestamp, default=None)
-        if newest is None:
-            raise CannotTell("there are some, and the newest could not be read in time")
-        headers = {name: value.decode(errors="replace") for name, value in newest.headers}
-        why = f"{headers.get(f'{PREFIX}reason', '?')}: {headers.get(f'{PREFIX}detail', '?')}"
-        return datetime.fromtimestamp(newest.timestamp / 1000, UTC), why
+        options = self._settings.client_options() | {"request_timeout_ms": REQUEST_WITHIN_MS}
+        told: list[int] = []
+        try:
+            async with asyncio.timeout(READ_WITHIN_S):
+                book = await DeadLetterBook.read(
+                    options, self._settings.topics, SystemClock(), lambda _, total: told.append(total)
+                )
+        except TimeoutError:
+            if not told:
+                raise
+            return warn(f"{told[0]:,} on the topic: too many to tell in time how many are open", GET_DEAD_LETTERS)
+        if not (letters := book.open()):
+            return ok("none is open")
+        newest = max(letters, key=lambda letter: letter.failed_at)
+        age = duration((datetime.now(UTC) - newest.failed_at).total_seconds())
+        what = f"{len(letters):,} open, the newest {age} ago: {newest.reason or '?'}: {newest.detail or '?'}"
+        return warn(what, GET_DEAD_LETTERS)
 
     async def _lags(self) -> dict[str, int]:
         described = await self._topics()

@@ -43,6 +43,10 @@ class SetAside(NamedTuple):
         return f"{self.partition}-{self.offset}"
 
     @property
+    def failed_at(self) -> datetime:
+        return _moment(self.failed_at_ms)
+
+    @property
     def place(self) -> Place | None:
         """Where the record was read; None for what never was a record: the relay's and Debezium's dead letters."""
         if not self.topic or self.topic_partition < 0 or self.topic_offset < 0:
@@ -163,7 +167,7 @@ class Letter:
         """When it was set aside, or tried again; the record's own time where no header tells."""
         if isinstance(self.resolution, DeadAgain):
             return self.resolution.at
-        return _moment(self.newest.failed_at_ms)
+        return self.newest.failed_at
 
     @property
     def in_effect(self) -> bool:

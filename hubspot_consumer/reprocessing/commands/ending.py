@@ -23,6 +23,11 @@ from runtime.commands import fail, refuse
 
 INTERRUPTED: Final = 130
 NICENESS: Final = 10
+NOBODY_READS: Final = 141
+
+
+class NotDone(RuntimeError):
+    """A command can't do what it was asked for; the message says why."""
 
 
 def open_run(folder: Path, name: str, asked: dict[str, Any], *, fresh: bool) -> Run:
@@ -33,26 +38,30 @@ def open_run(folder: Path, name: str, asked: dict[str, Any], *, fresh: bool) -> 
         refuse(str(error))
 
 
-def run_to_its_end(work: Coroutine[Any, Any, int], name: str) -> int:
-    """Run a command until it ends or is told to; return its exit code."""
+def run_to_its_end(work: Coroutine[Any, Any, int], name: str, *, goes_on: bool = True) -> int:
+    """Run a command until it ends or is told to; return its exit code. *goes_on*: run again, it goes on from there."""
     # What it folds in a second would be the live events' delay, where the workers are on the same machine.
     os.nice(NICENESS)
     try:
-        return asyncio.run(_until_stopped(work, name))
+        code = asyncio.run(_until_stopped(work, name, goes_on=goes_on))
+        sys.stdout.flush()
     except Exception as error:
         match _cause(error):
             case WrongPortal() as cause:
                 refuse(str(cause))
             case AnotherRun() | CannotRead() | TakenOver() | TooManyRefused() as cause:
                 fail(str(cause) or "another process goes on with this run")
-            case TopicsMissing() | TopicNotCreated() | UnequalPartitions() as cause:
+            case NotDone() | TopicsMissing() | TopicNotCreated() | UnequalPartitions() as cause:
                 fail(str(cause))
+            case BrokenPipeError():
+                return _nobody_reads()
             case KafkaError() | OSError() as cause:
                 fail(f"KAFKA_BOOTSTRAP_SERVERS: no broker answers ({type(cause).__name__})")
         raise
+    return code
 
 
-async def _until_stopped(work: Coroutine[Any, Any, int], name: str) -> int:
+async def _until_stopped(work: Coroutine[Any, Any, int], name: str, *, goes_on: bool) -> int:
     loop = asyncio.get_running_loop()
     running = loop.create_task(work)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -60,8 +69,15 @@ async def _until_stopped(work: Coroutine[Any, Any, int], name: str) -> int:
     try:
         return await running
     except asyncio.CancelledError:
-        print(f"ended before its time: run the same {name} again, and it goes on from here", file=sys.stderr)
+        again = f": run the same {name} again, and it goes on from here" if goes_on else ""
+        print(f"ended before its time{again}", file=sys.stderr)
         return INTERRUPTED
+
+
+def _nobody_reads() -> int:
+    """Return what a program returns that `head` has seen enough of; Python would complain when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return NOBODY_READS
 
 
 def _cause(error: BaseException) -> BaseException:
