@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Final
 
+from aiokafka.errors import GroupCoordinatorNotAvailableError
+
 from hubspot_consumer.destination import Destination
 from hubspot_consumer.lag import Lag
 from hubspot_consumer.outcomes import Halt, RetryLater
@@ -20,8 +22,10 @@ from hubspot_consumer.reprocessing.trials import Trials
 from schemas.contacts import ContactKey
 
 # Contacts, or events of theirs, between two entries in the journal: enough for calls that are nearly all full.
-CONTACTS_AT_ONCE: Final = 1_500
-EVENTS_AT_ONCE: Final = 15_000
+CONTACTS_AT_ONCE: Final = 2_000
+EVENTS_AT_ONCE: Final = 20_000
+TIMES_ASKED: Final = 20
+ASK_AGAIN_S: Final = 0.5
 _FIRST: Final = ContactKey("")
 
 
@@ -41,7 +45,7 @@ class FoldedTopics:
         """Read to where the topics ended when the run began. Raises KafkaError."""
         store = self._run.store
         if not (store.fact("ends") and self._scan.go_on()):
-            unfinished = await self._lag.unfinished()
+            unfinished = await self._unfinished_at_first()
             await self._scan.begin(self._asked.since, unfinished)
             store.keep(unfinished=_as_rows(unfinished), ends=_as_rows(await self._scan.ends()))
         ends = _as_offsets(store.fact("ends"))
@@ -49,6 +53,14 @@ class FoldedTopics:
         await self._scan.read_to(ends, progress)
         await asyncio.to_thread(store.put_in_order)
         self._refolding = Refolding(replace(self._asked, before=ends), self.unfinished)
+
+    async def _unfinished_at_first(self) -> Offsets:
+        # A new broker makes its groups' topic when it is first asked for one.
+        for _ in range(TIMES_ASKED):
+            with suppress(GroupCoordinatorNotAvailableError):
+                return await self._lag.unfinished()
+            await asyncio.sleep(ASK_AGAIN_S)
+        return await self._lag.unfinished()
 
     async def tally(self) -> Tally:
         """Fold everything once, and count."""

@@ -75,13 +75,15 @@ class TimelineEntries:
 
 
 def _filling_calls(folds: Sequence[Fold]) -> Iterator[list[Fold]]:
-    """Yield *folds* in parts whose entries fill a call and no more, but for those of one contact."""
-    part, entries = list[Fold](), 0
+    """Yield *folds* in parts whose entries fill a call, each but the last; a contact's may be in two parts."""
+    part, room = list[Fold](), MOST_TIMELINE_ENTRIES
     for fold in folds:
-        if part and entries + len(fold.events) > MOST_TIMELINE_ENTRIES:
-            yield part
-            part, entries = [], 0
-        part.append(fold)
-        entries += len(fold.events)
+        events = fold.events
+        while events:
+            part.append(replace(fold, events=events[:room]))
+            events, room = events[room:], room - len(events[:room])
+            if not room:
+                yield part
+                part, room = [], MOST_TIMELINE_ENTRIES
     if part:
         yield part
