@@ -31,6 +31,7 @@ test: $(READY) ## run all tests, on a real Kafka and a real PostgreSQL
 
 check: $(READY) ## format, lint, types, import contracts and fast tests; needs no service
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
+	@$(BIN)/shellcheck --external-sources scripts/*.sh .ci/run
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/pytest tests/unit tests/contract
