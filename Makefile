@@ -8,7 +8,7 @@ READY := .venv/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check chaos bench stack schemas clean
+.PHONY: help setup demo test check chaos bench stack up down schemas clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ test: $(READY) ## run all tests, on a real Kafka and a real PostgreSQL
 
 check: $(READY) ## format, lint, types, import contracts and fast tests; needs no service
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
+	@$(BIN)/shellcheck --external-sources scripts/*.sh .ci/run
+	@$(BIN)/hadolint docker/*.Dockerfile
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/pytest tests/unit tests/contract
@@ -43,6 +46,13 @@ bench: $(READY) ## measure beside a peer or a known ceiling (make bench ARGS="dr
 
 stack: $(READY) ## start Kafka, PostgreSQL and the HubSpot simulator, until Ctrl-C
 	@$(BIN)/python -m sandbox up
+
+up: ## the same in containers, with both services (make up ARGS="--profile monitoring")
+	@docker compose $(ARGS) up --build --detach
+	@echo "producer http://127.0.0.1:8080/v1/health, consumer http://127.0.0.1:8081/v1/status, HubSpot http://127.0.0.1:8090"
+
+down: ## stop the containers; their data stays (docker compose down --volumes)
+	@docker compose --profile "*" down
 
 schemas: $(READY) ## write schemas/published, for readers in any language; refuses what would break one
 	@$(BIN)/python -m schemas

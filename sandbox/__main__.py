@@ -8,18 +8,14 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-import uvicorn
 from rich.console import Console
 
 from hubspot_consumer.hubspot.paths import ApiVersion
 from runtime.commands import stop_signal
 from sandbox.demo import Demo
-from sandbox.hubspot.app import simulator_app
-from sandbox.hubspot.portal import Portal
+from sandbox.hubspot.command import hubspot
 from sandbox.java import JarsUnavailable
 from sandbox.processes import PortBusy, ProcessFailed
-from sandbox.provisioned import provision
-from sandbox.simulator import PORTAL_ID, TOKEN
 from sandbox.stack import Stack
 
 DIRECTORY: Final = Path(".sandbox")
@@ -41,19 +37,7 @@ def up() -> None:
     _run(_up())
 
 
-@commands.command()
-def hubspot(
-    *,
-    port: Annotated[int, typer.Option(help="Where it listens, on 127.0.0.1.")] = 8090,
-    empty: Annotated[bool, typer.Option("--empty", help="A portal that was never provisioned.")] = False,
-) -> None:
-    """Run the HubSpot simulator alone: a portal in memory, to be seen at /. Its test API is at /_simulator/docs."""
-    portal = Portal(PORTAL_ID, [TOKEN])
-    if not empty:
-        asyncio.run(provision(portal))
-    print(f"HUBSPOT_API_BASE_URL=http://127.0.0.1:{port}\nHUBSPOT_PORTAL_ID={PORTAL_ID}")
-    print(f"HUBSPOT_PRIVATE_APP_TOKEN={TOKEN}", flush=True)
-    uvicorn.run(simulator_app(portal), host="127.0.0.1", port=port, access_log=False, log_level="warning")
+commands.command()(hubspot)
 
 
 @commands.command()

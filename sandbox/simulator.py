@@ -8,11 +8,11 @@ from typing import Any, Final, Literal, Self
 import httpx
 
 from hubspot_consumer.hubspot.requests import event_of_note
+from sandbox.hubspot.portal import PORTAL_ID, TOKEN
 from sandbox.ledger import Accepted
 
-PORTAL_ID: Final = 4242
-# Made up, of the form that private apps' tokens have.
-TOKEN: Final = "pat-na1-00000000-0000-4000-8000-000000000000"  # noqa: S105 - valid at the simulator alone
+__all__ = ["PORTAL_ID", "TOKEN", "Simulator"]
+
 PAGE: Final = 5_000
 
 

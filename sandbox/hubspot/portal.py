@@ -16,6 +16,10 @@ from sandbox.hubspot.request_log import RequestLog
 from sandbox.hubspot.settings import Settings
 from sandbox.hubspot.timeline import Timeline
 
+# Of the one that the simulator begins with. Made up, of the form that private apps' tokens have.
+PORTAL_ID: Final = 4242
+TOKEN: Final = "pat-na1-00000000-0000-4000-8000-000000000000"  # noqa: S105 - valid at the simulator alone
+
 
 class Portal:
     """`tokens` are all valid, with every scope. Raises ValueError for one that has not the form of a token."""

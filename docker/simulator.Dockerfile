@@ -1,0 +1,31 @@
+# docker build --file docker/simulator.Dockerfile --tag nerava-simulator .
+# Why it is built like this: docs/decisions/0034-containers.md.
+# For a release, pin the digest too: python:3.11.14-slim-bookworm@sha256:...
+ARG PYTHON=python:3.11.14-slim-bookworm
+
+FROM ${PYTHON} AS build
+ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=/app
+RUN pip install --no-cache-dir uv==0.13.9
+WORKDIR /source
+COPY pyproject.toml uv.lock README.md ./
+# The libraries first, and by themselves: this layer changes with the lock alone.
+RUN uv sync --frozen --no-dev --extra simulator --no-install-project
+COPY schemas schemas
+COPY runtime runtime
+COPY hubspot_consumer hubspot_consumer
+COPY sandbox sandbox
+RUN uv sync --frozen --no-dev --extra simulator --no-editable
+
+FROM ${PYTHON} AS service
+RUN groupadd --gid 10001 nerava \
+    && useradd --uid 10001 --gid 10001 --no-create-home --no-log-init --shell /usr/sbin/nologin nerava \
+    && pip uninstall --yes pip setuptools wheel
+COPY --from=build /app /app
+ENV PATH=/app/bin:$PATH PYTHONUNBUFFERED=1
+USER 10001:10001
+EXPOSE 8090
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
+    CMD ["sh", "-c", "exec python -m runtime.liveness http://127.0.0.1:8090/_simulator/settings"]
+ENTRYPOINT ["python", "-m", "sandbox.hubspot"]
+CMD ["--host", "0.0.0.0"]
