@@ -6,6 +6,8 @@ BIN := .venv/bin
 READY := .venv/.ready
 # Options of the demo: make demo ARGS="--events 20000 --seed 7"
 ARGS ?=
+# Each process has a Kafka and a PostgreSQL of its own; a file's tests share them.
+SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check chaos bench stack up down schemas clean
@@ -27,7 +29,7 @@ demo: $(READY) ## play a day of traffic from PostgreSQL to HubSpot, and account 
 	@$(BIN)/python -m sandbox demo $(ARGS)
 
 test: $(READY) ## run all tests, on a real Kafka and a real PostgreSQL
-	@$(BIN)/pytest
+	@$(BIN)/pytest $(SIDE_BY_SIDE)
 
 check: $(READY) ## format, lint, types, import contracts and fast tests; needs no service
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
@@ -36,7 +38,7 @@ check: $(READY) ## format, lint, types, import contracts and fast tests; needs n
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
-	@$(BIN)/pytest tests/unit tests/contract
+	@$(BIN)/pytest $(SIDE_BY_SIDE) tests/unit tests/contract
 
 chaos: $(READY) ## kill things in the middle, and account for every event
 	@$(BIN)/pytest tests/chaos tests/end_to_end/test_halts.py tests/end_to_end/test_drift.py -m "chaos or not chaos"
