@@ -58,6 +58,7 @@ class Run:
             run.store.keep(run={"id": run.id, "asked": asked, "began": now.isoformat()})
             return run
         if kept["asked"] != json.loads(json.dumps(asked)):
+            lock.close()
             words = json.dumps(kept["asked"])
             raise UnfinishedRun(
                 f"a {name} of {kept['began']} is unfinished, and was asked for {words}: run it again as it was, to go "
