@@ -1,10 +1,11 @@
 """A session: what a run needs, connected and closed again. Where the parts of reprocessing are wired."""
 
+import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from hubspot_consumer.composition import hubspot_client
 from hubspot_consumer.halt import HaltGate
@@ -117,7 +118,7 @@ class Session:
         suppressions = Suppressions(self._kafka, self._settings.topics.suppressions, self.clock)
         self._opened.push_async_callback(suppressions.stop)
         await suppressions.start()
-        async with self._holding() as holding:
+        async with self._holding() as holding, _meanwhile(suppressions.follow()):
             portal = self._portal(client, halt)
             await portal.check()
             timeline = Timeline(_Ours(), client, self.report, _Ours(), halt)
@@ -186,6 +187,16 @@ class Session:
             yield holding
         finally:
             await holding.stop()
+
+
+@asynccontextmanager
+async def _meanwhile(work: Coroutine[Any, Any, object]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 class _Ours:

@@ -1,6 +1,7 @@
 """The options that the commands of reprocessing share, and how they are read."""
 
 import re
+import signal
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -76,5 +77,12 @@ def can_ask(*, yes: bool) -> None:
 
 
 def agreed(question: str, *, yes: bool) -> bool:
-    """Ask the person at the terminal."""
-    return yes or typer.confirm(question, err=True)
+    """Ask the person at the terminal, who may press Ctrl-C: nothing was begun yet."""
+    if yes:
+        return True
+    # The loop's own handler would be heard after the answer.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return typer.confirm(question, err=True)
+    finally:
+        signal.signal(signal.SIGINT, handler)
