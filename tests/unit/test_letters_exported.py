@@ -1,5 +1,8 @@
 """The file of an export: there once it is whole, and never half of one in another's place."""
 
+import os
+import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -46,20 +49,36 @@ def test_a_file_that_is_there_is_not_written_over_unless_forced(
     assert file.read_text() == "a newer one"
 
 
-def test_a_pipe_or_device_is_written_to_and_not_replaced() -> None:
-    null = Path("/dev/null")
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reads = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
 
-    with Exported(null, force=True) as exported:
-        exported.write(b"into nothing")
+    with Exported(pipe, force=True) as exported:
+        exported.write(b"through it")
 
-    assert null.is_char_device()
+    assert os.read(reads, 100) == b"through it"
+    os.close(reads)
+    assert pipe.is_fifo()
 
 
-def test_a_full_disk_is_named() -> None:
-    exported = Exported(Path("/dev/full"), force=True)
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """A limit on files that does what a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
-    with pytest.raises(NotDone, match=r"FILE: /dev/full can't be written: No space left on device"), exported:
+
+@pytest.mark.usefixtures("small_files")
+def test_what_can_not_be_written_is_named_and_leaves_no_half_of_it(tmp_path: Path) -> None:
+    exported = Exported(tmp_path / "dead.jsonl", force=True)
+
+    with pytest.raises(NotDone, match=r"FILE: .*/dead\.jsonl can't be written: File too large"), exported:
         exported.write(b"x" * 1_000_000)
+
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
