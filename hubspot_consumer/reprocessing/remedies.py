@@ -12,11 +12,12 @@ REMEDIES: Final[Mapping[str, str]] = {
     "key_mismatch": _BY_HAND,
     "unknown_event_type": f"the producer is newer than the consumer: {_OLDER}. No type of ours: discard it",
     "unsupported_schema_version": f"the producer is newer than the consumer: {_OLDER}",
-    "too_large": "raise max.message.bytes of its topic (`python -m producer topics`), then redrive",
+    "too_large": "its topic's max.message.bytes was lowered: raise it, or later ones end here too; then redrive",
     "rejected_by_hubspot": (
         "the detail is HubSpot's: `provision` names what the portal lacks; mend that or the mapping, then redrive. "
         "A value that HubSpot will never take: discard it"
     ),
+    "suppressed": "its contact asked not to be written (`suppress --undo` takes it off that list): discard it",
     "timeline_entry_rejected": (
         "the contact was written, its timeline entry was not: `provision` names the event definition that is missing; "
         "mend that, then redrive"

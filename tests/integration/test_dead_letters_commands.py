@@ -1,8 +1,12 @@
 """`python -m hubspot_consumer dead-letters`: list, show, export and discard, as processes, on a real Kafka."""
 
+import asyncio
 import base64
 import json
+import os
 import stat
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -156,6 +160,22 @@ async def test_export_says_which_file_it_can_not_write(prompt: Prompt, tmp_path:
     assert done.errors.startswith("FILE: ")
     assert "No such file or directory" in done.errors
     assert "before its time" not in done.errors
+
+
+@pytest.mark.parametrize("command", [["list", "--json"], ["export"]])
+async def test_whoever_reads_no_more_is_no_fault_of_kafka(prompt: Prompt, command: list[str]) -> None:
+    reads, writes = os.pipe()
+    os.close(reads)
+    arguments = [sys.executable, "-m", "hubspot_consumer", "dead-letters", *command]
+    environment = os.environ | prompt.environment
+
+    process = await asyncio.create_subprocess_exec(*arguments, env=environment, stdout=writes, stderr=PIPE)
+    os.close(writes)
+    _, errors = await asyncio.wait_for(process.communicate(), 60)
+
+    assert process.returncode == 141
+    assert b"Error" not in errors
+    assert b"KAFKA" not in errors
 
 
 async def test_discard_settles_an_event_with_all_its_ids(prompt: Prompt) -> None:

@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from typer import Typer
 from typer.testing import CliRunner
 
 from hubspot_consumer.__main__ import commands as consumer_commands
@@ -55,6 +56,8 @@ SERVED = DATABASE | KAFKA
             "KAFKA_SSL_CAFILE: ",
         ),
         ("hubspot_consumer provision", {}, "HUBSPOT_PRIVATE_APP_TOKEN is not set"),
+        ("hubspot_consumer dead-letters list", {}, "KAFKA_BOOTSTRAP_SERVERS: is not set"),
+        ("hubspot_consumer dead-letters export", {}, "KAFKA_BOOTSTRAP_SERVERS: is not set"),
     ],
 )
 def test_a_wrong_setting_is_named_and_ends_with_2(
@@ -62,9 +65,9 @@ def test_a_wrong_setting_is_named_and_ends_with_2(
 ) -> None:
     for variable in (name for name in os.environ if name.startswith(OURS)):
         monkeypatch.delenv(variable)
-    program, name = command.split()
+    program, *names = command.split()
 
-    done = CliRunner(env=environment).invoke(PROGRAMS[program], [name])
+    done = CliRunner(env=environment).invoke(PROGRAMS[program], names)
 
     assert done.exit_code == 2
     assert any(named in line for line in done.stderr.splitlines()), done.stderr
@@ -83,16 +86,24 @@ async def test_a_wrong_setting_shows_no_traceback(command: str) -> None:
 
 @pytest.mark.parametrize("program", ["producer", "hubspot_consumer", "sandbox"])
 def test_help_teaches_each_command_without_any_setting(program: str) -> None:
-    listed = CliRunner().invoke(PROGRAMS[program], ["--help"])
+    _teaches(PROGRAMS[program], PROGRAMS[program])
 
+
+def _teaches(program: Typer, part: Typer, *path: str) -> None:
+    listed = CliRunner().invoke(program, [*path, "--help"])
     assert listed.exit_code == 0
-    for command in PROGRAMS[program].registered_commands:
+    for command in part.registered_commands:
         assert command.callback is not None
-        name = command.callback.__name__.replace("_", "-")
+        name = command.name or command.callback.__name__.replace("_", "-")
         assert name in listed.stdout
-        helped = CliRunner().invoke(PROGRAMS[program], [name, "--help"])
+        helped = CliRunner().invoke(program, [*path, name, "--help"])
         assert helped.exit_code == 0
         assert (command.callback.__doc__ or "?").split(".")[0].split()[0] in helped.stdout
+    for group in part.registered_groups:
+        assert group.name is not None
+        assert group.typer_instance is not None
+        assert group.name in listed.stdout
+        _teaches(program, group.typer_instance, *path, group.name)
 
 
 async def test_nothing_answers_at_the_database_or_the_brokers_is_one_clear_line() -> None:

@@ -93,7 +93,7 @@ def in_full(letter: Letter, record: Any, *, reveal: bool) -> Iterator[str]:
         yield f"  {name:<10} {printable(words if reveal else without_emails(words))}"
     yield "  headers"
     for name, value in record.headers:
-        yield f"    {printable(name):<26} {_text(value, reveal=reveal)}"
+        yield f"    {_text(name.encode(), reveal=reveal):<26} {_text(value, reveal=reveal)}"
     yield "  value"
     yield from (f"    {line}" for line in _value(record.value, reveal=reveal))
 
