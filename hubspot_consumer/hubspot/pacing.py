@@ -69,6 +69,7 @@ class Pacing:
         self._answered_at: deque[float] = deque()
         self._not_before = 0.0
         self._settled_at = 0.0
+        self._yields, self._yielded_at = 0.0, 0.0
         self._last_slot_at = -math.inf
         self._set(quota, window_s)
 
@@ -100,8 +101,15 @@ class Pacing:
     def lend(self, part: float) -> None:
         """Keep to what is left of this worker's share without *part* of it, from 0 and below 1, from now on."""
         if part != self._lent:
+            before = self._own_now
             self._lent = part
             self._changed_hands()
+            # Of the window that is full of our calls the run can use no more than passes: to stop until that is empty
+            # by its part would leave it to nobody, and every live event waiting for seconds.
+            self._yields, self._yielded_at = (
+                max(0.0, before - self._own_quota),
+                self._clock.monotonic() + self._window_s,
+            )
 
     def _changed_hands(self) -> None:
         self._set(self._quota, self._window_s)
@@ -157,13 +165,19 @@ class Pacing:
         self._spacing_s = (1 + HEADROOM) * window_s / (quota * self.share)
         self._limiter = AsyncLimiter(BURST, BURST * self._spacing_s)
 
+    @property
+    def _own_now(self) -> float:
+        """Calls that this worker may have in the present window: more than its part, while it is yielding the rest."""
+        left = max(0.0, (self._yielded_at - self._clock.monotonic()) / self._window_s)
+        return self._own_quota + self._yields * left
+
     def _wait_s(self) -> float:
         now = self._clock.monotonic()
         spacing_s = self.daily.spacing_s / self.share
         if now < self._settled_at:
             spacing_s = max(spacing_s, self._spacing_s * (1 + SETTLING))
         paused_s = max(self._not_before, self._last_slot_at + spacing_s) - now
-        if self.used < max(1, self._own_quota - self._taken_by_others):
+        if self.used < max(1, self._own_now - self._taken_by_others):
             return paused_s
         window_s = self._answered_at[0] + self._window_s - now if self._answered_at else LOOK_AGAIN_S
         return max(paused_s, window_s, 0.001)

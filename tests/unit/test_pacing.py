@@ -279,3 +279,23 @@ def test_lending_the_same_part_again_costs_no_time() -> None:
         return asyncio.get_running_loop().time() - before
 
     assert run_fast(renewed()) == pytest.approx(0, abs=1e-3)
+
+
+def test_lending_slows_a_busy_worker_down_and_does_not_stop_it() -> None:
+    portal, worker, run = Portal(100, 0.15, seed=2), pacing_of(100), pacing_of(100)
+    run.divide(0.3)
+
+    async def lending() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_backlogged(portal, worker, until=130))
+            await asyncio.sleep(100)
+            alone = len(portal.sent)
+            worker.lend(0.3)
+            await asyncio.sleep(10)
+            sent = [at for at, _ in portal.sent[alone:]]
+            assert max(later - earlier for earlier, later in itertools.pairwise([100.0, *sent])) < 0.5
+            tasks.create_task(_backlogged(portal, run, until=130))
+
+    run_fast(lending())
+
+    assert portal.most_in_a_window() <= 100
