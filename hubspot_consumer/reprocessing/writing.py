@@ -165,14 +165,19 @@ class Writing:
             refolds = [self._refolds.refold(key, self._trials) for key in keys]
             wanted = [refold for refold in refolds if refold.wanted]
             self._report.contacts_without_events += len(refolds) - len(wanted)
-            attempts = await self._upsert(wanted, turn.take(), hold)
-            for attempt in attempts:
-                if isinstance(attempt.outcome, Delivered):
-                    hold.written(attempt.refold.key, attempt.refold.sequence, attempt.outcome.contact_id)
+            attempts = await _to_its_end(self._told(wanted, turn.take(), hold))
         self._halt.hear_all([attempt.outcome for attempt in attempts])
         again = [attempt.refold.key for attempt in attempts if self._again(attempt, written)]
         refusals = (attempt.outcome for attempt in attempts if isinstance(attempt.outcome, RetryLater | Halt))
         return again, next(refusals, None)
+
+    async def _told(self, refolds: Sequence[Refold], slot: Slot, hold: Hold) -> list[_Attempt]:
+        """Write contacts, and note for the workers what they go on from."""
+        attempts = await self._upsert(refolds, slot, hold)
+        for attempt in attempts:
+            if isinstance(attempt.outcome, Delivered):
+                hold.written(attempt.refold.key, attempt.refold.sequence, attempt.outcome.contact_id)
+        return attempts
 
     async def _upsert(self, refolds: Sequence[Refold], slot: Slot, hold: Hold) -> list[_Attempt]:
         inputs = {
@@ -185,7 +190,7 @@ class Writing:
             too_late = RetryLater("the hold would end before the call")
             return [_Attempt(asked[trace], upsert, too_late) for trace, upsert in inputs.items()]
         with slot:
-            answer = await _to_its_end(self._destination.upsert(list(inputs.values())))
+            answer = await self._destination.upsert(list(inputs.values()))
         attempts = [_Attempt(asked[trace], inputs[trace], outcome) for trace, outcome in answer.outcomes.items()]
         for half in filter(None, halves([asked[upsert.trace_id] for upsert in answer.unclear])):
             attempts += await self._upsert(half, await self._destination.slot(), hold)
