@@ -47,11 +47,15 @@ class Written(BaseModel):
 
 
 class Released(_OfRun):
-    """The hold is over: *written* are those of its contacts that surely were written; the others may have been."""
+    """The hold is over: *written* are those of its contacts that surely were written; the others may have been.
+
+    Unless it was not *touched*: then no call was begun, and all of them are as they were.
+    """
 
     kind: Literal["released"] = "released"
     number: int
     written: Mapping[ContactKey, Written] = {}
+    touched: bool = True
 
 
 class RunEnded(_OfRun):

@@ -65,7 +65,7 @@ class Holds:
             case HoldBegun():
                 self._begin(said)
             case Released():
-                self._end(said.run, said.number, said.written, how="released")
+                self._end(said.run, said.number, said.written, how="released", touched=said.touched)
             case RunEnded():
                 self._end_run(said.run)
             case Held() | None:
@@ -114,14 +114,16 @@ class Holds:
             log.debug("hold.begun", run=hold.run, number=hold.number, contacts=len(made.contacts))
         self.changed.set()
 
-    def _end(self, run: str, number: int, written: Mapping[ContactKey, Written] | None, *, how: str) -> None:
+    def _end(
+        self, run: str, number: int, written: Mapping[ContactKey, Written] | None, *, how: str, touched: bool = True
+    ) -> None:
         """Release a hold; *written* None where nobody tells what the run wrote."""
         if (hold := self._in_force.pop((run, number), None)) is None:
             return
         for key in hold.contacts:
             if (one := (written or {}).get(key)) is not None:
                 self._lanes.written(key, one.sequence, one.contact_id)
-            else:
+            elif touched:
                 # A call that nobody answered may have written it.
                 self._lanes.maybe_written(key)
             self._lanes.release(key)

@@ -15,9 +15,14 @@ class Hold:
         self.number: Final = number
         self.keys: Final = keys
         self.outcome: dict[ContactKey, Written] = {}
+        self.touched = False
         self._heard = heard
         self._clock = clock
         self._ends_at = clock.monotonic() + FOR_S
+
+    def touch(self) -> None:
+        """Say that a call is about to begin: from now on its contacts may have been written."""
+        self.touched = True
 
     def written(self, key: ContactKey, sequence: int, contact_id: str | None) -> None:
         """Note that a contact was written as it is after the event *sequence*: workers go on from there."""

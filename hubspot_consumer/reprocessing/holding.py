@@ -174,7 +174,7 @@ class Holding:
                     await self._release(hold)
 
     async def _release(self, hold: Hold) -> None:
-        await self._send(Released(run=self._run, number=hold.number, written=hold.outcome))
+        await self._send(Released(run=self._run, number=hold.number, written=hold.outcome, touched=hold.touched))
 
     async def _renew(self) -> NoReturn:
         """Announce the run anew where no hold has done so in time."""

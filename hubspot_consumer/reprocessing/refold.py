@@ -78,11 +78,12 @@ class Refolding:
         self, refold: Refold, events: Sequence[Stored], without: Collection[Place]
     ) -> list[tuple[Stored, Envelope, bool, bool]]:
         found: dict[int, tuple[Stored, Envelope, bool, bool]] = {}
+        selects = self.selection.selects
         # The relay may have sent one twice, and one of the two may be a dead letter.
         for _, copies in groupby(events, key=_sequence):
             event, *others = copies
-            selected = self.selection.selects(event) or any(map(self.selection.selects, others))
-            dead = self._is_dead(event, others)
+            selected = selects(event) or (bool(others) and any(map(selects, others)))
+            dead = bool(self.selection.set_aside) and self._is_dead(event, others)
             if dead and not (selected and self.selection.dead_letters and event.place not in without):
                 continue
             try:
@@ -95,8 +96,7 @@ class Refolding:
         return [found[number] for number in sorted(found)]
 
     def _is_dead(self, event: Stored, others: Sequence[Stored]) -> bool:
-        dead = self.selection.set_aside
-        return bool(dead) and any(copy.place in dead for copy in (event, *others))
+        return any(copy.place in self.selection.set_aside for copy in (event, *others))
 
     def _is_unfinished(self, event: Stored) -> bool:
         first = self._unfinished.get((event.topic, event.partition))

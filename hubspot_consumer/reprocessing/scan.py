@@ -12,7 +12,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from hubspot_consumer.reprocessing.store import EventStore, Offsets, Stored
+from hubspot_consumer.reprocessing.store import Columns, EventStore, Offsets
 from runtime.clock import Clock
 from schemas.contacts import ContactKey, contact_key
 from schemas.envelope import Headers, UnreadableRecord, read_envelope
@@ -127,18 +127,18 @@ class Scan:
 
     async def _read_some(self) -> None:
         batches = await self._consumer.getmany(timeout_ms=WAIT_MS, max_records=RECORDS_AT_ONCE)
-        events: list[Stored] = []
+        events: list[Columns] = []
         for records in batches.values():
             events += [event for record in records if (event := self._event(record)) is not None]
         # By its position and not by the last record: a partition may end in records that nobody sees.
-        for partition in self.partitions:
+        for partition in batches or self.partitions:
             self.positions[partition] = await self._consumer.position(partition)
         if batches:
             self._store.add(events, {part: self.positions[part] for part in batches})
         async with self._read:
             self._read.notify_all()
 
-    def _event(self, record: Any) -> Stored | None:
+    def _event(self, record: Any) -> Columns | None:
         if b'"previous_email"' in (record.value or b""):
             self._note_move(record)
         if (self._keys and record.key not in self._keys) or not record.value:
@@ -147,7 +147,7 @@ class Scan:
         if sequence is None:
             return None
         key = record.key.decode(errors="replace")
-        return Stored(key, sequence, record.topic, record.partition, record.offset, record.timestamp, record.value)
+        return key, sequence, record.topic, record.partition, record.offset, record.timestamp, record.value
 
     def _note_move(self, record: Any) -> None:
         try:

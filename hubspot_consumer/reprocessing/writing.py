@@ -158,6 +158,7 @@ class Writing:
     ) -> tuple[list[ContactKey], RetryLater | Halt | None]:
         """Return whom to write again, and why if it is not at once."""
         async with self._holding.hold(keys) as hold:
+            hold.touch()
             await self._refolds.caught_up()
             if (refusal := await self._refolds.settle_moves(keys, self._destination)) is not None:
                 self._halt.hear(refusal)
