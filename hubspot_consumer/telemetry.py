@@ -114,6 +114,8 @@ class Telemetry:
             self._delivered.labels(event_type)
         for outcome in (Delivered, RetryLater, Rejected, Halt):
             self._outcomes.labels(outcome.__name__)
+        for kind in ("create_contacts", "upsert", "read", "note"):
+            self._calls.labels(kind, "429")
 
 
 def _seconds(since: datetime, now: datetime) -> float:
