@@ -21,7 +21,8 @@ pytestmark = pytest.mark.timeout(180)
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 TRACED = (
     "SELECT track_lifecycle_event('driver_signed_up', jsonb_build_object('user_id', 'usr_1',"
-    " 'email', 'ada@example.com', 'auth_provider', 'apple', 'created_at', now()), occurred_at => now() - interval '1 year',"
+    " 'email', 'ada@example.com', 'auth_provider', 'apple', 'created_at', now()),"
+    " occurred_at => now() - interval '1 year',"
     f" traceparent => '00-{TRACE_ID}-00f067aa0ba902b7-01')"
 )
 OPENMETRICS = "application/openmetrics-text;version=1.0.0"
