@@ -56,7 +56,7 @@ class Progress:
         now = self._clock.monotonic()
         if not self._has_work or self._waits or self._offsets.finished != self._finished:
             self._finished_at = self._ended_at = now
-        if self._delivery.calls_ended != self._ended:
+        if self._delivery.calls_ended != self._ended or self._every_contact_waits:
             self._ended_at = now
         self._finished, self._ended = self._offsets.finished, self._delivery.calls_ended
         self._tell(now)
@@ -75,7 +75,7 @@ class Progress:
             # The same words at each look, of which one is logged.
             since = self._clock.now() - timedelta(seconds=idle_s)
             self._health.ill(PART, f"no event was finished since {since:%H:%M} UTC, and some are to be: see /v1/status")
-        # As long as calls come back, it is what HubSpot answers, which a restart does not mend.
+        # As long as calls come back, or are not due, it is what HubSpot answers, which a restart does not mend.
         self.stuck = self._health.unwell.get(PART) if now - self._ended_at >= most_s else None
 
     @property
@@ -88,5 +88,14 @@ class Progress:
         if self._halt.halted is not None:
             return True
         lanes = self._lanes
-        others = lanes.can_run + lanes.unknown + lanes.backing_off + lanes.holes + self._delivery.calls_in_flight
-        return lanes.held > 0 and not others
+        return lanes.held > 0 and not (lanes.backing_off or lanes.holes or self._may_go)
+
+    @property
+    def _every_contact_waits(self) -> bool:
+        """Whether there are contacts, and each waits for a time that is to come: HubSpot may ask for hours."""
+        lanes = self._lanes
+        return lanes.backing_off + lanes.holes + lanes.held > 0 and not self._may_go
+
+    @property
+    def _may_go(self) -> bool:
+        return self._lanes.can_run + self._lanes.unknown + self._delivery.calls_in_flight > 0

@@ -114,6 +114,21 @@ def test_calls_that_come_back_and_finish_nothing_make_it_unwell_and_no_case_for_
     assert bench.progress.stuck is None
 
 
+def test_a_wait_that_hubspot_asked_for_makes_it_unwell_and_no_case_for_a_restart(bench: Bench) -> None:
+    bench.lanes.add(ContactKey(EMAIL), pending(1, lambda: None))
+    [fold] = bench.lanes.take_new(1)
+    bench.lanes.retry(fold, 24 * 3_600)
+    bench.pass_time(2 * MOST_S)
+    assert "progress" in bench.health.unwell
+    assert bench.progress.stuck is None
+
+    # That one could go.
+    bench.lanes.add(ContactKey("bob@example.com"), pending(1, lambda: None, email="bob@example.com"))
+    bench.pass_time(2 * MOST_S)
+
+    assert bench.progress.stuck is not None
+
+
 def test_a_wait_for_contacts_that_a_run_holds_is_none(bench: Bench) -> None:
     bench.lanes.hold([ContactKey(EMAIL)])
     bench.lanes.add(ContactKey(EMAIL), pending(1, lambda: None))
