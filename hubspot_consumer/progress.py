@@ -92,7 +92,7 @@ class Progress:
 
     @property
     def _every_contact_waits(self) -> bool:
-        """Whether there are contacts, and each waits for a time that is to come: HubSpot may ask for hours."""
+        """Whether there are contacts, and each waits for its time: HubSpot may ask for minutes."""
         lanes = self._lanes
         return lanes.backing_off + lanes.holes + lanes.held > 0 and not self._may_go
 

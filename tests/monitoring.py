@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
 
 FOLDER = Path(__file__).parents[1] / "monitoring"
 ALERTS = FOLDER / "alerts.yml"
@@ -13,13 +13,17 @@ TESTS_OF_ALERTS = sorted((FOLDER / "tests").glob("*.yml"))
 DASHBOARDS = sorted((FOLDER / "dashboards").glob("*.json"))
 
 
+def read_yaml(path: Path) -> Any:
+    return YAML(typ="safe", pure=True).load(path)
+
+
 def alerts() -> list[dict[str, Any]]:
-    return [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
+    return [rule for group in read_yaml(ALERTS)["groups"] for rule in group["rules"]]
 
 
 def cases() -> list[dict[str, Any]]:
     """Return the cases of promtool's tests."""
-    return [case for file in TESTS_OF_ALERTS for case in yaml.safe_load(file.read_text())["tests"]]
+    return [case for file in TESTS_OF_ALERTS for case in read_yaml(file)["tests"]]
 
 
 def panels(dashboard: Path) -> list[dict[str, Any]]:
