@@ -68,6 +68,13 @@ def test_alerts_and_dashboards_ask_for_metrics_and_labels_that_there_are(exposed
     assert list(exposed.faults_of(queries())) == []
 
 
+def test_every_metric_is_explained_and_none_that_is_not_there(exposed: Exposed) -> None:
+    explained = re.findall(r"^\| `(\w+)`", (ROOT / "docs/monitoring.md").read_text(), re.MULTILINE)
+    told = {re.sub(r"_(bucket|sum|count)$", "", name) for name in exposed.labels}
+
+    assert sorted(explained) == sorted(name for name in told if not name.endswith("_created"))
+
+
 @pytest.mark.parametrize(
     ("query", "fault"),
     [
