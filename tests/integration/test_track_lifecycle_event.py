@@ -3,7 +3,6 @@
 import asyncio
 import json
 import random
-from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -72,15 +71,6 @@ def test_an_event_becomes_the_envelope_of_the_contract(db: psycopg.Connection[An
         "payload": signed_up("usr_1", " Ada@Example.com "),
     }
     assert event_id[14] == "7"
-
-
-def test_an_events_id_tells_when_it_was_tracked(db: psycopg.Connection[Any]) -> None:
-    track(db, "driver_signed_up", signed_up("usr_1", "ada@example.com"), occurred_at="2020-01-01T00:00:00Z")
-
-    [row] = db.execute("SELECT created_at FROM outbox_events").fetchall()
-    [event] = envelopes(db)
-    assert event.tracked_at is not None
-    assert abs(event.tracked_at - row[0]) < timedelta(seconds=1)
 
 
 def test_a_user_is_known_by_the_email_of_an_earlier_event_and_totals_run(db: psycopg.Connection[Any]) -> None:
