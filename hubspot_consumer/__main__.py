@@ -32,6 +32,7 @@ from hubspot_consumer.new_topic import TopicNotCreated
 from hubspot_consumer.offsets import Offsets
 from hubspot_consumer.omissions import Omissions
 from hubspot_consumer.portal import Portal, WrongPortal
+from hubspot_consumer.progress import Progress
 from hubspot_consumer.reading import Reading
 from hubspot_consumer.rejections import Rejections
 from hubspot_consumer.reprocessing.commands.audit import audit
@@ -218,6 +219,17 @@ def _service(settings: Settings, status: Status, telemetry: Telemetry) -> Servic
         dropped=reading.forget,
         assigned=assignment.changed,
     )
+    progress = Progress(
+        held=lambda: worker.held,
+        lag=lag,
+        offsets=offsets,
+        lanes=lanes,
+        delivery=delivery,
+        halt=halt,
+        pacing=pacing,
+        health=status.health,
+        clock=clock,
+    )
     portal = None
     if client is not None:
         portal = Portal(
@@ -231,6 +243,7 @@ def _service(settings: Settings, status: Status, telemetry: Telemetry) -> Servic
     status.halt, status.lanes, status.offsets, status.delivery = halt, lanes, offsets, delivery
     status.dead_letters, status.pacing, status.lag, status.holds = dead_letters, pacing, lag, holds
     status.timeline, status.omissions, status.suppressions = timeline, omissions, suppressions
+    status.progress = progress
     return Service(
         status=status,
         worker=worker,
@@ -245,6 +258,7 @@ def _service(settings: Settings, status: Status, telemetry: Telemetry) -> Servic
         holds=hold_answers,
         delivery=delivery,
         offsets=offsets,
+        progress=progress,
         clock=clock,
     )
 

@@ -98,13 +98,16 @@ class Calls:
     async def deliver(self, folds: Sequence[Fold], slot: Slot) -> None:
         """Write up to 100 contacts, then leave their timeline entries."""
         folds = await self._wanted(folds)
+        self._telemetry.taken(folds)
         batch = Batch((fold for fold in folds if not fold.written), self._omissions)
         written = [fold for fold in folds if fold.written]
         await self._leave_timeline_entries(written + await self._upsert(batch, batch.upserts, slot))
 
     async def create(self, folds: Sequence[Fold], slot: Slot) -> None:
         """Write up to 100 contacts that are new, then leave their timeline entries; look up those that are not."""
-        batch, written = Batch(await self._wanted(folds), self._omissions), list[Fold]()
+        folds = await self._wanted(folds)
+        self._telemetry.taken(folds)
+        batch, written = Batch(folds, self._omissions), list[Fold]()
         if not batch.upserts:
             slot.give_back()
             return
@@ -219,9 +222,7 @@ class Calls:
     def _count(self, fold: Fold) -> None:
         now = self._clock.now()
         for event in fold.events:
-            if event.envelope is not None:
-                self._telemetry.delivered.labels(event.envelope.type).inc()
-                self._telemetry.latency.observe((now - event.record.timestamp).total_seconds())
+            self._telemetry.delivered(event, now)
         self._rejections.delivered(len(fold.events))
 
     def _retry(self, fold: Fold, refusal: Refusal) -> None:

@@ -57,6 +57,8 @@ class Delivery:
         )
         self._changed = asyncio.Event()
         self._calls: set[asyncio.Task[None]] = set()
+        # Ever, whatever came of them.
+        self.calls_ended = 0
         self._may_call = asyncio.Semaphore(MOST_CALLS_IN_FLIGHT)
         self._fault: BaseException | None = None
         self._failed = asyncio.Event()
@@ -126,6 +128,7 @@ class Delivery:
 
     def _call_done(self, task: asyncio.Task[None]) -> None:
         self._calls.discard(task)
+        self.calls_ended += 1
         self._may_call.release()
         self.notify()
         if not task.cancelled() and (fault := task.exception()) is not None:

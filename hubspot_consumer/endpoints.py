@@ -17,6 +17,8 @@ def endpoints(status: Status, telemetry: Telemetry) -> FastAPI:
         unwell=status.unwell,
         also=lambda: {"mode": status.mode},
         metrics=telemetry.registry,
+        halted=status.halted_parts,
+        stuck=status.stuck,
     )
 
     @app.get("/v1/status")

@@ -96,7 +96,8 @@ class Lag:
         self._end_of = ends
         for partition, end in ends.items():
             commit = committed[partition].offset if partition in committed else -1
-            self._by_partition[partition] = end - (commit if commit >= 0 else starts[partition])
+            # What Kafka has deleted meanwhile can't be read any more.
+            self._by_partition[partition] = end - max(commit, starts[partition])
         self.by_topic = dict.fromkeys(self.topics, 0)
         for partition, lag in self._by_partition.items():
             self.by_topic[partition.topic] += lag

@@ -45,9 +45,17 @@ class Offsets:
 
     def __init__(self) -> None:
         self._partitions: dict[tuple[str, int], PartitionOffsets] = {}
+        # How many events were finished, ever: it rises as long as anything goes on.
+        self.finished = 0
 
     def begin(self, topic: str, partition: int, offset: int, ack: Ack) -> Callable[[], None]:
-        return self._partitions.setdefault((topic, partition), PartitionOffsets()).begin(offset, ack)
+        finish = self._partitions.setdefault((topic, partition), PartitionOffsets()).begin(offset, ack)
+
+        def counted() -> None:
+            self.finished += 1
+            finish()
+
+        return counted
 
     def forget(self) -> None:
         """Drop every partition: what was not acked comes again to whoever is assigned it."""

@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 import structlog
 
-from hubspot_consumer.halt import HaltGate
+from hubspot_consumer.halt import LONGEST_PROBE_OF_OUTAGE_S, HaltGate
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.outcomes import Halt, Refusal, Rejected, RetryLater
 from hubspot_consumer.settings import TimelineSetting
@@ -79,4 +79,7 @@ class Portal:
                 self._halt.close(answer)
                 await self._halt.open()
             else:
-                await self._clock.sleep(backoff_s(attempts, self._jitter))
+                if isinstance(answer, RetryLater):
+                    # Several in a row are an outage, as they are in delivery: health tells it apart from a slow start.
+                    self._halt.hear(answer)
+                await self._clock.sleep(backoff_s(attempts, self._jitter, longest_s=LONGEST_PROBE_OF_OUTAGE_S))

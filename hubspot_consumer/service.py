@@ -17,6 +17,7 @@ from hubspot_consumer.lag import Lag
 from hubspot_consumer.offsets import Offsets
 from hubspot_consumer.omissions import Omissions
 from hubspot_consumer.portal import Portal
+from hubspot_consumer.progress import Progress
 from hubspot_consumer.status import Status
 from hubspot_consumer.suppressions import Suppressions
 from hubspot_consumer.timeline import Timeline
@@ -59,6 +60,7 @@ class Service:
     holds: HoldAnswers | None
     delivery: Delivery
     offsets: Offsets
+    progress: Progress
     clock: Clock
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -80,12 +82,13 @@ class Service:
         await self.worker.start()
         # Before, this worker has no part of the quota to ask HubSpot anything.
         await self.assignment.known.wait()
-        if self.portal is not None:
-            self.status.health.ill("worker", "starting: asking HubSpot about its portal")
-            await self.portal.check()
-            await self.portal.choose(self.timeline)
         self.status.health.well("kafka")
         self.status.health.well("worker")
+        if self.portal is not None:
+            self.status.health.ill("portal", "starting: asking HubSpot about its portal")
+            await self.portal.check()
+            await self.portal.choose(self.timeline)
+            self.status.health.well("portal")
         await _first_of(
             self.delivery.run(),
             self.delivery.failed(),
@@ -120,9 +123,12 @@ class Service:
         while True:
             try:
                 await self.lag.read()
-                self.status.health.well("kafka")
             except (KafkaError, OSError, TimeoutError) as error:
                 self.status.health.ill("kafka", f"no answer from Kafka ({type(error).__name__})")
+                self.progress.cannot_tell()
+            else:
+                self.status.health.well("kafka")
+                self.progress.look()
             await self.clock.sleep(READ_LAG_S)
 
     async def _keep_aligned(self) -> NoReturn:

@@ -1,7 +1,8 @@
 """Status: what the consumer is doing, for a load balancer and for a person."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from hubspot_consumer.dead_letters import DeadLetters
 from hubspot_consumer.delivery import Delivery
@@ -12,10 +13,15 @@ from hubspot_consumer.lag import Lag
 from hubspot_consumer.lanes import Lanes
 from hubspot_consumer.offsets import Offsets
 from hubspot_consumer.omissions import Omissions
+from hubspot_consumer.outcomes import HaltReason
+from hubspot_consumer.progress import Progress
 from hubspot_consumer.settings import Mode
 from hubspot_consumer.suppressions import Suppressions
 from hubspot_consumer.timeline import Timeline
 from runtime.health import Health
+
+# Nobody of ours is to blame: a worker that starts meanwhile waits, and is none that must be replaced.
+_OF_HUBSPOT: Final[Collection[HaltReason]] = ("hubspot_unavailable", "daily_quota_spent")
 
 
 @dataclass
@@ -35,11 +41,23 @@ class Status:
     omissions: Omissions | None = None
     suppressions: Suppressions | None = None
     holds: Holds | None = None
+    progress: Progress | None = None
 
     def unwell(self) -> dict[str, str]:
         """Return what is unwell, by part."""
         halted = self.halt.halted if self.halt else None
         return self.health.unwell | ({"hubspot": f"halted: {halted.reason}: {halted.detail}"} if halted else {})
+
+    def halted_parts(self) -> Collection[str]:
+        """Return the parts that are unwell for as long as sending is halted, which no restart changes."""
+        halted = self.halt.halted if self.halt else None
+        if halted is None:
+            return ()
+        return ("hubspot", "portal") if halted.reason in _OF_HUBSPOT else ("hubspot",)
+
+    def stuck(self) -> str | None:
+        """Return why a restart may help, if it may."""
+        return self.progress.stuck if self.progress else None
 
     def report(self) -> dict[str, Any]:
         """Return all of it, as JSON."""
@@ -81,6 +99,7 @@ class Status:
             "window_s": self.pacing.window_s,
             "share": round(self.pacing.share, 4),
             "used": self.pacing.used,
+            "left": self.pacing.left,
             "daily_limit": self.pacing.daily.limit,
             "daily_remaining": self.pacing.daily.remaining,
         }

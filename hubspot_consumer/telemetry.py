@@ -1,16 +1,23 @@
 """What the consumer counts: Prometheus metrics in a registry of its own, read by /metrics and /v1/status."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
 
-from hubspot_consumer.outcomes import Outcome
+from hubspot_consumer.gauges import Gauges
+from hubspot_consumer.hubspot.client import CallMade
+from hubspot_consumer.lane import Fold, Pending
+from hubspot_consumer.outcomes import Delivered, Halt, Outcome, Rejected, Rejection, RetryLater
+from runtime.tracing import trace_id_of
+from schemas.envelope import Unreadable
+from schemas.events import EVENTS
 
-PREFIX: Final = "hubspot_consumer"
 LATENCY_BUCKETS_S: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 43200)
+CALL_BUCKETS_S: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6)
+BATCH_BUCKETS: Final = (1, 2, 5, 10, 25, 50, 75, 99, 100, 250, 499, 500)
+FOLD_BUCKETS: Final = (1, 2, 3, 5, 10, 20, 50, 100, 500)
 
 
 class Telemetry:
@@ -19,7 +26,7 @@ class Telemetry:
     def __init__(self) -> None:
         self.registry: Final = CollectorRegistry()
         self.read = Counter("hubspot_consumer_events_read", "Records read", ["topic"], registry=self.registry)
-        self.delivered = Counter(
+        self._delivered = Counter(
             "hubspot_consumer_events_delivered", "Events that HubSpot holds", ["type"], registry=self.registry
         )
         self.suppressed = Counter(
@@ -28,51 +35,89 @@ class Telemetry:
         self.dead_letters = Counter(
             "hubspot_consumer_dead_letters", "Events set aside", ["reason"], registry=self.registry
         )
-        self.calls = Counter("hubspot_consumer_calls", "Calls to HubSpot", ["kind", "status"], registry=self.registry)
-        self.outcomes = Counter(
+        self._calls = Counter("hubspot_consumer_calls", "Calls to HubSpot", ["kind", "status"], registry=self.registry)
+        self._call_seconds = Histogram(
+            "hubspot_consumer_call_seconds",
+            "From a call's request to HubSpot's answer, where there was one",
+            ["kind"],
+            buckets=CALL_BUCKETS_S,
+            registry=self.registry,
+        )
+        self._batch_size = Histogram(
+            "hubspot_consumer_batch_size",
+            "Contacts, timeline entries or notes in a call",
+            ["kind"],
+            buckets=BATCH_BUCKETS,
+            registry=self.registry,
+        )
+        self._fold_events = Histogram(
+            "hubspot_consumer_fold_events",
+            "Consecutive events of one contact that go as one",
+            buckets=FOLD_BUCKETS,
+            registry=self.registry,
+        )
+        self._outcomes = Counter(
             "hubspot_consumer_upsert_outcomes", "Outcomes of upserts, by contact", ["outcome"], registry=self.registry
         )
-        self.latency = Histogram(
+        self._latency = Histogram(
             "hubspot_consumer_delivery_seconds",
             "From the record's timestamp in Kafka to HubSpot's answer",
             buckets=LATENCY_BUCKETS_S,
             registry=self.registry,
         )
+        self._age = Histogram(
+            "hubspot_consumer_event_age_seconds",
+            "From the transaction that tracked the event, by the time in its id, to HubSpot's answer",
+            buckets=LATENCY_BUCKETS_S,
+            registry=self.registry,
+        )
+        self._begin_at_zero()
 
     def shows(self, report: Callable[[], Mapping[str, Any]]) -> None:
         """Let the gauges tell, whenever they are read, what *report* returns then."""
-        self.registry.register(_Gauges(report))
+        self.registry.register(Gauges(report))
 
-    def call(self, kind: str, status: str) -> None:
-        """Count a call of *kind* that was answered by *status*, or failed by an error of that name."""
-        self.calls.labels(kind, status).inc()
+    def call(self, call: CallMade) -> None:
+        """Count a call that was answered, or was not."""
+        self._calls.labels(call.kind, call.status).inc()
+        if call.seconds is not None:
+            self._call_seconds.labels(call.kind).observe(call.seconds)
+        if call.inputs:
+            self._batch_size.labels(call.kind).observe(call.inputs)
+
+    def taken(self, folds: Iterable[Fold]) -> None:
+        """Count folds that go into a call."""
+        for fold in folds:
+            self._fold_events.observe(len(fold.events))
 
     def upserted(self, outcomes: Iterable[Outcome]) -> None:
         for outcome in outcomes:
-            self.outcomes.labels(type(outcome).__name__).inc()
+            self._outcomes.labels(type(outcome).__name__).inc()
+
+    def delivered(self, event: Pending, now: datetime) -> None:
+        """Count an event that HubSpot holds since *now*."""
+        if (envelope := event.envelope) is None:
+            return
+        self._delivered.labels(envelope.type).inc()
+        trace_id = trace_id_of(event.record.traceparent)
+        exemplar = {"trace_id": trace_id} if trace_id else None
+        self._latency.observe(_seconds(event.record.timestamp, now), exemplar)
+        # A record that was made by hand may have an id of another making.
+        if envelope.tracked_at is not None:
+            self._age.observe(_seconds(envelope.tracked_at, now), exemplar)
+
+    def _begin_at_zero(self) -> None:
+        # A counter that appears with its first event has not increased, as Prometheus sees it: no alert would fire.
+        for reason in (*get_args(Unreadable), *get_args(Rejection)):
+            self.dead_letters.labels(reason)
+        for event_type in EVENTS:
+            self._delivered.labels(event_type)
+        for outcome in (Delivered, RetryLater, Rejected, Halt):
+            self._outcomes.labels(outcome.__name__)
+        for kind in ("create_contacts", "upsert", "read", "note"):
+            self._calls.labels(kind, "429")
 
 
-class _Gauges(Collector):
-    """What the status reports at this moment, as gauges."""
-
-    def __init__(self, report: Callable[[], Mapping[str, Any]]) -> None:
-        self._report: Final = report
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        report = self._report()
-        halted = {report["halted"]["reason"]: 1} if report["halted"] else {}
-        yield _gauge("halted", "1 while sending is halted, by reason", "reason", halted)
-        yield _gauge("lag_events", "Events that the group has not acked", "topic", report["lag"])
-        yield _gauge("contacts", "Contacts with pending events, by what they wait for", "state", report["contacts"])
-        held = (report["reprocessing"] or {}).get("contacts_held", 0)
-        yield GaugeMetricFamily(f"{PREFIX}_contacts_held", "Contacts that a reprocessing run holds", value=held)
-        yield _gauge(
-            "in_flight", "Events read and not finished, and calls without an answer", "what", report["in_flight"]
-        )
-
-
-def _gauge(name: str, text: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(f"{PREFIX}_{name}", text, labels=[label])
-    for value in values:
-        family.add_metric([value], values[value])
-    return family
+def _seconds(since: datetime, now: datetime) -> float:
+    # Clocks of several machines are compared: what is ahead of ours is new.
+    return max(0.0, (now - since).total_seconds())

@@ -199,6 +199,7 @@ async def _publish(settings: Settings, *, http: bool) -> None:
         telemetry=telemetry,
         jitter=random.Random(),  # noqa: S311 - spreads retries, guards nothing
     )
+    telemetry.shows(health)
     watch = Watch(connect, kafka, settings.topics, clock=clock, health=health, telemetry=telemetry)
     async with AsyncExitStack() as stack:
         if http:

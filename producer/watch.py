@@ -71,6 +71,7 @@ class Watch:
                 backlog, oldest_s = await outbox.backlog(COUNT_UP_TO)
         except (psycopg.Error, NotMigrated):
             # The relay reports it: it needs the database more.
+            self._telemetry.backlog_unknown()
             return
         self._telemetry.backlog.set(backlog)
         self._telemetry.oldest.set(oldest_s)

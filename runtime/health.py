@@ -11,6 +11,9 @@ class Health:
     def __init__(self) -> None:
         self.unwell: dict[str, str] = {}
 
+    def is_ill(self, part: str) -> bool:
+        return part in self.unwell
+
     def well(self, part: str) -> None:
         if self.unwell.pop(part, None) is not None:
             log.info("health.well_again", part=part)

@@ -2,14 +2,15 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, Header
 from fastapi.responses import JSONResponse, Response
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
 
 # For requests in work when it is told to stop; somebody else kills after 10 to 30 s.
 _FINISH_WITHIN_S: Final = 2
@@ -19,26 +20,41 @@ class PortTaken(RuntimeError):
     """Another process listens on the port; the message names the variable."""
 
 
-def application(
-    title: str, *, unwell: Callable[[], dict[str, str]], also: Callable[[], dict[str, Any]], metrics: CollectorRegistry
+def application(  # noqa: PLR0913 - what a service tells of itself, each by its name
+    title: str,
+    *,
+    unwell: Callable[[], Mapping[str, str]],
+    also: Callable[[], Mapping[str, Any]],
+    metrics: CollectorRegistry,
+    halted: Callable[[], Collection[str]] = tuple,
+    stuck: Callable[[], str | None] = lambda: None,
 ) -> FastAPI:
-    """Return an application that tells health (503 while a part is *unwell*, beside what *also* says) and metrics."""
+    """Return an application that tells health and metrics.
+
+    Health is 503 while a part is *unwell* that is not *halted*: nobody mends those by restarting us, or by sending
+    somebody else's requests elsewhere. Liveness is 503 while we are *stuck*, which a restart may mend.
+    """
     # Where somebody set OpenTelemetry up, FastAPI would quote exceptions and their stacks in its logs.
     app = FastAPI(title=title, openapi_url=None, telemetry={"exclude": _is_probe, "logs": False})
 
     @app.get("/v1/health")
     async def health() -> JSONResponse:
         parts = unwell()
-        body = {"status": "unwell" if parts else "ok", **also(), "unwell": parts}
-        return JSONResponse(body, status_code=503 if parts else 200)
+        ready = parts.keys() <= set(halted())
+        status = ("halted" if parts else "ok") if ready else "unwell"
+        return JSONResponse({"status": status, **also(), "unwell": parts}, status_code=200 if ready else 503)
 
     @app.get("/v1/health/live")
-    async def live() -> dict[str, str]:
-        return {"status": "ok"}
+    async def live() -> JSONResponse:
+        if (why := stuck()) is not None:
+            return JSONResponse({"status": "stuck", "why": why}, status_code=503)
+        return JSONResponse({"status": "ok"})
 
     @app.get("/metrics")
-    async def show_metrics() -> Response:
-        return Response(generate_latest(metrics), media_type=CONTENT_TYPE_LATEST)
+    async def show_metrics(accept: Annotated[str, Header()] = "") -> Response:
+        # Exemplars are in OpenMetrics only, which Prometheus asks for.
+        encode, content_type = choose_encoder(accept)
+        return Response(encode(metrics), media_type=content_type)
 
     return app
 

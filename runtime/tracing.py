@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from opentelemetry import trace
-from opentelemetry.trace import Span, SpanKind, StatusCode
+from opentelemetry.trace import Span, SpanContext, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 _TRACER: Final = trace.get_tracer("nerava-lifecycle")
@@ -41,8 +41,20 @@ def failed(span: Span, error_type: str) -> None:
     span.set_status(StatusCode.ERROR)
 
 
+def trace_id_of(traceparent: str | None) -> str | None:
+    """Return the id of the trace, in hexadecimal, where somebody records it; of what is not W3C's, None."""
+    if traceparent is None:
+        return None
+    context = _context(traceparent)
+    return f"{context.trace_id:032x}" if context.trace_flags.sampled else None
+
+
 def _link(span: Span, traceparent: str | None) -> None:
-    context = trace.get_current_span(_W3C.extract({"traceparent": traceparent or ""})).get_span_context()
+    context = _context(traceparent or "")
     # Neither what can't be read, which is of no trace, nor what nobody recorded leads anywhere.
     if context.trace_flags.sampled:
         span.add_link(context)
+
+
+def _context(traceparent: str) -> SpanContext:
+    return trace.get_current_span(_W3C.extract({"traceparent": traceparent})).get_span_context()

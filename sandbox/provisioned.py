@@ -31,7 +31,7 @@ async def provision(portal: Portal) -> None:
     async with http_client("http://simulator", lambda: SecretStr(SETUP_TOKEN), transport) as http:
         clock = SystemClock()
         pacing = Pacing(MANY_CALLS, portal.settings.window_s, DailyQuota(MANY_CALLS, clock), clock)
-        client = HubSpotClient(http, pacing, VERSION, portal.portal_id, lambda _kind, _status: None)
+        client = HubSpotClient(http, pacing, VERSION, portal.portal_id, lambda _call: None)
         provision = Provision(client, PATHS[VERSION])
         for missing in (await provision.plan()).missing:
             await provision.create(missing)

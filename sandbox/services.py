@@ -35,6 +35,14 @@ class Service(Process):
     async def healthy(self) -> bool:
         return (await self.health())[0] == 200
 
+    async def sending(self) -> bool:
+        """Return whether it is healthy, and not halted."""
+        return (await self.health())[1].get("status") == "ok"
+
+    async def live(self) -> int:
+        """Return the status of /v1/health/live; 0 when nobody answers."""
+        return (await self._get("/v1/health/live"))[0]
+
     async def health(self) -> tuple[int, dict[str, Any]]:
         """Return the status and body of /v1/health; (0, {}) when nobody answers."""
         return await self._get("/v1/health")

@@ -7,6 +7,7 @@ without parsing.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
@@ -19,6 +20,9 @@ from schemas.events import EVENTS, LifecycleEvent
 
 # What PostgreSQL's bigint holds and a little more; int() raises for thousands of digits.
 _A_SEQUENCE: Final = re.compile(r"[0-9]{1,19}")
+# The version of UUID whose first 48 bits are the milliseconds since 1970: what the outbox gives its events.
+_OF_TIME: Final = 7
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 Unreadable = Literal[
     "missing_key", "invalid_envelope", "unknown_event_type", "unsupported_schema_version", "key_mismatch"
@@ -66,6 +70,17 @@ class Envelope(BaseModel):
     contact: Contact
     totals: Totals
     payload: LifecycleEvent
+
+    @property
+    def tracked_at(self) -> datetime | None:
+        """When it was tracked, as a version 7 id tells; None for an id of another making."""
+        if self.id.version != _OF_TIME:
+            return None
+        try:
+            return _EPOCH + timedelta(milliseconds=self.id.int >> 80)
+        except OverflowError:
+            # One that was made up may be of any year.
+            return None
 
     @model_validator(mode="before")
     @classmethod

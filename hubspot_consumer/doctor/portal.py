@@ -13,7 +13,7 @@ from hubspot_consumer.doctor.examination import CannotTell, Check, Checks, Look
 from hubspot_consumer.doctor.findings import Answer, fail, ok, warn
 from hubspot_consumer.doctor.wording import hours_and_minutes
 from hubspot_consumer.hubspot.account import CONTACT_SCOPES, EVENT_SCOPES, SCHEMA_SCOPES, Usage
-from hubspot_consumer.hubspot.client import HubSpotClient
+from hubspot_consumer.hubspot.client import CallMade, HubSpotClient
 from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.daily_quota import RESERVE, DailyQuota
 from hubspot_consumer.hubspot.differences import Differences
@@ -263,5 +263,5 @@ def _words(refusal: Refusal) -> str:
     return refusal.cause if isinstance(refusal, RetryLater) else refusal.detail
 
 
-def _count(_kind: str, _status: str) -> None:
+def _count(_call: CallMade) -> None:
     """The doctor keeps no metrics."""

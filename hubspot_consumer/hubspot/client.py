@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import chain
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import httpx
 import structlog
@@ -41,8 +41,17 @@ log = structlog.get_logger()
 # Who a contact is, and what was applied to it last.
 _IDENTITY: Final = ("email", "hs_additional_emails", "nerava_event_sequence", "nerava_contact_key")
 
-CallCounter = Callable[[str, str], None]
-"""Told of each call's kind and its status, or the name of what went wrong instead."""
+
+class CallMade(NamedTuple):
+    """A call: its kind, its status or the name of what went wrong, its inputs, and how long HubSpot took to answer."""
+
+    kind: str
+    status: str
+    inputs: int
+    seconds: float | None
+
+
+CallCounter = Callable[[CallMade], None]
 
 
 class HubSpotClient:
@@ -203,15 +212,16 @@ class HubSpotClient:
         parameters: Mapping[str, str] | None = None,
         records: Iterable[Record] = (),
     ) -> httpx.Response | RetryLater:
+        inputs = len((body or {}).get("inputs", ()))
         try:
             with call_span(self._http.base_url, method, path, records) as span:
                 response = await request(self._http, method, path, body, parameters)
                 answered(span, response)
         except httpx.RequestError as error:
             # A timeout or a reset leaves it unknown whether a write was applied: all our writes may be repeated.
-            self._count(kind, type(error).__name__)
+            self._count(CallMade(kind, type(error).__name__, inputs, None))
             return RetryLater(f"no answer: {type(error).__name__}", outage=True)
-        self._count(kind, str(response.status_code))
+        self._count(CallMade(kind, str(response.status_code), inputs, response.elapsed.total_seconds()))
         if not response.is_success:
             correlation_id = response.headers.get("X-HubSpot-Correlation-Id")
             log.info("hubspot.refused", kind=kind, status=response.status_code, correlation_id=correlation_id)

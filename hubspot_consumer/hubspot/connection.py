@@ -52,7 +52,9 @@ async def request(
                 raise AnswerTooLarge(f"an answer of over {LARGEST_ANSWER} bytes", request=response.request)
     # It is decompressed by now.
     headers = [(name, value) for name, value in response.headers.items() if name != "content-encoding"]
-    return httpx.Response(response.status_code, headers=headers, content=bytes(content), request=response.request)
+    read = httpx.Response(response.status_code, headers=headers, content=bytes(content), request=response.request)
+    read.elapsed = response.elapsed
+    return read
 
 
 class Token(httpx.Auth):

@@ -93,6 +93,16 @@ class Pacing:
         self._forget_old()
         return self._in_flight + len(self._answered_at)
 
+    @property
+    def left(self) -> int:
+        """Calls that this worker may still make in the present window."""
+        return max(0, self._own_quota - self._taken_by_others - self.used)
+
+    @property
+    def spacing_s(self) -> float:
+        """Seconds between this worker's calls, as things stand: hours, where little is left of a day."""
+        return max(self._spacing_s, self.daily.spacing_s / self.share, self._not_before - self._clock.monotonic())
+
     def divide(self, share: float) -> None:
         """Keep to *share* of the quota, above 0 and up to 1, from now on; the others keep to the rest."""
         self._divided = share

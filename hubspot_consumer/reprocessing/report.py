@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import structlog
 
+from hubspot_consumer.hubspot.client import CallMade
 from hubspot_consumer.lane import Fold, Pending
 from hubspot_consumer.outcomes import Rejected
 from hubspot_consumer.reprocessing.store import EventStore
@@ -52,8 +53,8 @@ class Report:
     refused: list[Refused] = field(default_factory=list)
     redriven: set[str] = field(default_factory=set)
 
-    def count_call(self, kind: str, status: str) -> None:
-        self.calls[f"{kind} {status}"] += 1
+    def count_call(self, call: CallMade) -> None:
+        self.calls[f"{call.kind} {call.status}"] += 1
 
     def refuse(self, refused: Refused) -> None:
         """Note what HubSpot will not take. Raises TooManyRefused."""

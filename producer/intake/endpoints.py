@@ -13,7 +13,7 @@ from producer.intake.bearer import Bearer
 from producer.intake.bodies import read_json
 from producer.intake.intake import Accepted, Intake
 from producer.intake.openapi import document, page
-from producer.intake.problems import Fault, Problem, answer_with_problems
+from producer.intake.problems import KINDS, Fault, Problem, answer_with_problems
 from producer.telemetry import Telemetry
 from schemas.events import EVENT_TYPES
 
@@ -29,6 +29,9 @@ _BARE: Final = re.compile(r"[!#-~][ -~]*")
 def add_intake(app: FastAPI, intake: Intake, bearer: Bearer, telemetry: Telemetry) -> None:
     """Let *app* take events, and describe how at /openapi.json and /docs."""
     answer_with_problems(app)
+    for outcome in ("accepted", "repeated", *KINDS):
+        # From 0 on, as the producer's other counters: see its telemetry.
+        telemetry.intake.labels(outcome)
     described, shown = document(), page()
 
     @app.post("/v1/events/{event_type}")

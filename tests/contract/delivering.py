@@ -148,7 +148,7 @@ class Worker:
         self._chance = random.Random(seed)
         self._http = http_client("http://hubspot", lambda: SecretStr(TOKEN), Unreliable(portal, answers, self._chance))
         pacing = Pacing(QUOTA, 10, DailyQuota(DAILY_LIMIT, clock), clock)
-        client = HubSpotClient(self._http, pacing, "2026-03", PORTAL_ID, lambda _kind, _status: None)
+        client = HubSpotClient(self._http, pacing, "2026-03", PORTAL_ID, lambda _call: None)
         self._topic = DeadLetterTopic()
         self._all_read = False
         # A hole is given up only when what fills it can't come any more.

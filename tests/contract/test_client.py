@@ -47,7 +47,7 @@ async def http(portal: Portal) -> AsyncIterator[httpx.AsyncClient]:
 
 
 def client_of(http: httpx.AsyncClient, version: ApiVersion = "2026-03") -> HubSpotClient:
-    return HubSpotClient(http, pacing_of(MANY_CALLS), version, PORTAL_ID, lambda _kind, _status: None)
+    return HubSpotClient(http, pacing_of(MANY_CALLS), version, PORTAL_ID, lambda _call: None)
 
 
 def pacing_of(quota: int) -> Pacing:
@@ -188,7 +188,7 @@ async def test_a_connection_that_fails_is_a_retry_of_everything_in_the_call() ->
 
 async def test_no_call_leaves_without_a_slot(http: httpx.AsyncClient) -> None:
     pacing = pacing_of(2)
-    client = HubSpotClient(http, pacing, "2026-03", PORTAL_ID, lambda _kind, _status: None)
+    client = HubSpotClient(http, pacing, "2026-03", PORTAL_ID, lambda _call: None)
     await client.portal()
     pacing.pause(3_600)
 

@@ -35,7 +35,7 @@ async def provision(portal: Portal) -> AsyncIterator[Provision]:
     async with http_client("http://hubspot", lambda: SecretStr(TOKEN), transport) as http:
         clock = SystemClock()
         pacing = Pacing(MANY_CALLS, 10, DailyQuota(MANY_CALLS, clock), clock)
-        client = HubSpotClient(http, pacing, "2026-03", PORTAL_ID, lambda _kind, _status: None)
+        client = HubSpotClient(http, pacing, "2026-03", PORTAL_ID, lambda _call: None)
         yield Provision(client, PATHS["2026-03"])
 
 

@@ -36,7 +36,7 @@ WRITES: dict[str, tuple[str, Callable[[HubSpotClient], Awaitable[object]]]] = {
 def client_of(http: httpx.AsyncClient) -> HubSpotClient:
     clock = SystemClock()
     pacing = Pacing(100, 10, DailyQuota(10_000, clock), clock)
-    return HubSpotClient(http, pacing, "2026-03", PORTAL_ID, lambda _kind, _status: None)
+    return HubSpotClient(http, pacing, "2026-03", PORTAL_ID, lambda _call: None)
 
 
 @pytest.fixture

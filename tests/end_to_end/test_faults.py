@@ -62,7 +62,7 @@ async def test_a_refused_token_halts_sending_says_why_and_heals_by_itself(pipeli
 
     async def halted() -> dict[str, Any] | None:
         code, body = await worker.health()
-        return body["unwell"] if code == 503 else None
+        return body["unwell"] if code == 200 and body["status"] == "halted" else None
 
     unwell = await eventually(halted, saying="health tells of the refused token")
     assert unwell is not None
@@ -71,7 +71,7 @@ async def test_a_refused_token_halts_sending_says_why_and_heals_by_itself(pipeli
 
     await pipeline.simulator.change_token("add", TOKEN)
     await pipeline.all_arrive(dead=2)
-    await eventually(worker.healthy, saying="health is well again")
+    await eventually(worker.sending, saying="health is well again")
     findings, dead = await pipeline.findings()
     assert not findings
     assert {letter.reason for letter in dead} == {"invalid_envelope"}
@@ -84,7 +84,7 @@ async def test_a_lost_scope_halts_sending_and_burns_no_event(pipeline: Pipeline)
     await pipeline.commit(100)
 
     async def halted() -> bool:
-        return (await worker.health())[0] == 503
+        return (await worker.health())[1].get("status") == "halted"
 
     await eventually(halted, saying="health tells of the lost scope")
     await pipeline.all_arrive(dead=1)

@@ -46,14 +46,14 @@ async def test_an_outage_opens_the_circuit_and_closes_it_within_seconds_of_its_e
     halt = await halted(worker, "hubspot_unavailable")
     assert "503" in halt["detail"]
     assert datetime.fromisoformat(halt["next_probe"]) <= datetime.now(UTC) + timedelta(seconds=8)
-    assert (await worker.health())[0] == 503
+    assert [(await worker.health())[0], await worker.live()] == [200, 200]
     async with httpx.AsyncClient() as http:
         metrics = (await http.get(f"{worker.url}/metrics")).text
     assert 'hubspot_consumer_halted{reason="hubspot_unavailable"} 1.0' in metrics
 
     await pipeline.simulator.remove_faults()
     await pipeline.all_arrive(dead=1, within_s=20)
-    await eventually(worker.healthy, saying="health is well again")
+    await eventually(worker.sending, saying="health is well again")
     findings, dead = await pipeline.findings()
     assert not findings
     assert [letter.reason for letter in dead] == ["invalid_envelope"]

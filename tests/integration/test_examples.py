@@ -1,36 +1,20 @@
 """Every example runs as it stands, and leaves a business row and its event: see `examples/`."""
 
-import hashlib
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from uuid import UUID
 
-import platformdirs
 import psycopg
 import pytest
 
 from sandbox.postgres import program
+from tests.toolchains import WITHIN_S, cached, fetch, succeed, toolchain
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-# Between runs, and never in the tree: what npm installed and what Go built.
-CACHE = platformdirs.user_cache_path("nerava-lifecycle") / "examples"
-# Go's first build compiles its standard library, which on a busy machine takes minutes.
-TOOLCHAIN_WITHIN_S = 600
-# What npm and Go say where there is no way to their registries, or Go is too old. Any other failure is the example's.
-UNAVAILABLE = (
-    "ENOTFOUND",
-    "ECONNREFUSED",
-    "ECONNRESET",
-    "ETIMEDOUT",
-    "EAI_AGAIN",
-    "dial tcp",
-    "i/o timeout",
-    "requires go",
-)
 
 
 @pytest.fixture
@@ -70,10 +54,10 @@ def test_the_example_in_plain_sql_writes_the_reward_and_its_event(shop_url: str)
     assert_rewarded(shop_url, run(command, shop_url))
 
 
-@pytest.mark.timeout(TOOLCHAIN_WITHIN_S + 60)
+@pytest.mark.timeout(WITHIN_S + 60)
 def test_the_node_example_writes_the_reward_and_its_event(shop_url: str) -> None:
     node, npm = toolchain("node"), toolchain("npm")
-    installed = cached("node", "package.json", "package-lock.json", ".npmrc")
+    installed = cached("node", [EXAMPLES / "node" / name for name in ("package.json", "package-lock.json", ".npmrc")])
     if not (installed / "node_modules" / ".package-lock.json").exists():
         fetch([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], installed)
     shutil.copy(EXAMPLES / "node" / "reward.js", installed)
@@ -81,10 +65,10 @@ def test_the_node_example_writes_the_reward_and_its_event(shop_url: str) -> None
     assert_rewarded(shop_url, run([node, "reward.js"], shop_url, folder=installed))
 
 
-@pytest.mark.timeout(TOOLCHAIN_WITHIN_S + 60)
+@pytest.mark.timeout(WITHIN_S + 60)
 def test_the_go_example_writes_the_reward_and_its_event(shop_url: str) -> None:
     go = toolchain("go")
-    built = cached("go", "go.mod", "go.sum", "main.go")
+    built = cached("go", [EXAMPLES / "go" / name for name in ("go.mod", "go.sum", "main.go")])
     shutil.copy(EXAMPLES / "go" / "main.go", built)
     if not (built / "reward").exists():
         fetch([go, "mod", "download"], built)
@@ -100,39 +84,6 @@ def assert_rewarded(url: str, printed: str, users: Sequence[int] = (42,)) -> Non
     assert rewards == [(f"usr_{user}", 500) for user in users]
     assert [event[1:] for event in events] == [(f"driver{user}@example.com", "nova_earned", 2) for user in users]
     assert [event[0] for event in events] == [UUID(line) for line in printed.split()]
-
-
-def toolchain(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
-        pytest.skip(f"{name} is not installed")
-    return found
-
-
-def cached(language: str, *of: str) -> Path:
-    """Return a folder of the cache with these files of the example in it; other content makes another folder."""
-    sources = [EXAMPLES / language / name for name in of]
-    folder = CACHE / f"{language}-{hashlib.sha256(b''.join(map(Path.read_bytes, sources))).hexdigest()[:12]}"
-    folder.mkdir(parents=True, exist_ok=True)
-    for source in sources:
-        shutil.copy(source, folder)
-    return folder
-
-
-def fetch(command: Sequence[str], folder: Path) -> None:
-    """Run what asks a registry; skip the test where there is no way to it."""
-    succeed(command, folder, unless=lambda errors: any(word in errors for word in UNAVAILABLE))
-
-
-def succeed(command: Sequence[str], folder: Path, unless: Callable[[str], bool] = lambda _: False) -> None:
-    # Without C, of which Go's resolver would need a compiler; and with the Go that is there.
-    environment = {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local"}
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=TOOLCHAIN_WITHIN_S
-    )
-    if done.returncode and unless(done.stderr):
-        pytest.skip(f"{' '.join(command)} can't have what the example needs: {done.stderr.strip().splitlines()[-1]}")
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def run(command: Sequence[str | Path], url: str, folder: Path = EXAMPLES.parent) -> str:
