@@ -8,7 +8,7 @@ READY := .venv/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check chaos bench stack schemas clean
+.PHONY: help setup demo test check chaos bench stack schemas settings audit sbom clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,20 @@ stack: $(READY) ## start Kafka, PostgreSQL and the HubSpot simulator, until Ctrl
 
 schemas: $(READY) ## write schemas/published, for readers in any language; refuses what would break one
 	@$(BIN)/python -m schemas
+
+settings: $(READY) ## write docs/settings.md and .env.example from the settings' classes
+	@$(BIN)/python -m upkeep settings
+
+audit: $(READY) ## look up known vulnerabilities of everything in uv.lock
+	@$(BIN)/python -m upkeep advisories
+
+sbom: $(READY) ## list what each service is made of, from uv.lock, as CycloneDX in dist/
+	@mkdir -p dist
+	@for service in producer consumer; do \
+	  $(BIN)/uv export --quiet --frozen --no-dev --extra $$service --format cyclonedx1.5 \
+	    --preview-features sbom-export --output-file dist/sbom-$$service.json >/dev/null && \
+	  echo "dist/sbom-$$service.json" || exit 1; \
+	done
 
 clean: ## remove the environment and what the sandbox left
 	@rm -rf .venv .venv-uv .sandbox .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -2,21 +2,13 @@
 
 import json
 import logging
-from collections.abc import Iterator
 
 import pytest
 import structlog
 
 from runtime.logs import SameLine, set_up
 
-
-@pytest.fixture(autouse=True)
-def _set_up() -> Iterator[None]:
-    handlers, level = logging.root.handlers[:], logging.root.level
-    yield
-    structlog.reset_defaults()
-    logging.root.handlers[:] = handlers
-    logging.root.setLevel(level)
+pytestmark = pytest.mark.usefixtures("own_logs")
 
 
 def test_emails_are_masked_in_fields_in_exceptions_and_in_the_lines_of_libraries(

@@ -1,14 +1,12 @@
 """Wrong settings: a line for each variable, exit code 2, no traceback, no secret."""
 
-import os
-
 import pytest
 from typer.testing import CliRunner
 
 from hubspot_consumer.__main__ import commands as consumer_commands
 from producer.__main__ import commands as producer_commands
 from sandbox.__main__ import commands as sandbox_commands
-from tests.commands import OURS, run
+from tests.commands import run
 
 PROGRAMS = {"producer": producer_commands, "hubspot_consumer": consumer_commands, "sandbox": sandbox_commands}
 
@@ -23,6 +21,7 @@ DATABASE = {"DATABASE_URL": "postgresql://me:secret@localhost/db"}
 SERVED = DATABASE | KAFKA
 
 
+@pytest.mark.usefixtures("none_of_ours")
 @pytest.mark.parametrize(
     ("command", "environment", "named"),
     [
@@ -57,11 +56,7 @@ SERVED = DATABASE | KAFKA
         ("hubspot_consumer provision", {}, "HUBSPOT_PRIVATE_APP_TOKEN is not set"),
     ],
 )
-def test_a_wrong_setting_is_named_and_ends_with_2(
-    monkeypatch: pytest.MonkeyPatch, command: str, environment: dict[str, str], named: str
-) -> None:
-    for variable in (name for name in os.environ if name.startswith(OURS)):
-        monkeypatch.delenv(variable)
+def test_a_wrong_setting_is_named_and_ends_with_2(command: str, environment: dict[str, str], named: str) -> None:
     program, name = command.split()
 
     done = CliRunner(env=environment).invoke(PROGRAMS[program], [name])
