@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from opentelemetry import trace
-from opentelemetry.trace import Span, SpanKind, StatusCode
+from opentelemetry.trace import Span, SpanContext, SpanKind, StatusCode, format_trace_id
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 _TRACER: Final = trace.get_tracer("nerava-lifecycle")
@@ -41,8 +41,24 @@ def failed(span: Span, error_type: str) -> None:
     span.set_status(StatusCode.ERROR)
 
 
+def trace_id_of(traceparent: str | None) -> str | None:
+    """Return the trace that a W3C traceparent is of; None for one that can't be read."""
+    context = _context(traceparent)
+    return format_trace_id(context.trace_id) if context.is_valid else None
+
+
+def current_trace_id() -> str | None:
+    """Return the trace of the span that what runs now is in; None where nobody records one."""
+    context = trace.get_current_span().get_span_context()
+    return format_trace_id(context.trace_id) if context.is_valid else None
+
+
 def _link(span: Span, traceparent: str | None) -> None:
-    context = trace.get_current_span(_W3C.extract({"traceparent": traceparent or ""})).get_span_context()
+    context = _context(traceparent)
     # Neither what can't be read, which is of no trace, nor what nobody recorded leads anywhere.
     if context.trace_flags.sampled:
         span.add_link(context)
+
+
+def _context(traceparent: str | None) -> SpanContext:
+    return trace.get_current_span(_W3C.extract({"traceparent": traceparent or ""})).get_span_context()

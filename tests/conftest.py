@@ -7,6 +7,7 @@ containers, for those who have Docker.
 import asyncio
 import logging
 import os
+import sys
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
 from pathlib import Path
@@ -38,7 +39,10 @@ def own_logs() -> Iterator[None]:
     import structlog
 
     handlers, level, disabled = logging.root.handlers[:], logging.root.level, logging.root.manager.disable
+    hook = sys.excepthook
     yield
+    sys.excepthook = hook
+    logging.captureWarnings(capture=False)
     structlog.reset_defaults()
     logging.root.handlers[:] = handlers
     logging.root.setLevel(level)

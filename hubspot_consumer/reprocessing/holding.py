@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, NoReturn
 
-import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
@@ -23,10 +22,11 @@ from hubspot_consumer.reprocessing.heard import Heard, OtherRun, TakenOver
 from hubspot_consumer.reprocessing.hold import Hold
 from hubspot_consumer.reprocessing.members import Members
 from runtime.clock import Clock
+from runtime.logs import logger
 from schemas.contacts import ContactKey
 from schemas.topics import Topics
 
-log = structlog.get_logger()
+log = logger()
 
 # So that a hold is over an hour after it ended, and nobody's topic grows. Kafka's own time: clocks differ.
 _CONFIG: Final = {
