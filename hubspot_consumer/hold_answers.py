@@ -107,7 +107,9 @@ class HoldAnswers:
                 elif not await self._answered(to_answer):
                     wait_s = TRY_AGAIN_S
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._holds.changed.wait(), wait_s)
+                # Not `wait_for`: see delivery.
+                async with asyncio.timeout(wait_s):
+                    await self._holds.changed.wait()
 
     async def _answered(self, holds: Sequence[HoldInForce]) -> bool:
         """Return whether Kafka took all the answers."""

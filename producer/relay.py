@@ -129,7 +129,8 @@ class Relay:
 
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._stop.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
 
     def _be_active(self, *, active: bool) -> None:
         if active != self.active:

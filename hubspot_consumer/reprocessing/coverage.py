@@ -90,5 +90,6 @@ def _listed(numbers: Collection[int]) -> str:
 async def _within(seconds: float, answers: Answers) -> bool:
     if not answers.complete.is_set() and seconds:
         with suppress(TimeoutError):
-            await asyncio.wait_for(answers.complete.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await answers.complete.wait()
     return answers.complete.is_set()
