@@ -13,5 +13,8 @@ def of_postgresql(value: SecretStr) -> SecretStr:
         raise ValueError("is no URL; it should be postgresql://user:password@host:port/name") from None
     if url.get_backend_name() not in ("postgresql", "postgres"):
         raise ValueError("should begin with postgresql://")
-    # SQLAlchemy's way of naming a driver is none that libpq knows.
-    return SecretStr(url.set(drivername="postgresql").render_as_string(hide_password=False))
+    # SQLAlchemy's way of naming a driver is none that libpq knows. Nor are its ways of writing a space: libpq quotes in
+    # its error what it can't read, and that is the password.
+    rendered = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    where, mark, options = rendered.partition("?")
+    return SecretStr(where.replace(" ", "%20") + mark + options.replace("+", "%20"))
