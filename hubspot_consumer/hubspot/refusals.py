@@ -1,6 +1,7 @@
 """Refusals: the one table of statuses, and what an answer that is no success means for a call or for one input."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -17,6 +18,7 @@ LOCKED: Final = timedelta(seconds=2)
 LONGEST_RETRY_AFTER: Final = timedelta(minutes=15)
 LONGEST_DETAIL: Final = 500
 LONGEST_NAME: Final = 100
+_A_TOKEN: Final = re.compile(r"pat-[a-z]+[0-9]*-[0-9A-Za-z-]{8,}")
 _NOT_VALID: Final = "Property values were not valid: "
 _UNWRITABLE: Final = frozenset({"PROPERTY_DOESNT_EXIST", "READ_ONLY_VALUE"})
 _PASSING_CATEGORIES: Final = frozenset({"RATE_LIMITS", "INTERNAL_ERROR", "TIMEOUT", "SERVICE_UNAVAILABLE", "LOCKED"})
@@ -153,8 +155,9 @@ def _first_error(body: Mapping[str, Any]) -> str:
 
 def _shortened(words: str, response: httpx.Response) -> str:
     named = correlation_id(response)
-    # HubSpot quotes the emails that it does not like.
-    return without_emails(words)[:LONGEST_DETAIL] + (f" (correlation id {named})" if named else "")
+    # HubSpot quotes the emails that it does not like, and whoever stands before it may quote what it was sent.
+    words = _A_TOKEN.sub("***", without_emails(words))
+    return words[:LONGEST_DETAIL] + (f" (correlation id {named})" if named else "")
 
 
 def is_number(text: str) -> bool:
