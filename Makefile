@@ -6,6 +6,8 @@ BIN := .venv/bin
 READY := .venv/.ready
 # Options of the demo: make demo ARGS="--events 20000 --seed 7"
 ARGS ?=
+# Where sbom writes.
+DIST ?= dist
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check chaos bench stack schemas settings audit sbom clean
@@ -54,11 +56,11 @@ audit: $(READY) ## look up known vulnerabilities of everything in uv.lock
 	@$(BIN)/python -m upkeep advisories
 
 sbom: $(READY) ## list what each service is made of, from uv.lock, as CycloneDX in dist/
-	@mkdir -p dist
+	@mkdir -p "$(DIST)"
 	@for service in producer consumer; do \
 	  $(BIN)/uv export --quiet --frozen --no-dev --extra $$service --format cyclonedx1.5 \
-	    --preview-features sbom-export --output-file dist/sbom-$$service.json >/dev/null && \
-	  echo "dist/sbom-$$service.json" || exit 1; \
+	    --preview-features sbom-export --output-file "$(DIST)/sbom-$$service.json" >/dev/null && \
+	  echo "$(DIST)/sbom-$$service.json" || exit 1; \
 	done
 
 clean: ## remove the environment and what the sandbox left
