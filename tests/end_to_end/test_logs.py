@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, get_args
 
 import httpx
@@ -29,6 +30,7 @@ KAFKA_PASSWORD = "open-sesame-kafka"
 SECRETS = (TOKEN, INTAKE_TOKEN, DATABASE_PASSWORD, DATABASE_PASSWORD.replace(" ", "%20"), KAFKA_PASSWORD)
 VICTIM, WELCOME, BY_HAND = "victim.of.hubspot@example.com", "Welcome.Driver@example.com", "by.hand@example.com"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
+RUNBOOK = Path(__file__).parents[2] / "docs" / "runbook.md"
 # An email that is written out, as it is, in a URL, or in JSON; `a***@example.com` is not.
 AN_EMAIL = re.compile(r"[\w.+'-](?:@|%40|\\u0040)[\w-]+\.[a-z]{2,}", re.IGNORECASE)
 
@@ -170,6 +172,7 @@ async def test_no_log_of_a_bad_day_holds_a_secret_or_an_email_and_each_line_can_
     }
     the_way_of_one_event(lines, accepted.json()["id"])
     the_rejection(lines)
+    the_fields_that_the_runbook_asks_for(lines)
     assert any(line["event"] == "hubspot.refused" and line["policy"] == "TEN_SECONDLY_ROLLING" for line in lines)
 
 
@@ -186,6 +189,15 @@ def the_way_of_one_event(lines: list[dict[str, Any]], event_id: str) -> None:
         assert line["trace_id"] == TRACE
     assert published["record"] == delivered["record"]
     assert delivered["contact_id"]
+
+
+def the_fields_that_the_runbook_asks_for(lines: list[dict[str, Any]]) -> None:
+    """Hold that its queries for CloudWatch find in the lines of a name what they show of them."""
+    queries = re.findall(r"```\nfields (.*)\n\| filter event (?:=|in) (.*)\n", RUNBOOK.read_text())
+    assert len(queries) > 3
+    for fields, names in queries:
+        found = {field for line in lines if line["event"] in re.findall(r'"([^"]+)"', names) for field in line}
+        assert {field for field in re.split(r",\s*", fields) if not field.startswith("@")} <= found, (fields, names)
 
 
 def the_rejection(lines: list[dict[str, Any]]) -> None:

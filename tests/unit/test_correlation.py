@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 
 from hubspot_consumer.dead_letters import DeadLetters
 from hubspot_consumer.hubspot.refusals import LONGEST_NAME, policy_of, read_item_refusal, read_refusal
+from hubspot_consumer.outcomes import Halt
 from hubspot_consumer.status import Status
 from hubspot_consumer.telemetry import Telemetry
 from producer.row import Row
@@ -21,7 +22,7 @@ from runtime.journal import TELL_EVERY_S, Journal, reading
 from runtime.logs import logger
 from schemas.contacts import ContactKey, contact_hash
 from tests.clock import OwnedClock
-from tests.samples import EMAIL, pending, record
+from tests.samples import EMAIL, TOKEN, pending, record
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 TRACEPARENT = f"00-{TRACE}-b7ad6b7169203331-00"
@@ -114,6 +115,13 @@ def test_the_limit_that_refused_a_call_is_told_if_it_is_a_name() -> None:
     assert policy_of(answered(429, {"policyName": ["no name"]})) is None
     assert policy_of(answered(502, "Bad gateway")) is None
     assert len(policy_of(answered(429, {"policyName": "x" * 10_000})) or "") == LONGEST_NAME
+
+
+def test_what_a_refusal_quotes_of_a_token_or_an_email_is_masked() -> None:
+    refusal = read_refusal(answered(401, {"message": f"Bearer {TOKEN} of {EMAIL} has expired"}))
+
+    assert isinstance(refusal, Halt)
+    assert "Bearer *** of a***@example.com has expired" in refusal.detail
 
 
 async def test_the_journal_tells_at_once_and_every_minute_what_was_done_in_it() -> None:
