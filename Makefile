@@ -8,9 +8,11 @@ READY := .venv/.ready
 ARGS ?=
 # Each process has a Kafka and a PostgreSQL of its own; a file's tests share them.
 SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
+# Where sbom writes.
+DIST ?= dist
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check chaos bench stack up down schemas clean
+.PHONY: help setup demo test check chaos bench stack up down schemas settings audit sbom clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +60,20 @@ down: ## stop the containers; their data stays (docker compose down --volumes)
 
 schemas: $(READY) ## write schemas/published, for readers in any language; refuses what would break one
 	@$(BIN)/python -m schemas
+
+settings: $(READY) ## write docs/settings.md and .env.example from the settings' classes
+	@$(BIN)/python -m upkeep settings
+
+audit: $(READY) ## look up known vulnerabilities of everything in uv.lock
+	@$(BIN)/python -m upkeep advisories
+
+sbom: $(READY) ## list what each service is made of, from uv.lock, as CycloneDX in dist/
+	@mkdir -p "$(DIST)"
+	@for service in producer consumer; do \
+	  $(BIN)/uv export --quiet --frozen --no-dev --extra $$service --format cyclonedx1.5 \
+	    --preview-features sbom-export --output-file "$(DIST)/sbom-$$service.json" >/dev/null && \
+	  echo "$(DIST)/sbom-$$service.json" || exit 1; \
+	done
 
 clean: ## remove the environment and what the sandbox left
 	@rm -rf .venv .venv-uv .sandbox .pytest_cache .mypy_cache .ruff_cache .hypothesis

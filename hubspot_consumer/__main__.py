@@ -5,14 +5,13 @@ import random
 from collections.abc import Coroutine
 from typing import Annotated, Any
 
-import structlog
 import typer
 from aiokafka import AIOKafkaProducer
 
 from hubspot_consumer.alignment import Alignment
 from hubspot_consumer.assignment import Assignment, UnequalAssignment
 from hubspot_consumer.calls import Calls
-from hubspot_consumer.composition import hubspot_client
+from hubspot_consumer.composition import hubspot_client, worker_journal
 from hubspot_consumer.dead_letters import DeadLetters
 from hubspot_consumer.delivery import Delivery
 from hubspot_consumer.destination import DryRun
@@ -51,11 +50,12 @@ from runtime import logs
 from runtime.clock import SystemClock
 from runtime.commands import fail, read_settings, refuse, stop_signal
 from runtime.health import Health
+from runtime.logs import logger
 from runtime.server import PortTaken, serving
 from schemas.contacts import ContactKey, contact_key, masked
 from schemas.dead_letters import LARGEST_DEAD_LETTER
 
-log = structlog.get_logger()
+log = logger()
 
 commands = typer.Typer(
     help="Brings lifecycle events from Kafka to HubSpot. Settings come from the environment: see the README.",
@@ -63,11 +63,8 @@ commands = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-commands.command()(doctor)
-commands.command()(replay)
-commands.command()(resync)
-commands.command()(audit)
-commands.command()(redrive)
+for command in (doctor, replay, resync, audit, redrive):
+    commands.command()(command)
 commands.add_typer(dead_letters, name="dead-letters")
 
 
@@ -79,7 +76,7 @@ def worker() -> None:
     write, calls nothing, and skips nothing for the live run later. SIGTERM: ends the calls in flight, exits 0.
     """
     settings = read_settings(Settings)
-    logs.set_up()
+    logs.set_up(level=settings.log_level, secrets=settings.secrets)
     _exit(_work(settings))
 
 
@@ -97,7 +94,7 @@ def provision(
     settings = read_settings(Settings)
     if settings.read_token() is None:
         refuse("HUBSPOT_PRIVATE_APP_TOKEN is not set: set it to the token of a private app or a Service Key")
-    logs.set_up()
+    logs.set_up(level=settings.log_level, secrets=settings.secrets)
     _exit(_provision(settings, apply=apply))
 
 
@@ -120,7 +117,7 @@ def suppress(
         key = contact_key(email)
     except ValueError as error:
         refuse(f"EMAIL: {error}")
-    logs.set_up()
+    logs.set_up(level=settings.log_level, secrets=settings.secrets)
     words = "off the list" if undo else "on the list: its events will not be sent"
     if not dry_run:
         _exit(_suppress(settings, key, suppressed=not undo))
@@ -259,6 +256,7 @@ def _service(settings: Settings, status: Status, telemetry: Telemetry) -> Servic
         delivery=delivery,
         offsets=offsets,
         progress=progress,
+        journal=worker_journal(status, telemetry, clock),
         clock=clock,
     )
 

@@ -5,15 +5,14 @@ from collections import defaultdict
 from collections.abc import Collection
 from typing import Final
 
-import structlog
-
 from hubspot_consumer.alignment import Alignment
 from hubspot_consumer.delivery import Delivery
 from hubspot_consumer.hold_answers import HoldAnswers
 from hubspot_consumer.hubspot.pacing import Pacing
 from hubspot_consumer.lag import Lag
+from runtime.logs import logger
 
-log = structlog.get_logger()
+log = logger()
 
 # Kafka's rebalance timeout is 60 s; a call takes 35 s at the very most, and hardly ever.
 SETTLE_AT_REBALANCE_S: Final = 25.0

@@ -1,5 +1,6 @@
 """Calls: what one call to HubSpot asks for a batch of lanes, and what follows from its answer."""
 
+import logging
 import random
 from collections.abc import Collection, Sequence
 from typing import Final, assert_never
@@ -21,6 +22,10 @@ from hubspot_consumer.telemetry import Telemetry
 from hubspot_consumer.timeline import Timeline
 from runtime.backoff import backoff_s
 from runtime.clock import Clock
+from runtime.logs import logger
+from schemas.contacts import contact_hash
+
+log = logger()
 
 # An answer that leaves a contact out is a fault that passes; one that always does is not worth waiting for.
 MOST_LOOK_UPS: Final = 6
@@ -220,13 +225,26 @@ class Calls:
         self._halt.hear_all(outcomes)
 
     def _count(self, fold: Fold) -> None:
-        now = self._clock.now()
+        now, telling = self._clock.now(), log.is_enabled_for(logging.DEBUG)
         for event in fold.events:
             self._telemetry.delivered(event, now)
+            if event.envelope is not None and telling:
+                log.debug("event.delivered", **event.told, contact_id=fold.lane.contact_id)
         self._rejections.delivered(len(fold.events))
 
     def _retry(self, fold: Fold, refusal: Refusal) -> None:
-        self._lanes.retry(fold, self._wait_s(fold.lane, refusal))
+        wait_s = self._wait_s(fold.lane, refusal)
+        if log.is_enabled_for(logging.DEBUG):
+            log.debug(
+                "delivery.retry_scheduled",
+                contact=contact_hash(fold.lane.key),
+                event_ids=[str(envelope.id) for envelope in fold.envelopes],
+                attempt=fold.lane.attempts,
+                wait_s=round(wait_s, 1),
+                why=refusal.cause if isinstance(refusal, RetryLater) else refusal.detail,
+                correlation_id=refusal.correlation_id,
+            )
+        self._lanes.retry(fold, wait_s)
 
     def _wait_s(self, lane: Lane, refusal: Refusal) -> float:
         asked_s = 0.0

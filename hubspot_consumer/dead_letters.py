@@ -3,16 +3,16 @@
 from collections import Counter
 from typing import Final
 
-import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from hubspot_consumer.records import Record
 from hubspot_consumer.telemetry import Telemetry
 from runtime.clock import Clock
+from runtime.logs import logger
 from schemas.dead_letters import DeadLetter
 
-log = structlog.get_logger()
+log = logger()
 
 RETRY_S: Final = 1.0
 
@@ -42,14 +42,7 @@ class DeadLetters:
             await self._clock.sleep(RETRY_S)
         self.by_reason[reason] += 1
         self._telemetry.dead_letters.labels(reason).inc()
-        log.warning(
-            "dead_letter.written",
-            reason=reason,
-            detail=detail,
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
-        )
+        log.warning("dead_letter.written", **record.told, reason=reason, detail=detail, attempts=attempts)
 
     async def _sent(self, record: Record, letter: DeadLetter) -> bool:
         headers = letter.headers(record.headers)
@@ -60,8 +53,8 @@ class DeadLetters:
             except MessageSizeTooLargeError:
                 continue
             except KafkaError as error:
-                log.warning("dead_letter.not_written", error=type(error).__name__)
+                log.warning("dead_letter.not_written", **record.told, error=type(error).__name__)
                 return False
             return True
-        log.error("dead_letter.too_large", topic=record.topic, partition=record.partition, offset=record.offset)
+        log.error("dead_letter.too_large", **record.told)
         return False

@@ -6,6 +6,7 @@ one with a backlog sends a hundred contacts and several hundred events a call.
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
@@ -144,10 +145,10 @@ class Delivery:
             next_due_s = self._lanes.wake()
             if self._has_work:
                 return
-            try:
-                await asyncio.wait_for(self._changed.wait(), next_due_s)
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                # Not `wait_for`, which in Python 3.11 misses a cancellation that comes with what it waits for.
+                async with asyncio.timeout(next_due_s):
+                    await self._changed.wait()
 
     def _next_call(self, slot: Slot, *, probing: bool) -> Coroutine[Any, Any, None]:
         # The lanes are taken now, not when the call begins: the next slot sees what is left.

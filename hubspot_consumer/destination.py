@@ -5,14 +5,13 @@ from contextlib import nullcontext
 from types import TracebackType
 from typing import Protocol
 
-import structlog
-
 from hubspot_consumer.hubspot.requests import KnownContacts, Note, TimelineEntry, Upsert
 from hubspot_consumer.hubspot.responses import NotesOfContacts, WriteAnswer
 from hubspot_consumer.outcomes import Delivered, Halt, Refusal
+from runtime.logs import logger
 from schemas.contacts import ContactKey, contact_hash
 
-log = structlog.get_logger()
+log = logger()
 
 
 class Slot(Protocol):
@@ -78,7 +77,12 @@ class DryRun:
 
     async def upsert(self, inputs: Sequence[Upsert]) -> WriteAnswer[Upsert]:
         for upsert in inputs:
-            log.info("dry_run.upsert", contact=contact_hash(upsert.contact_key), properties=sorted(upsert.properties))
+            log.info(
+                "dry_run.upsert",
+                contact=contact_hash(upsert.contact_key),
+                records=[record.place for record in upsert.records],
+                properties=sorted(upsert.properties),
+            )
         return WriteAnswer.of_all(inputs, Delivered("dry-run"))
 
     async def move(self, contact_id: str, key: ContactKey) -> None:
@@ -88,10 +92,10 @@ class DryRun:
         return None
 
     async def send(self, entries: Sequence[TimelineEntry]) -> None:
-        log.info("dry_run.timeline", entries=len(entries))
+        log.info("dry_run.timeline", entries=len(entries), event_ids=[entry.uuid for entry in entries])
 
     async def note(self, notes: Sequence[Note]) -> WriteAnswer[Note]:
-        log.info("dry_run.timeline", entries=len(notes))
+        log.info("dry_run.timeline", entries=len(notes), event_ids=[note.entry.uuid for note in notes])
         return WriteAnswer.of_all(notes, Delivered("dry-run"))
 
     async def notes_of_contacts(self, contacts: Sequence[tuple[str, str | None]]) -> NotesOfContacts:  # noqa: ARG002 - nobody is asked

@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final, NoReturn
 
-import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from runtime.clock import Clock
+from runtime.logs import logger
 
-log = structlog.get_logger()
+log = logger()
 
 WAIT_MS: Final = 1_000
 

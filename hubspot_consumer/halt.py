@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, assert_never
 
-import structlog
-
 from hubspot_consumer.outcomes import Delivered, Halt, HaltReason, Outcome, RetryLater
 from runtime.clock import Clock
+from runtime.logs import logger
 
-log = structlog.get_logger()
+log = logger()
 
 FIRST_PROBE_S: Final = 2.0
 LONGEST_PROBE_S: Final = 60.0
@@ -89,7 +88,13 @@ class HaltGate:
             since=self._halted.since if self._halted and again else self._clock.now(),
             next_probe=self._clock.now() + timedelta(seconds=self._interval_s),
         )
-        log.error("delivery.halted", reason=halt.reason, detail=halt.detail, next_probe_s=round(self._interval_s, 1))
+        log.error(
+            "delivery.halted",
+            reason=halt.reason,
+            detail=halt.detail,
+            next_probe_s=round(self._interval_s, 1),
+            correlation_id=halt.correlation_id,
+        )
 
     def failed(self, cause: str) -> None:
         """Note a call that HubSpot did not answer, or answered with an error of its own."""

@@ -11,7 +11,6 @@ from contextlib import suppress
 from typing import Final, NoReturn
 from uuid import uuid4
 
-import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
@@ -21,8 +20,9 @@ from hubspot_consumer.hold_records import Held, encoded
 from hubspot_consumer.holds import HoldInForce, Holds
 from hubspot_consumer.lease import LOOK_AGAIN_S, Lease
 from runtime.clock import Clock
+from runtime.logs import logger
 
-log = structlog.get_logger()
+log = logger()
 
 TRY_AGAIN_S: Final = 1.0
 
@@ -107,7 +107,9 @@ class HoldAnswers:
                 elif not await self._answered(to_answer):
                     wait_s = TRY_AGAIN_S
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._holds.changed.wait(), wait_s)
+                # Not `wait_for`: see delivery.
+                async with asyncio.timeout(wait_s):
+                    await self._holds.changed.wait()
 
     async def _answered(self, holds: Sequence[HoldInForce]) -> bool:
         """Return whether Kafka took all the answers."""

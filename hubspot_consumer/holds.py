@@ -9,16 +9,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, assert_never
 
-import structlog
-
 from hubspot_consumer.delivery import Delivery
 from hubspot_consumer.hold_records import Held, HoldBegun, Released, RunEnded, Written, read_hold_record
 from hubspot_consumer.hubspot.pacing import Pacing
 from hubspot_consumer.lanes import Lanes
 from runtime.clock import Clock
+from runtime.logs import logger
 from schemas.contacts import ContactKey
 
-log = structlog.get_logger()
+log = logger()
 
 # Longer than any hold is in force, and than what clocks may differ by.
 STALE: Final = timedelta(minutes=5)
@@ -127,8 +126,11 @@ class Holds:
                 # A call that nobody answered may have written it.
                 self._lanes.maybe_written(key)
             self._lanes.release(key)
-        tell = log.debug if written is not None or not hold.contacts else log.warning
-        tell("hold.ended", run=run, number=number, how=how, contacts=len(hold.contacts), written=len(written or ()))
+        told = {"run": run, "number": number, "contacts": len(hold.contacts)}
+        if written is not None or not hold.contacts:
+            log.debug("hold.released", **told, written=len(written or ()))
+        else:
+            log.warning("hold.ended", **told, how=how)
         self._delivery.notify()
 
     def _end_run(self, name: str) -> None:

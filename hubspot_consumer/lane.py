@@ -24,6 +24,12 @@ class Pending:
     record: Record
     finish: Callable[[], None]
 
+    @property
+    def told(self) -> dict[str, str]:
+        """What log lines say of it."""
+        # A hand-made record may have no header that names its event.
+        return self.record.told | ({"event_id": str(self.envelope.id)} if self.envelope else {})
+
 
 @dataclass(eq=False)
 class Lane:

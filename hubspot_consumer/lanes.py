@@ -11,17 +11,16 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection
 from typing import Final
 
-import structlog
-
 from hubspot_consumer.in_flight import InFlight
 from hubspot_consumer.lane import HOLE_LIMIT_S, Fold, Lane, Pending
 from hubspot_consumer.memory import Memory
 from hubspot_consumer.records import Record
 from hubspot_consumer.waiting import Waiting
 from runtime.clock import Clock
-from schemas.contacts import ContactKey, contact_hash
+from runtime.logs import logger
+from schemas.contacts import ContactKey
 
-log = structlog.get_logger()
+log = logger()
 
 LOOK_AGAIN_S: Final = 5.0
 # Of whoever gave the events to Kafka.
@@ -281,9 +280,8 @@ class Lanes:
             lane.hole_since = self._clock.monotonic() - lane.hole_limit_s + LOOK_AGAIN_S
             return
         self.holes_released += 1
-        log.warning(
-            "lane.hole_released", contact=contact_hash(lane.key), missing_from=lane.applied + 1, missing_to=first - 1
-        )
+        told = {"missing_from": lane.applied + 1, "missing_to": first - 1}
+        log.warning("lane.hole_released", **lane.pending[first].told, **told)
         lane.applied = first - 1
         lane.hole_since = None
 

@@ -10,7 +10,6 @@ from datetime import timedelta
 from typing import Final
 from weakref import WeakKeyDictionary
 
-import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
@@ -20,10 +19,11 @@ from hubspot_consumer.lane import Fold, Lane
 from hubspot_consumer.lanes import Lanes
 from hubspot_consumer.outcomes import Halt, Rejected, RetryLater
 from runtime.clock import Clock
+from runtime.logs import logger
 from schemas.contacts import ContactKey, contact_hash, contact_key
 from schemas.events import MerchantContactUpdated
 
-log = structlog.get_logger()
+log = logger()
 
 LOOK_AGAIN: Final = timedelta(seconds=2)
 # Long enough for its topics to be read side by side.
@@ -100,7 +100,7 @@ class Moves:
         with await self._destination.slot():
             refusal = await self._destination.move(contact.contact_id, key)
         if isinstance(refusal, Rejected):
-            log.warning("contact.not_moved", **words, why=refusal.detail)
+            log.warning("contact.not_moved", **words, why=refusal.detail, correlation_id=refusal.correlation_id)
             return None
         if refusal is None:
             log.info("contact.moved", **words)

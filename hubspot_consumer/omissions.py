@@ -3,11 +3,10 @@
 from collections.abc import Collection, Mapping
 from typing import Final
 
-import structlog
-
 from hubspot_consumer.outcomes import Halt
+from runtime.logs import logger
 
-log = structlog.get_logger()
+log = logger()
 
 # Without it nobody can tell what was applied, and a restart could move contacts backwards.
 INDISPENSABLE: Final = "nerava_event_sequence"

@@ -1,6 +1,9 @@
-"""How a delivery can end. The set is closed: whoever matches on it ends with `assert_never`."""
+"""How a delivery can end. The set is closed: whoever matches on it ends with `assert_never`.
 
-from dataclasses import dataclass
+A `correlation_id` is HubSpot's name of the call that was answered so: its support asks for it.
+"""
+
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
@@ -41,6 +44,7 @@ class RetryLater:
     cause: str
     after: timedelta | None = None
     outage: bool = False
+    correlation_id: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ class Rejected:
     detail: str
     unwritable: frozenset[str] = frozenset()
     conflict: bool = False
+    correlation_id: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,7 @@ class Halt:
     reason: HaltReason
     detail: str
     until: datetime | None = None
+    correlation_id: str | None = field(default=None, compare=False)
 
 
 UNSURE: Final = RetryLater("the group has not been heard of, and may have given the partitions away")

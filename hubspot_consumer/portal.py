@@ -4,8 +4,6 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-import structlog
-
 from hubspot_consumer.halt import LONGEST_PROBE_OF_OUTAGE_S, HaltGate
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.outcomes import Halt, Refusal, Rejected, RetryLater
@@ -13,8 +11,9 @@ from hubspot_consumer.settings import TimelineSetting
 from hubspot_consumer.timeline import Timeline, TimelineMode
 from runtime.backoff import backoff_s
 from runtime.clock import Clock
+from runtime.logs import logger
 
-log = structlog.get_logger()
+log = logger()
 Answer = TypeVar("Answer")
 
 

@@ -3,8 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
+from runtime.tracing import trace_id_of
+from schemas.contacts import contact_hash, contact_key
 from schemas.envelope import Headers
+
+# A hand-made header may hold anything.
+LONGEST_ID: Final = 64
 
 
 @dataclass(frozen=True)
@@ -20,3 +26,27 @@ class Record:
     @property
     def traceparent(self) -> str | None:
         return Headers.decode(self.headers).traceparent
+
+    @property
+    def place(self) -> str:
+        """Where it is: topic-partition-offset."""
+        return f"{self.topic}-{self.partition}-{self.offset}"
+
+    @property
+    def told(self) -> dict[str, str]:
+        """What log lines say of it: where it is, and which event, whose, and of which trace, as far as it tells."""
+        headers = Headers.decode(self.headers)
+        told = {
+            "event_id": headers.id[:LONGEST_ID],
+            "contact": self._contact,
+            "record": self.place,
+            "trace_id": trace_id_of(headers.traceparent) or "",
+        }
+        return {name: value for name, value in told.items() if value}
+
+    @property
+    def _contact(self) -> str:
+        try:
+            return contact_hash(contact_key((self.key or b"").decode()))
+        except ValueError:
+            return ""

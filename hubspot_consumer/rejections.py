@@ -7,16 +7,14 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-import structlog
-
 from hubspot_consumer.dead_letters import DeadLetters
 from hubspot_consumer.halt import HaltGate
 from hubspot_consumer.lane import Fold, Pending
 from hubspot_consumer.outcomes import Halt, Rejected
 from runtime.clock import Clock
-from schemas.contacts import contact_hash
+from runtime.logs import logger
 
-log = structlog.get_logger()
+log = logger()
 
 HOUR_S: Final = 3_600.0
 BUCKET_S: Final = 60.0
@@ -50,7 +48,11 @@ class Rejections:
             return halt
         self._minute().rejected += 1
         log.warning(
-            "delivery.rejected", contact=contact_hash(fold.lane.key), reason=rejection.reason, detail=rejection.detail
+            "delivery.rejected",
+            **event.told,
+            reason=rejection.reason,
+            detail=rejection.detail,
+            correlation_id=rejection.correlation_id,
         )
         await self._dead_letters.put(event.record, rejection.reason, rejection.detail, fold.lane.attempts + 1)
         return None

@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, TypeVar
 
-import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
@@ -23,8 +22,10 @@ from hubspot_consumer.suppressions import Suppressions
 from hubspot_consumer.timeline import Timeline
 from hubspot_consumer.worker import Worker
 from runtime.clock import Clock
+from runtime.journal import Journal
+from runtime.logs import logger
 
-log = structlog.get_logger()
+log = logger()
 Answer = TypeVar("Answer")
 
 CONNECT_AGAIN_S: Final = 2.0
@@ -61,12 +62,13 @@ class Service:
     delivery: Delivery
     offsets: Offsets
     progress: Progress
+    journal: Journal
     clock: Clock
 
     async def run(self, stop: asyncio.Event) -> None:
         """Return when *stop* is set and what was acked is committed. Raises what makes going on impossible."""
         try:
-            await _first_of(self._work(), stop.wait())
+            await _first_of(self._work(), self.journal.keep(), stop.wait())
         finally:
             await self._stop()
 

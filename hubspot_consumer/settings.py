@@ -1,54 +1,79 @@
 """The consumer's settings: read once from the environment, frozen."""
 
-from pathlib import Path
-from typing import Literal, Self
+import re
+from typing import Final, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from hubspot_consumer.hubspot.paths import ApiVersion
 from runtime.kafka import KafkaConnection
+from runtime.settings import ServiceSettings
+
+# What an HTTP header can hold: a line's end or a typographic dash comes with copying.
+_A_TOKEN: Final = re.compile("[!-~]+")
 
 Mode = Literal["disabled", "dry_run", "live"]
 TimelineSetting = Literal["auto", "custom_events", "notes", "off"]
 
 
-class KafkaSettings(KafkaConnection, BaseSettings):
+class KafkaSettings(KafkaConnection, ServiceSettings):
     """What the commands need that call HubSpot for nothing."""
-
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
     kafka_bootstrap_servers: str = Field(description="comma separated, as host:port")
 
 
-class Settings(KafkaConnection, BaseSettings):
+class Settings(KafkaConnection, ServiceSettings):
     """The consumer's part of the contract's environment."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
-
-    hubspot_enabled: bool = Field(default=False, description="off: up and healthy, and reads nothing")
-    hubspot_send_live: bool = Field(default=False, description="off: a dry run, which calls nothing")
+    hubspot_enabled: bool = Field(default=False, description="off: the consumer is up and healthy, and reads nothing")
+    hubspot_send_live: bool = Field(
+        default=False,
+        description="off: a dry run, which calls nothing. On needs the token, the portal and `HUBSPOT_ENABLED=true`",
+    )
     hubspot_private_app_token: SecretStr | None = Field(None, description="of a private app or a Service Key")
-    hubspot_private_app_token_file: Path | None = Field(None, description="holds the token; read again when refused")
-    hubspot_portal_id: int | None = Field(None, ge=1, description="the portal that the token belongs to")
-    hubspot_api_base_url: str = Field("https://api.hubapi.com", pattern=r"^https?://[^\s]+$")
-    hubspot_api_version: ApiVersion = "2026-03"
-    hubspot_rate_limit: int = Field(100, ge=1, le=10_000, description="calls that the app may make in a window")
-    hubspot_rate_window_s: float = Field(10, gt=0, le=3600, description="seconds")
-    hubspot_daily_limit: int = Field(250_000, ge=1, description="calls a day, shared by the account's apps")
-    hubspot_timeline: TimelineSetting = "auto"
-    dead_letter_limit: int = Field(100, ge=1, description="events rejected within an hour that halt sending")
-    consumer_group: str = Field("hubspot-consumer", min_length=1, max_length=200)
-    consumer_port: int = Field(8081, ge=0, le=65_535)
+    hubspot_portal_id: int | None = Field(
+        None, ge=1, description="must be the token's own: the consumer asks HubSpot, and refuses to start otherwise"
+    )
+    hubspot_api_base_url: str = Field(
+        "https://api.hubapi.com", pattern=r"^https?://[^\s]+$", description="where HubSpot answers, or the simulator"
+    )
+    hubspot_api_version: ApiVersion = Field("2026-03", description="of HubSpot's API")
+    hubspot_rate_limit: int = Field(
+        100, ge=1, le=10_000, description="the app's calls in a window; lowered by what HubSpot's headers say"
+    )
+    hubspot_rate_window_s: float = Field(10, gt=0, le=3600, description="the window, in seconds")
+    hubspot_daily_limit: int = Field(
+        250_000,
+        ge=1,
+        description="the account's calls a day; HubSpot's headers win. Its second half is spread until the portal's"
+        " midnight",
+    )
+    hubspot_timeline: TimelineSetting = Field(
+        "auto",
+        description="how events are left on the contact's timeline; `auto` takes the best that the portal allows",
+    )
+    dead_letter_limit: int = Field(
+        100, ge=1, description="events that HubSpot may reject within an hour (or 1 % of all, if more) before it halts"
+    )
+    consumer_group: str = Field(
+        "hubspot-consumer", min_length=1, max_length=200, description="Kafka's; a dry run adds `-dry-run`"
+    )
+    consumer_port: int = Field(8081, ge=0, le=65_535, description="of health, status and metrics")
+
+    @field_validator("hubspot_private_app_token")
+    @classmethod
+    def _can_be_sent(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _A_TOKEN.fullmatch(value.get_secret_value()):
+            raise ValueError("holds white space or letters that no token has")
+        return value
 
     @model_validator(mode="after")
     def _live_needs_a_portal(self) -> Self:
         if self.hubspot_send_live and not self.hubspot_enabled:
             raise ValueError("HUBSPOT_SEND_LIVE is true but HUBSPOT_ENABLED is not: set HUBSPOT_ENABLED=true")
         if self.hubspot_send_live:
-            token = self.hubspot_private_app_token or self.hubspot_private_app_token_file
             for variable, value in (
-                ("HUBSPOT_PRIVATE_APP_TOKEN", token),
+                ("HUBSPOT_PRIVATE_APP_TOKEN", self.hubspot_private_app_token),
                 ("HUBSPOT_PORTAL_ID", self.hubspot_portal_id),
             ):
                 if not value:
@@ -59,26 +84,12 @@ class Settings(KafkaConnection, BaseSettings):
             )
         return self
 
-    @model_validator(mode="after")
-    def _token_file_can_be_read(self) -> Self:
-        if self.hubspot_private_app_token_file is not None:
-            if self.hubspot_private_app_token is not None:
-                raise ValueError("HUBSPOT_PRIVATE_APP_TOKEN and HUBSPOT_PRIVATE_APP_TOKEN_FILE are both set: set one")
-            self.read_token()
-        return self
-
     def read_token(self) -> SecretStr | None:
         """Return the token, from its file if it has one as it stands now. Raises ValueError, naming the file."""
-        file = self.hubspot_private_app_token_file
-        if file is None:
-            return self.hubspot_private_app_token
-        try:
-            token = file.read_text().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"HUBSPOT_PRIVATE_APP_TOKEN_FILE: {file} can't be read: {type(error).__name__}") from None
-        if not token:
-            raise ValueError(f"HUBSPOT_PRIVATE_APP_TOKEN_FILE: {file} is empty")
-        return SecretStr(token)
+        token = self.read_again("hubspot_private_app_token")
+        if token is not None and not _A_TOKEN.fullmatch(token.get_secret_value()):
+            raise ValueError("HUBSPOT_PRIVATE_APP_TOKEN_FILE: holds white space or letters that no token has")
+        return token
 
     @property
     def mode(self) -> Mode:

@@ -59,6 +59,18 @@ class Status:
         """Return why a restart may help, if it may."""
         return self.progress.stuck if self.progress else None
 
+    def in_a_line(self) -> dict[str, Any]:
+        """Return what says in a line how it is going; the lag is None as long as nobody has read it."""
+        by_topic = self.lag.by_topic if self.lag else {}
+        halted = self.halt.halted if self.halt else None
+        return {
+            "lag": sum(by_topic.values()) if by_topic else None,
+            "unfinished": self.offsets.unfinished if self.offsets else 0,
+            "waiting_for_earlier_event": self.lanes.holes if self.lanes else 0,
+            "halted": halted.reason if halted else None,
+            "unwell": sorted(self.unwell()),
+        }
+
     def report(self) -> dict[str, Any]:
         """Return all of it, as JSON."""
         return {

@@ -10,7 +10,7 @@ from hubspot_consumer.gauges import Gauges
 from hubspot_consumer.hubspot.client import CallMade
 from hubspot_consumer.lane import Fold, Pending
 from hubspot_consumer.outcomes import Delivered, Halt, Outcome, Rejected, Rejection, RetryLater
-from runtime.tracing import trace_id_of
+from runtime.tracing import recorded_trace_id_of
 from schemas.envelope import Unreadable
 from schemas.events import EVENTS
 
@@ -26,7 +26,7 @@ class Telemetry:
     def __init__(self) -> None:
         self.registry: Final = CollectorRegistry()
         self.read = Counter("hubspot_consumer_events_read", "Records read", ["topic"], registry=self.registry)
-        self._delivered = Counter(
+        self.events_delivered = Counter(
             "hubspot_consumer_events_delivered", "Events that HubSpot holds", ["type"], registry=self.registry
         )
         self.suppressed = Counter(
@@ -35,7 +35,7 @@ class Telemetry:
         self.dead_letters = Counter(
             "hubspot_consumer_dead_letters", "Events set aside", ["reason"], registry=self.registry
         )
-        self._calls = Counter("hubspot_consumer_calls", "Calls to HubSpot", ["kind", "status"], registry=self.registry)
+        self.calls = Counter("hubspot_consumer_calls", "Calls to HubSpot", ["kind", "status"], registry=self.registry)
         self._call_seconds = Histogram(
             "hubspot_consumer_call_seconds",
             "From a call's request to HubSpot's answer, where there was one",
@@ -79,7 +79,7 @@ class Telemetry:
 
     def call(self, call: CallMade) -> None:
         """Count a call that was answered, or was not."""
-        self._calls.labels(call.kind, call.status).inc()
+        self.calls.labels(call.kind, call.status).inc()
         if call.seconds is not None:
             self._call_seconds.labels(call.kind).observe(call.seconds)
         if call.inputs:
@@ -98,8 +98,8 @@ class Telemetry:
         """Count an event that HubSpot holds since *now*."""
         if (envelope := event.envelope) is None:
             return
-        self._delivered.labels(envelope.type).inc()
-        trace_id = trace_id_of(event.record.traceparent)
+        self.events_delivered.labels(envelope.type).inc()
+        trace_id = recorded_trace_id_of(event.record.traceparent)
         exemplar = {"trace_id": trace_id} if trace_id else None
         self._latency.observe(_seconds(event.record.timestamp, now), exemplar)
         # A record that was made by hand may have an id of another making.
@@ -111,11 +111,11 @@ class Telemetry:
         for reason in (*get_args(Unreadable), *get_args(Rejection)):
             self.dead_letters.labels(reason)
         for event_type in EVENTS:
-            self._delivered.labels(event_type)
+            self.events_delivered.labels(event_type)
         for outcome in (Delivered, RetryLater, Rejected, Halt):
             self._outcomes.labels(outcome.__name__)
         for kind in ("create_contacts", "upsert", "read", "note"):
-            self._calls.labels(kind, "429")
+            self.calls.labels(kind, "429")
 
 
 def _seconds(since: datetime, now: datetime) -> float:

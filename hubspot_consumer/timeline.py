@@ -7,8 +7,6 @@ Notes otherwise: HubSpot keeps every copy, so a note that may be there is looked
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Literal, Protocol, TypeVar, assert_never
 
-import structlog
-
 from hubspot_consumer.batches import TimelineItem, calls_of, halves, notes_of, timeline_items
 from hubspot_consumer.destination import Destination
 from hubspot_consumer.halt import HaltGate
@@ -16,8 +14,9 @@ from hubspot_consumer.hubspot.requests import MOST_NOTES, MOST_TIMELINE_ENTRIES
 from hubspot_consumer.lane import Fold, Pending
 from hubspot_consumer.notes import Notes
 from hubspot_consumer.outcomes import UNSURE, Delivered, Halt, Refusal, Rejected, RetryLater
+from runtime.logs import logger
 
-log = structlog.get_logger()
+log = logger()
 Answer = TypeVar("Answer")
 
 TimelineMode = Literal["custom_events", "notes", "off"]
@@ -148,7 +147,9 @@ class Timeline:
             return outcome
         if self.mode == mode:
             self.mode = _INSTEAD[mode]
-            log.warning("timeline.mode", mode=self.mode, before=mode, why=outcome.detail)
+            log.warning(
+                "timeline.mode", mode=self.mode, before=mode, why=outcome.detail, correlation_id=outcome.correlation_id
+            )
         return RetryLater(f"the portal does not take {mode}: {outcome.detail}")
 
     async def _reject(self, item: TimelineItem, rejection: Rejected) -> dict[Fold, Refusal]:

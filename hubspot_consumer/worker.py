@@ -6,7 +6,6 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import faust
-import structlog
 from faust.types import TP
 from yarl import URL
 
@@ -14,8 +13,6 @@ from hubspot_consumer.lease import Lease
 from hubspot_consumer.offsets import Ack
 from hubspot_consumer.records import Record
 from runtime.kafka import KafkaConnection
-
-log = structlog.get_logger()
 
 # After kill -9 the group waits this long for the dead member; Faust's 60 s would be the next start's delay.
 SESSION_TIMEOUT_S: Final = 10.0

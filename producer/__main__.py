@@ -2,13 +2,13 @@
 
 import asyncio
 import json
+import logging
 import random
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, NoReturn
 
-import structlog
 import typer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
@@ -30,12 +30,14 @@ from producer.telemetry import Telemetry
 from producer.topic_settings import differences, verdict
 from producer.watch import Watch
 from runtime import logs
-from runtime.clock import SystemClock
+from runtime.clock import Clock, SystemClock
 from runtime.commands import fail, read_settings, refuse, stop_signal
 from runtime.health import Health
+from runtime.journal import Journal, reading
+from runtime.logs import logger
 from runtime.server import PortTaken, application, serving
 
-log = structlog.get_logger()
+log = logger()
 
 # Whoever stops us kills after 10 to 30 s; what Kafka did not acknowledge until then stays in the outbox.
 FINISH_WITHIN_S: Final = 8.0
@@ -58,6 +60,7 @@ def migrate(
         print(migration_sql())
         return
     settings = read_settings(DatabaseSettings)
+    logs.set_up(level=logging.WARNING, secrets=settings.secrets)
     try:
         migrate_database(settings.database_url.get_secret_value())
     except DBAPIError as error:
@@ -81,7 +84,7 @@ def topics(
     lose acknowledged ones, the exit code is 1, and the command of Kafka's that changes it is printed.
     """
     settings = read_settings(KafkaSettings)
-    logs.set_up()
+    logs.set_up(level=settings.log_level, secrets=settings.secrets)
     try:
         asyncio.run(_topics(settings, dry_run=dry_run))
     except (KafkaError, OSError) as error:
@@ -149,7 +152,7 @@ def debezium_config(  # noqa: PLR0913 - typer reads a command's options from its
 
 def _run(work: Any) -> None:
     settings = read_settings(Settings)
-    logs.set_up()
+    logs.set_up(level=settings.log_level, secrets=settings.secrets)
     try:
         asyncio.run(work(settings))
     except PortTaken as error:
@@ -215,19 +218,34 @@ async def _publish(settings: Settings, *, http: bool) -> None:
                 add_intake(app, taking, Bearer(settings.intake_tokens), telemetry)
             await stack.enter_async_context(serving(app, settings.producer_port, "PRODUCER_PORT"))
         log.info("service.starting", port=settings.producer_port if http else None)
-        await _until_stopped(relay.run(stop), watch.run(), stop)
+        await _until_stopped(stop, relay.run(stop), watch.run(), _journal(telemetry, clock).keep())
     log.info("service.stopped")
 
 
 async def _until_stopped(
-    relaying: Coroutine[Any, Any, None], watching: Coroutine[Any, Any, None], stop: asyncio.Event
+    stop: asyncio.Event, relaying: Coroutine[Any, Any, None], *beside: Coroutine[Any, Any, NoReturn]
 ) -> None:
     async with asyncio.TaskGroup() as tasks:
-        relay, watch = tasks.create_task(relaying), tasks.create_task(watching)
+        relay, *others = [tasks.create_task(work) for work in (relaying, *beside)]
         await stop.wait()
         await asyncio.wait({relay}, timeout=FINISH_WITHIN_S)
-        relay.cancel()
-        watch.cancel()
+        for task in (relay, *others):
+            task.cancel()
+
+
+def _journal(telemetry: Telemetry, clock: Clock) -> Journal:
+    counters = {
+        "published": telemetry.published,
+        "dead_letters": telemetry.dead_letters,
+        "faults": telemetry.faults,
+        "intake_requests": telemetry.intake,
+    }
+
+    def now() -> dict[str, float]:
+        gauges = {"active": telemetry.active, "backlog": telemetry.backlog, "oldest_s": telemetry.oldest}
+        return {name: reading(gauge) for name, gauge in gauges.items()}
+
+    return Journal(partial(log.info, "relay.progress"), counters, now, clock)
 
 
 if __name__ == "__main__":

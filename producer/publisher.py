@@ -123,7 +123,8 @@ class Publisher:
         self._outbox.rewind()
         if not await self._outbox.fall_asleep():
             with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), _nap_s(naps))
+                async with asyncio.timeout(_nap_s(naps)):
+                    await stop.wait()
             return False
         # Once more: a writer may have committed before it could know that we sleep.
         while not await self._head(1) and not stop.is_set():
@@ -135,7 +136,9 @@ class Publisher:
     async def _wait_for_progress(self, at_most_s: float) -> None:
         self._progress.clear()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._progress.wait(), at_most_s)
+            # Not `wait_for`, which in Python 3.11 misses a cancellation that comes with what it waits for.
+            async with asyncio.timeout(at_most_s):
+                await self._progress.wait()
 
 
 def _nap_s(naps: int) -> float:

@@ -7,7 +7,6 @@ from contextlib import suppress
 from typing import Final, NoReturn
 
 import psycopg
-import structlog
 
 from producer.lanes import Lanes
 from producer.outbox import NotMigrated, Outbox
@@ -16,8 +15,9 @@ from producer.sender import FAULTS, NotActive, Sender
 from producer.telemetry import Telemetry
 from runtime.backoff import backoff_s
 from runtime.health import Health
+from runtime.logs import logger
 
-log = structlog.get_logger()
+log = logger()
 
 STAND_BY_S: Final = 0.5
 BEAT_S: Final = 0.5
@@ -129,7 +129,8 @@ class Relay:
 
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._stop.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
 
     def _be_active(self, *, active: bool) -> None:
         if active != self.active:

@@ -5,6 +5,9 @@ from typing import Final, NamedTuple
 
 from aiokafka.partitioner import murmur2
 
+from runtime.tracing import trace_id_of
+from schemas.contacts import contact_hash, contact_key
+
 # Contacts whose hash is remembered: it costs several times what the rest of a row's way through the relay does.
 REMEMBERED: Final = 65_536
 
@@ -19,6 +22,19 @@ class Row(NamedTuple):
     sequence: int | None
     payload: str | None
     traceparent: str | None
+
+    @property
+    def told(self) -> dict[str, str]:
+        """What log lines say of it: which event, whose, and of which trace, as far as it tells."""
+        told = {"event_id": self.id, "contact": self._contact, "trace_id": trace_id_of(self.traceparent) or ""}
+        return {name: value for name, value in told.items() if value}
+
+    @property
+    def _contact(self) -> str:
+        try:
+            return contact_hash(contact_key(self.key or ""))
+        except ValueError:
+            return ""
 
 
 def partition_of(row: Row, partitions: int) -> int:

@@ -1,6 +1,7 @@
 """The sender: batches of rows to Kafka, and word of what Kafka acknowledged."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from typing import Any, Final
@@ -16,11 +17,14 @@ from producer.row import Row
 from producer.telemetry import Telemetry
 from producer.topics import TopicsNotReady, UnequalPartitions, find
 from runtime.clock import Clock
+from runtime.logs import logger
 from runtime.tracing import linked_span
 from schemas.dead_letters import DeadLetter
 from schemas.envelope import Headers
 from schemas.events import EVENTS
 from schemas.topics import Topics
+
+log = logger()
 
 # Well below the megabyte that a broker takes.
 LARGEST_BATCH: Final = 512 * 1024
@@ -97,11 +101,11 @@ class Sender:
         sent = rows[:count]
         try:
             with _span(place, sent):
-                await (await self._producer.send_batch(batch, topic, partition=partition))
+                written = await (await self._producer.send_batch(batch, topic, partition=partition))
         except TOO_LARGE:
             self._found_too_large(sent, topic)
             raise
-        self._count(sent, topic)
+        self._count(sent, place, written.offset)
         return count
 
     def topic_of(self, row: Row) -> str:
@@ -145,6 +149,7 @@ class Sender:
             self._alone |= positions
         elif topic == self._topics.dead_letters:
             self.unpublishable |= positions
+            log.error("dead_letter.too_large", **rows[0].told, position=rows[0].position)
         else:
             self._too_large |= positions
 
@@ -155,12 +160,19 @@ class Sender:
             reason, detail = "unknown_event_type", f"no topic takes a row of this type; there are {', '.join(EVENTS)}"
         return DeadLetter(reason, detail, self._topics.of(row.type), -1, -1, 0, self._clock.now())
 
-    def _count(self, rows: Sequence[Row], topic: str) -> None:
+    def _count(self, rows: Sequence[Row], place: Place, first_offset: int) -> None:
+        topic, partition = place
         if topic == self._topics.dead_letters:
-            for row in rows:
-                self._telemetry.dead_letters.labels(self._refused(row).reason).inc()
+            for offset, row in enumerate(rows, first_offset):
+                letter = self._refused(row)
+                self._telemetry.dead_letters.labels(letter.reason).inc()
+                told = {**row.told, "record": f"{topic}-{partition}-{offset}"}
+                log.warning("dead_letter.written", **told, reason=letter.reason, detail=letter.detail)
         else:
             self._telemetry.published.labels(rows[0].type).inc(len(rows))
+            if log.is_enabled_for(logging.DEBUG):
+                for offset, row in enumerate(rows, first_offset):
+                    log.debug("event.published", **row.told, record=f"{topic}-{partition}-{offset}")
         if self._alone or self._too_large:
             positions = {row.position for row in rows}
             self._alone -= positions

@@ -5,42 +5,27 @@ from datetime import timedelta
 from typing import Final
 
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
 
+from runtime.database import of_postgresql
 from runtime.kafka import KafkaConnection
+from runtime.settings import ServiceSettings
 
 # What a bearer token may hold (RFC 6750), and so many characters that nobody guesses it.
 _A_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]{32,}=*")
 
 
-class DatabaseSettings(BaseSettings):
+class DatabaseSettings(ServiceSettings):
     """What `migrate` needs."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+    database_url: SecretStr = Field(description="PostgreSQL of the outbox: `postgresql://user:password@host:port/name`")
 
-    database_url: SecretStr = Field(description="PostgreSQL of the outbox: postgresql://user:password@host:port/name")
-
-    @field_validator("database_url")
-    @classmethod
-    def _of_postgresql(cls, value: SecretStr) -> SecretStr:
-        try:
-            url = make_url(value.get_secret_value())
-        except (ArgumentError, ValueError):
-            raise ValueError("is no URL; it should be postgresql://user:password@host:port/name") from None
-        if url.get_backend_name() not in ("postgresql", "postgres"):
-            raise ValueError("should begin with postgresql://")
-        # SQLAlchemy's way of naming a driver is none that libpq knows.
-        return SecretStr(url.set(drivername="postgresql").render_as_string(hide_password=False))
+    _of_postgresql = field_validator("database_url")(of_postgresql)
 
 
-class KafkaSettings(KafkaConnection, BaseSettings):
+class KafkaSettings(KafkaConnection, ServiceSettings):
     """What `topics` needs."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
-
-    kafka_bootstrap_servers: str = Field(description="comma separated, as host:port")
+    kafka_bootstrap_servers: str = Field(description="`host:port`, separated by commas")
 
 
 class DebeziumSettings(KafkaConnection, DatabaseSettings):
@@ -50,12 +35,14 @@ class DebeziumSettings(KafkaConnection, DatabaseSettings):
 class Settings(KafkaSettings, DatabaseSettings):
     """What `relay` and `serve` need: all of the producer's part of the contract's environment."""
 
-    producer_port: int = Field(8080, ge=0, le=65_535)
+    producer_port: int = Field(8080, ge=0, le=65_535, description="of health, metrics and the intake")
     producer_intake_token: SecretStr | None = Field(
-        None, description="who sends it may POST /v1/events; several are separated by commas; off without one"
+        None,
+        description="who sends it may `POST /v1/events`; several are separated by commas. Without one, no intake",
     )
-
-    outbox_retention_h: float = Field(0, ge=0, le=24 * 366, description="hours for which published rows are kept")
+    outbox_retention_h: float = Field(
+        0, ge=0, le=24 * 366, description="hours for which published rows are kept, in `outbox_published`"
+    )
 
     @field_validator("producer_intake_token")
     @classmethod

@@ -48,7 +48,8 @@ def explain(error: ValidationError, kind: type[BaseModel]) -> str:
 
 def _line(detail: ErrorDetails, kind: type[BaseModel]) -> str:
     words = detail["msg"].removeprefix("Value error, ")
-    if not detail["loc"]:
+    if not detail["loc"] or detail["type"] == "secret_file":
+        # They name the variables themselves: each may be two.
         return words
     name = str(detail["loc"][0])
     if detail["type"] == "missing":

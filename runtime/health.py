@@ -1,8 +1,8 @@
 """Health: what is unwell, by part, in words that say what to do."""
 
-import structlog
+from runtime.logs import logger
 
-log = structlog.get_logger()
+log = logger()
 
 
 class Health:

@@ -11,15 +11,23 @@ from schemas.topics import Topics
 class KafkaConnection(BaseModel):
     """The KAFKA_* variables, by their names in lower case."""
 
-    kafka_bootstrap_servers: str | None = Field(None, description="comma separated, as host:port")
-    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
-    kafka_sasl_username: str | None = None
-    kafka_sasl_password: SecretStr | None = None
-    kafka_ssl_cafile: str | None = Field(None, description="file of the certificates to trust; the system's if empty")
-    kafka_topic_prefix: str = Field("lifecycle.", pattern=r"^[A-Za-z0-9._-]{0,100}$")
-    kafka_partitions: int = Field(12, ge=1, le=10_000, description="of each topic, when topics are created")
-    kafka_replication_factor: int = Field(1, ge=1, le=32, description="of each topic, when topics are created")
+    kafka_bootstrap_servers: str | None = Field(None, description="`host:port`, separated by commas")
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="how to reach Kafka; both of SASL need a username and a password"
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "PLAIN", description="how the user proves to be it"
+    )
+    kafka_sasl_username: str | None = Field(None, description="the user's name at Kafka")
+    kafka_sasl_password: SecretStr | None = Field(None, description="the user's password")
+    kafka_ssl_cafile: str | None = Field(
+        None, description="file of the certificates to trust; without one, those that the system trusts"
+    )
+    kafka_topic_prefix: str = Field(
+        "lifecycle.", pattern=r"^[A-Za-z0-9._-]{0,100}$", description="in front of each topic's name"
+    )
+    kafka_partitions: int = Field(12, ge=1, le=10_000, description="of topics that are created; all have equally many")
+    kafka_replication_factor: int = Field(1, ge=1, le=32, description="copies of topics that are created")
 
     @field_validator("kafka_bootstrap_servers")
     @classmethod

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from opentelemetry import trace
-from opentelemetry.trace import Span, SpanContext, SpanKind, StatusCode
+from opentelemetry.trace import Span, SpanContext, SpanKind, StatusCode, format_trace_id
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 _TRACER: Final = trace.get_tracer("nerava-lifecycle")
@@ -42,19 +42,29 @@ def failed(span: Span, error_type: str) -> None:
 
 
 def trace_id_of(traceparent: str | None) -> str | None:
-    """Return the id of the trace, in hexadecimal, where somebody records it; of what is not W3C's, None."""
-    if traceparent is None:
-        return None
+    """Return the trace that a W3C traceparent is of; None for one that can't be read."""
     context = _context(traceparent)
-    return f"{context.trace_id:032x}" if context.trace_flags.sampled else None
+    return format_trace_id(context.trace_id) if context.is_valid else None
+
+
+def recorded_trace_id_of(traceparent: str | None) -> str | None:
+    """Return the same where somebody records that trace; None where nobody does."""
+    context = _context(traceparent)
+    return format_trace_id(context.trace_id) if context.is_valid and context.trace_flags.sampled else None
+
+
+def current_trace_id() -> str | None:
+    """Return the trace of the span that what runs now is in; None where nobody records one."""
+    context = trace.get_current_span().get_span_context()
+    return format_trace_id(context.trace_id) if context.is_valid else None
 
 
 def _link(span: Span, traceparent: str | None) -> None:
-    context = _context(traceparent or "")
+    context = _context(traceparent)
     # Neither what can't be read, which is of no trace, nor what nobody recorded leads anywhere.
     if context.trace_flags.sampled:
         span.add_link(context)
 
 
-def _context(traceparent: str) -> SpanContext:
-    return trace.get_current_span(_W3C.extract({"traceparent": traceparent})).get_span_context()
+def _context(traceparent: str | None) -> SpanContext:
+    return trace.get_current_span(_W3C.extract({"traceparent": traceparent or ""})).get_span_context()

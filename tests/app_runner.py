@@ -13,8 +13,8 @@ REGION: Final = "eu-west-1"
 ARN: Final = f"arn:aws:apprunner:{REGION}:123456789012:service/nerava-backend/0123456789abcdef0123456789abcdef"
 IMAGE: Final = f"123456789012.dkr.ecr.{REGION}.amazonaws.com/nerava-backend:1.4.1"
 SECRET: Final = f"arn:aws:secretsmanager:{REGION}:123456789012:secret:hubspot-AbCdEf"
-TOKEN: Final = "pat-na1-0123abcd-0123-4567-89ab-0123456789ab"
-OLD_TOKEN: Final = "pat-na1-ffffffff-0123-4567-89ab-0123456789ab"
+TOKEN: Final = "pat-na1-11111111-0123-4567-89ab-0123456789ab"
+OLD_TOKEN: Final = "pat-na1-22222222-0123-4567-89ab-0123456789ab"
 LIVE: Final = {
     "HUBSPOT_ENABLED": "true",
     "HUBSPOT_SEND_LIVE": "true",

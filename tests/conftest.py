@@ -5,7 +5,9 @@ containers, for those who have Docker.
 """
 
 import asyncio
+import logging
 import os
+import sys
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
 from pathlib import Path
@@ -19,6 +21,32 @@ _numbers = count(1)
 
 def _containers() -> bool:
     return os.environ.get("NERAVA_TEST_STACK") == "testcontainers"
+
+
+@pytest.fixture
+def none_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of ours in the environment."""
+    from tests.commands import OURS
+
+    for name in os.environ:
+        if name.startswith(OURS):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def own_logs() -> Iterator[None]:
+    """Logs that the test may set up, and commands that it runs: afterwards they are as they were."""
+    import structlog
+
+    handlers, level, disabled = logging.root.handlers[:], logging.root.level, logging.root.manager.disable
+    hook = sys.excepthook
+    yield
+    sys.excepthook = hook
+    logging.captureWarnings(capture=False)
+    structlog.reset_defaults()
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
+    logging.disable(disabled)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """What the outbox's database tells: what waits in it and for how long, and whether anybody brings it to Kafka."""
 
-import re
 from collections.abc import Sequence
 from typing import Any, Final, LiteralString, NamedTuple, TypeVar
 
@@ -23,9 +22,6 @@ VERY_OLD_S: Final = 600.0
 # Some users never tell their email. So many who have not yet are a sign that nobody passes emails on.
 MANY_PARKED: Final = 1_000
 MUCH_WAL: Final = 1024**3
-
-# What SQLAlchemy calls a driver is nothing that libpq knows.
-_SCHEME: Final = re.compile(r"^postgres(ql)?(\+\w+)?://")
 
 LIMITS: Final = "SET statement_timeout = '4s'; SET default_transaction_read_only = on"
 HAS_OUTBOX: Final = "SELECT to_regclass('outbox_events') IS NOT NULL AND to_regclass('outbox_parked') IS NOT NULL"
@@ -175,7 +171,7 @@ class OutboxChecks:
     async def _connect(self) -> psycopg.AsyncConnection:
         url = self._url.get_secret_value() if self._url else ""
         self._connection = connection = await psycopg.AsyncConnection.connect(
-            _SCHEME.sub("postgresql://", url),
+            url,
             autocommit=True,
             connect_timeout=CONNECT_WITHIN_S,
             application_name="nerava-doctor",

@@ -5,13 +5,12 @@ from itertools import chain
 from typing import Any, Final, NamedTuple
 
 import httpx
-import structlog
 
 from hubspot_consumer.hubspot.account import Usage, read_scopes, read_usage
 from hubspot_consumer.hubspot.connection import Token, request
 from hubspot_consumer.hubspot.pacing import Pacing, Slot
 from hubspot_consumer.hubspot.paths import PATHS, TOKEN_INFO, ApiVersion, Paths
-from hubspot_consumer.hubspot.refusals import quota_spent_for
+from hubspot_consumer.hubspot.refusals import correlation_id, policy_of, quota_spent_for
 from hubspot_consumer.hubspot.requests import HeldContacts, KnownContacts, Move, Note, TimelineEntry, Upsert
 from hubspot_consumer.hubspot.responses import (
     Input,
@@ -34,9 +33,10 @@ from hubspot_consumer.hubspot.responses import (
 from hubspot_consumer.hubspot.spans import answered, call_span
 from hubspot_consumer.outcomes import Delivered, Halt, Refusal, RetryLater
 from hubspot_consumer.records import Record
+from runtime.logs import logger
 from schemas.contacts import ContactKey
 
-log = structlog.get_logger()
+log = logger()
 
 # Who a contact is, and what was applied to it last.
 _IDENTITY: Final = ("email", "hs_additional_emails", "nerava_event_sequence", "nerava_contact_key")
@@ -217,14 +217,20 @@ class HubSpotClient:
             with call_span(self._http.base_url, method, path, records) as span:
                 response = await request(self._http, method, path, body, parameters)
                 answered(span, response)
+                if not response.is_success:
+                    log.info(
+                        "hubspot.refused",
+                        kind=kind,
+                        status=response.status_code,
+                        policy=policy_of(response),
+                        correlation_id=correlation_id(response),
+                    )
         except httpx.RequestError as error:
             # A timeout or a reset leaves it unknown whether a write was applied: all our writes may be repeated.
             self._count(CallMade(kind, type(error).__name__, inputs, None))
+            log.info("hubspot.not_answered", kind=kind, error=type(error).__name__)
             return RetryLater(f"no answer: {type(error).__name__}", outage=True)
         self._count(CallMade(kind, str(response.status_code), inputs, response.elapsed.total_seconds()))
-        if not response.is_success:
-            correlation_id = response.headers.get("X-HubSpot-Correlation-Id")
-            log.info("hubspot.refused", kind=kind, status=response.status_code, correlation_id=correlation_id)
         self._pacing.observe(response.headers)
         if (wait := quota_spent_for(response)) is not None:
             self._pacing.pause(wait.total_seconds())

@@ -4,10 +4,11 @@ from collections.abc import Callable, Generator, Mapping
 from typing import Any, Final
 
 import httpx
-import structlog
 from pydantic import SecretStr
 
-log = structlog.get_logger()
+from runtime.logs import logger
+
+log = logger()
 
 # Each well below Kafka's rebalance timeout: a revoked partition waits for the calls in flight.
 TIMEOUT: Final = httpx.Timeout(connect=5, read=20, write=10, pool=20)

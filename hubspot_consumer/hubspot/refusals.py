@@ -1,7 +1,9 @@
 """Refusals: the one table of statuses, and what an answer that is no success means for a call or for one input."""
 
 import json
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -15,6 +17,8 @@ LOCKED: Final = timedelta(seconds=2)
 # 477 may ask for a day; a migration that ends early should not leave us waiting.
 LONGEST_RETRY_AFTER: Final = timedelta(minutes=15)
 LONGEST_DETAIL: Final = 500
+LONGEST_NAME: Final = 100
+_A_TOKEN: Final = re.compile(r"pat-[a-z]+[0-9]*-[0-9A-Za-z-]{8,}")
 _NOT_VALID: Final = "Property values were not valid: "
 _UNWRITABLE: Final = frozenset({"PROPERTY_DOESNT_EXIST", "READ_ONLY_VALUE"})
 _PASSING_CATEGORIES: Final = frozenset({"RATE_LIMITS", "INTERNAL_ERROR", "TIMEOUT", "SERVICE_UNAVAILABLE", "LOCKED"})
@@ -26,9 +30,24 @@ def quota_spent_for(response: httpx.Response) -> timedelta | None:
     return refusal.after if isinstance(refusal, RetryLater) else None
 
 
-def read_refusal(response: httpx.Response) -> Refusal:  # noqa: PLR0911 - one line per status is the table it is
+def read_refusal(response: httpx.Response) -> Refusal:
     """Return what an answer that is not 2xx means for the whole call."""
-    detail = _detail(response)
+    return replace(_by_status(response, _detail(response)), correlation_id=correlation_id(response))
+
+
+def correlation_id(response: httpx.Response) -> str | None:
+    """Return HubSpot's name of a call, as short as those are."""
+    told: str | None = response.headers.get("X-HubSpot-Correlation-Id")
+    return told[:LONGEST_NAME] if told else None
+
+
+def policy_of(response: httpx.Response) -> str | None:
+    """Return which of HubSpot's limits refused a call, if one did."""
+    told = body_of(response).get("policyName")
+    return told[:LONGEST_NAME] if isinstance(told, str) else None
+
+
+def _by_status(response: httpx.Response, detail: str) -> Refusal:  # noqa: PLR0911 - one line per status is the table it is
     match response.status_code:
         case 401:
             return Halt("token_refused", detail)
@@ -70,9 +89,11 @@ def _retry_after(response: httpx.Response) -> timedelta | None:
 def read_item_refusal(error: Mapping[str, Any], response: httpx.Response) -> Refusal:
     category, message = str(error.get("category") or ""), str(error.get("message") or "")
     detail = _shortened(f"{response.status_code} {category}: {message}", response)
+    named = correlation_id(response)
     if category in _PASSING_CATEGORIES:
-        return RetryLater(detail)
-    return Rejected("rejected_by_hubspot", detail, _unwritable(error), category == "CONFLICT")
+        return RetryLater(detail, correlation_id=named)
+    conflict = category == "CONFLICT"
+    return Rejected("rejected_by_hubspot", detail, _unwritable(error), conflict, correlation_id=named)
 
 
 def _unwritable(error: Mapping[str, Any]) -> frozenset[str]:
@@ -133,9 +154,10 @@ def _first_error(body: Mapping[str, Any]) -> str:
 
 
 def _shortened(words: str, response: httpx.Response) -> str:
-    correlation_id = response.headers.get("X-HubSpot-Correlation-Id")
-    # HubSpot quotes the emails that it does not like.
-    return without_emails(words)[:LONGEST_DETAIL] + (f" (correlation id {correlation_id})" if correlation_id else "")
+    named = correlation_id(response)
+    # HubSpot quotes the emails that it does not like, and whoever stands before it may quote what it was sent.
+    words = _A_TOKEN.sub("***", without_emails(words))
+    return words[:LONGEST_DETAIL] + (f" (correlation id {named})" if named else "")
 
 
 def is_number(text: str) -> bool:

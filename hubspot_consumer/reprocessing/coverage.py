@@ -5,15 +5,15 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Final
 
-import structlog
 from aiokafka.errors import KafkaError
 
 from hubspot_consumer.reprocessing.heard import Answers, Heard, TakenOver
 from hubspot_consumer.reprocessing.hold import Hold
 from hubspot_consumer.reprocessing.members import Member, Members
 from runtime.clock import Clock
+from runtime.logs import logger
 
-log = structlog.get_logger()
+log = logger()
 
 # With less than this left there is no use in entering: a call to HubSpot may take 36 s.
 TOO_LITTLE_S: Final = 40.0
@@ -90,5 +90,6 @@ def _listed(numbers: Collection[int]) -> str:
 async def _within(seconds: float, answers: Answers) -> bool:
     if not answers.complete.is_set() and seconds:
         with suppress(TimeoutError):
-            await asyncio.wait_for(answers.complete.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await answers.complete.wait()
     return answers.complete.is_set()

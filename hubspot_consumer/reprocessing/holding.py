@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, Final, NoReturn
 
-import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
@@ -24,10 +23,11 @@ from hubspot_consumer.reprocessing.heard import Heard, OtherRun, TakenOver
 from hubspot_consumer.reprocessing.hold import Hold
 from hubspot_consumer.reprocessing.members import Members
 from runtime.clock import Clock
+from runtime.logs import logger
 from schemas.contacts import ContactKey
 from schemas.topics import Topics
 
-log = structlog.get_logger()
+log = logger()
 
 # So that a hold is over an hour after it ended, and nobody's topic grows. Kafka's own time: clocks differ.
 _CONFIG: Final = {

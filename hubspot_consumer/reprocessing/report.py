@@ -5,15 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import structlog
-
 from hubspot_consumer.hubspot.client import CallMade
 from hubspot_consumer.lane import Fold, Pending
 from hubspot_consumer.outcomes import Rejected
 from hubspot_consumer.reprocessing.store import EventStore
+from runtime.logs import logger
 from schemas.contacts import ContactKey, contact_hash, masked
 
-log = structlog.get_logger()
+log = logger()
 
 
 class TooManyRefused(RuntimeError):
@@ -58,7 +57,14 @@ class Report:
 
     def refuse(self, refused: Refused) -> None:
         """Note what HubSpot will not take. Raises TooManyRefused."""
-        log.warning("reprocessing.refused", **refused.as_json())
+        log.warning(
+            "reprocessing.refused",
+            contact=contact_hash(refused.contact),
+            reason=refused.reason,
+            detail=refused.detail,
+            event_id=refused.event_id,
+            event_type=refused.event_type,
+        )
         self.refused.append(refused)
         if len(self.refused) > self.most_refused:
             raise TooManyRefused(

@@ -8,17 +8,17 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NoReturn
 
-import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from hubspot_consumer.reprocessing.store import Columns, EventStore, Offsets
 from runtime.clock import Clock
+from runtime.logs import logger
 from schemas.contacts import ContactKey, contact_key
 from schemas.envelope import Headers, UnreadableRecord, read_envelope
 from schemas.events import MerchantContactUpdated
 
-log = structlog.get_logger()
+log = logger()
 
 RECORDS_AT_ONCE: Final = 5_000
 # Two connections' worth of fetches: what is read ahead, and never more.

@@ -9,7 +9,6 @@ from typing import Any, Final, Self
 from uuid import UUID
 
 import psycopg
-import structlog
 from psycopg.errors import CheckViolation, DataError, DeadlockDetected, InvalidParameterValue
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
@@ -17,8 +16,9 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from producer.connections import connection_options
 from producer.intake.problems import Fault, Problem
 from producer.intake.submissions import Submission, fingerprint
+from runtime.logs import logger
 
-log = structlog.get_logger()
+log = logger()
 
 # Connections of its own, few: the database is there for the backend, and the relay must not wait for us.
 MOST_CONNECTIONS: Final = 4
@@ -118,7 +118,9 @@ class Intake:
         if not done:
             accepting.add_done_callback(_unheard)
             raise _unavailable(f"it did not answer within {ANSWER_WITHIN_S:g} s")
-        return accepting.result()
+        accepted = accepting.result()
+        log.debug("intake.accepted", event_ids=accepted.ids, repeated=accepted.repeated)
+        return accepted
 
     async def forget(self) -> int:
         """Forget some of the keys that are older than a day, and return how many."""

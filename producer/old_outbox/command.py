@@ -1,5 +1,6 @@
 """`python -m producer import-outbox`: what it takes, what it prints, and where it is wired."""
 
+import logging
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Final
@@ -14,6 +15,7 @@ from sqlalchemy.pool import NullPool
 from producer.old_outbox.imports import Import, Summary
 from producer.old_outbox.table import ROLES, OldTable, Role, Unclear, find_table
 from producer.settings import DatabaseSettings
+from runtime import logs
 from runtime.commands import fail, read_settings, refuse
 
 LINE_EVERY: Final = 10_000
@@ -48,6 +50,7 @@ def import_outbox(  # noqa: PLR0913 - typer reads a command's options from its p
     if everything and (mark_processed or processed_column):
         refuse("--all reads no column that says what was processed: leave out --mark-processed and --processed-column")
     settings = read_settings(DatabaseSettings)
+    logs.set_up(level=logging.WARNING, secrets=settings.secrets)
     url = make_url(settings.database_url.get_secret_value()).set(drivername="postgresql+psycopg")
     columns: dict[Role, str | None] = {
         "id": id_column,

@@ -234,3 +234,21 @@ async def test_a_fault_of_ours_is_raised_even_while_sending_is_halted(bench: Ben
 
     with pytest.raises(ValueError, match="a bug"):
         await asyncio.wait_for(bench.delivery.failed(), 5)
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_it_ends_when_it_is_told_to_though_something_comes_at_the_same_moment(turns: int) -> None:
+    bench = Bench()
+    # Somebody waits for a time, so that delivery does too.
+    bench.lanes.wake = lambda: 60.0  # type: ignore[method-assign]
+    running = asyncio.create_task(bench.delivery.run())
+    await asyncio.sleep(0.01)
+
+    bench.delivery.notify()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    running.cancel()
+    done, _ = await asyncio.wait({running}, timeout=1)
+
+    assert done
+    assert running.cancelled()

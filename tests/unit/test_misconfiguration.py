@@ -1,7 +1,5 @@
 """Wrong settings: a line for each variable, exit code 2, no traceback, no secret."""
 
-import os
-
 import pytest
 from typer import Typer
 from typer.testing import CliRunner
@@ -9,7 +7,7 @@ from typer.testing import CliRunner
 from hubspot_consumer.__main__ import commands as consumer_commands
 from producer.__main__ import commands as producer_commands
 from sandbox.__main__ import commands as sandbox_commands
-from tests.commands import OURS, run
+from tests.commands import run
 
 PROGRAMS = {"producer": producer_commands, "hubspot_consumer": consumer_commands, "sandbox": sandbox_commands}
 
@@ -24,6 +22,7 @@ DATABASE = {"DATABASE_URL": "postgresql://me:secret@localhost/db"}
 SERVED = DATABASE | KAFKA
 
 
+@pytest.mark.usefixtures("none_of_ours")
 @pytest.mark.parametrize(
     ("command", "environment", "named"),
     [
@@ -60,11 +59,7 @@ SERVED = DATABASE | KAFKA
         ("hubspot_consumer dead-letters export", {}, "KAFKA_BOOTSTRAP_SERVERS: is not set"),
     ],
 )
-def test_a_wrong_setting_is_named_and_ends_with_2(
-    monkeypatch: pytest.MonkeyPatch, command: str, environment: dict[str, str], named: str
-) -> None:
-    for variable in (name for name in os.environ if name.startswith(OURS)):
-        monkeypatch.delenv(variable)
+def test_a_wrong_setting_is_named_and_ends_with_2(command: str, environment: dict[str, str], named: str) -> None:
     program, *names = command.split()
 
     done = CliRunner(env=environment).invoke(PROGRAMS[program], names)

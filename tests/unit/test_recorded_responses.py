@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar, assert_never
 import httpx
 import pytest
 
-from hubspot_consumer.hubspot.refusals import read_refusal
+from hubspot_consumer.hubspot.refusals import _by_status, read_refusal
 from hubspot_consumer.hubspot.requests import KnownContact, Note, TimelineEntry, Upsert
 from hubspot_consumer.hubspot.responses import (
     NotesOfContacts,
@@ -216,7 +216,7 @@ def test_every_status_and_every_word_that_hubspot_is_known_to_answer_with_was_re
 
 
 def test_every_case_of_the_reader_has_a_recorded_answer() -> None:
-    [match] = [node for node in ast.walk(ast.parse(inspect.getsource(read_refusal))) if isinstance(node, ast.Match)]
+    [match] = [node for node in ast.walk(ast.parse(inspect.getsource(_by_status))) if isinstance(node, ast.Match)]
     cases = [{node.value for node in ast.walk(case.pattern) if isinstance(node, ast.Constant)} for case in match.cases]
     refused = {answer.status for answer in RECORDED if answer.status >= 300}
 

@@ -1,6 +1,7 @@
 """Spans of what is done for many events, and their links: to the traces that the events come from."""
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -97,9 +98,10 @@ class Batches:
     async def send_batch(self, _batch: object, _topic: str, *, partition: int) -> Any:
         assert partition == PLACE[1]
 
-        async def acknowledged() -> None:
+        async def acknowledged() -> SimpleNamespace:
             if self._fault is not None:
                 raise self._fault
+            return SimpleNamespace(offset=0)
 
         return acknowledged()
 

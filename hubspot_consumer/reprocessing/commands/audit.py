@@ -50,7 +50,7 @@ def audit(  # noqa: PLR0913 - the options of the command
     if repair:
         can_ask(yes=yes)
     contacts = frozenset(contact("--contact", one) for one in email or ())
-    logs.set_up(level=logging.WARNING)
+    logs.set_up(level=logging.WARNING, secrets=settings.secrets)
     with tempfile.TemporaryDirectory(prefix="audit-") as folder:
         run = open_run(Path(folder), "audit", {}, fresh=False)
         work = _audit(settings, run, contacts, sample, rate_share, repair=repair, yes=yes, as_json=as_json)

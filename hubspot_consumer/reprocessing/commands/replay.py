@@ -74,7 +74,7 @@ def replay(  # noqa: PLR0913 - the options of the command
     )
     # An age is of another time whenever it is said; the words are what was asked for.
     asked = {"since": since, "until": until, "event_types": sorted(event_type or []), "timeline": timeline}
-    logs.set_up(level=logging.WARNING)
+    logs.set_up(level=logging.WARNING, secrets=settings.secrets)
     run = open_run(folder, "plan" if dry_run else "replay", asked, fresh=fresh or dry_run)
     work = _replay(settings, run, selection, rate_share, timeline=timeline, dry_run=dry_run, yes=yes, as_json=as_json)
     raise SystemExit(run_to_its_end(work, "replay"))

@@ -39,7 +39,7 @@ def resync(
     settings = read_settings(Settings)
     can_write(settings, dry_run=dry_run)
     key = contact("EMAIL", email)
-    logs.set_up(level=logging.WARNING)
+    logs.set_up(level=logging.WARNING, secrets=settings.secrets)
     with tempfile.TemporaryDirectory(prefix="resync-") as folder:
         run = open_run(Path(folder), "resync", {}, fresh=False)
         work = _resync(settings, run, key, rate_share, timeline=timeline, dry_run=dry_run)

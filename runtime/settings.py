@@ -1,0 +1,131 @@
+"""Settings: read once from the environment, frozen. A secret may be in a file instead, which NAME_FILE names."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+# What is shorter is a part of other words.
+SHORTEST_SECRET: Final = 6
+
+
+class ServiceSettings(BaseSettings):
+    """What every class of settings is made of: one way to read the environment, and one to read secrets from files."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
+
+    log_level: LogLevel = Field("info", description="of the services' logs; `debug` tells each event's way")
+
+    _secret_files: Mapping[str, Path] = {}
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _in_any_case(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _usable(cls, value: object) -> object:
+        if isinstance(value, _Unusable):
+            raise PydanticCustomError("secret_file", "{why}", {"why": value.why})
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings hands it over by name
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the same
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, _SecretFiles(settings_cls), env_settings
+
+    def model_post_init(self, context: Any, /) -> None:  # noqa: ARG002 - pydantic calls it by place
+        self._secret_files = {name: Path(path) for name, (path, _) in _named_files(type(self)).items()}
+
+    def read_again(self, name: str) -> SecretStr | None:
+        """Return the secret *name*, from its file as it stands now if it has one. Raises ValueError, naming that."""
+        if name in self._secret_files:
+            return _read(name, self._secret_files[name])
+        held: SecretStr | None = getattr(self, name)
+        return held
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must never be shown, the longest first: each secret, and its parts, such as a URL's password."""
+        held = [getattr(self, name) for name in secret_names(type(self))]
+        values = [value.get_secret_value() for value in held if value is not None]
+        parts = {part.strip() for value in values for part in (value, *value.split(","), *_passwords(value))}
+        return tuple(sorted((part for part in parts if len(part) >= SHORTEST_SECRET), key=len, reverse=True))
+
+
+def secret_names(kind: type[BaseSettings]) -> list[str]:
+    """Return the names of those settings that are secrets."""
+    return [name for name, field in kind.model_fields.items() if is_secret(field)]
+
+
+def is_secret(field: FieldInfo) -> bool:
+    return field.annotation is SecretStr or SecretStr in get_args(field.annotation)
+
+
+class _Unusable:
+    """A secret that nobody can use, and why: pydantic tells it with what else is wrong."""
+
+    def __init__(self, why: str) -> None:
+        self.why: Final = why
+
+
+class _SecretFiles(PydanticBaseSettingsSource):
+    """The secrets whose files the environment names."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - a part of the interface
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        return {name: self._value(name, *named) for name, named in _named_files(self.settings_cls).items()}
+
+    def _value(self, name: str, path: str, also: str | None) -> SecretStr | _Unusable:
+        if also:
+            return _Unusable(f"{name.upper()} and {name.upper()}_FILE are both set: set one")
+        try:
+            return _read(name, Path(path))
+        except ValueError as error:
+            return _Unusable(str(error))
+
+
+def _named_files(kind: type[BaseSettings]) -> dict[str, tuple[str, str | None]]:
+    """Return the file that is named for each secret, and what the secret is set to beside it."""
+    environment = {name.lower(): value for name, value in os.environ.items()}
+    return {
+        name: (path, environment.get(name)) for name in secret_names(kind) if (path := environment.get(f"{name}_file"))
+    }
+
+
+def _read(name: str, path: Path) -> SecretStr:
+    variable = f"{name.upper()}_FILE"
+    try:
+        # Some editors begin a file with a mark, and most end it with a line's end: neither is part of a secret.
+        secret = path.read_text("utf-8-sig").strip("\r\n")
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{variable}: {path} can't be read: {type(error).__name__}") from None
+    if not secret.strip():
+        raise ValueError(f"{variable}: {path} is empty")
+    return SecretStr(secret)
+
+
+def _passwords(value: str) -> tuple[str, ...]:
+    try:
+        url = urlsplit(value)
+        password = url.password or ""
+    except ValueError:
+        return ()
+    return password, unquote(password), *parse_qs(url.query).get("password", ())

@@ -1,0 +1,64 @@
+"""`python -m upkeep`: the commands behind some of make's targets."""
+
+from typing import Annotated
+
+import typer
+
+from runtime.commands import fail
+from upkeep import settings_reference
+from upkeep.advisories import Unreachable, known_advisories
+
+commands = typer.Typer(
+    help="Keeps the repository right: what is made from the code, and what is known of its libraries.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@commands.command()
+def settings(
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what is stale; exit with 1 if anything is.")
+    ] = False,
+) -> None:
+    """Write docs/settings.md and .env.example from the settings' classes."""
+    stale = settings_reference.stale()
+    for path, text in stale.items():
+        if not dry_run:
+            path.write_text(text)
+        print(f"{'stale' if dry_run else 'written'}  {path.relative_to(settings_reference.ROOT)}")
+    if not stale:
+        print("nothing is stale")
+    elif dry_run:
+        raise SystemExit(1)
+
+
+@commands.command()
+def advisories(
+    *,
+    osv_url: Annotated[str, typer.Option(help="Ask this database, which speaks OSV: https://host/v1/query.")] = "",
+    where_reachable: Annotated[
+        bool, typer.Option("--where-reachable", help="Exit with 0, and say so, where no database can be reached.")
+    ] = False,
+) -> None:
+    """Look up known vulnerabilities of all versions in uv.lock, those of the tools too.
+
+    Exits with 0 if none is known, with 1 if one is, with 3 if nobody can tell, for lack of a database to ask.
+    """
+    try:
+        found, versions = known_advisories(osv_url)
+    except Unreachable as unreachable:
+        print(f"NOT CHECKED for known vulnerabilities: no database of advisories can be reached ({unreachable})")
+        raise SystemExit(0 if where_reachable else 3) from None
+    for advisory in found:
+        mended = f"mended by {', '.join(advisory.mended_by)}" if advisory.mended_by else "not mended yet"
+        print(f"{advisory.package} {advisory.version}: {advisory.name}, {mended}")
+    if found:
+        fail(f"{len(found)} known vulnerabilities in {versions} locked versions: `uv lock --upgrade-package NAME`")
+    print(f"no known vulnerability in {versions} locked versions")
+
+
+if __name__ == "__main__":
+    commands(prog_name="python -m upkeep")
