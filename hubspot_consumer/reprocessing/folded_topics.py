@@ -23,7 +23,7 @@ from schemas.contacts import ContactKey
 
 # Contacts, or events of theirs, between two entries in the journal: enough for calls that are nearly all full.
 CONTACTS_AT_ONCE: Final = 2_000
-EVENTS_AT_ONCE: Final = 20_000
+EVENTS_AT_ONCE: Final = 30_000
 TIMES_ASKED: Final = 20
 ASK_AGAIN_S: Final = 0.5
 _FIRST: Final = ContactKey("")
