@@ -21,7 +21,9 @@ class Simulator:
 
     def __init__(self, url: str) -> None:
         self.url: Final = url
-        self._http = httpx.AsyncClient(base_url=f"{url}/_simulator", timeout=60)
+        # A connection that is idle for longer may just be closed by the other side.
+        limits = httpx.Limits(keepalive_expiry=1.0)
+        self._http = httpx.AsyncClient(base_url=f"{url}/_simulator", timeout=60, limits=limits)
 
     async def __aenter__(self) -> Self:
         return self
@@ -42,6 +44,10 @@ class Simulator:
 
     async def statistics(self) -> dict[str, Any]:
         return await self._get("/statistics")
+
+    async def calls_in_window(self) -> int:
+        """Return how many calls HubSpot counts in the present windows."""
+        return sum(window["used"] for window in (await self._get("/quota"))["windows"])
 
     async def entries(self) -> int:
         """Return how many timeline entries HubSpot holds: custom events and notes."""

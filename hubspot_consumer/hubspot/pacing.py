@@ -69,7 +69,7 @@ class Pacing:
         self._answered_at: deque[float] = deque()
         self._not_before = 0.0
         self._settled_at = 0.0
-        self._yields, self._yielded_at = 0.0, 0.0
+        self._shifts, self._shifted_at = 0.0, 0.0
         self._last_slot_at = -math.inf
         self._set(quota, window_s)
 
@@ -114,12 +114,14 @@ class Pacing:
             before = self._own_now
             self._lent = part
             self._changed_hands()
-            # Of the window that is full of our calls the run can use no more than passes: to stop until that is empty
-            # by its part would leave it to nobody, and every live event waiting for seconds.
-            self._yields, self._yielded_at = (
-                max(0.0, before - self._own_quota),
-                self._clock.monotonic() + self._window_s,
-            )
+            # The window is full of the calls of who had that part until now, and passes: to yield it at once would
+            # leave it to nobody and every live event waiting for seconds, to take it at once would be too many.
+            self._shifts, self._shifted_at = before - self._own_quota, self._clock.monotonic() + self._window_s
+
+    def follow_another(self) -> None:
+        """Go on where a process that was killed has left the window: as full of calls as this one's part of it."""
+        now, own = self._clock.monotonic(), self._own_quota
+        self._answered_at.extend(now - self._window_s * (own - 1 - number) / own for number in range(own))
 
     def _changed_hands(self) -> None:
         self._set(self._quota, self._window_s)
@@ -177,9 +179,9 @@ class Pacing:
 
     @property
     def _own_now(self) -> float:
-        """Calls that this worker may have in the present window: more than its part, while it is yielding the rest."""
-        left = max(0.0, (self._yielded_at - self._clock.monotonic()) / self._window_s)
-        return self._own_quota + self._yields * left
+        """Calls that this worker may have in the present window, which shifts to its part when that has changed."""
+        left = max(0.0, (self._shifted_at - self._clock.monotonic()) / self._window_s)
+        return self._own_quota + self._shifts * left
 
     def _wait_s(self) -> float:
         now = self._clock.monotonic()

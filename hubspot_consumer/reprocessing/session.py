@@ -115,6 +115,8 @@ class Session:
         client, pacing = hubspot_client(self._settings, self.clock, self.report.count_call)
         self._opened.push_async_callback(client.close)
         pacing.divide(self._rate_share)
+        if self._run.resumed:
+            pacing.follow_another()
         suppressions = Suppressions(self._kafka, self._settings.topics.suppressions, self.clock)
         self._opened.push_async_callback(suppressions.stop)
         await suppressions.start()

@@ -4,6 +4,7 @@ import os
 import pty
 import signal
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -122,7 +123,12 @@ def test_a_signal_in_the_middle_leaves_no_file(account: AppRunner, number: signa
     environment = account.environment(LIVE)
 
     with subprocess.Popen(
-        [ROOT / "scripts" / f"{SCRIPT}.sh", "--yes"], env=environment, stdout=subprocess.PIPE, text=True
+        [ROOT / "scripts" / f"{SCRIPT}.sh", "--yes"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        # What the tests' own process was told to ignore, as one in the background is, a script can't heed.
+        preexec_fn=partial(signal.signal, number, signal.SIG_DFL),  # noqa: PLW1509 - no threads in this process
     ) as running:
         assert running.stdout is not None
         # Its folder is there from before this line on.
