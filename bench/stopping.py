@@ -24,7 +24,7 @@ EVENTS_PER_S: Final = 300
 STOPS: Final = 12
 DAY_S: Final = 20
 # Between two stops, when what was left over is done.
-WORKED_S: Final = (2.0, 5.0)
+WORKED_S: Final = (2.0, 10.0)
 QUOTA: Final = 100
 LATENCY_MS: Final = 300
 CATCH_UP_WITHIN_S: Final = 60.0
@@ -82,8 +82,9 @@ async def _environment(bed: Bed) -> Mapping[str, str]:
 
 
 async def _play(backend: Backend) -> NoReturn:
-    # The same contacts again: those of a longer day would have events parked for most of it.
-    day = Day(EVENTS_PER_S * DAY_S, 1, datetime.now(UTC)).happenings()
+    # The same contacts again: those of a longer day would have events parked for most of it. Without the poisoned one:
+    # so many dead letters would halt the worker, and what its contact waits for after a start has its own limit.
+    day = [one for one in Day(EVENTS_PER_S * DAY_S, 1, datetime.now(UTC)).happenings() if not one.poisoned]
     while True:
         await backend.play(day)
 

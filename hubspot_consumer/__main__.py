@@ -234,6 +234,7 @@ def _service(settings: Settings, status: Status, telemetry: Telemetry) -> Servic
     return Service(
         status=status,
         worker=worker,
+        reading=reading,
         assignment=assignment,
         lag=lag,
         alignment=alignment,
