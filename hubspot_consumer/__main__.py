@@ -48,7 +48,7 @@ from hubspot_consumer.timeline import Timeline
 from hubspot_consumer.worker import Worker
 from runtime import logs
 from runtime.clock import SystemClock
-from runtime.commands import fail, read_settings, refuse, stop_signal
+from runtime.commands import EXIT_WITHIN_S, fail, read_settings, refuse, stop_signal
 from runtime.health import Health
 from runtime.server import PortTaken, serving
 from schemas.contacts import ContactKey, contact_key, masked
@@ -75,7 +75,7 @@ def worker() -> None:
     """Read the seven topics and deliver to HubSpot.
 
     HUBSPOT_ENABLED=false: up and healthy, reads nothing. HUBSPOT_SEND_LIVE=false: a dry run that logs what it would
-    write, calls nothing, and skips nothing for the live run later. SIGTERM: ends the calls in flight, exits 0.
+    write, calls nothing, and skips nothing for the live run later. SIGTERM: delivers what it has read, exits 0.
     """
     settings = read_settings(Settings)
     logs.set_up()
@@ -145,7 +145,7 @@ def _exit(work: Coroutine[Any, Any, None]) -> None:
 
 
 async def _work(settings: Settings) -> None:
-    stop, telemetry = stop_signal(), Telemetry()
+    stop, telemetry = stop_signal(exit_within_s=EXIT_WITHIN_S), Telemetry()
     status = Status(settings.mode, Health())
     log.info("service.starting", mode=settings.mode, group=settings.group, port=settings.consumer_port)
     async with serving(endpoints(status, telemetry), settings.consumer_port, "CONSUMER_PORT"):

@@ -32,11 +32,11 @@ READ_LAG_S: Final = 5.0
 ALIGN_S: Final = 0.1
 # A portal's tier and a token's scopes change seldom.
 ASK_PORTAL_AGAIN_S: Final = 24 * 3600.0
-# Whoever stops us kills after 10 to 30 s, and what is not acked by then comes again. Calls take 35 s at the very most.
+# What is not acked when we are killed comes again. Calls take 35 s at the very most.
 FINISH_WITHIN_S: Final = 3.0
 SETTLE_AT_STOP_S: Final = 4.0
-# From when nothing more is sent. While Kafka is away, leaving the group would wait for it.
-LEAVE_WITHIN_S: Final = 6.0
+# From when no call begins any more. While Kafka is away, leaving the group would wait for it.
+LEAVE_WITHIN_S: Final = 5.0
 CLOSE_WITHIN_S: Final = 0.5
 LOOK_AGAIN_S: Final = 0.05
 
@@ -166,8 +166,15 @@ class Service:
 
 
 async def _within(seconds: float, ending: Coroutine[Any, Any, object]) -> None:
+    task = asyncio.create_task(ending)
+    # Not `wait_for`: Faust takes a cancellation for the end of something else, and goes on.
+    await asyncio.wait([task], timeout=seconds)
+    if not task.done():
+        task.cancel()
+        log.warning("service.not_closed", error=TimeoutError.__name__)
+        return
     try:
-        await asyncio.wait_for(ending, seconds)
+        task.result()
     except (TimeoutError, KafkaError, OSError) as error:
         log.warning("service.not_closed", error=type(error).__name__)
 

@@ -69,7 +69,8 @@ async def test_who_follows_getting_started_word_by_word_sees_what_it_promises(
     ports = [int(port) for port in re.findall(r"127\.0\.0\.1:(\d+)", environment)]
     assert all(map(listening, ports))
     simulator = re.findall(r"HUBSPOT_API_BASE_URL=(\S+)", environment)
-    assert "<title>HubSpot simulator</title>" in httpx.get(*simulator).text
+    async with httpx.AsyncClient() as browser:
+        assert "<title>HubSpot simulator</title>" in (await browser.get(*simulator)).text
 
     order, promised = ending(page)
     assert order == ["third", "second", "first"]

@@ -234,3 +234,25 @@ async def test_a_fault_of_ours_is_raised_even_while_sending_is_halted(bench: Ben
 
     with pytest.raises(ValueError, match="a bug"):
         await asyncio.wait_for(bench.delivery.failed(), 5)
+
+
+async def test_delivery_is_busy_as_long_as_anything_can_go_out_look_ups_too(bench: Bench) -> None:
+    assert not bench.delivery.busy
+    bench.add(1, 7)
+    assert bench.delivery.busy
+
+    assert await bench.next_call() == ("look-up", 1)
+    assert bench.delivery.busy
+    assert await bench.next_call() == ("upsert", 1)
+
+    async def idle() -> bool:
+        return not bench.delivery.busy
+
+    assert await eventually(idle, within_s=5, saying="nothing is left to send")
+
+
+async def test_while_sending_is_halted_what_waits_is_no_reason_to_be_busy(bench: Bench) -> None:
+    bench.halt.close(Halt("token_refused", "revoked"))
+    bench.add(1, 1)
+
+    assert not bench.delivery.busy
