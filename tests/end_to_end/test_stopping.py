@@ -13,7 +13,6 @@ import pytest
 from sandbox.repeats import to_deliver_again, to_publish_again
 from sandbox.services import Service
 from tests.pipeline import Pipeline, moments, running_pipeline
-from tests.polling import eventually
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -47,30 +46,6 @@ async def test_sigterm_under_load_is_obeyed_in_time_and_the_next_start_repeats_l
     findings, dead = await pipeline.findings()
     assert not findings
     assert not dead
-
-
-async def test_a_worker_that_is_told_to_stop_delivers_what_it_has_read_even_if_it_has_to_be_looked_up(
-    pipeline: Pipeline,
-) -> None:
-    relay, worker = pipeline.producer(), pipeline.consumer()
-    await asyncio.gather(relay.launch_and_wait(), worker.launch_and_wait())
-    day = [happening for happening in pipeline.day(600) if not happening.poisoned]
-    await pipeline.play(day)
-    await pipeline.all_arrive(dead=0)
-    await stops_in_time(worker)
-    await worker.launch_and_wait()
-    # This one remembers nobody.
-    committing = asyncio.create_task(pipeline.play(day * 3, per_s=COMMITS_PER_S))
-
-    async def waiting_for_look_up() -> int:
-        waiting: int = (await worker.status())["contacts"]["waiting_for_look_up"]
-        return waiting
-
-    assert await eventually(waiting_for_look_up, saying="a contact waits for its look-up")
-    await stops_in_time(worker)
-
-    assert await delivered_again(pipeline) == 0
-    await committing
 
 
 @pytest.mark.parametrize("silent", ["Kafka", "PostgreSQL", "HubSpot"])
