@@ -38,6 +38,9 @@ class Stop:
     seconds: float
     repeats: int
 
+    def __str__(self) -> str:
+        return f"{self.code} after {self.seconds:.1f} s, {self.repeats} repeated"
+
 
 async def stopping(bed: Bed) -> list[Row]:
     """SIGTERM at random moments, at 300 events/s: how each service ends, and what its next start repeats."""
