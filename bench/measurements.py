@@ -12,6 +12,7 @@ from bench.bed import Bed, peak_memory_mb
 from bench.faust_cost import faust_cost
 from bench.relaying import relay_flat, relay_latency, relaying
 from bench.replaying import replay_beside, replaying
+from bench.stopping import stopping
 from bench.tracking_cost import tracking_cost
 from bench.wake_up import waking
 from producer.migrations import migrate
@@ -192,6 +193,7 @@ MEASUREMENTS: Final[Mapping[str, Measurement]] = {
         relay_flat,
         replaying,
         replay_beside,
+        stopping,
     )
 }
 

@@ -48,7 +48,7 @@ from hubspot_consumer.timeline import Timeline
 from hubspot_consumer.worker import Worker
 from runtime import logs
 from runtime.clock import SystemClock
-from runtime.commands import fail, read_settings, refuse, stop_signal
+from runtime.commands import EXIT_WITHIN_S, fail, read_settings, refuse, stop_signal
 from runtime.health import Health
 from runtime.logs import logger
 from runtime.server import PortTaken, serving
@@ -73,7 +73,7 @@ def worker() -> None:
     """Read the seven topics and deliver to HubSpot.
 
     HUBSPOT_ENABLED=false: up and healthy, reads nothing. HUBSPOT_SEND_LIVE=false: a dry run that logs what it would
-    write, calls nothing, and skips nothing for the live run later. SIGTERM: ends the calls in flight, exits 0.
+    write, calls nothing, and skips nothing for the live run later. SIGTERM: delivers what it has read, exits 0.
     """
     settings = read_settings(Settings)
     logs.set_up(level=settings.log_level, secrets=settings.secrets)
@@ -143,7 +143,7 @@ def _exit(work: Coroutine[Any, Any, None]) -> None:
 
 
 async def _work(settings: Settings) -> None:
-    stop, telemetry = stop_signal(), Telemetry()
+    stop, telemetry = stop_signal(exit_within_s=EXIT_WITHIN_S), Telemetry()
     status = Status(settings.mode, Health())
     log.info("service.starting", mode=settings.mode, group=settings.group, port=settings.consumer_port)
     async with serving(endpoints(status, telemetry), settings.consumer_port, "CONSUMER_PORT"):
@@ -244,6 +244,7 @@ def _service(settings: Settings, status: Status, telemetry: Telemetry) -> Servic
     return Service(
         status=status,
         worker=worker,
+        reading=reading,
         assignment=assignment,
         lag=lag,
         alignment=alignment,

@@ -74,6 +74,11 @@ class Delivery:
     def calls_in_flight(self) -> int:
         return len(self._calls)
 
+    @property
+    def busy(self) -> bool:
+        """Whether a call is under way, or something waits for one that nothing keeps from going out."""
+        return bool(self._calls) or (self._has_work and self._halt.halted is None)
+
     async def run(self) -> None:
         """Deliver until cancelled; calls in flight then go on, see `settle`."""
         while True:

@@ -52,11 +52,14 @@ class Reading:
         self._dead_letters = dead_letters
         self._clock = clock
         self._telemetry = telemetry
+        self._ended = False
         self._may_write = asyncio.Semaphore(MOST_WRITING)
         self._writing: set[asyncio.Task[None]] = set()
 
     async def take(self, record: Record, ack: Ack) -> None:
         """Return when there is room for the next record. Never raises for what a record holds."""
+        while self._ended:
+            await self._clock.sleep(LOOK_AGAIN_S)
         self._telemetry.read.labels(record.topic).inc()
         self._alignment.read(record)
         finish = self._offsets.begin(record.topic, record.partition, record.offset, ack)
@@ -74,6 +77,10 @@ class Reading:
                 self._add(key, Pending(envelope.sequence, envelope, record, finish))
         while self._full:
             await self._clock.sleep(LOOK_AGAIN_S)
+
+    def end(self) -> None:
+        """Take nothing more: what comes now is left to whoever reads next."""
+        self._ended = True
 
     def forget(self) -> None:
         """Drop what is not finished: whoever holds the partitions next reads it again."""

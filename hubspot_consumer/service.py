@@ -17,6 +17,7 @@ from hubspot_consumer.offsets import Offsets
 from hubspot_consumer.omissions import Omissions
 from hubspot_consumer.portal import Portal
 from hubspot_consumer.progress import Progress
+from hubspot_consumer.reading import Reading
 from hubspot_consumer.status import Status
 from hubspot_consumer.suppressions import Suppressions
 from hubspot_consumer.timeline import Timeline
@@ -33,11 +34,13 @@ READ_LAG_S: Final = 5.0
 ALIGN_S: Final = 0.1
 # A portal's tier and a token's scopes change seldom.
 ASK_PORTAL_AGAIN_S: Final = 24 * 3600.0
-# Calls take 35 s at the very most; whoever stops us kills after 10 to 30 s, and what is not acked comes again.
-SETTLE_AT_STOP_S: Final = 8.0
-# While Kafka is away, each would wait for it.
-LEAVE_WITHIN_S: Final = 8.0
-CLOSE_WITHIN_S: Final = 2.0
+# What is not acked when we are killed comes again. Calls take 35 s at the very most.
+FINISH_WITHIN_S: Final = 3.0
+SETTLE_AT_STOP_S: Final = 4.0
+# From when no call begins any more. While Kafka is away, leaving the group would wait for it.
+LEAVE_WITHIN_S: Final = 5.0
+CLOSE_WITHIN_S: Final = 0.5
+LOOK_AGAIN_S: Final = 0.05
 
 
 class ReadingEnded(RuntimeError):
@@ -50,6 +53,7 @@ class Service:
 
     status: Status
     worker: Worker
+    reading: Reading
     assignment: Assignment
     lag: Lag
     alignment: Alignment
@@ -68,9 +72,18 @@ class Service:
     async def run(self, stop: asyncio.Event) -> None:
         """Return when *stop* is set and what was acked is committed. Raises what makes going on impossible."""
         try:
-            await _first_of(self._work(), self.journal.keep(), stop.wait())
+            await _first_of(self._work(), self.journal.keep(), self._told_to_stop(stop))
         finally:
             await self._stop()
+
+    async def _told_to_stop(self, stop: asyncio.Event) -> None:
+        """Return when *stop* is set, and what was read by then is delivered or will not be soon."""
+        await stop.wait()
+        # What is finished behind an event that is not can't be acked, and a look-up may wait for seconds.
+        self.reading.end()
+        give_up = self.clock.monotonic() + FINISH_WITHIN_S
+        while self.delivery.busy and self.clock.monotonic() < give_up:
+            await self.clock.sleep(LOOK_AGAIN_S)
 
     async def _work(self) -> None:
         self.status.health.ill("worker", "starting: connecting to Kafka")
@@ -150,19 +163,26 @@ class Service:
         raise ReadingEnded(f"Faust stopped: {reason!r}") from reason
 
     async def _stop(self) -> None:
+        give_up = self.clock.monotonic() + LEAVE_WITHIN_S
         settled = await self.delivery.settle(SETTLE_AT_STOP_S)
-        await _within(LEAVE_WITHIN_S, self.worker.stop())
-        await _within(CLOSE_WITHIN_S, self.dead_letter_producer.stop())
-        await _within(CLOSE_WITHIN_S, self.lag.stop())
-        await _within(CLOSE_WITHIN_S, self.suppressions.stop())
+        await _within(give_up - self.clock.monotonic(), self.worker.stop())
+        others = [self.dead_letter_producer.stop(), self.lag.stop(), self.suppressions.stop()]
         if self.holds is not None:
-            await _within(CLOSE_WITHIN_S, self.holds.stop())
+            others.append(self.holds.stop())
+        await asyncio.gather(*(_within(CLOSE_WITHIN_S, closing) for closing in others))
         log.info("service.stopped", calls_ended=settled, events_to_repeat=self.offsets.unfinished)
 
 
 async def _within(seconds: float, ending: Coroutine[Any, Any, object]) -> None:
+    task = asyncio.create_task(ending)
+    # Not `wait_for`: Faust takes a cancellation for the end of something else, and goes on.
+    await asyncio.wait([task], timeout=seconds)
+    if not task.done():
+        task.cancel()
+        log.warning("service.not_closed", error=TimeoutError.__name__)
+        return
     try:
-        await asyncio.wait_for(ending, seconds)
+        task.result()
     except (TimeoutError, KafkaError, OSError) as error:
         log.warning("service.not_closed", error=type(error).__name__)
 

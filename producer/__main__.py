@@ -31,7 +31,7 @@ from producer.topic_settings import differences, verdict
 from producer.watch import Watch
 from runtime import logs
 from runtime.clock import Clock, SystemClock
-from runtime.commands import fail, read_settings, refuse, stop_signal
+from runtime.commands import EXIT_WITHIN_S, fail, read_settings, refuse, stop_signal
 from runtime.health import Health
 from runtime.journal import Journal, reading
 from runtime.logs import logger
@@ -39,8 +39,8 @@ from runtime.server import PortTaken, application, serving
 
 log = logger()
 
-# Whoever stops us kills after 10 to 30 s; what Kafka did not acknowledge until then stays in the outbox.
-FINISH_WITHIN_S: Final = 8.0
+# What Kafka did not acknowledge until then stays in the outbox.
+FINISH_WITHIN_S: Final = 5.0
 
 commands = typer.Typer(
     help="Brings events from the outbox in PostgreSQL to Kafka. Settings come from the environment: see the README.",
@@ -191,7 +191,8 @@ async def _topics(settings: KafkaSettings, *, dry_run: bool) -> None:
 
 
 async def _publish(settings: Settings, *, http: bool) -> None:
-    stop, clock, health, telemetry = stop_signal(), SystemClock(), Health(), Telemetry()
+    stop = stop_signal(exit_within_s=EXIT_WITHIN_S)
+    clock, health, telemetry = SystemClock(), Health(), Telemetry()
     connect = partial(Outbox.connect, settings.database_url.get_secret_value(), clock, settings.outbox_retention)
     kafka = settings.client_options()
     sender = Sender(kafka, settings.topics, clock, telemetry)

@@ -1,13 +1,18 @@
 """What every command does at its edges: read settings, refuse wrong ones, hear SIGTERM."""
 
 import asyncio
+import os
 import signal
 import sys
-from typing import NoReturn, TypeVar
+import threading
+from typing import Final, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings
+
+# Of a service: whoever stops it kills it after 10 to 30 s.
+EXIT_WITHIN_S: Final = 9.0
 
 AnySettings = TypeVar("AnySettings", bound=BaseSettings)
 
@@ -32,11 +37,23 @@ def fail(lines: str) -> NoReturn:
     raise SystemExit(1)
 
 
-def stop_signal() -> asyncio.Event:
-    """Return an event that is set by SIGTERM and SIGINT."""
+def stop_signal(*, exit_within_s: float | None = None) -> asyncio.Event:
+    """Return an event that is set by SIGTERM and SIGINT.
+
+    *exit_within_s* later the process ends with 0, whatever hangs.
+    """
     stop = asyncio.Event()
+
+    def told_to_stop() -> None:
+        if exit_within_s is not None and not stop.is_set():
+            # A thread: while Kafka does not answer, its clients hang in ways that no cancellation ends.
+            last = threading.Timer(exit_within_s, os._exit, (0,))
+            last.daemon = True
+            last.start()
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, told_to_stop)
     return stop
 
 

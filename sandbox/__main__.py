@@ -19,6 +19,7 @@ from sandbox.processes import PortBusy, ProcessFailed
 from sandbox.stack import Stack
 
 DIRECTORY: Final = Path(".sandbox")
+ENVIRONMENT: Final = DIRECTORY / "environment"
 
 commands = typer.Typer(
     help="Kafka, PostgreSQL and a HubSpot simulator on this machine, with nothing installed.",
@@ -32,7 +33,7 @@ commands = typer.Typer(
 def up() -> None:
     """Start the stack, print the environment that the services need, and run until Ctrl-C.
 
-    The data stays in .sandbox/up; the environment is in .sandbox/environment too, to be sourced.
+    The data stays in .sandbox/up; the environment is in .sandbox/environment too, to be sourced, while it runs.
     """
     _run(_up())
 
@@ -78,10 +79,12 @@ async def _up() -> bool:
     directory = DIRECTORY.resolve() / "up"
     async with Stack(directory, progress=lambda step: console.print(f"· {step}", style="dim")) as stack:
         lines = [f"{name}={value}" for name, value in stack.environment.items()]
-        (DIRECTORY / "environment").write_text("\n".join(lines) + "\n")
+        ENVIRONMENT.write_text("\n".join(lines) + "\n")
         console.print("\n".join(lines), soft_wrap=True, highlight=False)
-        console.print("\nIn another terminal: set -a; . .sandbox/environment; python -m producer serve", style="dim")
+        console.print(f"\nIn another terminal: set -a; . {ENVIRONMENT}; python -m producer serve", style="dim")
         await stop.wait()
+        # The next stack has other ports: nobody shall take these for them.
+        ENVIRONMENT.unlink(missing_ok=True)
     return True
 
 

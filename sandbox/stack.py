@@ -1,6 +1,7 @@
 """The stack: Kafka, PostgreSQL and the HubSpot simulator on one machine, ready for the two services."""
 
 import asyncio
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -43,6 +44,8 @@ class Stack:
             "HUBSPOT_PRIVATE_APP_TOKEN": TOKEN,
             "HUBSPOT_PORTAL_ID": str(PORTAL_ID),
             "HUBSPOT_API_BASE_URL": self.simulator.url,
+            # By chance: the intake listens to the whole network.
+            "PRODUCER_INTAKE_TOKEN": secrets.token_hex(32),
             "PRODUCER_PORT": str(free_port()),
             "CONSUMER_PORT": str(free_port()),
         }

@@ -252,3 +252,23 @@ async def test_it_ends_when_it_is_told_to_though_something_comes_at_the_same_mom
 
     assert done
     assert running.cancelled()
+async def test_delivery_is_busy_as_long_as_anything_can_go_out_look_ups_too(bench: Bench) -> None:
+    assert not bench.delivery.busy
+    bench.add(1, 7)
+    assert bench.delivery.busy
+
+    assert await bench.next_call() == ("look-up", 1)
+    assert bench.delivery.busy
+    assert await bench.next_call() == ("upsert", 1)
+
+    async def idle() -> bool:
+        return not bench.delivery.busy
+
+    assert await eventually(idle, within_s=5, saying="nothing is left to send")
+
+
+async def test_while_sending_is_halted_what_waits_is_no_reason_to_be_busy(bench: Bench) -> None:
+    bench.halt.close(Halt("token_refused", "revoked"))
+    bench.add(1, 1)
+
+    assert not bench.delivery.busy

@@ -125,3 +125,15 @@ async def test_events_of_a_suppressed_contact_are_acked_and_go_nowhere(bench: Be
     await bench.take(0, value(envelope(sequence=1)))
 
     assert (bench.acked, bench.lanes.can_run) == ([0], 0)
+
+
+async def test_once_reading_has_ended_a_record_is_neither_taken_nor_counted_as_read(bench: Bench) -> None:
+    await bench.take(0, value(envelope()))
+    bench.reading.end()
+
+    taking = asyncio.create_task(bench.take(1, value(envelope())))
+    done, _ = await asyncio.wait([taking], timeout=0.3)
+
+    assert not done
+    assert (bench.offsets.unfinished, bench.lanes.can_run + bench.lanes.unknown) == (1, 1)
+    taking.cancel()
