@@ -47,6 +47,7 @@ from hubspot_consumer.telemetry import Telemetry
 from hubspot_consumer.timeline import Timeline
 from hubspot_consumer.worker import Worker
 from runtime import logs
+from runtime.admission import Admission, KafkaAway, KafkaRefused, ask_admission
 from runtime.clock import SystemClock
 from runtime.commands import fail, read_settings, refuse, stop_signal
 from runtime.health import Health
@@ -126,16 +127,17 @@ def suppress(
 
 
 async def _suppress(settings: Settings, key: ContactKey, *, suppressed: bool) -> None:
-    topic, replicas = settings.topics.suppressions, settings.kafka_replication_factor
-    await set_suppressed(settings.client_options(), topic, key, suppressed=suppressed, replicas=replicas)
+    topic, replicas, kafka = settings.topics.suppressions, settings.kafka_replication_factor, settings.client_options()
+    await ask_admission(kafka)
+    await set_suppressed(kafka, topic, key, suppressed=suppressed, replicas=replicas)
 
 
 def _exit(work: Coroutine[Any, Any, None]) -> None:
     try:
         asyncio.run(work)
-    except WrongPortal as error:
+    except (WrongPortal, KafkaRefused) as error:
         refuse(str(error))
-    except (PortTaken, UnequalPartitions, UnequalAssignment, ProvisionRefused, TopicNotCreated) as error:
+    except (KafkaAway, PortTaken, UnequalPartitions, UnequalAssignment, ProvisionRefused, TopicNotCreated) as error:
         fail(str(error))
     except Exception:
         log.exception("service.failed")
@@ -243,6 +245,7 @@ def _service(settings: Settings, status: Status, telemetry: Telemetry) -> Servic
     status.progress = progress
     return Service(
         status=status,
+        admission=Admission(kafka),
         worker=worker,
         assignment=assignment,
         lag=lag,
