@@ -32,6 +32,9 @@ class Secured:
 
     certificate: Certificate | None
     password: str
+    # What its clients are told to use. By PLAIN, the broker takes the password that it was started with; by SCRAM, the
+    # one that its storage was formatted with.
+    mechanism: str = _SCRAM
 
     @property
     def protocol(self) -> str:
@@ -68,7 +71,7 @@ class Secured:
         known = {"KAFKA_SSL_CAFILE": str(self.certificate.pem)} if self.certificate else {}
         return {
             "KAFKA_SECURITY_PROTOCOL": self.protocol,
-            "KAFKA_SASL_MECHANISM": _SCRAM,
+            "KAFKA_SASL_MECHANISM": self.mechanism,
             "KAFKA_SASL_USERNAME": USER,
             "KAFKA_SASL_PASSWORD": self.password,
             **known,
