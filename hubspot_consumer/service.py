@@ -131,8 +131,8 @@ class Service:
             try:
                 await self.lag.read()
             except (KafkaError, OSError, TimeoutError) as error:
-                self.status.health.ill("kafka", await self.admission.why(error))
                 self.progress.cannot_tell()
+                self.status.health.ill("kafka", await self.admission.why(error))
             else:
                 self.status.health.well("kafka")
                 self.progress.look()
