@@ -2,17 +2,20 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from sandbox.certificate import Certificate
 from sandbox.kafka import EmbeddedKafka
 from sandbox.listener import Secured
 from sandbox.services import Service
+from sandbox.simulator import TOKEN
 from tests.commands import Done, run
 from tests.pipeline import Pipeline, running_pipeline
 from tests.polling import eventually
@@ -20,6 +23,9 @@ from tests.polling import eventually
 pytestmark = pytest.mark.timeout(300)
 
 EVENTS = 200
+# One that is written out; `a***@example.com` is not.
+AN_EMAIL = re.compile(r"[\w.+'-](?:@|%40|\\u0040)[\w-]+\.[a-z]{2,}", re.IGNORECASE)
+PASSWORD = "open-sesame-kafka"
 WRONG = "of-somebody-else"
 
 
@@ -43,6 +49,15 @@ async def finding(pipeline: Pipeline, name: str) -> dict[str, Any]:
     return dict(found)
 
 
+async def shows_nobody(url: str) -> None:
+    """Hold that what needs no token shows no secret, and no email but masked ones."""
+    async with httpx.AsyncClient(base_url=url) as http:
+        shown = "".join([(await http.get(path)).text for path in ("/v1/health", "/v1/status", "/metrics")])
+    assert len(shown) > 1_000
+    assert AN_EMAIL.findall(shown) == []
+    assert [secret for secret in (TOKEN, PASSWORD) if secret in shown] == []
+
+
 async def test_every_command_works_over_tls_as_a_user_by_its_settings_alone(pipeline: Pipeline) -> None:
     topics = await created(pipeline)
     assert (topics.code, topics.output.count("created  ")) == (0, 8), topics
@@ -53,6 +68,8 @@ async def test_every_command_works_over_tls_as_a_user_by_its_settings_alone(pipe
     # One of a day is poisoned.
     await pipeline.all_arrive(dead=1)
 
+    for url in (producer.url, worker.url):
+        await shows_nobody(url)
     [letter] = (await pipeline.run("dead-letters", "list", "--json")).output.splitlines()
     assert json.loads(letter)["state"] == "dead"
     for name in ("kafka", "topics", "group", "lag"):
@@ -67,7 +84,7 @@ async def test_every_command_works_over_tls_as_a_user_by_its_settings_alone(pipe
         done = await pipeline.run(*command)
         assert done.code == 0, done
     assert (await producer.stop(), await worker.stop()) == (0, 0)
-    assert "open-sesame-kafka" not in producer.log.read_text() + worker.log.read_text()
+    assert PASSWORD not in producer.log.read_text() + worker.log.read_text()
 
 
 ENTRIES = (
@@ -85,16 +102,19 @@ ENTRIES = (
 A_LOG_LINE = "{"
 
 
+SERVICES_AND_A_COMMAND_OF_EACH = ("producer topics", "producer serve", "hubspot_consumer worker", ENTRIES[4])
+
+
 @pytest.mark.parametrize(
-    ("changed", "named"),
+    ("changed", "named", "entries"),
     [
-        ({"KAFKA_SASL_PASSWORD": WRONG}, "KAFKA_SASL_PASSWORD: "),
-        ({"KAFKA_SSL_CAFILE": ""}, "KAFKA_SSL_CAFILE: "),
-        ({"KAFKA_SECURITY_PROTOCOL": "PLAINTEXT"}, "KAFKA_SECURITY_PROTOCOL: "),
+        ({"KAFKA_SASL_PASSWORD": WRONG}, "KAFKA_SASL_PASSWORD: ", ENTRIES),
+        ({"KAFKA_SSL_CAFILE": ""}, "KAFKA_SSL_CAFILE: ", SERVICES_AND_A_COMMAND_OF_EACH),
+        ({"KAFKA_SECURITY_PROTOCOL": "PLAINTEXT"}, "KAFKA_SECURITY_PROTOCOL: ", SERVICES_AND_A_COMMAND_OF_EACH),
     ],
 )
 async def test_what_kafka_refuses_is_one_line_that_names_it_and_exit_code_2_of_every_command(
-    pipeline: Pipeline, changed: dict[str, str], named: str
+    pipeline: Pipeline, changed: dict[str, str], named: str, entries: tuple[str, ...]
 ) -> None:
     environment = {**pipeline.environment, **changed}
     two_at_once = asyncio.Semaphore(2)
@@ -104,7 +124,7 @@ async def test_what_kafka_refuses_is_one_line_that_names_it_and_exit_code_2_of_e
         async with two_at_once:
             return await run(module, *arguments, environment=environment)
 
-    for entry, done in zip(ENTRIES, await asyncio.gather(*map(refused, ENTRIES)), strict=True):
+    for entry, done in zip(entries, await asyncio.gather(*map(refused, entries)), strict=True):
         said = [line for line in done.errors.splitlines() if not line.startswith(A_LOG_LINE)]
         logged = [line for line in done.errors.splitlines() if line.startswith(A_LOG_LINE)]
         assert (done.code, len(said), done.output) == (2, 1, ""), (entry, done)
