@@ -213,7 +213,7 @@ async def test_a_redirect_is_not_followed_and_the_token_sent_nowhere_else() -> N
 
     def elsewhere(request: httpx.Request) -> httpx.Response:
         asked.append(request.url.host)
-        return httpx.Response(307, headers={"Location": "http://elsewhere/"})
+        return httpx.Response(307, headers={"Location": "http://elsewhere/"}, stream=httpx.ByteStream(b""))
 
     client = client_of(http_client("http://hubspot", lambda: SecretStr(TOKEN), httpx.MockTransport(elsewhere)))
 

@@ -46,7 +46,9 @@ APPS = {
 
 
 def answered(app: FastAPI) -> set[tuple[str, str]]:
-    return {(method, route.path) for route in app.routes if isinstance(route, APIRoute) for method in route.methods}
+    return {
+        (method, route.path) for route in app.routes if isinstance(route, APIRoute) for method in route.methods or ()
+    }
 
 
 def documented(service: str) -> set[tuple[str, str]]:
