@@ -44,7 +44,9 @@ class Secured:
     def properties(self) -> str:
         name = f"listener.name.{self.protocol.lower()}"
         broker = f'username="{_BROKER}" password="{self.password}"'
-        users = "".join(f' user_{user}="{self.password}"' for user in (_BROKER, USER))
+        # Whoever is told to use SCRAM is nobody by PLAIN.
+        known = (_BROKER,) if self.mechanism == _SCRAM else (_BROKER, USER)
+        users = "".join(f' user_{user}="{self.password}"' for user in known)
         lines = [
             f"inter.broker.listener.name={self.protocol}",
             "sasl.mechanism.inter.broker.protocol=PLAIN",

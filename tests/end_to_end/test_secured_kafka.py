@@ -92,7 +92,7 @@ ENTRIES = (
     "producer relay",
     "producer serve",
     "hubspot_consumer worker",
-    "hubspot_consumer replay --from-earliest --dry-run",
+    "hubspot_consumer replay --from-earliest --dry-run --folder FOLDER",
     "hubspot_consumer resync ada@example.com",
     "hubspot_consumer audit",
     "hubspot_consumer redrive --yes",
@@ -117,10 +117,11 @@ async def test_what_kafka_refuses_is_one_line_that_names_it_and_exit_code_2_of_e
     pipeline: Pipeline, changed: dict[str, str], named: str, entries: tuple[str, ...]
 ) -> None:
     environment = {**pipeline.environment, **changed}
+    folder = str(pipeline.directory / "runs")
     two_at_once = asyncio.Semaphore(2)
 
     async def refused(entry: str) -> Done:
-        module, *arguments = entry.split()
+        module, *arguments = entry.replace("FOLDER", folder).split()
         async with two_at_once:
             return await run(module, *arguments, environment=environment)
 
