@@ -47,12 +47,13 @@ from hubspot_consumer.telemetry import Telemetry
 from hubspot_consumer.timeline import Timeline
 from hubspot_consumer.worker import Worker
 from runtime import logs
+from runtime.admission import Admission, KafkaAway, KafkaRefused
 from runtime.clock import SystemClock
 from runtime.commands import EXIT_WITHIN_S, fail, read_settings, refuse, stop_signal
 from runtime.health import Health
 from runtime.logs import logger
 from runtime.server import PortTaken, serving
-from schemas.contacts import ContactKey, contact_key, masked
+from schemas.contacts import contact_key, masked
 from schemas.dead_letters import LARGEST_DEAD_LETTER
 
 log = logger()
@@ -120,22 +121,18 @@ def suppress(
     logs.set_up(level=settings.log_level, secrets=settings.secrets)
     words = "off the list" if undo else "on the list: its events will not be sent"
     if not dry_run:
-        _exit(_suppress(settings, key, suppressed=not undo))
+        topic, replicas = settings.topics.suppressions, settings.kafka_replication_factor
+        _exit(set_suppressed(settings.client_options(), topic, key, suppressed=not undo, replicas=replicas))
     where = f"{masked(key)}, as {hash_of(key)[:12]}… in {settings.topics.suppressions}"
     print(f"{'would be ' if dry_run else ''}{words}: {where}")
-
-
-async def _suppress(settings: Settings, key: ContactKey, *, suppressed: bool) -> None:
-    topic, replicas = settings.topics.suppressions, settings.kafka_replication_factor
-    await set_suppressed(settings.client_options(), topic, key, suppressed=suppressed, replicas=replicas)
 
 
 def _exit(work: Coroutine[Any, Any, None]) -> None:
     try:
         asyncio.run(work)
-    except WrongPortal as error:
+    except (WrongPortal, KafkaRefused) as error:
         refuse(str(error))
-    except (PortTaken, UnequalPartitions, UnequalAssignment, ProvisionRefused, TopicNotCreated) as error:
+    except (KafkaAway, PortTaken, UnequalPartitions, UnequalAssignment, ProvisionRefused, TopicNotCreated) as error:
         fail(str(error))
     except Exception:
         log.exception("service.failed")
@@ -243,6 +240,7 @@ def _service(settings: Settings, status: Status, telemetry: Telemetry) -> Servic
     status.progress = progress
     return Service(
         status=status,
+        admission=Admission(kafka),
         worker=worker,
         reading=reading,
         assignment=assignment,

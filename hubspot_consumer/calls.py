@@ -172,7 +172,7 @@ class Calls:
             case RetryLater() | Halt():
                 self._retry(fold, outcome)
             case Rejected() if not outcome.unwritable.isdisjoint(upsert.properties):
-                self._without_unwritable(fold, outcome)
+                self._leave_out(fold, outcome.unwritable.intersection(upsert.properties))
             case Rejected() if outcome.conflict and fold.lane.attempts < MOST_CONFLICTS:
                 # Somebody created it at the same time: by then it is there, to be updated.
                 self._retry(fold, RetryLater(outcome.detail))
@@ -187,8 +187,8 @@ class Calls:
             case _:
                 assert_never(outcome)
 
-    def _without_unwritable(self, fold: Fold, rejection: Rejected) -> None:
-        if (halt := self._omissions.leave_out(rejection.unwritable)) is None:
+    def _leave_out(self, fold: Fold, unwritable: Collection[str]) -> None:
+        if (halt := self._omissions.leave_out(unwritable)) is None:
             self._lanes.retry(fold, 0.0)
         else:
             self._halt.close(halt)

@@ -20,7 +20,7 @@ class Omissions:
         self.kept_names: set[str] = set()
 
     def leave_out(self, names: Collection[str]) -> Halt | None:
-        """Leave out what the portal refused; return why nothing can be sent if it is indispensable."""
+        """Leave out what of ours the portal refused; return why nothing can be sent if that is indispensable."""
         if INDISPENSABLE in names:
             words = f"the portal does not take the property {INDISPENSABLE}: run `provision --apply`"
             return Halt("portal_not_provisioned", words)

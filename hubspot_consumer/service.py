@@ -22,6 +22,7 @@ from hubspot_consumer.status import Status
 from hubspot_consumer.suppressions import Suppressions
 from hubspot_consumer.timeline import Timeline
 from hubspot_consumer.worker import Worker
+from runtime.admission import Admission, KafkaAway
 from runtime.clock import Clock
 from runtime.journal import Journal
 from runtime.logs import logger
@@ -52,6 +53,7 @@ class Service:
     """Reads and delivers. *portal* and *holds* are None in a dry run, which asks HubSpot nothing."""
 
     status: Status
+    admission: Admission
     worker: Worker
     reading: Reading
     assignment: Assignment
@@ -115,6 +117,7 @@ class Service:
         )
 
     async def _connect(self) -> None:
+        await self._at_last(self.admission.ask)
         # Each is started once: aiokafka takes a second start for a mistake.
         await self._at_last(self.dead_letter_producer.start)
         await self._at_last(self.lag.start)
@@ -126,12 +129,14 @@ class Service:
             await self._at_last(self.holds.start)
 
     async def _at_last(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Return what Kafka answers as soon as it does."""
+        """Return what Kafka answers as soon as it does. Raises KafkaRefused, where it never let us in."""
         while True:
             try:
                 return await ask()
+            except KafkaAway as away:
+                self.status.health.ill("kafka", str(away))
             except (KafkaError, OSError) as error:
-                self.status.health.ill("kafka", f"KAFKA_BOOTSTRAP_SERVERS: no broker answers ({type(error).__name__})")
+                self.status.health.ill("kafka", await self.admission.why(error))
             await self.clock.sleep(CONNECT_AGAIN_S)
 
     async def _watch_lag(self) -> NoReturn:
@@ -139,8 +144,8 @@ class Service:
             try:
                 await self.lag.read()
             except (KafkaError, OSError, TimeoutError) as error:
-                self.status.health.ill("kafka", f"no answer from Kafka ({type(error).__name__})")
                 self.progress.cannot_tell()
+                self.status.health.ill("kafka", await self.admission.why(error))
             else:
                 self.status.health.well("kafka")
                 self.progress.look()

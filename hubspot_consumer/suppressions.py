@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaProducer
 
 from hubspot_consumer.followed_topic import FollowedTopic
 from hubspot_consumer.new_topic import create_topic
+from runtime.admission import ask_admission
 from runtime.clock import Clock
 from schemas.contacts import ContactKey
 
@@ -54,7 +55,8 @@ class Suppressions:
 async def set_suppressed(
     options: dict[str, Any], topic: str, key: ContactKey, *, suppressed: bool, replicas: int
 ) -> None:
-    """Put *key* on the list, or take it off. Raises KafkaError, and TopicNotCreated."""
+    """Put *key* on the list, or take it off. Raises KafkaRefused, KafkaAway, KafkaError, and TopicNotCreated."""
+    await ask_admission(options)
     await create_topic(options, topic, replicas, _CONFIG)
     async with AIOKafkaProducer(**options, acks="all", enable_idempotence=True) as producer:
         await producer.send_and_wait(topic, key=hash_of(key).encode(), value=b"{}" if suppressed else None, partition=0)

@@ -30,8 +30,9 @@ from producer.telemetry import Telemetry
 from producer.topic_settings import differences, verdict
 from producer.watch import Watch
 from runtime import logs
+from runtime.admission import KafkaAway, KafkaRefused, ask_admission
 from runtime.clock import Clock, SystemClock
-from runtime.commands import EXIT_WITHIN_S, fail, read_settings, refuse, stop_signal
+from runtime.commands import EXIT_WITHIN_S, cause, fail, read_settings, refuse, stop_signal
 from runtime.health import Health
 from runtime.journal import Journal, reading
 from runtime.logs import logger
@@ -87,6 +88,10 @@ def topics(
     logs.set_up(level=settings.log_level, secrets=settings.secrets)
     try:
         asyncio.run(_topics(settings, dry_run=dry_run))
+    except KafkaRefused as error:
+        refuse(str(error))
+    except KafkaAway as error:
+        fail(str(error))
     except (KafkaError, OSError) as error:
         fail(f"KAFKA_BOOTSTRAP_SERVERS: no broker answers at {settings.kafka_bootstrap_servers} ({error})")
     except (kafka_topics.UnequalPartitions, kafka_topics.TopicsNotReady, kafka_topics.TooFewBrokers) as error:
@@ -155,12 +160,18 @@ def _run(work: Any) -> None:
     logs.set_up(level=settings.log_level, secrets=settings.secrets)
     try:
         asyncio.run(work(settings))
-    except PortTaken as error:
-        fail(str(error))
+    except Exception as error:
+        match cause(error):
+            case KafkaRefused() as refused:
+                refuse(str(refused))
+            case PortTaken() as taken:
+                fail(str(taken))
+        raise
 
 
 async def _topics(settings: KafkaSettings, *, dry_run: bool) -> None:
     clock, names = SystemClock(), settings.topics
+    await ask_admission(settings.client_options())
     admin = AIOKafkaAdminClient(**settings.client_options())
     try:
         await admin.start()
@@ -219,6 +230,7 @@ async def _publish(settings: Settings, *, http: bool) -> None:
                 add_intake(app, taking, Bearer(settings.intake_tokens), telemetry)
             await stack.enter_async_context(serving(app, settings.producer_port, "PRODUCER_PORT"))
         log.info("service.starting", port=settings.producer_port if http else None)
+        await watch.refuse_at_once()
         await _until_stopped(stop, relay.run(stop), watch.run(), _journal(telemetry, clock).keep())
     log.info("service.stopped")
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Final, NoReturn
 
 import psycopg
@@ -11,6 +12,7 @@ from aiokafka.errors import KafkaError
 from producer.outbox import NotMigrated, Outbox
 from producer.telemetry import Telemetry
 from producer.topics import UnequalPartitions, find
+from runtime.admission import Admission, KafkaAway
 from runtime.clock import Clock
 from runtime.health import Health
 from schemas.topics import Topics
@@ -36,12 +38,20 @@ class Watch:
     ) -> None:
         self._connect: Final = connect
         self._kafka: Final = kafka
+        self._admission: Final = Admission(kafka)
         self._topics: Final = topics
         self._clock: Final = clock
         self._health: Final = health
         self._telemetry: Final = telemetry
 
+    async def refuse_at_once(self) -> None:
+        """Knock at Kafka before anybody else does. Raises KafkaRefused; an outage is for `run` to tell."""
+        self._health.ill("kafka", "connecting")
+        with suppress(KafkaAway):
+            await self._admission.ask()
+
     async def run(self) -> NoReturn:
+        """Look, until cancelled. Raises KafkaRefused, where Kafka never let us in."""
         self._health.ill("kafka", "connecting")
         while True:
             await asyncio.gather(self._look_at_kafka(), self._look_at_outbox())
@@ -53,10 +63,11 @@ class Watch:
             await admin.start()
             found = await find(admin, self._topics)
         except (KafkaError, OSError, TimeoutError) as error:
-            self._health.ill("kafka", f"KAFKA_BOOTSTRAP_SERVERS: no broker answers ({type(error).__name__})")
+            self._health.ill("kafka", await self._admission.why(error))
         except UnequalPartitions as error:
             self._health.ill("topics", str(error))
         else:
+            self._admission.granted()
             self._health.well("kafka")
             if found.complaint:
                 self._health.ill("topics", found.complaint)

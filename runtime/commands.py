@@ -37,6 +37,13 @@ def fail(lines: str) -> NoReturn:
     raise SystemExit(1)
 
 
+def cause(error: BaseException) -> BaseException:
+    """Return what made a command end: the first exception of a group, which tasks side by side raise."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 def stop_signal(*, exit_within_s: float | None = None) -> asyncio.Event:
     """Return an event that is set by SIGTERM and SIGINT.
 

@@ -3,13 +3,16 @@
 import asyncio
 import signal
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from runtime.kafka import KafkaConnection
 from sandbox.java import jars, java
+from sandbox.listener import Listener, Plain
 from sandbox.processes import Process, ProcessFailed, free_port, listening, refuse_busy
 from sandbox.progress import Progress, silent
 from sandbox.server import EmbeddedServer
@@ -26,9 +29,10 @@ PROPERTIES: Final = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller_port}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners={protocol}://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners={protocol}://127.0.0.1:{port}
 controller.listener.names=CONTROLLER
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,{protocol}:{protocol}
 log.dirs={data}
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=4
@@ -39,14 +43,24 @@ group.initial.rebalance.delay.ms=0
 auto.create.topics.enable=false
 broker.session.timeout.ms=2000
 broker.heartbeat.interval.ms=500
+{listener}
 """
 
 
 class EmbeddedKafka(EmbeddedServer):
     """A broker with its data in *directory*; a later start on the same directory finds the data and the port again."""
 
-    def __init__(self, directory: Path, *, port: int | None = None, progress: Progress = silent) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        port: int | None = None,
+        listener: Listener | None = None,
+        progress: Progress = silent,
+    ) -> None:
         super().__init__(Process("Kafka", directory / "kafka.log"))
+        # May be another one at the next start: a password is changed by stopping, and starting again.
+        self.listener: Listener = listener or Plain()
         self._directory: Final = directory
         self._port: Final = port or free_port()
         self._controller_port: Final = free_port()
@@ -56,6 +70,11 @@ class EmbeddedKafka(EmbeddedServer):
     def bootstrap_servers(self) -> str:
         return f"127.0.0.1:{self._port}"
 
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """All that a client has to be told."""
+        return {"KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers, **self.listener.environment}
+
     async def start(self) -> None:
         """Return when it answers clients. Raises JarsUnavailable, PortBusy and ProcessFailed."""
         refuse_busy(self._port, "Kafka")
@@ -63,6 +82,7 @@ class EmbeddedKafka(EmbeddedServer):
         if not (self._data / "meta.properties").exists():
             self._progress("formatting Kafka's storage")
             await asyncio.to_thread(self._format, class_path)
+        self._write_properties()
         self._progress("starting Kafka")
         self._process.start([java(), *JVM_OPTIONS, "-cp", class_path, "kafka.Kafka", self._properties])
         await self._process.until(self._answers, within_s=START_WITHIN_S)
@@ -80,21 +100,31 @@ class EmbeddedKafka(EmbeddedServer):
         return self._directory / "server.properties"
 
     def _format(self, class_path: str) -> None:
-        self._directory.mkdir(parents=True, exist_ok=True)
-        self._properties.write_text(
-            PROPERTIES.format(port=self._port, controller_port=self._controller_port, data=self._data)
-        )
+        self._write_properties()
         command = [java(), "-cp", class_path, "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID]
-        made = subprocess.run(
-            [*map(str, command), "-c", str(self._properties)], capture_output=True, text=True, check=False
-        )
+        options = ["-c", self._properties, *self.listener.format_options]
+        made = subprocess.run([*map(str, command), *map(str, options)], capture_output=True, text=True, check=False)
         if made.returncode:
             raise ProcessFailed(f"Kafka's storage could not be formatted:\n{made.stdout}{made.stderr}")
+
+    def _write_properties(self) -> None:
+        self._directory.mkdir(parents=True, exist_ok=True)
+        self._properties.write_text(
+            PROPERTIES.format(
+                protocol=self.listener.protocol,
+                port=self._port,
+                controller_port=self._controller_port,
+                data=self._data,
+                listener=self.listener.properties,
+            )
+        )
 
     async def _answers(self) -> bool:
         if not listening(self._port):
             return False
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap_servers, request_timeout_ms=2_000)
+        settings = {name.lower(): value for name, value in self.environment.items()}
+        options = KafkaConnection.model_validate(settings).client_options()
+        admin = AIOKafkaAdminClient(**options, request_timeout_ms=2_000)
         try:
             await admin.start()
             return bool((await admin.describe_cluster())["brokers"])

@@ -130,6 +130,27 @@ def own_kafka(tmp_path: Path) -> Iterator[Any]:
     asyncio.run(broker.kill())
 
 
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A certificate for 127.0.0.1, which only its own file vouches for."""
+    from sandbox.certificate import Certificate
+
+    return Certificate.make(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest.fixture(scope="session")
+def secured_kafka(tmp_path_factory: pytest.TempPathFactory, certificate: Any) -> Iterator[Any]:
+    """A broker that can be reached over TLS alone, and as a user: `environment` says how."""
+    from sandbox.kafka import EmbeddedKafka
+    from sandbox.listener import Secured
+
+    listener = Secured(certificate, "open-sesame-kafka")
+    embedded = EmbeddedKafka(tmp_path_factory.mktemp("secured-kafka"), listener=listener)
+    asyncio.run(embedded.start())
+    yield embedded
+    asyncio.run(embedded.stop())
+
+
 @pytest.fixture
 def spans(monkeypatch: pytest.MonkeyPatch) -> Any:
     """What our services record, as if somebody had set OpenTelemetry up: see `tests/spans.py`."""

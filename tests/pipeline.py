@@ -167,9 +167,16 @@ class Pipeline:
 
 @asynccontextmanager
 async def running_pipeline(
-    directory: Path, kafka: Any, database_url: str, prefix: str, simulator_options: Sequence[str] = ()
+    directory: Path,
+    kafka: Any,
+    database_url: str,
+    prefix: str,
+    simulator_options: Sequence[str] = (),
+    *,
+    topics: bool = True,
 ) -> AsyncIterator[Pipeline]:
-    await create_topics(kafka.bootstrap_servers, Topics(prefix), PARTITIONS)
+    if topics:
+        await create_topics(kafka.bootstrap_servers, Topics(prefix), PARTITIONS)
     await Ledger.install(database_url)
     process = simulator_process(directory, free_port(), simulator_options)
     process.launch()

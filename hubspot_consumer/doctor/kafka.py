@@ -14,6 +14,7 @@ from hubspot_consumer.doctor.examination import CannotTell, Check, Checks, Look
 from hubspot_consumer.doctor.findings import Answer, fail, ok, warn
 from hubspot_consumer.doctor.wording import count, duration
 from hubspot_consumer.reprocessing.dead_letter_book import DeadLetterBook
+from runtime.admission import KafkaAway, KafkaRefused, ask_admission
 from runtime.clock import SystemClock
 
 REQUEST_WITHIN_MS: Final = 4_000
@@ -77,6 +78,8 @@ class KafkaChecks:
             brokers = (await admin.describe_cluster())["brokers"]
         except (KafkaError, OSError, TimeoutError) as error:
             return fail(f"no broker answers at {servers} ({type(error).__name__})", CONNECT)
+        except (KafkaRefused, KafkaAway) as error:
+            return fail(str(error), CONNECT)
         return ok(f"{count(len(brokers), 'broker')}, reached at {servers}")
 
     async def topics(self) -> Answer:
@@ -180,10 +183,11 @@ class KafkaChecks:
     async def _see(self, look: Look[T]) -> T:
         try:
             return await look.seen()
-        except (KafkaError, OSError, TimeoutError) as error:
+        except (KafkaError, OSError, TimeoutError, KafkaRefused, KafkaAway) as error:
             raise CannotTell("Kafka does not answer: see kafka") from error
 
     async def _connect(self) -> tuple[AIOKafkaAdminClient, AIOKafkaConsumer]:
+        await ask_admission(self._settings.client_options())
         admin = AIOKafkaAdminClient(**self._settings.client_options(), request_timeout_ms=REQUEST_WITHIN_MS)
         self._clients.append(admin)
         await admin.start()

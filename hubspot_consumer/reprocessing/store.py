@@ -68,6 +68,8 @@ class EventStore:
     """One run's events by contact and sequence. Each method is one transaction."""
 
     def __init__(self, file: Path) -> None:
+        # Readable by nobody else: it holds emails. SQLite gives the files that it makes beside it the same rights.
+        file.touch(0o600)
         self._connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
         # A run that is killed loses nothing; a machine that loses its power may lose the run, which begins anew.
         for setting in ("journal_mode = WAL", "synchronous = OFF", f"cache_size = -{_PAGES_IN_MEMORY_KIB}"):

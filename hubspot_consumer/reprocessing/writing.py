@@ -209,7 +209,8 @@ class Writing:
             case RetryLater() | Halt():
                 return True
             case Rejected() if not outcome.unwritable.isdisjoint(attempt.upsert.properties):
-                if (halt := self._omissions.leave_out(outcome.unwritable)) is not None:
+                ours = outcome.unwritable.intersection(attempt.upsert.properties)
+                if (halt := self._omissions.leave_out(ours)) is not None:
                     self._halt.close(halt)
                 return True
             case Rejected() if outcome.conflict and self._conflicts[refold.key] < MOST_CONFLICTS:

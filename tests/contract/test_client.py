@@ -208,6 +208,19 @@ async def test_an_answer_without_an_end_is_given_up(monkeypatch: pytest.MonkeyPa
     assert await client.known_contacts([ADA]) == RetryLater("no answer: AnswerTooLarge", outage=True)
 
 
+async def test_a_redirect_is_not_followed_and_the_token_sent_nowhere_else() -> None:
+    asked: list[str] = []
+
+    def elsewhere(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.host)
+        return httpx.Response(307, headers={"Location": "http://elsewhere/"}, stream=httpx.ByteStream(b""))
+
+    client = client_of(http_client("http://hubspot", lambda: SecretStr(TOKEN), httpx.MockTransport(elsewhere)))
+
+    assert isinstance(await client.known_contacts([ADA]), RetryLater)
+    assert asked == ["hubspot"]
+
+
 async def test_a_refused_token_is_read_again_once_and_only_a_new_one_is_tried(portal: Portal) -> None:
     new, configured = "pat-na1-22222222-2222-4333-8444-555555555555", [TOKEN]
     async with http_client(

@@ -1,5 +1,6 @@
 """A run's files: it goes on where it was, once at a time, and for what was asked."""
 
+import stat
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -46,6 +47,16 @@ def test_one_that_was_asked_for_something_else_is_not_gone_on_with(tmp_path: Pat
     other = opened(tmp_path, {"since": "7d"}, fresh=True)
     other.close(keep=False)
     assert not other.resumed
+
+
+def test_what_it_keeps_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
+    run = opened(tmp_path)
+    run.store.keep(written_up_to="ada@example.com")
+
+    stores = list(tmp_path.glob("replay.sqlite*"))
+    assert len(stores) > 1
+    assert {stat.S_IMODE(file.stat().st_mode) for file in stores} == {0o600}
+    run.close(keep=False)
 
 
 def test_two_processes_do_not_run_the_same(tmp_path: Path) -> None:

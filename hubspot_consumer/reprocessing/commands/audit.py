@@ -54,7 +54,7 @@ def audit(  # noqa: PLR0913 - the options of the command
     with tempfile.TemporaryDirectory(prefix="audit-") as folder:
         run = open_run(Path(folder), "audit", {}, fresh=False)
         work = _audit(settings, run, contacts, sample, rate_share, repair=repair, yes=yes, as_json=as_json)
-        raise SystemExit(run_to_its_end(work, "audit", goes_on=False))
+        raise SystemExit(run_to_its_end(work, "audit", settings, goes_on=False))
 
 
 async def _audit(  # noqa: PLR0913 - what was asked for

@@ -186,7 +186,7 @@ def _look(settings: KafkaSettings, work: Callable[[DeadLetterBook], Awaitable[in
         return await work(book)
 
     working: Coroutine[Any, Any, int] = read_and_work()
-    raise SystemExit(run_to_its_end(working, f"dead-letters {name}", goes_on=False))
+    raise SystemExit(run_to_its_end(working, f"dead-letters {name}", settings, goes_on=False))
 
 
 def _which(

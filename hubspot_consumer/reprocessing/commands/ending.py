@@ -19,7 +19,9 @@ from hubspot_consumer.reprocessing.held import CannotRead
 from hubspot_consumer.reprocessing.holding import AnotherRun, TopicsMissing
 from hubspot_consumer.reprocessing.report import TooManyRefused
 from hubspot_consumer.reprocessing.run import AlreadyRunning, NoFolder, Run, UnfinishedRun
-from runtime.commands import fail, refuse
+from runtime.admission import KafkaAway, KafkaRefused, ask_admission
+from runtime.commands import cause, fail, refuse
+from runtime.kafka import KafkaConnection
 
 INTERRUPTED: Final = 130
 NICENESS: Final = 10
@@ -38,27 +40,39 @@ def open_run(folder: Path, name: str, asked: dict[str, Any], *, fresh: bool) -> 
         refuse(str(error))
 
 
-def run_to_its_end(work: Coroutine[Any, Any, int], name: str, *, goes_on: bool = True) -> int:
-    """Run a command until it ends or is told to; return its exit code. *goes_on*: run again, it goes on from there."""
+def run_to_its_end(work: Coroutine[Any, Any, int], name: str, kafka: KafkaConnection, *, goes_on: bool = True) -> int:
+    """Run a command that reads from *kafka* until it ends or is told to; return its exit code.
+
+    *goes_on*: run again, it goes on from there.
+    """
     # What it folds in a second would be the live events' delay, where the workers are on the same machine.
     os.nice(NICENESS)
     try:
-        code = asyncio.run(_until_stopped(work, name, goes_on=goes_on))
+        code = asyncio.run(_until_stopped(_admitted(work, kafka), name, goes_on=goes_on))
         sys.stdout.flush()
     except Exception as error:
-        match _cause(error):
-            case WrongPortal() as cause:
-                refuse(str(cause))
-            case AnotherRun() | CannotRead() | TakenOver() | TooManyRefused() as cause:
-                fail(str(cause) or "another process goes on with this run")
-            case NotDone() | TopicsMissing() | TopicNotCreated() | UnequalPartitions() as cause:
-                fail(str(cause))
+        match cause(error):
+            case WrongPortal() | KafkaRefused() as why:
+                refuse(str(why))
+            case AnotherRun() | CannotRead() | TakenOver() | TooManyRefused() as why:
+                fail(str(why) or "another process goes on with this run")
+            case NotDone() | TopicsMissing() | TopicNotCreated() | UnequalPartitions() | KafkaAway() as why:
+                fail(str(why))
             case BrokenPipeError():
                 return _nobody_reads()
-            case KafkaError() | OSError() as cause:
-                fail(f"KAFKA_BOOTSTRAP_SERVERS: no broker answers ({type(cause).__name__})")
+            case KafkaError() | OSError() as why:
+                fail(f"KAFKA_BOOTSTRAP_SERVERS: no broker answers ({type(why).__name__})")
         raise
     return code
+
+
+async def _admitted(work: Coroutine[Any, Any, int], kafka: KafkaConnection) -> int:
+    try:
+        await ask_admission(kafka.client_options())
+        return await work
+    finally:
+        # Where it was not begun.
+        work.close()
 
 
 async def _until_stopped(work: Coroutine[Any, Any, int], name: str, *, goes_on: bool) -> int:
@@ -78,9 +92,3 @@ def _nobody_reads() -> int:
     """Return what a program returns that `head` has seen enough of; Python would complain when it ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return NOBODY_READS
-
-
-def _cause(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

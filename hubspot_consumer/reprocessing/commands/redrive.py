@@ -65,9 +65,8 @@ def redrive(  # noqa: PLR0913 - the options of the command
     logs.set_up(level=logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="redrive-") as folder:
         run = open_run(Path(folder), "redrive", {}, fresh=False)
-        raise SystemExit(
-            run_to_its_end(_redrive(settings, run, which, rate_share, dry_run=dry_run, yes=yes), "redrive")
-        )
+        work = _redrive(settings, run, which, rate_share, dry_run=dry_run, yes=yes)
+        raise SystemExit(run_to_its_end(work, "redrive", settings))
 
 
 async def _redrive(  # noqa: PLR0913 - what was asked for

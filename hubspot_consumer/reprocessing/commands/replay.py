@@ -77,7 +77,7 @@ def replay(  # noqa: PLR0913 - the options of the command
     logs.set_up(level=logging.WARNING, secrets=settings.secrets)
     run = open_run(folder, "plan" if dry_run else "replay", asked, fresh=fresh or dry_run)
     work = _replay(settings, run, selection, rate_share, timeline=timeline, dry_run=dry_run, yes=yes, as_json=as_json)
-    raise SystemExit(run_to_its_end(work, "replay"))
+    raise SystemExit(run_to_its_end(work, "replay", settings))
 
 
 async def _replay(  # noqa: PLR0913 - what was asked for

@@ -43,7 +43,7 @@ def resync(
     with tempfile.TemporaryDirectory(prefix="resync-") as folder:
         run = open_run(Path(folder), "resync", {}, fresh=False)
         work = _resync(settings, run, key, rate_share, timeline=timeline, dry_run=dry_run)
-        raise SystemExit(run_to_its_end(work, "resync", goes_on=False))
+        raise SystemExit(run_to_its_end(work, "resync", settings, goes_on=False))
 
 
 async def _resync(  # noqa: PLR0913 - what was asked for

@@ -1,0 +1,244 @@
+"""Admission: whether Kafka lets us in with the KAFKA_* settings, and if it does not, which of them is wrong.
+
+aiokafka's clients log why they could not connect and tell nobody. So we knock first, by a connection of our own.
+"""
+
+import asyncio
+import os
+import socket
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiokafka.conn import AIOKafkaConnection, collect_hosts
+from aiokafka.errors import IllegalSaslStateError, SaslAuthenticationFailed, UnsupportedSaslMechanismError
+from aiokafka.protocol.admin import SaslHandShakeRequest
+from aiokafka.protocol.metadata import MetadataRequest
+
+ANSWER_WITHIN_S: Final = 3.0
+CLOSE_WITHIN_S: Final = 0.5
+# OpenSSL's numbers of what can be wrong with a certificate.
+_NOT_OF_THIS_TIME: Final = (9, 10)
+_OF_OTHER_NAMES: Final = (62, 63, 64)
+
+
+class KafkaAway(RuntimeError):
+    """No broker lets us in at present, and the settings may be right. The message says why."""
+
+
+class KafkaRefused(RuntimeError):
+    """A broker answered, and other settings are all that can help. The message names the variable."""
+
+
+class Admission:
+    """Remembers that Kafka has let us in: what it took once is no misconfiguration if it is refused later."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._options: Final = options
+        self._granted = False
+
+    def granted(self) -> None:
+        """Note that a client of ours was let in."""
+        self._granted = True
+
+    async def ask(self) -> None:
+        """Return when a broker lets us in. Raises KafkaAway, and, as long as none ever has, KafkaRefused."""
+        try:
+            await ask_admission(self._options)
+        except KafkaRefused as refused:
+            if self._granted:
+                raise KafkaAway(str(refused)) from None
+            raise
+        self._granted = True
+
+    async def why(self, error: BaseException) -> str:
+        """Return why a client of ours failed with *error*. Raises KafkaRefused, as long as Kafka never let us in."""
+        try:
+            await self.ask()
+        except KafkaAway as away:
+            return str(away)
+        return f"KAFKA_BOOTSTRAP_SERVERS: no broker answers ({type(error).__name__})"
+
+
+async def ask_admission(options: Mapping[str, Any]) -> None:
+    """Return when one of the brokers lets us in with the *options* of our clients. Raises KafkaRefused, KafkaAway."""
+    brokers = [_Broker(host, port, options) for host, port, _ in collect_hosts(options["bootstrap_servers"])]
+    asking = [asyncio.create_task(_why_not(broker)) for broker in brokers]
+    away = []
+    refused = None
+    try:
+        for answer in asyncio.as_completed(asking):
+            match await answer:
+                case None:
+                    return
+                case KafkaRefused() as fault:
+                    refused = fault
+                case KafkaAway() as fault:
+                    away.append(str(fault))
+    finally:
+        for task in asking:
+            task.cancel()
+        await asyncio.wait(asking)
+    servers = ", ".join(broker.name for broker in brokers)
+    raise refused or KafkaAway(f"KAFKA_BOOTSTRAP_SERVERS: no broker answers at {servers} ({away[0]})")
+
+
+@dataclass(frozen=True)
+class _Broker:
+    host: str
+    port: int
+    options: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    @property
+    def protocol(self) -> str:
+        return str(self.options.get("security_protocol", "PLAINTEXT"))
+
+    @property
+    def tls(self) -> bool:
+        return self.protocol.endswith("SSL")
+
+    @property
+    def sasl(self) -> bool:
+        return self.protocol.startswith("SASL")
+
+    @asynccontextmanager
+    async def connection(self, protocol: str) -> AsyncIterator[AIOKafkaConnection]:
+        asked = {name: value for name, value in self.options.items() if name.startswith(("sasl_", "ssl_"))}
+        closing = asyncio.Event()
+        connection = AIOKafkaConnection(
+            self.host,
+            self.port,
+            security_protocol=protocol,
+            request_timeout_ms=int(ANSWER_WITHIN_S * 1000),
+            on_close=lambda *_: closing.set(),
+            **asked,
+        )
+        try:
+            await connection.connect()
+            yield connection
+        finally:
+            closed = connection.close()
+            # aiokafka tells only of what was open. TLS says goodbye, and waits for the answer.
+            if closing.is_set():
+                await asyncio.wait([closed], timeout=CLOSE_WITHIN_S)
+
+    async def let_in(self) -> None:
+        async with self.connection(self.protocol) as connection:
+            # Which versions it speaks, a broker tells everybody; this, whom it knows.
+            await connection.send(MetadataRequest([]))
+
+    async def mechanisms(self) -> list[str]:
+        """Return the SASL mechanisms that it takes; none if it takes no SASL, or does not answer."""
+        asked = str(self.options.get("sasl_mechanism", "PLAIN"))
+        try:
+            async with self.connection("SSL" if self.tls else "PLAINTEXT") as connection:
+                return list((await connection.send(SaslHandShakeRequest(asked))).enabled_mechanisms)
+        except Exception:  # noqa: BLE001 - whatever a stranger answers
+            return []
+
+    async def speaks_plainly(self) -> bool:
+        try:
+            async with self.connection("PLAINTEXT"):
+                return True
+        except Exception:  # noqa: BLE001 - whatever a stranger answers
+            return False
+
+    async def speaks_tls(self) -> bool:
+        # Any certificate will do: nothing is said to it.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        try:
+            _, writer = await asyncio.open_connection(self.host, self.port, ssl=context)
+        except OSError:
+            return False
+        writer.transport.abort()
+        return True
+
+
+async def _why_not(broker: _Broker) -> KafkaRefused | KafkaAway | None:
+    try:
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            await broker.let_in()
+    except Exception as error:  # noqa: BLE001 - whatever a stranger answers
+        fault = error
+    else:
+        return None
+    try:
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            return await _reason(broker, _cause(fault))
+    except TimeoutError:
+        return _away(fault)
+
+
+async def _reason(broker: _Broker, fault: BaseException) -> KafkaRefused | KafkaAway:
+    match fault:
+        case ssl.SSLCertVerificationError():
+            return _of_its_certificate(broker, fault)
+        case SaslAuthenticationFailed():
+            return KafkaRefused(
+                f"KAFKA_SASL_PASSWORD: {broker.name} does not take it for the user of KAFKA_SASL_USERNAME"
+            )
+        case UnsupportedSaslMechanismError():
+            taken = " or ".join(await broker.mechanisms()) or "others"
+            asked = broker.options.get("sasl_mechanism")
+            return KafkaRefused(f"KAFKA_SASL_MECHANISM: is {asked}, and {broker.name} takes {taken}")
+        case IllegalSaslStateError():
+            return KafkaRefused(_protocol(broker, "takes no user: set SSL" if broker.tls else "takes no user"))
+        case TimeoutError():
+            return _away(fault)
+        case _:
+            return await _other_protocol(broker) or _away(fault)
+
+
+def _of_its_certificate(broker: _Broker, fault: ssl.SSLCertVerificationError) -> KafkaRefused | KafkaAway:
+    words = fault.verify_message.rstrip(".")
+    if fault.verify_code in _NOT_OF_THIS_TIME:
+        # Whoever runs the broker has to renew it: then it heals by itself.
+        return KafkaAway(f"its {words}")
+    if fault.verify_code in _OF_OTHER_NAMES:
+        return KafkaRefused(f"KAFKA_BOOTSTRAP_SERVERS: the certificate of {broker.name} is another's ({words})")
+    return KafkaRefused(f"KAFKA_SSL_CAFILE: nothing in it vouches for the certificate of {broker.name} ({words})")
+
+
+async def _other_protocol(broker: _Broker) -> KafkaRefused | None:
+    """Return what the broker speaks, if that is something else: it hangs up on whoever speaks another protocol."""
+    if not broker.tls and await broker.speaks_tls():
+        return KafkaRefused(_protocol(broker, f"speaks TLS: set {'SASL_SSL' if broker.sasl else 'SSL or SASL_SSL'}"))
+    if broker.tls and await broker.speaks_plainly():
+        return KafkaRefused(_protocol(broker, "speaks no TLS"))
+    if not broker.sasl and (taken := await broker.mechanisms()):
+        secured = "SASL_SSL" if broker.tls else "SASL_PLAINTEXT"
+        return KafkaRefused(_protocol(broker, f"asks for a user: set {secured} ({' or '.join(taken)})"))
+    return None
+
+
+def _protocol(broker: _Broker, says: str) -> str:
+    return f"KAFKA_SECURITY_PROTOCOL: is {broker.protocol}, and {broker.name} {says}"
+
+
+def _away(fault: BaseException) -> KafkaAway:
+    match fault:
+        case TimeoutError():
+            return KafkaAway(f"nothing within {ANSWER_WITHIN_S:g} s")
+        case ssl.SSLError(reason=str(words)):
+            return KafkaAway(f"TLS: {words}")
+        case socket.gaierror(strerror=str(words)):
+            return KafkaAway(words)
+        case OSError(errno=int(number)):
+            # asyncio's own words name the address, which we do too.
+            return KafkaAway(os.strerror(number))
+        case _:
+            return KafkaAway(type(fault).__name__)
+
+
+def _cause(error: BaseException) -> BaseException:
+    # A timeout's cause is that it was cancelled.
+    while error.__cause__ is not None and not isinstance(error, TimeoutError):
+        error = error.__cause__
+    return error

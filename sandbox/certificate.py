@@ -1,0 +1,42 @@
+"""A certificate for a server on this machine, made by Java's keytool: it vouches for itself."""
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from sandbox.java import java
+from sandbox.processes import ProcessFailed
+
+# The keystore is thrown away with its folder.
+KEYSTORE_PASSWORD: Final = "of-the-sandbox"  # noqa: S105 - see above
+_ALIAS: Final = "server"
+# What Python wants of a certificate that signs itself and serves.
+_EXTENSIONS: Final = ("bc:critical=ca:true", "ku:critical=digitalSignature,keyCertSign")
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """*keystore* is for the server, *pem* for whoever is to trust it."""
+
+    keystore: Path
+    pem: Path
+
+    @classmethod
+    def make(cls, folder: Path, *, of: str = "ip:127.0.0.1", begins: str = "-1d", days: int = 30) -> Self:
+        """Make one in *folder*. *of* and *begins* are in keytool's words."""
+        folder.mkdir(parents=True, exist_ok=True)
+        made = cls(folder / "server.p12", folder / "server.pem")
+        extensions = [word for extension in (*_EXTENSIONS, f"san={of}") for word in ("-ext", extension)]
+        key = ["-keyalg", "EC", "-groupname", "secp256r1", "-dname", "CN=sandbox"]
+        _keytool("-genkeypair", made.keystore, *key, "-startdate", begins, "-validity", str(days), *extensions)
+        _keytool("-exportcert", made.keystore, "-rfc", "-file", str(made.pem))
+        return made
+
+
+def _keytool(command: str, keystore: Path, *options: str) -> None:
+    store = ["-keystore", str(keystore), "-storetype", "PKCS12", "-storepass", KEYSTORE_PASSWORD, "-alias", _ALIAS]
+    tool = java().with_name("keytool")
+    done = subprocess.run([tool, command, *store, *options], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ProcessFailed(f"{tool} {command}: {done.stdout}{done.stderr}")
