@@ -43,7 +43,7 @@ check: $(READY) ## format, lint, types, import contracts and fast tests; needs n
 	@$(BIN)/pytest $(SIDE_BY_SIDE) tests/unit tests/contract
 
 chaos: $(READY) ## kill things in the middle, and account for every event
-	@$(BIN)/pytest tests/chaos tests/end_to_end/test_halts.py tests/end_to_end/test_drift.py -m "chaos or not chaos"
+	@$(BIN)/pytest tests/chaos tests/end_to_end/test_halts.py tests/end_to_end/test_drift.py tests/end_to_end/test_identity.py -m "chaos or not chaos"
 
 bench: $(READY) ## measure beside a peer or a known ceiling (make bench ARGS="drain relaying")
 	@$(BIN)/python -m bench $(ARGS)

@@ -30,6 +30,8 @@ async def ended(replay: Service, *, within_s: float = 120) -> int | None:
     return replay.exit_code
 
 
+# Each of its moments is in the property of tests/contract/test_replay.py; this one has the processes.
+@pytest.mark.chaos
 async def test_a_replay_that_is_killed_ten_times_goes_on_misses_nobody_and_writes_nothing_older(
     pipeline: Pipeline, tmp_path: Path
 ) -> None:

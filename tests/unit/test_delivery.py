@@ -252,6 +252,8 @@ async def test_it_ends_when_it_is_told_to_though_something_comes_at_the_same_mom
 
     assert done
     assert running.cancelled()
+
+
 async def test_delivery_is_busy_as_long_as_anything_can_go_out_look_ups_too(bench: Bench) -> None:
     assert not bench.delivery.busy
     bench.add(1, 7)
