@@ -108,7 +108,7 @@ class Overview:
         self._clock = clock
         self._samples: deque[Flow] = deque(maxlen=SAMPLES)
 
-    def works(self) -> list[Coroutine[Any, Any, NoReturn]]:
+    def works(self) -> list[Coroutine[Any, Any, None]]:
         """Return what has to go on for as long as the overview is looked at."""
         return [self._sample(), *(source.watch() for source in self._sources())]
 
