@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
-from console.backlog import Outbox, Topics
-from console.exposition import Exposition, quantile, risen
-from console.overview import Overview
-from console.services import Producer, Worker
-from console.source import Source
+from console.overview.backlog import Outbox, Topics
+from console.overview.exposition import Exposition, quantile, risen
+from console.overview.flow import Overview
+from console.overview.services import Producer, Worker
+from console.overview.source import Source
 from tests.clock import OwnedClock
 
 HALT = {"reason": "token_refused", "detail": "401", "since": "…", "next_probe": "…"}

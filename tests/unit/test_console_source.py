@@ -8,7 +8,7 @@ from aiokafka.errors import KafkaConnectionError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.source import REMEMBERED_S, STALE_AFTER_S, Source
+from console.overview.source import REMEMBERED_S, STALE_AFTER_S, Source
 from tests.clock import OwnedClock
 
 
