@@ -215,7 +215,12 @@ def commands_that_read_settings() -> Iterator[tuple[str, str]]:
             yield program, command.callback.__name__.replace("_", "-")
 
 
-ARGUMENTS = {"suppress": ["ada@example.com"], "resync": ["ada@example.com"], "replay": ["--from-earliest"]}
+ARGUMENTS = {
+    "suppress": ["ada@example.com"],
+    "resync": ["ada@example.com"],
+    "replay": ["--from-earliest"],
+    "pause": ["--note", "an import runs"],
+}
 
 
 @pytest.mark.parametrize(("program", "command"), [*commands_that_read_settings()])
