@@ -52,6 +52,9 @@ LogName = Literal[
     "topic.not_read",
     "worker.assigned",
     "worker.progress",
+    # The console.
+    "console.not_read",
+    "console.sign_in_refused",
     # Reprocessing, in a worker.
     "hold.answered",
     "hold.begun",
