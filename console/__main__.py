@@ -14,12 +14,17 @@ from fastapi import FastAPI
 from console.access import Access
 from console.actions import Actions
 from console.app import console
+from console.letters import LettersReader
 from console.overview.backlog import TopicsReader, ask_outbox
 from console.overview.flow import Overview
 from console.overview.services import ask_producer, ask_worker
 from console.overview.source import ANSWER_WITHIN_S, Source
+from console.pages.dead_letters import dead_letter_pages
 from console.pages.overview import overview_pages
+from console.pages.replay import replay_pages
+from console.pages.runs import run_pages
 from console.pages.sign_in import sign_in_pages
+from console.runs import Runs
 from console.sessions import Sessions
 from console.settings import Settings
 from console.view import View
@@ -112,9 +117,16 @@ def wire(settings: Settings, consumer: ConsumerSettings, http: httpx.AsyncClient
     actions = Actions(kafka, settings.topics.actions, settings.kafka_replication_factor, clock)
     sessions, health = Sessions(clock), Health()
     view, access = View(banner), Access(settings, sessions)
-    pages = (overview_pages(view, overview), sign_in_pages(view, access, sessions))
+    letters, runs = LettersReader(kafka, settings.topics, clock), Runs(settings.console_folder, clock)
+    pages = (
+        overview_pages(view, overview),
+        dead_letter_pages(view, letters, runs, actions, clock),
+        replay_pages(view, runs, actions),
+        run_pages(view, runs, actions),
+        sign_in_pages(view, access, sessions),
+    )
     app = console(view, access, pages, health, https=settings.console_https)
-    return Wired(app, overview.works, (topics.stop, actions.stop))
+    return Wired(app, overview.works, (topics.stop, letters.stop, actions.stop))
 
 
 def _overview(settings: Settings, http: httpx.AsyncClient, topics: TopicsReader, clock: Clock) -> Overview:
