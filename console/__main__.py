@@ -14,19 +14,19 @@ from fastapi import FastAPI
 from console.access import Access
 from console.actions import Actions
 from console.app import console
-from console.backlog import TopicsReader, ask_outbox
 from console.letters import LettersReader
-from console.overview import Overview
+from console.overview.backlog import TopicsReader, ask_outbox
+from console.overview.flow import Overview
+from console.overview.services import ask_producer, ask_worker
+from console.overview.source import ANSWER_WITHIN_S, Source
 from console.pages.dead_letters import dead_letter_pages
 from console.pages.overview import overview_pages
 from console.pages.replay import replay_pages
 from console.pages.runs import run_pages
 from console.pages.sign_in import sign_in_pages
 from console.runs import Runs
-from console.services import ask_producer, ask_worker
 from console.sessions import Sessions
 from console.settings import Settings
-from console.source import ANSWER_WITHIN_S, Source
 from console.view import View
 from hubspot_consumer.settings import Settings as ConsumerSettings
 from runtime import logs

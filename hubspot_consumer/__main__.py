@@ -1,38 +1,41 @@
 """`python -m hubspot_consumer`: the commands, and the one place where the consumer's objects are wired."""
 
-import asyncio
 import random
-from collections.abc import Coroutine
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated
 
 import typer
 from aiokafka import AIOKafkaProducer
 
 from hubspot_consumer.alignment import Alignment
-from hubspot_consumer.assignment import Assignment, UnequalAssignment
+from hubspot_consumer.assignment import Assignment
 from hubspot_consumer.calls import Calls
+from hubspot_consumer.commands.pause import pause, resume
+from hubspot_consumer.commands.provision import provision
 from hubspot_consumer.composition import hubspot_client, worker_journal
+from hubspot_consumer.controls import Controls
 from hubspot_consumer.dead_letters import DeadLetters
 from hubspot_consumer.delivery import Delivery
 from hubspot_consumer.destination import DryRun
 from hubspot_consumer.doctor.command import doctor
+from hubspot_consumer.ending import run_to_its_end
 from hubspot_consumer.endpoints import endpoints
 from hubspot_consumer.followed_topic import FollowedTopic
 from hubspot_consumer.halt import HaltGate
 from hubspot_consumer.hold_answers import HoldAnswers
 from hubspot_consumer.holds import LOOK_AGAIN_S, STALE, Holds
-from hubspot_consumer.hubspot.paths import PATHS
-from hubspot_consumer.hubspot.provision import Provision, ProvisionRefused
-from hubspot_consumer.lag import Lag, UnequalPartitions
+from hubspot_consumer.lag import Lag
 from hubspot_consumer.lanes import Lanes
 from hubspot_consumer.lease import Lease
 from hubspot_consumer.moves import Moves
-from hubspot_consumer.new_topic import TopicNotCreated
+from hubspot_consumer.new_topic import create_topic
 from hubspot_consumer.offsets import Offsets
 from hubspot_consumer.omissions import Omissions
-from hubspot_consumer.portal import Portal, WrongPortal
+from hubspot_consumer.portal import Portal
 from hubspot_consumer.progress import Progress
 from hubspot_consumer.reading import Reading
+from hubspot_consumer.receipts import NO_RECEIPTS, ReceiptsOnKafka
+from hubspot_consumer.receipts_topic import CONFIG, MOST_BYTES_OF_A_BATCH, ReceiptsTopic
 from hubspot_consumer.rejections import Rejections
 from hubspot_consumer.reprocessing.commands.audit import audit
 from hubspot_consumer.reprocessing.commands.dead_letters import dead_letters
@@ -47,12 +50,12 @@ from hubspot_consumer.telemetry import Telemetry
 from hubspot_consumer.timeline import Timeline
 from hubspot_consumer.worker import Worker
 from runtime import logs
-from runtime.admission import Admission, KafkaAway, KafkaRefused
-from runtime.clock import SystemClock
-from runtime.commands import EXIT_WITHIN_S, fail, read_settings, refuse, stop_signal
+from runtime.admission import Admission
+from runtime.clock import Clock, SystemClock
+from runtime.commands import EXIT_WITHIN_S, read_settings, refuse, stop_signal
 from runtime.health import Health
 from runtime.logs import logger
-from runtime.server import PortTaken, serving
+from runtime.server import serving
 from schemas.contacts import contact_key, masked
 from schemas.dead_letters import LARGEST_DEAD_LETTER
 
@@ -64,7 +67,7 @@ commands = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (doctor, replay, resync, audit, redrive):
+for command in (doctor, provision, replay, resync, audit, redrive, pause, resume):
     commands.command()(command)
 commands.add_typer(dead_letters, name="dead-letters")
 
@@ -78,25 +81,7 @@ def worker() -> None:
     """
     settings = read_settings(Settings)
     logs.set_up(level=settings.log_level, secrets=settings.secrets)
-    _exit(_work(settings))
-
-
-@commands.command()
-def provision(
-    *,
-    apply: Annotated[
-        bool, typer.Option("--apply/--dry-run", help="Create what is missing, or only say what that is.")
-    ] = False,
-) -> None:
-    """Create the property group, properties and event definitions that the portal lacks; change and delete nothing.
-
-    What is there and differs is named, to be changed by hand: then it exits with 1.
-    """
-    settings = read_settings(Settings)
-    if settings.read_token() is None:
-        refuse("HUBSPOT_PRIVATE_APP_TOKEN is not set: set it to the token of a private app or a Service Key")
-    logs.set_up(level=settings.log_level, secrets=settings.secrets)
-    _exit(_provision(settings, apply=apply))
+    run_to_its_end(_work(settings))
 
 
 @commands.command()
@@ -122,26 +107,14 @@ def suppress(
     words = "off the list" if undo else "on the list: its events will not be sent"
     if not dry_run:
         topic, replicas = settings.topics.suppressions, settings.kafka_replication_factor
-        _exit(set_suppressed(settings.client_options(), topic, key, suppressed=not undo, replicas=replicas))
+        run_to_its_end(set_suppressed(settings.client_options(), topic, key, suppressed=not undo, replicas=replicas))
     where = f"{masked(key)}, as {hash_of(key)[:12]}… in {settings.topics.suppressions}"
     print(f"{'would be ' if dry_run else ''}{words}: {where}")
 
 
-def _exit(work: Coroutine[Any, Any, None]) -> None:
-    try:
-        asyncio.run(work)
-    except (WrongPortal, KafkaRefused) as error:
-        refuse(str(error))
-    except (KafkaAway, PortTaken, UnequalPartitions, UnequalAssignment, ProvisionRefused, TopicNotCreated) as error:
-        fail(str(error))
-    except Exception:
-        log.exception("service.failed")
-        raise SystemExit(1) from None
-
-
 async def _work(settings: Settings) -> None:
     stop, telemetry = stop_signal(exit_within_s=EXIT_WITHIN_S), Telemetry()
-    status = Status(settings.mode, Health())
+    status = Status(settings.mode, Health(), settings.in_force())
     log.info("service.starting", mode=settings.mode, group=settings.group, port=settings.consumer_port)
     async with serving(endpoints(status, telemetry), settings.consumer_port, "CONSUMER_PORT"):
         if settings.mode == "disabled":
@@ -162,8 +135,10 @@ def _service(settings: Settings, status: Status, telemetry: Telemetry) -> Servic
     halt = HaltGate(clock, resumed=lanes.stop_backing_off)
     dead_letters = DeadLetters(producer, topics.dead_letters, clock, telemetry)
     destination, lease = client or DryRun(), Lease(clock)
-    rejections = Rejections(settings.dead_letter_limit, dead_letters, halt, clock)
     omissions, suppressions = Omissions(), Suppressions(kafka, topics.suppressions, clock)
+    receipts_topic = _receipts_topic(settings, clock, telemetry)
+    receipts = ReceiptsOnKafka(receipts_topic, offsets, omissions, clock) if receipts_topic else NO_RECEIPTS
+    rejections = Rejections(settings.dead_letter_limit, dead_letters, halt, clock, receipts)
     timeline = Timeline(lanes, destination, rejections, lease, halt)
     calls = Calls(
         lanes=lanes,
@@ -178,6 +153,7 @@ def _service(settings: Settings, status: Status, telemetry: Telemetry) -> Servic
         clock=clock,
         telemetry=telemetry,
         jitter=jitter,
+        receipts=receipts,
     )
     delivery = Delivery(lanes, destination, calls, halt, lease)
     reading = Reading(
@@ -189,6 +165,7 @@ def _service(settings: Settings, status: Status, telemetry: Telemetry) -> Servic
         dead_letters=dead_letters,
         clock=clock,
         telemetry=telemetry,
+        receipts=receipts,
     )
     holds, hold_answers = None, None
     if pacing is not None:
@@ -203,7 +180,7 @@ def _service(settings: Settings, status: Status, telemetry: Telemetry) -> Servic
             lease=lease,
             clock=clock,
         )
-    assignment = Assignment(delivery, pacing, lag, alignment, hold_answers)
+    assignment = Assignment(delivery, pacing, lag, alignment, holds=hold_answers, receipts=receipts_topic)
     worker = Worker(
         settings,
         settings.group,
@@ -237,7 +214,7 @@ def _service(settings: Settings, status: Status, telemetry: Telemetry) -> Servic
     status.halt, status.lanes, status.offsets, status.delivery = halt, lanes, offsets, delivery
     status.dead_letters, status.pacing, status.lag, status.holds = dead_letters, pacing, lag, holds
     status.timeline, status.omissions, status.suppressions = timeline, omissions, suppressions
-    status.progress = progress
+    status.progress, status.receipts = progress, receipts_topic
     return Service(
         status=status,
         admission=Admission(kafka),
@@ -252,6 +229,8 @@ def _service(settings: Settings, status: Status, telemetry: Telemetry) -> Servic
         omissions=omissions,
         suppressions=suppressions,
         holds=hold_answers,
+        controls=Controls(kafka, topics.controls, clock, halt) if client is not None else None,
+        receipts=receipts_topic,
         delivery=delivery,
         offsets=offsets,
         progress=progress,
@@ -260,38 +239,14 @@ def _service(settings: Settings, status: Status, telemetry: Telemetry) -> Servic
     )
 
 
-async def _provision(settings: Settings, *, apply: bool) -> None:
-    client, _ = hubspot_client(settings, SystemClock(), Telemetry().call)
-    try:
-        well = await _provisioned(settings, Provision(client, PATHS[settings.hubspot_api_version]), apply=apply)
-    finally:
-        await client.close()
-    if not well:
-        raise SystemExit(1)
-
-
-async def _provisioned(settings: Settings, provision: Provision, *, apply: bool) -> bool:
-    plan = await provision.plan(custom_events=settings.hubspot_timeline in ("auto", "custom_events"))
-    for mismatch in plan.mismatches:
-        print(f"differs   {mismatch.what}: change it in HubSpot by hand")
-    if plan.no_custom_events:
-        print(f"refused   custom events: timeline entries will be notes or off ({plan.no_custom_events})")
-    refused = False
-    for missing in plan.missing:
-        try:
-            if apply:
-                await provision.create(missing)
-            print(f"{'created' if apply else 'missing'}   {missing.what}")
-        except ProvisionRefused as error:
-            # The others may be allowed.
-            refused = True
-            print(f"refused   {error}")
-    if not plan.missing:
-        print("the portal lacks nothing")
-    elif not apply:
-        print(f"{len(plan.missing)} to create: run again with --apply")
-    asked_for = settings.hubspot_timeline == "custom_events"
-    return not (plan.mismatches or refused or (plan.no_custom_events and asked_for))
+def _receipts_topic(settings: Settings, clock: Clock, telemetry: Telemetry) -> ReceiptsTopic | None:
+    if settings.mode != "live" or not settings.delivery_receipts:
+        return None
+    kafka, topic = settings.client_options(), settings.topics.deliveries
+    # Of its own: whatever is the matter with receipts must not hold up dead letters. Repeats are harmless.
+    producer = AIOKafkaProducer(**kafka, acks="all", max_batch_size=MOST_BYTES_OF_A_BATCH)
+    create = partial(create_topic, kafka, topic, settings.kafka_replication_factor, CONFIG)
+    return ReceiptsTopic(producer, topic, create, clock, telemetry)
 
 
 if __name__ == "__main__":

@@ -10,12 +10,15 @@ from hubspot_consumer.delivery import Delivery
 from hubspot_consumer.hold_answers import HoldAnswers
 from hubspot_consumer.hubspot.pacing import Pacing
 from hubspot_consumer.lag import Lag
+from hubspot_consumer.receipts_topic import ReceiptsTopic
 from runtime.logs import logger
 
 log = logger()
 
 # Kafka's rebalance timeout is 60 s; a call takes 35 s at the very most, and hardly ever.
 SETTLE_AT_REBALANCE_S: Final = 25.0
+# What is acked late is repeated by whoever is next; to wait for long is not worth that.
+FLUSH_AT_REBALANCE_S: Final = 1.0
 
 
 class UnequalAssignment(RuntimeError):
@@ -23,16 +26,27 @@ class UnequalAssignment(RuntimeError):
 
 
 class Assignment:
-    """Told of every rebalance; `known` from the first on. *pacing* and *holds* are None in a dry run."""
+    """Told of every rebalance; `known` from the first on. *pacing* and *holds* are None in a dry run.
 
-    def __init__(
-        self, delivery: Delivery, pacing: Pacing | None, lag: Lag, alignment: Alignment, holds: HoldAnswers | None
+    *receipts* is None where none are left.
+    """
+
+    def __init__(  # noqa: PLR0913 - the composition root wires each of them by name
+        self,
+        delivery: Delivery,
+        pacing: Pacing | None,
+        lag: Lag,
+        alignment: Alignment,
+        *,
+        holds: HoldAnswers | None = None,
+        receipts: ReceiptsTopic | None = None,
     ) -> None:
         self._delivery = delivery
         self._pacing = pacing
         self._lag = lag
         self._alignment = alignment
         self._holds = holds
+        self._receipts = receipts
         self.known = asyncio.Event()
 
     async def revoked(self) -> None:
@@ -40,6 +54,8 @@ class Assignment:
         if self._holds is not None:
             self._holds.revoked()
         await self._delivery.settle(SETTLE_AT_REBALANCE_S)
+        if self._receipts is not None:
+            await self._receipts.flush(FLUSH_AT_REBALANCE_S)
 
     def changed(self, held: Collection[tuple[str, int]]) -> None:
         """Deliver what comes of the partitions *held*, by topic and number, or end delivery with UnequalAssignment."""

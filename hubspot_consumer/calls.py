@@ -16,6 +16,7 @@ from hubspot_consumer.lease import Lease
 from hubspot_consumer.moves import Moves
 from hubspot_consumer.omissions import Omissions
 from hubspot_consumer.outcomes import UNSURE, Delivered, Halt, Outcome, Refusal, Rejected, RetryLater
+from hubspot_consumer.receipts import NO_RECEIPTS, Receipts
 from hubspot_consumer.rejections import Rejections
 from hubspot_consumer.suppressions import Suppressions
 from hubspot_consumer.telemetry import Telemetry
@@ -50,6 +51,7 @@ class Calls:
         clock: Clock,
         telemetry: Telemetry,
         jitter: random.Random,
+        receipts: Receipts = NO_RECEIPTS,
     ) -> None:
         self._lanes = lanes
         self._destination = destination
@@ -63,6 +65,7 @@ class Calls:
         self._clock = clock
         self._telemetry = telemetry
         self._jitter = jitter
+        self._receipts = receipts
 
     async def look_up(self, lanes: Sequence[Lane], slot: Slot) -> None:
         """Ask what HubSpot holds of up to 100 contacts."""
@@ -200,6 +203,8 @@ class Calls:
         for fold in folds:
             if self._suppressions.holds(fold.lane.key):
                 self._telemetry.suppressed.inc(len(fold.events))
+                for event in fold.events:
+                    self._receipts.suppressed(event, fold.lane.attempts)
                 self._lanes.finished(fold)
             elif (refusal := await self._moves.before(fold)) is not None:
                 self._halt.hear(refusal)
@@ -228,6 +233,8 @@ class Calls:
         now, telling = self._clock.now(), log.is_enabled_for(logging.DEBUG)
         for event in fold.events:
             self._telemetry.delivered(event, now)
+            if event not in fold.set_aside:
+                self._receipts.delivered(event, fold.lane)
             if event.envelope is not None and telling:
                 log.debug("event.delivered", **event.told, contact_id=fold.lane.contact_id)
         self._rejections.delivered(len(fold.events))

@@ -94,8 +94,8 @@ class Delivery:
                 self._may_call.release()
                 await self._lease.until_valid()
                 continue
-            if not self._has_work or (not probing and self._destination.spent() is not None):
-                # A call that ended meanwhile took it along, or the last of the day's calls.
+            if not self._has_work or self._halt.paused or (not probing and self._destination.spent() is not None):
+                # A call that ended meanwhile took it along, or the last of the day's calls; or somebody paused it.
                 slot.give_back()
                 self._may_call.release()
                 continue

@@ -1,8 +1,10 @@
 """The halt: sending stops for a reason that has nothing to do with any one event, and resumes by itself.
 
 A halt burns no event into dead letters. From time to time one call goes out as a probe; an answer opens the gate.
+A pause is a halt that people begin and end: as long as it holds, no probe goes out either, whatever else halts.
 """
 
+import asyncio
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,12 +29,24 @@ _ENDED_BY_A_DELIVERY: Final = frozenset({"too_many_dead_letters", "portal_not_pr
 
 @dataclass(frozen=True)
 class Halted:
-    """Why nothing is sent, since when, and when the next probe goes out."""
+    """Why nothing is sent, since when, and when the next probe goes out: None in a pause."""
 
     reason: HaltReason
     detail: str
     since: datetime
-    next_probe: datetime
+    next_probe: datetime | None
+
+
+@dataclass(frozen=True)
+class Paused:
+    """Since when somebody lets nothing be sent, who, and why."""
+
+    since: datetime
+    by: str
+    note: str
+
+    def __str__(self) -> str:
+        return f"{self.since:%Y-%m-%d %H:%M %Z}{f' by {self.by}' if self.by else ''}: {self.note}"
 
 
 class HaltGate:
@@ -45,10 +59,45 @@ class HaltGate:
         self._probe_at = 0.0
         self._interval_s = 0.0
         self._failures = 0
+        self._paused: Paused | None = None
+        self._goes_on = asyncio.Event()
+        self._goes_on.set()
 
     @property
     def halted(self) -> Halted | None:
+        """Why nothing is sent now. In a pause that is the pause; see `behind`."""
+        if (paused := self._paused) is not None:
+            words = f"{paused.note} ({paused.by})" if paused.by else paused.note
+            return Halted("paused", words, paused.since, None)
         return self._halted
+
+    @property
+    def behind(self) -> Halted | None:
+        """What halts sending besides a pause, as far as it was known when it began."""
+        return self._halted if self._paused is not None else None
+
+    @property
+    def paused(self) -> Paused | None:
+        return self._paused
+
+    def pause(self, paused: Paused) -> None:
+        """Let nothing through before `go_on`, no probe either. What is said again replaces what was said."""
+        if paused != self._paused:
+            log.warning("delivery.paused", by=paused.by, note=paused.note, since=paused.since.isoformat())
+        self._paused = paused
+        self._goes_on.clear()
+
+    def go_on(self) -> None:
+        """End a pause. What else halts is probed as soon as that is due."""
+        if self._paused is None:
+            return
+        log.warning("delivery.resumed", reason="paused")
+        self._paused = None
+        self._goes_on.set()
+
+    async def unpaused(self) -> None:
+        """Return when there is no pause."""
+        await self._goes_on.wait()
 
     def hear_all(self, outcomes: Collection[Outcome]) -> None:
         """Take the outcomes of one answer for what they say of HubSpot as a whole."""
@@ -113,10 +162,14 @@ class HaltGate:
 
     async def open(self) -> bool:
         """Return False when sending is allowed, or True when it is time for one call as a probe."""
-        while self._halted is not None and (wait_s := self._probe_at - self._clock.monotonic()) > 0:
+        while True:
+            await self._goes_on.wait()
+            if self._halted is None:
+                return False
+            if (wait_s := self._probe_at - self._clock.monotonic()) <= 0:
+                return True
             # A call that was in flight may open it earlier.
             await self._clock.sleep(min(wait_s, LOOK_AGAIN_S))
-        return self._halted is not None
 
     def _next_interval_s(self, halt: Halt, *, again: bool) -> float:
         if halt.until is not None:

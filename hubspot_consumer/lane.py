@@ -109,6 +109,7 @@ class Fold:
     `written` says that the contact holds them or something newer already, so that only the timeline is left;
     `repeated` that this was so before they were taken, so that the timeline may hold them too.
     `creates` says that they are to be written only if there is no such contact.
+    `set_aside` are those that are dead letters by now.
     """
 
     lane: Lane
@@ -116,6 +117,7 @@ class Fold:
     written: bool = False
     repeated: bool = False
     creates: bool = False
+    set_aside: list[Pending] = field(default_factory=list)
 
     @property
     def envelopes(self) -> list[Envelope]:

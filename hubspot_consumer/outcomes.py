@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final, Literal
 
 HaltReason = Literal[
+    "paused",
     "token_refused",
     "scope_missing",
     "endpoint_not_found",

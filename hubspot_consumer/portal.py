@@ -68,6 +68,7 @@ class Portal:
     async def _answered(self, ask: Callable[[], Awaitable[Answer | Refusal]]) -> Answer:
         attempts = 0
         while True:
+            await self._halt.unpaused()
             answer = await ask()
             if not isinstance(answer, Halt | RetryLater | Rejected):
                 self._halt.answered()

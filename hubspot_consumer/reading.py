@@ -12,6 +12,7 @@ from hubspot_consumer.delivery import Delivery
 from hubspot_consumer.lane import Pending
 from hubspot_consumer.lanes import Lanes
 from hubspot_consumer.offsets import Ack, Offsets
+from hubspot_consumer.receipts import NO_RECEIPTS, Receipts
 from hubspot_consumer.records import Record
 from hubspot_consumer.suppressions import Suppressions
 from hubspot_consumer.telemetry import Telemetry
@@ -43,6 +44,7 @@ class Reading:
         dead_letters: DeadLetters,
         clock: Clock,
         telemetry: Telemetry,
+        receipts: Receipts = NO_RECEIPTS,
     ) -> None:
         self._lanes = lanes
         self._delivery = delivery
@@ -52,6 +54,7 @@ class Reading:
         self._dead_letters = dead_letters
         self._clock = clock
         self._telemetry = telemetry
+        self._receipts = receipts
         self._ended = False
         self._may_write = asyncio.Semaphore(MOST_WRITING)
         self._writing: set[asyncio.Task[None]] = set()
@@ -68,13 +71,14 @@ class Reading:
         except UnreadableRecord as error:
             await self._set_aside(record, error, finish)
         else:
-            key = ContactKey(envelope.contact.email)
+            key, event = ContactKey(envelope.contact.email), Pending(envelope.sequence, envelope, record, finish)
             if self._suppressions.holds(key):
                 # Before it can wait for anything; those that were read before the contact was, `calls` passes over.
                 self._telemetry.suppressed.inc()
+                self._receipts.suppressed(event)
                 finish()
             else:
-                self._add(key, Pending(envelope.sequence, envelope, record, finish))
+                self._add(key, event)
         while self._full:
             await self._clock.sleep(LOOK_AGAIN_S)
 
@@ -96,9 +100,13 @@ class Reading:
             finish = _at_the_second_call(finish)
             self._add(key, Pending(sequence, None, record, finish))
         await self._may_write.acquire()
-        writing = asyncio.create_task(self._dead_letters.put(record, error.reason, error.detail, attempts=0))
+        writing = asyncio.create_task(self._write_dead_letter(record, error))
         self._writing.add(writing)
         writing.add_done_callback(partial(self._written, finish))
+
+    async def _write_dead_letter(self, record: Record, error: UnreadableRecord) -> None:
+        await self._dead_letters.put(record, error.reason, error.detail, attempts=0)
+        self._receipts.unreadable(record, error)
 
     def _written(self, finish: Callable[[], None], writing: asyncio.Task[None]) -> None:
         self._writing.discard(writing)

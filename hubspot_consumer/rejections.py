@@ -11,6 +11,7 @@ from hubspot_consumer.dead_letters import DeadLetters
 from hubspot_consumer.halt import HaltGate
 from hubspot_consumer.lane import Fold, Pending
 from hubspot_consumer.outcomes import Halt, Rejected
+from hubspot_consumer.receipts import NO_RECEIPTS, Receipts
 from runtime.clock import Clock
 from runtime.logs import logger
 
@@ -32,11 +33,14 @@ class _Minute:
 class Rejections:
     """Counts the last hour. `too_many` is a share of its events, and at least *least*."""
 
-    def __init__(self, least: int, dead_letters: DeadLetters, halt: HaltGate, clock: Clock) -> None:
+    def __init__(
+        self, least: int, dead_letters: DeadLetters, halt: HaltGate, clock: Clock, receipts: Receipts = NO_RECEIPTS
+    ) -> None:
         self._least: Final = least
         self._dead_letters = dead_letters
         self._halt = halt
         self._clock = clock
+        self._receipts = receipts
         self._minutes: deque[_Minute] = deque()
 
     async def reject(self, fold: Fold, event: Pending, rejection: Rejected) -> Halt | None:
@@ -55,6 +59,8 @@ class Rejections:
             correlation_id=rejection.correlation_id,
         )
         await self._dead_letters.put(event.record, rejection.reason, rejection.detail, fold.lane.attempts + 1)
+        self._receipts.rejected(event, fold.lane, rejection)
+        fold.set_aside.append(event)
         return None
 
     def delivered(self, events: int) -> None:

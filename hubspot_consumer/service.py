@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError
 
 from hubspot_consumer.alignment import CROWD, Alignment
 from hubspot_consumer.assignment import Assignment
+from hubspot_consumer.controls import Controls
 from hubspot_consumer.delivery import Delivery
 from hubspot_consumer.hold_answers import HoldAnswers
 from hubspot_consumer.lag import Lag
@@ -18,6 +19,7 @@ from hubspot_consumer.omissions import Omissions
 from hubspot_consumer.portal import Portal
 from hubspot_consumer.progress import Progress
 from hubspot_consumer.reading import Reading
+from hubspot_consumer.receipts_topic import ReceiptsTopic
 from hubspot_consumer.status import Status
 from hubspot_consumer.suppressions import Suppressions
 from hubspot_consumer.timeline import Timeline
@@ -38,6 +40,9 @@ ASK_PORTAL_AGAIN_S: Final = 24 * 3600.0
 # What is not acked when we are killed comes again. Calls take 35 s at the very most.
 FINISH_WITHIN_S: Final = 3.0
 SETTLE_AT_STOP_S: Final = 4.0
+FLUSH_AT_STOP_S: Final = 1.0
+# Of the time to leave, for leaving itself.
+COMMIT_WITHIN_S: Final = 0.5
 # From when no call begins any more. While Kafka is away, leaving the group would wait for it.
 LEAVE_WITHIN_S: Final = 5.0
 CLOSE_WITHIN_S: Final = 0.5
@@ -50,7 +55,7 @@ class ReadingEnded(RuntimeError):
 
 @dataclass(frozen=True)
 class Service:
-    """Reads and delivers. *portal* and *holds* are None in a dry run, which asks HubSpot nothing."""
+    """Reads and delivers. What is about HubSpot is None in a dry run, which asks it nothing; *receipts* also if off."""
 
     status: Status
     admission: Admission
@@ -65,6 +70,8 @@ class Service:
     omissions: Omissions
     suppressions: Suppressions
     holds: HoldAnswers | None
+    controls: Controls | None
+    receipts: ReceiptsTopic | None
     delivery: Delivery
     offsets: Offsets
     progress: Progress
@@ -92,7 +99,9 @@ class Service:
         await self._connect()
         # As soon as it is a member it is asked, whatever it waits for itself.
         obeying = () if self.holds is None else (self.holds.follow(), self.holds.catch_up(), self.holds.answer())
-        await _first_of(self._read_and_deliver(), *obeying)
+        pausing = () if self.controls is None else (self.controls.follow(),)
+        telling = () if self.receipts is None else (self.receipts.write(),)
+        await _first_of(self._read_and_deliver(), *obeying, *pausing, *telling)
 
     async def _read_and_deliver(self) -> None:
         self.status.health.ill("worker", "starting: joining the consumer group")
@@ -125,6 +134,8 @@ class Service:
             self.status.health.ill("kafka", f"no such topic: {', '.join(missing)}: run `python -m producer topics`")
             await self.clock.sleep(CONNECT_AGAIN_S)
         await self._at_last(self.suppressions.start)
+        if self.controls is not None:
+            await self._at_last(self.controls.start)
         if self.holds is not None:
             await self._at_last(self.holds.start)
 
@@ -170,10 +181,15 @@ class Service:
     async def _stop(self) -> None:
         give_up = self.clock.monotonic() + LEAVE_WITHIN_S
         settled = await self.delivery.settle(SETTLE_AT_STOP_S)
+        if self.receipts is not None:
+            # What has none by then is not acked: it is repeated.
+            within_s = min(FLUSH_AT_STOP_S, give_up - self.clock.monotonic() - COMMIT_WITHIN_S)
+            await _first_of(self.receipts.flush(within_s), self.receipts.write())
         await _within(give_up - self.clock.monotonic(), self.worker.stop())
         others = [self.dead_letter_producer.stop(), self.lag.stop(), self.suppressions.stop()]
         if self.holds is not None:
             others.append(self.holds.stop())
+        others += [part.stop() for part in (self.controls, self.receipts) if part is not None]
         await asyncio.gather(*(_within(CLOSE_WITHIN_S, closing) for closing in others))
         log.info("service.stopped", calls_ended=settled, events_to_repeat=self.offsets.unfinished)
 

@@ -52,6 +52,10 @@ class Settings(KafkaConnection, ServiceSettings):
         "auto",
         description="how events are left on the contact's timeline; `auto` takes the best that the portal allows",
     )
+    delivery_receipts: bool = Field(
+        default=True,
+        description="whether live workers leave a receipt of each event that has ended, in the topic `deliveries`",
+    )
     dead_letter_limit: int = Field(
         100, ge=1, description="events that HubSpot may reject within an hour (or 1 % of all, if more) before it halts"
     )

@@ -1,7 +1,7 @@
 """Status: what the consumer is doing, for a load balancer and for a person."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from hubspot_consumer.dead_letters import DeadLetters
@@ -15,13 +15,14 @@ from hubspot_consumer.offsets import Offsets
 from hubspot_consumer.omissions import Omissions
 from hubspot_consumer.outcomes import HaltReason
 from hubspot_consumer.progress import Progress
+from hubspot_consumer.receipts_topic import ReceiptsTopic
 from hubspot_consumer.settings import Mode
 from hubspot_consumer.suppressions import Suppressions
 from hubspot_consumer.timeline import Timeline
 from runtime.health import Health
 
-# Nobody of ours is to blame: a worker that starts meanwhile waits, and is none that must be replaced.
-_OF_HUBSPOT: Final[Collection[HaltReason]] = ("hubspot_unavailable", "daily_quota_spent")
+# Nobody of ours is to blame, or it is meant: a worker that starts meanwhile waits, and is none that must be replaced.
+_WAITS_AT_START: Final[Collection[HaltReason]] = ("paused", "hubspot_unavailable", "daily_quota_spent")
 
 
 @dataclass
@@ -30,6 +31,7 @@ class Status:
 
     mode: Mode
     health: Health
+    settings: Mapping[str, Any] = field(default_factory=dict)
     halt: HaltGate | None = None
     lanes: Lanes | None = None
     offsets: Offsets | None = None
@@ -42,6 +44,7 @@ class Status:
     suppressions: Suppressions | None = None
     holds: Holds | None = None
     progress: Progress | None = None
+    receipts: ReceiptsTopic | None = None
 
     def unwell(self) -> dict[str, str]:
         """Return what is unwell, by part."""
@@ -53,7 +56,7 @@ class Status:
         halted = self.halt.halted if self.halt else None
         if halted is None:
             return ()
-        return ("hubspot", "portal") if halted.reason in _OF_HUBSPOT else ("hubspot",)
+        return ("hubspot", "portal") if halted.reason in _WAITS_AT_START else ("hubspot",)
 
     def stuck(self) -> str | None:
         """Return why a restart may help, if it may."""
@@ -75,6 +78,7 @@ class Status:
         """Return all of it, as JSON."""
         return {
             "mode": self.mode,
+            "settings": self.settings,
             "timeline": self.timeline.mode if self.timeline else "off",
             "suppressed": len(self.suppressions) if self.suppressions else 0,
             "properties_left_out": sorted(self.omissions.names) if self.omissions else [],
@@ -90,17 +94,29 @@ class Status:
             },
             "contacts": self._contacts(),
             "dead_letters": dict(self.dead_letters.by_reason) if self.dead_letters else {},
+            "receipts": self._receipts(),
         }
 
-    def _halted(self) -> dict[str, str] | None:
-        halted = self.halt.halted if self.halt else None
-        if halted is None:
+    def _halted(self) -> dict[str, Any] | None:
+        if self.halt is None or (halted := self.halt.halted) is None:
             return None
+        # What halts besides a pause is found out again by the first call after it.
+        behind = self.halt.behind
         return {
             "reason": halted.reason,
             "detail": halted.detail,
             "since": halted.since.isoformat(),
-            "next_probe": halted.next_probe.isoformat(),
+            "next_probe": halted.next_probe.isoformat() if halted.next_probe else None,
+            "behind": {"reason": behind.reason, "detail": behind.detail} if behind else None,
+        }
+
+    def _receipts(self) -> dict[str, int] | None:
+        if self.receipts is None:
+            return None
+        return {
+            "written": self.receipts.written,
+            "waiting": self.receipts.waiting,
+            "dropped": self.receipts.dropped,
         }
 
     def _quota(self) -> dict[str, Any] | None:

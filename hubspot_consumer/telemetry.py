@@ -35,6 +35,9 @@ class Telemetry:
         self.dead_letters = Counter(
             "hubspot_consumer_dead_letters", "Events set aside", ["reason"], registry=self.registry
         )
+        self.receipts = Counter(
+            "hubspot_consumer_receipts", "Receipts that Kafka took, and those given up", ["end"], registry=self.registry
+        )
         self.calls = Counter("hubspot_consumer_calls", "Calls to HubSpot", ["kind", "status"], registry=self.registry)
         self._call_seconds = Histogram(
             "hubspot_consumer_call_seconds",
@@ -114,6 +117,8 @@ class Telemetry:
             self.events_delivered.labels(event_type)
         for outcome in (Delivered, RetryLater, Rejected, Halt):
             self._outcomes.labels(outcome.__name__)
+        for end in ("written", "dropped"):
+            self.receipts.labels(end)
         for kind in ("create_contacts", "upsert", "read", "note"):
             self.calls.labels(kind, "429")
 

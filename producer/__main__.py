@@ -26,6 +26,7 @@ from producer.outbox import Outbox
 from producer.relay import Relay
 from producer.sender import Sender
 from producer.settings import DatabaseSettings, DebeziumSettings, KafkaSettings, Settings
+from producer.status import add_status
 from producer.telemetry import Telemetry
 from producer.topic_settings import differences, verdict
 from producer.watch import Watch
@@ -224,6 +225,9 @@ async def _publish(settings: Settings, *, http: bool) -> None:
                 unwell=lambda: health.unwell,
                 also=lambda: {"relay": "active" if relay.active else "standby"} | intake,
                 metrics=telemetry.registry,
+            )
+            add_status(
+                app, relay_active=lambda: relay.active, unwell=lambda: health.unwell, settings=settings.in_force()
             )
             if settings.intake_tokens:
                 taking = await stack.enter_async_context(Intake(settings.database_url.get_secret_value()))

@@ -3,7 +3,7 @@
 from typing import Literal
 
 LogName = Literal[
-    # Either service.
+    # Every service.
     "health.unwell",
     "health.well_again",
     "library.line",
@@ -37,6 +37,7 @@ LogName = Literal[
     "relay.progress",
     # A worker, and HubSpot.
     "delivery.halted",
+    "delivery.paused",
     "delivery.resumed",
     "hubspot.create_path_not_found",
     "hubspot.not_answered",
@@ -48,6 +49,9 @@ LogName = Literal[
     "portal.not_checked",
     "property.left_out",
     "property.value_kept",
+    "receipts.dropped",
+    "receipts.not_written",
+    "receipts.written_again",
     "timeline.mode",
     "topic.not_read",
     "worker.assigned",

@@ -15,6 +15,7 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 
 # What is shorter is a part of other words.
 SHORTEST_SECRET: Final = 6
+_HIDDEN: Final = "…"
 
 
 class ServiceSettings(BaseSettings):
@@ -66,6 +67,10 @@ class ServiceSettings(BaseSettings):
         values = [value.get_secret_value() for value in held if value is not None]
         parts = {part.strip() for value in values for part in (value, *value.split(","), *_passwords(value))}
         return tuple(sorted((part for part in parts if len(part) >= SHORTEST_SECRET), key=len, reverse=True))
+
+    def in_force(self) -> dict[str, Any]:
+        """Return each setting by its variable, for people to see: of secrets, only whether they are set."""
+        return {name.upper(): _shown(field, getattr(self, name)) for name, field in type(self).model_fields.items()}
 
 
 def secret_names(kind: type[BaseSettings]) -> list[str]:
@@ -120,6 +125,24 @@ def _read(name: str, path: Path) -> SecretStr:
     if not secret.strip():
         raise ValueError(f"{variable}: {path} is empty")
     return SecretStr(secret)
+
+
+def _shown(field: FieldInfo, value: Any) -> Any:
+    if is_secret(field):
+        return "not set" if value is None else "set"
+    return without_password(value) if isinstance(value, str) else value
+
+
+def without_password(value: str) -> str:
+    """Return *value*, which may be a URL, with nothing of it in which a password can be."""
+    try:
+        url = urlsplit(value)
+    except ValueError:
+        return _HIDDEN
+    if not (url.scheme and url.netloc):
+        return value
+    host = url.netloc.rpartition("@")[2]
+    return url._replace(netloc=host, query=_HIDDEN if url.query else "", fragment="").geturl()
 
 
 def _passwords(value: str) -> tuple[str, ...]:

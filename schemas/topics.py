@@ -38,9 +38,19 @@ class Topics:
         return self.of("resolutions")
 
     @property
+    def controls(self) -> str:
+        """What people tell all workers, such as a pause; compacted, and there as soon as somebody does."""
+        return self.of("controls")
+
+    @property
     def compacted(self) -> tuple[str, ...]:
         """The topics that keep the newest record of each key, for ever, in one partition."""
-        return (self.suppressions, self.resolutions)
+        return (self.suppressions, self.resolutions, self.controls)
+
+    @property
+    def deliveries(self) -> str:
+        """A receipt for each outcome; kept as long as events, in one partition, and there as soon as there is one."""
+        return self.of("deliveries")
 
     @property
     def holds(self) -> str:

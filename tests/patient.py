@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from fastapi import FastAPI
 
-from hubspot_consumer import __main__ as consumer_commands
+from hubspot_consumer.commands import provision
 from hubspot_consumer.doctor import command
 from hubspot_consumer.doctor.environment import Environment, read_environment
 from hubspot_consumer.doctor.findings import Finding
@@ -170,7 +170,7 @@ async def removed(patient: Patient, path: str) -> AsyncIterator[Settings]:
     async with Simulator(patient.simulator_url) as simulator:
         await simulator.remove(path)
         yield {}
-    await consumer_commands._provision(patient.read().settings, apply=True)
+    await provision._provision(patient.read().settings, apply=True)
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ ANSWER_WITHIN_S: Final = 4.0
 ASK_ELSEWHERE: Final = "start one: `python -m hubspot_consumer worker`; if it runs elsewhere, say --worker-url"
 SEE_RUNBOOK: Final = "the runbook's table says what to do"
 MEND: Final[Mapping[str, str]] = {
+    "paused": "`python -m hubspot_consumer resume` ends the pause",
     "token_refused": "put a new token where the workers read it; only from a file is it read again without a restart",
     "scope_missing": "add the scope that is named to the private app or Service Key",
     "endpoint_not_found": "look at HUBSPOT_API_VERSION and HUBSPOT_API_BASE_URL",
@@ -69,6 +70,8 @@ class WorkerChecks:
             return ok("not halted")
         reason = str(halted.get("reason"))
         what = f"halted since {halted.get('since')}: {reason}: {halted.get('detail')}"
+        if reason == "paused":
+            return warn(what, MEND[reason])
         return fail(f"{what}; next probe {halted.get('next_probe')}", MEND.get(reason, SEE_RUNBOOK))
 
     async def holes(self) -> Answer:

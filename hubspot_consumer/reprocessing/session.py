@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from hubspot_consumer.composition import hubspot_client
+from hubspot_consumer.controls import Controls, SendingPaused
 from hubspot_consumer.halt import HaltGate
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.lag import Lag
@@ -110,8 +111,16 @@ class Session:
 
     @asynccontextmanager
     async def access(self, folded: FoldedTopics) -> AsyncIterator[Access]:
-        """Give access to HubSpot. Raises KafkaError, WrongPortal and AnotherRun."""
+        """Give access to HubSpot, which a pause keeps waiting. Raises KafkaError, WrongPortal, AnotherRun.
+
+        Raises SendingPaused where a pause began before.
+        """
         halt = HaltGate(self.clock)
+        controls = Controls(self._kafka, self._settings.topics.controls, self.clock, halt)
+        self._opened.push_async_callback(controls.stop)
+        await controls.start()
+        if halt.paused is not None:
+            raise SendingPaused(halt.paused)
         client, pacing = hubspot_client(self._settings, self.clock, self.report.count_call)
         self._opened.push_async_callback(client.close)
         pacing.divide(self._rate_share)
@@ -120,7 +129,7 @@ class Session:
         suppressions = Suppressions(self._kafka, self._settings.topics.suppressions, self.clock)
         self._opened.push_async_callback(suppressions.stop)
         await suppressions.start()
-        async with self._holding() as holding, _meanwhile(suppressions.follow()):
+        async with self._holding() as holding, _meanwhile(suppressions.follow()), _meanwhile(controls.follow()):
             portal = self._portal(client, halt)
             await portal.check()
             timeline = Timeline(_Ours(), client, self.report, _Ours(), halt)

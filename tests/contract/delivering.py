@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from math import inf
@@ -27,7 +27,9 @@ from hubspot_consumer.lane import Pending
 from hubspot_consumer.lanes import Lanes
 from hubspot_consumer.lease import Lease
 from hubspot_consumer.moves import Moves
+from hubspot_consumer.offsets import Offsets
 from hubspot_consumer.omissions import Omissions
+from hubspot_consumer.receipts import ReceiptsOnKafka
 from hubspot_consumer.records import Record
 from hubspot_consumer.rejections import Rejections
 from hubspot_consumer.telemetry import Telemetry
@@ -44,6 +46,7 @@ from sandbox.hubspot.faults import (
 )
 from sandbox.hubspot.portal import Portal
 from schemas.contacts import ContactKey
+from schemas.deliveries import Receipt, ReceiptOutcome
 from schemas.envelope import Envelope
 from tests.clock import LoopClock
 from tests.samples import PORTAL_ID, TOKEN
@@ -127,6 +130,17 @@ class DeadLetterTopic:
         self.letters.append((int(named["dead_letter.offset"]), named["dead_letter.reason"].decode()))
 
 
+class TopicOfReceipts:
+    """Kafka, as far as receipts need it: holds the offset and the outcome of each."""
+
+    def __init__(self) -> None:
+        self.receipts: list[tuple[int, ReceiptOutcome]] = []
+
+    def put(self, _key: bytes, value: bytes, _let_go: Callable[[], None]) -> None:
+        receipt = Receipt.model_validate_json(value)
+        self.receipts.append((receipt.offset, receipt.outcome))
+
+
 class NobodySuppressed:
     def holds(self, _key: ContactKey) -> bool:
         return False
@@ -138,6 +152,8 @@ class Delivered:
 
     finished: Counter[int] = field(default_factory=Counter)
     dead: list[tuple[int, str]] = field(default_factory=list)
+    # Each by its place too, in their order.
+    receipts: list[tuple[int, ReceiptOutcome]] = field(default_factory=list)
 
 
 class Worker:
@@ -156,13 +172,16 @@ class Worker:
         lease, telemetry = Lease(clock), Telemetry()
         halt = HaltGate(clock, resumed=self._lanes.stop_backing_off)
         lease.renew(inf)
-        rejections = Rejections(MANY, DeadLetters(cast("Any", self._topic), "dead", clock, telemetry), halt, clock)
+        self._receipts, omissions = TopicOfReceipts(), Omissions()
+        receipts = ReceiptsOnKafka(cast("Any", self._receipts), Offsets(), omissions, clock)
+        dead_letters = DeadLetters(cast("Any", self._topic), "dead", clock, telemetry)
+        rejections = Rejections(MANY, dead_letters, halt, clock, receipts)
         calls = Calls(
             lanes=self._lanes,
             destination=client,
             timeline=Timeline(self._lanes, client, rejections, lease, halt),
             rejections=rejections,
-            omissions=Omissions(),
+            omissions=omissions,
             suppressions=cast("Any", NobodySuppressed()),
             # Nobody has a new email here: nothing asks Kafka what is finished of the old one.
             moves=Moves(self._lanes, client, cast("Any", None), clock),
@@ -171,6 +190,7 @@ class Worker:
             clock=clock,
             telemetry=telemetry,
             jitter=self._chance,
+            receipts=receipts,
         )
         self._delivery = Delivery(self._lanes, client, calls, halt, lease)
 
@@ -201,7 +221,7 @@ class Worker:
             task.cancel()
         await asyncio.wait({running, failed})
         await self._http.aclose()
-        came.dead = self._topic.letters
+        came.dead, came.receipts = self._topic.letters, self._receipts.receipts
         return came
 
     def _add(self, event: Envelope, place: int, came: Delivered) -> None:

@@ -123,6 +123,11 @@ def assert_each_ended_once(
     assert {reason for _, reason in came.dead} <= {"rejected_by_hubspot"}
     assert all(is_guilty(events[place]) for place in dead)
     assert dead.keys() >= {place for place, event in enumerate(events) if event.contact.email == NOBODY}
+    assert {place for place, _ in came.receipts} == set(arrivals), "whatever ends leaves a receipt"
+    assert {place for place, outcome in came.receipts if outcome == "dead_lettered"} == dead.keys()
+    # One that was set aside and then came again is told as delivered too; else it is told as it ended.
+    twice = {place for place, outcome in came.receipts if outcome == "delivered"} & dead.keys()
+    assert all(arrivals.count(place) > 1 for place in twice)
     places = {str(event.id): place for place, event in enumerate(events)}
     left = {places[entry.uuid]: entry.contact_id for entry in entries_of(portal)}
     # One that was set aside and then came again is taken for one that was applied.

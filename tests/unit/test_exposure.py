@@ -15,6 +15,7 @@ from hubspot_consumer.status import Status
 from hubspot_consumer.telemetry import Telemetry
 from producer.intake.bearer import Bearer
 from producer.intake.endpoints import add_intake
+from producer.status import add_status
 from producer.telemetry import Telemetry as ProducerTelemetry
 from runtime.health import Health
 from runtime.server import _listener, application
@@ -32,6 +33,7 @@ def consumer() -> FastAPI:
 
 def producer(*, intake: bool) -> FastAPI:
     app = application("Outbox producer", unwell=dict, also=dict, metrics=CollectorRegistry())
+    add_status(app, relay_active=lambda: True, unwell=dict, settings={})
     if intake:
         # Whoever has no token comes no further.
         add_intake(app, cast("Any", None), Bearer(["a-token-of-a-test-that-nobody-would-guess"]), ProducerTelemetry())

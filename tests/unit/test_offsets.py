@@ -45,3 +45,44 @@ def test_what_was_forgotten_is_never_acked() -> None:
     assert acked == []
     again()
     assert acked == [100]
+
+
+@given(st.permutations(range(30)), st.integers(0, 30))
+def test_what_is_withheld_is_acked_in_order_when_it_is_finished_and_let_go(order: list[int], steps: int) -> None:
+    """Fifteen events: an even step finishes one, an odd one lets it go."""
+    offsets, acked = Offsets(), list[int]()
+    finish = [offsets.begin("topic", 0, number, partial(acked.append, number)) for number in range(15)]
+    let_go = [offsets.withhold("topic", 0, number) for number in range(15)]
+
+    for step in order[:steps]:
+        (let_go if step % 2 else finish)[step // 2]()
+
+    done = {number for number in range(15) if {2 * number, 2 * number + 1} <= set(order[:steps])}
+    assert acked == list(range(next((number for number in range(15) if number not in done), 15)))
+    assert offsets.unfinished == 15 - len(acked)
+
+
+def test_what_is_not_held_is_nobodys_to_withhold() -> None:
+    offsets, acked = Offsets(), list[int]()
+    offsets.begin("topic", 0, 0, lambda: acked.append(0))()
+
+    for topic, offset in (("topic", 0), ("topic", 7), ("another", 0)):
+        offsets.withhold(topic, 0, offset)()
+
+    assert acked == [0]
+
+
+def test_what_was_withheld_before_a_rebalance_acks_nothing_after_it() -> None:
+    offsets, acked = Offsets(), list[int]()
+    finish, let_go = offsets.begin("topic", 0, 0, lambda: acked.append(0)), offsets.withhold("topic", 0, 0)
+    offsets.forget()
+    finish_again = offsets.begin("topic", 0, 0, lambda: acked.append(1))
+    let_go_again = offsets.withhold("topic", 0, 0)
+
+    finish()
+    let_go()
+    finish_again()
+
+    assert acked == []
+    let_go_again()
+    assert acked == [1]

@@ -173,7 +173,7 @@ def test_every_reason_to_halt_is_a_series_so_that_an_alert_is_seen_to_end() -> N
     telemetry.shows(Status("live", Health()).report)
 
     reasons: tuple[Any, ...] = get_args(HaltReason)
-    assert [sample(telemetry.registry, "hubspot_consumer_halted", reason=reason) for reason in reasons] == [0] * 8
+    assert [sample(telemetry.registry, "hubspot_consumer_halted", reason=reason) for reason in reasons] == [0] * 9
 
 
 def test_a_backlog_that_nobody_can_see_is_not_a_number() -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from aiokafka.errors import KafkaError
 
+from hubspot_consumer.controls import SendingPaused
 from hubspot_consumer.lag import UnequalPartitions
 from hubspot_consumer.new_topic import TopicNotCreated
 from hubspot_consumer.portal import WrongPortal
@@ -56,7 +57,14 @@ def run_to_its_end(work: Coroutine[Any, Any, int], name: str, kafka: KafkaConnec
                 refuse(str(why))
             case AnotherRun() | CannotRead() | TakenOver() | TooManyRefused() as why:
                 fail(str(why) or "another process goes on with this run")
-            case NotDone() | TopicsMissing() | TopicNotCreated() | UnequalPartitions() | KafkaAway() as why:
+            case (
+                NotDone()
+                | SendingPaused()
+                | TopicsMissing()
+                | TopicNotCreated()
+                | UnequalPartitions()
+                | KafkaAway() as why
+            ):
                 fail(str(why))
             case BrokenPipeError():
                 return _nobody_reads()

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, NoReturn
 
-from console.backlog import Outbox, Topics
-from console.exposition import quantile, risen
-from console.services import Producer, Worker
-from console.source import Source
+from console.overview.backlog import Outbox, Topics
+from console.overview.exposition import quantile, risen
+from console.overview.services import Producer, Worker
+from console.overview.source import Source
 from runtime.clock import Clock
 
 SAMPLE_EVERY_S: Final = 5.0

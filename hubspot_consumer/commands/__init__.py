@@ -1,0 +1,1 @@
+"""The commands that are soon done, one a file."""
