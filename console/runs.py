@@ -79,10 +79,10 @@ class Runs:
 
     def of(self, run_id: str) -> Run | None:
         """Return a run as it is now."""
-        if not (self._folder / run_id / ASKED).exists() or Path(run_id).name != run_id:
-            return None
-        run = self._run(run_id)
-        run.look()
+        # What somebody typed into the address may lead anywhere.
+        run = self._readable(run_id) if run_id in self._names() else None
+        if run is not None:
+            run.look()
         return run
 
     def all(self, *kinds: Kind) -> list[Run]:
