@@ -1,10 +1,11 @@
 """`python -m console`: its one command, and the one place where its objects are wired."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import httpx
 import typer
@@ -13,14 +14,14 @@ from fastapi import FastAPI
 from console.access import Access
 from console.actions import Actions
 from console.app import console
-from console.backlog import TopicsReader, ask_outbox
-from console.overview import Overview
+from console.overview.backlog import TopicsReader, ask_outbox
+from console.overview.flow import Overview
+from console.overview.services import ask_producer, ask_worker
+from console.overview.source import ANSWER_WITHIN_S, Source
 from console.pages.overview import overview_pages
 from console.pages.sign_in import sign_in_pages
-from console.services import ask_producer, ask_worker
 from console.sessions import Sessions
 from console.settings import Settings
-from console.source import ANSWER_WITHIN_S, Source
 from console.view import View
 from hubspot_consumer.settings import Settings as ConsumerSettings
 from runtime import logs
@@ -66,25 +67,54 @@ def serve() -> None:
 
 
 async def _serve(settings: Settings, consumer: ConsumerSettings) -> None:
-    stop, clock = stop_signal(exit_within_s=EXIT_WITHIN_S), SystemClock()
+    stop = stop_signal(exit_within_s=EXIT_WITHIN_S)
     async with AsyncExitStack() as opened:
         http = await opened.enter_async_context(httpx.AsyncClient(timeout=ANSWER_WITHIN_S))
-        topics = TopicsReader(settings.client_options(), consumer.group, settings.topics.events)
-        opened.push_async_callback(topics.stop)
-        overview = _overview(settings, http, topics, clock)
-        actions = Actions(settings.client_options(), settings.topics.actions, settings.kafka_replication_factor, clock)
-        opened.push_async_callback(actions.stop)
-        app = _application(settings, overview, actions, clock)
+        wired = wire(settings, consumer, http, SystemClock())
+        for close in wired.closing:
+            opened.push_async_callback(close)
         log.info("service.starting", port=settings.console_port)
-        async with (
-            serving(app, settings.console_port, "CONSOLE_PORT", settings.console_host),
-            asyncio.TaskGroup() as working,
-        ):
-            watching = [working.create_task(work) for work in overview.works()]
-            await stop.wait()
-            for task in watching:
-                task.cancel()
+        await opened.enter_async_context(
+            serving(wired.app, settings.console_port, "CONSOLE_PORT", settings.console_host)
+        )
+        await _until(stop, wired.works())
     log.info("service.stopped")
+
+
+async def _until(stop: asyncio.Event, works: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """Let *works* go on until *stop* is set. Raises what one of them raises."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(work) for work in works]
+        await stop.wait()
+        for task in tasks:
+            task.cancel()
+
+
+@dataclass(frozen=True)
+class Wired:
+    """The console, before anything of it runs: what goes on while it is served, and what is closed at its end."""
+
+    app: FastAPI
+    works: Callable[[], list[Coroutine[Any, Any, None]]]
+    closing: tuple[Callable[[], Awaitable[None]], ...]
+
+
+def wire(settings: Settings, consumer: ConsumerSettings, http: httpx.AsyncClient, clock: Clock) -> Wired:
+    """Return the console; nobody is asked anything yet."""
+    kafka = settings.client_options()
+    topics = TopicsReader(kafka, consumer.group, settings.topics.events)
+    overview = _overview(settings, http, topics, clock)
+
+    def banner() -> Mapping[str, Any]:
+        flow = overview.now()
+        return {"halts": flow.halts, "modes": flow.modes}
+
+    actions = Actions(kafka, settings.topics.actions, settings.kafka_replication_factor, clock)
+    sessions, health = Sessions(clock), Health()
+    view, access = View(banner), Access(settings, sessions)
+    pages = (overview_pages(view, overview), sign_in_pages(view, access, sessions))
+    app = console(view, access, pages, health, https=settings.console_https)
+    return Wired(app, overview.works, (topics.stop, actions.stop))
 
 
 def _overview(settings: Settings, http: httpx.AsyncClient, topics: TopicsReader, clock: Clock) -> Overview:
@@ -100,17 +130,6 @@ def _overview(settings: Settings, http: httpx.AsyncClient, topics: TopicsReader,
         outbox=Source("outbox", lambda: ask_outbox(url.get_secret_value()), clock) if url else None,
         clock=clock,
     )
-
-
-def _application(settings: Settings, overview: Overview, actions: Actions, clock: Clock) -> FastAPI:  # noqa: ARG001 - of the pages that act
-    def banner() -> Mapping[str, Any]:
-        flow = overview.now()
-        return {"halts": flow.halts, "modes": flow.modes}
-
-    sessions = Sessions(clock)
-    view, access = View(banner), Access(settings, sessions)
-    pages: Final = (overview_pages(view, overview), sign_in_pages(view, access, sessions))
-    return console(view, access, pages, Health(), https=settings.console_https)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from typing import Literal
 
 LogName = Literal[
-    # Either service.
+    # Every service.
     "health.unwell",
     "health.well_again",
     "library.line",

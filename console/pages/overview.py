@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from console.overview import Overview
+from console.overview.flow import Overview
 from console.view import View
 
 

@@ -36,14 +36,18 @@ function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
+// In UTC, as logs are.
+const clock = (seconds) => (seconds == null ? "—" : new Date(seconds * 1000).toISOString().slice(11, 19));
+
 function chart(element) {
   const series = element.dataset.series.split(",").map((pair) => pair.split(":"));
   const axis = { stroke: colour("--dim"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") } };
   const plot = new uPlot({
     width: element.clientWidth, height: 200,
     scales: { y: { range: (_, low, high) => [0, Math.max(high ?? 0, 1) * 1.1] } },
-    axes: [axis, { ...axis, size: 60 }],
-    series: [{}, ...series.map(([, label], number) => ({
+    tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
+    axes: [{ ...axis, space: 80, values: (_, times) => times.map(clock) }, { ...axis, size: 60 }],
+    series: [{ label: "UTC", value: (_, seconds) => clock(seconds) }, ...series.map(([, label], number) => ({
       label, stroke: colour(`--series-${number + 1}`), width: 2, dash: number ? [6, 3] : [], points: { show: false },
     }))],
   }, [[], ...series.map(() => [])], element);

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from console.exposition import Exposition
+from console.overview.exposition import Exposition
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, NoReturn
 
-from console.backlog import Outbox, Topics
-from console.exposition import quantile, risen
-from console.services import Producer, Worker
-from console.source import Source
+from console.overview.backlog import Outbox, Topics
+from console.overview.exposition import quantile, risen
+from console.overview.services import Producer, Worker
+from console.overview.source import Source
 from runtime.clock import Clock
 
 SAMPLE_EVERY_S: Final = 5.0
@@ -108,7 +108,7 @@ class Overview:
         self._clock = clock
         self._samples: deque[Flow] = deque(maxlen=SAMPLES)
 
-    def works(self) -> list[Coroutine[Any, Any, NoReturn]]:
+    def works(self) -> list[Coroutine[Any, Any, None]]:
         """Return what has to go on for as long as the overview is looked at."""
         return [self._sample(), *(source.watch() for source in self._sources())]
 
