@@ -13,9 +13,9 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
-from console.index import FILE, IndexAway
-from console.indexer import Indexer
-from console.lookup import Lookup
+from console.contacts.index import FILE, IndexAway
+from console.contacts.indexer import Indexer
+from console.contacts.lookup import Lookup
 from hubspot_consumer.new_topic import create_topic
 from sandbox.processes import Process
 from sandbox.stack import create_topics

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from console.history import LATEST, Happened, Historian, History, Hole
-from console.index import Index, Reached
-from console.index_rows import Partition, rows_of
-from console.lookup import Lookup
-from console.outbox import Known, Unpublished
+from console.contacts.history import LATEST, Happened, Historian, History, Hole
+from console.contacts.index import Index, Reached
+from console.contacts.index_rows import Partition, rows_of
+from console.contacts.lookup import Lookup
+from console.contacts.outbox import Known, Unpublished
 from hubspot_consumer.reprocessing.resolutions import Discarded, Redriven
 from schemas.contacts import ContactKey
 from tests.kafka_records import (

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from console.index import VERSION, Index, IndexAway, Reached
-from console.index_rows import rows_of
-from console.lookup import Lookup
+from console.contacts.index import VERSION, Index, IndexAway, Reached
+from console.contacts.index_rows import rows_of
+from console.contacts.lookup import Lookup
 from hubspot_consumer.reprocessing.resolutions import Discarded
 from tests.kafka_records import (
     BEGAN,

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from console.index import Index, Reached
-from console.index_rows import Known, Partition, Rows, rows_of
+from console.contacts.index import Index, Reached
+from console.contacts.index_rows import Known, Partition, Rows, rows_of
 from hubspot_consumer.reprocessing.resolutions import Redriven
 from tests.kafka_records import (
     BEGAN,

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 from typing import Any, Final
 from uuid import UUID
 
-from console.index import Index
-from console.index_rows import headers_from
-from console.packing import unpacked
+from console.contacts.index import Index
+from console.contacts.index_rows import headers_from
+from console.contacts.packing import unpacked
 from hubspot_consumer.reprocessing.letter import Letter, SetAside, letter_of, read_set_aside
 from hubspot_consumer.reprocessing.resolutions import Resolutions
 from hubspot_consumer.reprocessing.store import Place, Stored

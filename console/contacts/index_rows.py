@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
 
-from console.packing import packed
+from console.contacts.packing import packed
 from schemas.contacts import contact_key
 from schemas.deliveries import Receipt
 from schemas.envelope import Headers

@@ -10,9 +10,9 @@ from typing import Any, Final, NoReturn
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from console.index import Index, IndexAway, Reached, is_damage
-from console.index_rows import Partition, rows_of
-from console.topics import FollowedTopics, Look
+from console.contacts.index import Index, IndexAway, Reached, is_damage
+from console.contacts.index_rows import Partition, rows_of
+from console.contacts.topics import FollowedTopics, Look
 from runtime.clock import Clock
 from runtime.logs import logger
 from schemas.topics import Topics

@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, for_code
 
-from console.index_rows import Partition
+from console.contacts.index_rows import Partition
 from schemas.topics import Topics
 
 _UNKNOWN_TOPIC: Final = 3

@@ -7,9 +7,9 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Final, Literal, TypeVar
 
-from console.index_rows import Partition
-from console.lookup import IndexedEvent, Lookup, tracked_at
-from console.outbox import Known, Unpublished
+from console.contacts.index_rows import Partition
+from console.contacts.lookup import IndexedEvent, Lookup, tracked_at
+from console.contacts.outbox import Known, Unpublished
 from hubspot_consumer.mapping import Properties, contact_properties
 from hubspot_consumer.reprocessing.letter import Letter
 from hubspot_consumer.reprocessing.store import Place

@@ -11,8 +11,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from console.index_rows import Known, Partition, Rows
-from console.packing import DICTIONARY
+from console.contacts.index_rows import Known, Partition, Rows
+from console.contacts.packing import DICTIONARY
 
 FILE: Final = "index.sqlite"
 _BESIDE: Final = ("-wal", "-shm", "-journal")
