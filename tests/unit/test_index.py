@@ -2,13 +2,14 @@
 
 import sqlite3
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from console.contacts.extract import Extract
 from console.contacts.index import VERSION, Index, IndexAway, Reached
-from console.contacts.index_rows import rows_of
+from console.contacts.index_rows import Known, Partition, Rows, rows_of
 from hubspot_consumer.reprocessing.resolutions import Discarded
 from tests.kafka_records import (
     BEGAN,
@@ -34,6 +35,16 @@ RECORDS = (
 
 def reached(records: tuple[KafkaRecord, ...]) -> dict[tuple[str, int], Reached]:
     return {(each.topic, each.partition): Reached(0, each.offset + 1, each.timestamp) for each in records}
+
+
+class Died(Exception):
+    """In the middle of a transaction."""
+
+
+class DyingRows(Rows):
+    def write(self, connection: sqlite3.Connection, known: Mapping[Partition, Known]) -> None:
+        super().write(connection, known)
+        raise Died
 
 
 @pytest.fixture
@@ -119,6 +130,16 @@ def test_a_reader_sees_one_moment_while_the_index_is_written(index: Index) -> No
         assert extract.sequences(EMAIL, 100, 50) == [2, 1]
     with Extract.of(index, TOPICS) as extract:
         assert extract.sequences(EMAIL, 100, 50) == [3, 2, 1]
+
+
+def test_of_a_batch_that_is_not_finished_nothing_is_seen(index: Index) -> None:
+    before = counts(index), index.reached()
+    three = event_record(sequence=3, offset=1)
+
+    with pytest.raises(Died):
+        index.add(DyingRows(rows_of([three], TOPICS).tables), reached((three,)))
+
+    assert (counts(index), index.reached()) == before
 
 
 def test_a_resolution_that_is_taken_back_is_gone(index: Index) -> None:
