@@ -53,11 +53,6 @@ class Topics:
         return self.of("deliveries")
 
     @property
-    def deliveries(self) -> str:
-        """A receipt for each outcome; kept as long as events, in one partition, and there as soon as there is one."""
-        return self.of("deliveries")
-
-    @property
     def holds(self) -> str:
         """What reprocessing and the workers tell each other; kept for an hour, and there as soon as it is needed."""
         return self.of("holds")
