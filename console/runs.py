@@ -59,9 +59,10 @@ class Runs:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.mkdir(mode=0o700)
         asked = Asked(kind=kind, arguments=tuple(arguments), who=who, began=now, form=dict(form))
-        (folder / ASKED).write_text(asked.model_dump_json())
         with (folder / LOCK).open("wb") as lock, (folder / OUT).open("wb") as out, (folder / ERR).open("wb") as err:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            # By this file another console knows it for a run, and one that nobody locks would be lost.
+            (folder / ASKED).write_text(asked.model_dump_json())
             command = ["/bin/sh", "-c", _SCRIPT, str(folder), *self._program, *arguments]
             # In a session of its own: what ends the console ends no run.
             process = subprocess.Popen(  # noqa: S603 - our own program, and no shell reads the arguments
@@ -73,7 +74,7 @@ class Runs:
                 pass_fds=[lock.fileno()],
                 env={**os.environ, "NO_COLOR": "1"},
             )
-        self._processes = [one for one in (*self._processes, process) if one.poll() is None]
+        self._processes.append(process)
         self._forget_old_ones()
         return self._run(folder.name)
 
@@ -92,8 +93,7 @@ class Runs:
             run.look()
         return runs
 
-    def reap(self) -> None:
-        """Let go of processes that have ended."""
+    def _reap(self) -> None:
         self._processes = [one for one in self._processes if one.poll() is None]
 
     def _refuse_beside_another(self, kind: Kind) -> None:
@@ -126,5 +126,5 @@ class Runs:
     def _run(self, name: str) -> Run:
         if name not in self._known:
             self._known[name] = Run(self._folder / name)
-        self.reap()
+        self._reap()
         return self._known[name]

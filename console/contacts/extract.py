@@ -14,6 +14,7 @@ from console.contacts.index import Index
 from console.contacts.index_rows import headers_from
 from console.contacts.packing import unpacked
 from hubspot_consumer.reprocessing.letter import Letter, SetAside, letter_of, read_set_aside
+from hubspot_consumer.reprocessing.mend import Mend, mended
 from hubspot_consumer.reprocessing.resolutions import Resolutions
 from hubspot_consumer.reprocessing.store import Place, Stored
 from schemas.contacts import ContactKey
@@ -62,8 +63,12 @@ class IndexedEvent:
     @cached_property
     def envelope(self) -> Envelope | None:
         """The envelope; None for a record that is none."""
+        return self.envelope_with(None)
+
+    def envelope_with(self, mend: Mend | None) -> Envelope | None:
+        """Return the envelope that it is read as with a *mend*."""
         try:
-            return read_envelope(self.key.encode(), self.value)
+            return read_envelope(self.key.encode(), mended(self.value, mend))
         except UnreadableRecord:
             return None
 

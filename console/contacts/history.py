@@ -85,8 +85,10 @@ class Happened:
     @property
     def changed(self) -> Properties:
         """The properties that it set, or is to set; without a value where nobody can tell it any more."""
-        source = self.record or self.unpublished
-        envelope = source.envelope if source is not None else None
+        if self.record is not None:
+            envelope = self.record.envelope_with(self.letter.mend if self.letter is not None else None)
+        else:
+            envelope = self.unpublished.envelope if self.unpublished is not None else None
         values = contact_properties(envelope) if envelope is not None else {}
         if self.receipt is not None and self.receipt.properties:
             return {name: values.get(name, "") for name in self.receipt.properties}

@@ -16,6 +16,7 @@ from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.requests import HeldContact, HeldContacts
 from hubspot_consumer.outcomes import RetryLater
 from hubspot_consumer.reprocessing.comparison import SEQUENCE, applied_to, same
+from hubspot_consumer.reprocessing.mend import Mend
 from hubspot_consumer.reprocessing.refold import Refold, Refolding
 from hubspot_consumer.reprocessing.selection import Selection
 from hubspot_consumer.reprocessing.store import Place, Stored
@@ -69,6 +70,7 @@ class _Known:
     histories: Mapping[ContactKey, Sequence[Stored]]
     keys_after: Sequence[ContactKey]
     set_aside: frozenset[Place]
+    mends: Mapping[Place, Mend]
 
 
 class PresentState:
@@ -107,7 +109,8 @@ class PresentState:
         if not self.can_ask:
             raise CannotTell("HUBSPOT_PRIVATE_APP_TOKEN is not set, so HubSpot is not asked")
         known = await asyncio.to_thread(self._known, key)
-        refolding = Refolding(Selection(set_aside=known.set_aside, dead_letters=False), {})
+        selection = Selection(set_aside=known.set_aside, mends=known.mends, dead_letters=False)
+        refolding = Refolding(selection, {})
         names = (await asyncio.to_thread(refolding.refold, key, *known.histories.values())).properties
         held = await self._held([*known.histories, *known.keys_after], names)
         return await asyncio.to_thread(_compared, key, known, refolding, held, acked)
@@ -123,7 +126,8 @@ class PresentState:
             set_aside = frozenset(place for letter in letters if not letter.in_effect for place in letter.places)
             # The oldest first, as they are folded.
             histories = {each: extract.stored(each) for each in reversed(keys)}
-            return _Known(histories, extract.keys_after(key), set_aside)
+            mends = {place: letter.mend for letter in letters if letter.mend is not None for place in letter.places}
+            return _Known(histories, extract.keys_after(key), set_aside, mends)
 
     async def _held(self, keys: Sequence[ContactKey], names: Mapping[str, str]) -> HeldContacts:
         try:

@@ -12,6 +12,7 @@ from console.contacts.index import Index, Reached
 from console.contacts.index_rows import Partition, rows_of
 from console.contacts.present import CannotTell, Comparison, PresentState
 from hubspot_consumer.mapping import contact_properties
+from hubspot_consumer.reprocessing.mend import Mend
 from hubspot_consumer.reprocessing.resolutions import Redriven
 from hubspot_consumer.settings import Settings
 from sandbox.hubspot.app import simulator_app
@@ -20,7 +21,7 @@ from sandbox.provisioned import provision
 from schemas.contacts import ContactKey
 from tests.clock import OwnedClock
 from tests.kafka_records import BEGAN, TOPICS, KafkaRecord, event_record, letter_record, resolution_record
-from tests.samples import EMAIL, PORTAL_ID, TOKEN, envelope, read
+from tests.samples import EMAIL, PAYLOADS, PORTAL_ID, TOKEN, envelope, read
 
 KEY = ContactKey(EMAIL)
 ALL_ACKED: Mapping[Partition, int] = {(topic, 0): 1_000 for topic in TOPICS.events}
@@ -142,6 +143,19 @@ async def test_a_dead_letter_is_not_expected_until_it_is_redriven(question: Ques
     compared = await question.compared()
     assert (compared.set_aside, compared.expected) == (0, 2)
     assert compared.differing > 0
+
+
+async def test_a_mended_event_that_was_redriven_is_expected_as_it_is_read_now(question: Question) -> None:
+    payload = {name: each for name, each in PAYLOADS["nova_redeemed"].items() if name != "redeemed_at"}
+    poisoned = event_record("nova_redeemed", 2, made=envelope("nova_redeemed", 2, payload=payload))
+    letter = letter_record(poisoned, "invalid_envelope")
+    mend = Mend(values={"redeemed_at": PAYLOADS["nova_redeemed"]["redeemed_at"]}, note="so")
+    question.holds(EARNED, poisoned, letter, resolution_record(letter, Redriven(at=BEGAN, mend=mend)))
+    await question.write(properties_of(("nova_earned", 1), ("nova_redeemed", 2)))
+
+    compared = await question.compared()
+
+    assert (compared.applied, compared.expected, compared.unreadable, compared.differing) == (2, 2, 0, 0)
 
 
 async def test_a_contact_that_moved_is_made_of_the_events_of_both_emails(question: Question) -> None:

@@ -145,10 +145,12 @@ class Operator:
 
 
 @pytest.fixture
-async def operator(tmp_path: Path) -> Operator:
+async def operator(tmp_path: Path) -> AsyncIterator[Operator]:
     made = Operator(tmp_path)
     await made.sign_in()
-    return made
+    yield made
+    for process in made.runs._processes:
+        process.wait()
 
 
 async def test_the_page_groups_what_is_open_by_reason_and_lists_it_newest_first(operator: Operator) -> None:
@@ -157,7 +159,7 @@ async def test_the_page_groups_what_is_open_by_reason_and_lists_it_newest_first(
     assert page.index('data-group="invalid_envelope"') < page.index('data-group="rejected_by_hubspot"')
     assert [number for number in range(5) if f'data-letter="0-{number}"' in page] == [0, 1, 2, 4]
     assert page.index('data-letter="0-4"') < page.index('data-letter="0-0"')
-    assert "`mend` it, then redrive" in page
+    assert "mend it, then redrive" in page
     assert "&lt;b&gt;x&lt;/b&gt;" in (await operator.see("/dead-letters/0-0")).text
 
 
@@ -297,6 +299,16 @@ async def test_what_can_not_be_noted_is_not_done(operator: Operator, tmp_path: P
 
     assert answer.status_code == 503
     assert not (tmp_path / "runs").exists()
+
+
+async def test_a_folder_that_can_not_be_written_is_told_and_nothing_was_begun(
+    operator: Operator, tmp_path: Path
+) -> None:
+    (tmp_path / "runs").write_text("a file")
+
+    answer = await operator.post("/dead-letters/redrive", id=["0-0"], live="yes")
+
+    assert (answer.status_code, "CONSOLE_FOLDER: nothing can be started there" in answer.text) == (503, True)
 
 
 async def test_a_replay_is_started_as_it_was_planned(operator: Operator, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from console.contacts.history import LATEST, Happened, Historian, History, Hole
 from console.contacts.index import Index, Reached
 from console.contacts.index_rows import Partition, rows_of
 from console.contacts.outbox import Known, Unpublished
+from hubspot_consumer.reprocessing.mend import Mend
 from hubspot_consumer.reprocessing.resolutions import Discarded, Redriven
 from schemas.contacts import ContactKey
 from tests.kafka_records import (
@@ -23,7 +24,7 @@ from tests.kafka_records import (
     receipt_record,
     resolution_record,
 )
-from tests.samples import EMAIL, envelope, value
+from tests.samples import EMAIL, PAYLOADS, envelope, value
 
 KEY = ContactKey(EMAIL)
 EARNED = (TOPICS.of("nova_earned"), 0)
@@ -218,6 +219,19 @@ def test_a_dead_letter_that_was_settled_says_how(contact: Contact, resolution: A
     event = only(contact.history())
 
     assert (event.state, event.ended_at) == (state, BEGAN)
+
+
+def test_a_mended_event_tells_what_it_changes_as_it_is_read_now(contact: Contact) -> None:
+    payload = {name: each for name, each in PAYLOADS["nova_earned"].items() if name != "earned_at"}
+    record = event_record(made=envelope(payload=payload))
+    letter = letter_record(record, "invalid_envelope")
+    contact.holds(record, letter)
+    assert only(contact.history()).changed == {}
+
+    mend = Mend(values={"earned_at": "2026-11-24T03:00:00Z"}, note="so")
+    contact.holds(resolution_record(letter, Redriven(at=BEGAN, mend=mend)))
+
+    assert only(contact.history()).changed["nerava_nova_balance_cents"] == "500"
 
 
 def test_a_dead_letter_whose_event_was_delivered_later_is_delivered(contact: Contact) -> None:

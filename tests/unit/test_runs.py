@@ -88,7 +88,9 @@ async def test_a_run_tells_its_plan_how_far_it_came_what_it_said_and_its_report(
     assert run.command_line.startswith('python -m hubspot_consumer x \'{"part"')
 
 
-@pytest.mark.parametrize(("code", "state"), [("0", "done"), ("1", "failed"), ("2", "failed"), ("130", "stopped")])
+@pytest.mark.parametrize(
+    ("code", "state"), [("0", "done"), ("1", "failed"), ("2", "failed"), ("130", "stopped"), ("143", "stopped")]
+)
 async def test_its_exit_code_says_how_it_ended(console: Console, code: str, state: str) -> None:
     assert (await ended(console.start(code))).state == state
 
