@@ -23,6 +23,8 @@ TITLES: Final[Mapping[Kind, str]] = {
     "mend_plan": "Dry run of a mend",
     "mend": "Mend",
     "discard": "Discard",
+    "resync_plan": "Dry run of a resync",
+    "resync": "Resync",
 }
 
 
