@@ -201,6 +201,6 @@ class Indexer:
 
 
 def _words(error: Exception) -> str:
-    if isinstance(error, sqlite3.Error | IndexAway):
-        return f"the file can't be written ({error})"
-    return f"Kafka can't be read ({type(error).__name__})"
+    if isinstance(error, KafkaError | TimeoutError | ConnectionError):
+        return f"Kafka can't be read ({type(error).__name__})"
+    return f"its file can't be used ({type(error).__name__}: {error})"

@@ -55,29 +55,33 @@ def contact_pages(view: View, search: Search, present: PresentState, runs: Runs,
 
     @router.get("/contacts/present")
     async def beside_hubspot(request: Request, key: Words) -> Response:
-        state = search.state
+        state, asked = search.state, _contact(key)
         try:
-            compared, why = await present.compare(ContactKey(key), state.acked or {}), None
+            compared, why = await present.compare(asked, state.acked or {}), None
         except (CannotTell, IndexAway) as error:
             compared, why = None, str(error)
         return view.page(
-            request, "contact_present.html", key=key, compared=compared, why=why, state=state, link=present.link
+            request, "contact_present.html", key=asked, compared=compared, why=why, state=state, link=present.link
         )
 
     @router.post("/contacts/resync")
     async def resync(request: Request) -> Response:
         form = await request.form()
         live = form.get("live") == "yes"
-        try:
-            key = contact_key(str(form.get("contact", "")))
-        except ValueError as why:
-            raise HTTPException(400, f"that is no contact: {why}") from why
+        key = _contact(str(form.get("contact", "")))
         # An email may begin with a dash: what comes after two of them is no option.
         options = ["--progress=json", *(() if live else ("--dry-run",)), "--"]
         kind: Kind = "resync" if live else "resync_plan"
         return await started(request, runs, actions, kind, ["resync", *options, key], {"contact": key})
 
     return router
+
+
+def _contact(words: str) -> ContactKey:
+    try:
+        return contact_key(words)
+    except ValueError as why:
+        raise HTTPException(400, f"that is no contact: {why}") from why
 
 
 def _pretty(event: Happened) -> str:

@@ -173,6 +173,13 @@ async def test_what_no_page_of_ours_asks_is_refused(tmp_path: Path, parameters: 
     assert answer.status_code == 422
 
 
+async def test_hubspot_is_asked_for_no_one_but_contacts(tmp_path: Path) -> None:
+    visitor = Visitor(application(tmp_path))
+    await visitor.sign_in(OPERATOR_TOKEN)
+
+    assert (await visitor.http.get("/contacts/present", params={"key": "nobody"})).status_code == 400
+
+
 async def test_without_a_token_hubspot_is_not_asked(tmp_path: Path) -> None:
     fill(tmp_path, *RECORDS)
     visitor = Visitor(application(tmp_path))
