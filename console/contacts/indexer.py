@@ -147,7 +147,6 @@ class Indexer:
             self._reached[partition] = Reached(first, max(first, reached.next), reached.last_ms)
             if reached.next <= first:
                 self._unproven.discard(partition)
-                self._astray.add(partition)
 
     def _assign(self, topics: FollowedTopics, look: Look) -> None:
         wanted = {TopicPartition(*each) for each in look.ends}
