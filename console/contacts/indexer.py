@@ -165,10 +165,11 @@ class Indexer:
             await self._forget_topics(others, "another of the same name")
             self._next_look = 0.0
             return
-        reached = {
-            (*each,): Reached(self._first((*each,)), positions[each], records[-1].timestamp)
-            for each, records in batches.items()
-        }
+        reached = dict[Partition, Reached]()
+        for each, records in batches.items():
+            # What was read ahead may have been deleted meanwhile.
+            first = self._first((*each,))
+            reached[(*each,)] = Reached(first, max(first, positions[each]), records[-1].timestamp)
         await asyncio.to_thread(self._add, [record for records in batches.values() for record in records], reached)
         self._unproven -= reached.keys()
         self._reached |= reached
