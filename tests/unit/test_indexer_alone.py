@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from aiokafka import TopicPartition
 
+from console.contacts.index import Reached
+from console.contacts.index_rows import rows_of
 from console.contacts.indexer import Indexer
 from schemas.topics import Topics
 from tests.indexing import indexer_of
@@ -48,4 +50,19 @@ async def test_what_was_read_ahead_and_deleted_meanwhile_leads_nowhere_back(tmp_
     await indexer._take_in({partition: [event_record(offset=50)]}, {partition: 51})
 
     assert indexer._reached[*partition,].next == index.reached()[*partition,].next == 100
+    index.close()
+
+
+async def test_it_goes_on_where_the_index_is(tmp_path: Path) -> None:
+    indexer, index = indexer_of("127.0.0.1:1", TOPICS, tmp_path)
+    partition = (TOPICS.of("nova_earned"), 0)
+    index.open()
+    index.add(rows_of([event_record(offset=6)], TOPICS), {partition: Reached(4, 7, 5)})
+    index.close()
+
+    await indexer._open()
+
+    assert (indexer._next(partition), indexer.state.records) == (7, 3)
+    # The record before is read again, to see that the topic is the same.
+    assert indexer._unproven == {partition}
     index.close()
