@@ -115,7 +115,7 @@ async def test_all_of_a_reason_are_redriven_by_its_button(ids: list[str], pipeli
     await ended(page)
 
     await page.goto("/dead-letters")
-    await expect(page.locator("main")).to_contain_text("None is open.")
+    await expect(page.locator("main")).to_contain_text("No dead letter is open.")
 
 
 async def test_a_reader_sees_everything_and_is_offered_nothing_to_do(ids: list[str], readers_page: Page) -> None:
