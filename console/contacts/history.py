@@ -7,8 +7,8 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Final, Literal, TypeVar
 
+from console.contacts.extract import Extract, IndexedEvent, tracked_at
 from console.contacts.index_rows import Partition
-from console.contacts.lookup import IndexedEvent, Lookup, tracked_at
 from console.contacts.outbox import Known, Unpublished
 from hubspot_consumer.mapping import Properties, contact_properties
 from hubspot_consumer.reprocessing.letter import Letter
@@ -131,8 +131,8 @@ class History:
 class Historian:
     """Tells histories. *acked* is what the workers' group has finished, by partition, as far as that is known."""
 
-    def __init__(self, lookup: Lookup, topics: Topics, acked: Mapping[Partition, int]) -> None:
-        self._lookup: Final = lookup
+    def __init__(self, extract: Extract, topics: Topics, acked: Mapping[Partition, int]) -> None:
+        self._extract: Final = extract
         self._topics: Final = topics
         self._acked: Final = acked
 
@@ -143,9 +143,9 @@ class Historian:
 
         *known* and *unpublished* are the outbox's, if it was looked at.
         """
-        numbers = self._lookup.sequences(key, before, EVENTS_ON_A_PAGE + 1)
+        numbers = self._extract.sequences(key, before, EVENTS_ON_A_PAGE + 1)
         waiting = {each.sequence: each for each in unpublished}
-        letters = self._lookup.letters(key)
+        letters = self._extract.letters(key)
         # The relay's and Debezium's dead letters never were a record of a topic of events.
         alone = {each.sequence for each in letters if each.sequence and each.sequence < before and not each.places}
         ordered = sorted({*numbers, *waiting, *alone}, reverse=True)
@@ -166,18 +166,18 @@ class Historian:
     def _numbered(
         self, key: ContactKey, page: Sequence[int], letters: Sequence[Letter], waiting: Mapping[int, Unpublished]
     ) -> list[Happened]:
-        records = _by_sequence(self._lookup.events(key, page[0], page[-1]), attrgetter("sequence"))
-        receipts = _by_sequence(self._lookup.receipts(key, page[0], page[-1]), attrgetter("sequence"))
+        records = _by_sequence(self._extract.events(key, page[0], page[-1]), attrgetter("sequence"))
+        receipts = _by_sequence(self._extract.receipts(key, page[0], page[-1]), attrgetter("sequence"))
         return [
             self._happened(number, records.get(number, []), receipts.get(number, []), letters, waiting.get(number))
             for number in page
         ]
 
     def _unnumbered(self, key: ContactKey, letters: Sequence[Letter]) -> list[Happened]:
-        receipts = self._lookup.unnumbered_receipts(key, EVENTS_ON_A_PAGE)
+        receipts = self._extract.unnumbered_receipts(key, EVENTS_ON_A_PAGE)
         return [
             self._happened(None, [record], [each for each in receipts if _is_of(each, record)], letters, None)
-            for record in self._lookup.unnumbered(key, EVENTS_ON_A_PAGE)
+            for record in self._extract.unnumbered(key, EVENTS_ON_A_PAGE)
         ]
 
     def _happened(

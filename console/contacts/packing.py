@@ -1,4 +1,4 @@
-"""Packing: values of records in a seventh of their room, since they are all alike."""
+"""Packing: values of records in a third of their room, since they are all alike."""
 
 import json
 import zlib

@@ -7,9 +7,9 @@ from typing import Final, Literal
 
 import httpx
 
+from console.contacts.extract import Extract
 from console.contacts.index import Index
 from console.contacts.index_rows import Partition
-from console.contacts.lookup import Lookup
 from hubspot_consumer.doctor.portal import FewCalls
 from hubspot_consumer.hubspot.client import CallMade, HubSpotClient
 from hubspot_consumer.hubspot.connection import http_client
@@ -116,18 +116,18 @@ class PresentState:
         return await asyncio.to_thread(_compared, key, known, refolding, held, acked)
 
     def _known(self, key: ContactKey) -> _Known:
-        with Lookup.of(self._index, self._settings.topics) as lookup:
+        with Extract.of(self._index, self._settings.topics) as extract:
             keys = [key]
             for each in keys:
-                keys += [before for before in lookup.keys_before(each) if before not in keys]
+                keys += [before for before in extract.keys_before(each) if before not in keys]
                 if len(keys) >= MOST_KEYS:
                     break
-            letters = [letter for each in keys for letter in lookup.letters(each)]
+            letters = [letter for each in keys for letter in extract.letters(each)]
             set_aside = frozenset(place for letter in letters if not letter.in_effect for place in letter.places)
             # The oldest first, as they are folded.
-            histories = {each: lookup.stored(each) for each in reversed(keys)}
+            histories = {each: extract.stored(each) for each in reversed(keys)}
             mends = {place: letter.mend for letter in letters if letter.mend is not None for place in letter.places}
-            return _Known(histories, lookup.keys_after(key), set_aside, mends)
+            return _Known(histories, extract.keys_after(key), set_aside, mends)
 
     async def _held(self, keys: Sequence[ContactKey], names: Mapping[str, str]) -> HeldContacts:
         try:

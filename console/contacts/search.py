@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from console.contacts.extract import Extract
 from console.contacts.history import EVENTS_ON_A_PAGE, LATEST, Historian, History
 from console.contacts.index import Index, IndexAway
 from console.contacts.indexer import IndexState
-from console.contacts.lookup import Lookup
 from console.contacts.outbox import ContactsOutbox, Known, OutboxAway, Parked, Unpublished
 from schemas.contacts import ContactKey, contact_key
 from schemas.topics import Topics
@@ -84,11 +84,11 @@ class Search:
         return sorted(keys) or ([email] if email is not None else [])
 
     def _keys_in_index(self, asked: str, email: ContactKey | None) -> list[ContactKey]:
-        with Lookup.of(self._index, self._topics) as lookup:
-            if email is not None and lookup.knows(email):
+        with Extract.of(self._index, self._topics) as extract:
+            if email is not None and extract.knows(email):
                 return [email]
             # An external id may look like an email.
-            return lookup.contacts_of(asked, MOST_CONTACTS)
+            return extract.contacts_of(asked, MOST_CONTACTS)
 
     async def _ask_outbox(self, found: Found, before: int) -> Sequence[Unpublished]:
         if self._outbox is None or found.key is None or found.outbox_away:
@@ -108,10 +108,10 @@ class Search:
 
     def _tell(self, found: Found, before: int, unpublished: Sequence[Unpublished]) -> None:
         key = found.key or ContactKey("")
-        with Lookup.of(self._index, self._topics) as lookup:
-            historian = Historian(lookup, self._topics, found.state.acked or {})
+        with Extract.of(self._index, self._topics) as extract:
+            historian = Historian(extract, self._topics, found.state.acked or {})
             found.history = historian.history(key, before, found.known, unpublished)
-            found.keys_before, found.keys_after = lookup.keys_before(key), lookup.keys_after(key)
+            found.keys_before, found.keys_after = extract.keys_before(key), extract.keys_after(key)
         records = [each.record for each in found.history.events if each.record is not None]
         named = {each.external_id for each in records if each.external_id}
         if found.known is not None and found.known.external_id:

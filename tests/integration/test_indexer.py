@@ -13,9 +13,9 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
+from console.contacts.extract import Extract
 from console.contacts.index import FILE, IndexAway
 from console.contacts.indexer import Indexer
-from console.contacts.lookup import Lookup
 from hubspot_consumer.new_topic import create_topic
 from sandbox.processes import Process
 from sandbox.stack import create_topics
@@ -206,9 +206,9 @@ async def test_a_topic_that_was_made_anew_is_indexed_anew(broker: Broker, tmp_pa
 
     async with following(broker, tmp_path) as indexer:
         await until_it_holds_what_kafka_does(broker, tmp_path)
-        with Lookup.of(indexer._index, broker.topics) as lookup:
-            assert len(lookup.receipts("new@example.com", 1, 9)) == records
-            assert lookup.receipts("c1@example.com", 1, 100) == []
+        with Extract.of(indexer._index, broker.topics) as extract:
+            assert len(extract.receipts("new@example.com", 1, 9)) == records
+            assert extract.receipts("c1@example.com", 1, 100) == []
 
 
 async def test_a_topic_that_is_deleted_and_made_anew_meanwhile_is_noticed(broker: Broker, tmp_path: Path) -> None:
@@ -264,5 +264,5 @@ async def test_without_kafka_it_says_since_when_and_what_it_has_can_be_read(own_
         assert trouble is not None
         assert "Kafka can't be read" in trouble.why
         assert not indexer.state.caught_up
-        with Lookup.of(indexer._index, topics) as lookup:
-            assert lookup.knows(ContactKey(EMAIL))
+        with Extract.of(indexer._index, topics) as extract:
+            assert extract.knows(ContactKey(EMAIL))

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from console.contacts.extract import Extract
 from console.contacts.history import LATEST, Happened, Historian, History, Hole
 from console.contacts.index import Index, Reached
 from console.contacts.index_rows import Partition, rows_of
-from console.contacts.lookup import Lookup
 from console.contacts.outbox import Known, Unpublished
 from hubspot_consumer.reprocessing.mend import Mend
 from hubspot_consumer.reprocessing.resolutions import Discarded, Redriven
@@ -44,8 +44,8 @@ class Contact:
         self.index.add(rows_of(records, TOPICS), reached)
 
     def history(self, before: int = LATEST, **outbox: Any) -> History:
-        with Lookup.of(self.index, TOPICS) as lookup:
-            return Historian(lookup, TOPICS, self.acked).history(KEY, before, **outbox)
+        with Extract.of(self.index, TOPICS) as extract:
+            return Historian(extract, TOPICS, self.acked).history(KEY, before, **outbox)
 
 
 @pytest.fixture

@@ -2,13 +2,14 @@
 
 import sqlite3
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from console.contacts.extract import Extract
 from console.contacts.index import VERSION, Index, IndexAway, Reached
-from console.contacts.index_rows import rows_of
-from console.contacts.lookup import Lookup
+from console.contacts.index_rows import Known, Partition, Rows, rows_of
 from hubspot_consumer.reprocessing.resolutions import Discarded
 from tests.kafka_records import (
     BEGAN,
@@ -34,6 +35,16 @@ RECORDS = (
 
 def reached(records: tuple[KafkaRecord, ...]) -> dict[tuple[str, int], Reached]:
     return {(each.topic, each.partition): Reached(0, each.offset + 1, each.timestamp) for each in records}
+
+
+class Died(Exception):
+    """In the middle of a transaction."""
+
+
+class DyingRows(Rows):
+    def write(self, connection: sqlite3.Connection, known: Mapping[Partition, Known]) -> None:
+        super().write(connection, known)
+        raise Died
 
 
 @pytest.fixture
@@ -112,13 +123,23 @@ def test_a_file_that_somebody_replaces_is_found_to_be_another(index: Index) -> N
 
 
 def test_a_reader_sees_one_moment_while_the_index_is_written(index: Index) -> None:
-    with Lookup.of(index, TOPICS) as lookup:
-        assert lookup.sequences(EMAIL, 100, 50) == [2, 1]
+    with Extract.of(index, TOPICS) as extract:
+        assert extract.sequences(EMAIL, 100, 50) == [2, 1]
         three = event_record(sequence=3, offset=1)
         index.add(rows_of([three], TOPICS), reached((three,)))
-        assert lookup.sequences(EMAIL, 100, 50) == [2, 1]
-    with Lookup.of(index, TOPICS) as lookup:
-        assert lookup.sequences(EMAIL, 100, 50) == [3, 2, 1]
+        assert extract.sequences(EMAIL, 100, 50) == [2, 1]
+    with Extract.of(index, TOPICS) as extract:
+        assert extract.sequences(EMAIL, 100, 50) == [3, 2, 1]
+
+
+def test_of_a_batch_that_is_not_finished_nothing_is_seen(index: Index) -> None:
+    before = counts(index), index.reached()
+    three = event_record(sequence=3, offset=1)
+
+    with pytest.raises(Died):
+        index.add(DyingRows(rows_of([three], TOPICS).tables), reached((three,)))
+
+    assert (counts(index), index.reached()) == before
 
 
 def test_a_resolution_that_is_taken_back_is_gone(index: Index) -> None:
@@ -127,8 +148,8 @@ def test_a_resolution_that_is_taken_back_is_gone(index: Index) -> None:
     index.add(rows_of([back], TOPICS), reached((back,)))
 
     assert counts(index)["resolutions"] == 0
-    with Lookup.of(index, TOPICS) as lookup:
-        assert [letter.state for letter in lookup.letters(EMAIL)] == ["dead"]
+    with Extract.of(index, TOPICS) as extract:
+        assert [letter.state for letter in extract.letters(EMAIL)] == ["dead"]
 
 
 def test_records_that_no_one_can_read_are_kept_without_what_they_do_not_tell(index: Index) -> None:
@@ -149,28 +170,28 @@ def test_records_that_no_one_can_read_are_kept_without_what_they_do_not_tell(ind
 
     assert counts(index)["events"] == 2 + 5
     assert counts(index)["receipts"] == 1
-    with Lookup.of(index, TOPICS) as lookup:
-        assert [each.offset for each in lookup.unnumbered(EMAIL, 50)] == [2, 3, 4]
-        assert [each.envelope for each in lookup.unnumbered(EMAIL, 50)] == [None, None, None]
+    with Extract.of(index, TOPICS) as extract:
+        assert [each.offset for each in extract.unnumbered(EMAIL, 50)] == [2, 3, 4]
+        assert [each.envelope for each in extract.unnumbered(EMAIL, 50)] == [None, None, None]
 
 
 def test_no_query_of_a_page_reads_a_whole_table(index: Index) -> None:
     asked: list[str] = []
     with index.reading() as connection:
         connection.set_trace_callback(asked.append)
-        lookup = Lookup(connection, TOPICS)
-        lookup.knows(EMAIL)
-        lookup.contacts_of("usr_1", 5)
-        lookup.keys_before(EMAIL)
-        lookup.keys_after(EMAIL)
-        lookup.sequences(EMAIL, 100, 50)
-        lookup.first_sequence(EMAIL)
-        lookup.events(EMAIL, 1, 50)
-        lookup.unnumbered(EMAIL, 50)
-        lookup.receipts(EMAIL, 1, 50)
-        lookup.unnumbered_receipts(EMAIL, 50)
-        lookup.letters(EMAIL)
-        lookup.stored(EMAIL)
+        extract = Extract(connection, TOPICS)
+        extract.knows(EMAIL)
+        extract.contacts_of("usr_1", 5)
+        extract.keys_before(EMAIL)
+        extract.keys_after(EMAIL)
+        extract.sequences(EMAIL, 100, 50)
+        extract.first_sequence(EMAIL)
+        extract.events(EMAIL, 1, 50)
+        extract.unnumbered(EMAIL, 50)
+        extract.receipts(EMAIL, 1, 50)
+        extract.unnumbered_receipts(EMAIL, 50)
+        extract.letters(EMAIL)
+        extract.stored(EMAIL)
         connection.set_trace_callback(None)
         plans = [row[3] for query in asked for row in connection.execute(f"EXPLAIN QUERY PLAN {query}")]
 

@@ -1,4 +1,4 @@
-"""The look-up: what the index holds of one contact, as it is at one moment."""
+"""The extract: what the index holds of one contact, as it is at one moment."""
 
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -79,7 +79,7 @@ class IndexedEvent:
         return Stored(self.key, self.sequence, *self.place, self.at_ms, self.value)
 
 
-class Lookup:
+class Extract:
     """Each method asks by an index of the file's: none takes longer because others have many events."""
 
     def __init__(self, connection: sqlite3.Connection, topics: Topics) -> None:
@@ -88,8 +88,8 @@ class Lookup:
 
     @classmethod
     @contextmanager
-    def of(cls, index: Index, topics: Topics) -> Iterator["Lookup"]:
-        """Look up what is there at this moment. Raises IndexAway."""
+    def of(cls, index: Index, topics: Topics) -> Iterator["Extract"]:
+        """Give the extract of this moment. Raises IndexAway."""
         with index.reading() as connection:
             yield cls(connection, topics)
 
