@@ -69,6 +69,7 @@ async def _audit(  # noqa: PLR0913 - what was asked for
     as_json: bool,
 ) -> int:
     async with session(settings, run, "audit", rate_share) as opened:
+        await opened.keep_off_while_paused()
         selection = Selection(
             contacts=contacts, set_aside=(await opened.dead_letters()).not_in_effect(), dead_letters=False
         )
