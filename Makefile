@@ -69,7 +69,7 @@ audit: $(READY) ## look up known vulnerabilities of everything in uv.lock
 
 sbom: $(READY) ## list what each service is made of, from uv.lock, as CycloneDX in dist/
 	@mkdir -p "$(DIST)"
-	@for service in producer consumer; do \
+	@for service in producer consumer console; do \
 	  $(BIN)/uv export --quiet --frozen --no-dev --extra $$service --format cyclonedx1.5 \
 	    --preview-features sbom-export --output-file "$(DIST)/sbom-$$service.json" >/dev/null && \
 	  echo "$(DIST)/sbom-$$service.json" || exit 1; \

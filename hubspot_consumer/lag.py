@@ -103,6 +103,11 @@ class Lag:
             self.by_topic[partition.topic] += lag
         return self.by_topic
 
+    @property
+    def written(self) -> int:
+        """How many records the topics ever held, when that was read last."""
+        return sum(self._end_of.values())
+
     def end_of(self, topic: str, number: int) -> int | None:
         """Return where a partition ended when that was read last, None before."""
         return self._end_of.get(TopicPartition(topic, number))

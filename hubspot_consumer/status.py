@@ -119,7 +119,7 @@ class Status:
             "dropped": self.receipts.dropped,
         }
 
-    def _quota(self) -> dict[str, float] | None:
+    def _quota(self) -> dict[str, Any] | None:
         if self.pacing is None:
             return None
         return {
@@ -130,6 +130,7 @@ class Status:
             "left": self.pacing.left,
             "daily_limit": self.pacing.daily.limit,
             "daily_remaining": self.pacing.daily.remaining,
+            "daily_resets_at": self.pacing.daily.resets_at.isoformat(),
         }
 
     def _contacts(self) -> dict[str, int]:

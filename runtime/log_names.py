@@ -3,7 +3,7 @@
 from typing import Literal
 
 LogName = Literal[
-    # Either service.
+    # Every service.
     "health.unwell",
     "health.well_again",
     "library.line",
@@ -56,6 +56,9 @@ LogName = Literal[
     "topic.not_read",
     "worker.assigned",
     "worker.progress",
+    # The console.
+    "console.not_read",
+    "console.sign_in_refused",
     # Reprocessing, in a worker.
     "hold.answered",
     "hold.begun",

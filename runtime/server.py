@@ -14,6 +14,8 @@ from prometheus_client.exposition import choose_encoder
 
 # For requests in work when it is told to stop; somebody else kills after 10 to 30 s.
 _FINISH_WITHIN_S: Final = 2
+# A container's port.
+EVERYWHERE: Final = "0.0.0.0"  # noqa: S104 - what is behind it asks for a token, or tells nothing
 
 
 class PortTaken(RuntimeError):
@@ -66,10 +68,17 @@ def _is_probe(scope: Mapping[str, Any]) -> bool:
 
 
 @asynccontextmanager
-async def serving(app: FastAPI, port: int, variable: str) -> AsyncIterator[None]:
+async def serving(app: FastAPI, port: int, variable: str, host: str = EVERYWHERE) -> AsyncIterator[None]:
     """Serve *app* meanwhile. Raises PortTaken, naming the *variable* that chose the port."""
-    listener = _listener(port, variable)
-    settings = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=_FINISH_WITHIN_S)
+    listener = _listener(port, variable, host)
+    settings = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=_FINISH_WITHIN_S,
+        # Else a header would say who sent a request, whoever it was.
+        proxy_headers=False,
+    )
     server = _Server(settings)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
@@ -79,11 +88,11 @@ async def serving(app: FastAPI, port: int, variable: str) -> AsyncIterator[None]
         await task
 
 
-def _listener(port: int, variable: str) -> socket.socket:
-    listener = socket.socket()
+def _listener(port: int, variable: str, host: str = EVERYWHERE) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind(("0.0.0.0", port))  # noqa: S104 - a container's port
+        listener.bind((host, port))
         listener.listen(128)
     except OSError as error:
         listener.close()

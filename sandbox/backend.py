@@ -35,10 +35,12 @@ class Backend:
         shares: list[list[tuple[float, Happening]]] = [[] for _ in range(CLIENTS)]
         for number, happening in enumerate(day):
             shares[zlib.crc32(happening.contact.encode()) % CLIENTS].append((begin + number / self._per_s, happening))
-        async with asyncio.TaskGroup() as clients:
-            for share in shares:
-                clients.create_task(self._commit_all(share))
-        await self._engine.dispose()
+        try:
+            async with asyncio.TaskGroup() as clients:
+                for share in shares:
+                    clients.create_task(self._commit_all(share))
+        finally:
+            await self._engine.dispose()
 
     async def _commit_all(self, share: Sequence[tuple[float, Happening]]) -> None:
         loop = asyncio.get_running_loop()

@@ -15,7 +15,7 @@ from rich.table import Table
 from sandbox.backend import Backend
 from sandbox.dead_letters import read_dead_letters
 from sandbox.ledger import Ledger
-from sandbox.services import Service, consumer, producer
+from sandbox.services import Service, console, consumer, producer
 from sandbox.stack import Stack
 from sandbox.summary import Summary
 from sandbox.traffic import Day
@@ -71,7 +71,10 @@ class Demo:
             self._console.print(summary.table())
             await self._show_a_contact(stack)
             if self._keep:
-                self._show_addresses(stack, services)
+                shown = console(self._directory, environment)
+                opened.push_async_callback(shown.stop)
+                await shown.launch_and_wait()
+                self._show_addresses(stack, services, shown)
                 await stop.wait()
         return summary.clean
 
@@ -115,8 +118,10 @@ class Demo:
             table.caption = f"and {len(entries) - TIMELINE_ROWS} more"
         self._console.print(table)
 
-    def _show_addresses(self, stack: Stack, services: list[Service]) -> None:
+    def _show_addresses(self, stack: Stack, services: list[Service], shown: Service) -> None:
         self._console.print("Still running, until Ctrl-C:")
+        self._console.print(f"  [bold]console: {shown.url}[/], where this token signs in an operator:")
+        self._console.print(f"    {stack.environment['CONSOLE_OPERATOR_TOKEN']}", soft_wrap=True)
         for service in services:
             self._console.print(f"  {service.name}: {service.url}/v1/health, {service.url}/metrics")
         self._console.print(f"  consumer's status: {services[1].url}/v1/status")

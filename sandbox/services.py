@@ -73,6 +73,10 @@ def consumer(directory: Path, environment: Mapping[str, str]) -> Service:
     return Service("consumer", ["hubspot_consumer", "worker"], directory, environment, environment["CONSUMER_PORT"])
 
 
+def console(directory: Path, environment: Mapping[str, str]) -> Service:
+    return Service("console", ["console", "serve"], directory, environment, environment["CONSOLE_PORT"])
+
+
 def simulator(directory: Path, port: int, options: Sequence[str] = ()) -> Service:
     """Return the HubSpot simulator; `sandbox.simulator.Simulator(service.url)` sees it."""
     return Service("simulator", ["sandbox", "hubspot", "--port", str(port), *options], directory, {}, port)

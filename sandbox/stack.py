@@ -35,6 +35,7 @@ class Stack:
         port = free_port()
         self.simulator: Final = Simulator(f"http://127.0.0.1:{port}")
         self._simulator_process: Final = simulator(directory, port)
+        producer, consumer = free_port(), free_port()
         self.environment: Final[Mapping[str, str]] = {
             "DATABASE_URL": self.postgres.url_of(DATABASE),
             "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
@@ -46,8 +47,14 @@ class Stack:
             "HUBSPOT_API_BASE_URL": self.simulator.url,
             # By chance: the intake listens to the whole network.
             "PRODUCER_INTAKE_TOKEN": secrets.token_hex(32),
-            "PRODUCER_PORT": str(free_port()),
-            "CONSUMER_PORT": str(free_port()),
+            "PRODUCER_PORT": str(producer),
+            "CONSUMER_PORT": str(consumer),
+            "CONSOLE_PORT": str(free_port()),
+            "CONSOLE_PRODUCERS": f"http://127.0.0.1:{producer}",
+            "CONSOLE_CONSUMERS": f"http://127.0.0.1:{consumer}",
+            "CONSOLE_OPERATOR_TOKEN": secrets.token_hex(32),
+            "CONSOLE_READER_TOKEN": secrets.token_hex(32),
+            "CONSOLE_FOLDER": str(directory / "console"),
         }
 
     async def __aenter__(self) -> Self:

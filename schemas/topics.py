@@ -58,5 +58,10 @@ class Topics:
         return self.of("holds")
 
     @property
+    def actions(self) -> str:
+        """What people did by the console; kept for ever, and there as soon as somebody acts."""
+        return self.of("actions")
+
+    @property
     def all(self) -> tuple[str, ...]:
         return (*self.events, self.dead_letters)

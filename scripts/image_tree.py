@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-SERVICES: Final = ("producer", "consumer", "simulator")
+SERVICES: Final = ("producer", "consumer", "console", "simulator")
 
 
 @dataclass(frozen=True)

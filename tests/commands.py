@@ -6,7 +6,17 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-OURS = ("DATABASE_URL", "KAFKA_", "HUBSPOT_", "CONSUMER_", "PRODUCER_", "OUTBOX_", "DEAD_LETTER_LIMIT", "LOG_LEVEL")
+OURS = (
+    "DATABASE_URL",
+    "KAFKA_",
+    "HUBSPOT_",
+    "CONSUMER_",
+    "PRODUCER_",
+    "CONSOLE_",
+    "OUTBOX_",
+    "DEAD_LETTER_LIMIT",
+    "LOG_LEVEL",
+)
 
 
 @dataclass(frozen=True)

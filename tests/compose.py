@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 from image_tree import Instruction, stages
 
 ROOT: Final = Path(__file__).parents[1]
-OURS: Final = ("producer", "consumer", "simulator")
+OURS: Final = ("producer", "consumer", "console", "simulator")
 
 
 def read_yaml(path: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from sandbox.backend import Backend
 from sandbox.dead_letters import SetAside, read_dead_letters
 from sandbox.ledger import Findings, Ledger
 from sandbox.processes import free_port
-from sandbox.services import READY_WITHIN_S, Service, consumer, producer
+from sandbox.services import READY_WITHIN_S, Service, console, consumer, producer
 from sandbox.services import simulator as simulator_process
 from sandbox.simulator import PORTAL_ID, TOKEN, Simulator
 from sandbox.stack import create_topics
@@ -29,6 +29,8 @@ from tests.polling import eventually
 PARTITIONS = 6
 # The same tests against another version of HubSpot's API, or a portal without custom events.
 API_VERSION = os.environ.get("NERAVA_TEST_API_VERSION", "2026-03")
+OPERATOR_TOKEN = "operator-" + "o" * 32
+READER_TOKEN = "reader-" + "r" * 32
 NOTES = os.environ.get("NERAVA_TEST_NOTES") == "1"
 
 
@@ -41,6 +43,7 @@ class Pipeline:
         self.simulator = simulator
         self.database_url = database_url
         self._bootstrap_servers = kafka.bootstrap_servers
+        producer_port, consumer_port = free_port(), free_port()
         self.environment = {
             "DATABASE_URL": database_url,
             "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
@@ -52,8 +55,14 @@ class Pipeline:
             "HUBSPOT_PORTAL_ID": str(PORTAL_ID),
             "HUBSPOT_API_BASE_URL": simulator.url,
             "HUBSPOT_API_VERSION": API_VERSION,
-            "PRODUCER_PORT": str(free_port()),
-            "CONSUMER_PORT": str(free_port()),
+            "PRODUCER_PORT": str(producer_port),
+            "CONSUMER_PORT": str(consumer_port),
+            "CONSOLE_PORT": str(free_port()),
+            "CONSOLE_PRODUCERS": f"http://127.0.0.1:{producer_port}",
+            "CONSOLE_CONSUMERS": f"http://127.0.0.1:{consumer_port}",
+            "CONSOLE_OPERATOR_TOKEN": OPERATOR_TOKEN,
+            "CONSOLE_READER_TOKEN": READER_TOKEN,
+            "CONSOLE_FOLDER": str(directory / "console"),
         }
         self._services: list[Service] = []
 
@@ -65,6 +74,9 @@ class Pipeline:
 
     def consumer(self, **environment: str) -> Service:
         return self._keep(consumer(self.directory, self.environment | environment))
+
+    def console(self, **environment: str) -> Service:
+        return self._keep(console(self.directory, self.environment | environment))
 
     def command(self, *arguments: str, **environment: str) -> Service:
         """Return a command of the consumer as a process: it may be killed, and begun again."""

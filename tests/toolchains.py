@@ -11,6 +11,8 @@ import platformdirs
 import pytest
 
 CACHE = platformdirs.user_cache_path("nerava-lifecycle") / "tests"
+# Where Go's own instructions put it, which not every shell looks in.
+USUAL_PATH = "/usr/local/go/bin"
 # Go's first build compiles its standard library too, which on a busy machine takes minutes.
 WITHIN_S = 1_200
 # What npm and Go say where there is no way to their registries, or Go is too old. Any other failure is ours.
@@ -27,7 +29,7 @@ UNAVAILABLE = (
 
 
 def toolchain(name: str) -> str:
-    found = shutil.which(name)
+    found = shutil.which(name) or shutil.which(name, path=USUAL_PATH)
     if found is None:
         pytest.skip(f"{name} is not installed")
     return found

@@ -10,6 +10,7 @@ from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from console.settings import Settings as ConsoleSettings
 from hubspot_consumer.settings import Settings as ConsumerSettings
 from producer.settings import Settings as ProducerSettings
 from runtime.kafka import KafkaConnection
@@ -50,7 +51,7 @@ def sections() -> list[Section]:
     common = {**KafkaConnection.model_fields, **ServiceSettings.model_fields}
     return [
         Section(
-            "Both services",
+            "All services",
             "Kafka is needed by all commands but the producer's `migrate`, `import-outbox` and `debezium-config`, and a"
             " consumer that is disabled.",
             common,
@@ -63,6 +64,12 @@ def sections() -> list[Section]:
             "`HUBSPOT_SEND_LIVE=true` without `HUBSPOT_ENABLED=true`, a token and a portal is refused."
             " The doctor looks into the outbox where it has `DATABASE_URL` too.",
             _own(ConsumerSettings, common),
+        ),
+        Section(
+            "The console",
+            "It needs one way to sign in: a token, or a proxy's header. With `DATABASE_URL` it looks into the outbox"
+            " too. The commands that it runs read the consumer's settings, from the same environment.",
+            _own(ConsoleSettings, common | ProducerSettings.model_fields),
         ),
     ]
 

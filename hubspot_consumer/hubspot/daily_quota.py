@@ -56,6 +56,12 @@ class DailyQuota:
         return self._remaining
 
     @property
+    def resets_at(self) -> datetime:
+        """The portal's next midnight."""
+        self._new_day()
+        return self._resets_at
+
+    @property
     def spent_until(self) -> datetime | None:
         """When calls may be made again, if nothing but the reserve is left."""
         if self.remaining > self._reserve:

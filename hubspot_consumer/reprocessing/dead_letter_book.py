@@ -6,6 +6,7 @@ from typing import Any, Final, Self
 
 from hubspot_consumer.reprocessing.dead_letters_topic import DeadLettersTopic, Progress
 from hubspot_consumer.reprocessing.letter import Letter, LetterFilter, SetAside, letter_of, read_set_aside
+from hubspot_consumer.reprocessing.mend import Mend
 from hubspot_consumer.reprocessing.resolutions import read_resolutions
 from hubspot_consumer.reprocessing.store import Place
 from runtime.clock import Clock
@@ -59,6 +60,16 @@ class DeadLetterBook:
         One whose timeline entry alone was refused is in effect.
         """
         return frozenset(place for letter in self.letters if not letter.in_effect for place in letter.places)
+
+    def mends(self) -> Mapping[Place, Mend]:
+        """Return which records are read with a mend: the events' own, and those of their dead letters."""
+        dead_letters = self._topics.dead_letters
+        return {
+            place: letter.mend
+            for letter in self.letters
+            if letter.mend is not None
+            for place in (*letter.places, *((dead_letters, one.partition, one.offset) for one in letter.records))
+        }
 
     async def records(self, set_aside: Iterable[SetAside]) -> AsyncIterator[tuple[SetAside, Any]]:
         """Yield aiokafka's record of each of *set_aside*, in one pass, in the topic's order. Raises KafkaError.

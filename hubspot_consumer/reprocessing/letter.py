@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
-from hubspot_consumer.reprocessing.resolutions import DeadAgain, Discarded, Resolution, Resolutions, State
+from hubspot_consumer.reprocessing.mend import Mend
+from hubspot_consumer.reprocessing.resolutions import OPEN, DeadAgain, Discarded, Mended, Resolution, Resolutions, State
 from hubspot_consumer.reprocessing.store import Place
 from schemas.contacts import ContactKey, contact_key
 from schemas.dead_letters import PREFIX
@@ -90,10 +91,14 @@ def read_set_aside(record: Any, topics: Topics) -> SetAside:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """*records* are those of one event, the oldest first. *resolution* is the newest that holds for it."""
+    """*records* are those of one event, the oldest first. *resolution* is the newest that holds for it.
+
+    *mend* is what its value is read with, wherever that is: also where it was set aside again after it was mended.
+    """
 
     records: tuple[SetAside, ...]
     resolution: Resolution | None = None
+    mend: Mend | None = None
 
     @property
     def id(self) -> str:
@@ -147,27 +152,37 @@ class Letter:
         return self.resolution.state if self.resolution is not None else "dead"
 
     @property
+    def is_open(self) -> bool:
+        return self.state in OPEN
+
+    @property
+    def _refusal(self) -> "DeadAgain | Mended | SetAside":
+        return self.resolution if isinstance(self.resolution, DeadAgain | Mended) else self.newest
+
+    @property
     def reason(self) -> str:
-        return self.resolution.reason if isinstance(self.resolution, DeadAgain) else self.newest.reason
+        return self._refusal.reason
 
     @property
     def detail(self) -> str:
-        return self.resolution.detail if isinstance(self.resolution, DeadAgain) else self.newest.detail
+        return self._refusal.detail
 
     @property
     def attempts(self) -> int:
-        return self.resolution.attempts if isinstance(self.resolution, DeadAgain) else self.newest.attempts
+        return self._refusal.attempts
 
     @property
     def note(self) -> str:
-        return self.resolution.note if isinstance(self.resolution, Discarded) else ""
+        """Why it was discarded, or mended."""
+        if isinstance(self.resolution, Discarded):
+            return self.resolution.note
+        return self.mend.note if self.mend is not None else ""
 
     @property
     def failed_at(self) -> datetime:
         """When it was set aside, or tried again; the record's own time where no header tells."""
-        if isinstance(self.resolution, DeadAgain):
-            return self.resolution.at
-        return self.newest.failed_at
+        refusal = self._refusal
+        return refusal.at if isinstance(refusal, DeadAgain) else refusal.failed_at
 
     @property
     def in_effect(self) -> bool:
@@ -182,12 +197,14 @@ class LetterFilter:
     reasons: frozenset[str] = frozenset()
     event_types: frozenset[str] = frozenset()
     contact: ContactKey | None = None
-    states: frozenset[State] = field(default=frozenset({"dead"}))
+    states: frozenset[State] = field(default=OPEN)
     since: datetime | None = None
+    ids: frozenset[str] = frozenset()
 
     def takes(self, letter: Letter) -> bool:
         return (
             letter.state in self.states
+            and (not self.ids or not self.ids.isdisjoint(letter.ids))
             and (not self.reasons or letter.reason in self.reasons)
             and (not self.event_types or letter.event_type in self.event_types)
             and (self.since is None or letter.failed_at >= self.since)
@@ -203,9 +220,11 @@ def letter_of(records: Iterable[SetAside], resolutions: Resolutions) -> Letter:
     ordered = tuple(sorted(records, key=lambda record: (record.at_ms, record.partition, record.offset)))
     found = [resolutions.of(record.id, record.at_ms) for record in ordered]
     settled = [each for each in found if each is not None]
-    if len(settled) < len(found):
+    if not settled:
         return Letter(ordered)
-    return Letter(ordered, max(settled, key=lambda each: each.offset).resolution)
+    newest = max(settled, key=lambda each: each.offset).resolution
+    mend = None if isinstance(newest, Discarded) else newest.mend
+    return Letter(ordered, newest if len(settled) == len(found) else None, mend)
 
 
 def _type_of(topic: str, topics: Topics) -> str:

@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from hubspot_consumer.reprocessing.dead_letter_book import DeadLetterBook
 from hubspot_consumer.reprocessing.letter import Letter
+from hubspot_consumer.reprocessing.mend import mended
 from hubspot_consumer.reprocessing.report import Refused, Report
 from hubspot_consumer.reprocessing.resolutions import DeadAgain, Redriven, Resolution
 from hubspot_consumer.reprocessing.settlement import Settlement
@@ -39,7 +40,7 @@ async def read_legible(book: DeadLetterBook, letters: Sequence[Letter], topic: s
         # One that Kafka has deleted meanwhile has no value, as those that never had one.
         value = values.get(letter.id) or b""
         try:
-            envelope = read_envelope(letter.key, value)
+            envelope = read_envelope(letter.key, mended(value, letter.mend))
         except UnreadableRecord as error:
             legible.unreadable.append((letter, error))
             continue
@@ -61,6 +62,7 @@ class Settling:
         self._clock = clock
         self.redriven = 0
         self.dead = 0
+        self.told: list[dict[str, Any]] = []
 
     async def unreadable(self, letters: Sequence[tuple[Letter, UnreadableRecord]]) -> None:
         """Settle those that nobody can read. Raises KafkaError."""
@@ -85,6 +87,8 @@ class Settling:
 
     async def _settle(self, letters: Sequence[Letter], resolution: Resolution) -> None:
         await self._settlement.settle(letters, resolution)
+        dead = {"reason": resolution.reason, "detail": resolution.detail} if isinstance(resolution, DeadAgain) else {}
+        self.told += [{"id": letter.id, "state": resolution.state, **dead} for letter in letters]
         if isinstance(resolution, Redriven):
             self.redriven += len(letters)
         else:

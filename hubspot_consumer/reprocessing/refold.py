@@ -9,6 +9,7 @@ from typing import Final
 
 from hubspot_consumer.lane import Fold, Lane, Pending
 from hubspot_consumer.mapping import Properties, contact_properties
+from hubspot_consumer.reprocessing.mend import mended
 from hubspot_consumer.reprocessing.selection import Selection
 from hubspot_consumer.reprocessing.store import Offsets, Place, Stored
 from schemas.contacts import ContactKey
@@ -87,7 +88,8 @@ class Refolding:
             if dead and not (selected and self.selection.dead_letters and event.place not in without):
                 continue
             try:
-                envelope = read_envelope(_encoded(event.key), event.value)
+                value = mended(event.value, self.selection.mends.get(event.place))
+                envelope = read_envelope(_encoded(event.key), value)
             except UnreadableRecord:
                 refold.unreadable += selected
             else:

@@ -8,7 +8,7 @@ _OLDER: Final = "deploy a consumer that knows it, then redrive"
 
 REMEDIES: Final[Mapping[str, str]] = {
     "missing_key": _BY_HAND,
-    "invalid_envelope": f"the detail names the field; {_BY_HAND}",
+    "invalid_envelope": f"the detail names the field. One of the payload: `mend` it, then redrive. Else {_BY_HAND}",
     "key_mismatch": _BY_HAND,
     "unknown_event_type": f"the producer is newer than the consumer: {_OLDER}. No type of ours: discard it",
     "unsupported_schema_version": f"the producer is newer than the consumer: {_OLDER}",

@@ -9,11 +9,13 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from hubspot_consumer.followed_topic import FollowedTopic
+from hubspot_consumer.reprocessing.mend import Mend
 from runtime.clock import Clock
 from schemas.contacts import without_emails
 
-State = Literal["dead", "redriven", "discarded"]
+State = Literal["dead", "mended", "redriven", "discarded"]
 """What became of a dead letter. In the records and in the commands' JSON, so the words are a public contract."""
+OPEN: Final[frozenset[State]] = frozenset({"dead", "mended"})
 
 # They are kept for ever, and nobody can take an email out of them.
 _Words = Annotated[str, AfterValidator(without_emails)]
@@ -30,13 +32,14 @@ class _Resolution(BaseModel):
 
 
 class Redriven(_Resolution):
-    """It was tried again, and took effect."""
+    """It was tried again, and took effect: with its *mend*, where there is one."""
 
     state: Literal["redriven"] = "redriven"
+    mend: Mend | None = None
 
 
 class Discarded(_Resolution):
-    """Somebody decided that it shall not take effect, and said why."""
+    """Somebody decided that it shall not take effect, and said why. Its mend is forgotten."""
 
     state: Literal["discarded"] = "discarded"
     note: _Words = Field(min_length=1)
@@ -49,9 +52,21 @@ class DeadAgain(_Resolution):
     reason: str
     detail: _Words
     attempts: int = Field(0, ge=0)
+    mend: Mend | None = None
 
 
-Resolution = Redriven | Discarded | DeadAgain
+class Mended(_Resolution):
+    """It is to be read with that *mend*, and tried again. What is told beside it is the newest refusal."""
+
+    state: Literal["mended"] = "mended"
+    mend: Mend
+    reason: str
+    detail: _Words
+    attempts: int = Field(0, ge=0)
+    failed_at: AwareDatetime
+
+
+Resolution = Redriven | Discarded | DeadAgain | Mended
 _RESOLUTION: Final[TypeAdapter[Resolution]] = TypeAdapter(Annotated[Resolution, Field(discriminator="state")])
 
 

@@ -6,12 +6,14 @@ It reads with bare aiokafka and no group: nothing of the workers' is touched.
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Final, NoReturn
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from hubspot_consumer.reprocessing.store import Columns, EventStore, Offsets
+from hubspot_consumer.reprocessing.mend import Mend, mended
+from hubspot_consumer.reprocessing.store import Columns, EventStore, Offsets, Place
 from runtime.clock import Clock
 from runtime.logs import logger
 from schemas.contacts import ContactKey, contact_key
@@ -31,15 +33,20 @@ Progress = Callable[[int, int], None]
 
 
 class Scan:
-    """Reads *partitions* into *store*. With *contacts*, keeps theirs alone."""
+    """Reads *partitions* into *store*, as they are. With *contacts*, keeps theirs alone.
 
-    def __init__(
+    *mends* are for what it has to understand of them itself.
+    """
+
+    def __init__(  # noqa: PLR0913 - what was asked for
         self,
         options: Mapping[str, Any],
         partitions: Sequence[TopicPartition],
         store: EventStore,
         clock: Clock,
         contacts: Collection[ContactKey] = (),
+        *,
+        mends: Mapping[Place, Mend] = MappingProxyType({}),
     ) -> None:
         self._consumer = AIOKafkaConsumer(
             **options,
@@ -50,6 +57,7 @@ class Scan:
         self._store = store
         self._clock = clock
         self._keys: Final = frozenset(key.encode() for key in contacts)
+        self._mends: Final = mends
         self.partitions: Final = partitions
         self.positions: dict[tuple[str, int], int] = {}
         self._read = asyncio.Condition()
@@ -143,15 +151,19 @@ class Scan:
             self._note_move(record)
         if (self._keys and record.key not in self._keys) or not record.value:
             return None
-        sequence = _sequence(record)
+        sequence = _sequence(record, self._as_mended(record))
         if sequence is None:
             return None
         key = record.key.decode(errors="replace")
         return key, sequence, record.topic, record.partition, record.offset, record.timestamp, record.value
 
+    def _as_mended(self, record: Any) -> bytes:
+        value: bytes = record.value
+        return mended(value, self._mends.get((record.topic, record.partition, record.offset)))
+
     def _note_move(self, record: Any) -> None:
         try:
-            envelope = read_envelope(record.key, record.value)
+            envelope = read_envelope(record.key, self._as_mended(record))
         except UnreadableRecord:
             return
         payload = envelope.payload
@@ -161,11 +173,11 @@ class Scan:
                 self._store.note_move(previous, key, record.timestamp)
 
 
-def _sequence(record: Any) -> int | None:
+def _sequence(record: Any, as_mended: bytes) -> int | None:
     for name, value in record.headers:
         if name == "sequence" and value and len(value) < 19 and value.isdigit():
             return int(value)
     try:
-        return read_envelope(record.key, record.value).sequence
+        return read_envelope(record.key, as_mended).sequence
     except UnreadableRecord:
         return Headers.decode(record.headers).sequence if record.key else None

@@ -1,8 +1,10 @@
 """The selection: which events are to take effect again. Picklable, for the plan is made in several processes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from hubspot_consumer.reprocessing.mend import Mend
 from hubspot_consumer.reprocessing.store import Offsets, Place, Stored
 from schemas.contacts import ContactKey
 
@@ -13,7 +15,7 @@ class Selection:
 
     `before` is where the topics ended when the run began: what comes later is the workers' to do. `places` selects
     exactly these records: a redrive's. `set_aside` are records that are dead letters, which take effect where they are
-    selected, unless `dead_letters` is off.
+    selected, unless `dead_letters` is off; `mends` says which records are read otherwise than they were written.
     """
 
     since: datetime | None = None
@@ -24,6 +26,7 @@ class Selection:
     dead_letters: bool = True
     before: Offsets = field(default_factory=dict, compare=False)
     set_aside: frozenset[Place] = field(default=frozenset(), compare=False)
+    mends: Mapping[Place, Mend] = field(default_factory=dict, compare=False)
 
     def selects(self, event: Stored) -> bool:
         """Return whether what this event sets is to be written, and its timeline entry to be left."""

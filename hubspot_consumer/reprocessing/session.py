@@ -81,7 +81,7 @@ class Session:
             selection = replace(selection, contacts=await self._all_keys(selection, lag))
             numbers = {lag.number_of(contact) for contact in selection.contacts}
             partitions = [partition for partition in partitions if partition.partition in numbers]
-        scan = Scan(self._kafka, partitions, self._run.store, self.clock, selection.contacts)
+        scan = Scan(self._kafka, partitions, self._run.store, self.clock, selection.contacts, mends=selection.mends)
         self._opened.push_async_callback(scan.stop)
         await scan.start()
         folded = FoldedTopics(self._run, scan, lag, selection)
@@ -167,7 +167,7 @@ class Session:
         naming = self._settings.topics.of("merchant_contact_updated")
         partitions = [partition for partition in lag.partitions if partition.topic == naming]
         # Of nobody it keeps an event, and of everybody the moves.
-        scan = Scan(self._kafka, partitions, self._run.store, self.clock, [ContactKey("")])
+        scan = Scan(self._kafka, partitions, self._run.store, self.clock, [ContactKey("")], mends=selection.mends)
         await scan.start()
         try:
             await scan.begin(None, {})

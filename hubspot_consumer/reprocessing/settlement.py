@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaProducer
 
 from hubspot_consumer.new_topic import create_topic
 from hubspot_consumer.reprocessing.letter import Letter, SetAside
-from hubspot_consumer.reprocessing.resolutions import SET_ASIDE_AT, Resolution
+from hubspot_consumer.reprocessing.resolutions import SET_ASIDE_AT, DeadAgain, Redriven, Resolution
 
 SENT_AT_ONCE: Final = 2_000
 # Compaction keeps the newest record of each key, for ever.
@@ -26,11 +26,16 @@ class Settlement:
         self._producer: AIOKafkaProducer | None = None
 
     async def settle(self, letters: Iterable[Letter], resolution: Resolution) -> None:
-        """Return when Kafka holds it for each record of *letters*. Raises KafkaError, and TopicNotCreated."""
+        """Return when Kafka holds it for each record of *letters*, with the mend that each has.
+
+        Raises KafkaError, and TopicNotCreated.
+        """
         producer = await self._started()
-        value, left = resolution.model_dump_json().encode(), iter(letters)
-        while some := [record for letter in islice(left, SENT_AT_ONCE) for record in letter.records]:
-            await asyncio.gather(*[await self._send(producer, record, value) for record in some])
+        alike, left = resolution.model_dump_json().encode(), iter(letters)
+        while some := list(islice(left, SENT_AT_ONCE)):
+            values = ((letter, _with_mend(letter, resolution) or alike) for letter in some)
+            sent = [await self._send(producer, record, value) for letter, value in values for record in letter.records]
+            await asyncio.gather(*sent)
 
     async def _send(self, producer: AIOKafkaProducer, record: SetAside, value: bytes) -> Awaitable[object]:
         headers = [(SET_ASIDE_AT, str(record.at_ms).encode())]
@@ -48,3 +53,10 @@ class Settlement:
             await producer.start()
             self._producer = producer
         return self._producer
+
+
+def _with_mend(letter: Letter, resolution: Resolution) -> bytes | None:
+    """Return the value for a letter with a mend, which the newest resolution has to say again: it alone counts."""
+    if letter.mend is None or not isinstance(resolution, Redriven | DeadAgain):
+        return None
+    return resolution.model_copy(update={"mend": letter.mend}).model_dump_json().encode()

@@ -28,9 +28,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 CODE = {
     "producer": {"schemas", "runtime", "producer"},
     "consumer": {"schemas", "runtime", "hubspot_consumer"},
+    "console": {"schemas", "runtime", "hubspot_consumer", "console"},
     "simulator": {"schemas", "runtime", "hubspot_consumer", "sandbox"},
 }
-MOST_BYTES = {"producer": 125e6, "consumer": 160e6, "simulator": 95e6}
+MOST_BYTES = {"producer": 125e6, "consumer": 160e6, "console": 165e6, "simulator": 95e6}
 SIGNED_UP = {
     "user_id": "usr_1",
     "email": "ada@example.com",

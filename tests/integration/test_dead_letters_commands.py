@@ -230,7 +230,10 @@ async def test_the_doctor_counts_those_that_are_open_and_says_where_to_look(prom
         (["discard", "0-0", "--reason", "too_large", "--why", "so", "--yes"], "say which"),
         (["list", "--since", "yesterday"], "--since: 'yesterday' is no time"),
         (["list", "--contact", "ada"], "--contact: "),
-        (["list", "--state", "sold"], "--state: no such state: sold; there are dead, redriven, discarded, and all"),
+        (
+            ["list", "--state", "sold"],
+            "--state: no such state: sold; there are dead, mended, redriven, discarded, and all",
+        ),
     ],
 )
 async def test_what_is_asked_wrongly_ends_with_2_and_settles_nothing(

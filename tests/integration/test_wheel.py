@@ -94,6 +94,6 @@ def test_the_wheel_holds_the_packages_and_none_of_what_is_beside_them(wheel: Pat
     names = zipfile.ZipFile(wheel).namelist()
 
     folders = {name.split("/")[0] for name in names if ".dist-info/" not in name}
-    assert folders == {"schemas", "runtime", "producer", "hubspot_consumer", "sandbox"}
+    assert folders == {"schemas", "runtime", "producer", "hubspot_consumer", "console", "sandbox"}
     assert "schemas/published/asyncapi.json" in names
     assert not [name for name in names if name.endswith((".env", ".pyc", ".log"))]

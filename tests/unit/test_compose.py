@@ -6,6 +6,8 @@ import pytest
 import typer
 from typer.main import get_command
 
+from console.__main__ import commands as console_commands
+from console.settings import Settings as ConsoleSettings
 from hubspot_consumer.__main__ import commands as consumer_commands
 from hubspot_consumer.settings import Settings as ConsumerSettings
 from producer.__main__ import commands as producer_commands
@@ -15,9 +17,20 @@ from sandbox.simulator import PORTAL_ID, TOKEN
 from tests.commands import OURS as PREFIXES
 from tests.compose import OURS, ROOT, image, read_yaml, services
 
-Kind = type[ProducerSettings] | type[ConsumerSettings]
-SETTINGS: dict[str, Kind] = {"nerava-producer": ProducerSettings, "nerava-consumer": ConsumerSettings}
-COMMANDS = {"nerava-producer": producer_commands, "nerava-consumer": consumer_commands}
+Kind = type[ProducerSettings] | type[ConsumerSettings] | type[ConsoleSettings]
+SETTINGS: dict[str, tuple[Kind, ...]] = {
+    "nerava-producer": (ProducerSettings,),
+    "nerava-consumer": (ConsumerSettings,),
+    # It runs the consumer's commands.
+    "nerava-console": (ConsoleSettings, ConsumerSettings),
+}
+# What whoever starts it must have chosen.
+CHOSEN = {"CONSOLE_OPERATOR_TOKEN": "o" * 32}
+COMMANDS = {
+    "nerava-producer": producer_commands,
+    "nerava-consumer": consumer_commands,
+    "nerava-console": console_commands,
+}
 OF_OURS = [name for name, service in services().items() if service.get("image") in SETTINGS]
 
 
@@ -25,14 +38,15 @@ OF_OURS = [name for name, service in services().items() if service.get("image") 
 def test_every_variable_is_a_setting_of_ours_and_all_are_taken(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     service = services()[name]
     environment = {variable: str(value) for variable, value in service["environment"].items()}
-    kind = SETTINGS[service["image"]]
+    kinds = SETTINGS[service["image"]]
+    known = {variable for kind in kinds for variable in kind.model_fields}
 
-    assert [variable for variable in environment if variable.lower() not in kind.model_fields] == []
+    assert [variable for variable in environment if variable.lower() not in known] == []
     for variable in PREFIXES:
         monkeypatch.delenv(variable, raising=False)
     for variable, value in environment.items():
-        monkeypatch.setenv(variable, re.sub(r"\$\{\w+:-(.*)\}", r"\1", value))
-    assert kind().kafka_bootstrap_servers == "kafka:19092"
+        monkeypatch.setenv(variable, CHOSEN.get(variable) or re.sub(r"\$\{\w+:-(.*)\}", r"\1", value))
+    assert {kind().kafka_bootstrap_servers for kind in kinds} == {"kafka:19092"}
 
 
 @pytest.mark.parametrize("name", [name for name in OF_OURS if "entrypoint" not in services()[name]])
@@ -50,6 +64,7 @@ def test_ports_are_the_defaults_and_only_this_machine_reaches_them() -> None:
 
     assert exposed["producer"] == str(ProducerSettings.model_fields["producer_port"].default)
     assert exposed["consumer"] == str(ConsumerSettings.model_fields["consumer_port"].default)
+    assert exposed["console"] == str(ConsoleSettings.model_fields["console_port"].default)
     for name in OURS:
         assert published[name][0].rpartition(":")[2] == exposed[name]
     for ports in published.values():

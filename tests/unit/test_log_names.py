@@ -13,7 +13,7 @@ from runtime.log_names import LogName
 from runtime.logs import LIBRARY
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("runtime", "producer", "hubspot_consumer", "sandbox", "schemas")
+PACKAGES = ("runtime", "producer", "hubspot_consumer", "console", "sandbox", "schemas")
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 NAMES = get_args(LogName)
 A_NAME = re.compile(r"[a-z_]+\.[a-z_]+")

@@ -4,12 +4,18 @@ import pytest
 from typer import Typer
 from typer.testing import CliRunner
 
+from console.__main__ import commands as console_commands
 from hubspot_consumer.__main__ import commands as consumer_commands
 from producer.__main__ import commands as producer_commands
 from sandbox.__main__ import commands as sandbox_commands
 from tests.commands import run
 
-PROGRAMS = {"producer": producer_commands, "hubspot_consumer": consumer_commands, "sandbox": sandbox_commands}
+PROGRAMS = {
+    "producer": producer_commands,
+    "hubspot_consumer": consumer_commands,
+    "console": console_commands,
+    "sandbox": sandbox_commands,
+}
 
 KAFKA = {"KAFKA_BOOTSTRAP_SERVERS": "localhost:9092"}
 LIVE = KAFKA | {
@@ -20,6 +26,7 @@ LIVE = KAFKA | {
 }
 DATABASE = {"DATABASE_URL": "postgresql://me:secret@localhost/db"}
 SERVED = DATABASE | KAFKA
+SIGNED_IN = KAFKA | {"CONSOLE_OPERATOR_TOKEN": "secret" * 6}
 
 
 @pytest.mark.usefixtures("none_of_ours")
@@ -54,6 +61,20 @@ SERVED = DATABASE | KAFKA
             LIVE | {"KAFKA_SSL_CAFILE": "/nowhere", "KAFKA_SECURITY_PROTOCOL": "SSL"},
             "KAFKA_SSL_CAFILE: ",
         ),
+        ("console serve", {}, "KAFKA_BOOTSTRAP_SERVERS: is not set"),
+        ("console serve", KAFKA, "nobody could sign in: set CONSOLE_OPERATOR_TOKEN"),
+        ("console serve", KAFKA | {"CONSOLE_OPERATOR_TOKEN": "secret"}, "CONSOLE_OPERATOR_TOKEN: should have at least"),
+        ("console serve", SIGNED_IN | {"CONSOLE_READER_TOKEN": "secret" * 6}, "are the same: make them differ"),
+        ("console serve", SIGNED_IN | {"CONSOLE_HOST": "everywhere"}, "CONSOLE_HOST: "),
+        ("console serve", SIGNED_IN | {"CONSOLE_PROXY_HEADER": "X User"}, "CONSOLE_PROXY_HEADER: should be the name"),
+        ("console serve", SIGNED_IN | {"CONSOLE_TRUSTED_PROXIES": "10.0.0.1/8"}, "CONSOLE_TRUSTED_PROXIES: should be"),
+        (
+            "console serve",
+            SIGNED_IN | {"CONSOLE_CONSUMERS": "localhost:8081"},
+            "CONSOLE_CONSUMERS: should be addresses",
+        ),
+        ("console serve", SIGNED_IN | {"DATABASE_URL": "secret"}, "DATABASE_URL: is no URL"),
+        ("console serve", SIGNED_IN | {"HUBSPOT_SEND_LIVE": "true"}, "set HUBSPOT_ENABLED=true"),
         ("hubspot_consumer provision", {}, "HUBSPOT_PRIVATE_APP_TOKEN is not set"),
         ("hubspot_consumer dead-letters list", {}, "KAFKA_BOOTSTRAP_SERVERS: is not set"),
         ("hubspot_consumer dead-letters export", {}, "KAFKA_BOOTSTRAP_SERVERS: is not set"),
@@ -79,7 +100,7 @@ async def test_a_wrong_setting_shows_no_traceback(command: str) -> None:
     assert "Traceback" not in done.errors
 
 
-@pytest.mark.parametrize("program", ["producer", "hubspot_consumer", "sandbox"])
+@pytest.mark.parametrize("program", PROGRAMS)
 def test_help_teaches_each_command_without_any_setting(program: str) -> None:
     _teaches(PROGRAMS[program], PROGRAMS[program])
 

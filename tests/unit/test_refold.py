@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hubspot_consumer.mapping import contact_properties
+from hubspot_consumer.reprocessing.mend import Mend
 from hubspot_consumer.reprocessing.refold import Refolding
 from hubspot_consumer.reprocessing.selection import Selection
 from hubspot_consumer.reprocessing.store import Stored
@@ -144,3 +145,15 @@ def _folded(events: list[Stored]) -> dict[str, str]:
     for event in events:
         properties |= contact_properties(read_envelope(event.key.encode(), event.value))
     return properties
+
+
+def test_a_record_is_read_as_it_was_mended_wherever_it_is_folded() -> None:
+    made = envelope("nova_earned", 3, payload={"user_id": "usr_1"})
+    poisoned = Stored(EMAIL, 3, OF["nova_earned"], 0, 3, 3000, value(made))
+    mend = Mend(values={**PAYLOADS["nova_earned"], "new_balance_cents": 7}, note="it lacked them")
+
+    plain = Refolding(Selection(), FINISHED).refold(ADA, [EARNED, poisoned])
+    refold = Refolding(Selection(mends={poisoned.place: mend}), FINISHED).refold(ADA, [EARNED, poisoned])
+
+    assert (plain.sequence, plain.unreadable) == (1, 1)
+    assert (refold.sequence, refold.unreadable, refold.properties["nerava_nova_balance_cents"]) == (3, 0, "7")

@@ -10,6 +10,8 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 from typer.testing import CliRunner
 
+from console.__main__ import commands as console_commands
+from console.settings import Settings as ConsoleSettings
 from hubspot_consumer.__main__ import commands as consumer_commands
 from hubspot_consumer.doctor.environment import DoctorSettings, read_environment
 from hubspot_consumer.settings import Settings as ConsumerSettings
@@ -50,6 +52,7 @@ CONTRACT = {
     "PRODUCER_PORT": 8080,
     "CONSUMER_PORT": 8081,
 }
+OPERATOR, READER = "open-sesame-operator" * 2, "open-sesame-reader" * 2
 # Each secret, a class that has it, what else that needs, and a value that it takes.
 SECRETS = [
     ("DATABASE_URL", DatabaseSettings, {}, URL),
@@ -58,6 +61,9 @@ SECRETS = [
     ("KAFKA_SASL_PASSWORD", ProducerSettings, {**KAFKA, "DATABASE_URL": URL}, "open sesame"),
     ("PRODUCER_INTAKE_TOKEN", ProducerSettings, {**KAFKA, "DATABASE_URL": URL}, INTAKE),
     ("HUBSPOT_PRIVATE_APP_TOKEN", ConsumerSettings, {}, TOKEN),
+    ("DATABASE_URL", ConsoleSettings, {**KAFKA, "CONSOLE_READER_TOKEN": READER}, URL),
+    ("CONSOLE_OPERATOR_TOKEN", ConsoleSettings, KAFKA, OPERATOR),
+    ("CONSOLE_READER_TOKEN", ConsoleSettings, KAFKA, READER),
 ]
 
 
@@ -116,6 +122,7 @@ def test_a_secret_that_is_set_twice_is_refused_by_both_names(
         "producer.settings.DatabaseSettings": (producer_commands, ["migrate"]),
         "producer.settings.Settings": (producer_commands, ["relay"]),
         "hubspot_consumer.settings.Settings": (consumer_commands, ["worker"]),
+        "console.settings.Settings": (console_commands, ["serve"]),
         "hubspot_consumer.doctor.environment.DoctorSettings": (consumer_commands, ["doctor", "--offline"]),
     }[f"{kind.__module__}.{kind.__name__}"]
 

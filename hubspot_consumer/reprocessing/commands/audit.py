@@ -15,6 +15,7 @@ from hubspot_consumer.reprocessing.audit import Audit, contacts_of
 from hubspot_consumer.reprocessing.commands.ending import open_run, run_to_its_end
 from hubspot_consumer.reprocessing.commands.options import AsJson, RateShare, Yes, agreed, can_ask, can_write, contact
 from hubspot_consumer.reprocessing.commands.progress import progress
+from hubspot_consumer.reprocessing.commands.watcher import ProgressAs, Watcher, now_at, watched
 from hubspot_consumer.reprocessing.comparison import Difference
 from hubspot_consumer.reprocessing.folded_topics import FoldedTopics
 from hubspot_consumer.reprocessing.run import Run
@@ -36,6 +37,7 @@ def audit(  # noqa: PLR0913 - the options of the command
     rate_share: RateShare = 0.3,
     yes: Yes = False,
     as_json: AsJson = False,
+    progress_as: ProgressAs = "bars",
 ) -> None:
     """Compare what the topics come to with what HubSpot holds, property by property; write nothing.
 
@@ -53,8 +55,10 @@ def audit(  # noqa: PLR0913 - the options of the command
     logs.set_up(level=logging.WARNING, secrets=settings.secrets)
     with tempfile.TemporaryDirectory(prefix="audit-") as folder:
         run = open_run(Path(folder), "audit", {}, fresh=False)
-        work = _audit(settings, run, contacts, sample, rate_share, repair=repair, yes=yes, as_json=as_json)
-        raise SystemExit(run_to_its_end(work, "audit", settings, goes_on=False))
+        with watched(progress_as) as watcher:
+            told = {"repair": repair, "yes": yes, "as_json": as_json}
+            work = _audit(settings, run, contacts, sample, rate_share, watcher=watcher, **told)
+            raise SystemExit(run_to_its_end(work, "audit", settings, goes_on=False))
 
 
 async def _audit(  # noqa: PLR0913 - what was asked for
@@ -64,21 +68,24 @@ async def _audit(  # noqa: PLR0913 - what was asked for
     sample: int,
     rate_share: float,
     *,
+    watcher: Watcher | None,
     repair: bool,
     yes: bool,
     as_json: bool,
 ) -> int:
     async with session(settings, run, "audit", rate_share) as opened:
         await opened.keep_off_while_paused()
-        selection = Selection(
-            contacts=contacts, set_aside=(await opened.dead_letters()).not_in_effect(), dead_letters=False
-        )
-        with progress("read") as shown:
+        book = await opened.dead_letters()
+        selection = Selection(contacts=contacts, set_aside=book.not_in_effect(), mends=book.mends(), dead_letters=False)
+        with progress("read", watcher) as shown:
             folded = await opened.folded_topics(selection, shown)
+        now_at("plan", watcher)
         total = (await folded.tally()).contacts
+        if watcher is not None:
+            watcher.tell(plan={"contacts": min(sample or total, total)})
         async with opened.access(folded) as access, folded.followed():
             audited = Audit(folded, access)
-            with progress("contacts") as shown:
+            with progress("contacts", watcher) as shown:
                 of = min(sample or total, total)
                 found = await audited.compare(_batches(folded, sample, total), lambda done: shown(done, of))
             print(*_told(found, audited, as_json=as_json), sep="\n")

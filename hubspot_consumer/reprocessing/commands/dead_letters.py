@@ -1,28 +1,26 @@
 """`python -m hubspot_consumer dead-letters`: what was set aside, and settling it."""
 
 import json
-import logging
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Final, get_args
+from typing import Annotated, Final, get_args
 
 import typer
 
-from hubspot_consumer.reprocessing.commands.ending import NotDone, run_to_its_end
+from hubspot_consumer.reprocessing.commands.ending import NotDone
 from hubspot_consumer.reprocessing.commands.letters_exported import STANDARD_OUTPUT, Exported, line
 from hubspot_consumer.reprocessing.commands.letters_shown import as_json as told
 from hubspot_consumer.reprocessing.commands.letters_shown import in_full, table
+from hubspot_consumer.reprocessing.commands.looking import letters_of, look, settle
+from hubspot_consumer.reprocessing.commands.mend import mend
 from hubspot_consumer.reprocessing.commands.options import Yes, agreed, can_ask, contact, moment
 from hubspot_consumer.reprocessing.commands.progress import progress
 from hubspot_consumer.reprocessing.dead_letter_book import DeadLetterBook
 from hubspot_consumer.reprocessing.letter import Letter, LetterFilter
 from hubspot_consumer.reprocessing.resolutions import Discarded, State
-from hubspot_consumer.reprocessing.settlement import Settlement
 from hubspot_consumer.settings import KafkaSettings
-from runtime import logs
-from runtime.clock import SystemClock
 from runtime.commands import read_settings, refuse
 
 STATES: Final[tuple[State, ...]] = get_args(State)
@@ -32,6 +30,8 @@ dead_letters = typer.Typer(
     no_args_is_help=True,
 )
 
+dead_letters.command()(mend)
+
 Ids = Annotated[list[str], typer.Argument(help="As `list` shows them: 0-17.")]
 Reasons = Annotated[list[str] | None, typer.Option("--reason", help="Of this reason; may be said again.")]
 EventTypes = Annotated[list[str] | None, typer.Option("--event-type", help="Of this type; may be said again.")]
@@ -39,7 +39,7 @@ Email = Annotated[str, typer.Option("--contact", help="Of the contact with this 
 Since = Annotated[str, typer.Option(help="Set aside since then: 2026-11-24T03:00:00Z, or an age as 90m, 24h, 7d.")]
 States = Annotated[
     list[str] | None,
-    typer.Option("--state", help="dead, which is open, redriven, discarded, or all; may be said again."),
+    typer.Option("--state", help="dead or mended, which are open, redriven, discarded, or all; may be said again."),
 ]
 
 
@@ -52,10 +52,11 @@ def list_dead_letters(  # noqa: PLR0913 - the options of the command
     since: Since = "",
     state: States = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each.")] = False,
+    show_contacts: Annotated[bool, typer.Option("--show-contacts", help="With --json: whole emails.")] = False,
 ) -> None:
     """List the dead letters that are open, and count them by reason.
 
-    An event that was set aside twice is listed once. Emails are masked.
+    An event that was set aside twice is listed once. Emails are masked, unless --show-contacts.
     """
     settings = read_settings(KafkaSettings)
     which = _which(reason, event_type, email, since, state)
@@ -64,12 +65,12 @@ def list_dead_letters(  # noqa: PLR0913 - the options of the command
         letters = book.open(which)
         if as_json:
             for letter in letters:
-                print(json.dumps(told(letter)))
+                print(json.dumps(told(letter, reveal=show_contacts)))
         else:
             table(letters)
         return 0
 
-    _look(settings, shown, "list")
+    look(settings, shown, "list")
 
 
 @dead_letters.command()
@@ -82,7 +83,7 @@ def show(
     settings = read_settings(KafkaSettings)
 
     async def shown(book: DeadLetterBook) -> int:
-        letters = _of_ids(book, ids)
+        letters = letters_of(book, ids)
         holders = {letter.holder.id: letter for letter in letters}
         found = {one.id: record async for one, record in book.records(letter.holder for letter in letters)}
         for letter_id, letter in holders.items():
@@ -90,7 +91,7 @@ def show(
                 print(*in_full(letter, found[letter_id], reveal=reveal), "", sep="\n")
         return 0
 
-    _look(settings, shown, "show")
+    look(settings, shown, "show")
 
 
 @dead_letters.command()
@@ -123,7 +124,7 @@ def export(  # noqa: PLR0913 - the options of the command
         print(f"{done:,} records written", file=sys.stderr)
         return 0
 
-    _look(settings, written, "export")
+    look(settings, written, "export")
 
 
 @dead_letters.command()
@@ -160,33 +161,11 @@ def discard(  # noqa: PLR0913 - the options of the command
         if not agreed(f"Discard {len(letters):,}?", yes=yes):
             print("nothing was discarded")
             return 0
-        await _settle(settings, letters, Discarded(at=datetime.now(UTC), note=why.strip()))
+        await settle(settings, [(letters, Discarded(at=datetime.now(UTC), note=why.strip()))])
         print(f"{len(letters):,} discarded")
         return 0
 
-    _look(settings, discarded, "discard")
-
-
-async def _settle(settings: KafkaSettings, letters: Sequence[Letter], resolution: Discarded) -> None:
-    topic, replicas = settings.topics.resolutions, settings.kafka_replication_factor
-    settlement = Settlement(settings.client_options(), topic, replicas)
-    try:
-        await settlement.settle(letters, resolution)
-    finally:
-        await settlement.close()
-
-
-def _look(settings: KafkaSettings, work: Callable[[DeadLetterBook], Awaitable[int]], name: str) -> None:
-    """Read the book and do *work* with it; exit as it says."""
-    logs.set_up(level=logging.WARNING)
-
-    async def read_and_work() -> int:
-        with progress("read") as shown:
-            book = await DeadLetterBook.read(settings.client_options(), settings.topics, SystemClock(), shown)
-        return await work(book)
-
-    working: Coroutine[Any, Any, int] = read_and_work()
-    raise SystemExit(run_to_its_end(working, f"dead-letters {name}", settings, goes_on=False))
+    look(settings, discarded, "discard")
 
 
 def _which(
@@ -204,19 +183,11 @@ def _which(
     )
 
 
-def _of_ids(book: DeadLetterBook, ids: Sequence[str]) -> list[Letter]:
-    """Return the dead letters of *ids*, each once. Raises NotDone where there is none of that id."""
-    found = {letter_id: book.of_id(letter_id) for letter_id in ids}
-    if unknown := [letter_id for letter_id, letter in found.items() if letter is None]:
-        raise NotDone(f"no such dead letter: {', '.join(unknown)}: see `dead-letters list --state all`")
-    return list({letter.id: letter for letter in found.values() if letter is not None}.values())
-
-
 def _to_discard(book: DeadLetterBook, ids: Sequence[str]) -> list[Letter]:
-    letters = _of_ids(book, ids)
+    letters = letters_of(book, ids)
     if redriven := [letter.id for letter in letters if letter.state == "redriven"]:
         raise NotDone(f"took effect by a redrive, so there is nothing to discard: {', '.join(redriven)}")
     for letter in letters:
         if letter.state == "discarded":
             print(f"{letter.id} is discarded already: {letter.note}")
-    return [letter for letter in letters if letter.state == "dead"]
+    return [letter for letter in letters if letter.is_open]

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hubspot_consumer.reprocessing.letter import Letter
+from hubspot_consumer.reprocessing.mend import Mend
 from hubspot_consumer.reprocessing.remedies import remedy
 from schemas.contacts import contact_hash, masked, without_emails
 
@@ -48,7 +49,7 @@ def counts(letters: Iterable[Letter]) -> Iterator[str]:
         yield f"{number:>7,}  {reason}"
 
 
-def as_json(letter: Letter) -> dict[str, Any]:
+def as_json(letter: Letter, *, reveal: bool = False) -> dict[str, Any]:
     """Return a dead letter for a program, without its value."""
     newest, contact = letter.newest, letter.contact
     return {
@@ -56,18 +57,22 @@ def as_json(letter: Letter) -> dict[str, Any]:
         "ids": letter.ids,
         "event_id": letter.event_id,
         "type": letter.event_type,
-        "contact": whose(letter),
+        "contact": whose(letter, reveal=reveal),
         "contact_hash": contact_hash(contact) if contact else None,
         "sequence": letter.sequence,
         "reason": letter.reason,
-        "detail": without_emails(letter.detail),
+        "detail": letter.detail if reveal else without_emails(letter.detail),
         "topic": newest.topic,
         "partition": newest.topic_partition,
         "offset": newest.topic_offset,
         "attempts": letter.attempts,
         "failed_at": letter.failed_at.isoformat(),
+        "set_aside_at": letter.records[0].failed_at.isoformat(),
         "state": letter.state,
+        "open": letter.is_open,
         "note": letter.note,
+        "mend": letter.mend.model_dump(mode="json") if letter.mend is not None else None,
+        "do": _do(letter),
         "run": letter.resolution.run if letter.resolution is not None else "",
     }
 
@@ -86,7 +91,8 @@ def in_full(letter: Letter, record: Any, *, reveal: bool) -> Iterator[str]:
         "failed": f"{letter.failed_at:%Y-%m-%d %H:%M:%S} UTC, after {attempts}",
         "was": f"{place[0]}, partition {place[1]}, offset {place[2]}" if place else "no record of an event topic",
         "set aside": times,
-        "do": remedy(letter.reason) if letter.state == "dead" else "nothing",
+        **({"mend": _changes(letter.mend)} if letter.mend is not None else {}),
+        "do": _do(letter),
     }
     yield f"dead letter {letter.id}"
     for name, words in told.items():
@@ -106,6 +112,17 @@ def whose(letter: Letter, *, reveal: bool = False) -> str:
         return _text(letter.key, reveal=True)
     contact = letter.contact
     return masked(contact) if contact else _text(letter.key, reveal=False)
+
+
+def _do(letter: Letter) -> str:
+    if letter.state == "mended":
+        return f"redrive --id {letter.id}"
+    return remedy(letter.reason) if letter.is_open else "nothing"
+
+
+def _changes(mend: Mend) -> str:
+    left_out = [f"payload.{name} left out" for name in mend.unset]
+    return "; ".join([*(f"payload.{name} is {value}" for name, value in mend.values.items()), *left_out])
 
 
 def printable(text: str) -> str:

@@ -4,11 +4,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Final, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
+
+from hubspot_consumer.reprocessing.commands.watcher import Watcher
 
 LINE_EVERY_S: Final = 10.0
 
@@ -24,8 +27,13 @@ class _Rate(ProgressColumn):
 
 
 @contextmanager
-def progress(what: str) -> Iterator[Shown]:
-    """Show on standard error how far *what* has come."""
+def progress(what: str, watcher: Watcher | None = None) -> Iterator[Shown]:
+    """Show on standard error how far *what* has come: as a bar, as lines, or as the *watcher* wants it."""
+    if watcher is not None:
+        watcher.at(what, 0, None)
+        yield partial(watcher.at, what)
+        watcher.tell_now()
+        return
     if not sys.stderr.isatty():
         yield _Lines(what)
         return

@@ -26,6 +26,7 @@ from hubspot_consumer.reprocessing.commands.options import (
     moment,
 )
 from hubspot_consumer.reprocessing.commands.progress import progress
+from hubspot_consumer.reprocessing.commands.watcher import ProgressAs, Watcher, now_at, tell_plan, watched
 from hubspot_consumer.reprocessing.plan import Plan
 from hubspot_consumer.reprocessing.replay import Replay
 from hubspot_consumer.reprocessing.run import Run
@@ -51,6 +52,7 @@ def replay(  # noqa: PLR0913 - the options of the command
     fresh: Fresh = False,
     folder: Folder = FOLDER_DEFAULT,
     as_json: AsJson = False,
+    progress_as: ProgressAs = "bars",
 ) -> None:
     """Let events take effect again: after a mapping was mended, an outage, or a portal that was restored.
 
@@ -76,8 +78,10 @@ def replay(  # noqa: PLR0913 - the options of the command
     asked = {"since": since, "until": until, "event_types": sorted(event_type or []), "timeline": timeline}
     logs.set_up(level=logging.WARNING, secrets=settings.secrets)
     run = open_run(folder, "plan" if dry_run else "replay", asked, fresh=fresh or dry_run)
-    work = _replay(settings, run, selection, rate_share, timeline=timeline, dry_run=dry_run, yes=yes, as_json=as_json)
-    raise SystemExit(run_to_its_end(work, "replay", settings))
+    told = {"timeline": timeline, "dry_run": dry_run, "yes": yes, "as_json": as_json}
+    with watched(progress_as) as watcher:
+        work = _replay(settings, run, selection, rate_share, watcher, **told)
+        raise SystemExit(run_to_its_end(work, "replay", settings))
 
 
 async def _replay(  # noqa: PLR0913 - what was asked for
@@ -85,6 +89,7 @@ async def _replay(  # noqa: PLR0913 - what was asked for
     run: Run,
     selection: Selection,
     rate_share: float,
+    watcher: Watcher | None,
     *,
     timeline: bool,
     dry_run: bool,
@@ -95,16 +100,19 @@ async def _replay(  # noqa: PLR0913 - what was asked for
         if not dry_run:
             await opened.keep_off_while_paused()
         book = await opened.dead_letters()
-        selection = replace(selection, set_aside=book.not_in_effect())
-        if run.resumed:
+        selection = replace(selection, set_aside=book.not_in_effect(), mends=book.mends())
+        if run.resumed and watcher is not None:
+            watcher.tell(resumed=run.began.isoformat())
+        elif run.resumed:
             print(f"going on with the replay of {run.began:%Y-%m-%d %H:%M:%S} UTC", file=sys.stderr)
         began = time.monotonic()
-        with progress("read") as shown:
+        with progress("read", watcher) as shown:
             folded = await opened.folded_topics(selection, shown)
         read_s = time.monotonic() - began
+        now_at("plan", watcher)
         plan = await opened.plan(folded)
         plan_s = time.monotonic() - began
-        print(*_told(plan, rate_share), sep="\n", file=sys.stderr)
+        tell_plan(watcher, plan.as_json(), _told(plan, rate_share))
         if dry_run:
             run.close(keep=False)
             told = {"plan": plan.as_json(), "read_s": round(read_s, 2), "read_and_folded_s": round(plan_s, 2)}
@@ -114,7 +122,7 @@ async def _replay(  # noqa: PLR0913 - what was asked for
             run.close(keep=False)
             print("nothing was written")
             return 0
-        with progress("contacts") as shown:
+        with progress("contacts", watcher) as shown:
             async with opened.access(folded) as access:
                 replaying = Replay(run, folded, access, opened.report, opened.clock)
                 await replaying.write(lambda settled: shown(settled, plan.tally.contacts))

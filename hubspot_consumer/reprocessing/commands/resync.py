@@ -11,6 +11,7 @@ import typer
 from hubspot_consumer.reprocessing.commands.ending import open_run, run_to_its_end
 from hubspot_consumer.reprocessing.commands.options import RateShare, can_write, contact
 from hubspot_consumer.reprocessing.commands.progress import progress
+from hubspot_consumer.reprocessing.commands.watcher import ProgressAs, Watcher, watched
 from hubspot_consumer.reprocessing.folded_topics import FoldedTopics
 from hubspot_consumer.reprocessing.run import Run
 from hubspot_consumer.reprocessing.selection import Selection
@@ -30,6 +31,7 @@ def resync(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what its events come to, and ask HubSpot nothing.")
     ] = False,
+    progress_as: ProgressAs = "bars",
 ) -> None:
     """Let all events of one contact take effect again, and show what that changes.
 
@@ -42,32 +44,45 @@ def resync(
     logs.set_up(level=logging.WARNING, secrets=settings.secrets)
     with tempfile.TemporaryDirectory(prefix="resync-") as folder:
         run = open_run(Path(folder), "resync", {}, fresh=False)
-        work = _resync(settings, run, key, rate_share, timeline=timeline, dry_run=dry_run)
-        raise SystemExit(run_to_its_end(work, "resync", settings, goes_on=False))
+        with watched(progress_as) as watcher:
+            work = _resync(settings, run, key, rate_share, watcher, timeline=timeline, dry_run=dry_run)
+            raise SystemExit(run_to_its_end(work, "resync", settings, goes_on=False))
 
 
 async def _resync(  # noqa: PLR0913 - what was asked for
-    settings: Settings, run: Run, key: ContactKey, rate_share: float, *, timeline: bool, dry_run: bool
+    settings: Settings,
+    run: Run,
+    key: ContactKey,
+    rate_share: float,
+    watcher: Watcher | None,
+    *,
+    timeline: bool,
+    dry_run: bool,
 ) -> int:
     async with session(settings, run, "resync", rate_share, timeline=timeline) as opened:
         if not dry_run:
             await opened.keep_off_while_paused()
-        with progress("read") as shown:
+        with progress("read", watcher) as shown:
             book = await opened.dead_letters()
-            selection = Selection(contacts=frozenset([key]), set_aside=book.not_in_effect())
+            selection = Selection(contacts=frozenset([key]), set_aside=book.not_in_effect(), mends=book.mends())
             folded = await opened.folded_topics(selection, shown)
         keys = [*folded.moved.others(key), key]
         events = sorted((each for one in keys for each in folded.refold(one).events), key=lambda each: each[0].at_ms)
         if not events:
             print(f"the topics hold no event of {masked(key)} ({contact_hash(key)})")
             return 1
+        if watcher is not None:
+            watcher.tell(plan={"events": len(events), "contacts": 1})
         print(*_timeline(envelope for _, envelope in events), sep="\n")
         if dry_run:
             print(*(f"{name:<40} {value}" for name, value in sorted(folded.refold(key).properties.items())), sep="\n")
             print("nothing was written: it was a dry run")
             return 0
         async with opened.access(folded) as access, folded.followed():
-            print(*await _written(folded, access, keys), sep="\n")
+            with progress("contacts", watcher) as shown:
+                written = await _written(folded, access, keys)
+                shown(1, 1)
+            print(*written, sep="\n")
         if redriven := await opened.settle(book):
             print(f"{redriven} dead letters of it took effect, too")
     report = opened.report

@@ -1,0 +1,148 @@
+"""`python -m console`: its one command, and the one place where its objects are wired."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import httpx
+import typer
+from fastapi import FastAPI
+
+from console.access import Access
+from console.actions import Actions
+from console.app import console
+from console.letters import LettersReader
+from console.overview.backlog import TopicsReader, ask_outbox
+from console.overview.flow import Overview
+from console.overview.services import ask_producer, ask_worker
+from console.overview.source import ANSWER_WITHIN_S, Source
+from console.pages.dead_letters import dead_letter_pages
+from console.pages.overview import overview_pages
+from console.pages.replay import replay_pages
+from console.pages.runs import run_pages
+from console.pages.sign_in import sign_in_pages
+from console.runs import Runs
+from console.sessions import Sessions
+from console.settings import Settings
+from console.view import View
+from hubspot_consumer.settings import Settings as ConsumerSettings
+from runtime import logs
+from runtime.clock import Clock, SystemClock
+from runtime.commands import EXIT_WITHIN_S, fail, read_settings, stop_signal
+from runtime.health import Health
+from runtime.logs import logger
+from runtime.server import PortTaken, serving
+
+log = logger()
+
+commands = typer.Typer(
+    help="One web page for people on call: what happened to a contact, whether we keep up, what is stuck, and acting "
+    "on it. Settings come from the environment: see docs/console.md.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@commands.callback()
+def program() -> None:
+    """Let `serve` be a command of that name, though it is the only one."""
+
+
+@commands.command()
+def serve() -> None:
+    """Serve the console on CONSOLE_HOST and CONSOLE_PORT, until told to stop.
+
+    It needs KAFKA_BOOTSTRAP_SERVERS and a way to sign in: CONSOLE_OPERATOR_TOKEN, CONSOLE_READER_TOKEN or
+    CONSOLE_PROXY_HEADER. It reads what it finds, and says what it can't reach. Acting is done by the commands of
+    `python -m hubspot_consumer`, which read the same environment.
+    """
+    settings, consumer = read_settings(Settings), read_settings(ConsumerSettings)
+    logs.set_up(level=settings.log_level, secrets=(*settings.secrets, *consumer.secrets))
+    try:
+        asyncio.run(_serve(settings, consumer))
+    except PortTaken as error:
+        fail(str(error))
+    except Exception:
+        log.exception("service.failed")
+        raise SystemExit(1) from None
+
+
+async def _serve(settings: Settings, consumer: ConsumerSettings) -> None:
+    stop = stop_signal(exit_within_s=EXIT_WITHIN_S)
+    async with AsyncExitStack() as opened:
+        http = await opened.enter_async_context(httpx.AsyncClient(timeout=ANSWER_WITHIN_S))
+        wired = wire(settings, consumer, http, SystemClock())
+        for close in wired.closing:
+            opened.push_async_callback(close)
+        log.info("service.starting", port=settings.console_port)
+        await opened.enter_async_context(
+            serving(wired.app, settings.console_port, "CONSOLE_PORT", settings.console_host)
+        )
+        await _until(stop, wired.works())
+    log.info("service.stopped")
+
+
+async def _until(stop: asyncio.Event, works: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """Let *works* go on until *stop* is set. Raises what one of them raises."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(work) for work in works]
+        await stop.wait()
+        for task in tasks:
+            task.cancel()
+
+
+@dataclass(frozen=True)
+class Wired:
+    """The console, before anything of it runs: what goes on while it is served, and what is closed at its end."""
+
+    app: FastAPI
+    works: Callable[[], list[Coroutine[Any, Any, None]]]
+    closing: tuple[Callable[[], Awaitable[None]], ...]
+
+
+def wire(settings: Settings, consumer: ConsumerSettings, http: httpx.AsyncClient, clock: Clock) -> Wired:
+    """Return the console; nobody is asked anything yet."""
+    kafka = settings.client_options()
+    topics = TopicsReader(kafka, consumer.group, settings.topics.events)
+    overview = _overview(settings, http, topics, clock)
+
+    def banner() -> Mapping[str, Any]:
+        flow = overview.now()
+        return {"halts": flow.halts, "modes": flow.modes}
+
+    actions = Actions(kafka, settings.topics.actions, settings.kafka_replication_factor, clock)
+    sessions, health = Sessions(clock), Health()
+    view, access = View(banner), Access(settings, sessions)
+    letters, runs = LettersReader(kafka, settings.topics, clock), Runs(settings.console_folder, clock)
+    pages = (
+        overview_pages(view, overview),
+        dead_letter_pages(view, letters, runs, actions, clock),
+        replay_pages(view, runs, actions),
+        run_pages(view, runs, actions),
+        sign_in_pages(view, access, sessions),
+    )
+    app = console(view, access, pages, health, https=settings.console_https)
+    return Wired(app, overview.works, (topics.stop, letters.stop, actions.stop))
+
+
+def _overview(settings: Settings, http: httpx.AsyncClient, topics: TopicsReader, clock: Clock) -> Overview:
+    url = settings.database_url
+    return Overview(
+        producers=[
+            Source(f"producer {address}", partial(ask_producer, http, address), clock) for address in settings.producers
+        ],
+        workers=[
+            Source(f"worker {address}", partial(ask_worker, http, address), clock) for address in settings.consumers
+        ],
+        topics=Source("Kafka", topics.ask, clock),
+        outbox=Source("outbox", lambda: ask_outbox(url.get_secret_value()), clock) if url else None,
+        clock=clock,
+    )
+
+
+if __name__ == "__main__":
+    commands(prog_name="python -m console")

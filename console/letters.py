@@ -1,0 +1,71 @@
+"""Letters: the dead letters as they are now, for pages that can't wait as long as a million of them take to read."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from aiokafka.errors import KafkaError
+
+from hubspot_consumer.reprocessing.dead_letter_book import DeadLetterBook
+from hubspot_consumer.reprocessing.holding import TopicsMissing
+from runtime.clock import Clock
+from schemas.topics import Topics
+
+# Longer, and what was read before is shown, with its time.
+WAIT_S: Final = 3.0
+GIVE_UP_AFTER_S: Final = 120.0
+
+
+class NotRead(Exception):
+    """Nobody can say what was set aside; the message says why."""
+
+
+@dataclass(frozen=True)
+class Letters:
+    """The book of a moment. *read_again*: it is older than the page, and is being read again."""
+
+    book: DeadLetterBook
+    at: datetime
+    read_again: bool = False
+
+
+class LettersReader:
+    """Reads the book when a page asks for it, once for all that ask meanwhile."""
+
+    def __init__(self, options: Mapping[str, Any], topics: Topics, clock: Clock) -> None:
+        self._options: Final = options
+        self._topics: Final = topics
+        self._clock = clock
+        self._reading: asyncio.Task[Letters] | None = None
+        self._last: Letters | None = None
+
+    async def letters(self) -> Letters:
+        """Return them as they are now, or as they were when that takes long. Raises NotRead."""
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._read())
+        reading = self._reading
+        await asyncio.wait([reading], timeout=WAIT_S)
+        if reading.done():
+            return await reading
+        if self._last is None:
+            raise NotRead("they are still being read: load the page again")
+        return Letters(self._last.book, self._last.at, read_again=True)
+
+    async def stop(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait([self._reading])
+
+    async def _read(self) -> Letters:
+        at = self._clock.now()
+        try:
+            async with asyncio.timeout(GIVE_UP_AFTER_S):
+                book = await DeadLetterBook.read(self._options, self._topics, self._clock)
+        except TopicsMissing as error:
+            raise NotRead(str(error)) from error
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise NotRead(f"Kafka does not answer ({type(error).__name__})") from error
+        self._last = Letters(book, at)
+        return self._last

@@ -1,0 +1,71 @@
+"""The services as the console sees them: what a worker and a producer say of themselves over HTTP."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from console.overview.exposition import Exposition
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One worker's status, as `/v1/status` has it, and its counters."""
+
+    status: Mapping[str, Any]
+    metrics: Exposition
+
+    @property
+    def delivered(self) -> float:
+        return self.metrics.total("hubspot_consumer_events_delivered_total")
+
+    @property
+    def calls(self) -> float:
+        return self.metrics.total("hubspot_consumer_calls_total")
+
+    @property
+    def rate_limited(self) -> float:
+        return self.metrics.total("hubspot_consumer_calls_total", status="429")
+
+    @property
+    def dead_letters(self) -> float:
+        return self.metrics.total("hubspot_consumer_dead_letters_total")
+
+    @property
+    def ages(self) -> list[tuple[float, float]]:
+        """From commit to HubSpot's answer, as a histogram."""
+        return self.metrics.buckets("hubspot_consumer_event_age_seconds")
+
+
+@dataclass(frozen=True)
+class Producer:
+    """One producer's health, as `/v1/health` has it, and its figures."""
+
+    health: Mapping[str, Any]
+    metrics: Exposition
+
+    @property
+    def published(self) -> float:
+        return self.metrics.total("producer_events_published_total")
+
+    @property
+    def active(self) -> bool:
+        return self.metrics.total("producer_relay_active") == 1
+
+
+async def ask_worker(http: httpx.AsyncClient, url: str) -> Worker:
+    """Return what the worker at *url* says. Raises httpx.HTTPError, and ValueError for what no worker says."""
+    status = (await http.get(f"{url}/v1/status")).raise_for_status().json()
+    if not isinstance(status, dict) or "mode" not in status:
+        raise ValueError(f"{url} is no worker")
+    return Worker(status, Exposition.read((await http.get(f"{url}/metrics")).raise_for_status().text))
+
+
+async def ask_producer(http: httpx.AsyncClient, url: str) -> Producer:
+    """Return what the producer at *url* says. Raises httpx.HTTPError, and ValueError for what no producer says."""
+    # 503 is an answer too: it says what is unwell.
+    health = (await http.get(f"{url}/v1/health")).json()
+    if not isinstance(health, dict) or "unwell" not in health:
+        raise ValueError(f"{url} is no producer")
+    return Producer(health, Exposition.read((await http.get(f"{url}/metrics")).raise_for_status().text))

@@ -1,0 +1,123 @@
+"""A source: something outside that is asked again and again, and what it last said, for as long as that is true."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Final, Generic, NoReturn, TypeVar
+
+import httpx
+import psycopg
+from aiokafka.errors import KafkaError
+
+from runtime.clock import Clock
+from runtime.logs import logger
+
+log = logger()
+
+Answer = TypeVar("Answer")
+Found = TypeVar("Found")
+
+EVERY_S: Final = 2.0
+ANSWER_WITHIN_S: Final = 4.0
+# An answer that is older is none: the next one is overdue.
+STALE_AFTER_S: Final = 10.0
+# Rates are of so long; what comes in bursts would jump otherwise.
+RATES_OF_S: Final = 10.0
+REMEMBERED_S: Final = 60.0
+
+TROUBLES: Final = (httpx.HTTPError, psycopg.Error, KafkaError, OSError, TimeoutError, ValueError, KeyError)
+
+
+class Source(Generic[Answer]):
+    """Asks *ask* every two seconds. `answer` is None as soon as nobody knows any more whether it is still true."""
+
+    def __init__(self, name: str, ask: Callable[[], Awaitable[Answer]], clock: Clock) -> None:
+        self.name: Final = name
+        self._ask = ask
+        self._clock = clock
+        self._answers: deque[tuple[float, Answer]] = deque()
+        self._trouble: str | None = None
+        self._told_at: datetime | None = None
+
+    async def watch(self) -> NoReturn:
+        while True:
+            await self.look()
+            await self._clock.sleep(EVERY_S)
+
+    async def look(self) -> None:
+        """Ask once, and keep what it says, or why it does not answer."""
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                answer = await self._ask()
+        except TROUBLES as error:
+            if self._trouble is None:
+                log.warning("console.not_read", source=self.name, error=type(error).__name__)
+            self._trouble = _words(error)
+            self._answers.clear()
+        else:
+            now = self._clock.monotonic()
+            self._answers.append((now, answer))
+            while self._answers[0][0] < now - REMEMBERED_S:
+                self._answers.popleft()
+            self._trouble, self._told_at = None, self._clock.now()
+
+    @property
+    def answer(self) -> Answer | None:
+        """What it says now."""
+        return self._answers[-1][1] if self._answers and not self._overdue else None
+
+    @property
+    def trouble(self) -> str | None:
+        """Why it can't be told what it says now, if it can't."""
+        if self._trouble is None and not self._answers:
+            return "not asked yet"
+        return self._trouble or ("does not answer in time" if self._overdue else None)
+
+    @property
+    def told_at(self) -> datetime | None:
+        """When it answered last."""
+        return self._told_at
+
+    def rate(self, count: Callable[[Answer], float]) -> float | None:
+        """Return how fast a counter rises, a second; None where nobody knows, as after a restart of what counts."""
+        span, risen = self._span(RATES_OF_S), self.increase(count, RATES_OF_S)
+        if span is None or risen is None or span[1][0] == span[0][0]:
+            return None
+        return risen / (span[1][0] - span[0][0])
+
+    def increase(self, count: Callable[[Answer], float], within_s: float) -> float | None:
+        """Return by how much a counter has risen within about *within_s*."""
+        return self.between(within_s, lambda now, then: _risen(count(now) - count(then)))
+
+    def between(self, within_s: float, compare: Callable[[Answer, Answer], Found]) -> Found | None:
+        """Return what *compare* finds between what it says now and what it said *within_s* ago, or a little more."""
+        span = self._span(within_s)
+        return None if span is None else compare(span[1][1], span[0][1])
+
+    def _span(self, within_s: float) -> tuple[tuple[float, Answer], tuple[float, Answer]] | None:
+        if self._overdue or len(self._answers) < 2:
+            return None
+        last = self._answers[-1]
+        earliest = last[0] - within_s - EVERY_S / 2
+        return next(told for told in self._answers if told[0] >= earliest), last
+
+    @property
+    def _overdue(self) -> bool:
+        return not self._answers or self._clock.monotonic() - self._answers[-1][0] > STALE_AFTER_S
+
+
+def _risen(by: float) -> float | None:
+    # It counts from 0 again.
+    return by if by >= 0 else None
+
+
+def _words(error: Exception) -> str:
+    match error:
+        case TimeoutError() | httpx.TimeoutException():
+            return "does not answer in time"
+        case httpx.ConnectError() | ConnectionRefusedError():
+            return "can't be reached"
+        case httpx.HTTPStatusError():
+            return f"answers {error.response.status_code}"
+    return f"can't be read ({type(error).__name__})"

@@ -1,0 +1,1 @@
+"""The pages, each with the routes and actions that belong to it."""

@@ -1,0 +1,164 @@
+"""Dead letters: what was set aside and why, and letting it take effect, mending it, or settling it otherwise."""
+
+import json
+from typing import Any, Final
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
+
+from console.actions import Actions
+from console.dead_letter_groups import groups_of
+from console.letters import Letters, LettersReader, NotRead
+from console.mending_form import OUT, MendingForm, mending_form
+from console.pages.runs import started
+from console.runs import Runs
+from console.view import View
+from hubspot_consumer.reprocessing.letter import Letter, LetterFilter
+from hubspot_consumer.reprocessing.remedies import remedy
+from hubspot_consumer.reprocessing.resolutions import OPEN, State
+from runtime.clock import Clock
+from schemas.contacts import contact_key
+from schemas.events import EVENT_TYPES
+
+MOST_SHOWN: Final = 200
+MOST_CHARACTERS: Final = 20_000
+STATES: Final[dict[str, frozenset[State]]] = {
+    "open": OPEN,
+    "mended": frozenset({"mended"}),
+    "redriven": frozenset({"redriven"}),
+    "discarded": frozenset({"discarded"}),
+    "all": OPEN | {"redriven", "discarded"},
+}
+
+
+def dead_letter_pages(view: View, reader: LettersReader, runs: Runs, actions: Actions, clock: Clock) -> APIRouter:
+    """Return its routes."""
+    router = APIRouter()
+
+    @router.get("/dead-letters")
+    async def page(request: Request, reason: str = "", type: str = "", q: str = "", state: str = "open") -> Response:  # noqa: A002 - a name in the address
+        asked = {"reason": reason, "type": type, "q": q, "state": state}
+        around: dict[str, Any] = {"asked": asked, "states": STATES, "types": EVENT_TYPES, "most": MOST_SHOWN}
+        try:
+            letters = await reader.letters()
+            which = _which(asked)
+        except (NotRead, ValueError) as why:
+            return view.page(
+                request, "dead_letters.html", trouble=str(why), groups=[], shown=[], found=0, at=None, **around
+            )
+        found = letters.book.open(which)[::-1]
+        return view.page(
+            request,
+            "dead_letters.html",
+            trouble=letters.read_again and "It takes long to read them: these are older ones.",
+            groups=groups_of(letters.book.open(), clock.now()),
+            shown=found[:MOST_SHOWN],
+            found=len(found),
+            at=letters.at,
+            **around,
+        )
+
+    @router.get("/dead-letters/{letter_id}")
+    async def one(request: Request, letter_id: str) -> Response:
+        letter, record, form = await _read(reader, letter_id)
+        return view.page(
+            request,
+            "dead_letter.html",
+            letter=letter,
+            remedy=remedy(letter.reason),
+            value=_pretty(record.value if record is not None else None),
+            headers=[(name, (each or b"").decode(errors="replace")) for name, each in record.headers] if record else [],
+            form=form,
+        )
+
+    @router.post("/dead-letters/redrive")
+    async def redrive(request: Request) -> Response:
+        form = await request.form()
+        which, said = _chosen(form)
+        live = form.get("live") == "yes"
+        arguments = ["redrive", *which, *(("--yes",) if live else ("--dry-run",)), "--json", "--progress=json"]
+        return await started(request, runs, actions, "redrive" if live else "redrive_plan", arguments, said)
+
+    @router.post("/dead-letters/discard")
+    async def discard(request: Request) -> Response:
+        form = await request.form()
+        ids, why = _ids(form), str(form.get("why", "")).strip()
+        if not (ids and why):
+            raise HTTPException(400, "say which dead letters shall not take effect, and why")
+        arguments = ["dead-letters", "discard", *ids, f"--why={why}", "--yes"]
+        return await started(request, runs, actions, "discard", arguments, {"ids": ids, "why": why})
+
+    @router.post("/dead-letters/{letter_id}/mend")
+    async def mend(request: Request, letter_id: str) -> Response:
+        form = await request.form()
+        letter, _, fields = await _read(reader, letter_id)
+        note, live = str(form.get("note", "")).strip(), form.get("live") == "yes"
+        changes = fields.arguments(form, [str(name) for name in form.getlist(OUT)]) if fields else []
+        if not (note and changes):
+            raise HTTPException(400, "say what is to be changed, and why")
+        options = ["--yes"] if live else ["--dry-run"]
+        arguments = ["dead-letters", "mend", letter.id, *changes, f"--note={note}", *options, "--json"]
+        said = {"ids": [letter.id], "changes": changes, "note": note}
+        return await started(request, runs, actions, "mend" if live else "mend_plan", arguments, said)
+
+    return router
+
+
+async def _read(reader: LettersReader, letter_id: str) -> tuple[Letter, Any, MendingForm | None]:
+    """Return a dead letter, its record, and its form if it is one to be mended."""
+    try:
+        letters = await reader.letters()
+        letter = letters.book.of_id(letter_id)
+        if letter is None:
+            raise HTTPException(404, f"there is no dead letter {letter_id}")
+        record = await _record(letters, letter)
+    except NotRead as why:
+        raise HTTPException(503, str(why)) from why
+    form = mending_form(letter, record.value) if record is not None and record.value and letter.is_open else None
+    return letter, record, form if form is not None and form.can_be_mended else None
+
+
+async def _record(letters: Letters, letter: Letter) -> Any:
+    async for _, record in letters.book.records([letter.holder]):
+        return record
+    return None
+
+
+def _which(asked: dict[str, str]) -> LetterFilter:
+    """Return the filter of a form. Raises ValueError."""
+    return LetterFilter(
+        reasons=frozenset(filter(None, [asked["reason"]])),
+        event_types=frozenset(filter(None, [asked["type"]])),
+        contact=contact_key(asked["q"]) if asked["q"].strip() else None,
+        states=STATES.get(asked["state"], OPEN),
+    )
+
+
+def _chosen(form: FormData) -> tuple[list[str], dict[str, Any]]:
+    """Return the options that name dead letters, and how the form named them."""
+    ids, reason = _ids(form), str(form.get("reason", ""))
+    if ids:
+        return [f"--id={each}" for each in ids], {"ids": ids}
+    if reason:
+        return [f"--reason={reason}"], {"reason": reason}
+    raise HTTPException(400, "say which dead letters: tick some")
+
+
+def _ids(form: FormData) -> list[str]:
+    # An id that begins with a dash would be an option.
+    return [each for each in map(str, form.getlist("id")) if each[:1].isdigit()][:MOST_SHOWN]
+
+
+def _pretty(value: bytes | None) -> str:
+    if value is None:
+        return "none: beside its headers there was no room for it; it is where the record was"
+    try:
+        text = json.dumps(json.loads(value), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        text = value.decode(errors="replace")
+    rest = len(text) - MOST_CHARACTERS
+    return text[:MOST_CHARACTERS] + (
+        f"\n… {rest:,} more characters: `dead-letters export` has them" if rest > 0 else ""
+    )

@@ -1,0 +1,94 @@
+"""Replay: what it would do, shown first; then its start, how far it is, its end, and those of before."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
+
+from console.actions import Actions
+from console.pages.runs import started
+from console.runs import Runs
+from console.view import View
+from schemas.events import EVENT_TYPES
+
+# What the command understands as a time; it says itself what is wrong with one.
+_A_TIME: Final = re.compile(r"[0-9][0-9A-Za-z:.+ -]{1,40}")
+DEFAULTS: Final[Mapping[str, Any]] = {
+    "from": "since",
+    "since": "24h",
+    "until": "",
+    "types": [],
+    "share": 30,
+    "timeline": True,
+    "fresh": False,
+}
+
+
+def replay_pages(view: View, runs: Runs, actions: Actions) -> APIRouter:
+    """Return its routes. Nothing is started that was not shown as a plan before."""
+    router = APIRouter()
+
+    @router.get("/replay")
+    async def page(request: Request, again: str = "") -> Response:
+        before = runs.of(again) if again else None
+        asked = {**DEFAULTS, **(before.asked.form if before is not None else {})}
+        return view.page(request, "replay.html", asked=asked, types=EVENT_TYPES, runs=runs.all("replay", "replay_plan"))
+
+    @router.post("/replay/plan")
+    async def plan(request: Request) -> Response:
+        said = _said(await request.form())
+        arguments = _arguments(said, runs, "--dry-run")
+        return await started(request, runs, actions, "replay_plan", arguments, said)
+
+    @router.post("/replay/start")
+    async def start(request: Request) -> Response:
+        form = await request.form()
+        planned = runs.of(str(form.get("plan", "")))
+        if planned is None or planned.asked.kind not in ("replay_plan", "replay"):
+            raise HTTPException(400, "look at a plan first: it says what will be done")
+        said = {**planned.asked.form, "fresh": form.get("fresh") == "yes"}
+        return await started(request, runs, actions, "replay", _arguments(said, runs, "--yes"), said)
+
+    return router
+
+
+def _said(form: FormData) -> dict[str, Any]:
+    said = {
+        "from": str(form.get("from", "since")),
+        "since": str(form.get("since", "")).strip(),
+        "until": str(form.get("until", "")).strip(),
+        "types": [name for name in map(str, form.getlist("type")) if name in EVENT_TYPES],
+        "share": _share(str(form.get("share", ""))),
+        "timeline": form.get("timeline") == "yes",
+        "fresh": False,
+    }
+    since, until = (str(form.get(name, "")).strip() for name in ("since", "until"))
+    if (said["from"] == "since" and not _A_TIME.fullmatch(since)) or (until and not _A_TIME.fullmatch(until)):
+        raise HTTPException(400, "say since when: 2026-11-24T03:00:00Z, or an age as 90m, 24h, 7d")
+    return said
+
+
+def _share(text: str) -> int:
+    if not (text.isdecimal() and 1 <= int(text) <= 90):
+        raise HTTPException(400, "the share of the quota is between 1 and 90 percent")
+    return int(text)
+
+
+def _arguments(said: Mapping[str, Any], runs: Runs, *how: str) -> list[str]:
+    return [
+        "replay",
+        "--from-earliest" if said["from"] == "earliest" else f"--since={said['since']}",
+        *([f"--until={said['until']}"] if said["until"] else []),
+        *(f"--event-type={name}" for name in said["types"]),
+        f"--rate-share={said['share'] / 100:g}",
+        "--timeline" if said["timeline"] else "--no-timeline",
+        *(["--fresh"] if said["fresh"] else []),
+        f"--folder={runs.reprocessing}",
+        *how,
+        "--json",
+        "--progress=json",
+    ]

@@ -1,0 +1,79 @@
+"""A run: what was started, how far it has come, what came of it, and what to do next."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from fastapi import APIRouter, Request
+from fastapi.responses import RedirectResponse, Response
+from starlette.exceptions import HTTPException
+
+from console.actions import Actions
+from console.run import Kind, Run
+from console.runs import AnotherGoesOn, Runs
+from console.sessions import Person
+from console.view import View
+from schemas.contacts import without_emails
+
+TITLES: Final[Mapping[Kind, str]] = {
+    "replay_plan": "Plan of a replay",
+    "replay": "Replay",
+    "redrive_plan": "Dry run of a redrive",
+    "redrive": "Redrive",
+    "mend_plan": "Dry run of a mend",
+    "mend": "Mend",
+    "discard": "Discard",
+}
+
+
+def run_pages(view: View, runs: Runs, actions: Actions) -> APIRouter:
+    """Return its routes. The fragment `/runs/{id}/live` comes every second while it goes on."""
+    router = APIRouter()
+
+    def known(run_id: str) -> Run:
+        run = runs.of(run_id)
+        if run is None:
+            raise HTTPException(404, "there is no such run, or it was long ago: the newest 200 are kept")
+        return run
+
+    @router.get("/runs/{run_id}")
+    async def page(request: Request, run_id: str) -> Response:
+        run = known(run_id)
+        return view.page(request, "run.html", run=run, title=TITLES[run.asked.kind])
+
+    @router.get("/runs/{run_id}/live")
+    async def live(request: Request, run_id: str) -> Response:
+        run = known(run_id)
+        return view.page(request, "run_live.html", run=run, title=TITLES[run.asked.kind])
+
+    @router.post("/runs/{run_id}/stop")
+    async def stop(request: Request, run_id: str) -> Response:
+        run = known(run_id)
+        async with actions.action(request, "stop", run=run.id, kind=run.asked.kind):
+            run.stop()
+        return to_run(run)
+
+    return router
+
+
+async def started(  # noqa: PLR0913, PLR0917 - what it is made of
+    request: Request, runs: Runs, actions: Actions, kind: Kind, arguments: Sequence[str], form: Mapping[str, Any]
+) -> Response:
+    """Start a run, note who did, and lead to its page: to that of another which goes on and does not let it begin."""
+    person: Person = request.state.person
+    try:
+        async with actions.action(request, kind, **_without_emails(form)) as noted:
+            run = runs.start(kind, arguments, person.name, form)
+            noted.outcome["run"] = run.id
+    except AnotherGoesOn as another:
+        return RedirectResponse(f"/runs/{another.run.id}?instead=1", status_code=303)
+    return to_run(run)
+
+
+def _without_emails(form: Mapping[str, Any]) -> dict[str, Any]:
+    # What is noted of an action is kept for ever, and somebody may type an email into any field.
+    return json.loads(without_emails(json.dumps(form, ensure_ascii=False)))  # type: ignore[no-any-return]
+
+
+def to_run(run: Run) -> RedirectResponse:
+    return RedirectResponse(f"/runs/{run.id}", status_code=303)

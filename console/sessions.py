@@ -1,0 +1,62 @@
+"""Sessions: who is signed in, in memory. A restart of the console signs everybody out."""
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+from runtime.clock import Clock
+
+Role = Literal["reader", "operator"]
+
+LASTS: Final = timedelta(hours=12)
+# A stranger gets one as soon as the sign-in page is shown.
+MOST: Final = 1_000
+
+
+@dataclass(frozen=True)
+class Person:
+    """Who looks at a page, and what they may do. *name* is of a proxy, or says which token was shown."""
+
+    name: str
+    role: Role
+
+    @property
+    def may_act(self) -> bool:
+        return self.role == "operator"
+
+
+@dataclass(frozen=True)
+class Session:
+    """One browser's. *csrf* proves that a form is of a page that we gave it."""
+
+    id: str
+    csrf: str
+    ends: datetime
+    person: Person | None = None
+
+
+class Sessions:
+    """Sessions by the value of their cookie."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._sessions: dict[str, Session] = {}
+
+    def begin(self, person: Person | None = None) -> Session:
+        """Begin one, under a new id: an id from before a sign-in may be known to somebody else."""
+        now = self._clock.now()
+        self._sessions = {key: session for key, session in self._sessions.items() if session.ends > now}
+        while len(self._sessions) >= MOST:
+            strangers = (key for key, session in self._sessions.items() if session.person is None)
+            self._sessions.pop(next(strangers, next(iter(self._sessions))))
+        session = Session(secrets.token_urlsafe(32), secrets.token_urlsafe(32), now + LASTS, person)
+        self._sessions[session.id] = session
+        return session
+
+    def of(self, cookie: str | None) -> Session | None:
+        session = self._sessions.get(cookie or "")
+        return session if session is not None and session.ends > self._clock.now() else None
+
+    def end(self, session: Session) -> None:
+        self._sessions.pop(session.id, None)

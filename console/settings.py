@@ -1,0 +1,129 @@
+"""The console's settings: read once from the environment, frozen."""
+
+import re
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from pathlib import Path
+from typing import Final, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from runtime.database import of_postgresql
+from runtime.kafka import KafkaConnection
+from runtime.settings import ServiceSettings
+
+Network = IPv4Network | IPv6Network
+
+# So many characters that nobody guesses it, of those that need no quoting.
+_A_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{32,}")
+_A_HEADER: Final = re.compile(r"[A-Za-z0-9-]+")
+
+
+class Settings(KafkaConnection, ServiceSettings):
+    """What the console itself needs. The commands that it runs read the consumer's, from the same environment."""
+
+    kafka_bootstrap_servers: str = Field(description="comma separated, as host:port")
+    database_url: SecretStr | None = Field(
+        None, description="PostgreSQL of the outbox; without it, the console does not look at what is not published yet"
+    )
+    console_port: int = Field(8082, ge=0, le=65_535, description="of its pages")
+    console_host: str = Field(
+        "127.0.0.1", description="the address to listen on: `0.0.0.0` for all, behind something that speaks TLS"
+    )
+    console_https: bool = Field(
+        default=False, description="people reach it by https, so their browsers shall send its cookie by nothing else"
+    )
+    console_operator_token: SecretStr | None = Field(None, description="who signs in with it may act")
+    console_reader_token: SecretStr | None = Field(None, description="who signs in with it may look")
+    console_proxy_header: str | None = Field(
+        None, description="in which a proxy of `CONSOLE_TRUSTED_PROXIES` names who it has signed in: `X-Forwarded-User`"
+    )
+    console_trusted_proxies: str = Field(
+        "127.0.0.1/32", description="networks whose `CONSOLE_PROXY_HEADER` is believed, separated by commas"
+    )
+    console_operators: str = Field(
+        "", description="names, separated by commas, that may act where a proxy signs people in; others may look"
+    )
+    console_producers: str = Field(
+        "http://127.0.0.1:8080", description="addresses of the producers, separated by commas"
+    )
+    console_consumers: str = Field("http://127.0.0.1:8081", description="addresses of the workers, separated by commas")
+    console_folder: Path = Field(
+        Path(".console"), description="where its index and the reports of its runs are; it holds emails"
+    )
+
+    @field_validator("database_url")
+    @classmethod
+    def _of_postgresql(cls, value: SecretStr | None) -> SecretStr | None:
+        return None if value is None else of_postgresql(value)
+
+    @field_validator("console_host")
+    @classmethod
+    def _an_address(cls, value: str) -> str:
+        if value != "localhost":
+            ip_address(value)
+        return value
+
+    @field_validator("console_operator_token", "console_reader_token")
+    @classmethod
+    def _hard_to_guess(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _A_TOKEN.fullmatch(value.get_secret_value()):
+            raise ValueError(
+                "should have at least 32 characters, of letters, digits and ._~+/=- alone: `openssl rand -hex 32`"
+                " makes one"
+            )
+        return value
+
+    @field_validator("console_proxy_header")
+    @classmethod
+    def _a_header(cls, value: str | None) -> str | None:
+        if value is not None and not _A_HEADER.fullmatch(value):
+            raise ValueError("should be the name of an HTTP header, as X-Forwarded-User")
+        return value
+
+    @field_validator("console_trusted_proxies")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        for network in _listed(value):
+            try:
+                ip_network(network)
+            except ValueError:
+                raise ValueError("should be networks as 10.0.0.0/8, separated by commas") from None
+        return value
+
+    @field_validator("console_producers", "console_consumers")
+    @classmethod
+    def _addresses(cls, value: str) -> str:
+        if not all(re.fullmatch(r"https?://[^\s/@?#]+", address) for address in _listed(value)):
+            raise ValueError("should be addresses as http://127.0.0.1:8081, separated by commas")
+        return value
+
+    @model_validator(mode="after")
+    def _somebody_can_sign_in(self) -> Self:
+        if self.console_operator_token is None and self.console_reader_token is None and not self.console_proxy_header:
+            raise ValueError(
+                "nobody could sign in: set CONSOLE_OPERATOR_TOKEN or CONSOLE_READER_TOKEN (`openssl rand -hex 32` makes"
+                " one), or CONSOLE_PROXY_HEADER"
+            )
+        if self.console_operator_token is not None and self.console_operator_token == self.console_reader_token:
+            raise ValueError("CONSOLE_OPERATOR_TOKEN and CONSOLE_READER_TOKEN are the same: make them differ")
+        return self
+
+    @property
+    def trusted_proxies(self) -> tuple[Network, ...]:
+        return tuple(map(ip_network, _listed(self.console_trusted_proxies)))
+
+    @property
+    def operators(self) -> frozenset[str]:
+        return frozenset(_listed(self.console_operators))
+
+    @property
+    def producers(self) -> tuple[str, ...]:
+        return tuple(_listed(self.console_producers))
+
+    @property
+    def consumers(self) -> tuple[str, ...]:
+        return tuple(_listed(self.console_consumers))
+
+
+def _listed(value: str) -> list[str]:
+    return [part.strip() for part in value.split(",") if part.strip()]

@@ -1,0 +1,87 @@
+// What the pages do in the browser beside htmx: charts, and saying so when the console itself does not answer.
+"use strict";
+
+const unanswered = () => document.getElementById("unanswered");
+
+function answers() {
+  unanswered().hidden = true;
+  document.getElementById("live")?.classList.remove("stale");
+}
+
+function doesNotAnswer() {
+  // Figures stay on the page, and must not look like those of now.
+  const notice = unanswered();
+  const asOf = document.getElementById("as-of");
+  notice.querySelector("time").textContent = asOf ? asOf.textContent : "an earlier time";
+  notice.hidden = false;
+  document.getElementById("live")?.classList.add("stale");
+}
+
+document.addEventListener("htmx:sendError", doesNotAnswer);
+document.addEventListener("htmx:timeout", doesNotAnswer);
+document.addEventListener("htmx:afterOnLoad", answers);
+document.addEventListener("htmx:responseError", (event) => {
+  if (event.detail.xhr.status >= 500 && event.detail.requestConfig.verb === "get") doesNotAnswer();
+});
+// A refusal comes as a fragment that says why: it is shown where the answer would have been.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const status = event.detail.xhr.status;
+  if (event.detail.requestConfig.verb !== "get" && status >= 400) {
+    event.detail.shouldSwap = true;
+    event.detail.isError = false;
+  }
+});
+
+function colour(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
+
+// In UTC, as logs are.
+const clock = (seconds) => (seconds == null ? "—" : new Date(seconds * 1000).toISOString().slice(11, 19));
+
+function chart(element) {
+  const series = element.dataset.series.split(",").map((pair) => pair.split(":"));
+  const axis = { stroke: colour("--dim"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") } };
+  const plot = new uPlot({
+    width: element.clientWidth, height: 200,
+    scales: { y: { range: (_, low, high) => [0, Math.max(high ?? 0, 1) * 1.1] } },
+    tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
+    axes: [{ ...axis, space: 80, values: (_, times) => times.map(clock) }, { ...axis, size: 60 }],
+    series: [{ label: "UTC", value: (_, seconds) => clock(seconds) }, ...series.map(([, label], number) => ({
+      label, stroke: colour(`--series-${number + 1}`), width: 2, dash: number ? [6, 3] : [], points: { show: false },
+    }))],
+  }, [[], ...series.map(() => [])], element);
+  new ResizeObserver(() => plot.setSize({ width: element.clientWidth, height: 200 })).observe(element);
+  return (samples) => {
+    plot.setData([samples.at, ...series.map(([name]) => samples[name])]);
+    // Who can't see the lines is told where they end.
+    const last = series.map(([name, label]) => `${label} ${samples[name].at(-1)?.toFixed(1) ?? "not known"}`);
+    element.setAttribute("aria-label", `${element.closest("figure").querySelector("figcaption").textContent}: ${last.join(", ")}`);
+  };
+}
+
+async function keepCharts(container) {
+  const charts = [...container.querySelectorAll(".chart")].map(chart);
+  const draw = async () => {
+    try {
+      const answer = await fetch(container.dataset.samples);
+      if (!answer.ok) return;
+      const samples = await answer.json();
+      for (const show of charts) show(samples);
+    } catch {
+      doesNotAnswer();
+    }
+  };
+  await draw();
+  setInterval(draw, 5000);
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  for (const container of document.querySelectorAll("[data-samples]")) keepCharts(container);
+  // `data-all="name"` ticks every box of that name.
+  document.addEventListener("change", (event) => {
+    const name = event.target.dataset?.all;
+    if (!name) return;
+    for (const box of document.querySelectorAll(`input[type=checkbox][name="${name}"]`)) box.checked = event.target.checked;
+  });
+});

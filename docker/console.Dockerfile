@@ -1,0 +1,33 @@
+# docker build --file docker/console.Dockerfile --tag nerava-console .
+# Why it is built like this: docs/decisions/0034-containers.md.
+# For a release, pin the digest too: python:3.11.14-slim-bookworm@sha256:...
+ARG PYTHON=python:3.11.14-slim-bookworm
+
+FROM ${PYTHON} AS build
+ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=/app
+RUN pip install --no-cache-dir uv==0.13.9
+WORKDIR /source
+COPY pyproject.toml uv.lock README.md ./
+# The libraries first, and by themselves: this layer changes with the lock alone.
+RUN uv sync --frozen --no-dev --extra console --no-install-project
+COPY schemas schemas
+COPY runtime runtime
+COPY hubspot_consumer hubspot_consumer
+COPY console console
+RUN uv sync --frozen --no-dev --extra console --no-editable
+
+FROM ${PYTHON} AS service
+RUN groupadd --gid 10001 nerava \
+    && useradd --uid 10001 --gid 10001 --no-create-home --no-log-init --shell /usr/sbin/nologin nerava \
+    && pip uninstall --yes pip setuptools wheel \
+    && mkdir /var/lib/console && chown 10001:10001 /var/lib/console && chmod 700 /var/lib/console
+COPY --from=build /app /app
+# A container's port is published, or not, by whoever runs it.
+ENV PATH=/app/bin:$PATH PYTHONUNBUFFERED=1 CONSOLE_HOST=0.0.0.0 CONSOLE_FOLDER=/var/lib/console
+USER 10001:10001
+EXPOSE 8082
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
+    CMD ["sh", "-c", "exec python -m runtime.liveness http://127.0.0.1:${CONSOLE_PORT:-8082}/v1/health/live"]
+ENTRYPOINT ["python", "-m", "console"]
+CMD ["serve"]

@@ -1,0 +1,145 @@
+"""The dead letters' page in a browser: a poisoned event is found, explained, mended and redriven by clicking alone."""
+
+import pytest
+from playwright.async_api import Locator, Page, expect
+
+from tests.axe import serious_findings
+from tests.end_to_end.test_mending import ADA, BOB, driver, held, set_aside
+from tests.pipeline import Pipeline
+
+pytestmark = pytest.mark.timeout(240)
+
+SOON_MS = 30_000
+
+
+@pytest.fixture
+async def ids(pipeline: Pipeline) -> list[str]:
+    """Two dead letters, of drivers whose newest event lacks its time."""
+    return await set_aside(pipeline, driver(ADA) + driver(BOB), 2)
+
+
+async def ended(page: Page, state: str = "done") -> None:
+    await expect(page.locator(f"#run[data-state={state}]")).to_be_visible(timeout=SOON_MS)
+
+
+async def click(page: Page, name: str) -> None:
+    await page.get_by_role("button", name=name, exact=True).click()
+
+
+def group(page: Page, reason: str) -> Locator:
+    return page.locator(f'[data-group="{reason}"]')
+
+
+async def test_a_poisoned_event_is_found_explained_mended_and_redriven_by_clicking_alone(
+    ids: list[str], pipeline: Pipeline, page: Page
+) -> None:
+    await page.get_by_role("link", name="Dead letters").click()
+    await expect(group(page, "invalid_envelope").locator(".big")).to_have_text("2")
+    await expect(group(page, "invalid_envelope").locator("svg")).to_have_attribute(
+        "aria-label", "Set aside by hour over the last day: " + ", ".join(["0"] * 23 + ["2"])
+    )
+    assert await serious_findings(page) == []
+
+    await page.get_by_role("row", name=ADA).get_by_role("link", name="-").first.click()
+    await expect(page.locator("#why")).to_contain_text("payload.earned_at: Field required")
+    await expect(page.get_by_label("payload.earned_at")).to_have_attribute("aria-invalid", "true")
+    await expect(page.get_by_label("payload.earned_at")).to_have_value("2026-11-24T03:00:00.000000Z")
+    await expect(page.locator("pre")).to_contain_text('"session_id": "ses_1"')
+    assert await serious_findings(page) == []
+
+    await click(page, "Try it: dry run")
+    await ended(page)
+    await expect(page.locator("#run")).to_contain_text("It can be read then.")
+    await page.get_by_role("link", name="To dead letter").click()
+    await expect(page.locator("#state")).to_have_text("dead")
+
+    await click(page, "Mend")
+    await ended(page)
+    await click(page, "Redrive it: dry run")
+    await ended(page)
+    await expect(page.locator("[data-plan=contacts]")).to_have_text("1")
+    assert await serious_findings(page) == []
+    assert "nerava_nova_balance_cents" not in await held(pipeline, ADA)
+
+    await click(page, "Redrive 1")
+    await ended(page)
+    await expect(page.locator("[data-report=redriven]")).to_have_text("1")
+    assert await serious_findings(page) == []
+    assert (await held(pipeline, ADA))["nerava_nova_balance_cents"] == "500"
+    assert "nerava_nova_balance_cents" not in await held(pipeline, BOB)
+
+    await page.get_by_role("link", name="All dead letters").click()
+    await expect(group(page, "invalid_envelope").locator(".big")).to_have_text("1")
+    await expect(page.get_by_role("row", name=ADA)).to_have_count(0)
+    await page.get_by_label("State").select_option("redriven")
+    await click(page, "Show")
+    await expect(page.get_by_role("row", name=ADA)).to_be_visible()
+
+
+async def test_what_is_ticked_is_discarded_with_its_note_and_nothing_else(ids: list[str], page: Page) -> None:
+    await page.goto("/dead-letters")
+    await page.get_by_role("row", name=BOB).get_by_role("checkbox").check()
+    await page.get_by_label("Why they shall never take effect").fill("a test of ours")
+    await click(page, "Discard the ticked")
+    await ended(page)
+
+    await page.goto("/dead-letters?state=all")
+    await expect(page.get_by_role("row", name=BOB)).to_contain_text("discarded")
+    await expect(page.get_by_role("row", name=ADA)).to_contain_text("dead")
+    await page.get_by_role("row", name=BOB).get_by_role("link", name="-").first.click()
+    await expect(page.locator("main")).to_contain_text("a test of ours")
+    await expect(page.get_by_role("button", name="Discard")).to_have_count(0)
+
+
+async def test_all_that_are_shown_are_ticked_at_once_and_what_nobody_can_read_stays_dead(
+    ids: list[str], page: Page
+) -> None:
+    await page.goto("/dead-letters")
+    await page.get_by_label("All of these").check()
+    await click(page, "Redrive the ticked: dry run")
+    await ended(page)
+
+    await expect(page.locator("#run")).to_contain_text("2 of them nobody can read, so they will stay dead")
+    await click(page, "Redrive 2")
+    await ended(page, "failed")
+    await expect(page.locator("[data-report=still_dead]")).to_have_text("2")
+
+
+async def test_all_of_a_reason_are_redriven_by_its_button(ids: list[str], pipeline: Pipeline, page: Page) -> None:
+    mended = await pipeline.run("dead-letters", "mend", *ids, "--suggested", "--note", "so", "--yes")
+    assert mended.code == 0, mended.errors
+    await page.goto("/dead-letters")
+    await group(page, "invalid_envelope").get_by_role("button").click()
+    await ended(page)
+    await click(page, "Redrive 2")
+    await ended(page)
+
+    await page.goto("/dead-letters")
+    await expect(page.locator("main")).to_contain_text("None is open.")
+
+
+async def test_a_reader_sees_everything_and_is_offered_nothing_to_do(ids: list[str], readers_page: Page) -> None:
+    for path in ("/dead-letters", f"/dead-letters/{ids[0]}"):
+        await readers_page.goto(path)
+        await expect(readers_page.locator("main")).to_contain_text("earned_at")
+        assert set(await readers_page.locator("main").get_by_role("button").all_inner_texts()) <= {"Show"}
+
+
+async def test_a_note_in_markup_is_shown_as_it_was_typed(ids: list[str], page: Page) -> None:
+    await page.goto(f"/dead-letters/{ids[0]}")
+    await page.get_by_label("Why it may be changed so").fill("<img src=x onerror=alert(1)>")
+    await click(page, "Mend")
+    await ended(page)
+    await page.goto(f"/dead-letters/{ids[0]}")
+
+    await expect(page.locator("main")).to_contain_text("<img src=x onerror=alert(1)>")
+    await expect(page.locator("main img")).to_have_count(0)
+
+
+async def test_the_dead_letters_fit_a_telephone(ids: list[str], page: Page) -> None:
+    await page.set_viewport_size({"width": 400, "height": 800})
+    for path in ("/dead-letters", f"/dead-letters/{ids[0]}"):
+        await page.goto(path)
+
+        assert await page.evaluate("document.documentElement.scrollWidth") <= 400
+        assert await serious_findings(page) == []

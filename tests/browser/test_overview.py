@@ -1,0 +1,139 @@
+"""The overview in a browser: it follows live traffic, and shows nothing stale as live, whatever is down."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, Locator, Page, expect
+
+from sandbox.services import Service
+from tests.axe import serious_findings
+from tests.browsing import signed_in
+from tests.pipeline import OPERATOR_TOKEN, Pipeline, running_pipeline
+
+pytestmark = pytest.mark.timeout(240)
+
+SOON_MS = 20_000
+OUTAGE = {"answer": {"kind": "status", "status": 503, "style": "html"}}
+NOT_KNOWN = "—"
+SOME_A_SECOND = re.compile(r"^[1-9][\d,.]* /s$|^0\.[1-9] /s$")
+
+
+def figure(page: Page, name: str) -> Locator:
+    return page.locator(f"[data-figure={name}]")
+
+
+@pytest.fixture
+async def services(pipeline: Pipeline) -> tuple[Service, Service]:
+    producer, worker = pipeline.producer(), pipeline.consumer()
+    await asyncio.gather(producer.launch_and_wait(), worker.launch_and_wait())
+    return producer, worker
+
+
+@pytest.fixture
+async def traffic(pipeline: Pipeline, services: tuple[Service, Service]) -> AsyncIterator[None]:
+    playing = asyncio.create_task(pipeline.commit(6_000, per_s=40))
+    yield
+    playing.cancel()
+    await asyncio.wait([playing])
+
+
+async def test_the_overview_follows_live_traffic_at_each_step(
+    pipeline: Pipeline,
+    traffic: None,
+    page: Page,
+) -> None:
+    for name in ("published", "written", "delivered", "calls"):
+        await expect(figure(page, name)).to_have_text(SOME_A_SECOND, timeout=SOON_MS)
+    await expect(figure(page, "latency_p50")).not_to_have_text(NOT_KNOWN, timeout=SOON_MS)
+    await expect(figure(page, "quota_used")).to_have_text(re.compile(r"^\d+ of 100 used$"), timeout=SOON_MS)
+    await expect(page.get_by_role("img", name="Flow, events/s: published")).to_be_visible(timeout=SOON_MS)
+    assert await serious_findings(page) == []
+
+
+async def test_what_is_down_is_named_and_none_of_its_figures_is_shown(
+    pipeline: Pipeline, traffic: None, services: tuple[Service, Service], page: Page
+) -> None:
+    producer, worker = services
+    await expect(figure(page, "delivered")).to_have_text(SOME_A_SECOND, timeout=SOON_MS)
+
+    await worker.kill()
+
+    await expect(page.locator(f'[data-source="worker {worker.url}"]')).to_contain_text(
+        "can't be reached", timeout=SOON_MS
+    )
+    for name in ("delivered", "calls", "unfinished", "latency_p50"):
+        await expect(figure(page, name)).to_have_text(NOT_KNOWN)
+    await expect(figure(page, "quota_used")).to_contain_text("no worker answers")
+    await expect(figure(page, "workers")).to_have_text("0 of 1")
+    # What others vouch for is still live: the events wait in Kafka.
+    await expect(figure(page, "lag")).to_have_text(re.compile("[1-9]"), timeout=SOON_MS)
+
+    await producer.kill()
+
+    await expect(page.locator(f'[data-source="producer {producer.url}"]')).to_contain_text(
+        "can't be reached", timeout=SOON_MS
+    )
+    for name in ("published", "relay_active"):
+        await expect(figure(page, name)).to_have_text(NOT_KNOWN)
+    await expect(figure(page, "outbox_rows")).to_have_text(re.compile("[1-9]"), timeout=SOON_MS)
+
+    await asyncio.gather(producer.launch_and_wait(), worker.launch_and_wait())
+
+    await expect(page.locator("[data-source]")).to_have_count(0, timeout=SOON_MS)
+    await expect(figure(page, "delivered")).to_have_text(SOME_A_SECOND, timeout=SOON_MS)
+
+
+async def test_an_outage_of_hubspot_is_said_on_every_page_and_is_gone_when_it_ends(
+    pipeline: Pipeline,
+    traffic: None,
+    page: Page,
+) -> None:
+    await pipeline.simulator.add_fault(OUTAGE)
+
+    await expect(page.locator("#banner")).to_contain_text("hubspot_unavailable", timeout=SOON_MS)
+    await expect(page.locator("#banner")).to_contain_text("next probe")
+
+    await pipeline.simulator.remove_faults()
+
+    await expect(page.locator("#banner")).not_to_contain_text("hubspot_unavailable", timeout=SOON_MS)
+
+
+async def test_without_kafka_the_overview_says_so_and_knows_no_lag(
+    tmp_path: Path, own_kafka: Any, database_url: str, chromium: Browser
+) -> None:
+    async with running_pipeline(tmp_path, own_kafka, database_url, "own.") as pipeline:
+        console = pipeline.console()
+        await console.launch_and_wait()
+        async with signed_in(chromium, console, OPERATOR_TOKEN) as page:
+            await expect(figure(page, "lag")).to_have_text("0", timeout=SOON_MS)
+
+            await own_kafka.kill()
+
+            await expect(page.locator('[data-source="Kafka"]')).to_be_visible(timeout=SOON_MS)
+            await expect(figure(page, "lag")).to_have_text(NOT_KNOWN)
+            await expect(figure(page, "written")).to_have_text(NOT_KNOWN)
+            await expect(figure(page, "outbox_rows")).to_have_text("0")
+
+
+async def test_a_page_whose_console_is_gone_says_of_when_its_figures_are(console: Service, page: Page) -> None:
+    await console.kill()
+
+    await expect(page.locator("#unanswered")).to_contain_text("The console does not answer", timeout=SOON_MS)
+    await expect(page.locator("#live")).to_have_class(re.compile("stale"))
+
+
+async def test_the_overview_fits_a_telephone_and_a_dark_room(chromium: Browser, console: Service, page: Page) -> None:
+    state = await page.context.storage_state()
+    context = await chromium.new_context(
+        base_url=console.url, storage_state=state, viewport={"width": 400, "height": 800}, color_scheme="dark"
+    )
+    narrow = await context.new_page()
+    await narrow.goto("/")
+
+    assert await narrow.evaluate("document.documentElement.scrollWidth") <= 400
+    assert await serious_findings(narrow) == []
+    await context.close()

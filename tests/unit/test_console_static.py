@@ -1,0 +1,34 @@
+"""What the console serves of others is what their packages hold, and its pages ask nobody else for anything."""
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+
+CONSOLE = Path(__file__).parents[2] / "console"
+# Of the packages htmx.org and uplot of the npm registry, in dist/.
+DIGESTS = {
+    "htmx-2.0.11.min.js": "d6fdc75f204e6bdefa99b69bf1e6d4ac69b8a364f77929f45c13476b4000f717",
+    "uplot-1.6.32.min.js": "19c8d4c6ad88929a79f4ae49d6f7161566dfd0ba3d15cc495e974f787eb78f1f",
+    "uplot-1.6.32.min.css": "df630c6a8d6f8eeaff264b50f73ce5b114f646ffd9a0bb74f049b0a00135fa04",
+}
+OURS = [*CONSOLE.glob("templates/*.html"), CONSOLE / "static" / "console.js", CONSOLE / "static" / "console.css"]
+
+
+def test_vendored_files_are_as_they_were_published() -> None:
+    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in CONSOLE.glob("static/vendor/*.min.*")}
+
+    assert found == DIGESTS
+
+
+@pytest.mark.parametrize("path", OURS, ids=lambda path: path.name)
+def test_no_page_has_a_script_or_style_of_its_own_that_the_policy_would_refuse(path: Path) -> None:
+    text = path.read_text()
+
+    assert not re.search(r"<script(?![^>]* src=)|<style|\sstyle=|\son[a-z]+=|\bhx-on|javascript:", text)
+
+
+@pytest.mark.parametrize("path", OURS, ids=lambda path: path.name)
+def test_no_page_asks_another_host_for_anything(path: Path) -> None:
+    assert not re.search(r"(src|href|url\(|import|fetch\()[=(\s\"']*(https?:)?//", path.read_text())
