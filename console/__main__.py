@@ -14,11 +14,13 @@ from fastapi import FastAPI
 from console.access import Access
 from console.actions import Actions
 from console.app import console
+from console.control import Control
 from console.letters import LettersReader
 from console.overview.backlog import TopicsReader, ask_outbox
 from console.overview.flow import Overview
 from console.overview.services import ask_producer, ask_worker
 from console.overview.source import ANSWER_WITHIN_S, Source
+from console.pages.control import control_pages
 from console.pages.dead_letters import dead_letter_pages
 from console.pages.overview import overview_pages
 from console.pages.replay import replay_pages
@@ -118,11 +120,21 @@ def wire(settings: Settings, consumer: ConsumerSettings, http: httpx.AsyncClient
     sessions, health = Sessions(clock), Health()
     view, access = View(banner), Access(settings, sessions)
     letters, runs = LettersReader(kafka, settings.topics, clock), Runs(settings.console_folder, clock)
+    control = Control(
+        kafka,
+        settings.topics.controls,
+        replicas=settings.kafka_replication_factor,
+        workers=settings.consumers,
+        producers=settings.producers,
+        http=http,
+        clock=clock,
+    )
     pages = (
         overview_pages(view, overview),
         dead_letter_pages(view, letters, runs, actions, clock),
         replay_pages(view, runs, actions),
         run_pages(view, runs, actions),
+        control_pages(view, control, runs, actions, next(iter(settings.consumers), "")),
         sign_in_pages(view, access, sessions),
     )
     app = console(view, access, pages, health, https=settings.console_https)
