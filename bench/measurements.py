@@ -10,6 +10,7 @@ from typing import Any, Final
 from bench.backlog import rows
 from bench.bed import Bed, peak_memory_mb
 from bench.faust_cost import faust_cost
+from bench.receipts_cost import receipts
 from bench.relaying import relay_flat, relay_latency, relaying
 from bench.replaying import replay_beside, replaying
 from bench.stopping import stopping
@@ -194,6 +195,7 @@ MEASUREMENTS: Final[Mapping[str, Measurement]] = {
         replaying,
         replay_beside,
         stopping,
+        receipts,
     )
 }
 
