@@ -16,7 +16,7 @@ import httpx
 from aiokafka import AIOKafkaProducer
 
 from bench.backlog import BATCH_BYTES, publish, rows
-from bench.bed import PARTITIONS, Bed, peak_memory_mb
+from bench.bed import PARTITIONS, Bed, cpu_s, peak_memory_mb
 from console.contacts.index import Index, IndexAway
 from hubspot_consumer.new_topic import create_topic
 from producer.row import Row as Made
@@ -63,6 +63,7 @@ async def contact_pages(bed: Bed) -> list[Row]:
         async with httpx.AsyncClient(base_url=service.url, timeout=60) as http:
             await _sign_in(http, environment["CONSOLE_OPERATOR_TOKEN"])
             seconds, meanwhile = await _until_indexed(bed, http, folder, 2 * (EVENTS + BUSY))
+            used = cpu_s(service)
             pages = await _times(http, _emails(PAGES))
             busy = await _times(http, [BUSY_EMAIL] * PAGES)
             memory = peak_memory_mb(service)
@@ -74,6 +75,7 @@ async def contact_pages(bed: Bed) -> list[Row]:
             "events, and receipts": EVENTS + BUSY,
             "made from Kafka in s": round(seconds),
             "records/s": round(2 * (EVENTS + BUSY) / seconds),
+            "of which the console had the CPU for, s": round(used),
             "store, MiB": round(size / 2**20),
             "bytes an event with its receipt": round(size / (EVENTS + BUSY)),
             "peak MB": round(memory),

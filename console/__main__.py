@@ -140,7 +140,7 @@ def wire(settings: Settings, consumer: ConsumerSettings, http: httpx.AsyncClient
     )
     pages = (
         overview_pages(view, overview),
-        contact_pages(view, _search(settings, index, indexer), present),
+        contact_pages(view, _search(settings, index, indexer), present, runs, actions),
         dead_letter_pages(view, letters, runs, actions, clock),
         replay_pages(view, runs, actions),
         run_pages(view, runs, actions),

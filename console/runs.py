@@ -24,6 +24,7 @@ MOST_KEPT: Final = 200
 _ONE_AT_A_TIME: Final[Mapping[str, str]] = {
     "replay": "writing",
     "redrive": "writing",
+    "resync": "writing",
     "replay_plan": "replay_plan",
     "doctor": "doctor",
 }

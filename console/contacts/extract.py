@@ -11,7 +11,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from console.contacts.index import Index
-from console.contacts.index_rows import headers_from
+from console.contacts.index_rows import LARGEST, headers_from
 from console.contacts.packing import unpacked
 from hubspot_consumer.reprocessing.letter import Letter, SetAside, letter_of, read_set_aside
 from hubspot_consumer.reprocessing.mend import Mend, mended
@@ -27,6 +27,10 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _OF_TIME: Final = 7
 _COLUMNS: Final = "partitions.topic, partitions.number, offset, at_ms, key, sequence, events.id, external_id, value"
 _EVENTS: Final = f"SELECT {_COLUMNS} FROM events JOIN partitions ON partitions.id = events.partition"  # noqa: S608 - constants
+_LETTERS: Final = (
+    "SELECT partitions.number, offset, at_ms, has_value, headers FROM letters"
+    " JOIN partitions ON partitions.id = letters.partition"
+)
 
 
 @dataclass(frozen=True)
@@ -117,16 +121,11 @@ class Extract:
     def sequences(self, key: str, before: int, most: int) -> list[int]:
         """Return the newest sequences of a contact below *before*, the newest first."""
         found = set[int]()
-        for table in ("events", "receipts"):
+        for table in ("events", "receipts", "letters"):
             where = "key = ? AND sequence < ? ORDER BY sequence DESC LIMIT ?"
             query = f"SELECT DISTINCT sequence FROM {table} WHERE {where}"  # noqa: S608 - constants
             found.update(sequence for (sequence,) in self._rows(query, key, before, most))
         return sorted(found, reverse=True)[:most]
-
-    def first_sequence(self, key: str) -> int | None:
-        """Return the first sequence of a contact that is there."""
-        query = "SELECT sequence FROM events WHERE key = ? AND sequence > 0 ORDER BY sequence LIMIT 1"
-        return next((sequence for (sequence,) in self._rows(query, key)), None)
 
     def events(self, key: str, first: int, last: int) -> list[IndexedEvent]:
         """Return a contact's events by sequence; one that was published twice is there twice."""
@@ -149,14 +148,18 @@ class Extract:
         query = "SELECT value FROM receipts WHERE key = ? AND sequence IS NULL ORDER BY offset DESC LIMIT ?"
         return self._receipts(query, key, most)[::-1]
 
-    def letters(self, key: str) -> list[Letter]:
-        """Return a contact's dead letters, with what became of them."""
-        query = (
-            "SELECT partitions.number, offset, at_ms, has_value, headers FROM letters JOIN partitions"
-            " ON partitions.id = letters.partition WHERE key = ? ORDER BY at_ms, offset"
-        )
+    def letters(self, key: str, first: int = 0, last: int = LARGEST) -> list[Letter]:
+        """Return a contact's dead letters of these sequences, with what became of them."""
+        where = "key = ? AND sequence BETWEEN ? AND ? ORDER BY sequence, at_ms, offset"
+        return self._letters(self._rows(f"{_LETTERS} WHERE {where}", key, first, last), key)
+
+    def unnumbered_letters(self, key: str, most: int) -> list[Letter]:
+        """Return a contact's dead letters without a sequence."""
+        return self._letters(self._rows(f"{_LETTERS} WHERE key = ? AND sequence IS NULL LIMIT ?", key, most), key)
+
+    def _letters(self, rows: Sequence[tuple[Any, ...]], key: str) -> list[Letter]:
         by_event: dict[tuple[Any, ...], list[SetAside]] = {}
-        for number, offset, at_ms, has_value, headers in self._rows(query, key):
+        for number, offset, at_ms, has_value, headers in rows:
             record = SimpleNamespace(partition=number, offset=offset, timestamp=at_ms, key=key.encode())
             record.value, record.headers = (b"" if has_value else None), headers_from(unpacked(headers))
             set_aside = read_set_aside(record, self._topics)

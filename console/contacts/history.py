@@ -145,27 +145,23 @@ class Historian:
         """
         numbers = self._extract.sequences(key, before, EVENTS_ON_A_PAGE + 1)
         waiting = {each.sequence: each for each in unpublished}
-        letters = self._extract.letters(key)
-        # The relay's and Debezium's dead letters never were a record of a topic of events.
-        alone = {each.sequence for each in letters if each.sequence and each.sequence < before and not each.places}
-        ordered = sorted({*numbers, *waiting, *alone}, reverse=True)
+        ordered = sorted({*numbers, *waiting}, reverse=True)
         page, more = ordered[:EVENTS_ON_A_PAGE], len(ordered) > EVENTS_ON_A_PAGE
         newest = before == LATEST
-        found = self._numbered(key, page[::-1], letters, waiting) if page else []
+        found = self._numbered(key, page[::-1], waiting) if page else []
         last = max(known.sequence if known is not None and newest else 0, *page, 0)
         first = ordered[EVENTS_ON_A_PAGE] + 1 if more else 1
         items = _with_holes(found, first, last, whole=not more)
         return History(
             key,
             items=list(_waiting_behind(items)),
-            unnumbered=self._unnumbered(key, letters) if newest else (),
+            unnumbered=self._unnumbered(key) if newest else (),
             before=min(page) if more else None,
             newest=newest,
         )
 
-    def _numbered(
-        self, key: ContactKey, page: Sequence[int], letters: Sequence[Letter], waiting: Mapping[int, Unpublished]
-    ) -> list[Happened]:
+    def _numbered(self, key: ContactKey, page: Sequence[int], waiting: Mapping[int, Unpublished]) -> list[Happened]:
+        letters = [*self._extract.letters(key, page[0], page[-1]), *self._unnumbered_letters(key)]
         records = _by_sequence(self._extract.events(key, page[0], page[-1]), attrgetter("sequence"))
         receipts = _by_sequence(self._extract.receipts(key, page[0], page[-1]), attrgetter("sequence"))
         return [
@@ -173,7 +169,11 @@ class Historian:
             for number in page
         ]
 
-    def _unnumbered(self, key: ContactKey, letters: Sequence[Letter]) -> list[Happened]:
+    def _unnumbered_letters(self, key: ContactKey) -> list[Letter]:
+        return self._extract.unnumbered_letters(key, 2 * EVENTS_ON_A_PAGE)
+
+    def _unnumbered(self, key: ContactKey) -> list[Happened]:
+        letters = self._unnumbered_letters(key)
         receipts = self._extract.unnumbered_receipts(key, EVENTS_ON_A_PAGE)
         return [
             self._happened(None, [record], [each for each in receipts if _is_of(each, record)], letters, None)
@@ -270,6 +270,7 @@ def _is_of(receipt: Receipt, record: IndexedEvent) -> bool:
 
 
 def _is_about(letter: Letter, sequence: int | None, places: Collection[Place]) -> bool:
-    return bool(letter.places.intersection(places)) or (
-        not letter.places and sequence is not None and letter.sequence == sequence
-    )
+    if letter.places and places:
+        return not letter.places.isdisjoint(places)
+    # The relay's and Debezium's never were a record; and they are kept for longer than the records that others were.
+    return sequence is not None and letter.sequence == sequence

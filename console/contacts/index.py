@@ -35,10 +35,10 @@ CREATE TABLE receipts (
 );
 CREATE INDEX receipts_of_contact ON receipts (key, sequence);
 CREATE TABLE letters (
-    partition INTEGER NOT NULL, offset INTEGER NOT NULL, at_ms INTEGER NOT NULL, key TEXT NOT NULL,
+    partition INTEGER NOT NULL, offset INTEGER NOT NULL, at_ms INTEGER NOT NULL, key TEXT NOT NULL, sequence INTEGER,
     has_value INTEGER NOT NULL, headers BLOB NOT NULL, UNIQUE (partition, offset)
 );
-CREATE INDEX letters_of_contact ON letters (key);
+CREATE INDEX letters_of_contact ON letters (key, sequence);
 CREATE TABLE resolutions (
     partition INTEGER NOT NULL, offset INTEGER NOT NULL, letter TEXT PRIMARY KEY,
     headers BLOB NOT NULL, value BLOB NOT NULL, UNIQUE (partition, offset)

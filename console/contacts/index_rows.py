@@ -22,11 +22,11 @@ Row = tuple[Any, ...]
 _INTO: Final = {
     "events": "INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     "receipts": "INSERT OR REPLACE INTO receipts VALUES (?, ?, ?, ?, ?)",
-    "letters": "INSERT OR REPLACE INTO letters VALUES (?, ?, ?, ?, ?, ?)",
+    "letters": "INSERT OR REPLACE INTO letters VALUES (?, ?, ?, ?, ?, ?, ?)",
     "resolutions": "INSERT OR REPLACE INTO resolutions VALUES (?, ?, ?, ?, ?)",
 }
 # What SQLite's integers hold.
-_LARGEST: Final = 2**63 - 1
+LARGEST: Final = 2**63 - 1
 
 
 class Known(NamedTuple):
@@ -64,9 +64,7 @@ def rows_of(records: Iterable[Any], topics: Topics) -> Rows:
         elif record.topic == topics.deliveries:
             rows.tables["receipts"] += [(*place, *receipt) for receipt in _receipt(record)]
         elif record.topic == topics.dead_letters:
-            has_value = record.value is not None
-            letter = (record.timestamp, _text(record.key), has_value, headers_as_bytes(record.headers))
-            rows.tables["letters"].append((*place, *letter))
+            rows.tables["letters"].append((*place, *_letter(record)))
         elif record.topic == topics.resolutions:
             resolution = (_text(record.key), headers_as_bytes(record.headers), record.value or b"")
             rows.tables["resolutions"].append((*place, *resolution))
@@ -94,12 +92,22 @@ def _event(record: Any) -> Row:
     return (
         record.timestamp,
         _text(record.key),
-        sequence if type(sequence) is int and 0 < sequence <= _LARGEST else None,
+        _in_range(sequence),
         headers.id or _word(told.get("id")) or "",
         _word(external_id),
         _key_of(previous, record.key),
         packed(value),
     )
+
+
+def _letter(record: Any) -> Row:
+    sequence = _in_range(Headers.decode(record.headers).sequence)
+    has_value, headers = record.value is not None, headers_as_bytes(record.headers)
+    return (record.timestamp, _text(record.key), sequence, has_value, headers)
+
+
+def _in_range(sequence: object) -> int | None:
+    return sequence if type(sequence) is int and 0 < sequence <= LARGEST else None
 
 
 def _told(value: bytes) -> Mapping[str, Any]:
@@ -131,8 +139,7 @@ def _receipt(record: Any) -> list[Row]:
         receipt = Receipt.model_validate_json(record.value or b"")
     except ValidationError:
         return []
-    sequence = receipt.sequence if receipt.sequence is None or 0 < receipt.sequence <= _LARGEST else None
-    return [(_text(record.key), sequence, packed(record.value))]
+    return [(_text(record.key), _in_range(receipt.sequence), packed(record.value))]
 
 
 def _text(key: bytes | None) -> str:

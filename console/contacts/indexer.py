@@ -147,7 +147,6 @@ class Indexer:
             self._reached[partition] = Reached(first, max(first, reached.next), reached.last_ms)
             if reached.next <= first:
                 self._unproven.discard(partition)
-                self._astray.add(partition)
 
     def _assign(self, topics: FollowedTopics, look: Look) -> None:
         wanted = {TopicPartition(*each) for each in look.ends}
@@ -166,10 +165,11 @@ class Indexer:
             await self._forget_topics(others, "another of the same name")
             self._next_look = 0.0
             return
-        reached = {
-            (*each,): Reached(self._first((*each,)), positions[each], records[-1].timestamp)
-            for each, records in batches.items()
-        }
+        reached = dict[Partition, Reached]()
+        for each, records in batches.items():
+            # What was read ahead may have been deleted meanwhile.
+            first = self._first((*each,))
+            reached[(*each,)] = Reached(first, max(first, positions[each]), records[-1].timestamp)
         await asyncio.to_thread(self._add, [record for records in batches.values() for record in records], reached)
         self._unproven -= reached.keys()
         self._reached |= reached
@@ -201,6 +201,6 @@ class Indexer:
 
 
 def _words(error: Exception) -> str:
-    if isinstance(error, sqlite3.Error | IndexAway):
-        return f"the file can't be written ({error})"
-    return f"Kafka can't be read ({type(error).__name__})"
+    if isinstance(error, KafkaError | TimeoutError | ConnectionError):
+        return f"Kafka can't be read ({type(error).__name__})"
+    return f"its file can't be used ({type(error).__name__}: {error})"

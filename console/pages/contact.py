@@ -6,13 +6,18 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
+from starlette.exceptions import HTTPException
 
+from console.actions import Actions
 from console.contacts.history import LATEST, Happened
 from console.contacts.index import IndexAway
 from console.contacts.present import CannotTell, PresentState
 from console.contacts.search import Search
+from console.pages.runs import started
+from console.run import Kind
+from console.runs import Runs
 from console.view import View
-from schemas.contacts import LONGEST_EMAIL, ContactKey
+from schemas.contacts import LONGEST_EMAIL, ContactKey, contact_key
 
 MOST_CHARACTERS: Final = 20_000
 # What people type and paste; nothing longer names a contact.
@@ -30,7 +35,7 @@ STATES: Final = {
 }
 
 
-def contact_pages(view: View, search: Search, present: PresentState) -> APIRouter:
+def contact_pages(view: View, search: Search, present: PresentState, runs: Runs, actions: Actions) -> APIRouter:
     """Return its routes. HubSpot is asked by the fragment, `/contacts/present`, so that the page waits for nobody."""
     router = APIRouter()
 
@@ -50,16 +55,33 @@ def contact_pages(view: View, search: Search, present: PresentState) -> APIRoute
 
     @router.get("/contacts/present")
     async def beside_hubspot(request: Request, key: Words) -> Response:
-        state = search.state
+        state, asked = search.state, _contact(key)
         try:
-            compared, why = await present.compare(ContactKey(key), state.acked or {}), None
+            compared, why = await present.compare(asked, state.acked or {}), None
         except (CannotTell, IndexAway) as error:
             compared, why = None, str(error)
         return view.page(
-            request, "contact_present.html", key=key, compared=compared, why=why, state=state, link=present.link
+            request, "contact_present.html", key=asked, compared=compared, why=why, state=state, link=present.link
         )
 
+    @router.post("/contacts/resync")
+    async def resync(request: Request) -> Response:
+        form = await request.form()
+        live = form.get("live") == "yes"
+        key = _contact(str(form.get("contact", "")))
+        # An email may begin with a dash: what comes after two of them is no option.
+        options = ["--progress=json", *(() if live else ("--dry-run",)), "--"]
+        kind: Kind = "resync" if live else "resync_plan"
+        return await started(request, runs, actions, kind, ["resync", *options, key], {"contact": key})
+
     return router
+
+
+def _contact(words: str) -> ContactKey:
+    try:
+        return contact_key(words)
+    except ValueError as why:
+        raise HTTPException(400, f"that is no contact: {why}") from why
 
 
 def _pretty(event: Happened) -> str:

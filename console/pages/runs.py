@@ -24,6 +24,8 @@ TITLES: Final[Mapping[Kind, str]] = {
     "mend": "Mend",
     "discard": "Discard",
     "doctor": "The doctor",
+    "resync_plan": "Dry run of a resync",
+    "resync": "Resync",
 }
 
 

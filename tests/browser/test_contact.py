@@ -114,6 +114,15 @@ async def test_what_somebody_changed_at_hubspot_is_marked_beside_what_the_events
     await expect(row).to_be_visible()
     assert await serious_findings(page) == []
 
+    await page.get_by_role("button", name="Resync: dry run").click()
+    await expect(page.locator("#ended")).to_contain_text("Done", timeout=2 * SOON_MS)
+    await expect(page.get_by_label("What it printed")).to_contain_text("nothing was written: it was a dry run")
+    await page.get_by_role("button", name="Resync the contact").click()
+    await expect(page.locator("#ended")).to_contain_text("Done", timeout=2 * SOON_MS)
+    await expect(page.get_by_label("What it printed")).to_contain_text("nerava_nova_balance_cents")
+    await page.get_by_role("link", name="To the contact").click()
+    await expect(verdict).to_have_text("as its events say", timeout=SOON_MS)
+
 
 async def test_what_waits_says_where_and_behind_what(pipeline: Pipeline, page: Page) -> None:
     await track(pipeline, ("driver_signed_up", SIGNED_UP))

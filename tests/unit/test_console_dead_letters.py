@@ -20,6 +20,7 @@ from console.actions import Noted, NotNoted
 from console.app import console
 from console.dead_letter_groups import groups_of
 from console.letters import Letters, NotRead
+from console.pages.contact import contact_pages
 from console.pages.dead_letters import dead_letter_pages
 from console.pages.replay import replay_pages
 from console.pages.runs import run_pages
@@ -112,6 +113,7 @@ class Operator:
 
         pages = (
             home,
+            contact_pages(view, cast("Any", None), cast("Any", None), self.runs, actions),
             dead_letter_pages(view, reader, self.runs, actions, clock),
             replay_pages(view, self.runs, actions),
             run_pages(view, self.runs, actions),
@@ -347,3 +349,34 @@ def test_the_trend_counts_each_hour_of_the_last_day_and_nothing_older() -> None:
     assert (group.number, group.last_day, group.newest) == (5, 4, AT - ages[0])
     assert (group.hours[0], group.hours[-2:]) == (1, [2, 1])
     assert max(height for _, _, height in group.bars) == 20
+
+
+async def test_a_contact_is_resynced_by_the_command_that_people_type_and_noted_without_its_email(
+    operator: Operator,
+) -> None:
+    asked = {"contact": " Ada@Example.com"}
+
+    assert await operator.commanded("/contacts/resync", **asked) == (
+        "resync --progress=json --dry-run -- ada@example.com"
+    )
+    assert await operator.commanded("/contacts/resync", **asked, live="yes") == (
+        "resync --progress=json -- ada@example.com"
+    )
+
+    assert [(name, arguments) for name, arguments, _ in operator.notes.noted] == [
+        ("resync_plan", {"contact": "a***@example.com"}),
+        ("resync", {"contact": "a***@example.com"}),
+    ]
+
+
+@pytest.mark.parametrize("contact", ["", "nobody", "--yes"])
+async def test_what_is_no_contact_is_not_resynced(operator: Operator, contact: str) -> None:
+    assert (await operator.post("/contacts/resync", contact=contact, live="yes")).status_code == 400
+    assert operator.notes.noted == []
+
+
+async def test_a_resync_that_can_not_be_noted_is_not_begun(operator: Operator) -> None:
+    operator.notes.away = True
+
+    assert (await operator.post("/contacts/resync", contact="ada@example.com", live="yes")).status_code == 503
+    assert operator.runs.all("resync", "resync_plan") == []

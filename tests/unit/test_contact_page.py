@@ -11,7 +11,7 @@ from console.contacts.index import Index, Reached
 from console.contacts.index_rows import rows_of
 from tests.console import Visitor, application
 from tests.kafka_records import TOPICS, KafkaRecord, event_record, letter_record, receipt_record
-from tests.pipeline import OPERATOR_TOKEN
+from tests.pipeline import OPERATOR_TOKEN, READER_TOKEN
 from tests.samples import EMAIL, envelope
 
 DELIVERED = event_record("driver_signed_up", sequence=1)
@@ -173,6 +173,13 @@ async def test_what_no_page_of_ours_asks_is_refused(tmp_path: Path, parameters: 
     assert answer.status_code == 422
 
 
+async def test_hubspot_is_asked_for_no_one_but_contacts(tmp_path: Path) -> None:
+    visitor = Visitor(application(tmp_path))
+    await visitor.sign_in(OPERATOR_TOKEN)
+
+    assert (await visitor.http.get("/contacts/present", params={"key": "nobody"})).status_code == 400
+
+
 async def test_without_a_token_hubspot_is_not_asked(tmp_path: Path) -> None:
     fill(tmp_path, *RECORDS)
     visitor = Visitor(application(tmp_path))
@@ -182,3 +189,17 @@ async def test_without_a_token_hubspot_is_not_asked(tmp_path: Path) -> None:
 
     assert "HUBSPOT_PRIVATE_APP_TOKEN is not set" in fragment.text
     assert "hx-get" not in (await page_of(tmp_path, EMAIL)).split('id="events"')[0].split("present")[1]
+
+
+@pytest.mark.parametrize(("token", "buttons"), [(OPERATOR_TOKEN, 1), (READER_TOKEN, 0)])
+async def test_only_who_may_act_is_offered_a_resync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, token: str, buttons: int
+) -> None:
+    monkeypatch.setenv("HUBSPOT_PRIVATE_APP_TOKEN", "a-token")
+    fill(tmp_path, *RECORDS)
+    visitor = Visitor(application(tmp_path))
+    await visitor.sign_in(token)
+
+    page = (await visitor.http.get("/contacts", params={"q": EMAIL})).text
+
+    assert page.count("Resync: dry run") == buttons

@@ -270,6 +270,15 @@ def test_an_event_whose_record_kafka_has_deleted_is_told_by_its_receipt(contact:
     assert event.changed == {"firstname": ""}
 
 
+def test_an_event_of_which_only_its_dead_letter_is_left_is_told_by_that(contact: Contact) -> None:
+    record = event_record(sequence=1)
+    contact.holds(letter_record(record, "rejected_by_hubspot"))
+
+    event = only(contact.history())
+
+    assert (event.type, event.state, event.sequence) == ("nova_earned", "dead_letter", 1)
+
+
 def test_a_record_without_a_sequence_stands_by_itself(contact: Contact) -> None:
     bad = KafkaRecord(*EARNED, 0, 5, EMAIL.encode(), b"{}")
     contact.holds(
