@@ -23,6 +23,7 @@ TITLES: Final[Mapping[Kind, str]] = {
     "mend_plan": "Dry run of a mend",
     "mend": "Mend",
     "discard": "Discard",
+    "doctor": "The doctor",
 }
 
 
