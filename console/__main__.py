@@ -14,12 +14,18 @@ from fastapi import FastAPI
 from console.access import Access
 from console.actions import Actions
 from console.app import console
+from console.contacts.index import Index
+from console.contacts.indexer import Indexer
+from console.contacts.outbox import ContactsOutbox
+from console.contacts.present import PresentState
+from console.contacts.search import Search
 from console.control import Control
 from console.letters import LettersReader
 from console.overview.backlog import TopicsReader, ask_outbox
 from console.overview.flow import Overview
 from console.overview.services import ask_producer, ask_worker
 from console.overview.source import ANSWER_WITHIN_S, Source
+from console.pages.contact import contact_pages
 from console.pages.control import control_pages
 from console.pages.dead_letters import dead_letter_pages
 from console.pages.overview import overview_pages
@@ -120,6 +126,9 @@ def wire(settings: Settings, consumer: ConsumerSettings, http: httpx.AsyncClient
     sessions, health = Sessions(clock), Health()
     view, access = View(banner), Access(settings, sessions)
     letters, runs = LettersReader(kafka, settings.topics, clock), Runs(settings.console_folder, clock)
+    index = Index(settings.console_folder)
+    indexer = Indexer(kafka, settings.topics, consumer.group, index, clock)
+    present = PresentState(consumer, index, clock)
     control = Control(
         kafka,
         settings.topics.controls,
@@ -131,6 +140,7 @@ def wire(settings: Settings, consumer: ConsumerSettings, http: httpx.AsyncClient
     )
     pages = (
         overview_pages(view, overview),
+        contact_pages(view, _search(settings, index, indexer), present),
         dead_letter_pages(view, letters, runs, actions, clock),
         replay_pages(view, runs, actions),
         run_pages(view, runs, actions),
@@ -138,7 +148,13 @@ def wire(settings: Settings, consumer: ConsumerSettings, http: httpx.AsyncClient
         sign_in_pages(view, access, sessions),
     )
     app = console(view, access, pages, health, https=settings.console_https)
-    return Wired(app, overview.works, (topics.stop, letters.stop, actions.stop))
+    closing = (topics.stop, letters.stop, actions.stop, present.close, partial(asyncio.to_thread, index.close))
+    return Wired(app, lambda: [*overview.works(), indexer.follow()], closing)
+
+
+def _search(settings: Settings, index: Index, indexer: Indexer) -> Search:
+    outbox = ContactsOutbox(settings.database_url) if settings.database_url else None
+    return Search(index, settings.topics, lambda: indexer.state, outbox)
 
 
 def _overview(settings: Settings, http: httpx.AsyncClient, topics: TopicsReader, clock: Clock) -> Overview:

@@ -45,6 +45,8 @@ class LettersReader:
         """Return them as they are now, or as they were when that takes long. Raises NotRead."""
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._read())
+            # Whoever asked may be gone when it fails.
+            self._reading.add_done_callback(lambda reading: reading.cancelled() or reading.exception())
         reading = self._reading
         await asyncio.wait([reading], timeout=WAIT_S)
         if reading.done():

@@ -27,7 +27,8 @@ PID: Final = "pid"
 CODE: Final = "code"
 OUT: Final = "out"
 ERR: Final = "err"
-INTERRUPTED: Final = 130
+# Interrupted, and ended by SIGTERM before it listened for it.
+_STATES: Final[Mapping[str, State]] = {"0": "done", "130": "stopped", "143": "stopped"}
 MOST_OUTPUT: Final = 4 * 1024 * 1024
 MOST_WORDS: Final = 40
 
@@ -112,7 +113,7 @@ class Run:
         try:
             text = (self._folder / CODE).read_text()
             self.ended = datetime.fromtimestamp((self._folder / CODE).stat().st_mtime, UTC)
-            self.state = {"0": "done", str(INTERRUPTED): "stopped"}.get(text.strip(), "failed")  # type: ignore[assignment]
+            self.state = _STATES.get(text.strip(), "failed")
         except FileNotFoundError:
             self.state = "lost"
         with (self._folder / OUT).open("rb") as output:

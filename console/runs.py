@@ -60,9 +60,10 @@ class Runs:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.mkdir(mode=0o700)
         asked = Asked(kind=kind, arguments=tuple(arguments), who=who, began=now, form=dict(form))
-        (folder / ASKED).write_text(asked.model_dump_json())
         with (folder / LOCK).open("wb") as lock, (folder / OUT).open("wb") as out, (folder / ERR).open("wb") as err:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            # By this file another console knows it for a run, and one that nobody locks would be lost.
+            (folder / ASKED).write_text(asked.model_dump_json())
             command = ["/bin/sh", "-c", _SCRIPT, str(folder), *self._program, *arguments]
             # In a session of its own: what ends the console ends no run.
             process = subprocess.Popen(  # noqa: S603 - our own program, and no shell reads the arguments
@@ -74,16 +75,16 @@ class Runs:
                 pass_fds=[lock.fileno()],
                 env={**os.environ, "NO_COLOR": "1"},
             )
-        self._processes = [one for one in (*self._processes, process) if one.poll() is None]
+        self._processes.append(process)
         self._forget_old_ones()
         return self._run(folder.name)
 
     def of(self, run_id: str) -> Run | None:
         """Return a run as it is now."""
-        if not (self._folder / run_id / ASKED).exists() or Path(run_id).name != run_id:
-            return None
-        run = self._run(run_id)
-        run.look()
+        # What somebody typed into the address may lead anywhere.
+        run = self._readable(run_id) if run_id in self._names() else None
+        if run is not None:
+            run.look()
         return run
 
     def all(self, *kinds: Kind) -> list[Run]:
@@ -93,8 +94,7 @@ class Runs:
             run.look()
         return runs
 
-    def reap(self) -> None:
-        """Let go of processes that have ended."""
+    def _reap(self) -> None:
         self._processes = [one for one in self._processes if one.poll() is None]
 
     def _refuse_beside_another(self, kind: Kind) -> None:
@@ -127,5 +127,5 @@ class Runs:
     def _run(self, name: str) -> Run:
         if name not in self._known:
             self._known[name] = Run(self._folder / name)
-        self.reap()
+        self._reap()
         return self._known[name]

@@ -59,6 +59,9 @@ LogName = Literal[
     # The console.
     "console.not_read",
     "console.sign_in_refused",
+    "index.damaged",
+    "index.not_followed",
+    "index.topic_forgotten",
     # Reprocessing, in a worker.
     "hold.answered",
     "hold.begun",

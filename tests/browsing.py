@@ -1,7 +1,9 @@
 """A browser's page that somebody has signed in on."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from playwright.async_api import Browser, Page
 
@@ -23,3 +25,9 @@ async def signed_in(browser: Browser, console: Service, token: str) -> AsyncIter
     yield page
     await context.close()
     assert not faults
+
+
+async def pictured(page: Page, name: str) -> None:
+    """Keep a picture of the page for docs/console.md, where NERAVA_PICTURES names a folder for them."""
+    if folder := os.environ.get("NERAVA_PICTURES"):
+        await page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)

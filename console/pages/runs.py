@@ -66,6 +66,8 @@ async def started(  # noqa: PLR0913, PLR0917 - what it is made of
         async with actions.action(request, kind, **_without_emails(form)) as noted:
             run = runs.start(kind, arguments, person.name, form)
             noted.outcome["run"] = run.id
+    except OSError as error:
+        raise HTTPException(503, f"CONSOLE_FOLDER: nothing can be started there: {error.strerror}") from error
     except AnotherGoesOn as another:
         return RedirectResponse(f"/runs/{another.run.id}?instead=1", status_code=303)
     return to_run(run)

@@ -1,0 +1,1 @@
+"""Contacts: what Kafka, the outbox and HubSpot hold of one of them."""

@@ -1,0 +1,201 @@
+"""The extract: what the index holds of one contact, as it is at one moment."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from types import SimpleNamespace
+from typing import Any, Final
+from uuid import UUID
+
+from console.contacts.index import Index
+from console.contacts.index_rows import headers_from
+from console.contacts.packing import unpacked
+from hubspot_consumer.reprocessing.letter import Letter, SetAside, letter_of, read_set_aside
+from hubspot_consumer.reprocessing.mend import Mend, mended
+from hubspot_consumer.reprocessing.resolutions import Resolutions
+from hubspot_consumer.reprocessing.store import Place, Stored
+from schemas.contacts import ContactKey
+from schemas.deliveries import Receipt
+from schemas.envelope import Envelope, UnreadableRecord, read_envelope
+from schemas.topics import Topics
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# The version of UUID that tells a time.
+_OF_TIME: Final = 7
+_COLUMNS: Final = "partitions.topic, partitions.number, offset, at_ms, key, sequence, events.id, external_id, value"
+_EVENTS: Final = f"SELECT {_COLUMNS} FROM events JOIN partitions ON partitions.id = events.partition"  # noqa: S608 - constants
+
+
+@dataclass(frozen=True)
+class IndexedEvent:
+    """A record of an event. `sequence` is None, and `id` empty, where nobody can read them."""
+
+    topic: str
+    partition: int
+    offset: int
+    at_ms: int
+    key: ContactKey
+    sequence: int | None
+    id: str
+    external_id: str | None
+    packed: bytes
+
+    @property
+    def place(self) -> Place:
+        return (self.topic, self.partition, self.offset)
+
+    @property
+    def published_at(self) -> datetime:
+        return moment_of(self.at_ms)
+
+    @property
+    def tracked_at(self) -> datetime | None:
+        """When it was tracked, as a version 7 id tells."""
+        return tracked_at(self.id)
+
+    @cached_property
+    def value(self) -> bytes:
+        return unpacked(self.packed)
+
+    @cached_property
+    def envelope(self) -> Envelope | None:
+        """The envelope; None for a record that is none."""
+        return self.envelope_with(None)
+
+    def envelope_with(self, mend: Mend | None) -> Envelope | None:
+        """Return the envelope that it is read as with a *mend*."""
+        try:
+            return read_envelope(self.key.encode(), mended(self.value, mend))
+        except UnreadableRecord:
+            return None
+
+    def stored(self) -> Stored | None:
+        """Return it as reprocessing has it, which passes over what has no sequence."""
+        if self.sequence is None:
+            return None
+        return Stored(self.key, self.sequence, *self.place, self.at_ms, self.value)
+
+
+class Extract:
+    """Each method asks by an index of the file's: none takes longer because others have many events."""
+
+    def __init__(self, connection: sqlite3.Connection, topics: Topics) -> None:
+        self._connection: Final = connection
+        self._topics: Final = topics
+
+    @classmethod
+    @contextmanager
+    def of(cls, index: Index, topics: Topics) -> Iterator["Extract"]:
+        """Give the extract of this moment. Raises IndexAway."""
+        with index.reading() as connection:
+            yield cls(connection, topics)
+
+    def knows(self, key: str) -> bool:
+        """Return whether anything is there of a contact."""
+        tables = ("events", "receipts", "letters")
+        queries = (f"SELECT 1 FROM {table} WHERE key = ? LIMIT 1" for table in tables)  # noqa: S608 - constants
+        return any(self._rows(query, key) for query in queries)
+
+    def contacts_of(self, external_id: str, most: int) -> list[ContactKey]:
+        """Return the contacts that an external id was seen with."""
+        query = "SELECT DISTINCT key FROM events WHERE external_id = ? ORDER BY key LIMIT ?"
+        return [ContactKey(key) for (key,) in self._rows(query, external_id, most)]
+
+    def keys_before(self, key: str) -> list[ContactKey]:
+        """Return the keys that a contact had, as its events say that name a previous email."""
+        query = "SELECT DISTINCT previous FROM events WHERE key = ? AND previous IS NOT NULL"
+        return [ContactKey(previous) for (previous,) in self._rows(query, key)]
+
+    def keys_after(self, key: str) -> list[ContactKey]:
+        """Return the keys that say that they were this one before."""
+        query = "SELECT DISTINCT key FROM events WHERE previous = ?"
+        return [ContactKey(after) for (after,) in self._rows(query, key)]
+
+    def sequences(self, key: str, before: int, most: int) -> list[int]:
+        """Return the newest sequences of a contact below *before*, the newest first."""
+        found = set[int]()
+        for table in ("events", "receipts"):
+            where = "key = ? AND sequence < ? ORDER BY sequence DESC LIMIT ?"
+            query = f"SELECT DISTINCT sequence FROM {table} WHERE {where}"  # noqa: S608 - constants
+            found.update(sequence for (sequence,) in self._rows(query, key, before, most))
+        return sorted(found, reverse=True)[:most]
+
+    def first_sequence(self, key: str) -> int | None:
+        """Return the first sequence of a contact that is there."""
+        query = "SELECT sequence FROM events WHERE key = ? AND sequence > 0 ORDER BY sequence LIMIT 1"
+        return next((sequence for (sequence,) in self._rows(query, key)), None)
+
+    def events(self, key: str, first: int, last: int) -> list[IndexedEvent]:
+        """Return a contact's events by sequence; one that was published twice is there twice."""
+        where = "key = ? AND sequence BETWEEN ? AND ? ORDER BY sequence"
+        return [IndexedEvent(*row) for row in self._rows(f"{_EVENTS} WHERE {where}", key, first, last)]
+
+    def unnumbered(self, key: str, most: int) -> list[IndexedEvent]:
+        """Return a contact's records without a sequence."""
+        return [
+            IndexedEvent(*row) for row in self._rows(f"{_EVENTS} WHERE key = ? AND sequence IS NULL LIMIT ?", key, most)
+        ]
+
+    def receipts(self, key: str, first: int, last: int) -> list[Receipt]:
+        """Return the receipts of a contact's events, in the order in which they were written."""
+        query = "SELECT value FROM receipts WHERE key = ? AND sequence BETWEEN ? AND ? ORDER BY sequence, offset"
+        return self._receipts(query, key, first, last)
+
+    def unnumbered_receipts(self, key: str, most: int) -> list[Receipt]:
+        """Return the receipts of a contact's records without a sequence."""
+        query = "SELECT value FROM receipts WHERE key = ? AND sequence IS NULL ORDER BY offset DESC LIMIT ?"
+        return self._receipts(query, key, most)[::-1]
+
+    def letters(self, key: str) -> list[Letter]:
+        """Return a contact's dead letters, with what became of them."""
+        query = (
+            "SELECT partitions.number, offset, at_ms, has_value, headers FROM letters JOIN partitions"
+            " ON partitions.id = letters.partition WHERE key = ? ORDER BY at_ms, offset"
+        )
+        by_event: dict[tuple[Any, ...], list[SetAside]] = {}
+        for number, offset, at_ms, has_value, headers in self._rows(query, key):
+            record = SimpleNamespace(partition=number, offset=offset, timestamp=at_ms, key=key.encode())
+            record.value, record.headers = (b"" if has_value else None), headers_from(unpacked(headers))
+            set_aside = read_set_aside(record, self._topics)
+            by_event.setdefault(set_aside.event, []).append(set_aside)
+        resolutions = Resolutions()
+        for set_aside in (each for records in by_event.values() for each in records):
+            self._take_in_resolution(resolutions, set_aside.id)
+        return [letter_of(records, resolutions) for records in by_event.values()]
+
+    def stored(self, key: str) -> list[Stored]:
+        """Return all of a contact's events as reprocessing has them."""
+        rows = self._rows(f"{_EVENTS} WHERE key = ? AND sequence > 0 ORDER BY sequence", key)
+        return [stored for row in rows if (stored := IndexedEvent(*row).stored()) is not None]
+
+    def _take_in_resolution(self, resolutions: Resolutions, letter_id: str) -> None:
+        query = "SELECT offset, headers, value FROM resolutions WHERE letter = ?"
+        for offset, headers, value in self._rows(query, letter_id):
+            told = {"offset": offset, "headers": headers_from(unpacked(headers)), "value": value}
+            resolutions.take_in(SimpleNamespace(key=letter_id.encode(), **told))
+
+    def _receipts(self, query: str, *parameters: object) -> list[Receipt]:
+        return [Receipt.model_validate_json(unpacked(value)) for (value,) in self._rows(query, *parameters)]
+
+    def _rows(self, query: str, *parameters: object) -> Sequence[tuple[Any, ...]]:
+        return self._connection.execute(query, parameters).fetchall()
+
+
+def tracked_at(event_id: str) -> datetime | None:
+    """Return when an event was tracked, as a version 7 id tells; None for an id of another making."""
+    try:
+        uuid = UUID(event_id)
+        return _EPOCH + timedelta(milliseconds=uuid.int >> 80) if uuid.version == _OF_TIME else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def moment_of(at_ms: int) -> datetime:
+    """Return the time of a record, which may have any number for it."""
+    try:
+        return datetime.fromtimestamp(at_ms / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return _EPOCH

@@ -1,0 +1,275 @@
+"""The history: what happened to a contact, event by event, of what the index and the outbox hold of it."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import groupby
+from operator import attrgetter
+from typing import Final, Literal, TypeVar
+
+from console.contacts.extract import Extract, IndexedEvent, tracked_at
+from console.contacts.index_rows import Partition
+from console.contacts.outbox import Known, Unpublished
+from hubspot_consumer.mapping import Properties, contact_properties
+from hubspot_consumer.reprocessing.letter import Letter
+from hubspot_consumer.reprocessing.store import Place
+from schemas.contacts import ContactKey
+from schemas.deliveries import Receipt
+from schemas.topics import Topics
+
+T = TypeVar("T")
+State = Literal["outbox", "waiting", "acked", "delivered", "dead_letter", "redriven", "discarded", "suppressed"]
+EVENTS_ON_A_PAGE: Final = 50
+LATEST: Final = 2**62
+
+
+@dataclass(frozen=True)
+class Happened:
+    """An event and what became of it. `behind` says what one that waits comes after, if anything of its contact's."""
+
+    type: str
+    id: str
+    sequence: int | None
+    state: State
+    committed_at: datetime | None
+    record: IndexedEvent | None = None
+    unpublished: Unpublished | None = None
+    receipts: Sequence[Receipt] = ()
+    letter: Letter | None = None
+    copies: int = 1
+    behind: str | None = None
+
+    @property
+    def receipt(self) -> Receipt | None:
+        """The newest."""
+        return self.receipts[-1] if self.receipts else None
+
+    @property
+    def published_at(self) -> datetime | None:
+        if self.record is not None:
+            return self.record.published_at
+        return self.receipt.published_at if self.receipt else None
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When what `state` says came about."""
+        match self.state:
+            case "delivered" | "suppressed":
+                return self.receipt.at if self.receipt else None
+            case "redriven" | "discarded":
+                return self.letter.resolution.at if self.letter and self.letter.resolution else None
+            case "dead_letter":
+                return self.letter.failed_at if self.letter else self.receipt.at if self.receipt else None
+        return None
+
+    @property
+    def attempts(self) -> int | None:
+        if self.letter is not None and self.state != "delivered":
+            return self.letter.attempts
+        return self.receipt.attempts if self.receipt else None
+
+    @property
+    def contact_id(self) -> str | None:
+        """HubSpot's."""
+        return next((each.contact_id for each in reversed(self.receipts) if each.contact_id), None)
+
+    @property
+    def why(self) -> tuple[str, str] | None:
+        """The reason for which it is, or was, a dead letter, and HubSpot's words or ours."""
+        if self.letter is not None:
+            return self.letter.reason, self.letter.detail
+        if self.receipt is not None and self.receipt.reason:
+            return self.receipt.reason, self.receipt.detail or ""
+        return None
+
+    @property
+    def changed(self) -> Properties:
+        """The properties that it set, or is to set; without a value where nobody can tell it any more."""
+        if self.record is not None:
+            envelope = self.record.envelope_with(self.letter.mend if self.letter is not None else None)
+        else:
+            envelope = self.unpublished.envelope if self.unpublished is not None else None
+        values = contact_properties(envelope) if envelope is not None else {}
+        if self.receipt is not None and self.receipt.properties:
+            return {name: values.get(name, "") for name in self.receipt.properties}
+        return values
+
+    @property
+    def value(self) -> bytes:
+        return self.record.value if self.record else self.unpublished.value if self.unpublished else b""
+
+
+@dataclass(frozen=True)
+class Hole:
+    """Sequences that are nowhere."""
+
+    first: int
+    last: int
+    before_all: bool = False
+
+
+@dataclass(frozen=True)
+class History:
+    """A part of it, in the order of sequence; `before` leads to the part before it, if there is one."""
+
+    key: ContactKey
+    items: Sequence[Happened | Hole]
+    unnumbered: Sequence[Happened] = ()
+    before: int | None = None
+    newest: bool = True
+
+    @property
+    def events(self) -> list[Happened]:
+        return [*(each for each in self.items if isinstance(each, Happened)), *self.unnumbered]
+
+    @property
+    def contact_id(self) -> str | None:
+        """HubSpot's id of the contact, by the newest receipt that has one."""
+        return next((each.contact_id for each in reversed(self.events) if each.contact_id), None)
+
+
+class Historian:
+    """Tells histories. *acked* is what the workers' group has finished, by partition, as far as that is known."""
+
+    def __init__(self, extract: Extract, topics: Topics, acked: Mapping[Partition, int]) -> None:
+        self._extract: Final = extract
+        self._topics: Final = topics
+        self._acked: Final = acked
+
+    def history(
+        self, key: ContactKey, before: int = LATEST, known: Known | None = None, unpublished: Sequence[Unpublished] = ()
+    ) -> History:
+        """Return the part of a contact's history below the sequence *before*.
+
+        *known* and *unpublished* are the outbox's, if it was looked at.
+        """
+        numbers = self._extract.sequences(key, before, EVENTS_ON_A_PAGE + 1)
+        waiting = {each.sequence: each for each in unpublished}
+        letters = self._extract.letters(key)
+        # The relay's and Debezium's dead letters never were a record of a topic of events.
+        alone = {each.sequence for each in letters if each.sequence and each.sequence < before and not each.places}
+        ordered = sorted({*numbers, *waiting, *alone}, reverse=True)
+        page, more = ordered[:EVENTS_ON_A_PAGE], len(ordered) > EVENTS_ON_A_PAGE
+        newest = before == LATEST
+        found = self._numbered(key, page[::-1], letters, waiting) if page else []
+        last = max(known.sequence if known is not None and newest else 0, *page, 0)
+        first = ordered[EVENTS_ON_A_PAGE] + 1 if more else 1
+        items = _with_holes(found, first, last, whole=not more)
+        return History(
+            key,
+            items=list(_waiting_behind(items)),
+            unnumbered=self._unnumbered(key, letters) if newest else (),
+            before=min(page) if more else None,
+            newest=newest,
+        )
+
+    def _numbered(
+        self, key: ContactKey, page: Sequence[int], letters: Sequence[Letter], waiting: Mapping[int, Unpublished]
+    ) -> list[Happened]:
+        records = _by_sequence(self._extract.events(key, page[0], page[-1]), attrgetter("sequence"))
+        receipts = _by_sequence(self._extract.receipts(key, page[0], page[-1]), attrgetter("sequence"))
+        return [
+            self._happened(number, records.get(number, []), receipts.get(number, []), letters, waiting.get(number))
+            for number in page
+        ]
+
+    def _unnumbered(self, key: ContactKey, letters: Sequence[Letter]) -> list[Happened]:
+        receipts = self._extract.unnumbered_receipts(key, EVENTS_ON_A_PAGE)
+        return [
+            self._happened(None, [record], [each for each in receipts if _is_of(each, record)], letters, None)
+            for record in self._extract.unnumbered(key, EVENTS_ON_A_PAGE)
+        ]
+
+    def _happened(
+        self,
+        sequence: int | None,
+        copies: Sequence[IndexedEvent],
+        receipts: Sequence[Receipt],
+        letters: Sequence[Letter],
+        unpublished: Unpublished | None,
+    ) -> Happened:
+        record = copies[0] if copies else None
+        receipt = receipts[-1] if receipts else None
+        places = {*(each.place for each in copies), *((each.topic, each.partition, each.offset) for each in receipts)}
+        letter = next((each for each in letters if _is_about(each, sequence, places)), None)
+        found = Happened(
+            type="",
+            id="",
+            sequence=sequence,
+            state=self._state(copies, receipt, letter),
+            committed_at=None,
+            record=record,
+            unpublished=unpublished,
+            receipts=receipts,
+            letter=letter,
+            copies=max(1, len(copies)),
+        )
+        if record is not None:
+            type_ = record.topic.removeprefix(self._topics.prefix)
+            return replace(found, type=type_, id=record.id, committed_at=record.tracked_at)
+        if unpublished is not None:
+            return replace(found, type=unpublished.type, id=unpublished.id, committed_at=unpublished.committed_at)
+        if receipt is not None:
+            event_id = receipt.event_id or ""
+            return replace(found, type=receipt.type, id=event_id, committed_at=tracked_at(event_id))
+        if letter is not None:
+            return replace(found, type=letter.event_type, id=letter.event_id, committed_at=tracked_at(letter.event_id))
+        return found
+
+    def _state(self, copies: Sequence[IndexedEvent], receipt: Receipt | None, letter: Letter | None) -> State:
+        if letter is not None:
+            if letter.state in ("redriven", "discarded"):
+                return "redriven" if letter.state == "redriven" else "discarded"
+            # A run may have let it take effect, and not have said yet what became of the letter.
+            if receipt is None or receipt.outcome != "delivered" or receipt.at < letter.failed_at:
+                return "dead_letter"
+        if receipt is not None:
+            return "dead_letter" if receipt.outcome == "dead_lettered" else receipt.outcome
+        if not copies:
+            return "outbox"
+        acked = [each.offset < self._acked.get((each.topic, each.partition), 0) for each in copies]
+        return "acked" if all(acked) else "waiting"
+
+
+def _with_holes(found: Sequence[Happened], first: int, last: int, *, whole: bool) -> list[Happened | Hole]:
+    """Return *found* with what is missing between *first* and *last*. *whole*: before it there is nothing."""
+    items, expected, begun = list[Happened | Hole](), first, not whole
+    for each in found:
+        sequence = each.sequence or 0
+        if sequence > expected:
+            items.append(Hole(expected, sequence - 1, before_all=not begun))
+        items.append(each)
+        expected, begun = sequence + 1, True
+    if last >= expected:
+        items.append(Hole(expected, last, before_all=not begun))
+    return items
+
+
+def _waiting_behind(items: Iterable[Happened | Hole]) -> Iterable[Happened | Hole]:
+    """Yield *items*, of which each that waits says what it waits for."""
+    blocked: str | None = None
+    for each in items:
+        if isinstance(each, Hole):
+            if not each.before_all:
+                blocked = blocked or f"{each.first}, which is missing"
+            yield each
+        elif each.state in ("outbox", "waiting"):
+            yield replace(each, behind=blocked)
+            where = "in the outbox" if each.state == "outbox" else "waiting too"
+            blocked = blocked or f"{each.sequence}, which is {where}"
+        else:
+            yield each
+
+
+def _by_sequence(found: Sequence[T], sequence: Callable[[T], int]) -> dict[int, list[T]]:
+    return {number: list(each) for number, each in groupby(found, key=sequence)}
+
+
+def _is_of(receipt: Receipt, record: IndexedEvent) -> bool:
+    return (receipt.topic, receipt.partition, receipt.offset) == record.place
+
+
+def _is_about(letter: Letter, sequence: int | None, places: Collection[Place]) -> bool:
+    return bool(letter.places.intersection(places)) or (
+        not letter.places and sequence is not None and letter.sequence == sequence
+    )

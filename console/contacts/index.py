@@ -1,0 +1,221 @@
+"""The index: what Kafka holds of each contact, in a file, so that a page finds one contact among all.
+
+It may be deleted at any time, and is made again from Kafka. Emails are in it.
+"""
+
+import sqlite3
+import threading
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from console.contacts.index_rows import Known, Partition, Rows
+from console.contacts.packing import DICTIONARY
+
+FILE: Final = "index.sqlite"
+_BESIDE: Final = ("-wal", "-shm", "-journal")
+_SCHEMA: Final = """
+CREATE TABLE partitions (
+    id INTEGER PRIMARY KEY, topic TEXT NOT NULL, number INTEGER NOT NULL,
+    first INTEGER NOT NULL, next INTEGER NOT NULL, last_ms INTEGER NOT NULL, UNIQUE (topic, number)
+);
+CREATE TABLE events (
+    partition INTEGER NOT NULL, offset INTEGER NOT NULL, at_ms INTEGER NOT NULL, key TEXT NOT NULL, sequence INTEGER,
+    id TEXT NOT NULL, external_id TEXT, previous TEXT, value BLOB NOT NULL, UNIQUE (partition, offset)
+);
+CREATE INDEX events_of_contact ON events (key, sequence);
+CREATE INDEX contacts_of_user ON events (external_id, key) WHERE external_id IS NOT NULL;
+CREATE INDEX keys_before ON events (key, previous) WHERE previous IS NOT NULL;
+CREATE INDEX keys_after ON events (previous, key) WHERE previous IS NOT NULL;
+CREATE TABLE receipts (
+    partition INTEGER NOT NULL, offset INTEGER NOT NULL, key TEXT NOT NULL, sequence INTEGER, value BLOB NOT NULL,
+    UNIQUE (partition, offset)
+);
+CREATE INDEX receipts_of_contact ON receipts (key, sequence);
+CREATE TABLE letters (
+    partition INTEGER NOT NULL, offset INTEGER NOT NULL, at_ms INTEGER NOT NULL, key TEXT NOT NULL,
+    has_value INTEGER NOT NULL, headers BLOB NOT NULL, UNIQUE (partition, offset)
+);
+CREATE INDEX letters_of_contact ON letters (key);
+CREATE TABLE resolutions (
+    partition INTEGER NOT NULL, offset INTEGER NOT NULL, letter TEXT PRIMARY KEY,
+    headers BLOB NOT NULL, value BLOB NOT NULL, UNIQUE (partition, offset)
+);
+"""
+TABLES: Final = ("events", "receipts", "letters", "resolutions")
+# A file of any other schema, or whose values are packed otherwise, is made anew.
+VERSION: Final = zlib.crc32(_SCHEMA.encode() + DICTIONARY) & 0x7FFFFFFF
+_PAGES_IN_MEMORY_KIB: Final = 64 * 1024
+_WAIT_S: Final = 5.0
+
+
+class IndexAway(Exception):
+    """There is no index that can be read just now."""
+
+
+class Reached(NamedTuple):
+    """How far a partition is in the index: from `first` up to before `next`, whose predecessor is of `last_ms`."""
+
+    first: int
+    next: int
+    last_ms: int
+
+
+class Index:
+    """Written by one thread at a time, read by any. Each method that writes is one transaction."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file: Final = folder / FILE
+        self._lock: Final = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._inode = 0
+
+    def open(self) -> None:
+        """Open the file, or make it. One that is damaged, or of another version, is deleted. Raises OSError."""
+        with self._lock:
+            self._close()
+            self._connection = self._opened()
+            if self._connection is None:
+                self._delete()
+                self._connection = self._made()
+            self._inode = self.file.stat().st_ino
+
+    def close(self) -> None:
+        with self._lock:
+            self._close()
+
+    @property
+    def is_there(self) -> bool:
+        """Whether what was opened is what others find: somebody may have deleted the file."""
+        try:
+            return self._connection is not None and self.file.stat().st_ino == self._inode
+        except OSError:
+            return False
+
+    def delete(self) -> None:
+        """Delete it: it is damaged."""
+        with self._lock:
+            self._close()
+            self._delete()
+
+    def reached(self) -> dict[Partition, Reached]:
+        """Return how far each partition is in the index."""
+        with self._lock:
+            rows = self._open_connection.execute("SELECT topic, number, first, next, last_ms FROM partitions")
+            return {(topic, number): Reached(*reached) for topic, number, *reached in rows}
+
+    def add(self, rows: Rows, reached: Mapping[Partition, Reached]) -> None:
+        """Keep *rows*, and how far partitions are with them. What is there already stays as it is."""
+        with self._writing() as connection:
+            known = {partition: _known(connection, partition) for partition in {*rows.partitions, *reached}}
+            rows.write(connection, known)
+            connection.executemany(
+                "UPDATE partitions SET first = ?, next = ?, last_ms = ? WHERE id = ? AND next < ?",
+                [(*each, known[partition].id, each.next) for partition, each in reached.items()],
+            )
+
+    def forget(self, beginnings: Mapping[Partition, int]) -> None:
+        """Forget records before these offsets: Kafka has deleted them."""
+        with self._writing() as connection:
+            for partition, first in beginnings.items():
+                id_ = _known(connection, partition).id
+                for table in TABLES:
+                    query = f"DELETE FROM {table} WHERE partition = ? AND offset < ?"  # noqa: S608 - constants
+                    connection.execute(query, (id_, first))
+                query = "UPDATE partitions SET first = max(first, ?), next = max(next, ?) WHERE id = ?"
+                connection.execute(query, (first, first, id_))
+
+    def forget_topic(self, topic: str) -> None:
+        """Forget a topic that is no more, or that is another one of the same name."""
+        with self._writing() as connection:
+            for (id_,) in connection.execute("SELECT id FROM partitions WHERE topic = ?", (topic,)).fetchall():
+                for table in TABLES:
+                    connection.execute(f"DELETE FROM {table} WHERE partition = ?", (id_,))  # noqa: S608 - constants
+                connection.execute("DELETE FROM partitions WHERE id = ?", (id_,))
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Give a connection that sees the index as it is at one moment. Raises IndexAway."""
+        try:
+            with closing(sqlite3.connect(f"{self.file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+                connection.execute("BEGIN")
+                if _version(connection) != VERSION:
+                    raise IndexAway("the index is of another version, and about to be made anew")
+                yield connection
+        except sqlite3.DatabaseError as error:
+            raise IndexAway(f"the index can't be read ({error})") from error
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._open_connection as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+
+    @property
+    def _open_connection(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise IndexAway("the index is not open")
+        return self._connection
+
+    def _opened(self) -> sqlite3.Connection | None:
+        if not self.file.exists():
+            return None
+        connection = self._connect()
+        try:
+            if _version(connection) == VERSION:
+                return connection
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                connection.close()
+                raise
+        connection.close()
+        return None
+
+    def _made(self) -> sqlite3.Connection:
+        self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # SQLite gives the files that it makes beside it the same rights.
+        self.file.touch(0o600)
+        connection = self._connect()
+        connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT")
+        return connection
+
+    def _connect(self) -> sqlite3.Connection:
+        self.file.chmod(0o600)
+        connection = sqlite3.connect(self.file, _WAIT_S, isolation_level=None, check_same_thread=False)
+        # A machine that loses its power loses the last transactions, whole ones: with them, how far they were.
+        try:
+            for setting in ("journal_mode = WAL", "synchronous = NORMAL", f"cache_size = -{_PAGES_IN_MEMORY_KIB}"):
+                connection.execute(f"PRAGMA {setting}")
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                connection.close()
+                raise
+        return connection
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _delete(self) -> None:
+        for suffix in ("", *_BESIDE):
+            Path(f"{self.file}{suffix}").unlink(missing_ok=True)
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Return whether the file is no database any more, rather than that it can't be used just now."""
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _known(connection: sqlite3.Connection, partition: Partition) -> Known:
+    connection.execute("INSERT OR IGNORE INTO partitions VALUES (NULL, ?, ?, 0, 0, -1)", partition)
+    query = "SELECT id, next FROM partitions WHERE topic = ? AND number = ?"
+    return Known(*connection.execute(query, partition).fetchone())
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version

@@ -1,0 +1,139 @@
+"""The index's rows: what is kept of each kind of record, by the topic that it is on."""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from pydantic import ValidationError
+
+from console.contacts.packing import packed
+from schemas.contacts import contact_key
+from schemas.deliveries import Receipt
+from schemas.envelope import Headers
+from schemas.topics import Topics
+
+Partition = tuple[str, int]
+"""A topic, and a partition's number."""
+Row = tuple[Any, ...]
+"""A partition, an offset, and what else the table of its kind has."""
+
+_INTO: Final = {
+    "events": "INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    "receipts": "INSERT OR REPLACE INTO receipts VALUES (?, ?, ?, ?, ?)",
+    "letters": "INSERT OR REPLACE INTO letters VALUES (?, ?, ?, ?, ?, ?)",
+    "resolutions": "INSERT OR REPLACE INTO resolutions VALUES (?, ?, ?, ?, ?)",
+}
+# What SQLite's integers hold.
+_LARGEST: Final = 2**63 - 1
+
+
+class Known(NamedTuple):
+    """A partition as the index knows it: by which number, and the offset up to which it has been kept."""
+
+    id: int
+    next: int
+
+
+@dataclass
+class Rows:
+    """Rows by table, in the order of their records. A resolution without a value takes back what its letter had."""
+
+    tables: dict[str, list[Row]] = field(default_factory=lambda: {table: [] for table in _INTO})
+
+    @property
+    def partitions(self) -> set[Partition]:
+        return {row[0] for rows in self.tables.values() for row in rows}
+
+    def write(self, connection: sqlite3.Connection, known: Mapping[Partition, Known]) -> None:
+        """Write those that are not there yet."""
+        for table, rows in self.tables.items():
+            new = [(known[row[0]].id, *row[1:]) for row in rows if row[1] >= known[row[0]].next]
+            connection.executemany(_INTO[table], new)
+        connection.execute("DELETE FROM resolutions WHERE value = x''")
+
+
+def rows_of(records: Iterable[Any], topics: Topics) -> Rows:
+    """Return the rows of aiokafka's records. Never raises, whatever bytes come."""
+    rows, events = Rows(), frozenset(topics.events)
+    for record in records:
+        place = ((record.topic, record.partition), record.offset)
+        if record.topic in events:
+            rows.tables["events"].append((*place, *_event(record)))
+        elif record.topic == topics.deliveries:
+            rows.tables["receipts"] += [(*place, *receipt) for receipt in _receipt(record)]
+        elif record.topic == topics.dead_letters:
+            has_value = record.value is not None
+            letter = (record.timestamp, _text(record.key), has_value, headers_as_bytes(record.headers))
+            rows.tables["letters"].append((*place, *letter))
+        elif record.topic == topics.resolutions:
+            resolution = (_text(record.key), headers_as_bytes(record.headers), record.value or b"")
+            rows.tables["resolutions"].append((*place, *resolution))
+    return rows
+
+
+def headers_as_bytes(headers: Iterable[tuple[str, bytes | None]]) -> bytes:
+    """Return a record's headers, packed; `headers_from` reads them."""
+    texts = [(name, None if value is None else value.decode("latin-1")) for name, value in headers]
+    return packed(json.dumps(texts).encode())
+
+
+def headers_from(text: bytes) -> list[tuple[str, bytes | None]]:
+    """Return the headers of which *text* was made, unpacked."""
+    return [(name, None if value is None else value.encode("latin-1")) for name, value in json.loads(text)]
+
+
+def _event(record: Any) -> Row:
+    value = record.value or b""
+    told, headers = _told(value), Headers.decode(record.headers)
+    sequence = headers.sequence if headers.sequence is not None else told.get("sequence")
+    contact, payload = told.get("contact"), told.get("payload")
+    external_id = contact.get("external_id") if isinstance(contact, dict) else None
+    previous = payload.get("previous_email") if isinstance(payload, dict) else None
+    return (
+        record.timestamp,
+        _text(record.key),
+        sequence if type(sequence) is int and 0 < sequence <= _LARGEST else None,
+        headers.id or _word(told.get("id")) or "",
+        _word(external_id),
+        _key_of(previous, record.key),
+        packed(value),
+    )
+
+
+def _told(value: bytes) -> Mapping[str, Any]:
+    try:
+        told = json.loads(value)
+    except (ValueError, RecursionError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _word(value: object) -> str | None:
+    """Return a text that SQLite takes: JSON may escape half of a pair."""
+    return value.encode(errors="replace").decode() if isinstance(value, str) and value else None
+
+
+def _key_of(previous: object, key: bytes | None) -> str | None:
+    if not isinstance(previous, str):
+        return None
+    try:
+        found = contact_key(previous)
+    except ValueError:
+        return None
+    return found if found.encode() != key else None
+
+
+def _receipt(record: Any) -> list[Row]:
+    """Return its row, or none: a newer version may have others, which nobody here can read."""
+    try:
+        receipt = Receipt.model_validate_json(record.value or b"")
+    except ValidationError:
+        return []
+    sequence = receipt.sequence if receipt.sequence is None or 0 < receipt.sequence <= _LARGEST else None
+    return [(_text(record.key), sequence, packed(record.value))]
+
+
+def _text(key: bytes | None) -> str:
+    return (key or b"").decode(errors="replace")

@@ -1,0 +1,206 @@
+"""The indexer: follows the topics into the index, whatever passes meanwhile. One task; it joins no group."""
+
+import asyncio
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, NoReturn
+
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from console.contacts.index import Index, IndexAway, Reached, is_damage
+from console.contacts.index_rows import Partition, rows_of
+from console.contacts.topics import FollowedTopics, Look
+from runtime.clock import Clock
+from runtime.logs import logger
+from schemas.topics import Topics
+
+log = logger()
+
+RECORDS_AT_ONCE: Final = 4_000
+WAIT_MS: Final = 200
+LOOK_EVERY_S: Final = 2.0
+AGAIN_S: Final = 1.0
+TROUBLES: Final = (KafkaError, OSError, TimeoutError, sqlite3.Error, IndexAway)
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why the index can't follow the topics, and since when."""
+
+    why: str
+    since: datetime
+
+
+@dataclass(frozen=True)
+class IndexState:
+    """How far the index is. `behind` are records that it lacks, by the last look; None before the first."""
+
+    behind: int | None = None
+    records: int = 0
+    trouble: Trouble | None = None
+    acked: Mapping[Partition, int] | None = None
+
+    @property
+    def caught_up(self) -> bool:
+        return self.behind == 0 and self.trouble is None
+
+
+class Indexer:
+    """Keeps *index* up with the topics. `state` says how far it is."""
+
+    def __init__(self, options: Mapping[str, Any], topics: Topics, group: str, index: Index, clock: Clock) -> None:
+        self._options: Final = options
+        self._topics: Final = topics
+        self._group: Final = group
+        self._index: Final = index
+        self._clock = clock
+        self._trouble: Trouble | None = None
+        self._look: Look | None = None
+        self._next_look = 0.0
+        self._reached: dict[Partition, Reached] = {}
+        # Of these the first record that comes must be the last that is known, or the topic is another one.
+        self._unproven: set[Partition] = set()
+        self._beyond: frozenset[str] = frozenset()
+        # Where the reader stands elsewhere than the index.
+        self._astray: set[Partition] = set()
+
+    @property
+    def state(self) -> IndexState:
+        records = sum(reached.next - reached.first for reached in self._reached.values())
+        if self._look is None:
+            return IndexState(None, records, self._trouble)
+        behind = sum(max(0, end - self._next(partition)) for partition, end in self._look.ends.items())
+        return IndexState(behind, records, self._trouble, self._look.acked)
+
+    async def follow(self) -> NoReturn:
+        """Follow the topics until cancelled; waits out an outage of Kafka, and makes a damaged file anew."""
+        while True:
+            topics = FollowedTopics(self._options, self._topics, self._group)
+            try:
+                await self._open()
+                await topics.start()
+                while self._index.is_there:
+                    await self._follow_some(topics)
+            except TROUBLES as error:
+                await self._wait_out(error)
+            finally:
+                await topics.stop()
+
+    async def _open(self) -> None:
+        await asyncio.to_thread(self._index.open)
+        self._reached = await asyncio.to_thread(self._index.reached)
+        self._unproven = {partition for partition, reached in self._reached.items() if reached.next > reached.first}
+        self._next_look = 0.0
+
+    async def _follow_some(self, topics: FollowedTopics) -> None:
+        if self._clock.monotonic() >= self._next_look:
+            await self._look_around(topics)
+            self._next_look = self._clock.monotonic() + LOOK_EVERY_S
+            self._trouble = None
+        if not topics.consumer.assignment():
+            await self._clock.sleep(LOOK_EVERY_S)
+            return
+        try:
+            batches = await topics.consumer.getmany(timeout_ms=WAIT_MS, max_records=RECORDS_AT_ONCE)
+        except OffsetOutOfRangeError:
+            # Kafka has deleted what came next, or the topic is another one by now.
+            self._astray |= {(*each,) for each in topics.consumer.assignment()}
+            self._next_look = 0.0
+            await self._clock.sleep(AGAIN_S)
+            return
+        if batches:
+            # By its position and not by the last record: a partition may end in records that nobody sees.
+            positions = {partition: await topics.consumer.position(partition) for partition in batches}
+            await self._take_in(batches, positions)
+
+    async def _look_around(self, topics: FollowedTopics) -> None:
+        """See what became of the topics, and read each partition from where the index is."""
+        look = await topics.look()
+        known = {topic for topic, _ in self._reached}
+        await self._forget_topics(known.intersection(look.missing), "deleted")
+        beyond = {topic for (topic, number), end in look.ends.items() if self._next((topic, number)) > end}
+        # Twice in a row: where the leader has changed, it may tell an end of some moments ago.
+        await self._forget_topics(beyond & self._beyond, "made anew")
+        self._beyond = frozenset(beyond) - self._beyond
+        await self._forget_deleted_records(look)
+        self._look = look
+        self._assign(topics, look)
+
+    async def _forget_topics(self, names: set[str], why: str) -> None:
+        for topic in sorted(names):
+            log.warning("index.topic_forgotten", topic=topic, why=why)
+            await asyncio.to_thread(self._index.forget_topic, topic)
+            self._reached = {each: reached for each, reached in self._reached.items() if each[0] != topic}
+            self._unproven = {each for each in self._unproven if each[0] != topic}
+            self._astray |= {each for each in (self._look or Look()).ends if each[0] == topic}
+
+    async def _forget_deleted_records(self, look: Look) -> None:
+        moved = {each: first for each, first in look.beginnings.items() if first > self._first(each)}
+        if not moved:
+            return
+        await asyncio.to_thread(self._index.forget, moved)
+        for partition, first in moved.items():
+            reached = self._reached.get(partition, Reached(0, 0, -1))
+            self._reached[partition] = Reached(first, max(first, reached.next), reached.last_ms)
+            if reached.next <= first:
+                self._unproven.discard(partition)
+                self._astray.add(partition)
+
+    def _assign(self, topics: FollowedTopics, look: Look) -> None:
+        wanted = {TopicPartition(*each) for each in look.ends}
+        if topics.consumer.assignment() != wanted:
+            topics.consumer.assign(list(wanted))
+            self._astray = set(look.ends)
+        for each in self._astray.intersection(look.ends):
+            topics.consumer.seek(TopicPartition(*each), self._next(each) - (each in self._unproven))
+        self._astray = set()
+
+    async def _take_in(
+        self, batches: Mapping[TopicPartition, Sequence[Any]], positions: Mapping[TopicPartition, int]
+    ) -> None:
+        others = {each.topic for each, records in batches.items() if self._is_another((*each,), records)}
+        if others:
+            await self._forget_topics(others, "another of the same name")
+            self._next_look = 0.0
+            return
+        reached = {
+            (*each,): Reached(self._first((*each,)), positions[each], records[-1].timestamp)
+            for each, records in batches.items()
+        }
+        await asyncio.to_thread(self._add, [record for records in batches.values() for record in records], reached)
+        self._unproven -= reached.keys()
+        self._reached |= reached
+
+    def _add(self, records: Sequence[Any], reached: Mapping[Partition, Reached]) -> None:
+        self._index.add(rows_of(records, self._topics), reached)
+
+    def _is_another(self, partition: Partition, records: Sequence[Any]) -> bool:
+        """Return whether a topic that was read before is another one of that name, by the last record that is known."""
+        if partition not in self._unproven or not records:
+            return False
+        known, first = self._reached[partition], records[0]
+        return bool(first.offset == known.next - 1 and first.timestamp != known.last_ms)
+
+    async def _wait_out(self, error: Exception) -> None:
+        if self._trouble is None:
+            self._trouble = Trouble(_words(error), self._clock.now())
+            log.warning("index.not_followed", error=type(error).__name__)
+        if isinstance(error, sqlite3.Error) and is_damage(error):
+            log.warning("index.damaged")
+            await asyncio.to_thread(self._index.delete)
+        await self._clock.sleep(AGAIN_S)
+
+    def _next(self, partition: Partition) -> int:
+        return self._reached[partition].next if partition in self._reached else 0
+
+    def _first(self, partition: Partition) -> int:
+        return self._reached[partition].first if partition in self._reached else 0
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, sqlite3.Error | IndexAway):
+        return f"the file can't be written ({error})"
+    return f"Kafka can't be read ({type(error).__name__})"

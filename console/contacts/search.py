@@ -1,0 +1,126 @@
+"""The search: a contact by email or external id, in the index and in the outbox."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from console.contacts.extract import Extract
+from console.contacts.history import EVENTS_ON_A_PAGE, LATEST, Historian, History
+from console.contacts.index import Index, IndexAway
+from console.contacts.indexer import IndexState
+from console.contacts.outbox import ContactsOutbox, Known, OutboxAway, Parked, Unpublished
+from schemas.contacts import ContactKey, contact_key
+from schemas.topics import Topics
+
+MOST_CONTACTS: Final = 20
+NOT_SET: Final = "DATABASE_URL is not set"
+
+
+@dataclass
+class Found:
+    """What there is for the words *asked*. `away` and `outbox_away` say why the index or the outbox told nothing."""
+
+    asked: str
+    state: IndexState
+    key: ContactKey | None = None
+    choices: Sequence[ContactKey] = ()
+    history: History | None = None
+    known: Known | None = None
+    parked: Sequence[Parked] = ()
+    keys_before: Sequence[ContactKey] = ()
+    keys_after: Sequence[ContactKey] = ()
+    external_ids: Sequence[str] = field(default_factory=list)
+    away: str | None = None
+    outbox_away: str | None = None
+
+    @property
+    def is_there(self) -> bool:
+        """Whether anything is known of the contact."""
+        return bool(self.history and (self.history.items or self.history.unnumbered)) or self.known is not None
+
+
+class Search:
+    """Asks the outbox first: what leaves it meanwhile is in the index then, or on its way there."""
+
+    def __init__(
+        self, index: Index, topics: Topics, state: Callable[[], IndexState], outbox: ContactsOutbox | None
+    ) -> None:
+        self._index: Final = index
+        self._topics: Final = topics
+        self._state: Final = state
+        self._outbox: Final = outbox
+
+    @property
+    def state(self) -> IndexState:
+        return self._state()
+
+    async def find(self, asked: str, before: int = LATEST) -> Found:
+        """Return what there is of the contact that has this email, in any case, or this external id."""
+        asked = asked.strip()
+        found = Found(asked, self._state(), outbox_away=None if self._outbox else NOT_SET)
+        keys = await self._keys(found)
+        if len(keys) == 1:
+            found.key = keys[0]
+            unpublished = await self._ask_outbox(found, before)
+            await self._look_up(found, before, unpublished)
+        found.choices = keys if len(keys) > 1 else ()
+        return found
+
+    async def _keys(self, found: Found) -> list[ContactKey]:
+        email = _as_key(found.asked)
+        keys = set[ContactKey]()
+        if self._outbox is not None and email is None:
+            try:
+                keys.update([named] if (named := await self._outbox.contact_of(found.asked)) else [])
+                found.parked = await self._outbox.parked(found.asked, EVENTS_ON_A_PAGE)
+            except OutboxAway as why:
+                found.outbox_away = str(why)
+        try:
+            keys.update(await asyncio.to_thread(self._keys_in_index, found.asked, email))
+        except IndexAway as why:
+            found.away = str(why)
+        # Of an email it can be told what is in the outbox, though the index knows nothing of it.
+        return sorted(keys) or ([email] if email is not None else [])
+
+    def _keys_in_index(self, asked: str, email: ContactKey | None) -> list[ContactKey]:
+        with Extract.of(self._index, self._topics) as extract:
+            if email is not None and extract.knows(email):
+                return [email]
+            # An external id may look like an email.
+            return extract.contacts_of(asked, MOST_CONTACTS)
+
+    async def _ask_outbox(self, found: Found, before: int) -> Sequence[Unpublished]:
+        if self._outbox is None or found.key is None or found.outbox_away:
+            return ()
+        try:
+            found.known, unpublished = await self._outbox.of(found.key, before, EVENTS_ON_A_PAGE + 1)
+        except OutboxAway as why:
+            found.outbox_away = str(why)
+            return ()
+        return unpublished
+
+    async def _look_up(self, found: Found, before: int, unpublished: Sequence[Unpublished]) -> None:
+        try:
+            await asyncio.to_thread(self._tell, found, before, unpublished)
+        except IndexAway as why:
+            found.away = str(why)
+
+    def _tell(self, found: Found, before: int, unpublished: Sequence[Unpublished]) -> None:
+        key = found.key or ContactKey("")
+        with Extract.of(self._index, self._topics) as extract:
+            historian = Historian(extract, self._topics, found.state.acked or {})
+            found.history = historian.history(key, before, found.known, unpublished)
+            found.keys_before, found.keys_after = extract.keys_before(key), extract.keys_after(key)
+        records = [each.record for each in found.history.events if each.record is not None]
+        named = {each.external_id for each in records if each.external_id}
+        if found.known is not None and found.known.external_id:
+            named.add(found.known.external_id)
+        found.external_ids = sorted(named)
+
+
+def _as_key(asked: str) -> ContactKey | None:
+    try:
+        return contact_key(asked)
+    except ValueError:
+        return None

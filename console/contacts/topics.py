@@ -1,0 +1,90 @@
+"""The topics that the index is made of, as they are on Kafka now: their partitions, and where these begin and end."""
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError, for_code
+
+from console.contacts.index_rows import Partition
+from schemas.topics import Topics
+
+_UNKNOWN_TOPIC: Final = 3
+_ANSWER_WITHIN_MS: Final = 5_000
+# What is read ahead; one record may have as much.
+MOST_BYTES: Final = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was there at one moment. `acked` is the first record of each partition that the group has not acked."""
+
+    beginnings: Mapping[Partition, int] = field(default_factory=dict)
+    ends: Mapping[Partition, int] = field(default_factory=dict)
+    missing: Collection[str] = ()
+    acked: Mapping[Partition, int] = field(default_factory=dict)
+
+
+class FollowedTopics:
+    """Two clients of Kafka, in no group: one reads, the other looks."""
+
+    def __init__(self, options: Mapping[str, Any], topics: Topics, group: str) -> None:
+        self.consumer: Final = AIOKafkaConsumer(
+            **options,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            fetch_max_bytes=MOST_BYTES,
+            request_timeout_ms=_ANSWER_WITHIN_MS,
+        )
+        self._admin: Final = AIOKafkaAdminClient(**options, request_timeout_ms=_ANSWER_WITHIN_MS)
+        self._group: Final = group
+        self._events: Final = topics.events
+        self._names: Final = (*topics.events, topics.deliveries, topics.dead_letters, topics.resolutions)
+
+    async def start(self) -> None:
+        """Connect. Raises KafkaError."""
+        await self._admin.start()
+        await self.consumer.start()
+
+    async def stop(self) -> None:
+        await self.consumer.stop()
+        await self._admin.close()
+
+    async def look(self) -> Look:
+        """Return what is there now. Raises KafkaError."""
+        partitions, missing = await self._partitions()
+        if not partitions:
+            return Look(missing=missing)
+        async with asyncio.timeout(2 * _ANSWER_WITHIN_MS / 1000):
+            beginnings = await self.consumer.beginning_offsets(partitions)
+            ends = await self.consumer.end_offsets(partitions)
+        return Look(_plain(beginnings), _plain(ends), missing, await self._acked(partitions))
+
+    async def _partitions(self) -> tuple[list[TopicPartition], list[str]]:
+        found, missing = list[TopicPartition](), list[str]()
+        for described in await self._admin.describe_topics(list(self._names)):
+            match described["error_code"]:
+                case 0:
+                    parts: Sequence[Mapping[str, Any]] = described["partitions"]
+                    found += [TopicPartition(described["topic"], part["partition"]) for part in parts]
+                case code if code == _UNKNOWN_TOPIC:
+                    missing.append(described["topic"])
+                case code:
+                    raise for_code(code)(f"topic {described['topic']}")
+        return found, missing
+
+    async def _acked(self, partitions: Sequence[TopicPartition]) -> dict[Partition, int]:
+        of_events = [partition for partition in partitions if partition.topic in self._events]
+        try:
+            committed = await self._admin.list_consumer_group_offsets(self._group, partitions=of_events)
+        except KafkaError:
+            # It is for words alone, and the group may have no coordinator yet.
+            return {}
+        return {(each.topic, each.partition): told.offset for each, told in committed.items() if told.offset >= 0}
+
+
+def _plain(offsets: Mapping[TopicPartition, int]) -> dict[Partition, int]:
+    return {(each.topic, each.partition): offset for each, offset in offsets.items()}

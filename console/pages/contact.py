@@ -1,0 +1,71 @@
+"""The contact: every event of it with what became of it, and how it is at HubSpot now."""
+
+import contextlib
+import json
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from console.contacts.history import LATEST, Happened
+from console.contacts.index import IndexAway
+from console.contacts.present import CannotTell, PresentState
+from console.contacts.search import Search
+from console.view import View
+from schemas.contacts import LONGEST_EMAIL, ContactKey
+
+MOST_CHARACTERS: Final = 20_000
+# What people type and paste; nothing longer names a contact.
+Words = Annotated[str, Query(max_length=4 * LONGEST_EMAIL)]
+Sequence = Annotated[int, Query(ge=1, le=LATEST)]
+STATES: Final = {
+    "outbox": ("in the outbox, not published yet", "warn"),
+    "waiting": ("on Kafka, waiting", "warn"),
+    "acked": ("finished by a worker; no receipt says how", ""),
+    "delivered": ("delivered", "good"),
+    "dead_letter": ("dead letter", "bad"),
+    "redriven": ("was a dead letter, and redriven", "good"),
+    "discarded": ("dead letter, discarded", ""),
+    "suppressed": ("not sent: the contact is suppressed", ""),
+}
+
+
+def contact_pages(view: View, search: Search, present: PresentState) -> APIRouter:
+    """Return its routes. HubSpot is asked by the fragment, `/contacts/present`, so that the page waits for nobody."""
+    router = APIRouter()
+
+    @router.get("/contacts")
+    async def page(request: Request, q: Words = "", before: Sequence = LATEST) -> Response:
+        found = await search.find(q, before) if q.strip() else None
+        return view.page(
+            request,
+            "contact.html",
+            found=found,
+            state=search.state,
+            states=STATES,
+            pretty=_pretty,
+            link=present.link,
+            can_ask=present.can_ask,
+        )
+
+    @router.get("/contacts/present")
+    async def beside_hubspot(request: Request, key: Words) -> Response:
+        state = search.state
+        try:
+            compared, why = await present.compare(ContactKey(key), state.acked or {}), None
+        except (CannotTell, IndexAway) as error:
+            compared, why = None, str(error)
+        return view.page(
+            request, "contact_present.html", key=key, compared=compared, why=why, state=state, link=present.link
+        )
+
+    return router
+
+
+def _pretty(event: Happened) -> str:
+    """Return an event's record as people read it; as it is, where it is no JSON."""
+    text = event.value.decode(errors="replace")
+    with contextlib.suppress(ValueError, RecursionError):
+        # JSON may escape half of a pair, which no page can hold.
+        text = json.dumps(json.loads(text), indent=2, ensure_ascii=False).encode(errors="replace").decode()
+    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}\n… ({len(text):,} characters)"

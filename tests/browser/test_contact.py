@@ -1,0 +1,167 @@
+"""The contact page in a browser: what happened to somebody, found by clicking alone."""
+
+import asyncio
+import re
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+from playwright.async_api import Browser, Locator, Page, expect
+
+from sandbox.services import Service
+from sandbox.simulator import TOKEN
+from tests.axe import serious_findings
+from tests.outbox import is_empty
+from tests.pipeline import Pipeline
+from tests.polling import eventually
+
+pytestmark = pytest.mark.timeout(240)
+
+SOON_MS = 20_000
+ADA = "ada@example.com"
+AT = datetime.now(UTC).isoformat()
+SIGNED_UP = f'{{"user_id": "usr_42", "email": "Ada@example.com", "auth_provider": "apple", "created_at": "{AT}"}}'
+EARNED = (
+    f'{{"user_id": "usr_42", "amount_cents": 500, "session_id": "s", "new_balance_cents": 500, "earned_at": "{AT}"}}'
+)
+# It lacks the time at which it was earned.
+POISONED = '{"user_id": "usr_42", "amount_cents": 500, "session_id": "s", "new_balance_cents": 1000}'
+
+
+async def track(pipeline: Pipeline, *events: tuple[str, str]) -> None:
+    async with await pipeline.connect() as connection:
+        for event_type, payload in events:
+            await connection.execute("SELECT track_lifecycle_event(%s, %s::jsonb)", (event_type, payload))
+
+
+async def change_at_hubspot(pipeline: Pipeline, **properties: str) -> None:
+    """Do as somebody does who edits the contact in HubSpot."""
+    inputs = [{"id": ADA, "idProperty": "email", "properties": properties}]
+    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {TOKEN}"}) as http:
+        url = f"{pipeline.simulator.url}/crm/objects/2026-03/contacts/batch/upsert"
+        (await http.post(url, json={"inputs": inputs})).raise_for_status()
+
+
+async def find(page: Page, words: str) -> None:
+    await page.get_by_label("Email or external id").fill(words)
+    await page.get_by_role("button", name="Find").click()
+
+
+def event(page: Page, sequence: int) -> Locator:
+    return page.locator(f'[data-sequence="{sequence}"]')
+
+
+async def until_shown(page: Page, sequence: int, state: str) -> Locator:
+    """Look again, as people do, until the page shows the event in that state."""
+
+    async def shown() -> bool:
+        await page.reload()
+        return await page.locator(f'[data-sequence="{sequence}"][data-state="{state}"]').count() == 1
+
+    await eventually(shown, within_s=60, every_s=0.5, saying=f"event {sequence} is shown as {state}")
+    return event(page, sequence)
+
+
+@pytest.fixture
+async def services(pipeline: Pipeline) -> tuple[Service, Service]:
+    producer, worker = pipeline.producer(), pipeline.consumer()
+    await asyncio.gather(producer.launch_and_wait(), worker.launch_and_wait())
+    return producer, worker
+
+
+async def test_what_happened_to_a_contact_is_found_by_its_email_and_by_its_external_id(
+    pipeline: Pipeline, services: tuple[Service, Service], page: Page
+) -> None:
+    await track(pipeline, ("driver_signed_up", SIGNED_UP), ("nova_earned", POISONED), ("nova_earned", EARNED))
+    await pipeline.until_arrived(2)
+    await pipeline.until_set_aside(1)
+
+    await find(page, "ADA@Example.com")
+    await expect(page.get_by_role("heading", level=1)).to_have_text(ADA, timeout=SOON_MS)
+    refused = await until_shown(page, 2, "dead_letter")
+
+    await expect(refused).to_contain_text("invalid_envelope")
+    await expect(refused).to_contain_text("earned_at")
+    await expect(refused.get_by_role("link", name=re.compile("Dead letter"))).to_be_visible()
+    delivered = await until_shown(page, 3, "delivered")
+    await expect(delivered.get_by_role("link", name=re.compile(r"contact \d+"))).to_be_visible()
+    await delivered.get_by_text(re.compile(r"It changed \d+ properties")).click()
+    await expect(delivered.get_by_role("row", name="nerava_nova_balance_cents 500")).to_be_visible()
+    await delivered.get_by_text(re.compile("^Record ")).click()
+    await expect(delivered.locator("pre")).to_contain_text('"amount_cents": 500')
+    assert await serious_findings(page) == []
+
+    await find(page, "usr_42")
+    await expect(page.get_by_role("heading", level=1)).to_have_text(ADA)
+
+
+async def test_what_somebody_changed_at_hubspot_is_marked_beside_what_the_events_come_to(
+    pipeline: Pipeline, services: tuple[Service, Service], page: Page
+) -> None:
+    await track(pipeline, ("driver_signed_up", SIGNED_UP), ("nova_earned", EARNED))
+    await pipeline.until_arrived(2)
+    await pipeline.until_finished()
+    await find(page, ADA)
+    await until_shown(page, 2, "delivered")
+    verdict = page.locator("#verdict")
+    await expect(verdict).to_have_text("as its events say", timeout=SOON_MS)
+
+    await change_at_hubspot(pipeline, nerava_nova_balance_cents="7")
+    await page.reload()
+
+    await expect(verdict).to_contain_text("1 of", timeout=SOON_MS)
+    row = page.get_by_role("row", name=re.compile("nerava_nova_balance_cents 500 7 differs"))
+    await expect(row).to_be_visible()
+    assert await serious_findings(page) == []
+
+
+async def test_what_waits_says_where_and_behind_what(pipeline: Pipeline, page: Page) -> None:
+    await track(pipeline, ("driver_signed_up", SIGNED_UP))
+    await find(page, ADA)
+    await expect(event(page, 1)).to_contain_text("in the outbox, not published yet", timeout=SOON_MS)
+
+    producer = pipeline.producer()
+    await producer.launch_and_wait()
+    await eventually(lambda: is_empty(pipeline.database_url), saying="it is published")
+    first = await until_shown(page, 1, "waiting")
+    await expect(first).to_contain_text("Nothing of this contact is before it.")
+    await producer.stop()
+    await track(pipeline, ("nova_earned", EARNED))
+
+    second = await until_shown(page, 2, "outbox")
+
+    await expect(second).to_contain_text("Behind 1, which is waiting too.")
+
+
+async def test_an_event_whose_email_nobody_named_yet_is_found_by_its_user(pipeline: Pipeline, page: Page) -> None:
+    await track(pipeline, ("nova_earned", EARNED))
+
+    await find(page, "usr_42")
+
+    await expect(page.get_by_role("heading", name=re.compile("^Parked"))).to_be_visible(timeout=SOON_MS)
+    await expect(page.get_by_role("row", name=re.compile("^nova_earned"))).to_be_visible()
+
+
+async def test_nothing_found_says_where_it_was_looked_for(page: Page) -> None:
+    await find(page, "nobody@example.com")
+
+    await expect(page.locator("#nothing")).to_contain_text("Nothing is known of nobody@example.com")
+    await expect(page.locator("#nothing")).to_contain_text("in the outbox, also among the events that wait")
+    assert await serious_findings(page) == []
+
+
+async def test_the_contact_page_fits_a_telephone_and_a_dark_room(
+    chromium: Browser, console: Service, pipeline: Pipeline, page: Page
+) -> None:
+    await track(pipeline, ("driver_signed_up", SIGNED_UP), ("nova_earned", POISONED))
+    state = await page.context.storage_state()
+    context = await chromium.new_context(
+        base_url=console.url, storage_state=state, viewport={"width": 400, "height": 800}, color_scheme="dark"
+    )
+    narrow = await context.new_page()
+    await narrow.goto(f"/contacts?q={ADA}")
+    await expect(event(narrow, 2)).to_be_visible()
+
+    assert await narrow.evaluate("document.documentElement.scrollWidth") <= 400
+    assert await serious_findings(narrow) == []
+    await context.close()

@@ -1,0 +1,133 @@
+"""The replay's page in a browser: a plan first, then its start, how far it is, its end, and those of before."""
+
+import asyncio
+import re
+
+import pytest
+from playwright.async_api import Browser, Page, expect
+
+from sandbox.services import Service
+from tests.axe import serious_findings
+from tests.browsing import signed_in
+from tests.end_to_end.test_mending import emptied
+from tests.end_to_end.test_replay import delivered
+from tests.pipeline import OPERATOR_TOKEN, Pipeline
+
+pytestmark = pytest.mark.timeout(240)
+
+SOON_MS = 45_000
+
+
+async def state(page: Page, *wanted: str) -> None:
+    await expect(page.locator("#run")).to_have_attribute("data-state", re.compile("|".join(wanted)), timeout=SOON_MS)
+
+
+async def click(page: Page, name: str) -> None:
+    await page.get_by_role("button", name=name, exact=True).click()
+
+
+async def planned(page: Page) -> None:
+    """Ask for the plan of a replay of everything."""
+    await page.goto("/replay")
+    await page.get_by_label("all that the topics hold").check()
+    await click(page, "Show the plan")
+    await state(page, "done")
+
+
+async def test_a_replay_is_planned_started_followed_and_told_by_clicking_alone(pipeline: Pipeline, page: Page) -> None:
+    await delivered(pipeline)
+    contacts = (await pipeline.ledger()).contacts
+    await emptied(pipeline)
+
+    await page.get_by_role("link", name="Replay").click()
+    assert await serious_findings(page) == []
+    await planned(page)
+
+    await expect(page.locator("[data-plan=events_read]")).to_have_text("400")
+    await expect(page.locator("[data-plan=events]")).to_have_text("399")
+    await expect(page.locator("[data-plan=contacts]")).to_have_text(str(contacts))
+    await expect(page.locator("[data-plan=takes]")).to_contain_text("at 30 % of the quota")
+    assert await serious_findings(page) == []
+    assert not (await pipeline.simulator.accepted()).contacts
+
+    await click(page, "Start the replay")
+    await state(page, "done")
+    await expect(page.locator("[data-report=contacts_written]")).to_have_text(str(contacts))
+    assert await serious_findings(page) == []
+    assert len((await pipeline.simulator.accepted()).contacts) == contacts
+
+    await page.get_by_role("link", name="All replays").click()
+    await expect(page.locator("[data-run]")).to_have_count(2)
+    await expect(page.get_by_role("row").nth(1)).to_contain_text("replay of all")
+    await expect(page.get_by_role("row").nth(1)).to_contain_text("operator token")
+
+
+async def test_a_replay_that_is_stopped_goes_on_where_it_was(
+    pipeline: Pipeline, console: Service, chromium: Browser
+) -> None:
+    worker = await delivered(pipeline)
+    await worker.stop()
+    await emptied(pipeline)
+    async with signed_in(chromium, console, OPERATOR_TOKEN) as page:
+        await planned(page)
+        await pipeline.simulator.add_fault({"answer": {"kind": "status", "status": 503, "style": "html"}})
+        await click(page, "Start the replay")
+        await expect(page.get_by_role("heading", name="Writes contacts")).to_be_visible(timeout=SOON_MS)
+        running = page.url
+
+        # A second one is not begun beside it.
+        await planned(page)
+        await click(page, "Start the replay")
+        await expect(page.get_by_role("alert")).to_contain_text("goes on already")
+        assert page.url.partition("?")[0] == running
+    # The console goes, and the run does not; the next console knows of it.
+    await console.kill()
+    await console.launch_and_wait()
+    async with signed_in(chromium, console, OPERATOR_TOKEN) as page:
+        await page.goto(running)
+        await state(page, "running")
+        await click(page, "Stop")
+        await state(page, "stopped")
+        await expect(page.locator("#run")).to_contain_text("it goes on from here")
+
+        await pipeline.simulator.remove_faults()
+        await click(page, "Go on with it")
+        await state(page, "done")
+
+    findings, _ = await pipeline.findings()
+    assert not findings
+
+
+async def test_a_time_that_is_none_is_refused_in_words(pipeline: Pipeline, page: Page) -> None:
+    await page.goto("/replay")
+    await page.get_by_label("Since", exact=True).fill("<b>yesterday</b>")
+    await click(page, "Show the plan")
+
+    await expect(page.locator("main")).to_contain_text("say since when")
+
+    await page.goto("/replay")
+    await page.get_by_label("Since", exact=True).fill("25 h")
+    await click(page, "Show the plan")
+    await state(page, "failed")
+    await expect(page.locator("#run")).to_contain_text("--since: '25 h' is no time")
+
+
+async def test_a_reader_sees_the_runs_and_is_offered_none(pipeline: Pipeline, readers_page: Page, page: Page) -> None:
+    await asyncio.gather(pipeline.producer().launch_and_wait())
+    await planned(page)
+    await readers_page.goto("/replay")
+
+    await expect(readers_page.locator("[data-run]")).to_have_count(1)
+    await readers_page.locator("[data-run] a").click()
+    await expect(readers_page.locator("[data-plan=events]")).to_have_text("0")
+    await expect(readers_page.locator("main").get_by_role("button")).to_have_count(0)
+
+
+async def test_the_replay_fits_a_telephone(pipeline: Pipeline, page: Page) -> None:
+    await planned(page)
+    await page.set_viewport_size({"width": 400, "height": 800})
+    for path in (page.url, "/replay"):
+        await page.goto(path)
+
+        assert await page.evaluate("document.documentElement.scrollWidth") <= 400
+        assert await serious_findings(page) == []

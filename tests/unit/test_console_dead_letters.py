@@ -1,0 +1,349 @@
+"""The pages of dead letters and replays: which commands they start, what they show, and what they refuse."""
+
+import json
+import shlex
+import sys
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import httpx
+import pytest
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from console.access import CSRF_HEADER, Access
+from console.actions import Noted, NotNoted
+from console.app import console
+from console.dead_letter_groups import groups_of
+from console.letters import Letters, NotRead
+from console.pages.dead_letters import dead_letter_pages
+from console.pages.replay import replay_pages
+from console.pages.runs import run_pages
+from console.pages.sign_in import sign_in_pages
+from console.runs import Runs
+from console.sessions import Sessions
+from console.view import View
+from hubspot_consumer.reprocessing.dead_letter_book import DeadLetterBook
+from hubspot_consumer.reprocessing.letter import Letter
+from hubspot_consumer.reprocessing.resolutions import Discarded, Resolutions
+from runtime.health import Health
+from schemas.topics import Topics
+from tests.clock import OwnedClock
+from tests.console import Visitor, settings
+from tests.dead_letters import AT, AT_MS, as_read, headers, letters, resolution_as_read
+from tests.pipeline import OPERATOR_TOKEN
+from tests.polling import eventually
+from tests.samples import PAYLOADS, envelope, value
+
+EARNED = {name: each for name, each in PAYLOADS["nova_earned"].items() if name != "earned_at"}
+CREATED = {name: each for name, each in PAYLOADS["merchant_contact_created"].items() if name != "created_at"}
+LACKING = value(envelope(payload={**EARNED, "earnd_at": "2026-11-24T03:00:00Z", "odd": [1]}))
+RECORDS = [
+    as_read(0, value=LACKING, headers=headers("1", reason="invalid_envelope", detail="payload.earned_at: <b>x</b>")),
+    as_read(1, value=b"\xffno JSON", headers=headers("2", reason="invalid_envelope", offset=43)),
+    as_read(2, value=value(envelope()), headers=headers("3", offset=44)),
+    as_read(3, value=value(envelope()), headers=headers("4", offset=45)),
+    as_read(
+        4,
+        value=value(envelope("merchant_contact_created", payload=CREATED)),
+        headers=headers("5", reason="invalid_envelope", event_type="merchant_contact_created", offset=46),
+    ),
+]
+
+
+class Book(DeadLetterBook):
+    """A book whose records are here."""
+
+    async def records(self, set_aside: Iterable[Any]) -> AsyncIterator[tuple[Any, Any]]:
+        for one in set_aside:
+            yield one, RECORDS[one.offset]
+
+
+class Reader:
+    """Knows them at once, or says why it does not."""
+
+    def __init__(self) -> None:
+        resolutions = Resolutions()
+        resolutions.take_in(resolution_as_read("0-3", Discarded(at=AT, note="so"), 0, AT_MS))
+        self.book = Book({}, Topics(), letters(RECORDS, resolutions))
+        self.trouble = ""
+        self.read_again = False
+
+    async def letters(self) -> Letters:
+        if self.trouble:
+            raise NotRead(self.trouble)
+        return Letters(self.book, AT, read_again=self.read_again)
+
+
+class Notes:
+    """The topic of actions."""
+
+    def __init__(self) -> None:
+        self.noted: list[tuple[str, dict[str, Any], Noted]] = []
+        self.away = False
+
+    @asynccontextmanager
+    async def action(self, _request: Request, name: str, **arguments: Any) -> AsyncIterator[Noted]:
+        if self.away:
+            raise NotNoted("Kafka does not take the record of the action")
+        noted = Noted()
+        self.noted.append((name, arguments, noted))
+        yield noted
+
+
+class Operator:
+    """Somebody who may act, and the console that they do it by. Its commands print what they were told."""
+
+    def __init__(self, folder: Path) -> None:
+        clock, view, sessions = OwnedClock(), View(), Sessions(OwnedClock())
+        access = Access(settings(folder), sessions)
+        program = [sys.executable, "-S", "-c", "import json, sys; print(json.dumps(sys.argv[1:]))"]
+        self.runs, self.reader, self.notes = Runs(folder, clock, program), Reader(), Notes()
+        reader, actions = cast("Any", self.reader), cast("Any", self.notes)
+        home = APIRouter()
+
+        @home.get("/")
+        async def page(request: Request) -> Response:
+            return view.page(request, "refused.html", title="Home", why="")
+
+        pages = (
+            home,
+            dead_letter_pages(view, reader, self.runs, actions, clock),
+            replay_pages(view, self.runs, actions),
+            run_pages(view, self.runs, actions),
+            sign_in_pages(view, access, sessions),
+        )
+        self._visitor = Visitor(console(view, access, pages, Health(), https=False))
+
+    async def see(self, path: str) -> httpx.Response:
+        return await self._visitor.http.get(path)
+
+    async def post(self, path: str, **form: Any) -> httpx.Response:
+        token = {CSRF_HEADER: await self._visitor.csrf()}
+        return await self._visitor.http.post(path, data=form, headers=token)
+
+    async def sign_in(self) -> None:
+        await self._visitor.sign_in(OPERATOR_TOKEN)
+
+    async def commanded(self, path: str, **form: Any) -> str:
+        """Post a form; return the command that it started."""
+        answer = await self.post(path, **form)
+        assert answer.status_code == 303, answer.text
+        run = self.runs.of(answer.headers["location"].removeprefix("/runs/"))
+        assert run is not None
+
+        async def ended() -> bool:
+            run.look()
+            return run.state == "done"
+
+        await eventually(ended, within_s=20, every_s=0.02, saying="the command has ended")
+        return shlex.join(json.loads(run.output))
+
+
+@pytest.fixture
+async def operator(tmp_path: Path) -> AsyncIterator[Operator]:
+    made = Operator(tmp_path)
+    await made.sign_in()
+    yield made
+    for process in made.runs._processes:
+        process.wait()
+
+
+async def test_the_page_groups_what_is_open_by_reason_and_lists_it_newest_first(operator: Operator) -> None:
+    page = (await operator.see("/dead-letters")).text
+
+    assert page.index('data-group="invalid_envelope"') < page.index('data-group="rejected_by_hubspot"')
+    assert [number for number in range(5) if f'data-letter="0-{number}"' in page] == [0, 1, 2, 4]
+    assert page.index('data-letter="0-4"') < page.index('data-letter="0-0"')
+    assert "mend it, then redrive" in page
+    assert "&lt;b&gt;x&lt;/b&gt;" in (await operator.see("/dead-letters/0-0")).text
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("reason=rejected_by_hubspot", {2}),
+        ("type=merchant_contact_created", {4}),
+        ("q=ADA@example.com", {0, 1, 2, 4}),
+        ("q=nobody@example.com", set()),
+        ("state=discarded", {3}),
+        ("state=all", {0, 1, 2, 3, 4}),
+        ("state=nonsense", {0, 1, 2, 4}),
+    ],
+)
+async def test_filters_narrow_the_list(operator: Operator, query: str, found: set[int]) -> None:
+    page = (await operator.see(f"/dead-letters?{query}")).text
+
+    assert {number for number in range(5) if f'data-letter="0-{number}"' in page} == found
+
+
+async def test_what_can_not_be_read_is_told_and_nothing_old_is_shown_as_new(operator: Operator) -> None:
+    assert "an email needs something" in (await operator.see("/dead-letters?q=ada")).text
+    operator.reader.read_again = True
+    assert "these are older ones" in (await operator.see("/dead-letters")).text
+    operator.reader.trouble = "Kafka does not answer"
+    listed, one = await operator.see("/dead-letters"), await operator.see("/dead-letters/0-0")
+
+    assert "Kafka does not answer" in listed.text
+    assert "data-letter" not in listed.text
+    assert (one.status_code, "Kafka does not answer" in one.text) == (503, True)
+
+
+async def test_a_dead_letter_that_nobody_knows_is_none(operator: Operator) -> None:
+    assert (await operator.see("/dead-letters/9-9")).status_code == 404
+    assert (await operator.see("/runs/nobodys")).status_code == 404
+    assert (await operator.post("/runs/nobodys/stop")).status_code == 404
+
+
+@pytest.mark.parametrize(("letter_id", "has_form"), [("0-0", True), ("0-1", False), ("0-2", True), ("0-3", False)])
+async def test_only_what_is_open_and_has_a_payload_can_be_mended(
+    operator: Operator, letter_id: str, *, has_form: bool
+) -> None:
+    page = await operator.see(f"/dead-letters/{letter_id}")
+
+    assert (page.status_code, 'id="mending"' in page.text) == (200, has_form)
+
+
+async def test_the_form_is_filled_with_what_the_event_itself_tells(operator: Operator) -> None:
+    page = (await operator.see("/dead-letters/0-0")).text
+
+    assert 'name="field.earned_at" value="2026-11-24T03:00:00Z"' in page
+    assert 'value="earnd_at" checked' in page
+    assert 'value="odd">' in page
+    assert "Wrong: Field required." in page
+    personal = (await operator.see("/dead-letters/0-4")).text
+    assert "Names a person" in personal
+
+
+async def test_dead_letters_are_redriven_by_their_ids_or_all_of_a_reason_and_never_before_a_dry_run(
+    operator: Operator,
+) -> None:
+    path = "/dead-letters/redrive"
+
+    assert await operator.commanded(path, id=["0-0", "0-2"]) == (
+        "redrive --id=0-0 --id=0-2 --dry-run --json --progress=json"
+    )
+    assert await operator.commanded(path, id=["0-0"], live="yes") == "redrive --id=0-0 --yes --json --progress=json"
+    assert await operator.commanded(path, reason="too_large") == (
+        "redrive --reason=too_large --dry-run --json --progress=json"
+    )
+    assert [name for name, _, _ in operator.notes.noted] == ["redrive_plan", "redrive", "redrive_plan"]
+    assert operator.notes.noted[0][1] == {"ids": ["0-0", "0-2"]}
+    assert all("run" in noted.outcome for _, _, noted in operator.notes.noted)
+
+
+async def test_a_discard_says_why(operator: Operator) -> None:
+    assert await operator.commanded("/dead-letters/discard", id=["0-0"], why=" --so; it's ") == (
+        "dead-letters discard 0-0 '--why=--so; it'\"'\"'s' --yes"
+    )
+
+
+async def test_a_mend_sets_what_differs_from_the_record_and_nothing_else(operator: Operator) -> None:
+    form = {f"field.{name}": str(each) for name, each in EARNED.items()}
+    form |= {"field.earned_at": "2026-11-24T04:00:00Z", "field.user_id": "", "note": "so says ada@example.com"}
+
+    live = await operator.commanded(
+        "/dead-letters/0-0/mend", **form, leave_out=["earnd_at", "session_id", "--yes"], live="yes"
+    )
+    dry = await operator.commanded("/dead-letters/0-0/mend", **form)
+
+    assert live == (
+        "dead-letters mend 0-0 --unset=payload.user_id --set=payload.earned_at=2026-11-24T04:00:00Z "
+        "--unset=payload.earnd_at '--note=so says ada@example.com' --yes --json"
+    )
+    assert "--dry-run" in dry
+    assert "ada@" not in json.dumps(operator.notes.noted[0][1])
+
+
+async def test_a_personal_field_that_somebody_posts_is_not_set(operator: Operator) -> None:
+    form = {"field.created_at": "2026-11-24T04:00:00Z", "field.name": "Bob", "note": "so"}
+
+    assert "Bob" not in await operator.commanded("/dead-letters/0-4/mend", **form)
+
+
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [
+        ("/dead-letters/redrive", {}),
+        ("/dead-letters/redrive", {"id": ["--yes"]}),
+        ("/dead-letters/discard", {"id": ["0-0"], "why": " "}),
+        ("/dead-letters/discard", {"why": "so"}),
+        ("/dead-letters/0-0/mend", {"note": "so"}),
+        ("/dead-letters/0-0/mend", {"field.earned_at": "x", "note": " "}),
+        ("/dead-letters/0-1/mend", {"field.earned_at": "x", "note": "so"}),
+        ("/replay/plan", {"from": "since", "since": "--yes", "share": "30"}),
+        ("/replay/plan", {"from": "since", "since": "24h", "share": "91"}),
+        ("/replay/plan", {"from": "earliest", "until": "--yes", "share": "30"}),
+        ("/replay/start", {}),
+        ("/replay/start", {"plan": "../x"}),
+    ],
+)
+async def test_what_is_asked_wrongly_starts_nothing_and_is_not_noted(
+    operator: Operator, path: str, form: dict[str, Any], tmp_path: Path
+) -> None:
+    answer = await operator.post(path, **form)
+
+    assert answer.status_code == 400
+    assert not (tmp_path / "runs").exists()
+    assert operator.notes.noted == []
+
+
+async def test_what_can_not_be_noted_is_not_done(operator: Operator, tmp_path: Path) -> None:
+    operator.notes.away = True
+
+    answer = await operator.post("/dead-letters/redrive", id=["0-0"], live="yes")
+
+    assert answer.status_code == 503
+    assert not (tmp_path / "runs").exists()
+
+
+async def test_a_folder_that_can_not_be_written_is_told_and_nothing_was_begun(
+    operator: Operator, tmp_path: Path
+) -> None:
+    (tmp_path / "runs").write_text("a file")
+
+    answer = await operator.post("/dead-letters/redrive", id=["0-0"], live="yes")
+
+    assert (answer.status_code, "CONSOLE_FOLDER: nothing can be started there" in answer.text) == (503, True)
+
+
+async def test_a_replay_is_started_as_it_was_planned(operator: Operator, tmp_path: Path) -> None:
+    form = {"from": "since", "since": "24h", "until": "1h", "type": ["nova_earned", "x"], "share": "25"}
+    planned = await operator.commanded("/replay/plan", **form)
+    [run] = operator.runs.all("replay_plan")
+    started = await operator.commanded("/replay/start", plan=run.id, fresh="yes")
+
+    folder = f"--folder={tmp_path / 'reprocessing'}"
+    same = "replay --since=24h --until=1h --event-type=nova_earned --rate-share=0.25 --no-timeline"
+    assert planned == f"{same} {folder} --dry-run --json --progress=json"
+    assert started == f"{same} --fresh {folder} --yes --json --progress=json"
+    assert 'value="24h"' in (await operator.see(f"/replay?again={run.id}")).text
+
+
+async def test_a_plan_of_everything_leaves_since_out(operator: Operator) -> None:
+    said = await operator.commanded(
+        "/replay/plan", **{"from": "earliest", "since": "", "share": "30", "timeline": "yes"}
+    )
+
+    assert said.startswith("replay --from-earliest --rate-share=0.3 --timeline --folder=")
+
+
+def test_the_trend_counts_each_hour_of_the_last_day_and_nothing_older() -> None:
+    ages = [
+        timedelta(minutes=5),
+        timedelta(minutes=65),
+        timedelta(minutes=70),
+        timedelta(hours=23.5),
+        timedelta(days=2),
+    ]
+    found: list[Letter] = [cast("Letter", SimpleNamespace(reason="x", failed_at=AT - age)) for age in ages]
+
+    [group] = groups_of(found, AT)
+
+    assert (group.number, group.last_day, group.newest) == (5, 4, AT - ages[0])
+    assert (group.hours[0], group.hours[-2:]) == (1, [2, 1])
+    assert max(height for _, _, height in group.bars) == 20
