@@ -11,6 +11,7 @@ from bench.backlog import rows
 from bench.bed import Bed, peak_memory_mb
 from bench.contact_pages import contact_pages
 from bench.faust_cost import faust_cost
+from bench.receipts_cost import receipts
 from bench.relaying import relay_flat, relay_latency, relaying
 from bench.replaying import replay_beside, replaying
 from bench.stopping import stopping
@@ -196,6 +197,7 @@ MEASUREMENTS: Final[Mapping[str, Measurement]] = {
         replay_beside,
         stopping,
         contact_pages,
+        receipts,
     )
 }
 

@@ -19,12 +19,14 @@ from console.contacts.indexer import Indexer
 from console.contacts.outbox import ContactsOutbox
 from console.contacts.present import PresentState
 from console.contacts.search import Search
+from console.control import Control
 from console.letters import LettersReader
 from console.overview.backlog import TopicsReader, ask_outbox
 from console.overview.flow import Overview
 from console.overview.services import ask_producer, ask_worker
 from console.overview.source import ANSWER_WITHIN_S, Source
 from console.pages.contact import contact_pages
+from console.pages.control import control_pages
 from console.pages.dead_letters import dead_letter_pages
 from console.pages.overview import overview_pages
 from console.pages.replay import replay_pages
@@ -127,12 +129,22 @@ def wire(settings: Settings, consumer: ConsumerSettings, http: httpx.AsyncClient
     index = Index(settings.console_folder)
     indexer = Indexer(kafka, settings.topics, consumer.group, index, clock)
     present = PresentState(consumer, index, clock)
+    control = Control(
+        kafka,
+        settings.topics.controls,
+        replicas=settings.kafka_replication_factor,
+        workers=settings.consumers,
+        producers=settings.producers,
+        http=http,
+        clock=clock,
+    )
     pages = (
         overview_pages(view, overview),
         contact_pages(view, _search(settings, index, indexer), present, runs, actions),
         dead_letter_pages(view, letters, runs, actions, clock),
         replay_pages(view, runs, actions),
         run_pages(view, runs, actions),
+        control_pages(view, control, runs, actions, next(iter(settings.consumers), "")),
         sign_in_pages(view, access, sessions),
     )
     app = console(view, access, pages, health, https=settings.console_https)

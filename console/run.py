@@ -18,7 +18,16 @@ from typing import Any, Final, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 Kind = Literal[
-    "replay_plan", "replay", "redrive_plan", "redrive", "mend_plan", "mend", "discard", "resync_plan", "resync"
+    "replay_plan",
+    "replay",
+    "redrive_plan",
+    "redrive",
+    "mend_plan",
+    "mend",
+    "discard",
+    "doctor",
+    "resync_plan",
+    "resync",
 ]
 State = Literal["running", "done", "failed", "stopped", "lost"]
 """`lost`: it ended and nobody was there to see how: its machine, or all that the console had started, was stopped."""

@@ -26,6 +26,7 @@ _ONE_AT_A_TIME: Final[Mapping[str, str]] = {
     "redrive": "writing",
     "resync": "writing",
     "replay_plan": "replay_plan",
+    "doctor": "doctor",
 }
 # Its exit code is there even when the console is not; the name it is written under first is nobody's to read.
 _SCRIPT: Final = f'"$@" & echo $! >"$0/{PID}"; wait $!; echo $? >"$0/{CODE}.part"; mv "$0/{CODE}.part" "$0/{CODE}"'

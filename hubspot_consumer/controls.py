@@ -14,7 +14,6 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Valid
 from hubspot_consumer.followed_topic import FollowedTopic
 from hubspot_consumer.halt import HaltGate, Paused
 from hubspot_consumer.new_topic import create_topic
-from runtime.admission import ask_admission
 from runtime.clock import Clock
 from schemas.contacts import without_emails
 
@@ -95,8 +94,7 @@ def read_pause(record: Any) -> Paused | None:
 
 
 async def read_paused(options: Mapping[str, Any], topic: str, clock: Clock) -> Paused | None:
-    """Return the pause that holds now, if there is one. Raises KafkaRefused, KafkaAway and KafkaError."""
-    await ask_admission(dict(options))
+    """Return the pause that holds now, if there is one. Raises KafkaError."""
     halt = HaltGate(clock)
     controls = Controls(options, topic, clock, halt)
     try:

@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from uuid import uuid4
 
 import psycopg
 
+from console.run import LOCK, PID, is_locked
 from hubspot_consumer.lag import Lag
 from sandbox.backend import Backend
 from sandbox.dead_letters import SetAside, read_dead_letters
@@ -171,6 +173,7 @@ class Pipeline:
     async def close(self) -> None:
         for service in self._services:
             await service.kill()
+        _kill_runs(Path(self.environment["CONSOLE_FOLDER"]))
 
     def _keep(self, service: Service) -> Service:
         self._services.append(service)
@@ -201,6 +204,13 @@ async def running_pipeline(
         finally:
             await pipeline.close()
             await process.kill()
+
+
+def _kill_runs(folder: Path) -> None:
+    # What a console has started goes on without it.
+    for started in folder.glob("runs/*"):
+        if is_locked(started / LOCK):
+            os.killpg(os.getpgid(int((started / PID).read_text())), signal.SIGKILL)
 
 
 def moments(seed: int, count: int, total: int) -> list[int]:

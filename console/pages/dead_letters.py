@@ -23,6 +23,7 @@ from schemas.contacts import contact_key
 from schemas.events import EVENT_TYPES
 
 MOST_SHOWN: Final = 200
+MOST_RUNS: Final = 10
 MOST_CHARACTERS: Final = 20_000
 STATES: Final[dict[str, frozenset[State]]] = {
     "open": OPEN,
@@ -41,6 +42,7 @@ def dead_letter_pages(view: View, reader: LettersReader, runs: Runs, actions: Ac
     async def page(request: Request, reason: str = "", type: str = "", q: str = "", state: str = "open") -> Response:  # noqa: A002 - a name in the address
         asked = {"reason": reason, "type": type, "q": q, "state": state}
         around: dict[str, Any] = {"asked": asked, "states": STATES, "types": EVENT_TYPES, "most": MOST_SHOWN}
+        around |= {"runs": runs.all("redrive", "mend", "discard")[:MOST_RUNS]}
         try:
             letters = await reader.letters()
             which = _which(asked)

@@ -23,6 +23,7 @@ TITLES: Final[Mapping[Kind, str]] = {
     "mend_plan": "Dry run of a mend",
     "mend": "Mend",
     "discard": "Discard",
+    "doctor": "The doctor",
     "resync_plan": "Dry run of a resync",
     "resync": "Resync",
 }
@@ -76,7 +77,8 @@ async def started(  # noqa: PLR0913, PLR0917 - what it is made of
 
 def _without_emails(form: Mapping[str, Any]) -> dict[str, Any]:
     # What is noted of an action is kept for ever, and somebody may type an email into any field.
-    return json.loads(without_emails(json.dumps(form, ensure_ascii=False)))  # type: ignore[no-any-return]
+    told: dict[str, Any] = json.loads(without_emails(json.dumps(form, ensure_ascii=False)))
+    return told
 
 
 def to_run(run: Run) -> RedirectResponse:

@@ -9,6 +9,7 @@ from hubspot_consumer.controls import Pause, read_paused, say
 from hubspot_consumer.ending import run_to_its_end
 from hubspot_consumer.settings import Settings
 from runtime import logs
+from runtime.admission import ask_admission
 from runtime.clock import SystemClock
 from runtime.commands import read_settings, refuse
 
@@ -59,6 +60,7 @@ def _run(pause: Pause | None, *, dry_run: bool) -> None:
 
 async def _say(settings: Settings, pause: Pause | None, *, dry_run: bool) -> None:
     kafka, topic = settings.client_options(), settings.topics.controls
+    await ask_admission(kafka)
     paused = await read_paused(kafka, topic, SystemClock())
     print(f"sending was paused since {paused}" if paused else "sending was not paused")
     if pause is None and paused is None:

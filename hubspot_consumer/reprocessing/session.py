@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from hubspot_consumer.composition import hubspot_client
-from hubspot_consumer.controls import Controls, SendingPaused
+from hubspot_consumer.controls import Controls, SendingPaused, read_paused
 from hubspot_consumer.halt import HaltGate
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.lag import Lag
@@ -63,6 +63,11 @@ class Session:
         self._timeline: Final = timeline
         self.report: Final = Report(settings.dead_letter_limit)
         self.report.go_on_from(run.store)
+
+    async def keep_off_while_paused(self) -> None:
+        """Raise SendingPaused where that is so, before anything is read for nothing. Raises KafkaError."""
+        if (paused := await read_paused(self._kafka, self._settings.topics.controls, self.clock)) is not None:
+            raise SendingPaused(paused)
 
     async def folded_topics(self, selection: Selection, progress: Progress) -> FoldedTopics:
         """Read what *selection* asks for. Raises KafkaError, TopicsMissing and UnequalPartitions."""

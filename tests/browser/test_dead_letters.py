@@ -1,11 +1,17 @@
 """The dead letters' page in a browser: a poisoned event is found, explained, mended and redriven by clicking alone."""
 
-import pytest
-from playwright.async_api import Locator, Page, expect
+import json
+from typing import Any
 
+import pytest
+from aiokafka import AIOKafkaConsumer
+from playwright.async_api import Browser, Locator, Page, expect
+
+from sandbox.services import Service
 from tests.axe import serious_findings
 from tests.end_to_end.test_mending import ADA, BOB, driver, held, set_aside
 from tests.pipeline import Pipeline
+from tests.polling import eventually
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -91,6 +97,42 @@ async def test_what_is_ticked_is_discarded_with_its_note_and_nothing_else(ids: l
     await expect(page.get_by_role("button", name="Discard")).to_have_count(0)
 
 
+async def actions(pipeline: Pipeline) -> list[dict[str, Any]]:
+    """Return what was noted of what people did."""
+    servers = pipeline.environment["KAFKA_BOOTSTRAP_SERVERS"]
+    topic = pipeline.topics.actions
+    async with AIOKafkaConsumer(topic, bootstrap_servers=servers, auto_offset_reset="earliest") as consumer:
+        found = await consumer.getmany(timeout_ms=10_000)
+        return [json.loads(record.value) for records in found.values() for record in records]
+
+
+async def test_without_javascript_and_by_the_keyboard_a_dead_letter_is_mended_and_noted(
+    ids: list[str], pipeline: Pipeline, chromium: Browser, console: Service, page: Page
+) -> None:
+    state = await page.context.storage_state()
+    context = await chromium.new_context(base_url=console.url, storage_state=state, java_script_enabled=False)
+    plain = await context.new_page()
+    await plain.goto(f"/dead-letters/{ids[0]}")
+    await plain.get_by_label("Why it may be changed so").fill("asked ada@example.com")
+    await plain.keyboard.press("Tab")
+    await plain.keyboard.press("Tab")
+    await plain.keyboard.press("Enter")
+    await plain.wait_for_url("**/runs/*")
+
+    async def mended() -> bool:
+        await plain.reload()
+        return await plain.locator("#run[data-state=done]").count() == 1
+
+    await eventually(mended, within_s=30, every_s=0.5, saying="the mend is done")
+    await expect(plain.locator("#run")).to_contain_text("It can be read then.")
+    await context.close()
+    begun, done = await actions(pipeline)
+    assert (begun["state"], done["state"], begun["action"], begun["who"]) == ("begun", "done", "mend", "operator token")
+    assert begun["arguments"]["ids"] == [ids[0]]
+    assert begun["arguments"]["note"] == "asked a***@example.com"
+    assert done["outcome"]["run"] in plain.url
+
+
 async def test_all_that_are_shown_are_ticked_at_once_and_what_nobody_can_read_stays_dead(
     ids: list[str], page: Page
 ) -> None:
@@ -115,7 +157,7 @@ async def test_all_of_a_reason_are_redriven_by_its_button(ids: list[str], pipeli
     await ended(page)
 
     await page.goto("/dead-letters")
-    await expect(page.locator("main")).to_contain_text("None is open.")
+    await expect(page.locator("main")).to_contain_text("No dead letter is open.")
 
 
 async def test_a_reader_sees_everything_and_is_offered_nothing_to_do(ids: list[str], readers_page: Page) -> None:

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from hubspot_consumer.mapping import contact_properties
 from hubspot_consumer.reprocessing import folded_topics
 from hubspot_consumer.reprocessing.comparison import same
+from hubspot_consumer.reprocessing.mend import Mend
+from hubspot_consumer.reprocessing.selection import Selection
 from hubspot_consumer.reprocessing.store import Stored
 from sandbox.hubspot.contacts import Contacts
 from sandbox.hubspot.portal import Portal
@@ -23,7 +25,7 @@ from schemas.envelope import read_envelope
 from schemas.events import EVENT_TYPES
 from tests.clock import run_fast
 from tests.contract.replaying import Killed, replayed
-from tests.samples import PORTAL_ID, TOKEN, envelope, value
+from tests.samples import PAYLOADS, PORTAL_ID, TOKEN, envelope, value
 
 CONTACTS = 9
 Histories = list[list[str]]
@@ -99,3 +101,24 @@ def test_killed_at_any_call_it_goes_on_until_everybody_is_written_once_in_effect
         assert all(same(name, wanted, held.properties.get(name, "")) for name, wanted in expected.items())
         assert len(held.writes) <= 1 + len(deaths)
     assert entries(portal) == Counter(str(read_envelope(e.key.encode(), e.value).id) for e in events)
+
+
+def test_a_replay_that_goes_on_reads_what_was_mended_meanwhile_as_it_was_mended(provisioned: Portal) -> None:
+    """Else it would write older values over what a redrive has written since it began."""
+    portal = emptied(provisioned)
+    payload = {name: each for name, each in PAYLOADS["nova_earned"].items() if name != "earned_at"}
+    lacking = stored(0, 2, "nova_earned", 1, payload={**payload, "new_balance_cents": 900})
+    events = [stored(0, 1, "nova_earned", 0), lacking]
+    mends = {lacking.place: Mend(values={"earned_at": PAYLOADS["nova_earned"]["earned_at"]}, note="so")}
+    dead, redriven = Selection(set_aside=frozenset([lacking.place])), Selection(mends=mends)
+
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as other:
+        assert not survived(replayed(portal, Path(folder), events, selection=dead, dies_at=1))
+        run_fast(replayed(portal, Path(other), events, selection=redriven))
+        run_fast(replayed(portal, Path(folder), events, selection=redriven))
+
+    held = portal.contacts.by_email("contact0@example.com")
+    assert held is not None
+    assert [held.properties[name] for name in ("nerava_nova_balance_cents", "nerava_event_sequence")] == ["900", "2"]
+    assert set(entries(portal).values()) == {1}
+    assert len(entries(portal)) == 2

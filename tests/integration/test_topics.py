@@ -137,11 +137,11 @@ async def test_more_copies_than_brokers_are_refused_by_name(environment: dict[st
     assert await _partitions(environment, Topics(topic_prefix)) == {}
 
 
-async def test_the_suppressions_and_the_resolutions_are_verified_where_they_are_and_not_asked_for(
+async def test_what_is_created_when_first_needed_is_verified_where_it_is_and_not_asked_for(
     environment: dict[str, str], topic_prefix: str
 ) -> None:
     topics = Topics(topic_prefix)
-    compacted = (topics.suppressions, topics.resolutions)
+    compacted = (topics.suppressions, topics.resolutions, topics.controls)
     created = await run("producer", "topics", environment=environment)
     await _create(environment, dict.fromkeys(compacted, 1))
 
@@ -151,7 +151,7 @@ async def test_the_suppressions_and_the_resolutions_are_verified_where_they_are_
 
     assert not any(topic in created.output for topic in compacted)
     assert done.code == 1
-    assert done.output.count("cleanup.policy is delete; should be compact") == 2
+    assert done.output.count("cleanup.policy is delete; should be compact") == 3
     assert again.code == 0
     assert all(f"exists   {topic}" in again.output for topic in compacted)
 

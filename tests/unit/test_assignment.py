@@ -1,9 +1,11 @@
 """The assignment: a worker holds the same partition numbers of every topic, or nothing is delivered."""
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubspot_consumer.assignment import unequal_topics
+from hubspot_consumer.assignment import Assignment, unequal_topics
 from schemas.topics import Topics
 
 TOPICS = Topics().events
@@ -22,3 +24,23 @@ def test_anything_else_is_named(held: set[tuple[str, int]]) -> None:
     assert (complaint is None) == (len(numbers) == 1)
     if complaint is not None:
         assert all(topic in complaint for topic in TOPICS)
+
+
+async def test_before_partitions_go_calls_end_and_then_their_receipts_are_waited_for() -> None:
+    came: list[str] = []
+
+    class Delivery:
+        async def settle(self, _seconds: float) -> bool:
+            came.append("settled")
+            return True
+
+    class Receipts:
+        async def flush(self, seconds: float) -> None:
+            assert seconds > 0
+            came.append("flushed")
+
+    parts: dict[str, Any] = {"delivery": Delivery(), "pacing": None, "lag": None, "alignment": None}
+
+    await Assignment(**parts, receipts=Receipts()).revoked()  # type: ignore[arg-type]
+
+    assert came == ["settled", "flushed"]

@@ -236,6 +236,8 @@ async def test_dead_letters_are_redriven_by_their_ids_or_all_of_a_reason_and_nev
     assert [name for name, _, _ in operator.notes.noted] == ["redrive_plan", "redrive", "redrive_plan"]
     assert operator.notes.noted[0][1] == {"ids": ["0-0", "0-2"]}
     assert all("run" in noted.outcome for _, _, noted in operator.notes.noted)
+    # What was only tried is not told among what was done.
+    assert (await operator.see("/dead-letters")).text.count("data-run=") == 1
 
 
 async def test_a_discard_says_why(operator: Operator) -> None:

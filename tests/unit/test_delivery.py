@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 from contextlib import nullcontext
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from hubspot_consumer.calls import Calls
 from hubspot_consumer.delivery import MOST_LOOK_UPS_PASSED_OVER, Delivery
 from hubspot_consumer.destination import DryRun, Slot
-from hubspot_consumer.halt import HaltGate
+from hubspot_consumer.halt import HaltGate, Paused
 from hubspot_consumer.hubspot.requests import KnownContact, KnownContacts, TimelineEntry, Upsert
 from hubspot_consumer.hubspot.responses import WriteAnswer
 from hubspot_consumer.lanes import Lanes
@@ -95,7 +96,8 @@ class Bench:
         self.finished: list[int] = []
         self.hubspot, self.lanes, self.lease, self.omissions = HubSpot(), Lanes(clock), Lease(clock), Omissions()
         self.halt = HaltGate(clock, resumed=self.lanes.stop_backing_off)
-        self.lease.renew(clock.monotonic())
+        # As long as a test takes on a busy machine.
+        self.lease.renew(clock.monotonic() + 600)
         self.dead_letters, self.suppressed, lag = DeadLetters(), Suppressed(), cast("Any", None)
         rejections = Rejections(100, cast("Any", self.dead_letters), self.halt, clock)
         self.timeline = Timeline(self.lanes, self.hubspot, rejections, self.lease, self.halt)
@@ -274,3 +276,24 @@ async def test_while_sending_is_halted_what_waits_is_no_reason_to_be_busy(bench:
     bench.add(1, 1)
 
     assert not bench.delivery.busy
+
+
+async def test_what_waited_for_its_slot_when_somebody_paused_does_not_go_out_before_they_resume(bench: Bench) -> None:
+    bench.add(1, 1)
+
+    async def waits_for_a_slot() -> bool:
+        return bench.hubspot.slots.locked() and bool(bench.hubspot.slots._waiters)
+
+    await eventually(waits_for_a_slot, within_s=5, saying="it waits for a slot")
+    bench.halt.pause(Paused(datetime(2026, 11, 24, tzinfo=UTC), "", "an import runs"))
+    bench.hubspot.slots.release()
+
+    async def given_back() -> bool:
+        return bench.hubspot.given_back == 1
+
+    await eventually(given_back, within_s=5, saying="the slot is given back")
+    assert bench.hubspot.calls == []
+    assert not bench.delivery.busy, "whoever stops it does not wait for what is paused"
+    bench.halt.go_on()
+
+    assert await bench.next_call() == ("create", 1)

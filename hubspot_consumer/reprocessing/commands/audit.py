@@ -74,6 +74,7 @@ async def _audit(  # noqa: PLR0913 - what was asked for
     as_json: bool,
 ) -> int:
     async with session(settings, run, "audit", rate_share) as opened:
+        await opened.keep_off_while_paused()
         book = await opened.dead_letters()
         selection = Selection(contacts=contacts, set_aside=book.not_in_effect(), mends=book.mends(), dead_letters=False)
         with progress("read", watcher) as shown:

@@ -106,6 +106,7 @@ async def _redrive(  # noqa: PLR0913 - what was asked for
         if dry_run:
             said.nothing("nothing was written: it was a dry run")
             return 0
+        await opened.keep_off_while_paused()
         if not agreed("Redrive them?", yes=yes):
             said.nothing("nothing was written")
             return 0

@@ -97,6 +97,8 @@ async def _replay(  # noqa: PLR0913 - what was asked for
     as_json: bool,
 ) -> int:
     async with session(settings, run, "replay", rate_share, timeline=timeline) as opened:
+        if not dry_run:
+            await opened.keep_off_while_paused()
         book = await opened.dead_letters()
         selection = replace(selection, set_aside=book.not_in_effect(), mends=book.mends())
         if run.resumed and watcher is not None:

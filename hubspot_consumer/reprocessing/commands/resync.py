@@ -60,6 +60,8 @@ async def _resync(  # noqa: PLR0913 - what was asked for
     dry_run: bool,
 ) -> int:
     async with session(settings, run, "resync", rate_share, timeline=timeline) as opened:
+        if not dry_run:
+            await opened.keep_off_while_paused()
         with progress("read", watcher) as shown:
             book = await opened.dead_letters()
             selection = Selection(contacts=frozenset([key]), set_aside=book.not_in_effect(), mends=book.mends())

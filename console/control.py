@@ -1,0 +1,125 @@
+"""Control: whether sending is paused, and what each worker and producer runs with."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import httpx
+from aiokafka.errors import KafkaError
+
+from hubspot_consumer.controls import Pause, read_paused, say
+from hubspot_consumer.halt import Paused
+from hubspot_consumer.new_topic import TopicNotCreated
+from runtime.clock import Clock
+
+# A page waits for it.
+READ_WITHIN_S: Final = 8.0
+
+
+class KafkaDoesNotTell(Exception):
+    """Nobody knows whether sending is paused, or nobody could change it; the message says why."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A worker or a producer at an address: its status, or why there is none."""
+
+    url: str
+    status: Mapping[str, Any]
+    trouble: str = ""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        told = self.status.get("settings")
+        return told if isinstance(told, dict) else {}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting as each of several services has it, in their order; None of one that does not tell."""
+
+    name: str
+    values: Sequence[Any]
+
+    @property
+    def differs(self) -> bool:
+        return len({str(value) for value in self.values if value is not None}) > 1
+
+
+def compared(services: Sequence[Service]) -> list[Setting]:
+    """Return every setting that one of *services* tells, in the order of the first that does."""
+    names = dict.fromkeys(name for service in services for name in service.settings)
+    return [Setting(name, [_shown(service.settings, name) for service in services]) for name in names]
+
+
+class Control:
+    """Asks whenever somebody looks: what is in force is what counts, not what it was a moment ago."""
+
+    def __init__(  # noqa: PLR0913 - the composition root wires each of them by name
+        self,
+        kafka: Mapping[str, Any],
+        topic: str,
+        *,
+        replicas: int,
+        workers: Sequence[str],
+        producers: Sequence[str],
+        http: httpx.AsyncClient,
+        clock: Clock,
+    ) -> None:
+        self._kafka: Final = kafka
+        self._topic: Final = topic
+        self._replicas: Final = replicas
+        self._workers: Final = workers
+        self._producers: Final = producers
+        self._http = http
+        self._clock = clock
+
+    async def paused(self) -> Paused | None:
+        """Return the pause that holds, if there is one. Raises KafkaDoesNotTell."""
+        try:
+            async with asyncio.timeout(READ_WITHIN_S):
+                return await read_paused(self._kafka, self._topic, self._clock)
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise KafkaDoesNotTell(f"Kafka does not say whether sending is paused ({type(error).__name__})") from error
+
+    async def pause(self, by: str, note: str) -> None:
+        """Let all workers send nothing any more. Raises KafkaDoesNotTell."""
+        await self._say(Pause(at=self._clock.now(), by=by, note=note))
+
+    async def resume(self) -> None:
+        """Let them send again. Raises KafkaDoesNotTell."""
+        await self._say(None)
+
+    async def workers(self) -> list[Service]:
+        return await self._asked(self._workers)
+
+    async def producers(self) -> list[Service]:
+        return await self._asked(self._producers)
+
+    async def _say(self, pause: Pause | None) -> None:
+        try:
+            async with asyncio.timeout(READ_WITHIN_S):
+                await say(self._kafka, self._topic, pause, replicas=self._replicas)
+        except (KafkaError, OSError, TimeoutError, TopicNotCreated) as error:
+            words = f"Kafka did not say that it took it ({type(error).__name__}): see whether sending is paused"
+            raise KafkaDoesNotTell(words) from error
+
+    async def _asked(self, urls: Sequence[str]) -> list[Service]:
+        return list(await asyncio.gather(*map(self._ask, urls)))
+
+    async def _ask(self, url: str) -> Service:
+        try:
+            status = (await self._http.get(f"{url}/v1/status")).raise_for_status().json()
+        except (httpx.HTTPError, ValueError) as error:
+            return Service(url, {}, f"can't be reached ({type(error).__name__})")
+        return Service(url, status) if isinstance(status, dict) else Service(url, {}, "says something else")
+
+
+def _shown(settings: Mapping[str, Any], name: str) -> Any:
+    if name not in settings:
+        return None
+    value = settings[name]
+    if value is None or value == "":
+        return "—"
+    return str(value).lower() if isinstance(value, bool) else value

@@ -1,0 +1,83 @@
+"""Control: pausing and resuming, what the services run with, and what the doctor finds."""
+
+import asyncio
+from typing import Any, Final
+
+from fastapi import APIRouter, Request
+from fastapi.responses import RedirectResponse, Response
+from starlette.exceptions import HTTPException
+
+from console.actions import Actions
+from console.control import Control, KafkaDoesNotTell, compared
+from console.pages.runs import started
+from console.runs import Runs
+from console.sessions import Person
+from console.view import View
+from hubspot_consumer.commands.pause import LONGEST_WORDS
+from schemas.contacts import without_emails
+
+MOST_BEFORE: Final = 5
+
+
+def control_pages(view: View, control: Control, runs: Runs, actions: Actions, doctors_worker: str) -> APIRouter:
+    """Return its routes. The fragment `/control/live` comes every five seconds. The doctor asks *doctors_worker*."""
+    router = APIRouter()
+
+    @router.get("/control")
+    async def page(request: Request) -> Response:
+        state, producers = await asyncio.gather(_state(control), control.producers())
+        return view.page(
+            request,
+            "control.html",
+            **state,
+            producers=producers,
+            longest=LONGEST_WORDS,
+            of_workers=compared(state["workers"]),
+            of_producers=compared(producers),
+            doctors=runs.all("doctor")[:MOST_BEFORE],
+        )
+
+    @router.get("/control/live")
+    async def live(request: Request) -> Response:
+        return view.page(request, "control_live.html", **await _state(control))
+
+    @router.post("/control/pause")
+    async def pause(request: Request) -> Response:
+        person: Person = request.state.person
+        note = str((await request.form()).get("note", "")).strip()
+        if not 0 < len(note) <= LONGEST_WORDS:
+            raise HTTPException(400, f"say why, in at most {LONGEST_WORDS} characters: whoever is on call reads it")
+        try:
+            async with actions.action(request, "pause", note=without_emails(note)):
+                await control.pause(person.name, note)
+        except KafkaDoesNotTell as why:
+            raise HTTPException(503, str(why)) from why
+        return RedirectResponse("/control", status_code=303)
+
+    @router.post("/control/resume")
+    async def resume(request: Request) -> Response:
+        try:
+            async with actions.action(request, "resume"):
+                await control.resume()
+        except KafkaDoesNotTell as why:
+            raise HTTPException(503, str(why)) from why
+        return RedirectResponse("/control", status_code=303)
+
+    @router.post("/control/doctor")
+    async def doctor(request: Request) -> Response:
+        return await started(
+            request, runs, actions, "doctor", ["doctor", "--json", f"--worker-url={doctors_worker}"], {}
+        )
+
+    return router
+
+
+async def _state(control: Control) -> dict[str, Any]:
+    paused, workers = await asyncio.gather(control.paused(), control.workers(), return_exceptions=True)
+    if isinstance(workers, BaseException):
+        raise workers
+    if isinstance(paused, KafkaDoesNotTell):
+        return {"paused": None, "trouble": str(paused), "workers": workers}
+    if isinstance(paused, BaseException):
+        raise paused
+    return {"paused": paused, "trouble": "", "workers": workers}

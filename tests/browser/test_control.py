@@ -1,0 +1,121 @@
+"""The Control page in a browser: nothing goes out while sending is paused, all of it when it is resumed; the doctor."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from playwright.async_api import Browser, Page, expect
+
+from sandbox.services import Service
+from tests.axe import serious_findings
+from tests.pipeline import OPERATOR_TOKEN, Pipeline
+
+pytestmark = pytest.mark.timeout(240)
+
+SOON_MS = 20_000
+# A probe and a look-up would have come by then.
+A_WHILE_S = 5
+
+
+@pytest.fixture
+async def services(pipeline: Pipeline) -> tuple[Service, Service]:
+    producer, worker = pipeline.producer(), pipeline.consumer()
+    await asyncio.gather(producer.launch_and_wait(), worker.launch_and_wait())
+    return producer, worker
+
+
+async def noted(pipeline: Pipeline) -> list[tuple[str, str]]:
+    """Return the actions on their topic, each with its state."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=pipeline.environment["KAFKA_BOOTSTRAP_SERVERS"])
+    await consumer.start()
+    try:
+        partition = TopicPartition(pipeline.topics.actions, 0)
+        consumer.assign([partition])
+        await consumer.seek_to_beginning(partition)
+        end, found = (await consumer.end_offsets([partition]))[partition], list[dict[str, Any]]()
+        while await consumer.position(partition) < end:
+            for record in (await consumer.getmany(partition, timeout_ms=500)).get(partition, ()):
+                found.append(json.loads(record.value))
+    finally:
+        await consumer.stop()
+    return [(one["action"], one["state"]) for one in found]
+
+
+async def test_what_is_paused_by_a_click_goes_out_when_it_is_resumed_by_another(
+    pipeline: Pipeline, services: tuple[Service, Service], page: Page
+) -> None:
+    _, worker = services
+    await page.get_by_role("link", name="Control").click()
+    await expect(page.locator("[data-sending=on]")).to_be_visible()
+    row = page.locator(f'[data-worker="{worker.url}"]')
+    await expect(row).to_contain_text("live")
+    assert await serious_findings(page) == []
+
+    await page.get_by_role("button", name="Pause", exact=True).click()
+    await expect(page.locator("[data-sending=on]"), "without a reason nothing is paused").to_be_visible()
+    await page.get_by_label("Why, for whoever is on call").fill("an import runs")
+    await page.get_by_role("button", name="Pause", exact=True).click()
+    await expect(page.locator("[data-sending=paused]")).to_contain_text("by operator token: an import runs")
+    await expect(row).to_contain_text("paused", timeout=SOON_MS)
+    await expect(page.locator("#banner")).to_contain_text("Paused: nothing is sent to HubSpot.", timeout=SOON_MS)
+    assert await serious_findings(page) == []
+    calls = (await pipeline.simulator.statistics())["calls"]
+    await pipeline.commit(100)
+    await pipeline.until_published()
+    await asyncio.sleep(A_WHILE_S)
+    assert (await pipeline.simulator.statistics())["calls"] == calls
+    assert await pipeline.arrived() == 0
+
+    await page.get_by_role("button", name="Resume").click()
+    await expect(page.locator("[data-sending=on]")).to_be_visible()
+    await expect(row).to_contain_text("yes", timeout=SOON_MS)
+    await pipeline.all_arrive(dead=1)
+    findings, _ = await pipeline.findings()
+    assert not findings
+    assert await noted(pipeline) == [(name, state) for name in ("pause", "resume") for state in ("begun", "done")]
+
+
+async def test_settings_are_shown_without_secrets_and_the_doctor_is_asked_by_a_click(
+    pipeline: Pipeline, services: tuple[Service, Service], page: Page
+) -> None:
+    await page.goto("/control")
+    await expect(page.locator("[data-setting=HUBSPOT_SEND_LIVE]")).to_contain_text("true")
+    await expect(page.locator("[data-setting=DATABASE_URL]")).to_contain_text("set")
+    shown = await page.content()
+    for name in ("DATABASE_URL", "HUBSPOT_PRIVATE_APP_TOKEN"):
+        assert pipeline.environment[name] not in shown
+
+    await page.get_by_role("button", name="Ask the doctor").click()
+    await expect(page.locator("#ended")).to_be_visible(timeout=60_000)
+    await expect(page.locator("[data-finding=token]")).to_be_visible()
+    assert await serious_findings(page) == []
+    await page.get_by_role("link", name="To control").click()
+    await expect(page.locator("[data-finding=sending]")).to_contain_text("not halted")
+
+
+async def test_a_dry_run_is_marked_and_a_reader_can_do_nothing(pipeline: Pipeline, readers_page: Page) -> None:
+    worker = pipeline.consumer(HUBSPOT_SEND_LIVE="false")
+    await worker.launch_and_wait()
+
+    await readers_page.goto("/control")
+
+    await expect(readers_page.locator(f'[data-worker="{worker.url}"]')).to_contain_text("dry run", timeout=SOON_MS)
+    await expect(readers_page.locator("main").get_by_role("button")).to_have_count(0)
+
+
+async def test_control_fits_a_telephone_and_a_dark_room(
+    services: tuple[Service, Service], chromium: Browser, console: Service, page: Page
+) -> None:
+    state = await page.context.storage_state()
+    context = await chromium.new_context(
+        base_url=console.url, storage_state=state, viewport={"width": 400, "height": 800}, color_scheme="dark"
+    )
+    narrow = await context.new_page()
+    await narrow.goto("/control")
+
+    assert await narrow.evaluate("document.documentElement.scrollWidth") <= 400
+    assert await serious_findings(narrow) == []
+    assert OPERATOR_TOKEN not in await narrow.content()
+    await context.close()
