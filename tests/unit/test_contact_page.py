@@ -103,6 +103,8 @@ async def test_nothing_found_says_what_was_looked_at_and_how_far_the_index_is(tm
 async def test_without_an_index_the_page_says_so(tmp_path: Path) -> None:
     said = words(await page_of(tmp_path, EMAIL))
     assert "Kafka's part is not shown: the index can't be read" in said
+    assert "Nobody could be asked" in said
+    assert "in the index of what Kafka holds" not in said
 
 
 async def test_a_database_that_does_not_answer_is_said_and_the_rest_is_shown(tmp_path: Path) -> None:
