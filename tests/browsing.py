@@ -30,4 +30,4 @@ async def signed_in(browser: Browser, console: Service, token: str) -> AsyncIter
 async def pictured(page: Page, name: str) -> None:
     """Keep a picture of the page for docs/console.md, where NERAVA_PICTURES names a folder for them."""
     if folder := os.environ.get("NERAVA_PICTURES"):
-        await page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+        await page.screenshot(path=Path(folder) / f"{name}.png")

@@ -1,18 +1,23 @@
 """A real Chromium, of the distribution's, and pages of a console that is signed in."""
 
+import asyncio
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Error as PlaywrightError
 
+from sandbox.processes import Process, free_port
 from sandbox.services import Service
 from tests.browsing import signed_in
 from tests.pipeline import OPERATOR_TOKEN, READER_TOKEN, Pipeline
+from tests.polling import eventually
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 # Without a sandbox, which containers and root lack; and without asking the makers of the browser anything.
 OPTIONS = [
+    "--headless",
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -23,13 +28,32 @@ OPTIONS = [
 ]
 
 
-@pytest.fixture
-async def chromium() -> AsyncIterator[Browser]:
+@pytest.fixture(scope="session")
+def chromium_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A browser that is started once: each test has a context of its own in it, and nothing of the others'."""
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
         pytest.skip("no Chromium is installed: `apt-get install chromium`")
+    folder, port = tmp_path_factory.mktemp("chromium"), free_port()
+    browser = Process("chromium", folder / "log")
+    profile = [f"--remote-debugging-port={port}", f"--user-data-dir={folder / 'profile'}"]
+    browser.start([path, *OPTIONS, *profile, "about:blank"])
+    yield f"http://127.0.0.1:{port}"
+    asyncio.run(browser.stop())
+
+
+@pytest.fixture
+async def chromium(chromium_address: str) -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=OPTIONS)
+
+        async def connected() -> Browser | None:
+            try:
+                return await playwright.chromium.connect_over_cdp(chromium_address)
+            except PlaywrightError:
+                return None
+
+        browser = await eventually(connected, every_s=0.2, saying="Chromium answers")
+        assert browser is not None
         yield browser
         await browser.close()
 

@@ -10,6 +10,7 @@ from playwright.async_api import Browser, Page, expect
 
 from sandbox.services import Service
 from tests.axe import serious_findings
+from tests.browsing import pictured
 from tests.pipeline import OPERATOR_TOKEN, Pipeline
 
 pytestmark = pytest.mark.timeout(240)
@@ -61,6 +62,7 @@ async def test_what_is_paused_by_a_click_goes_out_when_it_is_resumed_by_another(
     await expect(row).to_contain_text("paused", timeout=SOON_MS)
     await expect(page.locator("#banner")).to_contain_text("Paused: nothing is sent to HubSpot.", timeout=SOON_MS)
     assert await serious_findings(page) == []
+    await pictured(page, "control")
     calls = (await pipeline.simulator.statistics())["calls"]
     await pipeline.commit(100)
     await pipeline.until_published()

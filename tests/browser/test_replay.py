@@ -8,7 +8,7 @@ from playwright.async_api import Browser, Page, expect
 
 from sandbox.services import Service
 from tests.axe import serious_findings
-from tests.browsing import signed_in
+from tests.browsing import pictured, signed_in
 from tests.end_to_end.test_mending import emptied
 from tests.end_to_end.test_replay import delivered
 from tests.pipeline import OPERATOR_TOKEN, Pipeline
@@ -48,6 +48,7 @@ async def test_a_replay_is_planned_started_followed_and_told_by_clicking_alone(p
     await expect(page.locator("[data-plan=contacts]")).to_have_text(str(contacts))
     await expect(page.locator("[data-plan=takes]")).to_contain_text("at 30 % of the quota")
     assert await serious_findings(page) == []
+    await pictured(page, "replay-plan")
     assert not (await pipeline.simulator.accepted()).contacts
 
     await click(page, "Start the replay")
