@@ -80,7 +80,8 @@ async def test_every_command_works_over_tls_as_a_user_by_its_settings_alone(pipe
     assert await pipeline.simulator.entries() == before
     discarded = await pipeline.run("dead-letters", "discard", "--reason", "invalid_envelope", "--why", "test", "--yes")
     assert discarded.code == 0, discarded
-    for command in (["audit"], ["redrive", "--yes"], ["suppress", "ada@example.com"]):
+    pausing = (["pause", "--note", "why"], ["resume"])
+    for command in (["audit"], ["redrive", "--yes"], ["suppress", "ada@example.com"], *pausing):
         done = await pipeline.run(*command)
         assert done.code == 0, done
     assert (await producer.stop(), await worker.stop()) == (0, 0)
@@ -98,6 +99,7 @@ ENTRIES = (
     "hubspot_consumer redrive --yes",
     "hubspot_consumer dead-letters list",
     "hubspot_consumer suppress ada@example.com",
+    "hubspot_consumer pause --note why",
 )
 A_LOG_LINE = "{"
 
