@@ -6,8 +6,9 @@ BIN := .venv/bin
 READY := .venv/.ready
 # Options of the demo: make demo ARGS="--events 20000 --seed 7"
 ARGS ?=
-# Each process has a Kafka and a PostgreSQL of its own; a file's tests share them.
-SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
+# Each process has a Kafka and a PostgreSQL of its own; a file's tests share them. One more than cores: most tests wait.
+PROCESSES := $(shell $(PYTHON) -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
+SIDE_BY_SIDE := --numprocesses $(PROCESSES) --dist loadfile
 # Where sbom writes.
 DIST ?= dist
 
