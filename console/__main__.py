@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Final, NoReturn
 
 import httpx
 import typer
@@ -46,6 +46,11 @@ from runtime.server import PortTaken, serving
 
 log = logger()
 
+Work = Callable[[], Coroutine[Any, Any, None]]
+"""What goes on for as long as the console does."""
+
+AGAIN_S: Final = 1.0
+
 commands = typer.Typer(
     help="One web page for people on call: what happened to a contact, whether we keep up, what is stuck, and acting "
     "on it. Settings come from the environment: see docs/console.md.",
@@ -83,24 +88,35 @@ async def _serve(settings: Settings, consumer: ConsumerSettings) -> None:
     stop = stop_signal(exit_within_s=EXIT_WITHIN_S)
     async with AsyncExitStack() as opened:
         http = await opened.enter_async_context(httpx.AsyncClient(timeout=ANSWER_WITHIN_S))
-        wired = wire(settings, consumer, http, SystemClock())
+        clock = SystemClock()
+        wired = wire(settings, consumer, http, clock)
         for close in wired.closing:
             opened.push_async_callback(close)
         log.info("service.starting", port=settings.console_port)
         await opened.enter_async_context(
             serving(wired.app, settings.console_port, "CONSOLE_PORT", settings.console_host)
         )
-        await _until(stop, wired.works())
+        await _until(stop, wired.works, clock)
     log.info("service.stopped")
 
 
-async def _until(stop: asyncio.Event, works: Sequence[Coroutine[Any, Any, None]]) -> None:
-    """Let *works* go on until *stop* is set. Raises what one of them raises."""
+async def _until(stop: asyncio.Event, works: Sequence[Work], clock: Clock) -> None:
+    """Let *works* go on until *stop* is set."""
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(work) for work in works]
+        tasks = [group.create_task(kept_up(work, clock)) for work in works]
         await stop.wait()
         for task in tasks:
             task.cancel()
+
+
+async def kept_up(work: Work, clock: Clock) -> NoReturn:
+    """Let *work* go on, and begin it again whatever ends it: one fault of ours must not take all pages with it."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("console.work_ended")
+        await clock.sleep(AGAIN_S)
 
 
 @dataclass(frozen=True)
@@ -108,7 +124,7 @@ class Wired:
     """The console, before anything of it runs: what goes on while it is served, and what is closed at its end."""
 
     app: FastAPI
-    works: Callable[[], list[Coroutine[Any, Any, None]]]
+    works: Sequence[Work]
     closing: tuple[Callable[[], Awaitable[None]], ...]
 
 
@@ -149,7 +165,7 @@ def wire(settings: Settings, consumer: ConsumerSettings, http: httpx.AsyncClient
     )
     app = console(view, access, pages, health, https=settings.console_https)
     closing = (topics.stop, letters.stop, actions.stop, present.close, partial(asyncio.to_thread, index.close))
-    return Wired(app, lambda: [*overview.works(), indexer.follow()], closing)
+    return Wired(app, [*overview.works(), indexer.follow], closing)
 
 
 def _search(settings: Settings, index: Index, indexer: Indexer) -> Search:

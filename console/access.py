@@ -67,23 +67,27 @@ class Access:
     async def check(self, request: Request) -> None:
         """Let the request in, with its session and person in its state. Raises SignInNeeded, and Refused."""
         path = request.url.path
-        session = self._sessions.of(request.cookies.get(COOKIE)) or self._sessions.begin()
+        session = self._sessions.of(request.cookies.get(COOKIE))
         person = self._person(request, session)
-        request.state.session, request.state.person = session, person
         if person is None and path not in OPEN:
+            # Without a session: whoever only knocks takes nobody's place.
             raise SignInNeeded
+        if session is None:
+            session = self._sessions.begin(known=person is not None)
+        request.state.session, request.state.person = session, person
         if request.method in _SAFE:
             return
         await _check_that_the_form_is_ours(request, session)
         if path not in FOR_ANYBODY and (person is None or not person.may_act):
             raise Refused("you may look and not act: that needs the role operator")
 
-    def _person(self, request: Request, session: Session) -> Person | None:
+    def _person(self, request: Request, session: Session | None) -> Person | None:
+        signed_in = session.person if session is not None else None
         if self._header is None:
-            return session.person
+            return signed_in
         named = self._named_by_a_proxy(request)
         # Whoever the proxy no longer names has signed out there.
-        return named if named is not None or not self.takes_tokens else session.person
+        return named if named is not None or not self.takes_tokens else signed_in
 
     def _named_by_a_proxy(self, request: Request) -> Person | None:
         names: Collection[str] = request.headers.getlist(self._header or "")

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC
 from typing import Any, Final, Literal
@@ -25,7 +25,12 @@ State = Literal["begun", "done", "failed"]
 
 
 class NotNoted(Exception):
-    """The action could not be noted, so it was not done; the message says why."""
+    """Kafka did not take what was to be noted of an action; the message says what that means for it."""
+
+    def __init__(self, state: State, error: Exception) -> None:
+        self.title: Final = "That was not done" if state == "begun" else "That was begun, and its end is not noted"
+        meaning = "nothing was done" if state == "begun" else "do not do it again before you have looked"
+        super().__init__(f"Kafka does not take the record of the action ({type(error).__name__}): {meaning}")
 
 
 @dataclass
@@ -56,7 +61,9 @@ class Actions:
         try:
             yield noted
         except BaseException as error:
-            await self._write(action, "failed", {"error": type(error).__name__, **noted.outcome})
+            # What went wrong is what somebody has to know; a record that lacks its end says that it did.
+            with suppress(NotNoted):
+                await self._write(action, "failed", {"error": type(error).__name__, **noted.outcome})
             raise
         await self._write(action, "done", noted.outcome)
 
@@ -72,10 +79,7 @@ class Actions:
                 producer = await self._started()
                 await producer.send_and_wait(self._topic, key=action["who"].encode(), value=value.encode())
         except (KafkaError, OSError, TimeoutError, TopicNotCreated) as error:
-            raise NotNoted(
-                f"Kafka does not take the record of the action ({type(error).__name__}): "
-                + ("nothing was done" if state == "begun" else "it was done, and how it ended is not on the topic")
-            ) from error
+            raise NotNoted(state, error) from error
 
     async def _started(self) -> AIOKafkaProducer:
         async with self._starting:

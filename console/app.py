@@ -29,13 +29,22 @@ HEADERS: Final = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+# The longest has the ids of some hundred dead letters.
+LARGEST_FORM: Final = 64 * 1024
 # Their names hold a version or change with it.
 _CACHED: Final = "public, max-age=3600"
 
 
 def console(view: View, access: Access, pages: Sequence[APIRouter], health: Health, *, https: bool) -> FastAPI:
     """Return the application of these *pages*. *https*: the cookie is sent by nothing else."""
-    app = application("Console", unwell=lambda: health.unwell, also=dict, metrics=CollectorRegistry())
+    # FastAPI's spans hold what a request asks for: the emails that people search for.
+    app = application(
+        "Console",
+        unwell=lambda: health.unwell,
+        also=dict,
+        metrics=CollectorRegistry(),
+        untraced=lambda _: True,
+    )
     app.mount("/static", StaticFiles(directory=str(STATIC)), name="static")
     for router in pages:
         app.include_router(router, dependencies=[Depends(access.check)])
@@ -43,6 +52,10 @@ def console(view: View, access: Access, pages: Sequence[APIRouter], health: Heal
 
     @app.middleware("http")
     async def guard(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        # Before anybody reads it, whoever sends it.
+        if request.method not in ("GET", "HEAD") and not _is_small(request):
+            words = f"a form may have {LARGEST_FORM:,} octets, and says how many it has"
+            return PlainTextResponse(words, 413, headers=HEADERS)
         response = await call_next(request)
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
@@ -74,13 +87,19 @@ def _answer_refusals(app: FastAPI, view: View) -> None:
 
     @app.exception_handler(NotNoted)
     async def not_noted(request: Request, why: NotNoted) -> Response:
-        return _told(view, request, 503, "That was not done", str(why))
+        return _told(view, request, 503, why.title, str(why))
 
     @app.exception_handler(HTTPException)
     async def other(request: Request, error: HTTPException) -> Response:
         if getattr(request.state, "session", None) is None:
             return PlainTextResponse(str(error.detail), error.status_code, headers=error.headers)
         return _told(view, request, error.status_code, "That can't be shown", str(error.detail))
+
+
+def _is_small(request: Request) -> bool:
+    # Browsers say how long a form is. Whoever does not may send without an end.
+    length = request.headers.get("Content-Length", "")
+    return length.isdecimal() and int(length[:20]) <= LARGEST_FORM
 
 
 def _told(view: View, request: Request, status: int, title: str, why: str) -> Response:

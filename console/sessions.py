@@ -34,6 +34,8 @@ class Session:
     csrf: str
     ends: datetime
     person: Person | None = None
+    # Of whom a proxy names with each request: the session knows them by name only.
+    known: bool = False
 
 
 class Sessions:
@@ -43,14 +45,17 @@ class Sessions:
         self._clock = clock
         self._sessions: dict[str, Session] = {}
 
-    def begin(self, person: Person | None = None) -> Session:
-        """Begin one, under a new id: an id from before a sign-in may be known to somebody else."""
+    def begin(self, person: Person | None = None, *, known: bool = False) -> Session:
+        """Begin one, under a new id: an id from before a sign-in may be known to somebody else.
+
+        *known*: it is somebody's, whom a proxy names. Where there are too many, strangers' end first.
+        """
         now = self._clock.now()
         self._sessions = {key: session for key, session in self._sessions.items() if session.ends > now}
         while len(self._sessions) >= MOST:
-            strangers = (key for key, session in self._sessions.items() if session.person is None)
+            strangers = (key for key, each in self._sessions.items() if each.person is None and not each.known)
             self._sessions.pop(next(strangers, next(iter(self._sessions))))
-        session = Session(secrets.token_urlsafe(32), secrets.token_urlsafe(32), now + LASTS, person)
+        session = Session(secrets.token_urlsafe(32), secrets.token_urlsafe(32), now + LASTS, person, known)
         self._sessions[session.id] = session
         return session
 

@@ -4,6 +4,7 @@ import re
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Final, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
@@ -38,7 +39,9 @@ class Settings(KafkaConnection, ServiceSettings):
         None, description="in which a proxy of `CONSOLE_TRUSTED_PROXIES` names who it has signed in: `X-Forwarded-User`"
     )
     console_trusted_proxies: str = Field(
-        "127.0.0.1/32", description="networks whose `CONSOLE_PROXY_HEADER` is believed, separated by commas"
+        "",
+        description="networks whose `CONSOLE_PROXY_HEADER` is believed, separated by commas. Whoever can connect from"
+        " there can be anybody",
     )
     console_operators: str = Field(
         "", description="names, separated by commas, that may act where a proxy signs people in; others may look"
@@ -93,7 +96,7 @@ class Settings(KafkaConnection, ServiceSettings):
     @field_validator("console_producers", "console_consumers")
     @classmethod
     def _addresses(cls, value: str) -> str:
-        if not all(re.fullmatch(r"https?://[^\s/@?#]+", address) for address in _listed(value)):
+        if not all(map(_is_address, _listed(value))):
             raise ValueError("should be addresses as http://127.0.0.1:8081, separated by commas")
         return value
 
@@ -103,6 +106,11 @@ class Settings(KafkaConnection, ServiceSettings):
             raise ValueError(
                 "nobody could sign in: set CONSOLE_OPERATOR_TOKEN or CONSOLE_READER_TOKEN (`openssl rand -hex 32` makes"
                 " one), or CONSOLE_PROXY_HEADER"
+            )
+        if self.console_proxy_header and not self.trusted_proxies:
+            raise ValueError(
+                "CONSOLE_TRUSTED_PROXIES is not set, and CONSOLE_PROXY_HEADER needs it: the proxy's network, as"
+                " 10.1.2.3/32. Name 127.0.0.1 only where nobody but the proxy can connect from this machine"
             )
         if self.console_operator_token is not None and self.console_operator_token == self.console_reader_token:
             raise ValueError("CONSOLE_OPERATOR_TOKEN and CONSOLE_READER_TOKEN are the same: make them differ")
@@ -127,3 +135,12 @@ class Settings(KafkaConnection, ServiceSettings):
 
 def _listed(value: str) -> list[str]:
     return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _is_address(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        named = bool(url.hostname) and (url.port is None or url.port > 0)
+    except ValueError:
+        return False
+    return named and bool(re.fullmatch(r"https?://[^\s/@?#]+", text))

@@ -21,7 +21,7 @@ async def create_topic(options: Mapping[str, Any], topic: str, replicas: int, co
     admin = AIOKafkaAdminClient(**options)
     await admin.start()
     try:
-        answer = await admin.create_topics([NewTopic(topic, 1, replicas, topic_configs=dict(config))])
+        answer = await _asked(admin, NewTopic(topic, 1, replicas, topic_configs=dict(config)))
         for name, code, *message in answer.topic_errors:
             if code not in (0, _EXISTS):
                 raise TopicNotCreated(f"{name}: {(message[0] if message else None) or for_code(code).__name__}")
@@ -30,6 +30,14 @@ async def create_topic(options: Mapping[str, Any], topic: str, replicas: int, co
         raise TopicNotCreated(f"{topic}: no leader yet; try again") from None
     finally:
         await admin.close()
+
+
+async def _asked(admin: AIOKafkaAdminClient, topic: NewTopic) -> Any:
+    try:
+        return await admin.create_topics([topic])
+    except AttributeError:
+        # aiokafka asks the controller for its number, also while nobody is elected.
+        raise TopicNotCreated(f"{topic.name}: Kafka has no controller just now; try again") from None
 
 
 async def _until_it_has_a_leader(admin: AIOKafkaAdminClient, topic: str) -> None:

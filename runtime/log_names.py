@@ -59,6 +59,7 @@ LogName = Literal[
     # The console.
     "console.not_read",
     "console.sign_in_refused",
+    "console.work_ended",
     "index.damaged",
     "index.not_followed",
     "index.topic_forgotten",

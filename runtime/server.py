@@ -30,14 +30,16 @@ def application(  # noqa: PLR0913 - what a service tells of itself, each by its 
     metrics: CollectorRegistry,
     halted: Callable[[], Collection[str]] = tuple,
     stuck: Callable[[], str | None] = lambda: None,
+    untraced: Callable[[Mapping[str, Any]], bool] | None = None,
 ) -> FastAPI:
     """Return an application that tells health and metrics.
 
     Health is 503 while a part is *unwell* that is not *halted*: nobody mends those by restarting us, or by sending
-    somebody else's requests elsewhere. Liveness is 503 while we are *stuck*, which a restart may mend.
+    somebody else's requests elsewhere. Liveness is 503 while we are *stuck*, which a restart may mend. *untraced* are
+    the requests, as ASGI scopes, of which no span is recorded; probes unless given.
     """
     # Where somebody set OpenTelemetry up, FastAPI would quote exceptions and their stacks in its logs.
-    app = FastAPI(title=title, openapi_url=None, telemetry={"exclude": _is_probe, "logs": False})
+    app = FastAPI(title=title, openapi_url=None, telemetry={"exclude": untraced or _is_probe, "logs": False})
 
     @app.get("/v1/health")
     async def health() -> JSONResponse:

@@ -108,9 +108,9 @@ class Overview:
         self._clock = clock
         self._samples: deque[Flow] = deque(maxlen=SAMPLES)
 
-    def works(self) -> list[Coroutine[Any, Any, None]]:
+    def works(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
         """Return what has to go on for as long as the overview is looked at."""
-        return [self._sample(), *(source.watch() for source in self._sources())]
+        return [self._sample, *(source.watch for source in self._sources())]
 
     async def _sample(self) -> NoReturn:
         while True:

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import httpx
 
 from console.overview.exposition import Exposition
+
+# Of a worker's status.
+NEEDED: Final = frozenset({"mode", "unwell", "halted", "quota", "in_flight", "contacts"})
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,8 @@ class Producer:
 async def ask_worker(http: httpx.AsyncClient, url: str) -> Worker:
     """Return what the worker at *url* says. Raises httpx.HTTPError, and ValueError for what no worker says."""
     status = (await http.get(f"{url}/v1/status")).raise_for_status().json()
-    if not isinstance(status, dict) or "mode" not in status:
-        raise ValueError(f"{url} is no worker")
+    if not isinstance(status, dict) or not status.keys() >= NEEDED:
+        raise ValueError(f"{url} is no worker, or one of another version")
     return Worker(status, Exposition.read((await http.get(f"{url}/metrics")).raise_for_status().text))
 
 

@@ -61,3 +61,24 @@ async def test_what_can_not_be_noted_is_not_done() -> None:
     with pytest.raises(NotNoted, match="nothing was done"):
         async with ours.action(ADA, "pause"):
             pytest.fail("it was done")
+
+
+async def test_an_action_whose_end_can_not_be_noted_says_so_and_hides_nothing_that_went_wrong(
+    kafka: Any, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = actions(kafka.bootstrap_servers, f"{topic_prefix}{TOPIC}")
+
+    with pytest.raises(NotNoted, match="before you have looked") as told:
+        async with ours.action(ADA, "redrive"):
+            monkeypatch.setattr("console.actions.WRITTEN_WITHIN_S", 0)
+    assert "its end is not noted" in told.value.title
+
+    async def fails() -> None:
+        async with ours.action(ADA, "redrive"):
+            monkeypatch.setattr("console.actions.WRITTEN_WITHIN_S", 0)
+            raise ZeroDivisionError
+
+    monkeypatch.undo()
+    with pytest.raises(ZeroDivisionError):
+        await fails()
+    await ours.stop()

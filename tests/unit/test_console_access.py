@@ -1,11 +1,16 @@
 """Who may see a page of the console, and who may act: every route, for everybody."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from console.access import CSRF_HEADER, FOR_ANYBODY, OPEN, SIGN_IN, SIGN_OUT
+from console.app import LARGEST_FORM
 from console.sessions import LASTS, MOST, Person, Sessions
 from tests.clock import OwnedClock
 from tests.console import Visitor, application, routes
@@ -211,3 +216,42 @@ async def test_the_cookie_is_out_of_reach_of_scripts_other_sites_and_plain_http(
 
     cookie = answer.headers["Set-Cookie"].lower()
     assert all(word in cookie for word in ("httponly", "samesite=lax", "secure"))
+
+
+async def test_strangers_who_knock_do_not_push_out_whom_a_proxy_names(tmp_path: Path) -> None:
+    app = application(tmp_path, BEHIND_A_PROXY)
+    ours = Visitor(app, PROXY, {"X-Forwarded-User": "ada"})
+    csrf = await ours.csrf()
+    for path in (SIGN_IN, "/"):
+        for _ in range(MOST + 1):
+            stranger = Visitor(app)
+            await stranger.http.get(path)
+
+    assert (await ours.http.post(SIGN_OUT, headers={CSRF_HEADER: csrf})).status_code == 303
+
+
+@pytest.mark.parametrize("path", [SIGN_IN, "/nowhere"])
+async def test_a_body_that_no_form_has_is_refused_before_it_is_read(tmp_path: Path, path: str) -> None:
+    visitor = Visitor(application(tmp_path))
+
+    async def endless() -> AsyncIterator[bytes]:
+        pytest.fail("it was read")
+        yield b""
+
+    large = await visitor.http.post(path, content=endless(), headers={"Content-Length": str(LARGEST_FORM + 1)})
+    unsaid = await visitor.http.post(path, content=endless())
+
+    assert (large.status_code, unsaid.status_code) == (413, 413)
+
+
+async def test_no_span_tells_whom_people_search_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr("opentelemetry.trace.get_tracer_provider", lambda: provider)
+    visitor = Visitor(application(tmp_path))
+    await visitor.sign_in(READER_TOKEN)
+
+    await visitor.http.get("/contacts", params={"q": "ada@example.com"})
+
+    assert [span.to_json() for span in exporter.get_finished_spans()] == []

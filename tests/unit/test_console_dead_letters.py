@@ -90,7 +90,7 @@ class Notes:
     @asynccontextmanager
     async def action(self, _request: Request, name: str, **arguments: Any) -> AsyncIterator[Noted]:
         if self.away:
-            raise NotNoted("Kafka does not take the record of the action")
+            raise NotNoted("begun", TimeoutError())
         noted = Noted()
         self.noted.append((name, arguments, noted))
         yield noted

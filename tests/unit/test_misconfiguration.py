@@ -65,6 +65,13 @@ SIGNED_IN = KAFKA | {"CONSOLE_OPERATOR_TOKEN": "secret" * 6}
         ("console serve", KAFKA, "nobody could sign in: set CONSOLE_OPERATOR_TOKEN"),
         ("console serve", KAFKA | {"CONSOLE_OPERATOR_TOKEN": "secret"}, "CONSOLE_OPERATOR_TOKEN: should have at least"),
         ("console serve", SIGNED_IN | {"CONSOLE_READER_TOKEN": "secret" * 6}, "are the same: make them differ"),
+        (
+            "console serve",
+            SIGNED_IN | {"CONSOLE_CONSUMERS": "http://w:99999"},
+            "CONSOLE_CONSUMERS: should be addresses",
+        ),
+        ("console serve", SIGNED_IN | {"CONSOLE_PRODUCERS": "http://w:port"}, "CONSOLE_PRODUCERS: should be addresses"),
+        ("console serve", SIGNED_IN | {"CONSOLE_PROXY_HEADER": "X-User"}, "CONSOLE_TRUSTED_PROXIES is not set"),
         ("console serve", SIGNED_IN | {"CONSOLE_HOST": "everywhere"}, "CONSOLE_HOST: "),
         ("console serve", SIGNED_IN | {"CONSOLE_PROXY_HEADER": "X User"}, "CONSOLE_PROXY_HEADER: should be the name"),
         ("console serve", SIGNED_IN | {"CONSOLE_TRUSTED_PROXIES": "10.0.0.1/8"}, "CONSOLE_TRUSTED_PROXIES: should be"),
