@@ -36,6 +36,7 @@ def group(page: Page, reason: str) -> Locator:
     return page.locator(f'[data-group="{reason}"]')
 
 
+@pytest.mark.chaos
 async def test_a_poisoned_event_is_found_explained_mended_and_redriven_by_clicking_alone(
     ids: list[str], pipeline: Pipeline, page: Page
 ) -> None:

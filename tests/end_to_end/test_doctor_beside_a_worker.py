@@ -20,6 +20,7 @@ FROM generate_series(1, %s) AS n
 """
 
 
+@pytest.mark.chaos
 async def test_a_doctor_beside_a_busy_worker_brings_no_429(pipeline: Pipeline) -> None:
     await pipeline.simulator.change_settings(quota=QUOTA)
     async with await pipeline.connect() as connection:

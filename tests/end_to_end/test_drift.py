@@ -35,6 +35,7 @@ def rows() -> Iterator[Row]:
         yield Row(number, event_id, email, kind, sequence, value, None)
 
 
+@pytest.mark.chaos
 async def test_topics_that_are_read_at_different_speeds_do_not_fill_the_memory_with_holes(pipeline: Pipeline) -> None:
     await pipeline.simulator.change_settings(quota=190)
     await publish(pipeline.environment["KAFKA_BOOTSTRAP_SERVERS"], pipeline.topics, PARTITIONS, rows(), print)

@@ -44,7 +44,7 @@ async def test_a_worker_that_starts_in_an_outage_is_not_ready_and_then_halted_an
     await pipeline.all_arrive(dead=1)
 
 
-@pytest.mark.parametrize(("fault", "live"), [(LOCKED, 200), (NEVER, 503)])
+@pytest.mark.parametrize(("fault", "live"), [pytest.param(LOCKED, 200, marks=pytest.mark.chaos), (NEVER, 503)])
 async def test_a_worker_that_finishes_nothing_is_unwell_and_stuck_if_no_call_comes_back(
     pipeline: Pipeline, tmp_path: Any, fault: dict[str, Any], live: int
 ) -> None:

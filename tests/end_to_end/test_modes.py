@@ -45,6 +45,7 @@ async def test_a_disabled_consumer_is_healthy_and_reads_nothing(pipeline: Pipeli
     assert (await pipeline.simulator.statistics())["calls"] == {}
 
 
+@pytest.mark.chaos
 async def test_sigterm_ends_both_services_with_0_and_a_restart_goes_on(pipeline: Pipeline) -> None:
     producer, worker = pipeline.producer(), pipeline.consumer()
     await asyncio.gather(producer.launch_and_wait(), worker.launch_and_wait())

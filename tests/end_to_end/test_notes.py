@@ -12,6 +12,7 @@ pytestmark = pytest.mark.timeout(240)
 LOST = {"answer": {"kind": "status", "status": 502}, "apply": "after", "when": {"rate": 0.05}}
 
 
+@pytest.mark.chaos
 async def test_with_answers_lost_every_event_leaves_one_note_in_order(pipeline: Pipeline) -> None:
     await pipeline.simulator.change_settings(custom_events=False, quota=190)
     await pipeline.simulator.add_fault(LOST)

@@ -50,7 +50,7 @@ class Member:
 
 
 @pytest.mark.filterwarnings("ignore:unclosed event loop:ResourceWarning")
-@pytest.mark.parametrize("workers", [1, 2, 3, 5, 7])
+@pytest.mark.parametrize("workers", [1, 2, 3, *(pytest.param(number, marks=pytest.mark.chaos) for number in (5, 7))])
 async def test_any_number_of_workers_hold_equal_numbers_of_every_topic_and_all_of_them_once(
     kafka: Any, topic_prefix: str, workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

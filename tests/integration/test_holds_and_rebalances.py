@@ -59,6 +59,7 @@ async def test_a_rebalance_in_the_middle_of_a_hold_lets_nothing_through_and_lose
         await pipeline.until_arrived(2 * len(held) + 1)
 
 
+@pytest.mark.chaos
 async def test_a_stopped_worker_does_not_answer_and_whoever_takes_over_does(pipeline: Pipeline) -> None:
     first, second = pipeline.consumer(), another_worker(pipeline)
     await asyncio.gather(pipeline.producer().launch_and_wait(), first.launch_and_wait(), second.launch_and_wait())

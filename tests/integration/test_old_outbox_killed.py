@@ -92,6 +92,7 @@ async def test_two_imports_at_once_double_nothing(db: psycopg.Connection[Any], d
     assert amounts(db) == list(range(1, 301))
 
 
+@pytest.mark.chaos
 async def test_killed_again_and_again_it_imports_every_row_once_and_in_order(
     db: psycopg.Connection[Any], database_url: str, tmp_path: Path
 ) -> None:
