@@ -103,6 +103,7 @@ class Operator:
         clock, view, sessions = OwnedClock(), View(), Sessions(OwnedClock())
         access = Access(settings(folder), sessions)
         program = [sys.executable, "-S", "-c", "import json, sys; print(json.dumps(sys.argv[1:]))"]
+        self.clock = clock
         self.runs, self.reader, self.notes = Runs(folder, clock, program), Reader(), Notes()
         reader, actions = cast("Any", self.reader), cast("Any", self.notes)
         home = APIRouter()
@@ -115,7 +116,7 @@ class Operator:
             home,
             contact_pages(view, cast("Any", None), cast("Any", None), self.runs, actions),
             dead_letter_pages(view, reader, self.runs, actions, clock),
-            replay_pages(view, self.runs, actions),
+            replay_pages(view, self.runs, actions, clock),
             run_pages(view, self.runs, actions),
             sign_in_pages(view, access, sessions),
         )
@@ -319,13 +320,16 @@ async def test_a_replay_is_started_as_it_was_planned(operator: Operator, tmp_pat
     form = {"from": "since", "since": "24h", "until": "1h", "type": ["nova_earned", "x"], "share": "25"}
     planned = await operator.commanded("/replay/plan", **form)
     [run] = operator.runs.all("replay_plan")
+    operator.clock.advance(600)
     started = await operator.commanded("/replay/start", plan=run.id, fresh="yes")
 
     folder = f"--folder={tmp_path / 'reprocessing'}"
-    same = "replay --since=24h --until=1h --event-type=nova_earned --rate-share=0.25 --no-timeline"
+    # The ages of the plan, whenever it is done.
+    times = "--since=2026-11-23T00:00:00Z --until=2026-11-23T23:00:00Z"
+    same = f"replay {times} --event-type=nova_earned --rate-share=0.25 --no-timeline"
     assert planned == f"{same} {folder} --dry-run --json --progress=json"
     assert started == f"{same} --fresh {folder} --yes --json --progress=json"
-    assert 'value="24h"' in (await operator.see(f"/replay?again={run.id}")).text
+    assert 'value="2026-11-23T00:00:00Z"' in (await operator.see(f"/replay?again={run.id}")).text
 
 
 async def test_a_plan_of_everything_leaves_since_out(operator: Operator) -> None:

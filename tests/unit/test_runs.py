@@ -5,6 +5,7 @@ import signal
 import stat
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,15 @@ async def test_a_run_tells_its_plan_how_far_it_came_what_it_said_and_its_report(
     assert (run.plan, run.words, run.report) == ({"events": 9}, ["a word"], {"report": 1})
     assert run.ended is not None
     assert run.command_line.startswith('python -m hubspot_consumer x \'{"part"')
+
+
+async def test_it_tells_when_that_was_begun_which_it_goes_on_with_and_reads_its_report_once(console: Console) -> None:
+    run = await ended(console.start('{"resumed": "2026-11-24T03:00:00+00:00"}', '{"report": 1}', "0"))
+
+    assert run.resumed == datetime(2026, 11, 24, 3, tzinfo=UTC)
+    assert run.report is not None
+    assert run.report is run.report
+    assert (await ended(console.start('{"resumed": "yesterday"}', "0"))).resumed is None
 
 
 @pytest.mark.parametrize(
