@@ -176,6 +176,15 @@ async def test_only_the_newest_are_kept_and_those_that_go_on(console: Console, m
     assert (kept[0].id, kept[-1].id, len(kept)) == (last.id, first.id, 3)
 
 
+async def test_what_can_be_no_argument_leaves_no_run(console: Console, tmp_path: Path) -> None:
+    for unfit, raised in (("a\x00b", ValueError), ("x" * 1_000_000, OSError)):
+        with pytest.raises(raised):
+            console.start(unfit)
+
+    assert list((tmp_path / "runs").iterdir()) == []
+    assert (await ended(console.start("0"))).state == "done"
+
+
 async def test_its_files_are_its_owners_alone(console: Console, tmp_path: Path) -> None:
     run = await ended(console.start("0"))
 
