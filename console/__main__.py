@@ -158,7 +158,7 @@ def wire(settings: Settings, consumer: ConsumerSettings, http: httpx.AsyncClient
         overview_pages(view, overview),
         contact_pages(view, _search(settings, index, indexer), present, runs, actions),
         dead_letter_pages(view, letters, runs, actions, clock),
-        replay_pages(view, runs, actions),
+        replay_pages(view, runs, actions, clock),
         run_pages(view, runs, actions),
         control_pages(view, control, runs, actions, next(iter(settings.consumers), "")),
         sign_in_pages(view, access, sessions),

@@ -63,6 +63,7 @@ class _Heard:
     position: int = 0
     rest: bytes = b""
     plan: Mapping[str, Any] | None = None
+    resumed: datetime | None = None
     part: str | None = None
     done: int = 0
     total: int | None = None
@@ -83,6 +84,9 @@ class _Heard:
                 self.part, self.done, self.total = part, done, total
             case {"plan": dict(plan)}:
                 self.plan = plan
+            case {"resumed": str(began)}:
+                with suppress(ValueError):
+                    self.resumed = datetime.fromisoformat(began)
             case {"event": str(event)}:
                 self._say(" ".join([event, *(f"{name}={each}" for name, each in told.items() if name in _TOLD)]))
             case None if line:
@@ -105,6 +109,8 @@ class Run:
         self.state: State = "running"
         self.ended: datetime | None = None
         self.output: str = ""
+        # What it has printed as JSON at its end, if it did.
+        self.report: Mapping[str, Any] | None = None
         self.look()
 
     def look(self) -> None:
@@ -129,6 +135,9 @@ class Run:
             self.state = "lost"
         with (self._folder / OUT).open("rb") as output:
             self.output = output.read(MOST_OUTPUT).decode(errors="replace")
+        with suppress(ValueError, RecursionError):
+            told = json.loads(self.output)
+            self.report = told if isinstance(told, dict) else None
 
     def stop(self) -> None:
         """Tell the process to end. It may take a while: it ends what it was about."""
@@ -148,6 +157,11 @@ class Run:
         return self._heard.plan or (self.report or {}).get("plan")
 
     @property
+    def resumed(self) -> datetime | None:
+        """When that was begun which it goes on with, if it does."""
+        return self._heard.resumed
+
+    @property
     def part(self) -> str | None:
         return self._heard.part
 
@@ -163,14 +177,6 @@ class Run:
     def words(self) -> list[str]:
         """What it has said to people on standard error."""
         return self._heard.words
-
-    @property
-    def report(self) -> Mapping[str, Any] | None:
-        """What it has printed as JSON at its end, if it did."""
-        with suppress(ValueError, RecursionError):
-            told = json.loads(self.output)
-            return told if isinstance(told, dict) else None
-        return None
 
 
 def is_locked(file: Path) -> bool:

@@ -53,7 +53,7 @@ class Runs:
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def start(self, kind: Kind, arguments: Sequence[str], who: str, form: Mapping[str, Any]) -> Run:
-        """Start a command. Raises AnotherGoesOn, and OSError."""
+        """Start a command. Raises AnotherGoesOn, OSError, and ValueError for what can be no argument."""
         self._refuse_beside_another(kind)
         now = self._clock.now()
         folder = self._folder / f"{now:%Y%m%dT%H%M%S}-{now.microsecond:06}-{uuid4().hex[:6]}"
@@ -61,22 +61,12 @@ class Runs:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.mkdir(mode=0o700)
         asked = Asked(kind=kind, arguments=tuple(arguments), who=who, began=now, form=dict(form))
-        with (folder / LOCK).open("wb") as lock, (folder / OUT).open("wb") as out, (folder / ERR).open("wb") as err:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            # By this file another console knows it for a run, and one that nobody locks would be lost.
-            (folder / ASKED).write_text(asked.model_dump_json())
-            command = ["/bin/sh", "-c", _SCRIPT, str(folder), *self._program, *arguments]
-            # In a session of its own: what ends the console ends no run.
-            process = subprocess.Popen(  # noqa: S603 - our own program, and no shell reads the arguments
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                start_new_session=True,
-                pass_fds=[lock.fileno()],
-                env={**os.environ, "NO_COLOR": "1"},
-            )
-        self._processes.append(process)
+        try:
+            self._processes.append(self._begin(folder, asked))
+        except Exception:
+            # It would be told as lost, and was never begun.
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         self._forget_old_ones()
         return self._run(folder.name)
 
@@ -94,6 +84,23 @@ class Runs:
         for run in runs:
             run.look()
         return runs
+
+    def _begin(self, folder: Path, asked: Asked) -> subprocess.Popen[bytes]:
+        with (folder / LOCK).open("wb") as lock, (folder / OUT).open("wb") as out, (folder / ERR).open("wb") as err:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            # By this file another console knows it for a run, and one that nobody locks would be lost.
+            (folder / ASKED).write_text(asked.model_dump_json())
+            command = ["/bin/sh", "-c", _SCRIPT, str(folder), *self._program, *asked.arguments]
+            # In a session of its own: what ends the console ends no run.
+            return subprocess.Popen(  # noqa: S603 - our own program, and no shell reads the arguments
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+                pass_fds=[lock.fileno()],
+                env={**os.environ, "NO_COLOR": "1"},
+            )
 
     def _reap(self) -> None:
         self._processes = [one for one in self._processes if one.poll() is None]

@@ -17,7 +17,7 @@ from console.pages.runs import started
 from console.run import Kind
 from console.runs import Runs
 from console.view import View
-from schemas.contacts import LONGEST_EMAIL, ContactKey, contact_key
+from schemas.contacts import LONGEST_EMAIL, ContactKey, contact_hash, contact_key
 
 MOST_CHARACTERS: Final = 20_000
 # What people type and paste; nothing longer names a contact.
@@ -72,7 +72,8 @@ def contact_pages(view: View, search: Search, present: PresentState, runs: Runs,
         # An email may begin with a dash: what comes after two of them is no option.
         options = ["--progress=json", *(() if live else ("--dry-run",)), "--"]
         kind: Kind = "resync" if live else "resync_plan"
-        return await started(request, runs, actions, kind, ["resync", *options, key], {"contact": key})
+        said = {"contact": key, "contact_hash": contact_hash(key)}
+        return await started(request, runs, actions, kind, ["resync", *options, key], said)
 
     return router
 

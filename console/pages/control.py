@@ -13,6 +13,7 @@ from console.pages.runs import started
 from console.runs import Runs
 from console.sessions import Person
 from console.view import View
+from console.words import words_of
 from hubspot_consumer.commands.pause import LONGEST_WORDS
 from schemas.contacts import without_emails
 
@@ -44,9 +45,9 @@ def control_pages(view: View, control: Control, runs: Runs, actions: Actions, do
     @router.post("/control/pause")
     async def pause(request: Request) -> Response:
         person: Person = request.state.person
-        note = str((await request.form()).get("note", "")).strip()
-        if not 0 < len(note) <= LONGEST_WORDS:
-            raise HTTPException(400, f"say why, in at most {LONGEST_WORDS} characters: whoever is on call reads it")
+        note = words_of("note", (await request.form()).get("note"))
+        if not note:
+            raise HTTPException(400, "say why: whoever is on call reads it")
         try:
             async with actions.action(request, "pause", note=without_emails(note)):
                 await control.pause(person.name, note)

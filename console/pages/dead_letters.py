@@ -1,6 +1,7 @@
 """Dead letters: what was set aside and why, and letting it take effect, mending it, or settling it otherwise."""
 
 import json
+import re
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
@@ -15,6 +16,8 @@ from console.mending_form import OUT, MendingForm, mending_form
 from console.pages.runs import started
 from console.runs import Runs
 from console.view import View
+from console.words import words_of
+from hubspot_consumer.commands.pause import LONGEST_WORDS
 from hubspot_consumer.reprocessing.letter import Letter, LetterFilter
 from hubspot_consumer.reprocessing.remedies import remedy
 from hubspot_consumer.reprocessing.resolutions import OPEN, State
@@ -25,6 +28,9 @@ from schemas.events import EVENT_TYPES
 MOST_SHOWN: Final = 200
 MOST_RUNS: Final = 10
 MOST_CHARACTERS: Final = 20_000
+# Of a field's value that was typed: a command's arguments have a limit.
+LONGEST_VALUE: Final = 4_000
+_ID: Final = re.compile(r"[0-9]{1,10}-[0-9]{1,19}")
 STATES: Final[dict[str, frozenset[State]]] = {
     "open": OPEN,
     "mended": frozenset({"mended"}),
@@ -42,7 +48,7 @@ def dead_letter_pages(view: View, reader: LettersReader, runs: Runs, actions: Ac
     async def page(request: Request, reason: str = "", type: str = "", q: str = "", state: str = "open") -> Response:  # noqa: A002 - a name in the address
         asked = {"reason": reason, "type": type, "q": q, "state": state}
         around: dict[str, Any] = {"asked": asked, "states": STATES, "types": EVENT_TYPES, "most": MOST_SHOWN}
-        around |= {"runs": runs.all("redrive", "mend", "discard")[:MOST_RUNS]}
+        around |= {"longest": LONGEST_WORDS, "runs": runs.all("redrive", "mend", "discard")[:MOST_RUNS]}
         try:
             letters = await reader.letters()
             which = _which(asked)
@@ -70,6 +76,7 @@ def dead_letter_pages(view: View, reader: LettersReader, runs: Runs, actions: Ac
             "dead_letter.html",
             letter=letter,
             remedy=remedy(letter.reason),
+            longest=LONGEST_WORDS,
             value=_pretty(record.value if record is not None else None),
             headers=[(name, (each or b"").decode(errors="replace")) for name, each in record.headers] if record else [],
             form=form,
@@ -86,7 +93,7 @@ def dead_letter_pages(view: View, reader: LettersReader, runs: Runs, actions: Ac
     @router.post("/dead-letters/discard")
     async def discard(request: Request) -> Response:
         form = await request.form()
-        ids, why = _ids(form), str(form.get("why", "")).strip()
+        ids, why = _ids(form), words_of("why", form.get("why"))
         if not (ids and why):
             raise HTTPException(400, "say which dead letters shall not take effect, and why")
         arguments = ["dead-letters", "discard", *ids, f"--why={why}", "--yes"]
@@ -96,8 +103,10 @@ def dead_letter_pages(view: View, reader: LettersReader, runs: Runs, actions: Ac
     async def mend(request: Request, letter_id: str) -> Response:
         form = await request.form()
         letter, _, fields = await _read(reader, letter_id)
-        note, live = str(form.get("note", "")).strip(), form.get("live") == "yes"
+        note, live = words_of("note", form.get("note")), form.get("live") == "yes"
         changes = fields.arguments(form, [str(name) for name in form.getlist(OUT)]) if fields else []
+        for change in changes:
+            words_of("a field", change, LONGEST_VALUE)
         if not (note and changes):
             raise HTTPException(400, "say what is to be changed, and why")
         options = ["--yes"] if live else ["--dry-run"]
@@ -140,7 +149,7 @@ def _which(asked: dict[str, str]) -> LetterFilter:
 
 def _chosen(form: FormData) -> tuple[list[str], dict[str, Any]]:
     """Return the options that name dead letters, and how the form named them."""
-    ids, reason = _ids(form), str(form.get("reason", ""))
+    ids, reason = _ids(form), words_of("reason", form.get("reason"))
     if ids:
         return [f"--id={each}" for each in ids], {"ids": ids}
     if reason:
@@ -149,8 +158,8 @@ def _chosen(form: FormData) -> tuple[list[str], dict[str, Any]]:
 
 
 def _ids(form: FormData) -> list[str]:
-    # An id that begins with a dash would be an option.
-    return [each for each in map(str, form.getlist("id")) if each[:1].isdigit()][:MOST_SHOWN]
+    # What begins with a dash would be an option.
+    return [each for each in map(str, form.getlist("id")) if _ID.fullmatch(each)][:MOST_SHOWN]
 
 
 def _pretty(value: bytes | None) -> str:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
@@ -13,6 +14,8 @@ from console.actions import Actions
 from console.pages.runs import started
 from console.runs import Runs
 from console.view import View
+from hubspot_consumer.reprocessing.commands.options import ago
+from runtime.clock import Clock
 from schemas.events import EVENT_TYPES
 
 # What the command understands as a time; it says itself what is wrong with one.
@@ -28,7 +31,7 @@ DEFAULTS: Final[Mapping[str, Any]] = {
 }
 
 
-def replay_pages(view: View, runs: Runs, actions: Actions) -> APIRouter:
+def replay_pages(view: View, runs: Runs, actions: Actions, clock: Clock) -> APIRouter:
     """Return its routes. Nothing is started that was not shown as a plan before."""
     router = APIRouter()
 
@@ -40,7 +43,7 @@ def replay_pages(view: View, runs: Runs, actions: Actions) -> APIRouter:
 
     @router.post("/replay/plan")
     async def plan(request: Request) -> Response:
-        said = _said(await request.form())
+        said = _said(await request.form(), clock.now())
         arguments = _arguments(said, runs, "--dry-run")
         return await started(request, runs, actions, "replay_plan", arguments, said)
 
@@ -56,20 +59,26 @@ def replay_pages(view: View, runs: Runs, actions: Actions) -> APIRouter:
     return router
 
 
-def _said(form: FormData) -> dict[str, Any]:
+def _said(form: FormData, now: datetime) -> dict[str, Any]:
+    since, until = (str(form.get(name, "")).strip() for name in ("since", "until"))
     said = {
         "from": str(form.get("from", "since")),
-        "since": str(form.get("since", "")).strip(),
-        "until": str(form.get("until", "")).strip(),
+        "since": _absolute(since, now),
+        "until": _absolute(until, now),
         "types": [name for name in map(str, form.getlist("type")) if name in EVENT_TYPES],
         "share": _share(str(form.get("share", ""))),
         "timeline": form.get("timeline") == "yes",
         "fresh": False,
     }
-    since, until = (str(form.get(name, "")).strip() for name in ("since", "until"))
     if (said["from"] == "since" and not _A_TIME.fullmatch(since)) or (until and not _A_TIME.fullmatch(until)):
         raise HTTPException(400, "say since when: 2026-11-24T03:00:00Z, or an age as 90m, 24h, 7d")
     return said
+
+
+def _absolute(text: str, now: datetime) -> str:
+    """Return a time as it was said, an age as the time that it means *now*: what is done later is what was planned."""
+    then = ago(text, now)
+    return text if then is None else f"{then.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _share(text: str) -> int:

@@ -1,6 +1,5 @@
 """A run: what was started, how far it has come, what came of it, and what to do next."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -77,8 +76,17 @@ async def started(  # noqa: PLR0913, PLR0917 - what it is made of
 
 def _without_emails(form: Mapping[str, Any]) -> dict[str, Any]:
     # What is noted of an action is kept for ever, and somebody may type an email into any field.
-    told: dict[str, Any] = json.loads(without_emails(json.dumps(form, ensure_ascii=False)))
-    return told
+    return {name: _masked(value) for name, value in form.items()}
+
+
+def _masked(value: Any) -> Any:
+    match value:
+        case str():
+            return without_emails(value)
+        case list() | tuple():
+            return [_masked(each) for each in value]
+        case _:
+            return value
 
 
 def to_run(run: Run) -> RedirectResponse:

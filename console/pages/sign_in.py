@@ -45,6 +45,9 @@ def sign_in_pages(view: View, access: Access, sessions: Sessions) -> APIRouter:
 
 def _of_ours(after: str) -> str:
     """Return where to go on: a path of ours, whatever somebody put into the link."""
-    parts = urlsplit(after)
+    try:
+        parts = urlsplit(after)
+    except ValueError:
+        return "/"
     ours = not parts.scheme and not parts.netloc and after.startswith("/") and not after.startswith(("//", "/\\"))
     return after if ours and after.isprintable() else "/"

@@ -136,12 +136,13 @@ def test_strangers_do_not_push_out_whoever_is_signed_in() -> None:
 
 
 @pytest.mark.parametrize(
-    "after", ["https://elsewhere.example.com/", "//elsewhere.example.com", "/\\elsewhere", "x", "/a\nb"]
+    "after", ["https://elsewhere.example.com/", "//elsewhere.example.com", "/\\elsewhere", "x", "/a\nb", "//["]
 )
 async def test_signing_in_leads_to_no_other_site(tmp_path: Path, after: str) -> None:
     visitor = Visitor(application(tmp_path))
     form = {"token": OPERATOR_TOKEN, "csrf": await visitor.csrf(), "after": after}
 
+    assert (await visitor.http.get(SIGN_IN, params={"after": after})).status_code == 200
     assert (await visitor.http.post(SIGN_IN, data=form)).headers["location"] == "/"
 
 

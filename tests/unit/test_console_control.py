@@ -162,12 +162,20 @@ async def test_a_pause_is_noted_before_it_is_said_with_its_reason_and_who_withou
     ]
 
 
-@pytest.mark.parametrize("note", ["", "  ", "x" * (LONGEST_WORDS + 1)])
-async def test_a_pause_needs_a_reason_that_fits(tmp_path: Path, kafka: Kafka, note: str) -> None:
+@pytest.mark.parametrize(
+    ("note", "why"),
+    [
+        ("", "say why"),
+        ("  ", "say why"),
+        ("x" * (LONGEST_WORDS + 1), f"note should have at most {LONGEST_WORDS} characters; it has {LONGEST_WORDS + 1}"),
+        ("a\x00b", "note should be one line, without control characters"),
+    ],
+)
+async def test_a_pause_needs_a_reason_that_fits(tmp_path: Path, kafka: Kafka, note: str, why: str) -> None:
     answer = await post(await visitor(tmp_path), "/control/pause", note=note)
 
     assert answer.status_code == 400
-    assert "say why" in answer.text
+    assert why in answer.text
     assert not kafka.said
     assert not kafka.noted
 

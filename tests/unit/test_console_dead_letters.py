@@ -32,6 +32,7 @@ from hubspot_consumer.reprocessing.dead_letter_book import DeadLetterBook
 from hubspot_consumer.reprocessing.letter import Letter
 from hubspot_consumer.reprocessing.resolutions import Discarded, Resolutions
 from runtime.health import Health
+from schemas.contacts import contact_hash, contact_key
 from schemas.topics import Topics
 from tests.clock import OwnedClock
 from tests.console import Visitor, settings
@@ -103,6 +104,7 @@ class Operator:
         clock, view, sessions = OwnedClock(), View(), Sessions(OwnedClock())
         access = Access(settings(folder), sessions)
         program = [sys.executable, "-S", "-c", "import json, sys; print(json.dumps(sys.argv[1:]))"]
+        self.clock = clock
         self.runs, self.reader, self.notes = Runs(folder, clock, program), Reader(), Notes()
         reader, actions = cast("Any", self.reader), cast("Any", self.notes)
         home = APIRouter()
@@ -115,7 +117,7 @@ class Operator:
             home,
             contact_pages(view, cast("Any", None), cast("Any", None), self.runs, actions),
             dead_letter_pages(view, reader, self.runs, actions, clock),
-            replay_pages(view, self.runs, actions),
+            replay_pages(view, self.runs, actions, clock),
             run_pages(view, self.runs, actions),
             sign_in_pages(view, access, sessions),
         )
@@ -246,6 +248,15 @@ async def test_a_discard_says_why(operator: Operator) -> None:
     )
 
 
+@pytest.mark.parametrize("why", ["\\ada@example.com", '"ada@example.com', "so\u00a0ada@example.com\\"])
+async def test_an_email_is_not_noted_whatever_is_beside_it(operator: Operator, why: str) -> None:
+    await operator.commanded("/dead-letters/discard", id=["0-0"], why=why)
+
+    [(_, noted, _)] = operator.notes.noted
+    assert noted["ids"] == ["0-0"]
+    assert "ada@" not in json.dumps(noted)
+
+
 async def test_a_mend_sets_what_differs_from_the_record_and_nothing_else(operator: Operator) -> None:
     form = {f"field.{name}": str(each) for name, each in EARNED.items()}
     form |= {"field.earned_at": "2026-11-24T04:00:00Z", "field.user_id": "", "note": "so says ada@example.com"}
@@ -282,6 +293,14 @@ async def test_a_personal_field_that_somebody_posts_is_not_set(operator: Operato
         ("/replay/plan", {"from": "since", "since": "--yes", "share": "30"}),
         ("/replay/plan", {"from": "since", "since": "24h", "share": "91"}),
         ("/replay/plan", {"from": "earliest", "until": "--yes", "share": "30"}),
+        ("/dead-letters/redrive", {"id": ["0-0\x00"]}),
+        ("/dead-letters/redrive", {"reason": "x\x00"}),
+        ("/dead-letters/redrive", {"reason": "x" * 301}),
+        ("/dead-letters/discard", {"id": ["0-0"], "why": "a\x00b"}),
+        ("/dead-letters/discard", {"id": ["0-0"], "why": "x" * 301}),
+        ("/dead-letters/0-0/mend", {"field.earned_at": "x", "note": "a\nb"}),
+        ("/dead-letters/0-0/mend", {"field.earned_at": "x\x00", "note": "so"}),
+        ("/dead-letters/0-0/mend", {"field.earned_at": "x" * 5000, "note": "so"}),
         ("/replay/start", {}),
         ("/replay/start", {"plan": "../x"}),
     ],
@@ -319,13 +338,16 @@ async def test_a_replay_is_started_as_it_was_planned(operator: Operator, tmp_pat
     form = {"from": "since", "since": "24h", "until": "1h", "type": ["nova_earned", "x"], "share": "25"}
     planned = await operator.commanded("/replay/plan", **form)
     [run] = operator.runs.all("replay_plan")
+    operator.clock.advance(600)
     started = await operator.commanded("/replay/start", plan=run.id, fresh="yes")
 
     folder = f"--folder={tmp_path / 'reprocessing'}"
-    same = "replay --since=24h --until=1h --event-type=nova_earned --rate-share=0.25 --no-timeline"
+    # The ages of the plan, whenever it is done.
+    times = "--since=2026-11-23T00:00:00Z --until=2026-11-23T23:00:00Z"
+    same = f"replay {times} --event-type=nova_earned --rate-share=0.25 --no-timeline"
     assert planned == f"{same} {folder} --dry-run --json --progress=json"
     assert started == f"{same} --fresh {folder} --yes --json --progress=json"
-    assert 'value="24h"' in (await operator.see(f"/replay?again={run.id}")).text
+    assert 'value="2026-11-23T00:00:00Z"' in (await operator.see(f"/replay?again={run.id}")).text
 
 
 async def test_a_plan_of_everything_leaves_since_out(operator: Operator) -> None:
@@ -365,9 +387,10 @@ async def test_a_contact_is_resynced_by_the_command_that_people_type_and_noted_w
         "resync --progress=json -- ada@example.com"
     )
 
+    hashed = contact_hash(contact_key("ada@example.com"))
     assert [(name, arguments) for name, arguments, _ in operator.notes.noted] == [
-        ("resync_plan", {"contact": "a***@example.com"}),
-        ("resync", {"contact": "a***@example.com"}),
+        ("resync_plan", {"contact": "a***@example.com", "contact_hash": hashed}),
+        ("resync", {"contact": "a***@example.com", "contact_hash": hashed}),
     ]
 
 

@@ -5,6 +5,7 @@ import signal
 import stat
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,15 @@ async def test_a_run_tells_its_plan_how_far_it_came_what_it_said_and_its_report(
     assert run.command_line.startswith('python -m hubspot_consumer x \'{"part"')
 
 
+async def test_it_tells_when_that_was_begun_which_it_goes_on_with_and_reads_its_report_once(console: Console) -> None:
+    run = await ended(console.start('{"resumed": "2026-11-24T03:00:00+00:00"}', '{"report": 1}', "0"))
+
+    assert run.resumed == datetime(2026, 11, 24, 3, tzinfo=UTC)
+    assert run.report is not None
+    assert run.report is run.report
+    assert (await ended(console.start('{"resumed": "yesterday"}', "0"))).resumed is None
+
+
 @pytest.mark.parametrize(
     ("code", "state"), [("0", "done"), ("1", "failed"), ("2", "failed"), ("130", "stopped"), ("143", "stopped")]
 )
@@ -164,6 +174,15 @@ async def test_only_the_newest_are_kept_and_those_that_go_on(console: Console, m
 
     kept = console.runs.all("mend")
     assert (kept[0].id, kept[-1].id, len(kept)) == (last.id, first.id, 3)
+
+
+async def test_what_can_be_no_argument_leaves_no_run(console: Console, tmp_path: Path) -> None:
+    for unfit, raised in (("a\x00b", ValueError), ("x" * 1_000_000, OSError)):
+        with pytest.raises(raised):
+            console.start(unfit)
+
+    assert list((tmp_path / "runs").iterdir()) == []
+    assert (await ended(console.start("0"))).state == "done"
 
 
 async def test_its_files_are_its_owners_alone(console: Console, tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from schemas.events import EVENT_TYPES
 
 _AGE: Final = re.compile(r"([0-9]{1,6})([mhd])")
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
+# No event is older.
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 RateShare = Annotated[
     float,
@@ -33,10 +35,21 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON."
 FOLDER_DEFAULT: Final = Path(FOLDER)
 
 
+def ago(text: str, now: datetime) -> datetime | None:
+    """Return the time that was an age before *now*: 90m, 24h, 7d; None if *text* is no age."""
+    age = _AGE.fullmatch(text)
+    if age is None:
+        return None
+    try:
+        return max(_EPOCH, now - timedelta(**{_UNITS[age[2]]: int(age[1])}))
+    except OverflowError:
+        return _EPOCH
+
+
 def moment(option: str, text: str, now: datetime) -> datetime:
     """Return the time that *text* says: ISO 8601, in UTC unless it says otherwise, or an age: 90m, 24h, 7d."""
-    if age := _AGE.fullmatch(text):
-        return now - timedelta(**{_UNITS[age[2]]: int(age[1])})
+    if (then := ago(text, now)) is not None:
+        return then
     try:
         said = datetime.fromisoformat(text)
     except ValueError:

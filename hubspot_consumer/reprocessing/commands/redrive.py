@@ -39,6 +39,8 @@ from schemas.contacts import ContactKey, without_emails
 
 # Contacts between two settlements: what a crash lets happen twice, to no harm.
 CONTACTS_AT_ONCE = 500
+# Of thousands, nobody reads each; `dead-letters list` knows them all.
+MOST_TOLD = 200
 
 
 def redrive(  # noqa: PLR0913 - the options of the command
@@ -181,8 +183,9 @@ class _Said:
         if not self._as_json:
             print(f"{settling.redriven:,} redriven, {settling.dead:,} still dead: see `dead-letters list`")
             return
-        counts = {"redriven": settling.redriven, "still_dead": settling.dead}
-        print(json.dumps({"run": run.id, "plan": self._plan, **counts, "letters": settling.told}, indent=2))
+        counts = {"redriven": settling.redriven, "still_dead": settling.dead, "letters_total": len(settling.told)}
+        told = sorted(settling.told, key=lambda letter: letter["state"] == "redriven")[:MOST_TOLD]
+        print(json.dumps({"run": run.id, "plan": self._plan, **counts, "letters": told}, indent=2))
 
 
 def _plan(letters: Sequence[Letter], legible: Legible) -> Mapping[str, Any]:
@@ -190,9 +193,10 @@ def _plan(letters: Sequence[Letter], legible: Legible) -> Mapping[str, Any]:
         "dead_letters": len(letters),
         "contacts": len(legible.letters),
         "reasons": dict(sorted(Counter(letter.reason for letter in letters).items())),
+        "unreadable_total": len(legible.unreadable),
         "unreadable": [
             {"id": letter.id, "reason": error.reason, "detail": without_emails(error.detail)}
-            for letter, error in legible.unreadable
+            for letter, error in legible.unreadable[:MOST_TOLD]
         ],
     }
 

@@ -68,20 +68,25 @@ def replay(  # noqa: PLR0913 - the options of the command
         refuse("say either --since or --from-earliest")
     if not dry_run:
         can_ask(yes=yes)
-    now = datetime.now(UTC)
-    selection = Selection(
-        moment("--since", since, now) if since else None,
-        moment("--until", until, now) if until else None,
-        frozenset(settings.topics.of(name) for name in known_types(event_type)),
-    )
+    topics = frozenset(settings.topics.of(name) for name in known_types(event_type))
+    # Said wrongly, it leaves nothing in the folder.
+    _selection(since, until, topics, datetime.now(UTC))
     # An age is of another time whenever it is said; the words are what was asked for.
     asked = {"since": since, "until": until, "event_types": sorted(event_type or []), "timeline": timeline}
     logs.set_up(level=logging.WARNING, secrets=settings.secrets)
     run = open_run(folder, "plan" if dry_run else "replay", asked, fresh=fresh or dry_run)
+    # What was begun yesterday goes on with yesterday's times.
+    selection = _selection(since, until, topics, run.began)
     told = {"timeline": timeline, "dry_run": dry_run, "yes": yes, "as_json": as_json}
     with watched(progress_as) as watcher:
         work = _replay(settings, run, selection, rate_share, watcher, **told)
         raise SystemExit(run_to_its_end(work, "replay", settings))
+
+
+def _selection(since: str, until: str, topics: frozenset[str], now: datetime) -> Selection:
+    return Selection(
+        moment("--since", since, now) if since else None, moment("--until", until, now) if until else None, topics
+    )
 
 
 async def _replay(  # noqa: PLR0913 - what was asked for
