@@ -16,6 +16,7 @@ from runtime.clock import Clock
 
 # A page waits for it.
 READ_WITHIN_S: Final = 8.0
+SENDS_BY: Final = ("kafka", "worker", "portal")
 
 
 class KafkaDoesNotTell(Exception):
@@ -41,6 +42,12 @@ class Service:
     def settings(self) -> Mapping[str, Any]:
         told = self.status.get("settings")
         return told if isinstance(told, dict) else {}
+
+    @property
+    def sends_not_for(self) -> Mapping[str, str]:
+        """Which parts are unwell without which a worker sends nothing, and why. A halt tells of itself."""
+        unwell = self.status.get("unwell")
+        return {part: unwell[part] for part in SENDS_BY if part in unwell} if isinstance(unwell, dict) else {}
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 
 from console.overview.exposition import Exposition
+from hubspot_consumer.settings import group_of
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,13 @@ class Worker:
 
     status: Mapping[str, Any]
     metrics: Exposition
+
+    @property
+    def group(self) -> str | None:
+        """The consumer group whose records it reads; None where it reads none, or does not tell."""
+        told, mode = self.status.get("settings"), self.status["mode"]
+        name = told.get("CONSUMER_GROUP") if isinstance(told, dict) else None
+        return group_of(str(name), mode) if name and mode in {"live", "dry_run"} else None
 
     @property
     def delivered(self) -> float:

@@ -162,6 +162,19 @@ async def test_a_pause_is_noted_before_it_is_said_with_its_reason_and_who_withou
     ]
 
 
+@pytest.mark.parametrize("part", ["kafka", "worker", "portal"])
+async def test_a_live_worker_that_is_unwell_is_not_said_to_send(tmp_path: Path, kafka: Kafka, part: str) -> None:
+    unwell = {"mode": "live", "halted": None, "unwell": {part: "<no> answer"}}
+    well: Mapping[str, Any] = {"mode": "live", "halted": None, "unwell": {}}
+    page = (await (await visitor(tmp_path, answers={ONE: unwell, TWO: well})).http.get("/control/live")).text
+
+    one, two = re.findall(r'<tr data-worker="(?:.|\n)*?</tr>', page)
+
+    assert f'<span class="badge bad">no: {part}</span> &lt;no&gt; answer' in one
+    assert ">yes<" not in one
+    assert ">yes<" in two
+
+
 def seen_on(page: str) -> str:
     """Return which pause the page's form to resume would end."""
     [seen] = re.findall('name="seen" form="resume" value="(.+?)"', page)
