@@ -132,7 +132,7 @@ def wire(settings: Settings, consumer: ConsumerSettings, http: httpx.AsyncClient
     """Return the console; nobody is asked anything yet."""
     kafka = settings.client_options()
     topics = TopicsReader(kafka, consumer.group, settings.topics.events)
-    overview = _overview(settings, http, topics, clock)
+    overview = _overview(settings, consumer.group, http, topics, clock)
 
     def banner() -> Mapping[str, Any]:
         flow = overview.now()
@@ -173,7 +173,7 @@ def _search(settings: Settings, index: Index, indexer: Indexer) -> Search:
     return Search(index, settings.topics, lambda: indexer.state, outbox)
 
 
-def _overview(settings: Settings, http: httpx.AsyncClient, topics: TopicsReader, clock: Clock) -> Overview:
+def _overview(settings: Settings, group: str, http: httpx.AsyncClient, topics: TopicsReader, clock: Clock) -> Overview:
     url = settings.database_url
     return Overview(
         producers=[
@@ -184,6 +184,7 @@ def _overview(settings: Settings, http: httpx.AsyncClient, topics: TopicsReader,
         ],
         topics=Source("Kafka", topics.ask, clock),
         outbox=Source("outbox", lambda: ask_outbox(url.get_secret_value()), clock) if url else None,
+        group=group,
         clock=clock,
     )
 

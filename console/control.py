@@ -1,6 +1,7 @@
 """Control: whether sending is paused, and what each worker and producer runs with."""
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,10 +16,18 @@ from runtime.clock import Clock
 
 # A page waits for it.
 READ_WITHIN_S: Final = 8.0
+SENDS_BY: Final = ("kafka", "worker", "portal")
 
 
 class KafkaDoesNotTell(Exception):
     """Nobody knows whether sending is paused, or nobody could change it; the message says why."""
+
+
+class AnotherPause(Exception):
+    """What holds is not the pause that was to be ended; the message says which it is."""
+
+    def __init__(self, paused: Paused) -> None:
+        super().__init__(f"this pause is not the one you saw, so it holds on: since {paused}")
 
 
 @dataclass(frozen=True)
@@ -33,6 +42,12 @@ class Service:
     def settings(self) -> Mapping[str, Any]:
         told = self.status.get("settings")
         return told if isinstance(told, dict) else {}
+
+    @property
+    def sends_not_for(self) -> Mapping[str, str]:
+        """Which parts are unwell without which a worker sends nothing, and why. A halt tells of itself."""
+        unwell = self.status.get("unwell")
+        return {part: unwell[part] for part in SENDS_BY if part in unwell} if isinstance(unwell, dict) else {}
 
 
 @dataclass(frozen=True)
@@ -87,8 +102,15 @@ class Control:
         """Let all workers send nothing any more. Raises KafkaDoesNotTell."""
         await self._say(Pause(at=self._clock.now(), by=by, note=note))
 
-    async def resume(self) -> None:
-        """Let them send again. Raises KafkaDoesNotTell."""
+    async def resume(self, seen: str) -> None:
+        """Let them send again, if the pause that holds is the one *seen*, by its `since` in ISO form.
+
+        Where Kafka does not say what holds, it is ended whichever it is. Raises AnotherPause, and KafkaDoesNotTell.
+        """
+        with contextlib.suppress(KafkaDoesNotTell):
+            paused = await self.paused()
+            if paused is not None and paused.since.isoformat() != seen:
+                raise AnotherPause(paused)
         await self._say(None)
 
     async def workers(self) -> list[Service]:

@@ -1,13 +1,15 @@
 """Letters: the dead letters as they are now, for pages that can't wait as long as a million of them take to read."""
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
 from aiokafka.errors import KafkaError
 
+from console.dead_letter_groups import Alike, alike_of
+from console.reach import Reach, reach_of
 from hubspot_consumer.reprocessing.dead_letter_book import DeadLetterBook
 from hubspot_consumer.reprocessing.holding import TopicsMissing
 from runtime.clock import Clock
@@ -24,15 +26,19 @@ class NotRead(Exception):
 
 @dataclass(frozen=True)
 class Letters:
-    """The book of a moment. *read_again*: it is older than the page, and is being read again."""
+    """The book of a moment, and those of it that are open, by reason.
+
+    *read_again*: it is older than the page, and is being read again.
+    """
 
     book: DeadLetterBook
     at: datetime
+    alike: Sequence[Alike]
     read_again: bool = False
 
 
 class LettersReader:
-    """Reads the book when a page asks for it, once for all that ask meanwhile."""
+    """Reads the book when a page asks for it and Kafka holds another one, once for all that ask meanwhile."""
 
     def __init__(self, options: Mapping[str, Any], topics: Topics, clock: Clock) -> None:
         self._options: Final = options
@@ -40,6 +46,7 @@ class LettersReader:
         self._clock = clock
         self._reading: asyncio.Task[Letters] | None = None
         self._last: Letters | None = None
+        self._reach: Reach = {}
 
     async def letters(self) -> Letters:
         """Return them as they are now, or as they were when that takes long. Raises NotRead."""
@@ -53,7 +60,7 @@ class LettersReader:
             return await reading
         if self._last is None:
             raise NotRead("they are still being read: load the page again")
-        return Letters(self._last.book, self._last.at, read_again=True)
+        return replace(self._last, read_again=True)
 
     async def stop(self) -> None:
         if self._reading is not None:
@@ -64,10 +71,16 @@ class LettersReader:
         at = self._clock.now()
         try:
             async with asyncio.timeout(GIVE_UP_AFTER_S):
+                # Before it is read: what comes meanwhile may be missing in it.
+                reach = await reach_of(self._options, (self._topics.dead_letters, self._topics.resolutions))
+                if self._last is not None and reach == self._reach:
+                    self._last = replace(self._last, at=at)
+                    return self._last
                 book = await DeadLetterBook.read(self._options, self._topics, self._clock)
         except TopicsMissing as error:
             raise NotRead(str(error)) from error
         except (KafkaError, OSError, TimeoutError) as error:
             raise NotRead(f"Kafka does not answer ({type(error).__name__})") from error
-        self._last = Letters(book, at)
+        alike = await asyncio.to_thread(lambda: alike_of(book.open()))
+        self._last, self._reach = Letters(book, at, alike), reach
         return self._last

@@ -103,5 +103,10 @@ class Settings(KafkaConnection, ServiceSettings):
 
     @property
     def group(self) -> str:
-        """The Kafka consumer group. A dry run has its own, so that it skips nothing for the live run later."""
-        return f"{self.consumer_group}-dry-run" if self.mode == "dry_run" else self.consumer_group
+        """The Kafka consumer group."""
+        return group_of(self.consumer_group, self.mode)
+
+
+def group_of(name: str, mode: Mode) -> str:
+    """Return the consumer group of a worker. A dry run has its own, so that it skips nothing for the live run later."""
+    return f"{name}-dry-run" if mode == "dry_run" else name

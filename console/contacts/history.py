@@ -18,7 +18,9 @@ from schemas.deliveries import Receipt
 from schemas.topics import Topics
 
 T = TypeVar("T")
-State = Literal["outbox", "waiting", "acked", "delivered", "dead_letter", "redriven", "discarded", "suppressed"]
+State = Literal[
+    "outbox", "waiting", "unknown", "acked", "delivered", "dead_letter", "redriven", "discarded", "suppressed"
+]
 EVENTS_ON_A_PAGE: Final = 50
 LATEST: Final = 2**62
 
@@ -129,9 +131,9 @@ class History:
 
 
 class Historian:
-    """Tells histories. *acked* is what the workers' group has finished, by partition, as far as that is known."""
+    """Tells histories. *acked* is what the workers' group has finished, by partition; None while nobody can say."""
 
-    def __init__(self, extract: Extract, topics: Topics, acked: Mapping[Partition, int]) -> None:
+    def __init__(self, extract: Extract, topics: Topics, acked: Mapping[Partition, int] | None) -> None:
         self._extract: Final = extract
         self._topics: Final = topics
         self._acked: Final = acked
@@ -227,6 +229,8 @@ class Historian:
             return "dead_letter" if receipt.outcome == "dead_lettered" else receipt.outcome
         if not copies:
             return "outbox"
+        if self._acked is None:
+            return "unknown"
         acked = [each.offset < self._acked.get((each.topic, each.partition), 0) for each in copies]
         return "acked" if all(acked) else "waiting"
 

@@ -36,7 +36,10 @@ class Trouble:
 
 @dataclass(frozen=True)
 class IndexState:
-    """How far the index is. `behind` are records that it lacks, by the last look; None before the first."""
+    """How far the index is. `behind` are records that it lacks, by the last look; None before the first.
+
+    `acked` is what the group has finished, by partition; None while nobody can say.
+    """
 
     behind: int | None = None
     records: int = 0
@@ -73,7 +76,8 @@ class Indexer:
         if self._look is None:
             return IndexState(None, records, self._trouble)
         behind = sum(max(0, end - self._next(partition)) for partition, end in self._look.ends.items())
-        return IndexState(behind, records, self._trouble, self._look.acked)
+        # What the last look said may have changed since the trouble began.
+        return IndexState(behind, records, self._trouble, None if self._trouble else self._look.acked)
 
     async def follow(self) -> NoReturn:
         """Follow the topics until cancelled; waits out an outage of Kafka, and makes a damaged file anew."""

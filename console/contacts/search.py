@@ -109,7 +109,7 @@ class Search:
     def _tell(self, found: Found, before: int, unpublished: Sequence[Unpublished]) -> None:
         key = found.key or ContactKey("")
         with Extract.of(self._index, self._topics) as extract:
-            historian = Historian(extract, self._topics, found.state.acked or {})
+            historian = Historian(extract, self._topics, found.state.acked)
             found.history = historian.history(key, before, found.known, unpublished)
             found.keys_before, found.keys_after = extract.keys_before(key), extract.keys_after(key)
         records = [each.record for each in found.history.events if each.record is not None]

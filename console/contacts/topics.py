@@ -22,12 +22,15 @@ MOST_BYTES: Final = 8 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Look:
-    """What was there at one moment. `acked` is the first record of each partition that the group has not acked."""
+    """What was there at one moment. `acked` is the first record of each partition that the group has not acked.
+
+    It lacks partitions of which the group has acked nothing, and is None where nobody could say.
+    """
 
     beginnings: Mapping[Partition, int] = field(default_factory=dict)
     ends: Mapping[Partition, int] = field(default_factory=dict)
     missing: Collection[str] = ()
-    acked: Mapping[Partition, int] = field(default_factory=dict)
+    acked: Mapping[Partition, int] | None = None
 
 
 class FollowedTopics:
@@ -88,13 +91,13 @@ class FollowedTopics:
         self._looks += 1
         return [name for name in self._names if name not in self._there]
 
-    async def _acked(self, partitions: Sequence[TopicPartition]) -> dict[Partition, int]:
+    async def _acked(self, partitions: Sequence[TopicPartition]) -> dict[Partition, int] | None:
         of_events = [partition for partition in partitions if partition.topic in self._events]
         try:
             committed = await self._admin.list_consumer_group_offsets(self._group, partitions=of_events)
         except KafkaError:
             # It is for words alone, and the group may have no coordinator yet.
-            return {}
+            return None
         return {(each.topic, each.partition): told.offset for each, told in committed.items() if told.offset >= 0}
 
 

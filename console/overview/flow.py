@@ -68,6 +68,9 @@ class Flow:
     halts: tuple[Mapping[str, str], ...] = ()
     unwell: tuple[str, ...] = ()
     unreachable: tuple[Unreachable, ...] = ()
+    # The group whose lag it is, and workers that read for another one, by their names.
+    group: str = ""
+    other_groups: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def some_workers_unknown(self) -> bool:
@@ -92,19 +95,21 @@ CHARTED: Final[Mapping[str, Callable[[Flow], float | None]]] = {
 class Overview:
     """Looks at all sources, and keeps what the charts need of the last hour."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the composition root wires each of them by name
         self,
         *,
         producers: Sequence[Source[Producer]],
         workers: Sequence[Source[Worker]],
         topics: Source[Topics],
         outbox: Source[Outbox] | None,
+        group: str,
         clock: Clock,
     ) -> None:
         self._producers: Final = producers
         self.workers: Final = workers
         self._topics: Final = topics
         self._outbox: Final = outbox
+        self._group: Final = group
         self._clock = clock
         self._samples: deque[Flow] = deque(maxlen=SAMPLES)
 
@@ -139,6 +144,10 @@ class Overview:
             dead_letters_per_min=_sum(source.increase(lambda worker: worker.dead_letters, 60) for source in sources),
             latency_p50_s=p50,
             latency_p99_s=p99,
+            group=self._group,
+            other_groups={
+                source.name: group for source, worker in known if (group := worker.group) and group != self._group
+            },
             quota=_quota([worker.status["quota"] for _, worker in known if worker.status["quota"]]),
             halts=tuple({halt["reason"]: halt for _, worker in known if (halt := worker.status["halted"])}.values()),
             unwell=tuple(f"{source.name}: {part}: {why}" for source, part, why in self._unwell()),

@@ -7,6 +7,7 @@ from typing import Any, Final
 import httpx
 
 from console.overview.exposition import Exposition
+from hubspot_consumer.settings import group_of
 
 # Of a worker's status.
 NEEDED: Final = frozenset({"mode", "unwell", "halted", "quota", "in_flight", "contacts"})
@@ -18,6 +19,13 @@ class Worker:
 
     status: Mapping[str, Any]
     metrics: Exposition
+
+    @property
+    def group(self) -> str | None:
+        """The consumer group whose records it reads; None where it reads none, or does not tell."""
+        told, mode = self.status.get("settings"), self.status["mode"]
+        name = told.get("CONSUMER_GROUP") if isinstance(told, dict) else None
+        return group_of(str(name), mode) if name and mode in {"live", "dry_run"} else None
 
     @property
     def delivered(self) -> float:

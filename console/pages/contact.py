@@ -26,6 +26,7 @@ Sequence = Annotated[int, Query(ge=1, le=LATEST)]
 STATES: Final = {
     "outbox": ("in the outbox, not published yet", "warn"),
     "waiting": ("on Kafka, waiting", "warn"),
+    "unknown": ("on Kafka; nobody can say just now whether it ended", "warn"),
     "acked": ("finished by a worker; no receipt says how", ""),
     "delivered": ("delivered", "good"),
     "dead_letter": ("dead letter", "bad"),

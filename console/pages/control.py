@@ -8,7 +8,7 @@ from fastapi.responses import RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
 from console.actions import Actions
-from console.control import Control, KafkaDoesNotTell, compared
+from console.control import AnotherPause, Control, KafkaDoesNotTell, compared
 from console.pages.runs import started
 from console.runs import Runs
 from console.sessions import Person
@@ -57,9 +57,12 @@ def control_pages(view: View, control: Control, runs: Runs, actions: Actions, do
 
     @router.post("/control/resume")
     async def resume(request: Request) -> Response:
+        seen = str((await request.form()).get("seen", ""))
         try:
             async with actions.action(request, "resume"):
-                await control.resume()
+                await control.resume(seen)
+        except AnotherPause as why:
+            raise HTTPException(409, str(why)) from why
         except KafkaDoesNotTell as why:
             raise HTTPException(503, str(why)) from why
         return RedirectResponse("/control", status_code=303)

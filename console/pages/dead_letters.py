@@ -1,5 +1,6 @@
 """Dead letters: what was set aside and why, and letting it take effect, mending it, or settling it otherwise."""
 
+import asyncio
 import json
 import re
 from typing import Any, Final
@@ -10,7 +11,6 @@ from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 
 from console.actions import Actions
-from console.dead_letter_groups import groups_of
 from console.letters import Letters, LettersReader, NotRead
 from console.mending_form import OUT, MendingForm, mending_form
 from console.pages.runs import started
@@ -56,13 +56,14 @@ def dead_letter_pages(view: View, reader: LettersReader, runs: Runs, actions: Ac
             return view.page(
                 request, "dead_letters.html", trouble=str(why), groups=[], shown=[], found=0, at=None, **around
             )
-        found = letters.book.open(which)[::-1]
+        # Of a million it takes a second or so, and other pages don't wait meanwhile.
+        found = await asyncio.to_thread(letters.book.open, which)
         return view.page(
             request,
             "dead_letters.html",
             trouble=letters.read_again and "It takes long to read them: these are older ones.",
-            groups=groups_of(letters.book.open(), clock.now()),
-            shown=found[:MOST_SHOWN],
+            groups=[each.group(clock.now()) for each in letters.alike],
+            shown=found[-MOST_SHOWN:][::-1],
             found=len(found),
             at=letters.at,
             **around,
@@ -121,7 +122,7 @@ async def _read(reader: LettersReader, letter_id: str) -> tuple[Letter, Any, Men
     """Return a dead letter, its record, and its form if it is one to be mended."""
     try:
         letters = await reader.letters()
-        letter = letters.book.of_id(letter_id)
+        letter = await asyncio.to_thread(letters.book.of_id, letter_id)
         if letter is None:
             raise HTTPException(404, f"there is no dead letter {letter_id}")
         record = await _record(letters, letter)

@@ -11,6 +11,8 @@ function answers() {
 function doesNotAnswer() {
   // Figures stay on the page, and must not look like those of now.
   const notice = unanswered();
+  // Once, or whoever listens hears it again at each poll.
+  if (!notice.hidden) return;
   const asOf = document.getElementById("as-of");
   notice.querySelector("time").textContent = asOf ? asOf.textContent : "an earlier time";
   notice.hidden = false;
@@ -31,6 +33,21 @@ document.addEventListener("htmx:beforeSwap", (event) => {
     event.detail.isError = false;
   }
 });
+
+// What is polled comes anew each time, changed or not. Of it whoever listens is told the lines marked `data-says`, and
+// only those that were not there before.
+const lines = () => [...document.querySelectorAll("[data-says]")]
+  .map((element) => (element.dataset.says || element.textContent).replace(/\s+/g, " ").trim());
+let told = new Set();
+
+function sayWhatIsNew() {
+  const now = lines();
+  const fresh = now.filter((line) => !told.has(line));
+  told = new Set(now);
+  if (fresh.length) document.getElementById("said").textContent = fresh.join(" ");
+}
+
+document.addEventListener("htmx:afterSettle", sayWhatIsNew);
 
 function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -77,6 +94,8 @@ async function keepCharts(container) {
 }
 
 document.addEventListener("DOMContentLoaded", () => {
+  // The page itself was read out.
+  told = new Set(lines());
   for (const container of document.querySelectorAll("[data-samples]")) keepCharts(container);
   // `data-all="name"` ticks every box of that name.
   document.addEventListener("change", (event) => {

@@ -1,5 +1,6 @@
 """The book of dead letters: each event that was set aside, once, with what became of it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final, Self
@@ -7,7 +8,7 @@ from typing import Any, Final, Self
 from hubspot_consumer.reprocessing.dead_letters_topic import DeadLettersTopic, Progress
 from hubspot_consumer.reprocessing.letter import Letter, LetterFilter, SetAside, letter_of, read_set_aside
 from hubspot_consumer.reprocessing.mend import Mend
-from hubspot_consumer.reprocessing.resolutions import read_resolutions
+from hubspot_consumer.reprocessing.resolutions import Resolutions, read_resolutions
 from hubspot_consumer.reprocessing.store import Place
 from runtime.clock import Clock
 from schemas.topics import Topics
@@ -39,8 +40,7 @@ class DeadLetterBook:
                 events.setdefault(set_aside.event, []).append(set_aside)
         # After the dead letters, so that what was settled meanwhile is not open.
         resolutions = await read_resolutions(options, topics.resolutions, clock)
-        letters = [letter_of(records, resolutions) for records in events.values()]
-        return cls(options, topics, sorted(letters, key=lambda letter: letter.records[0].at_ms))
+        return cls(options, topics, await asyncio.to_thread(_assembled, events.values(), resolutions))
 
     def open(self, which: LetterFilter = OPEN) -> list[Letter]:
         """Return the dead letters that *which* takes: those that are open, unless it says otherwise."""
@@ -92,6 +92,11 @@ class DeadLetterBook:
         async for _, value in self.values([letter]):
             return value
         return None
+
+
+def _assembled(events: Iterable[Sequence[SetAside]], resolutions: Resolutions) -> list[Letter]:
+    letters = [letter_of(records, resolutions) for records in events]
+    return sorted(letters, key=lambda letter: letter.records[0].at_ms)
 
 
 def _sharing(set_aside: SetAside, alike: dict[str, str]) -> SetAside:

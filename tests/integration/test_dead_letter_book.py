@@ -1,5 +1,6 @@
 """The book of dead letters, and their settlement, on a real Kafka."""
 
+import threading
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -7,9 +8,11 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from console.letters import LettersReader
+from hubspot_consumer.reprocessing import dead_letter_book
 from hubspot_consumer.reprocessing.dead_letter_book import DeadLetterBook
 from hubspot_consumer.reprocessing.holding import TopicsMissing
-from hubspot_consumer.reprocessing.letter import LetterFilter
+from hubspot_consumer.reprocessing.letter import Letter, LetterFilter, letter_of
 from hubspot_consumer.reprocessing.resolutions import DeadAgain, Discarded, Redriven
 from hubspot_consumer.reprocessing.settlement import Settlement
 from runtime.clock import SystemClock
@@ -66,6 +69,35 @@ async def test_it_holds_each_event_once_and_reads_the_values_again(shelf: Shelf)
     assert second is not None
     assert await book.value_of(second) == b"1"
     assert book.of_id("0-3") is None
+
+
+async def test_pages_read_it_again_when_something_was_set_aside_or_settled_and_only_then(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assembling: list[threading.Thread] = []
+
+    def assembled(*given: Any) -> Letter:
+        assembling.append(threading.current_thread())
+        return letter_of(*given)
+
+    monkeypatch.setattr(dead_letter_book, "letter_of", assembled)
+    reader = LettersReader(shelf.options, shelf.topics, SystemClock())
+    await shelf.put((b"ada@example.com", b"1", headers("1")), partition=0)
+    first = await reader.letters()
+    assert (await reader.letters()).book is first.book
+
+    await shelf.put((b"bob@example.com", b"2", headers("2")), partition=1)
+    second = await reader.letters()
+    assert [len(each.book.open()) for each in (first, second)] == [1, 2]
+
+    settlement = shelf.settlement()
+    await settlement.settle(second.book.open()[:1], Discarded(at=NOW, note="so"))
+    await settlement.close()
+    third = await reader.letters()
+    assert len(third.book.open()) == 1
+    assert (await reader.letters()).book is third.book
+    assert threading.main_thread() not in assembling
+    await reader.stop()
 
 
 async def test_without_dead_letters_it_is_empty(shelf: Shelf) -> None:

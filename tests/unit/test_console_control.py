@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -160,6 +160,56 @@ async def test_a_pause_is_noted_before_it_is_said_with_its_reason_and_who_withou
         ("resume", "begun", {}),
         ("resume", "done", {}),
     ]
+
+
+@pytest.mark.parametrize("part", ["kafka", "worker", "portal"])
+async def test_a_live_worker_that_is_unwell_is_not_said_to_send(tmp_path: Path, kafka: Kafka, part: str) -> None:
+    unwell = {"mode": "live", "halted": None, "unwell": {part: "<no> answer"}}
+    well: Mapping[str, Any] = {"mode": "live", "halted": None, "unwell": {}}
+    page = (await (await visitor(tmp_path, answers={ONE: unwell, TWO: well})).http.get("/control/live")).text
+
+    one, two = re.findall(r'<tr data-worker="(?:.|\n)*?</tr>', page)
+
+    assert f'<span class="badge bad">no: {part}</span> &lt;no&gt; answer' in one
+    assert ">yes<" not in one
+    assert ">yes<" in two
+
+
+def seen_on(page: str) -> str:
+    """Return which pause the page's form to resume would end."""
+    [seen] = re.findall('name="seen" form="resume" value="(.+?)"', page)
+    return str(seen)
+
+
+async def test_a_resume_ends_the_pause_that_was_shown_and_no_other(tmp_path: Path, kafka: Kafka) -> None:
+    somebody = await visitor(tmp_path)
+    kafka.paused = PAUSED
+    seen = seen_on((await somebody.http.get("/control")).text)
+    kafka.paused = Paused(PAUSED.since + timedelta(microseconds=1), "grace", "the <import> went wrong")
+
+    for form in ({"seen": seen}, {}):
+        refused = await post(somebody, "/control/resume", **form)
+
+        assert refused.status_code == 409
+        assert "by grace: the &lt;import&gt; went wrong" in refused.text
+    assert not kafka.said
+    assert [state for _, state, _ in kafka.noted] == ["begun", "failed"] * 2
+
+    seen = seen_on((await somebody.http.get("/control/live")).text)
+    assert (await post(somebody, "/control/resume", seen=seen)).status_code == 303
+    assert kafka.said == [None]
+
+
+async def test_while_nobody_knows_which_pause_holds_it_can_be_ended(
+    tmp_path: Path, kafka: Kafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def does_not_say(*_: Any) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(console.control, "read_paused", does_not_say)
+
+    assert (await post(await visitor(tmp_path), "/control/resume")).status_code == 303
+    assert kafka.said == [None]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from fastapi.responses import Response
 from console.access import CSRF_HEADER, Access
 from console.actions import Noted, NotNoted
 from console.app import console
-from console.dead_letter_groups import groups_of
+from console.dead_letter_groups import alike_of
 from console.letters import Letters, NotRead
 from console.pages.contact import contact_pages
 from console.pages.dead_letters import dead_letter_pages
@@ -78,7 +78,7 @@ class Reader:
     async def letters(self) -> Letters:
         if self.trouble:
             raise NotRead(self.trouble)
-        return Letters(self.book, AT, read_again=self.read_again)
+        return Letters(self.book, AT, alike_of(self.book.open()), read_again=self.read_again)
 
 
 class Notes:
@@ -368,11 +368,13 @@ def test_the_trend_counts_each_hour_of_the_last_day_and_nothing_older() -> None:
     ]
     found: list[Letter] = [cast("Letter", SimpleNamespace(reason="x", failed_at=AT - age)) for age in ages]
 
-    [group] = groups_of(found, AT)
+    [alike] = alike_of(found)
+    group = alike.group(AT)
 
     assert (group.number, group.last_day, group.newest) == (5, 4, AT - ages[0])
     assert (group.hours[0], group.hours[-2:]) == (1, [2, 1])
     assert max(height for _, _, height in group.bars) == 20
+    assert alike.group(AT + timedelta(hours=1)).hours == [0, *group.hours[2:], 0]
 
 
 async def test_a_contact_is_resynced_by_the_command_that_people_type_and_noted_without_its_email(

@@ -16,6 +16,7 @@ from console.overview.exposition import Exposition, quantile, risen
 from console.overview.flow import Overview
 from console.overview.services import Producer, Worker
 from console.overview.source import Source
+from console.view import View
 from tests.clock import OwnedClock
 
 HALT = {"reason": "token_refused", "detail": "401", "since": "…", "next_probe": "…"}
@@ -80,7 +81,12 @@ class World:
         ]
         one, two, of_producer, of_topics, of_outbox = self.sources
         return Overview(
-            producers=[of_producer], workers=[one, two], topics=of_topics, outbox=of_outbox, clock=self.clock
+            producers=[of_producer],
+            workers=[one, two],
+            topics=of_topics,
+            outbox=of_outbox,
+            group="ours",
+            clock=self.clock,
         )
 
     async def look(self) -> None:
@@ -149,6 +155,30 @@ async def test_a_halt_that_all_workers_tell_is_told_once_and_not_as_unwell_too()
 
     assert flow.halts == (HALT,)
     assert flow.unwell == ("worker 0: kafka: no broker answers", "worker 1: kafka: no broker answers")
+
+
+@pytest.mark.parametrize(
+    ("mode", "settings", "other"),
+    [
+        ("live", {"CONSUMER_GROUP": "ours"}, None),
+        ("live", {"CONSUMER_GROUP": "theirs"}, "theirs"),
+        ("dry_run", {"CONSUMER_GROUP": "ours"}, "ours-dry-run"),
+        ("disabled", {"CONSUMER_GROUP": "theirs"}, None),
+        ("live", {}, None),
+    ],
+)
+async def test_a_worker_that_reads_for_another_group_than_that_of_the_lag_is_named(
+    mode: str, settings: Mapping[str, str], other: str | None
+) -> None:
+    world = World(workers=[worker(0, mode=mode, settings=settings), None])
+    overview = world.overview()
+    await world.look()
+
+    flow = overview.now()
+
+    assert (flow.group, flow.other_groups) == ("ours", {"worker 0": other} if other else {})
+    page = View()._templates.env.get_template("overview_live.html").render(flow=flow)
+    assert ('data-other-group="worker 0"' in page) == bool(other)
 
 
 async def test_the_charts_have_a_gap_where_nobody_could_tell() -> None:

@@ -32,3 +32,37 @@ def test_no_page_has_a_script_or_style_of_its_own_that_the_policy_would_refuse(p
 @pytest.mark.parametrize("path", OURS, ids=lambda path: path.name)
 def test_no_page_asks_another_host_for_anything(path: Path) -> None:
     assert not re.search(r"(src|href|url\(|import|fetch\()[=(\s\"']*(https?:)?//", path.read_text())
+
+
+POLLED = ("banner", "control_live", "findings", "overview_live", "run_live")
+
+
+def template(name: str) -> str:
+    return (CONSOLE / "templates" / f"{name}.html").read_text()
+
+
+def test_every_fragment_that_is_polled_is_looked_at_here() -> None:
+    asked = {path for name in OURS for path in re.findall(r'hx-get="([^"?]+)" hx-trigger="every', name.read_text())}
+
+    assert asked == {"/banner", "/control/live", "/overview/live", "/runs/{{ run.id }}/live"}
+
+
+@pytest.mark.parametrize("name", POLLED)
+def test_what_a_keyboard_reaches_in_a_polled_fragment_has_an_id_by_which_it_keeps_the_focus(name: str) -> None:
+    tags = re.findall(r"<(?:a|button|summary|select|textarea|input)\b[^>]*>|<[^>]* tabindex=[^>]*>", template(name))
+
+    assert [tag for tag in tags if " id=" not in tag and 'type="hidden"' not in tag] == []
+
+
+@pytest.mark.parametrize("name", [*POLLED, "control", "overview", "run", "contact_found", "contact_present"])
+def test_nothing_that_is_swapped_in_or_holds_what_is_speaks_by_itself(name: str) -> None:
+    before_the_page = r'{% if request.query_params.get\("instead"\) %}.*?{% endif %}'
+
+    assert not re.search(
+        r'aria-live|role="(alert|status|log)"', re.sub(before_the_page, "", template(name), flags=re.DOTALL)
+    )
+
+
+def test_what_is_new_is_said_by_one_short_line_of_the_layout() -> None:
+    assert '<p id="said" class="unseen" role="status"></p>' in template("layout")
+    assert 'id="banner" aria-live' not in template("layout")

@@ -36,7 +36,7 @@ class Contact:
     def __init__(self, folder: Path) -> None:
         self.index = Index(folder)
         self.index.open()
-        self.acked: dict[Partition, int] = {}
+        self.acked: dict[Partition, int] | None = {}
 
     def holds(self, *records: KafkaRecord) -> None:
         last = {(each.topic, each.partition): each for each in records}
@@ -134,6 +134,18 @@ def test_an_event_without_a_receipt_waits_until_the_group_has_acked_it(contact: 
 
     contact.acked = {EARNED: 5}
     assert only(contact.history()).state == "acked"
+
+
+def test_while_nobody_can_say_what_was_acked_no_event_on_kafka_is_said_to_wait_or_to_be_waited_behind(
+    contact: Contact,
+) -> None:
+    one = event_record(sequence=1)
+    contact.holds(one, event_record(sequence=2, offset=1), event_record(sequence=3, offset=2), receipt_record(one))
+    contact.acked = None
+
+    history = contact.history(known=Known("usr_1", 4), unpublished=[unpublished(4)])
+
+    assert told(history) == [(1, "delivered", None), (2, "unknown", None), (3, "unknown", None), (4, "outbox", None)]
 
 
 def test_what_waits_says_what_it_waits_behind(contact: Contact) -> None:

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from console.contacts.index import Reached
 from console.contacts.index_rows import rows_of
-from console.contacts.indexer import Indexer
+from console.contacts.indexer import Indexer, Trouble
+from console.contacts.topics import FollowedTopics, Look
+from runtime.clock import SystemClock
 from schemas.topics import Topics
 from tests.indexing import indexer_of
 from tests.kafka_records import TOPICS, event_record
@@ -66,3 +69,27 @@ async def test_it_goes_on_where_the_index_is(tmp_path: Path) -> None:
     # The record before is read again, to see that the topic is the same.
     assert indexer._unproven == {partition}
     index.close()
+
+
+async def test_what_was_acked_is_unknown_while_the_group_has_no_coordinator(monkeypatch: pytest.MonkeyPatch) -> None:
+    topics = FollowedTopics({"bootstrap_servers": "127.0.0.1:1"}, TOPICS, "group")
+
+    async def no_coordinator(*_: object, **__: object) -> None:
+        raise GroupCoordinatorNotAvailableError
+
+    monkeypatch.setattr(topics._admin, "list_consumer_group_offsets", no_coordinator)
+
+    assert await topics._acked([TopicPartition(TOPICS.of("nova_earned"), 0)]) is None
+    await topics.stop()
+
+
+async def test_what_was_acked_is_unknown_before_the_first_look_and_while_there_is_trouble(tmp_path: Path) -> None:
+    indexer, _ = indexer_of("127.0.0.1:1", TOPICS, tmp_path)
+    acked = {(TOPICS.of("nova_earned"), 0): 7}
+    assert indexer.state.acked is None
+
+    indexer._look = Look(acked=acked)
+    assert indexer.state.acked == acked
+
+    indexer._trouble = Trouble("Kafka can't be read", SystemClock().now())
+    assert indexer.state.acked is None
