@@ -121,3 +121,19 @@ async def test_control_fits_a_telephone_and_a_dark_room(
     assert await serious_findings(narrow) == []
     assert OPERATOR_TOKEN not in await narrow.content()
     await context.close()
+
+
+async def test_polling_leaves_the_focus_where_it_is_and_says_only_what_is_new(page: Page) -> None:
+    await page.goto("/control")
+    said, workers = page.locator("#said"), page.locator("#workers")
+    await workers.focus()
+
+    for _ in range(2):
+        async with page.expect_response("**/control/live") as polled:
+            pass
+        await (await polled.value).finished()
+    await expect(workers).to_be_focused()
+    await expect(said).to_be_empty()
+
+    await page.route("**/control/live", lambda route: route.fulfill(body="<p data-says>Sending is <b>paused</b></p>"))
+    await expect(said).to_have_text("Sending is paused", timeout=SOON_MS)
