@@ -32,7 +32,7 @@ $(READY): uv.lock pyproject.toml
 demo: $(READY) ## play a day of traffic from PostgreSQL to HubSpot, and account for every event
 	@$(BIN)/python -m sandbox demo $(ARGS)
 
-test: $(READY) ## run all tests, on a real Kafka and a real PostgreSQL
+test: $(READY) ## run the tests, on a real Kafka and a real PostgreSQL; the longest are of make chaos
 	@$(BIN)/pytest $(SIDE_BY_SIDE)
 
 check: $(READY) ## format, lint, types, import contracts and fast tests; needs no service

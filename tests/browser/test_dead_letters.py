@@ -134,6 +134,7 @@ async def test_without_javascript_and_by_the_keyboard_a_dead_letter_is_mended_an
     assert done["outcome"]["run"] in plain.url
 
 
+@pytest.mark.chaos
 async def test_all_that_are_shown_are_ticked_at_once_and_what_nobody_can_read_stays_dead(
     ids: list[str], page: Page
 ) -> None:

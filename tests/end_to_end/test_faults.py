@@ -32,6 +32,7 @@ ANSWERS: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.chaos
 async def test_every_passing_fault_is_retried_and_costs_no_event(pipeline: Pipeline) -> None:
     await asyncio.gather(pipeline.producer().launch_and_wait(), pipeline.consumer().launch_and_wait())
     days = 0

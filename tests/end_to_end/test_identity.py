@@ -102,6 +102,7 @@ async def test_two_emails_of_one_contact_are_two_lanes_that_skip_nothing_of_each
     assert properties["nerava_contact_key"] == "countess@example.com"
 
 
+@pytest.mark.chaos
 async def test_who_is_suppressed_is_never_written_again_and_may_be_taken_off_the_list(pipeline: Pipeline) -> None:
     worker = await started(pipeline)
     await track(pipeline, "merchant_contact_created", email="gone@example.com", **CREATED)

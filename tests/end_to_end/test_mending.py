@@ -131,6 +131,7 @@ async def test_only_those_that_were_named_are_redriven_and_one_that_was_is_told(
     assert (left["id"], left["state"]) == (ids[1], "mended")
 
 
+@pytest.mark.chaos
 async def test_a_replay_lets_a_mended_event_take_effect_and_settles_it(pipeline: Pipeline, tmp_path: Path) -> None:
     ids = await set_aside(pipeline, driver(ADA), 1)
     await mended(pipeline, *ids)
@@ -143,6 +144,7 @@ async def test_a_replay_lets_a_mended_event_take_effect_and_settles_it(pipeline:
     assert (await pipeline.run("audit")).code == 0
 
 
+@pytest.mark.chaos
 async def test_a_mended_event_that_names_the_previous_email_moves_the_contact(pipeline: Pipeline) -> None:
     ids = await set_aside(pipeline, merchant(), 1)
     await mended(pipeline, *ids)

@@ -86,6 +86,7 @@ async def reads_on(worker: Service) -> bool:
     return events >= 200
 
 
+@pytest.mark.chaos
 async def test_a_token_that_is_refused_in_a_pause_halts_when_the_pause_is_over_and_heals_as_ever(
     pipeline: Pipeline,
 ) -> None:

@@ -46,6 +46,7 @@ async def assert_receipts_tell_what_happened(pipeline: Pipeline) -> None:
     assert all(receipt.contact_id and receipt.properties for receipt in receipts if receipt.outcome == "delivered")
 
 
+@pytest.mark.chaos
 async def test_kafka_killed_and_started_again_loses_neither_an_event_nor_a_receipt(
     own_kafka: Any, database_url: str, topic_prefix: str, tmp_path: Path
 ) -> None:

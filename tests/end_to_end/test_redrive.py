@@ -78,6 +78,7 @@ async def test_redrive_of_500_dead_letters_leaves_no_value_older_and_no_entry_tw
     assert audited.code == 0, audited.output
 
 
+@pytest.mark.chaos
 async def test_what_is_still_refused_stays_dead_and_what_newer_events_made_harmless_does_not(
     pipeline: Pipeline,
 ) -> None:

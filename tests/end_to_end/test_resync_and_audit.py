@@ -12,6 +12,7 @@ from tests.sales import Sales
 pytestmark = pytest.mark.timeout(180)
 
 
+@pytest.mark.chaos
 async def test_resync_shows_the_timeline_and_what_it_changed(pipeline: Pipeline) -> None:
     await delivered(pipeline)
     email = (await pipeline.ledger()).busiest_contact()

@@ -178,6 +178,7 @@ async def until_ended(service: Service) -> None:
     await eventually(has_ended, saying=f"{service.name} ends")
 
 
+@pytest.mark.chaos
 async def test_a_password_that_is_refused_later_is_an_outage_which_ends_when_it_is_taken_again(
     own_pipeline: tuple[Pipeline, EmbeddedKafka],
 ) -> None:
@@ -197,6 +198,7 @@ async def test_a_password_that_is_refused_later_is_an_outage_which_ends_when_it_
         assert service.running
 
 
+@pytest.mark.chaos
 async def test_a_service_that_was_started_in_an_outage_ends_with_2_if_it_is_refused_at_its_end(
     own_pipeline: tuple[Pipeline, EmbeddedKafka],
 ) -> None:
