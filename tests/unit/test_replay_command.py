@@ -14,6 +14,8 @@ from hubspot_consumer.reprocessing.run import Run
 from hubspot_consumer.reprocessing.selection import Selection
 from hubspot_consumer.settings import Settings
 
+pytestmark = pytest.mark.usefixtures("own_logs")
+
 BEGAN = datetime(2026, 11, 17, 3, tzinfo=UTC)
 
 
