@@ -6,10 +6,9 @@ BIN := .venv/bin
 READY := .venv/.ready
 # Options of the demo: make demo ARGS="--events 20000 --seed 7"
 ARGS ?=
-# Each process has a Kafka and a PostgreSQL of its own; a file's tests share them. One more than cores: most tests wait.
-PROCESSES := $(shell $(PYTHON) -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
+# Each process has a Kafka and a PostgreSQL of its own; a file's tests share them.
 # In the order of the folders: short ones come last, so that nobody waits for one long file at the end.
-SIDE_BY_SIDE := --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
+SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 # Where sbom writes.
 DIST ?= dist
 

@@ -11,7 +11,7 @@ from tests.debezium import Debezium, findings_of, insert, published
 from tests.outbox_rows import HandMade, by_chance
 from tests.polling import eventually
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.chaos]
 
 EXPANDED = {
     "transforms": "outbox",

@@ -90,6 +90,7 @@ async def test_a_stopped_worker_does_not_answer_and_whoever_takes_over_does(pipe
         await holding.stop()
 
 
+@pytest.mark.chaos
 async def test_holds_that_come_and_go_under_load_while_a_worker_is_killed_lose_and_disorder_nothing(
     pipeline: Pipeline,
 ) -> None:

@@ -15,7 +15,7 @@ from tests.debezium import DROP_SLOT, published
 from tests.pipeline import PARTITIONS
 from tests.polling import eventually
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.chaos]
 
 
 async def test_the_connector_is_put_publishes_the_outbox_and_may_be_put_again(
