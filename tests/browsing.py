@@ -27,6 +27,21 @@ async def signed_in(browser: Browser, console: Service, token: str) -> AsyncIter
     assert not faults
 
 
+@asynccontextmanager
+async def narrow_and_dark(page: Page) -> AsyncIterator[Page]:
+    """Yield another page of whoever has signed in on *page*, as a telephone shows it at night."""
+    browser = page.context.browser
+    assert browser is not None
+    context = await browser.new_context(
+        base_url=page.url,
+        storage_state=await page.context.storage_state(),
+        viewport={"width": 400, "height": 800},
+        color_scheme="dark",
+    )
+    yield await context.new_page()
+    await context.close()
+
+
 async def pictured(page: Page, name: str) -> None:
     """Keep a picture of the page for docs/console.md, where NERAVA_PICTURES names a folder for them."""
     if folder := os.environ.get("NERAVA_PICTURES"):

@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 
 import httpx
 import pytest
-from playwright.async_api import Browser, Locator, Page, expect
+from playwright.async_api import Locator, Page, expect
 
 from sandbox.services import Service
 from sandbox.simulator import TOKEN
 from tests.axe import serious_findings
+from tests.browsing import narrow_and_dark
 from tests.outbox import is_empty
 from tests.pipeline import Pipeline
 from tests.polling import eventually
@@ -159,18 +160,11 @@ async def test_nothing_found_says_where_it_was_looked_for(page: Page) -> None:
     assert await serious_findings(page) == []
 
 
-async def test_the_contact_page_fits_a_telephone_and_a_dark_room(
-    chromium: Browser, console: Service, pipeline: Pipeline, page: Page
-) -> None:
+async def test_the_contact_page_fits_a_telephone_and_a_dark_room(pipeline: Pipeline, page: Page) -> None:
     await track(pipeline, ("driver_signed_up", SIGNED_UP), ("nova_earned", POISONED))
-    state = await page.context.storage_state()
-    context = await chromium.new_context(
-        base_url=console.url, storage_state=state, viewport={"width": 400, "height": 800}, color_scheme="dark"
-    )
-    narrow = await context.new_page()
-    await narrow.goto(f"/contacts?q={ADA}")
-    await expect(event(narrow, 2)).to_be_visible()
+    async with narrow_and_dark(page) as narrow:
+        await narrow.goto(f"/contacts?q={ADA}")
+        await expect(event(narrow, 2)).to_be_visible()
 
-    assert await narrow.evaluate("document.documentElement.scrollWidth") <= 400
-    assert await serious_findings(narrow) == []
-    await context.close()
+        assert await narrow.evaluate("document.documentElement.scrollWidth") <= 400
+        assert await serious_findings(narrow) == []

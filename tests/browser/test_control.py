@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Page, expect
 
 from sandbox.services import Service
 from tests.axe import serious_findings
-from tests.browsing import pictured
+from tests.browsing import narrow_and_dark, pictured
 from tests.pipeline import OPERATOR_TOKEN, Pipeline
 
 pytestmark = pytest.mark.timeout(240)
@@ -107,20 +107,13 @@ async def test_a_dry_run_is_marked_and_a_reader_can_do_nothing(pipeline: Pipelin
     await expect(readers_page.locator("main").get_by_role("button")).to_have_count(0)
 
 
-async def test_control_fits_a_telephone_and_a_dark_room(
-    services: tuple[Service, Service], chromium: Browser, console: Service, page: Page
-) -> None:
-    state = await page.context.storage_state()
-    context = await chromium.new_context(
-        base_url=console.url, storage_state=state, viewport={"width": 400, "height": 800}, color_scheme="dark"
-    )
-    narrow = await context.new_page()
-    await narrow.goto("/control")
+async def test_control_fits_a_telephone_and_a_dark_room(services: tuple[Service, Service], page: Page) -> None:
+    async with narrow_and_dark(page) as narrow:
+        await narrow.goto("/control")
 
-    assert await narrow.evaluate("document.documentElement.scrollWidth") <= 400
-    assert await serious_findings(narrow) == []
-    assert OPERATOR_TOKEN not in await narrow.content()
-    await context.close()
+        assert await narrow.evaluate("document.documentElement.scrollWidth") <= 400
+        assert await serious_findings(narrow) == []
+        assert OPERATOR_TOKEN not in await narrow.content()
 
 
 async def test_polling_leaves_the_focus_where_it_is_and_says_only_what_is_new(page: Page) -> None:

@@ -11,7 +11,7 @@ from playwright.async_api import Browser, Locator, Page, expect
 
 from sandbox.services import Service
 from tests.axe import serious_findings
-from tests.browsing import pictured, signed_in
+from tests.browsing import narrow_and_dark, pictured, signed_in
 from tests.pipeline import OPERATOR_TOKEN, Pipeline, running_pipeline
 
 pytestmark = pytest.mark.timeout(240)
@@ -127,14 +127,9 @@ async def test_a_page_whose_console_is_gone_says_of_when_its_figures_are(console
     await expect(page.locator("#live")).to_have_class(re.compile("stale"))
 
 
-async def test_the_overview_fits_a_telephone_and_a_dark_room(chromium: Browser, console: Service, page: Page) -> None:
-    state = await page.context.storage_state()
-    context = await chromium.new_context(
-        base_url=console.url, storage_state=state, viewport={"width": 400, "height": 800}, color_scheme="dark"
-    )
-    narrow = await context.new_page()
-    await narrow.goto("/")
+async def test_the_overview_fits_a_telephone_and_a_dark_room(page: Page) -> None:
+    async with narrow_and_dark(page) as narrow:
+        await narrow.goto("/")
 
-    assert await narrow.evaluate("document.documentElement.scrollWidth") <= 400
-    assert await serious_findings(narrow) == []
-    await context.close()
+        assert await narrow.evaluate("document.documentElement.scrollWidth") <= 400
+        assert await serious_findings(narrow) == []
