@@ -7,12 +7,16 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer
 
+from hubspot_consumer.gaps import Gaps
+from hubspot_consumer.lag import Lag
 from hubspot_consumer.lease import Lease
-from hubspot_consumer.offsets import Ack, Offsets
+from hubspot_consumer.offsets import Offsets
+from hubspot_consumer.positions import Positions
 from hubspot_consumer.records import Record
 from hubspot_consumer.settings import Settings
 from hubspot_consumer.worker import Worker
 from runtime.clock import SystemClock
+from runtime.health import Health
 
 EVENTS: Final = 100_000
 
@@ -41,8 +45,10 @@ async def _bare(settings: Settings) -> float:
         began = time.monotonic()
         while read < EVENTS:
             for partition, records in (await consumer.getmany(timeout_ms=500)).items():
+                if offsets.next_of(partition) is None:
+                    offsets.restart(partition, records[0].offset)
                 for record in records:
-                    offsets.begin(partition.topic, partition.partition, record.offset, lambda: None)()
+                    offsets.begin(partition.topic, partition.partition, record.offset)()
                     read += 1
             await consumer.commit()
         return time.monotonic() - began
@@ -54,10 +60,10 @@ async def _faust(settings: Settings) -> float:
     offsets, done = Offsets(), asyncio.Event()
     read, began = 0, 0.0
 
-    async def take(record: Record, ack: Ack) -> None:
+    async def take(record: Record) -> None:
         nonlocal read, began
         began = began or time.monotonic()
-        offsets.begin(record.topic, record.partition, record.offset, ack)()
+        offsets.begin(record.topic, record.partition, record.offset)()
         read += 1
         if read == EVENTS:
             done.set()
@@ -65,10 +71,16 @@ async def _faust(settings: Settings) -> float:
     async def nothing() -> None:
         return None
 
+    clock, group = SystemClock(), f"{settings.group}-faust"
+    positions, lag = Positions(clock, print), Lag(settings.client_options(), group, settings.topics.events)
+    gaps = Gaps(offsets=offsets, positions=positions, lag=lag, health=Health(), waited=lambda: False, count=print)
     worker = Worker(
         settings,
-        f"{settings.group}-faust",
-        lease=Lease(SystemClock()),
+        group,
+        lease=Lease(clock),
+        offsets=offsets,
+        positions=positions,
+        gaps=gaps,
         take=take,
         revoked=nothing,
         dropped=lambda: None,

@@ -21,6 +21,7 @@ from hubspot_consumer.doctor.command import doctor
 from hubspot_consumer.ending import run_to_its_end
 from hubspot_consumer.endpoints import endpoints
 from hubspot_consumer.followed_topic import FollowedTopic
+from hubspot_consumer.gaps import Gaps
 from hubspot_consumer.halt import HaltGate
 from hubspot_consumer.hold_answers import HoldAnswers
 from hubspot_consumer.holds import LOOK_AGAIN_S, STALE, Holds
@@ -32,6 +33,7 @@ from hubspot_consumer.new_topic import create_topic
 from hubspot_consumer.offsets import Offsets
 from hubspot_consumer.omissions import Omissions
 from hubspot_consumer.portal import Portal
+from hubspot_consumer.positions import Positions
 from hubspot_consumer.progress import Progress
 from hubspot_consumer.reading import Reading
 from hubspot_consumer.receipts import NO_RECEIPTS, ReceiptsOnKafka
@@ -181,10 +183,22 @@ def _service(settings: Settings, status: Status, telemetry: Telemetry) -> Servic
             clock=clock,
         )
     assignment = Assignment(delivery, pacing, lag, alignment, holds=hold_answers, receipts=receipts_topic)
+    positions = Positions(clock, telemetry.gap)
+    gaps = Gaps(
+        offsets=offsets,
+        positions=positions,
+        lag=lag,
+        health=status.health,
+        waited=reading.waited,
+        count=telemetry.gap,
+    )
     worker = Worker(
         settings,
         settings.group,
         lease=lease,
+        offsets=offsets,
+        positions=positions,
+        gaps=gaps,
         take=reading.take,
         revoked=assignment.revoked,
         dropped=reading.forget,
@@ -234,6 +248,7 @@ def _service(settings: Settings, status: Status, telemetry: Telemetry) -> Servic
         delivery=delivery,
         offsets=offsets,
         progress=progress,
+        gaps=gaps,
         journal=worker_journal(status, telemetry, clock),
         clock=clock,
     )

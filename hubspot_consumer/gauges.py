@@ -11,7 +11,7 @@ from hubspot_consumer.settings import Mode
 
 PREFIX: Final = "hubspot_consumer"
 # What may be unwell: an alert that ends must be seen to end.
-PARTS: Final = ("worker", "kafka", "portal", "hubspot", "progress")
+PARTS: Final = ("worker", "kafka", "reading", "portal", "hubspot", "progress")
 
 
 class Gauges(Collector):

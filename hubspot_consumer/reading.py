@@ -11,7 +11,7 @@ from hubspot_consumer.dead_letters import DeadLetters
 from hubspot_consumer.delivery import Delivery
 from hubspot_consumer.lane import Pending
 from hubspot_consumer.lanes import Lanes
-from hubspot_consumer.offsets import Ack, Offsets
+from hubspot_consumer.offsets import Offsets
 from hubspot_consumer.receipts import NO_RECEIPTS, Receipts
 from hubspot_consumer.records import Record
 from hubspot_consumer.suppressions import Suppressions
@@ -56,16 +56,17 @@ class Reading:
         self._telemetry = telemetry
         self._receipts = receipts
         self._ended = False
+        self._waited = False
         self._may_write = asyncio.Semaphore(MOST_WRITING)
         self._writing: set[asyncio.Task[None]] = set()
 
-    async def take(self, record: Record, ack: Ack) -> None:
+    async def take(self, record: Record) -> None:
         """Return when there is room for the next record. Never raises for what a record holds."""
         while self._ended:
-            await self._clock.sleep(LOOK_AGAIN_S)
+            await self._wait()
         self._telemetry.read.labels(record.topic).inc()
         self._alignment.read(record)
-        finish = self._offsets.begin(record.topic, record.partition, record.offset, ack)
+        finish = self._offsets.begin(record.topic, record.partition, record.offset)
         try:
             envelope = read_envelope(record.key, record.value)
         except UnreadableRecord as error:
@@ -80,7 +81,12 @@ class Reading:
             else:
                 self._add(key, event)
         while self._full:
-            await self._clock.sleep(LOOK_AGAIN_S)
+            await self._wait()
+
+    def waited(self) -> bool:
+        """Return whether reading waited for room since this was asked last."""
+        waited, self._waited = self._waited, False
+        return waited
 
     def end(self) -> None:
         """Take nothing more: what comes now is left to whoever reads next."""
@@ -99,6 +105,8 @@ class Reading:
             # It keeps its place in the lane, or its contact's later events would wait for it.
             finish = _at_the_second_call(finish)
             self._add(key, Pending(sequence, None, record, finish))
+        while self._may_write.locked():
+            await self._wait()
         await self._may_write.acquire()
         writing = asyncio.create_task(self._write_dead_letter(record, error))
         self._writing.add(writing)
@@ -121,6 +129,10 @@ class Reading:
     def _add(self, key: ContactKey, event: Pending) -> None:
         self._lanes.add(key, event)
         self._delivery.notify()
+
+    async def _wait(self) -> None:
+        self._waited = True
+        await self._clock.sleep(LOOK_AGAIN_S)
 
     @property
     def _full(self) -> bool:

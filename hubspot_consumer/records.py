@@ -12,6 +12,9 @@ from schemas.envelope import Headers
 # A hand-made header may hold anything.
 LONGEST_ID: Final = 64
 
+# A topic and the number of its partition; aiokafka's TopicPartition is one too.
+Partition = tuple[str, int]
+
 
 @dataclass(frozen=True)
 class Record:

@@ -12,6 +12,7 @@ from hubspot_consumer.alignment import CROWD, Alignment
 from hubspot_consumer.assignment import Assignment
 from hubspot_consumer.controls import Controls
 from hubspot_consumer.delivery import Delivery
+from hubspot_consumer.gaps import Gaps
 from hubspot_consumer.hold_answers import HoldAnswers
 from hubspot_consumer.lag import Lag
 from hubspot_consumer.offsets import Offsets
@@ -75,6 +76,7 @@ class Service:
     delivery: Delivery
     offsets: Offsets
     progress: Progress
+    gaps: Gaps
     journal: Journal
     clock: Clock
 
@@ -156,10 +158,12 @@ class Service:
                 await self.lag.read()
             except (KafkaError, OSError, TimeoutError) as error:
                 self.progress.cannot_tell()
+                self.gaps.cannot_tell()
                 self.status.health.ill("kafka", await self.admission.why(error))
             else:
                 self.status.health.well("kafka")
                 self.progress.look()
+                await self.gaps.look(self.worker)
             await self.clock.sleep(READ_LAG_S)
 
     async def _keep_aligned(self) -> NoReturn:

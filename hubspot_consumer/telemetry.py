@@ -10,6 +10,7 @@ from hubspot_consumer.gauges import Gauges
 from hubspot_consumer.hubspot.client import CallMade
 from hubspot_consumer.lane import Fold, Pending
 from hubspot_consumer.outcomes import Delivered, Halt, Outcome, Rejected, Rejection, RetryLater
+from hubspot_consumer.positions import Gap
 from runtime.tracing import recorded_trace_id_of
 from schemas.envelope import Unreadable
 from schemas.events import EVENTS
@@ -37,6 +38,12 @@ class Telemetry:
         )
         self.receipts = Counter(
             "hubspot_consumer_receipts", "Receipts that Kafka took, and those given up", ["end"], registry=self.registry
+        )
+        self.gaps = Counter(
+            "hubspot_consumer_reading_gaps",
+            "Times that records did not come as expected, by why",
+            ["why"],
+            registry=self.registry,
         )
         self.calls = Counter("hubspot_consumer_calls", "Calls to HubSpot", ["kind", "status"], registry=self.registry)
         self._call_seconds = Histogram(
@@ -88,6 +95,10 @@ class Telemetry:
         if call.inputs:
             self._batch_size.labels(call.kind).observe(call.inputs)
 
+    def gap(self, why: Gap) -> None:
+        """Count a gap in what was read."""
+        self.gaps.labels(why).inc()
+
     def taken(self, folds: Iterable[Fold]) -> None:
         """Count folds that go into a call."""
         for fold in folds:
@@ -117,6 +128,8 @@ class Telemetry:
             self.events_delivered.labels(event_type)
         for outcome in (Delivered, RetryLater, Rejected, Halt):
             self._outcomes.labels(outcome.__name__)
+        for why in get_args(Gap):
+            self.gaps.labels(why)
         for end in ("written", "dropped"):
             self.receipts.labels(end)
         for kind in ("create_contacts", "upsert", "read", "note"):

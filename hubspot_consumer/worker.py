@@ -1,17 +1,25 @@
-"""The worker: one Faust agent over the seven topics, bytes in, acks in offset order. Only this file knows Faust."""
+"""The worker: one Faust agent over the seven topics, bytes in, without a gap. Only this file knows Faust.
 
-from collections.abc import Awaitable, Callable, Collection
+Faust keeps the membership in the group and passes records on. Which record comes next and what is committed is not left
+to it: see `positions` and `offsets`, and docs/decisions/0048 for why.
+"""
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import UTC, datetime
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import faust
+from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from yarl import URL
 
+from hubspot_consumer.gaps import Gaps
 from hubspot_consumer.lease import Lease
-from hubspot_consumer.offsets import Ack
-from hubspot_consumer.records import Record
+from hubspot_consumer.offsets import Offsets
+from hubspot_consumer.positions import Fetched, Positions
+from hubspot_consumer.records import Partition, Record
 from runtime.kafka import KafkaConnection
 
 # After kill -9 the group waits this long for the dead member; Faust's 60 s would be the next start's delay.
@@ -24,14 +32,15 @@ MAX_POLL_INTERVAL_S: Final = 7 * 24 * 3600.0
 COMMIT_INTERVAL_S: Final = 0.5
 MOST_BYTES_OF_A_PARTITION: Final = 32 * 1024
 
-Take = Callable[[Record, Ack], Awaitable[None]]
+Take = Callable[[Record], Awaitable[None]]
 
 
 class Worker:
-    """Reads the topics in a consumer group and hands each record to *take*, with its ack.
+    """Reads the topics in a consumer group and hands each record to *take*, which begins it in *offsets*.
 
-    Every rebalance revokes all partitions: *revoked* is called, what was acked is committed, then *dropped* is called,
-    and *assigned* when partitions are held again.
+    Every rebalance revokes all partitions: *revoked* is called, what *offsets* says is committed, then *dropped* is
+    called, and *assigned* when partitions are held again. A record that is not the next by *gaps* is passed over: it
+    was read already, or comes again.
     """
 
     def __init__(  # noqa: PLR0913 - the composition root wires each of them by name
@@ -40,17 +49,22 @@ class Worker:
         group: str,
         *,
         lease: Lease,
+        offsets: Offsets,
+        positions: Positions,
+        gaps: Gaps,
         take: Take,
         revoked: Callable[[], Awaitable[object]],
         dropped: Callable[[], None],
-        assigned: Callable[[Collection[tuple[str, int]]], None],
+        assigned: Callable[[Collection[Partition]], None],
     ) -> None:
         self._take = take
+        self._gaps = gaps
         self._lease = lease
+        self._offsets = offsets
         self._held_back: set[TP] = set()
         # Faust wants a folder for tables, of which we have none.
         self._folder = TemporaryDirectory(prefix="hubspot-consumer-")
-        self._app = _faust_app(kafka, group, self._folder.name)
+        self._app = _faust_app(kafka, group, self._folder.name, positions, offsets)
         topics = self._app.topic(
             *kafka.topics.events, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
         )
@@ -82,18 +96,28 @@ class Worker:
         return self._app.crash_reason
 
     async def stop(self) -> None:
-        """Commit what was acked and leave the group."""
+        """Commit what is acknowledged and leave the group."""
         if self._app.started and not self._app.crashed:
             await self._app.consumer.commit()
         await self._app.stop()
         self._folder.cleanup()
 
     @property
-    def held(self) -> Collection[tuple[str, int]]:
-        """The partitions that this worker holds, by topic and number."""
+    def held(self) -> Collection[Partition]:
+        """The partitions that this worker holds."""
         return [(partition.topic, partition.partition) for partition in self._app.consumer.assignment()]
 
-    def hold_back(self, partitions: Collection[tuple[str, int]]) -> None:
+    @property
+    def held_back(self) -> Collection[Partition]:
+        """The partitions of which nothing is fetched for now."""
+        return self._held_back
+
+    async def seek_back(self, partition: Partition) -> None:
+        """Fetch a partition again from the record on that is to be read next."""
+        if (offset := self._offsets.next_of(partition)) is not None:
+            await cast("_Consumer", self._app.consumer).seek_back(partition, offset)
+
+    def hold_back(self, partitions: Collection[Partition]) -> None:
         """Fetch nothing of these partitions for now, and go on with all others. What was fetched is still read."""
         # Not by `pause_partitions`: that drops what was fetched and not read yet.
         consumer = self._app.consumer
@@ -121,12 +145,98 @@ class Worker:
 
     async def _read(self, stream: Any) -> None:
         async for event in stream.noack().events():
-            # Whatever is raised here would ack the event and restart the agent: `take` raises nothing.
-            await self._take(_record(event.message), event.ack)
+            record = _record(event.message)
+            if await self._gaps.is_next(record, self):
+                # Whatever is raised here would end the agent: `take` raises nothing.
+                await self._take(record)
 
 
-def _faust_app(kafka: KafkaConnection, group: str, folder: str) -> faust.App:
-    return faust.App(
+class _Consumer(driver.Consumer):
+    """Faust's consumer, with what is read and what is committed taken out of its hands."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        transport = cast("_Transport", self.transport)
+        self.positions, self._offsets = transport.positions, transport.offsets
+        self._read_offset = _NothingRead(lambda: None)
+
+    def _new_consumer_thread(self) -> "_ConsumerThread":
+        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def perform_seek(self) -> None:
+        """Do nothing: `positions` has sought, or will before anything is fetched."""
+
+    def sought(self, starts: Mapping[Partition, int]) -> None:
+        """Take what the client's thread says before it hands on the first record of these partitions."""
+        self._thread.parent_loop.call_soon_threadsafe(self._offsets.assigned, starts)
+
+    async def seek_back(self, partition: Partition, offset: int) -> None:
+        """Fetch a partition again from *offset* on."""
+        thread = self._thread
+        await thread.call_thread(self.positions.seek_back, thread._ensure_consumer(), partition, offset)  # noqa: SLF001 - no public way
+
+    def _filter_committable_offsets(self, _tps: Any) -> dict[TP, int]:
+        for partition, end, to in self.positions.skipped():
+            self._offsets.pass_over(partition, end, to)
+        return {TP(*partition): offset for partition, offset in self._offsets.committable().items()}
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        if committed := await super()._commit(offsets):
+            self._offsets.committed({(partition.topic, partition.partition): at for partition, at in offsets.items()})
+        return committed
+
+
+class _ConsumerThread(driver.AIOKafkaConsumerThread):
+    """The thread in which the Kafka client runs: it fetches nothing between a revocation and the seek after it."""
+
+    @property
+    def _ours(self) -> _Consumer:
+        return cast("_Consumer", self.consumer)
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        self._ours.positions.revoked()
+        await super().on_partitions_revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        await super().on_partitions_assigned(assigned, generation_id)
+        self._ours.positions.assigned(self._ensure_consumer(), self._ours.sought)
+
+    async def _fetch_records(
+        self,
+        consumer: Any,
+        active_partitions: set[TP],
+        timeout: float | None = None,  # noqa: ASYNC109 - as Faust has it
+        max_records: int | None = None,
+    ) -> Any:
+        fetch_records = super()._fetch_records
+
+        async def fetch() -> Fetched:
+            # No partition at all would mean every partition to aiokafka, and Faust would throw away what comes of it.
+            if not active_partitions:
+                return {}
+            fetched: Any = await fetch_records(consumer, active_partitions, timeout=timeout, max_records=max_records)
+            return cast("Fetched", fetched)
+
+        return await self._ours.positions.fetch(consumer, fetch, timeout)
+
+
+class _Transport(driver.Transport):
+    Consumer = _Consumer
+
+    def __init__(self, url: list[URL], app: faust.App, positions: Positions, offsets: Offsets) -> None:
+        super().__init__(url, app)
+        self.positions, self.offsets = positions, offsets
+
+
+class _NothingRead(defaultdict[TP, int | None]):
+    """What Faust notes of the offsets that it read, by which it would drop records and commit over gaps: nothing."""
+
+    def __setitem__(self, partition: TP, offset: int | None) -> None:
+        """Note nothing."""
+
+
+def _faust_app(kafka: KafkaConnection, group: str, folder: str, positions: Positions, offsets: Offsets) -> faust.App:
+    app = faust.App(
         group,
         datadir=folder,
         broker=[URL(f"kafka://{server}") for server in kafka.bootstrap_servers],
@@ -136,7 +246,8 @@ def _faust_app(kafka: KafkaConnection, group: str, folder: str) -> faust.App:
         broker_rebalance_timeout=REBALANCE_TIMEOUT_S,
         broker_max_poll_interval=MAX_POLL_INTERVAL_S,
         broker_commit_interval=COMMIT_INTERVAL_S,
-        consumer_auto_offset_reset="earliest",
+        # An offset that Kafka does not hold is told, and sought explicitly.
+        consumer_auto_offset_reset="none",
         # Small, so that sibling partitions are read side by side: far ahead in one topic are only holes.
         consumer_max_fetch_size=MOST_BYTES_OF_A_PARTITION,
         # Our tracker waits for the calls in flight, within a bound; Faust would wait without one.
@@ -146,6 +257,8 @@ def _faust_app(kafka: KafkaConnection, group: str, folder: str) -> faust.App:
         topic_disable_leader=True,
         web_enabled=False,
     )
+    app.transport = _Transport(app.conf.broker_consumer, app, positions, offsets)
+    return app
 
 
 def _credentials(kafka: KafkaConnection) -> faust.SASLCredentials | faust.SSLCredentials | None:

@@ -77,6 +77,12 @@ class Pipeline:
     def consumer(self, **environment: str) -> Service:
         return self._keep(consumer(self.directory, self.environment | environment))
 
+    def program(self, module: str) -> Service:
+        """Return a worker with something changed, as a process of its own port: `python -m MODULE worker`."""
+        port = str(free_port())
+        options = self.environment | {"CONSUMER_PORT": port}
+        return self._keep(Service(f"consumer-{port}", [module, "worker"], self.directory, options, port))
+
     def console(self, **environment: str) -> Service:
         return self._keep(console(self.directory, self.environment | environment))
 

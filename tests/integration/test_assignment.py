@@ -8,45 +8,13 @@ from uuid import uuid4
 import pytest
 
 from hubspot_consumer.assignment import unequal_topics
-from hubspot_consumer.lease import Lease
-from hubspot_consumer.offsets import Ack
-from hubspot_consumer.records import Record
 from hubspot_consumer.settings import Settings
-from hubspot_consumer.worker import Worker
-from runtime.clock import SystemClock
 from sandbox.stack import create_topics
 from schemas.topics import Topics
+from tests.member import Member
 from tests.polling import eventually
 
 PARTITIONS = 12
-
-
-class Member:
-    """A worker that notes what it is assigned, and what it is handed."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.held: set[tuple[str, int]] = set()
-        self.rebalances = 0
-        self.lease = Lease(SystemClock())
-        self.worker = Worker(
-            settings,
-            settings.group,
-            lease=self.lease,
-            take=self._take,
-            revoked=self._revoked,
-            dropped=lambda: None,
-            assigned=self._assigned,
-        )
-
-    async def _take(self, _record: Record, ack: Ack) -> None:
-        ack()
-
-    async def _revoked(self) -> None:
-        self.held.clear()
-
-    def _assigned(self, held: Any) -> None:
-        self.rebalances += 1
-        self.held = set(held)
 
 
 @pytest.mark.filterwarnings("ignore:unclosed event loop:ResourceWarning")
@@ -64,19 +32,19 @@ async def test_any_number_of_workers_hold_equal_numbers_of_every_topic_and_all_o
     try:
         for _ in range(workers):
             members.append(Member(Settings()))
-            await members[-1].worker.start()
+            await members[-1].start()
 
         async def all_held() -> bool:
             return all(member.rebalances for member in members) and Counter(
-                one for member in members for one in member.held
+                one for member in members for one in member.assigned
             ) == Counter((topic, number) for topic in topics.events for number in range(PARTITIONS))
 
         await eventually(all_held, within_s=60, saying="every partition is held once")
         for member in members:
-            assert unequal_topics(member.held, topics.events) is None
+            assert unequal_topics(member.assigned, topics.events) is None
             # A worker keeps what it has, up to its part rounded up: a late one may be left with nothing.
-            assert len(member.held) <= len(topics.events) * math.ceil(PARTITIONS / workers)
+            assert len(member.assigned) <= len(topics.events) * math.ceil(PARTITIONS / workers)
             assert member.lease.valid
     finally:
         for member in members:
-            await member.worker.stop()
+            await member.stop()
