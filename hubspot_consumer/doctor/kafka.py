@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 from hubspot_consumer.doctor.environment import Environment
 from hubspot_consumer.doctor.examination import CannotTell, Check, Checks, Look
 from hubspot_consumer.doctor.findings import Answer, fail, ok, warn
+from hubspot_consumer.doctor.receipts import compare
 from hubspot_consumer.doctor.wording import count, duration
 from hubspot_consumer.reprocessing.dead_letter_book import DeadLetterBook
 from runtime.admission import KafkaAway, KafkaRefused, ask_admission
@@ -30,6 +31,10 @@ T = TypeVar("T")
 CONNECT: Final = "look at the brokers, and at KAFKA_BOOTSTRAP_SERVERS and the other KAFKA_* settings"
 GET_WORKERS: Final = "start one: `python -m hubspot_consumer worker`"
 GET_TOPICS: Final = "run `python -m producer topics`"
+GET_UNDELIVERED: Final = (
+    "they may not have been delivered, unless receipts were off or dropped (`receipts.dropped` in the workers' log): "
+    "`audit` shows what HubSpot lacks, `replay` brings it"
+)
 GET_DEAD_LETTERS: Final = "`python -m hubspot_consumer dead-letters list` shows them, and `show` says what to do"
 
 
@@ -59,6 +64,7 @@ class KafkaChecks:
                 Check("partitions", self.partitions),
                 Check("group", self.group),
                 Check("lag", self.lag),
+                Check("receipts", self.receipts),
                 Check("dead_letters", self.dead_letters),
             ],
             self.close,
@@ -135,6 +141,31 @@ class KafkaChecks:
             return warn(what, "see worker, sending and daily_quota; if they are well, more comes than the quota takes")
         return ok(what)
 
+    async def receipts(self) -> Answer:
+        """Whether each event that the group has acked left a receipt, partition by partition."""
+        if self._settings.mode != "live" or not self._settings.delivery_receipts:
+            raise CannotTell("no receipts are left in a dry run, or with DELIVERY_RECEIPTS=false")
+        topic = self._settings.topics.deliveries
+        described = await self._topics()
+        if topic not in described:
+            raise CannotTell(f"{topic} does not exist: no event has ended yet")
+        admin, _ = await self._connected.seen()
+        committed = await admin.list_consumer_group_offsets(self._settings.group)
+        acked = {one: at.offset for one, at in committed.items() if at.offset >= 0 and one.topic in described}
+        try:
+            async with asyncio.timeout(READ_WITHIN_S):
+                # Of its own: it is assigned other partitions than the one for offsets, one after the other.
+                found = await compare(
+                    await self._consumer(), acked, [TopicPartition(topic, one["partition"]) for one in described[topic]]
+                )
+        except TimeoutError:
+            return warn("the receipts could not be compared in time", "look again when Kafka has less to do")
+        since = f" published since {found.since:%Y-%m-%d %H:%M} UTC" if found.since else ""
+        if not found.missing:
+            return ok(f"each of {count(found.compared, 'acked event')}{since} has one")
+        named = ", ".join(found.missing[:3]) + (", …" if len(found.missing) > 3 else "")
+        return warn(f"{count(len(found.missing), 'acked event')}{since} left none: {named}", GET_UNDELIVERED)
+
     async def dead_letters(self) -> Answer:
         """How many are open, and why and when the newest was set aside."""
         topic = self._settings.topics.dead_letters
@@ -207,7 +238,8 @@ class KafkaChecks:
         if not self._settings.bootstrap_servers:
             raise CannotTell("KAFKA_BOOTSTRAP_SERVERS is not set")
         admin, _ = await self._connected.seen()
-        described = await admin.describe_topics(list(self._settings.topics.all))
+        names = [*self._settings.topics.all, self._settings.topics.deliveries]
+        described = await admin.describe_topics(names)
         return {one["topic"]: one["partitions"] for one in described if one["partitions"]}
 
     async def _describe_group(self) -> Group:
