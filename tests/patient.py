@@ -13,7 +13,7 @@ from uuid import uuid4
 import httpx
 import psycopg
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from fastapi import FastAPI
 
@@ -21,6 +21,7 @@ from hubspot_consumer.commands import provision
 from hubspot_consumer.doctor import command
 from hubspot_consumer.doctor.environment import Environment, read_environment
 from hubspot_consumer.doctor.findings import Finding
+from hubspot_consumer.new_topic import create_topic
 from runtime.server import serving
 from sandbox.hubspot.auth import ALL_SCOPES
 from sandbox.processes import free_port
@@ -29,6 +30,7 @@ from sandbox.services import simulator as simulator_process
 from sandbox.simulator import PORTAL_ID, TOKEN, Simulator
 from sandbox.stack import create_topics
 from schemas.dead_letters import DeadLetter
+from schemas.envelope import Headers
 from schemas.outbox import RELAY_LOCK
 from schemas.topics import Topics
 from tests.commands import OURS
@@ -223,6 +225,28 @@ async def dead_letter(patient: Patient, detail: str) -> AsyncIterator[Settings]:
         async with AIOKafkaProducer(bootstrap_servers=patient.kafka) as kafka:
             await kafka.send_and_wait(name, b"{}", key=b"ada@example.com", headers=letter.headers([]))
         yield changes
+
+
+@asynccontextmanager
+async def acked(patient: Patient, receipts: Sequence[tuple[int, str]], *, records: int) -> AsyncIterator[Settings]:
+    """Records, with ids of their offsets, that a group has acked; *receipts* are of an offset and an event's id."""
+    async with topics(patient, partitions={}) as changes:
+        names, group = Topics(changes["KAFKA_TOPIC_PREFIX"]), f"group-{uuid4().hex[:8]}"
+        topic = names.of("nova_earned")
+        async with AIOKafkaProducer(bootstrap_servers=patient.kafka) as kafka:
+            for number in range(records):
+                headers = Headers(str(number), "nova_earned", 1).encode()
+                await kafka.send_and_wait(topic, b"{}", partition=1, headers=headers)
+            await create_topic({"bootstrap_servers": patient.kafka}, names.deliveries, 1, {})
+            for offset, event_id in receipts:
+                receipt = {"topic": topic, "partition": 1, "offset": offset, "event_id": event_id}
+                await kafka.send_and_wait(names.deliveries, json.dumps(receipt).encode())
+        consumer = AIOKafkaConsumer(bootstrap_servers=patient.kafka, group_id=group, enable_auto_commit=False)
+        await consumer.start()
+        consumer.assign([TopicPartition(topic, 1)])
+        await consumer.commit({TopicPartition(topic, 1): records})
+        await consumer.stop()
+        yield {**changes, "CONSUMER_GROUP": group}
 
 
 @asynccontextmanager

@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -183,6 +185,37 @@ async def test_a_fault_elsewhere_is_found_by_name(patient: Patient, fault: Fault
     assert fault.words in first.what
     assert first.do
     assert "hush" not in str(findings)
+
+
+@pytest.mark.parametrize(
+    ("receipts", "level", "words"),
+    [
+        ([(0, "0"), (1, "1"), (2, "2")], "ok", "each of 3 acked events has one"),
+        # The third record is the same event as the second, from a relay that was killed.
+        ([(0, "0"), (1, "2"), (7, "1")], "ok", "each of 3 acked events has one"),
+        ([(0, "0"), (2, "2")], "warn", "1 acked event left none: {}nova_earned-1-1"),
+        ([(2, "2")], "warn", "2 acked events left none: {0}nova_earned-1-0, {0}nova_earned-1-1"),
+    ],
+)
+async def test_an_event_that_was_acked_and_left_no_receipt_is_found(
+    patient: Patient, receipts: list[tuple[int, str]], level: Level, words: str
+) -> None:
+    async with plant.acked(patient, receipts, records=3) as changes:
+        findings = await patient.examined(changes, offline=True)
+
+    found = next(finding for finding in findings if finding.name == "receipts")
+    assert (found.level, found.what) == (level, words.format(changes["KAFKA_TOPIC_PREFIX"]))
+
+
+async def test_of_many_receipts_the_newest_are_compared(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hubspot_consumer.doctor.receipts.MOST_RECEIPTS", 2)
+    monkeypatch.setattr("hubspot_consumer.doctor.receipts.CLOCKS_AGREE", timedelta(seconds=-5))
+    async with plant.acked(patient, [(0, "0"), (2, "2"), (3, "3")], records=4) as changes:
+        findings = await patient.examined(changes, offline=True)
+
+    found = next(finding for finding in findings if finding.name == "receipts")
+    assert found.level == "warn"
+    assert re.fullmatch(r"2 acked events published since .* UTC left none: \S+-1-0, \S+-1-1", found.what)
 
 
 HALTED = {"reason": "token_refused", "detail": "401", "since": "2026-11-24T03:00:00+00:00", "next_probe": "soon"}
