@@ -86,7 +86,8 @@ class Gaps:
         self._health.ill(PART, f"nothing is read of {named}{more}, although there is more: see the log, or restart")
         for partition in stalled:
             expected, looked = looks[partition]
-            if looked % LOOKS == 0:
+            # A partition that is not sought yet has nowhere to go back to.
+            if expected is not None and looked % LOOKS == 0:
                 await self._again(partition, expected, "stalled", reader)
 
     def cannot_tell(self) -> None:
@@ -100,7 +101,7 @@ class Gaps:
             return expected, 0
         return expected, looks + 1
 
-    async def _again(self, partition: Partition, expected: int | None, why: Gap, reader: Reader) -> None:
+    async def _again(self, partition: Partition, expected: int, why: Gap, reader: Reader) -> None:
         topic, number = partition
         log.error("reading.gap", topic=topic, partition=number, missing=expected, why=why)
         self._count(why)
