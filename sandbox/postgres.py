@@ -114,7 +114,7 @@ class EmbeddedPostgres(EmbeddedServer):
         if self._user is not None:
             os.chown(self._data, self._user, self._user)
             for path in (self._data, self._program("postgres")):
-                _let_through(path)
+                let_through(path)
         command = [
             str(self._program("initdb")),
             "-D",
@@ -153,7 +153,7 @@ def program(name: str) -> Path:
     return Path(package.origin).parent / "pginstall18" / "bin" / name
 
 
-def _let_through(path: Path) -> None:
+def let_through(path: Path) -> None:
     # As root we run it as nobody, who has to pass through the folders on the way.
     for folder in path.resolve().parents:
         mode = folder.stat().st_mode
