@@ -64,12 +64,12 @@ def migrate(
     settings = read_settings(DatabaseSettings)
     logs.set_up(level=logging.WARNING, secrets=settings.secrets)
     try:
-        migrate_database(settings.database_url.get_secret_value())
+        found = migrate_database(settings.database_url.get_secret_value())
     except DBAPIError as error:
         fail(f"DATABASE_URL: {str(error.orig).strip().splitlines()[0]}")
     except NameTaken as error:
         fail(str(error))
-    print("the outbox is up to date")
+    print(*found, "the outbox is up to date", sep="\n")
 
 
 @commands.command()

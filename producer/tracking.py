@@ -10,14 +10,17 @@ from uuid import UUID
 
 from pydantic import ValidationError
 from sqlalchemy import Connection, text
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, scoped_session
 
 from schemas.envelope import faults_of
 from schemas.events import EVENTS, Event
 
 if TYPE_CHECKING:
     # At run time only whoever holds one has it: it needs greenlet, which plain SQLAlchemy does not bring.
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
+
+    Blocking = Session | Connection | scoped_session[Any]
+    Async = AsyncSession | AsyncConnection | async_scoped_session[Any]
 
 EventId = NewType("EventId", UUID)
 """The id of a tracked event: HubSpot's idempotency key, and what to look for in logs and dead letters."""
@@ -47,7 +50,7 @@ class InvalidEvent(ValueError):
 
 @overload
 def track_event(
-    db: Session | Connection,
+    db: "Blocking",
     event_type: str,
     payload: Payload,
     *,
@@ -58,7 +61,7 @@ def track_event(
 
 @overload
 def track_event(
-    db: "AsyncSession | AsyncConnection",
+    db: "Async",
     event_type: str,
     payload: Payload,
     *,
@@ -68,7 +71,7 @@ def track_event(
 
 
 def track_event(
-    db: "Session | Connection | AsyncSession | AsyncConnection",
+    db: "Blocking | Async",
     event_type: str,
     payload: Payload,
     *,
@@ -87,7 +90,7 @@ def track_event(
         "occurred_at": _with_zone(event_type, occurred_at),
         "traceparent": _current_traceparent() if traceparent is None else traceparent,
     }
-    if isinstance(db, Session | Connection):
+    if isinstance(db, Session | Connection | scoped_session):
         return EventId(db.execute(_TRACK, parameters).scalar_one())
     if _is_async(db):
         return _track_async(db, parameters)
@@ -96,7 +99,7 @@ def track_event(
 
 @overload
 def track_events(
-    db: Session | Connection,
+    db: "Blocking",
     events: Iterable[tuple[str, Payload]],
     *,
     occurred_at: datetime | None = None,
@@ -106,7 +109,7 @@ def track_events(
 
 @overload
 def track_events(
-    db: "AsyncSession | AsyncConnection",
+    db: "Async",
     events: Iterable[tuple[str, Payload]],
     *,
     occurred_at: datetime | None = None,
@@ -115,7 +118,7 @@ def track_events(
 
 
 def track_events(
-    db: "Session | Connection | AsyncSession | AsyncConnection",
+    db: "Blocking | Async",
     events: Iterable[tuple[str, Payload]],
     *,
     occurred_at: datetime | None = None,
@@ -137,7 +140,7 @@ def track_events(
         for event_type, payload in events
     ]
     parameters = {"events": _json(listed)}
-    if isinstance(db, Session | Connection):
+    if isinstance(db, Session | Connection | scoped_session):
         return [EventId(row) for row in db.execute(_TRACK_SEVERAL, parameters).scalars()]
     if _is_async(db):
         return _track_several_async(db, parameters)
@@ -146,19 +149,23 @@ def track_events(
 
 def _not_a_database(db: object) -> TypeError:
     kind = type(db).__name__
-    return TypeError(f"events are tracked with SQLAlchemy's Session, Connection or their async twins, not {kind}")
+    return TypeError(
+        f"events are tracked with SQLAlchemy's Session, Connection, scoped_session or their async twins, not {kind}"
+    )
 
 
-def _is_async(db: object) -> TypeGuard["AsyncSession | AsyncConnection"]:
+def _is_async(db: object) -> TypeGuard["Async"]:
     module = sys.modules.get("sqlalchemy.ext.asyncio")
-    return module is not None and isinstance(db, module.AsyncSession | module.AsyncConnection)
+    if module is None:
+        return False
+    return isinstance(db, module.AsyncSession | module.AsyncConnection | module.async_scoped_session)
 
 
-async def _track_async(db: "AsyncSession | AsyncConnection", parameters: dict[str, Any]) -> EventId:
+async def _track_async(db: "Async", parameters: dict[str, Any]) -> EventId:
     return EventId((await db.execute(_TRACK, parameters)).scalar_one())
 
 
-async def _track_several_async(db: "AsyncSession | AsyncConnection", parameters: dict[str, Any]) -> list[EventId]:
+async def _track_several_async(db: "Async", parameters: dict[str, Any]) -> list[EventId]:
     return [EventId(row) for row in (await db.execute(_TRACK_SEVERAL, parameters)).scalars()]
 
 

@@ -1,5 +1,10 @@
-"""How the outbox's database is named: the URL of a PostgreSQL, with its password."""
+"""The outbox's database: the URL that names it, and a look into it that leaves nothing behind."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import psycopg
 from pydantic import SecretStr
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
@@ -18,3 +23,17 @@ def of_postgresql(value: SecretStr) -> SecretStr:
     rendered = url.set(drivername="postgresql").render_as_string(hide_password=False)
     where, mark, options = rendered.partition("?")
     return SecretStr(where.replace(" ", "%20") + mark + options.replace("+", "%20"))
+
+
+@asynccontextmanager
+async def reading(connection: psycopg.AsyncConnection, *, statement_within: timedelta) -> AsyncIterator[None]:
+    """Read in a transaction that can write nothing, where no statement takes longer than *statement_within*.
+
+    Both end with the transaction: behind a pooler, other clients use the server's connection next. For the same reason
+    nothing is prepared on it.
+    """
+    connection.prepare_threshold = None
+    async with connection.transaction():
+        milliseconds = statement_within // timedelta(milliseconds=1)
+        await connection.execute(f"SET TRANSACTION READ ONLY; SET LOCAL statement_timeout = {milliseconds}".encode())
+        yield

@@ -5,6 +5,7 @@ import importlib.util
 import os
 import signal
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -19,9 +20,8 @@ START_WITHIN_S: Final = 60.0
 # A user that every system has; PostgreSQL refuses to run as root.
 NOBODY: Final = 65534
 
+ADDRESS: Final = {"listen_addresses": "127.0.0.1", "unix_socket_directories": ""}
 OPTIONS: Final = {
-    "listen_addresses": "127.0.0.1",
-    "unix_socket_directories": "",
     # What was committed survives kill -9 without it: it is in the kernel's cache, which only a power cut loses.
     "fsync": "off",
     "full_page_writes": "off",
@@ -35,10 +35,20 @@ OPTIONS: Final = {
 class EmbeddedPostgres(EmbeddedServer):
     """A server with its data in *directory*; a later start on the same directory finds the data and the port again."""
 
-    def __init__(self, directory: Path, *, port: int | None = None, progress: Progress = silent) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        port: int | None = None,
+        progress: Progress = silent,
+        programs: Path | None = None,
+        options: Mapping[str, str] = OPTIONS,
+    ) -> None:
+        """*programs* is the folder of another installation's programs, the wheel's if it is left out."""
         super().__init__(Process("PostgreSQL", directory / "postgres.log"))
-        self._directory: Final = directory
         self._data: Final = directory / "data"
+        self._programs: Final = programs
+        self._options: Final = options
         self._port: Final = port or free_port()
         self._progress = progress
         self._user: Final = NOBODY if os.geteuid() == 0 else None
@@ -58,7 +68,7 @@ class EmbeddedPostgres(EmbeddedServer):
             await asyncio.to_thread(self._initialise)
         self._progress("starting PostgreSQL")
         while True:
-            self._process.start([program("postgres"), "-D", self._data, *self._options()], user=self._user)
+            self._process.start([self._program("postgres"), "-D", self._data, *self._words()], user=self._user)
             try:
                 await self._process.until(self._answers, within_s=START_WITHIN_S)
             except ProcessFailed:
@@ -92,19 +102,30 @@ class EmbeddedPostgres(EmbeddedServer):
         async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
             await connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
-    def _options(self) -> list[str]:
-        options = {**OPTIONS, "port": str(self._port)}
+    def _program(self, name: str) -> Path:
+        return program(name) if self._programs is None else self._programs / name
+
+    def _words(self) -> list[str]:
+        options = {**self._options, **ADDRESS, "port": str(self._port)}
         return [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
 
     def _initialise(self) -> None:
         self._data.mkdir(parents=True, exist_ok=True)
         if self._user is not None:
             os.chown(self._data, self._user, self._user)
-            for path in (self._data, program("postgres")):
-                _let_through(path)
-        command = [str(program("initdb")), "-D", str(self._data), "-U", "postgres", "--auth=trust", "--encoding=UTF8"]
+            for path in (self._data, self._program("postgres")):
+                let_through(path)
+        command = [
+            str(self._program("initdb")),
+            "-D",
+            str(self._data),
+            "-U",
+            "postgres",
+            "--auth=trust",
+            "--encoding=UTF8",
+        ]
         made = subprocess.run(
-            [*command, "--locale=C.UTF-8", "--no-sync", "--no-instructions"],
+            [*command, "--locale=C.UTF-8", "--no-sync"],
             capture_output=True,
             text=True,
             check=False,
@@ -132,7 +153,7 @@ def program(name: str) -> Path:
     return Path(package.origin).parent / "pginstall18" / "bin" / name
 
 
-def _let_through(path: Path) -> None:
+def let_through(path: Path) -> None:
     # As root we run it as nobody, who has to pass through the folders on the way.
     for folder in path.resolve().parents:
         mode = folder.stat().st_mode

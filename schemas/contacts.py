@@ -9,7 +9,7 @@ ContactKey = NewType("ContactKey", str)
 
 # RFC 5321 allows 64 octets before the @ and 255 after it.
 LONGEST_EMAIL = 320
-_TRIMMED = " \t\n\r\f\v\u00a0"
+TRIMMED = " \t\n\r\f\v\u00a0"
 # Two letters that libraries lower differently: the dotted capital I, and the sigma at a word's end.
 _LOWERED_ALONE = str.maketrans({"\u0130": "i", "\u03a3": "\u03c3"})
 
@@ -22,8 +22,7 @@ def contact_key(email: str) -> ContactKey:
 
     The SQL function `lifecycle_contact_key` does the same; an integration test holds the two together.
     """
-    trimmed = unicodedata.normalize("NFC", email.strip(_TRIMMED))
-    key = unicodedata.normalize("NFC", trimmed.translate(_LOWERED_ALONE).lower())
+    key = unicodedata.normalize("NFC", lowered(unicodedata.normalize("NFC", email.strip(TRIMMED))))
     local, at, domain = key.rpartition("@")
     if not (at and local and domain):
         raise ValueError("an email needs something on both sides of an @")
@@ -33,6 +32,11 @@ def contact_key(email: str) -> ContactKey:
     if " " in key or not key.isprintable():
         raise ValueError("an email holds no white space and no control characters")
     return ContactKey(key)
+
+
+def lowered(text: str) -> str:
+    """Return *text* in lower case, each letter by itself, whatever letters are beside it."""
+    return text.translate(_LOWERED_ALONE).lower()
 
 
 def masked(email: str) -> str:

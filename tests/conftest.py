@@ -67,6 +67,21 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
+def older_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The oldest PostgreSQL that is installed, with its own defaults; skips where there is none."""
+    from tests.older_postgres import oldest_programs, running_postgres
+
+    with running_postgres(tmp_path_factory.mktemp("older-postgres"), oldest_programs()) as server:
+        yield server
+
+
+@pytest.fixture(params=["postgres", "older_postgres"])
+def any_postgres(request: pytest.FixtureRequest) -> Any:
+    """Each of these servers in turn."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="session")
 def migrated_template(postgres: Any) -> str:
     """The name of a database with the outbox in it, of which tests get copies."""
     from producer.migrations import migrate

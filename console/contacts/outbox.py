@@ -3,18 +3,19 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, LiteralString
 
 import psycopg
 from pydantic import SecretStr
 
+from runtime.database import reading
 from schemas.contacts import ContactKey
 from schemas.envelope import Envelope, UnreadableRecord, read_envelope
 
 # A page waits for it.
 ANSWER_WITHIN_S: Final = 1.0
-_LIMITS: Final = "SET statement_timeout = '800ms'; SET default_transaction_read_only = on"
+_STATEMENT_WITHIN: Final = timedelta(milliseconds=800)
 _CONTACT: Final = "SELECT external_id, sequence FROM outbox_contacts WHERE contact_key = %s"
 _CONTACT_OF: Final = "SELECT contact_key FROM outbox_directory WHERE external_id = %s"
 # No index on the contact, which every event would have to keep up: the outbox is short, or the relay is away.
@@ -100,8 +101,8 @@ class ContactsOutbox:
                 await psycopg.AsyncConnection.connect(
                     self._url.get_secret_value(), autocommit=True, application_name="nerava-console"
                 ) as connection,
+                reading(connection, statement_within=_STATEMENT_WITHIN),
             ):
-                await connection.execute(_LIMITS)
                 return [await (await connection.execute(query, with_)).fetchall() for query, with_ in questions]
         except (TimeoutError, psycopg.errors.QueryCanceled) as error:
             raise OutboxAway("the database does not answer in time") from error

@@ -8,10 +8,12 @@ from typing import Any, Final
 import psycopg
 
 from hubspot_consumer.lag import Lag
+from runtime.database import reading
 
 # Counted so far: what is beyond is a lot.
 COUNTED: Final = 100_000
 CONNECT_WITHIN_S: Final = 3
+STATEMENT_WITHIN: Final = timedelta(seconds=3)
 
 _OUTBOX: Final = f"""
 SELECT (SELECT count(*) FROM (SELECT 1 FROM outbox_events LIMIT {COUNTED}) AS counted),
@@ -39,8 +41,12 @@ class Topics:
 
 async def ask_outbox(url: str) -> Outbox:
     """Return what waits in the outbox. Raises psycopg.Error."""
-    options: dict[str, Any] = {"connect_timeout": CONNECT_WITHIN_S, "options": "-c statement_timeout=3000"}
-    async with await psycopg.AsyncConnection.connect(url, autocommit=True, **options) as connection:
+    async with (
+        await psycopg.AsyncConnection.connect(
+            url, autocommit=True, connect_timeout=CONNECT_WITHIN_S, application_name="nerava-console"
+        ) as connection,
+        reading(connection, statement_within=STATEMENT_WITHIN),
+    ):
         row = await (await connection.execute(_OUTBOX)).fetchone()
     if row is None:
         raise ValueError("the outbox answers nothing")

@@ -1,6 +1,8 @@
 """What the outbox's database tells: what waits in it and for how long, and whether anybody brings it to Kafka."""
 
+import asyncio
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, Final, LiteralString, NamedTuple, TypeVar
 
 import psycopg
@@ -9,6 +11,7 @@ from hubspot_consumer.doctor.environment import Environment
 from hubspot_consumer.doctor.examination import CannotTell, Check, Checks, Look
 from hubspot_consumer.doctor.findings import Answer, fail, ok, warn
 from hubspot_consumer.doctor.wording import count, duration
+from runtime.database import reading
 from schemas.outbox import RELAY_LOCK, RELAY_NAME
 
 T = TypeVar("T")
@@ -23,7 +26,7 @@ VERY_OLD_S: Final = 600.0
 MANY_PARKED: Final = 1_000
 MUCH_WAL: Final = 1024**3
 
-LIMITS: Final = "SET statement_timeout = '4s'; SET default_transaction_read_only = on"
+STATEMENT_WITHIN: Final = timedelta(seconds=4)
 HAS_OUTBOX: Final = "SELECT to_regclass('outbox_events') IS NOT NULL AND to_regclass('outbox_parked') IS NOT NULL"
 # Of a table's first rows by position: the relay takes those first.
 WAITING: Final = """
@@ -73,6 +76,8 @@ class OutboxChecks:
     def __init__(self, environment: Environment) -> None:
         self._url: Final = environment.settings.database_url
         self._connection: psycopg.AsyncConnection | None = None
+        # The checks run side by side, and a connection has one transaction at a time.
+        self._one_at_a_time: Final = asyncio.Lock()
         self._connected: Final = Look(self._connect)
         self._slots: Final = Look(self._read_slots)
         self._relay: Final = Look(self._read_relay)
@@ -103,7 +108,7 @@ class OutboxChecks:
             return fail("DATABASE_URL: no answer in time", "look at PostgreSQL, and at DATABASE_URL")
         except psycopg.Error as error:
             return fail(f"DATABASE_URL: {_first_line(error)}", "look at PostgreSQL, and at DATABASE_URL")
-        [[migrated]] = await _rows(connection, HAS_OUTBOX)
+        [[migrated]] = await self._rows(connection, HAS_OUTBOX)
         if not migrated:
             return fail("the database has no outbox", "run `python -m producer migrate`")
         return ok(f"PostgreSQL {connection.info.server_version // 10_000}, with an outbox")
@@ -156,7 +161,7 @@ class OutboxChecks:
     async def _ask(self, question: LiteralString, **parameters: object) -> Sequence[Sequence[Any]]:
         connection = await self._see(self._connected)
         try:
-            return await _rows(connection, question, **parameters)
+            return await self._rows(connection, question, **parameters)
         except psycopg.errors.UndefinedTable:
             raise CannotTell("the database has no outbox: see database") from None
 
@@ -170,23 +175,28 @@ class OutboxChecks:
 
     async def _connect(self) -> psycopg.AsyncConnection:
         url = self._url.get_secret_value() if self._url else ""
-        self._connection = connection = await psycopg.AsyncConnection.connect(
+        self._connection = await psycopg.AsyncConnection.connect(
             url,
             autocommit=True,
             connect_timeout=CONNECT_WITHIN_S,
             application_name="nerava-doctor",
         )
-        await connection.execute(LIMITS)
-        return connection
+        return self._connection
 
     async def _read_relay(self) -> tuple[tuple[int, float | None] | None, int]:
         connection = await self._connected.seen()
-        holders = await _rows(connection, ACTIVE_RELAY, lock=RELAY_LOCK)
-        [[relays]] = await _rows(connection, RELAYS, name=RELAY_NAME)
+        holders = await self._rows(connection, ACTIVE_RELAY, lock=RELAY_LOCK)
+        [[relays]] = await self._rows(connection, RELAYS, name=RELAY_NAME)
         return (holders[0][0], holders[0][1]) if holders else None, relays
 
     async def _read_slots(self) -> list[Slot]:
-        return [Slot(*row) for row in await _rows(await self._connected.seen(), SLOTS)]
+        return [Slot(*row) for row in await self._rows(await self._connected.seen(), SLOTS)]
+
+    async def _rows(
+        self, connection: psycopg.AsyncConnection, question: LiteralString, **parameters: object
+    ) -> list[Any]:
+        async with self._one_at_a_time, reading(connection, statement_within=STATEMENT_WITHIN):
+            return await (await connection.execute(question, parameters or None)).fetchall()
 
 
 def slots_answer(slots: Sequence[Slot]) -> Answer:
@@ -209,10 +219,6 @@ def slots_answer(slots: Sequence[Slot]) -> Answer:
     if any(slot.retained >= MUCH_WAL for slot in slots):
         return warn(told, "the connector is behind: look at its log, and at the disk of PostgreSQL")
     return ok(told)
-
-
-async def _rows(connection: psycopg.AsyncConnection, question: LiteralString, **parameters: object) -> list[Any]:
-    return await (await connection.execute(question, parameters or None)).fetchall()
 
 
 def _first_line(error: psycopg.Error) -> str:

@@ -1,8 +1,8 @@
 """The intake: events of services without this database, committed to the outbox once for each idempotency key."""
 
 import asyncio
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
@@ -33,6 +33,8 @@ ATTEMPTS: Final = 3
 FORGET_EVERY_S: Final = 60.0
 FORGET_AT_ONCE: Final = 1_000
 
+# For the transaction alone: behind a pooler, other clients use the server's connection next.
+_LIMITS: Final = "SET LOCAL statement_timeout = '5s'; SET LOCAL lock_timeout = '3s'"
 # Waits while another request with one of the keys is in flight. In the keys' order, so that two batches don't deadlock.
 _CLAIM: Final = """
 INSERT INTO outbox_idempotency_keys AS known (key, fingerprint)
@@ -124,8 +126,14 @@ class Intake:
 
     async def forget(self) -> int:
         """Forget some of the keys that are older than a day, and return how many."""
-        async with self._pool.connection() as connection:
+        async with self._limited() as connection:
             return (await connection.execute(_FORGET, [FORGET_AT_ONCE])).rowcount
+
+    @asynccontextmanager
+    async def _limited(self) -> AsyncIterator[psycopg.AsyncConnection]:
+        async with self._pool.connection() as connection:
+            await connection.execute(_LIMITS)
+            yield connection
 
     async def _forget_now_and_then(self) -> None:
         while not self._closing.is_set():
@@ -143,7 +151,7 @@ class Intake:
         attempt = 1
         while True:
             try:
-                async with self._pool.connection() as connection:
+                async with self._limited() as connection:
                     return await _write(connection, submissions, key)
             except DeadlockDetected as error:
                 if attempt == ATTEMPTS:
@@ -240,10 +248,8 @@ async def _rows(connection: psycopg.AsyncConnection, query: str, parameters: lis
 async def _configure(connection: psycopg.AsyncConnection) -> None:
     # Who waited for another's key must see what that one wrote.
     await connection.set_isolation_level(psycopg.IsolationLevel.READ_COMMITTED)
-    await connection.execute(
-        "SELECT set_config('statement_timeout', '5s', false), set_config('lock_timeout', '3s', false)"
-    )
-    await connection.commit()
+    # A prepared statement stays in the server's connection, which a pooler gives to others.
+    connection.prepare_threshold = None
 
 
 def _unavailable(why: str) -> Problem:

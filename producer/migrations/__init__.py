@@ -2,8 +2,9 @@
 
 import io
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
+import psycopg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import create_engine, make_url, text
@@ -28,17 +29,33 @@ class NameTaken(RuntimeError):
         )
 
 
-def migrate(database_url: str) -> None:
-    """Bring the database up to date, in one transaction; if it is, do nothing. Raises DBAPIError, and NameTaken."""
-    engine = create_engine(make_url(database_url).set(drivername="postgresql+psycopg"), poolclass=NullPool)
+def migrate(database_url: str) -> list[str]:
+    """Bring the database up to date, in one transaction; if it is, do nothing. Raises DBAPIError, and NameTaken.
+
+    Return what the migrations found in the data, line by line.
+    """
+    found: list[str] = []
+
+    def note(diagnostic: psycopg.errors.Diagnostic) -> None:
+        if diagnostic.severity_nonlocalized == "INFO":
+            found.append(diagnostic.message_primary or "")
+
+    engine = create_engine(
+        make_url(database_url).set(drivername="postgresql+psycopg"),
+        poolclass=NullPool,
+        # In a database with the encoding SQL_ASCII psycopg would answer in bytes before a migration can refuse it.
+        connect_args={"client_encoding": "utf8"},
+    )
     with engine.begin() as connection:
         # Two containers that start at once.
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
         if connection.scalar(text(NAME_TAKEN)):
             raise NameTaken
+        cast("psycopg.Connection", connection.connection.driver_connection).add_notice_handler(note)
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+    return found
 
 
 def migration_sql() -> str:

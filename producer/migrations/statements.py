@@ -10,10 +10,11 @@ from producer.signals import ASLEEP_LOCK, CHANNEL
 VERSIONS: Final = Path(__file__).parent / "versions"
 
 
-def run(name: str) -> None:
-    """Run the file *name*, or print it where alembic makes a script."""
+def run(name: str, **values: str) -> None:
+    """Run the file *name* with *values* in its places, or print it where alembic makes a script."""
     statements = (VERSIONS / name).read_text()
-    statements = statements.replace("{asleep_lock}", str(ASLEEP_LOCK)).replace("{channel}", CHANNEL)
+    for place, value in {"asleep_lock": str(ASLEEP_LOCK), "channel": CHANNEL, **values}.items():
+        statements = statements.replace(f"{{{place}}}", value)
     if context.is_offline_mode():
         op.get_context().impl.static_output(statements)
     else:

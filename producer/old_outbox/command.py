@@ -60,7 +60,9 @@ def import_outbox(  # noqa: PLR0913 - typer reads a command's options from its p
         "processed": processed_column,
     }
     try:
-        with create_engine(url, poolclass=NullPool).connect() as connection:
+        # Behind a pooler, a prepared statement would be looked for in another connection of the server's.
+        engine = create_engine(url, poolclass=NullPool, connect_args={"prepare_threshold": None})
+        with engine.connect() as connection:
             with connection.begin():
                 old = find_table(connection, table, columns, everything=everything)
             print(*_guess(old), sep="\n")

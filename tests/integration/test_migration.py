@@ -1,8 +1,11 @@
 """`python -m producer migrate`: once, again, at the same time, and as SQL for somebody else to run."""
 
 import asyncio
+from typing import Any
+from uuid import uuid4
 
 import psycopg
+import pytest
 
 from tests.commands import run
 
@@ -46,3 +49,17 @@ async def test_a_dry_run_prints_sql_that_does_the_same(empty_database_url: str) 
 
         assert await tracked.fetchone() == (True,)
     assert (await run("producer", "migrate", environment={"DATABASE_URL": empty_database_url})).code == 0
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+async def test_a_database_of_another_encoding_is_refused_in_plain_words(any_postgres: Any, encoding: str) -> None:
+    name = f"encoded_{uuid4().hex[:8]}"
+    async with await psycopg.AsyncConnection.connect(any_postgres.url, autocommit=True) as connection:
+        made = f"CREATE DATABASE {name} ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+        await connection.execute(made.encode())
+
+    refused = await run("producer", "migrate", environment={"DATABASE_URL": any_postgres.url_of(name)})
+    await any_postgres.drop_database(name)
+
+    assert refused.code == 1
+    assert f"needs a database with the encoding UTF8, and this one has {encoding}" in refused.errors

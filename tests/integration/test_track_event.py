@@ -1,5 +1,6 @@
 """`track_event` belongs to the caller's transaction (invariant 7), whatever SQLAlchemy object the caller holds."""
 
+import asyncio
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -8,11 +9,17 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
-from sqlalchemy.orm import Session
+from sqlalchemy.ext.asyncio import (
+    AsyncConnection,
+    AsyncSession,
+    async_scoped_session,
+    async_sessionmaker,
+    create_async_engine,
+)
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.pool import NullPool
 
-from producer import InvalidEvent, track_event
+from producer import InvalidEvent, track_event, track_events
 from schemas.events import WalletPassInstalled
 from tests.outbox import rows
 from tests.spans import Spans, traceparent_of
@@ -36,6 +43,30 @@ def test_the_event_is_there_after_the_callers_commit_and_not_before(engine: Engi
     (row,) = rows(engine)
     assert isinstance(event_id, UUID)
     assert (row.id, row.aggregateid, row.type, row.sequence) == (event_id, "ada@example.com", "driver_signed_up", 1)
+
+
+def test_a_scoped_session_is_taken_for_the_session_that_it_stands_for(engine: Engine) -> None:
+    db = scoped_session(sessionmaker(engine))
+
+    one = track_event(db, "driver_signed_up", SIGNED_UP)
+    several = track_events(db, [("driver_signed_up", SIGNED_UP)])
+    assert rows(engine) == []
+    db.commit()
+    db.remove()
+
+    assert [row.id for row in rows(engine)] == [one, *several]
+
+
+async def test_an_async_scoped_session_is_taken_too(engine: Engine, database_url: str) -> None:
+    async_engine = create_async_engine(make_url(database_url).set(drivername="postgresql+psycopg"), poolclass=NullPool)
+    db = async_scoped_session(async_sessionmaker(async_engine), scopefunc=asyncio.current_task)
+
+    one = await track_event(db, "driver_signed_up", SIGNED_UP)
+    several = await track_events(db, [("driver_signed_up", SIGNED_UP)])
+    await db.commit()
+    await db.remove()
+
+    assert [row.id for row in rows(engine)] == [one, *several]
 
 
 @pytest.mark.parametrize("kind", [AsyncSession, AsyncConnection])

@@ -11,7 +11,6 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from producer.signals import ASLEEP_LOCK, CHANNEL
-from schemas.contacts import contact_key
 from schemas.envelope import Envelope, read_envelope
 
 TIME = "2026-11-24T03:00:00Z"
@@ -296,19 +295,11 @@ def test_the_relay_is_notified_only_while_it_sleeps(database_url: str, db: psyco
         assert [note.channel for note in relay.notifies(timeout=5, stop_after=1)] == [CHANNEL]
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.one_of(st.emails(), st.text(min_size=1, max_size=30).map(lambda text: f"{text}@Example.com")))
-def test_sql_and_python_make_the_same_contact_key(db: psycopg.Connection[Any], email: str) -> None:
-    try:
-        expected = contact_key(email)
-    except ValueError:
-        return
-    # Letters that Unicode added after either side's tables are the known difference.
-    assert db.execute("SELECT lifecycle_contact_key(%s)", [email]).fetchone() == (expected,)
+def test_emails_are_taken_where_strings_are_read_with_backslash_escapes(db: psycopg.Connection[Any]) -> None:
+    db.execute("SET standard_conforming_strings = off")
 
+    track(db, "driver_signed_up", signed_up("usr_1", "ada.stone@example.com"))
 
-@pytest.mark.parametrize(
-    "email", ["İDA@example.com", "ΣΑΣ@example.com", "é@example.com", " \tA@B.com\n", "STRASSE@ẞ.de"]
-)
-def test_letters_that_libraries_lower_differently_make_one_contact_key(db: psycopg.Connection[Any], email: str) -> None:
-    assert db.execute("SELECT lifecycle_contact_key(%s)", [email]).fetchone() == (contact_key(email),)
+    assert [envelope.contact.email for envelope in envelopes(db)] == ["ada.stone@example.com"]
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="should be an email"):
+        track(db, "driver_signed_up", signed_up("usr_2", "ada stone@example.com"))
