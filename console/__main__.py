@@ -41,6 +41,7 @@ from runtime import logs
 from runtime.clock import Clock, SystemClock
 from runtime.commands import EXIT_WITHIN_S, fail, read_settings, stop_signal
 from runtime.health import Health
+from runtime.kafka_topics import never_create_topics
 from runtime.logs import logger
 from runtime.server import PortTaken, serving
 
@@ -190,4 +191,5 @@ def _overview(settings: Settings, group: str, http: httpx.AsyncClient, topics: T
 
 
 if __name__ == "__main__":
+    never_create_topics()
     commands(prog_name="python -m console")

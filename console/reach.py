@@ -6,6 +6,8 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
+from runtime.kafka_topics import look
+
 Reach = Mapping[tuple[str, int], tuple[int, int]]
 """The first record of each partition, and where the next one goes."""
 
@@ -26,9 +28,7 @@ async def _partitions(options: Mapping[str, Any], names: Collection[str]) -> lis
     admin = AIOKafkaAdminClient(**options)
     try:
         await admin.start()
-        # Whoever asks a broker about a topic by its name may make it.
-        there = sorted(set(names).intersection(await admin.list_topics()))
-        described = await admin.describe_topics(there) if there else []
+        found = await look(admin, names)
     finally:
         await admin.close()
-    return [TopicPartition(each["topic"], part["partition"]) for each in described for part in each["partitions"]]
+    return [TopicPartition(topic, part["partition"]) for topic, parts in found.items() for part in parts]

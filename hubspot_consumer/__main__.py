@@ -56,6 +56,7 @@ from runtime.admission import Admission
 from runtime.clock import Clock, SystemClock
 from runtime.commands import EXIT_WITHIN_S, read_settings, refuse, stop_signal
 from runtime.health import Health
+from runtime.kafka_topics import never_create_topics
 from runtime.logs import logger
 from runtime.server import serving
 from schemas.contacts import contact_key, masked
@@ -265,4 +266,5 @@ def _receipts_topic(settings: Settings, clock: Clock, telemetry: Telemetry) -> R
 
 
 if __name__ == "__main__":
+    never_create_topics()
     commands(prog_name="python -m hubspot_consumer")

@@ -6,11 +6,11 @@ from typing import Any
 
 from hubspot_consumer.assignment import UnequalAssignment
 from hubspot_consumer.hubspot.provision import ProvisionRefused
-from hubspot_consumer.lag import UnequalPartitions
 from hubspot_consumer.new_topic import TopicNotCreated
 from hubspot_consumer.portal import WrongPortal
 from runtime.admission import KafkaAway, KafkaRefused
 from runtime.commands import fail, refuse
+from runtime.kafka_topics import UnequalPartitions
 from runtime.logs import logger
 from runtime.server import PortTaken
 

@@ -5,15 +5,11 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.partitioner import murmur2
 
+from runtime.kafka_topics import equal_partitions, look, partition_of
 from schemas.contacts import ContactKey
 
 READ_TIMEOUT_S: Final = 5.0
-
-
-class UnequalPartitions(ValueError):
-    """The topics have different partition counts: one contact's events would go to different workers."""
 
 
 class Lag:
@@ -44,12 +40,10 @@ class Lag:
         return len(self._partitions)
 
     async def missing_topics(self) -> list[str]:
-        """Return the topics that do not exist yet. Raises UnequalPartitions."""
-        described = await self._admin.describe_topics(list(self.topics))
-        counts = {topic["topic"]: len(topic["partitions"]) for topic in described if not topic["error_code"]}
-        if len(set(counts.values())) > 1:
-            listed = ", ".join(f"{topic} has {count}" for topic, count in counts.items())
-            raise UnequalPartitions(f"the topics need equal partition counts, but {listed}")
+        """Return the topics that do not exist yet. Raises UnequalPartitions, and KafkaError."""
+        found = await look(self._admin, self.topics)
+        counts = {topic: len(found[topic]) for topic in self.topics if topic in found}
+        equal_partitions(counts)
         self._partitions = [TopicPartition(topic, number) for topic, count in counts.items() for number in range(count)]
         return [topic for topic in self.topics if topic not in counts]
 
@@ -69,8 +63,7 @@ class Lag:
 
     def number_of(self, key: ContactKey) -> int:
         """Return the number of the partitions that hold a contact's events."""
-        hashed: int = murmur2(key.encode()) & 0x7FFFFFFF
-        return hashed % (len(self._partitions) // len(self.topics))
+        return partition_of(key, len(self._partitions) // len(self.topics))
 
     async def ends_of(self, number: int) -> Mapping[TopicPartition, int]:
         """Return where the partitions of that number end now. Raises KafkaError."""

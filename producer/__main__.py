@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Annotated, Any, Final, Literal, NoReturn
@@ -36,6 +36,7 @@ from runtime.clock import Clock, SystemClock
 from runtime.commands import EXIT_WITHIN_S, cause, fail, read_settings, refuse, stop_signal
 from runtime.health import Health
 from runtime.journal import Journal, reading
+from runtime.kafka_topics import UnequalPartitions, never_create_topics
 from runtime.logs import logger
 from runtime.server import PortTaken, application, serving
 
@@ -95,7 +96,7 @@ def topics(
         fail(str(error))
     except (KafkaError, OSError) as error:
         fail(f"KAFKA_BOOTSTRAP_SERVERS: no broker answers at {settings.kafka_bootstrap_servers} ({error})")
-    except (kafka_topics.UnequalPartitions, kafka_topics.TopicsNotReady, kafka_topics.TooFewBrokers) as error:
+    except (UnequalPartitions, kafka_topics.TopicsNotReady, kafka_topics.TooFewBrokers) as error:
         fail(str(error))
 
 
@@ -181,6 +182,10 @@ async def _topics(settings: KafkaSettings, *, dry_run: bool) -> None:
             found, partitions=settings.kafka_partitions, replication_factor=settings.kafka_replication_factor
         )
         await kafka_topics.refuse_too_few_brokers(admin, plan)
+        created: Collection[str] = ()
+        if plan.create and not dry_run:
+            created = await kafka_topics.create(admin, names, plan, clock)
+        # Only now: somebody else may have created a topic meanwhile. What was created here is verified like the rest.
         differing = await differences(
             admin,
             names,
@@ -188,16 +193,17 @@ async def _topics(settings: KafkaSettings, *, dry_run: bool) -> None:
             partitions=settings.kafka_partitions,
             replication_factor=settings.kafka_replication_factor,
         )
-        if plan.create and not dry_run:
-            await kafka_topics.create(admin, names, plan, clock)
+        for name in (*names.all, *names.compacted):
+            if name in created and not differing.get(name):
+                print(f"created  {name}")
+            elif name in differing:
+                print(*verdict(name, differing[name], settings.kafka_bootstrap_servers), sep="\n")
+            elif name in plan.create:
+                print(f"missing  {name}")
+        now = await kafka_topics.find(admin, names)
     finally:
         await admin.close()
-    for name in (*names.all, *names.compacted):
-        if name in plan.create:
-            print(f"{'missing' if dry_run else 'created':<9}{name}")
-        elif name in differing:
-            print(*verdict(name, differing[name], settings.kafka_bootstrap_servers), sep="\n")
-    print(f"{plan.partitions} partitions each")
+    print(f"{now.partitions or plan.partitions} partitions each")
     if any(differing.values()):
         fail("topics that differ were left as they are: docs/runbook.md says what to do")
 
@@ -266,4 +272,5 @@ def _journal(telemetry: Telemetry, clock: Clock) -> Journal:
 
 
 if __name__ == "__main__":
+    never_create_topics()
     commands(prog_name="python -m producer")

@@ -1,15 +1,10 @@
 """A row of `outbox_events`, and the partition where its record goes."""
 
-from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from aiokafka.partitioner import murmur2
-
+from runtime import kafka_topics
 from runtime.tracing import trace_id_of
 from schemas.contacts import contact_hash, contact_key
-
-# Contacts whose hash is remembered: it costs several times what the rest of a row's way through the relay does.
-REMEMBERED: Final = 65_536
 
 
 class Row(NamedTuple):
@@ -39,10 +34,4 @@ class Row(NamedTuple):
 
 def partition_of(row: Row, partitions: int) -> int:
     """Return where Kafka's own clients would put the row's key; a row without one is spread by its id."""
-    return _positive_hash(row.key or row.id) % partitions
-
-
-@lru_cache(REMEMBERED)
-def _positive_hash(key: str) -> int:
-    hashed: int = murmur2(key.encode())
-    return hashed & 0x7FFFFFFF
+    return kafka_topics.partition_of(row.key or row.id, partitions)

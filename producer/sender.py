@@ -15,8 +15,9 @@ from opentelemetry.trace import SpanKind
 from producer.lanes import Place
 from producer.row import Row
 from producer.telemetry import Telemetry
-from producer.topics import TopicsNotReady, UnequalPartitions, find
+from producer.topics import TopicsNotReady, find
 from runtime.clock import Clock
+from runtime.kafka_topics import UnequalPartitions
 from runtime.logs import logger
 from runtime.tracing import linked_span
 from schemas.dead_letters import DeadLetter

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import for_code
 
+from runtime.kafka_topics import Partitions, look
 from schemas.dead_letters import LARGEST_DEAD_LETTER
 from schemas.topics import EVENT_RETENTION_MS, Topics
 
@@ -55,8 +56,7 @@ async def differences(
     admin: AIOKafkaAdminClient, topics: Topics, names: Collection[str], *, partitions: int, replication_factor: int
 ) -> dict[str, list[Difference]]:
     """Return for each of *names* that exists how it differs from what is asked. Raises KafkaError."""
-    described = {topic["topic"]: topic["partitions"] for topic in await admin.describe_topics(list(names))}
-    there = {name: parts for name, parts in described.items() if parts}
+    there = await look(admin, names)
     settings = await _settings(admin, there) if there else {}
     found: dict[str, list[Difference]] = {}
     for name, parts in there.items():
@@ -73,7 +73,7 @@ async def differences(
     return found
 
 
-def _layout(parts: Sequence[Any], replicas: int, *, partitions: int, replication_factor: int) -> list[Difference]:
+def _layout(parts: Partitions, replicas: int, *, partitions: int, replication_factor: int) -> list[Difference]:
     leaderless = [str(part["partition"]) for part in parts if part["leader"] < 0]
     found = [Difference("leader", f"missing of partition {', '.join(leaderless)}", "there")] if leaderless else []
     if len(parts) < partitions:

@@ -1,5 +1,6 @@
 """The topics on Kafka: what is there, what is missing, and creating it. What exists is never altered."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -8,14 +9,12 @@ from aiokafka.errors import for_code
 
 from producer.topic_settings import asked_of
 from runtime.clock import Clock
+from runtime.kafka_topics import Partitions, equal_partitions, look
 from schemas.topics import Topics
 
 LEADERS_WITHIN_S: Final = 30.0
 POLL_S: Final = 0.1
-
-
-class UnequalPartitions(RuntimeError):
-    """The event topics have different partition counts: a contact would be in several workers' hands."""
+_ALREADY_EXISTS: Final = 36
 
 
 class TooFewBrokers(RuntimeError):
@@ -32,7 +31,6 @@ class Found:
 
     partitions: int | None
     missing: tuple[str, ...]
-    leaderless: tuple[str, ...]
 
     @property
     def complaint(self) -> str | None:
@@ -42,19 +40,10 @@ class Found:
 
 async def find(admin: AIOKafkaAdminClient, topics: Topics) -> Found:
     """Return what Kafka holds of *topics*. Raises UnequalPartitions, and KafkaError when no broker answers."""
-    described = {
-        topic["topic"]: topic["partitions"]
-        for topic in await admin.describe_topics(list(topics.all))
-        if not topic["error_code"] or topic["partitions"]
-    }
-    counts = {topic: len(described[topic]) for topic in topics.events if topic in described}
-    if len(set(counts.values())) > 1:
-        listed = ", ".join(f"{topic} has {count}" for topic, count in counts.items())
-        raise UnequalPartitions(f"the event topics need equal partition counts, but {listed}")
+    there = await look(admin, topics.all)
     return Found(
-        partitions=next(iter(counts.values()), None),
-        missing=tuple(topic for topic in topics.all if topic not in described),
-        leaderless=tuple(topic for topic, parts in described.items() if any(part["leader"] < 0 for part in parts)),
+        partitions=equal_partitions({topic: len(there[topic]) for topic in topics.events if topic in there}),
+        missing=tuple(topic for topic in topics.all if topic not in there),
     )
 
 
@@ -83,20 +72,30 @@ async def refuse_too_few_brokers(admin: AIOKafkaAdminClient, plan: Plan) -> None
         )
 
 
-async def create(admin: AIOKafkaAdminClient, topics: Topics, plan: Plan, clock: Clock) -> None:
-    """Create what *plan* names; return when every partition of all *topics* has a leader. Raises TopicsNotReady."""
+async def create(admin: AIOKafkaAdminClient, topics: Topics, plan: Plan, clock: Clock) -> frozenset[str]:
+    """Create what *plan* names; return which of it was not there already, when all *topics* have their leaders.
+
+    Somebody else may create a topic at the same moment, and not as it is asked for. Raises TopicsNotReady.
+    """
+    created: set[str] = set()
     answer = await admin.create_topics([_new_topic(name, topics, plan) for name in plan.create])
     for name, code, *message in answer.topic_errors:
-        # 36: another `topics` was faster.
-        if code not in (0, 36):
+        if not code:
+            created.add(name)
+        elif code != _ALREADY_EXISTS:
             why = (message[0] if message else None) or for_code(code).__name__
             raise TopicsNotReady(f"{name}: {why}")
     deadline = clock.monotonic() + LEADERS_WITHIN_S
     # Kafka answers before the new topics can be used.
-    while (found := await find(admin, topics)).missing or found.leaderless:
+    while unready := _unready(await look(admin, topics.all), topics):
         if clock.monotonic() > deadline:
-            raise TopicsNotReady(f"no leader yet: {', '.join(found.missing + found.leaderless)}; try again")
+            raise TopicsNotReady(f"no leader yet: {', '.join(unready)}; try again")
         await clock.sleep(POLL_S)
+    return frozenset(created)
+
+
+def _unready(there: Mapping[str, Partitions], topics: Topics) -> list[str]:
+    return [topic for topic in topics.all if topic not in there or any(part["leader"] < 0 for part in there[topic])]
 
 
 def _new_topic(name: str, topics: Topics, plan: Plan) -> NewTopic:

@@ -11,10 +11,11 @@ from aiokafka.errors import KafkaError
 
 from producer.outbox import NotMigrated, Outbox
 from producer.telemetry import Telemetry
-from producer.topics import UnequalPartitions, find
+from producer.topics import find
 from runtime.admission import Admission, KafkaAway
 from runtime.clock import Clock
 from runtime.health import Health
+from runtime.kafka_topics import UnequalPartitions
 from schemas.topics import Topics
 
 LOOK_EVERY_S: Final = 3.0

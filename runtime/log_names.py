@@ -40,6 +40,7 @@ LogName = Literal[
     "delivery.paused",
     "delivery.resumed",
     "hubspot.create_path_not_found",
+    "hubspot.definitions_path_not_found",
     "hubspot.not_answered",
     "hubspot.refused",
     "hubspot.send_path_not_found",

@@ -65,11 +65,19 @@ class Visitor:
 
     async def csrf(self) -> str:
         """Return the token of a page that they were given."""
-        page = await self.http.get("/", follow_redirects=True)
-        found = re.search(r'X-CSRF-Token": "([\w-]+)"', page.text)
-        assert found, page.text
-        return found[1]
+        return await csrf_of(self.http)
 
     async def sign_in(self, token: str, **headers: str) -> httpx.Response:
-        form = {"token": token, "csrf": await self.csrf(), "after": "/"}
-        return await self.http.post(SIGN_IN, data=form, headers=headers)
+        return await sign_in(self.http, token, **headers)
+
+
+async def csrf_of(http: httpx.AsyncClient) -> str:
+    page = await http.get("/", follow_redirects=True)
+    found = re.search(r'X-CSRF-Token": "([\w-]+)"', page.text)
+    assert found, page.text
+    return found[1]
+
+
+async def sign_in(http: httpx.AsyncClient, token: str, **headers: str) -> httpx.Response:
+    form = {"token": token, "csrf": await csrf_of(http), "after": "/"}
+    return await http.post(SIGN_IN, data=form, headers=headers)

@@ -7,15 +7,13 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import KafkaError
 
 from console.contacts.index_rows import Partition
+from runtime.kafka_topics import look
 from schemas.topics import Topics
 
-_UNKNOWN_TOPIC: Final = 3
 _ANSWER_WITHIN_MS: Final = 5_000
-# Looks, while a topic is missing: the list is of all that the cluster has.
-LIST_EVERY: Final = 3
 # What is read ahead; one record may have as much.
 MOST_BYTES: Final = 8 * 1024 * 1024
 
@@ -48,8 +46,6 @@ class FollowedTopics:
         self._group: Final = group
         self._events: Final = topics.events
         self._names: Final = (*topics.events, topics.deliveries, topics.dead_letters, topics.resolutions)
-        self._there: set[str] = set()
-        self._looks = 0
 
     async def start(self) -> None:
         """Connect. Raises KafkaError."""
@@ -62,34 +58,15 @@ class FollowedTopics:
 
     async def look(self) -> Look:
         """Return what is there now. Raises KafkaError."""
-        partitions, missing = await self._partitions()
+        found = await look(self._admin, self._names)
+        missing = [name for name in self._names if name not in found]
+        partitions = [TopicPartition(topic, part["partition"]) for topic, parts in found.items() for part in parts]
         if not partitions:
             return Look(missing=missing)
         async with asyncio.timeout(2 * _ANSWER_WITHIN_MS / 1000):
             beginnings = await self.consumer.beginning_offsets(partitions)
             ends = await self.consumer.end_offsets(partitions)
         return Look(_plain(beginnings), _plain(ends), missing, await self._acked(partitions))
-
-    async def _partitions(self) -> tuple[list[TopicPartition], list[str]]:
-        found, missing = list[TopicPartition](), await self._missing()
-        for described in await self._admin.describe_topics(sorted(self._there)) if self._there else ():
-            match described["error_code"]:
-                case 0:
-                    parts: Sequence[Mapping[str, Any]] = described["partitions"]
-                    found += [TopicPartition(described["topic"], part["partition"]) for part in parts]
-                case code if code == _UNKNOWN_TOPIC:
-                    missing.append(described["topic"])
-                    self._there.discard(described["topic"])
-                case code:
-                    raise for_code(code)(f"topic {described['topic']}")
-        return found, missing
-
-    async def _missing(self) -> list[str]:
-        # Whoever asks a broker about a topic by its name may make it, with settings of the broker's own.
-        if len(self._there) < len(self._names) and self._looks % LIST_EVERY == 0:
-            self._there = set(self._names).intersection(await self._admin.list_topics())
-        self._looks += 1
-        return [name for name in self._names if name not in self._there]
 
     async def _acked(self, partitions: Sequence[TopicPartition]) -> dict[Partition, int] | None:
         of_events = [partition for partition in partitions if partition.topic in self._events]

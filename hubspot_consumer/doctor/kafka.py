@@ -17,6 +17,7 @@ from hubspot_consumer.doctor.wording import count, duration
 from hubspot_consumer.reprocessing.dead_letter_book import DeadLetterBook
 from runtime.admission import KafkaAway, KafkaRefused, ask_admission
 from runtime.clock import SystemClock
+from runtime.kafka_topics import Partitions, UnequalPartitions, equal_partitions, look
 
 REQUEST_WITHIN_MS: Final = 4_000
 # What a worker delivers within minutes.
@@ -102,15 +103,21 @@ class KafkaChecks:
         """Whether the event topics have equal partition counts, as a contact's order needs."""
         described, events = await self._topics(), self._settings.topics.events
         counts = {name: len(described[name]) for name in events if name in described}
-        if not counts:
-            raise CannotTell("none of the event topics exists: see topics")
-        if len(set(counts.values())) > 1:
-            listed = ", ".join(f"{name} has {number}" for name, number in counts.items())
+        try:
+            each = equal_partitions(counts)
+        except UnequalPartitions as error:
             return fail(
-                f"the event topics need equal partition counts, but {listed}",
+                str(error),
                 "stop the workers; recreate the topics with equal counts, or add partitions to those with fewer",
             )
-        return ok(f"{next(iter(counts.values()))} of each event topic")
+        if each is None:
+            raise CannotTell("none of the event topics exists: see topics")
+        if each == 1 < self._settings.kafka_partitions:
+            return warn(
+                "1 of each event topic, as a broker creates topics that nobody has created: one worker alone can read",
+                "run `python -m producer topics`: it says which of them differ, and how",
+            )
+        return ok(f"{each} of each event topic")
 
     async def group(self) -> Answer:
         """Whether workers are members of the consumer group, which their heartbeats keep them."""
@@ -208,7 +215,7 @@ class KafkaChecks:
         if self._settings.mode == "disabled":
             raise CannotTell("HUBSPOT_ENABLED is false: nothing is read")
 
-    async def _topics(self) -> Mapping[str, Any]:
+    async def _topics(self) -> Mapping[str, Partitions]:
         return await self._see(self._described)
 
     async def _see(self, look: Look[T]) -> T:
@@ -234,13 +241,12 @@ class KafkaChecks:
         await consumer.start()
         return consumer
 
-    async def _describe(self) -> dict[str, Any]:
+    async def _describe(self) -> dict[str, Partitions]:
         if not self._settings.bootstrap_servers:
             raise CannotTell("KAFKA_BOOTSTRAP_SERVERS is not set")
         admin, _ = await self._connected.seen()
-        names = [*self._settings.topics.all, self._settings.topics.deliveries]
-        described = await admin.describe_topics(names)
-        return {one["topic"]: one["partitions"] for one in described if one["partitions"]}
+        names = self._settings.topics
+        return await look(admin, [*names.all, names.deliveries])
 
     async def _describe_group(self) -> Group:
         admin, _ = await self._connected.seen()

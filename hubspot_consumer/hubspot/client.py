@@ -8,6 +8,7 @@ import httpx
 
 from hubspot_consumer.hubspot.account import Usage, read_scopes, read_usage
 from hubspot_consumer.hubspot.connection import Token, request
+from hubspot_consumer.hubspot.events_path import EventsPath
 from hubspot_consumer.hubspot.pacing import Pacing, Slot
 from hubspot_consumer.hubspot.paths import PATHS, TOKEN_INFO, ApiVersion, Paths
 from hubspot_consumer.hubspot.refusals import correlation_id, policy_of, quota_spent_for
@@ -63,7 +64,7 @@ class HubSpotClient:
         self._http = http
         self._pacing = pacing
         self._paths: Final[Paths] = PATHS[version]
-        self._send_events_path = self._paths.send_events
+        self._events_path: Final = EventsPath(self._paths)
         self._portal_id: Final = portal_id
         self._count = count
 
@@ -126,14 +127,9 @@ class HubSpotClient:
     async def send(self, entries: Sequence[TimelineEntry]) -> Refusal | None:
         """Leave up to 500 timeline entries. They need no slot: HubSpot exempts them from the quota."""
         body = {"inputs": [entry.body(self._portal_id) for entry in entries]}
-        answer = await self._call("send", "POST", self._send_events_path, body, records=_records(entries))
-        if isinstance(answer, httpx.Response) and answer.status_code in (404, 405):
-            fallback = PATHS["v3"].send_events
-            if fallback != self._send_events_path:
-                # HubSpot's pages disagree about the dated path; v3's is certain.
-                log.warning("hubspot.send_path_not_found", path=self._send_events_path, using=fallback)
-                self._send_events_path = fallback
-                return RetryLater("the dated path of custom events does not exist")
+        answer = await self._events_path.ask(
+            self._paths.send_events, lambda path: self._call("send", "POST", path, body, records=_records(entries))
+        )
         return read_send(answer, len(entries)) if isinstance(answer, httpx.Response) else answer
 
     async def note(self, notes: Sequence[Note]) -> WriteAnswer[Note]:
@@ -157,20 +153,17 @@ class HubSpotClient:
     async def page(self, path: str, after: str | None, **parameters: str) -> Page | Refusal:
         """Return a page of what the portal defines, from *after* on."""
         asked = {"limit": "100", **parameters} | ({"after": after} if after else {})
-        with await self.slot():
-            answer = await self._call("list", "GET", path, parameters=asked)
+        answer = await self._call_in_slot("list", "GET", path, parameters=asked)
         return read_page(answer) if isinstance(answer, httpx.Response) else answer
 
     async def define(self, path: str, definition: Mapping[str, Any]) -> Refusal | None:
         """Create a definition; None when it is there afterwards."""
-        with await self.slot():
-            answer = await self._call("create", "POST", path, definition)
+        answer = await self._call_in_slot("create", "POST", path, definition)
         return read_created(answer) if isinstance(answer, httpx.Response) else answer
 
     async def portal(self) -> PortalDetails | Refusal:
         """Return the portal that the token belongs to, as far as HubSpot says. Its midnight is the daily quota's."""
-        with await self.slot():
-            answer = await self._call("account", "GET", self._paths.account)
+        answer = await self._call_in_slot("account", "GET", self._paths.account)
         details = read_portal(answer) if isinstance(answer, httpx.Response) else answer
         if isinstance(details, PortalDetails) and details.zone is not None:
             self._pacing.daily.keep_time_of(details.zone)
@@ -179,28 +172,38 @@ class HubSpotClient:
     async def scopes(self) -> frozenset[str] | Refusal:
         """Return what the token may do. HubSpot tells it of private apps; of Service Keys that is not certain."""
         token = self._http.auth.secret if isinstance(self._http.auth, Token) else ""
-        with await self.slot():
-            answer = await self._call("token_info", "POST", TOKEN_INFO, {"tokenKey": token})
+        answer = await self._call_in_slot("token_info", "POST", TOKEN_INFO, {"tokenKey": token})
         return read_scopes(answer) if isinstance(answer, httpx.Response) else answer
 
     async def usage(self) -> Usage | Refusal:
         """Return how much of the day's calls the account's private apps have used."""
-        with await self.slot():
-            answer = await self._call("usage", "GET", self._paths.usage)
+        answer = await self._call_in_slot("usage", "GET", self._paths.usage)
         return read_usage(answer) if isinstance(answer, httpx.Response) else answer
 
     async def takes_custom_events(self) -> bool | Refusal:
         """Return whether the portal's tier and the token's scopes allow custom events."""
-        with await self.slot():
-            answer = await self._call("event_definitions", "GET", self._paths.event_definitions)
+        answer = await self._call_in_slot("event_definitions", "GET", self._paths.event_definitions)
         return read_allowed(answer) if isinstance(answer, httpx.Response) else answer
 
     async def takes_notes(self) -> bool | Refusal:
         """Return whether the token's scopes allow notes."""
         body = {"properties": [], "inputs": [{"id": "0"}]}
-        with await self.slot():
-            answer = await self._call("read_notes", "POST", self._paths.read_notes, body)
+        answer = await self._call_in_slot("read_notes", "POST", self._paths.read_notes, body)
         return read_allowed(answer) if isinstance(answer, httpx.Response) else answer
+
+    async def _call_in_slot(
+        self,
+        kind: str,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        parameters: Mapping[str, str] | None = None,
+    ) -> httpx.Response | RetryLater:
+        async def call(path: str) -> httpx.Response | RetryLater:
+            with await self.slot():
+                return await self._call(kind, method, path, body, parameters=parameters)
+
+        return await self._events_path.ask(path, call)
 
     async def _call(  # noqa: PLR0913 - how to ask, what, and on account of which records
         self,

@@ -1,7 +1,6 @@
 """The paths of HubSpot's API, one table for its versions.
 
-Source: HubSpot's public API specification; for the dated paths of custom events its pages disagree, which is why the
-client falls back to v3 when a dated one is not found.
+Source: HubSpot's public API specification, and for custom events its newest one and the SDKs generated from it.
 """
 
 from dataclasses import dataclass
@@ -12,14 +11,26 @@ ApiVersion = Literal["v3", "2026-03", "2026-09"]
 
 @dataclass(frozen=True)
 class Paths:
+    """The paths of one version. `events` begins with where its custom events are.
+
+    HubSpot's pages have disagreed about that, so the other places of `events` are where else they may be.
+    """
+
     contacts: str
     properties: str
     property_groups: str
     account: str
-    event_definitions: str
-    send_events: str
+    events: tuple[str, ...]
     notes: str
     notes_of_contacts: str
+
+    @property
+    def event_definitions(self) -> str:
+        return f"{self.events[0]}/event-definitions"
+
+    @property
+    def send_events(self) -> str:
+        return f"{self.events[0]}/send/batch"
 
     @property
     def create(self) -> str:
@@ -54,14 +65,13 @@ class Paths:
 TOKEN_INFO: Final = "/oauth/v2/private-apps/get/access-token-info"  # noqa: S105 - a path
 
 
-def _dated(version: str, events: str) -> Paths:
+def _dated(version: str, another: str) -> Paths:
     return Paths(
         contacts=f"/crm/objects/{version}/contacts",
         properties=f"/crm/properties/{version}/contacts",
         property_groups=f"/crm/properties/{version}/contacts/groups",
         account=f"/account-info/{version}/details",
-        event_definitions=f"{events}/event-definitions",
-        send_events=f"{events}/send/batch",
+        events=(f"/events/{version}", f"/events/custom/{version}", "/events/v3", f"/events/{another}"),
         notes=f"/crm/objects/{version}/notes",
         notes_of_contacts=f"/crm/associations/{version}/contacts/notes/batch/read",
     )
@@ -73,12 +83,11 @@ PATHS: Final[dict[ApiVersion, Paths]] = {
         properties="/crm/v3/properties/contacts",
         property_groups="/crm/v3/properties/contacts/groups",
         account="/account-info/v3/details",
-        event_definitions="/events/v3/event-definitions",
-        send_events="/events/v3/send/batch",
+        events=("/events/v3", "/events/2026-09", "/events/2026-03"),
         notes="/crm/v3/objects/notes",
         # Associations have a version of their own.
         notes_of_contacts="/crm/v4/associations/contacts/notes/batch/read",
     ),
-    "2026-03": _dated("2026-03", "/events/2026-03"),
-    "2026-09": _dated("2026-09", "/events/custom/2026-09"),
+    "2026-03": _dated("2026-03", another="2026-09"),
+    "2026-09": _dated("2026-09", another="2026-03"),
 }

@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from hubspot_consumer.reprocessing.holding import TopicsMissing
+from runtime.kafka_topics import look
 
 RECORDS_AT_ONCE: Final = 2_000
 # What is read ahead; one record may have as much.
@@ -96,7 +97,7 @@ async def _partitions(options: Mapping[str, Any], name: str) -> list[TopicPartit
     admin = AIOKafkaAdminClient(**options)
     try:
         await admin.start()
-        [described] = await admin.describe_topics([name])
+        found = await look(admin, [name])
     finally:
         await admin.close()
-    return [TopicPartition(name, part["partition"]) for part in described["partitions"]]
+    return [TopicPartition(name, part["partition"]) for part in found.get(name, ())]

@@ -55,7 +55,7 @@ class Gateway:
 
     async def _answer(self, call: Call, authorization: str, exchange: _Exchange, receive: Receive) -> Answer:
         portal = self._portal
-        route = routes.find(call)
+        route = routes.find(call, portal.settings.moved_paths)
         exchange.path = route.path
         if route.operation.needs_token:
             call.token = portal.tokens.authenticate(authorization)

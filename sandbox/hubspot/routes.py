@@ -1,7 +1,7 @@
 """Routes: which operation each path of each version of the API is. Any other path does not exist."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 from sandbox.hubspot import (
@@ -155,7 +155,7 @@ _TABLE: Final = (
     ("/crm/properties/2026-09/contacts", _PROPERTIES),
     ("/crm/properties/2026-09/0-1", _PROPERTIES),
     ("/crm/limits/2026-09", _LIMITS),
-    ("/events/custom/2026-09", _EVENTS),
+    ("/events/2026-09", _EVENTS),
     ("/events/event-occurrences/2026-09", _OCCURRENCES),
     ("/account-info/2026-09", _ACCOUNT),
     ("/oauth/v2/private-apps/get/access-token-info", _TOKEN_INFO),
@@ -173,13 +173,30 @@ for _start, _operations in _TABLE:
             _BY_PATH.setdefault(_path, {})[_method] = Route(_path, _operation)
 
 
-def find(call: Call) -> Route:
-    """Return a call's route, and put the parameters of its path into the call. Raises Refused with 404 or 405."""
-    methods = _BY_PATH.get(call.path, {})
+def find(call: Call, moved: Mapping[str, str]) -> Route:
+    """Return a call's route, and put the parameters of its path into the call. Raises Refused with 404 or 405.
+
+    *moved* has the beginnings of paths that are elsewhere in this portal, and where they are.
+    """
+    for documented, actual in moved.items():
+        if _begins(call.path, actual):
+            route = _documented(call, (*documented[1:].split("/"), *call.segments[actual.count("/") :]))
+            return replace(route, path=route.path.replace(documented, actual, 1))
+        if _begins(call.path, documented):
+            raise refuse(404, "Not Found")
+    return _documented(call, call.segments)
+
+
+def _begins(path: str, beginning: str) -> bool:
+    return f"{path}/".startswith(f"{beginning}/")
+
+
+def _documented(call: Call, segments: tuple[str, ...]) -> Route:
+    methods = _BY_PATH.get("/" + "/".join(segments), {})
     if route := methods.get(call.method):
         return route
-    for template, others in _BY_LENGTH.get(len(call.segments), {}).items():
-        parameters = _parameters(template, call.segments)
+    for template, others in _BY_LENGTH.get(len(segments), {}).items():
+        parameters = _parameters(template, segments)
         if parameters is not None:
             methods = methods | others
             if route := others.get(call.method):

@@ -23,6 +23,7 @@ class Settings:
     The switches choose where HubSpot's behaviour is unclear or depends on the account. `search_lag_s` and
     `event_visibility_s` are seconds of the portal's time. `required_properties` and `conditional_required`
     (`property=value` to the property that it needs) are an administrator's rules, which hold from 2026-09 on.
+    `moved_paths` moves the paths that begin with a key to where its value says, and nothing is left behind.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -45,6 +46,7 @@ class Settings:
     batch_status: Literal["COMPLETE", "PENDING"] = "COMPLETE"
     required_properties: tuple[str, ...] = ()
     conditional_required: Mapping[str, str] = field(default_factory=dict)
+    moved_paths: Mapping[str, str] = field(default_factory=dict)
     retry_after_on_429: bool = False
     seed: int = 0
 

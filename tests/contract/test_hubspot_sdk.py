@@ -17,6 +17,7 @@ from hubspot.crm.properties.exceptions import ApiException as PropertyException
 from hubspot.discovery.discovery_base import DiscoveryBase
 from hubspot.events import send as event_models
 
+from hubspot_consumer.hubspot.paths import PATHS
 from sandbox.hubspot.app import simulator_app
 from sandbox.hubspot.auth import CONTACTS_READ, CONTACTS_WRITE
 from sandbox.hubspot.faults import Fault, RateLimitAnswer, StatusAnswer, When
@@ -228,6 +229,17 @@ def test_events_are_sent_and_notes_are_left_and_found(sdk: Sdk, portal: Portal) 
 
     assert [str(result.to_object_id) for result in found.results] == [note.id]
     assert len(portal.timeline.of(portal.contacts.by_email(ADA), ADA)) == 2
+
+
+def test_the_sdk_sends_custom_events_where_our_client_does(sdk: Sdk, portal: Portal) -> None:
+    portal.event_definitions.add("nova_earned", {"label": "Nova", "includeDefaultProperties": False}, [])
+    occurrence = event_models.BehavioralEventHttpCompletionRequest(
+        event_name=f"pe{PORTAL_ID}_nova_earned", email=ADA, uuid="u1", properties={}
+    )
+
+    sdk().events.send.batch_api.send(event_models.BatchedBehavioralEventHttpCompletionRequest(inputs=[occurrence]))
+
+    assert portal.log.by_path() == {f"POST {PATHS['v3'].send_events}": {"204": 1}}
 
 
 def test_the_account_is_asked_for_as_any_other_path(sdk: Sdk) -> None:

@@ -5,11 +5,12 @@ import json
 import re
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -140,8 +141,8 @@ def database(*statements: str, relay: bool = True, migrated: bool = True) -> Pla
     return lambda patient: plant.outbox(patient, *statements, relay=relay, migrated=migrated)
 
 
-def topics(*, without: int | None = None, uneven: bool = False) -> Plant:
-    return lambda patient: plant.topics(patient, partitions={1: 5} if uneven else {}, without=without)
+def topics(partitions: Mapping[int, int] = MappingProxyType({}), *, without: int | None = None) -> Plant:
+    return lambda patient: plant.topics(patient, partitions=partitions, without=without)
 
 
 ELSEWHERE = {
@@ -156,7 +157,10 @@ ELSEWHERE = {
     ),
     "a topic is missing": Fault(topics(without=2), {"topics": "fail"}, f"{EVENT_TYPES[2]}"),
     "the topic of the dead letters is missing": Fault(topics(without=7), {"topics": "fail"}, "dead_letters"),
-    "partition counts differ": Fault(topics(uneven=True), {"partitions": "fail"}, f"{EVENT_TYPES[1]} has 5"),
+    "partition counts differ": Fault(topics({1: 5}), {"partitions": "fail"}, f"{EVENT_TYPES[1]} has 5"),
+    "a broker has created the topics by itself": Fault(
+        topics(dict.fromkeys(range(len(EVENT_TYPES)), 1)), {"partitions": "warn"}, "1 of each event topic"
+    ),
     "events are not read and no worker is there": Fault(
         set_to(CONSUMER_GROUP="nobody"), {"group": "fail", "lag": "fail"}, "no worker is in nobody"
     ),

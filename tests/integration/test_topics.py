@@ -1,13 +1,18 @@
 """`python -m producer topics`: creates what is missing, verifies the rest, alters nothing."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+import producer.topics
+from producer.__main__ import _topics
+from producer.settings import KafkaSettings
+from runtime.kafka_topics import UnequalPartitions
 from schemas.topics import Topics
+from tests import topic_list
 from tests.commands import run
 
 
@@ -126,6 +131,63 @@ async def test_fewer_partitions_than_asked_differ_and_none_is_added(
     assert await _partitions(environment, topics) == dict.fromkeys(topics.all, 3)
 
 
+@pytest.fixture
+def overtaken(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], KafkaSettings]:
+    """Let somebody else create a topic, after `topics` has looked and before it creates."""
+    find = producer.topics.find
+
+    def overtaken_at(topic: str, partitions: int) -> KafkaSettings:
+        async def found(*asked: Any) -> producer.topics.Found:
+            found = await find(*asked)
+            await _create(environment, {topic: partitions})
+            return found
+
+        monkeypatch.setattr(producer.topics, "find", found)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        return KafkaSettings()
+
+    return overtaken_at
+
+
+async def test_a_topic_that_somebody_else_creates_at_that_moment_differs_and_is_not_said_to_be_created(
+    topic_prefix: str, overtaken: Callable[[str, int], KafkaSettings], capsys: pytest.CaptureFixture[str]
+) -> None:
+    topics = Topics(topic_prefix)
+
+    with pytest.raises(UnequalPartitions, match=f"{topics.events[0]} has 1"):
+        await _topics(overtaken(topics.events[0], 1), dry_run=False)
+
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert lines[:2] == [f"differs  {topics.events[0]}", "partitions is 1; should be 3 (KAFKA_PARTITIONS)"]
+    assert "retention.ms is 604800000; should be at least 2592000000 (30 days, for a replay), or -1" in lines
+    assert [line.split()[1] for line in lines if line.startswith("created")] == list(topics.all[1:])
+    assert not any(line.endswith("partitions each") for line in lines)
+
+
+async def test_a_topic_of_another_configuration_that_somebody_else_creates_at_that_moment_ends_with_1(
+    topic_prefix: str, overtaken: Callable[[str, int], KafkaSettings], capsys: pytest.CaptureFixture[str]
+) -> None:
+    topics = Topics(topic_prefix)
+
+    with pytest.raises(SystemExit) as ended:
+        await _topics(overtaken(topics.dead_letters, 3), dry_run=False)
+
+    said = capsys.readouterr().out
+    assert ended.value.code == 1
+    assert f"differs  {topics.dead_letters}" in said
+    assert f"created  {topics.dead_letters}" not in said
+
+
+async def test_more_partitions_of_one_topic_that_somebody_else_creates_at_that_moment_are_refused_by_name(
+    topic_prefix: str, overtaken: Callable[[str, int], KafkaSettings]
+) -> None:
+    topic = Topics(topic_prefix).events[0]
+
+    with pytest.raises(UnequalPartitions, match=f"{topic} has 5"):
+        await _topics(overtaken(topic, 5), dry_run=False)
+
+
 async def test_more_copies_than_brokers_are_refused_by_name(environment: dict[str, str], topic_prefix: str) -> None:
     environment |= {"KAFKA_REPLICATION_FACTOR": "3"}
 
@@ -181,15 +243,8 @@ async def _config(environment: dict[str, str], topic: str, settings: Iterable[st
 
 
 async def _create(environment: dict[str, str], counts: dict[str, int]) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=environment["KAFKA_BOOTSTRAP_SERVERS"])
-    await admin.start()
-    await admin.create_topics([NewTopic(name, count, 1) for name, count in counts.items()])
-    await admin.close()
+    await topic_list.create(environment["KAFKA_BOOTSTRAP_SERVERS"], counts)
 
 
 async def _partitions(environment: dict[str, str], topics: Topics) -> dict[str, int]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=environment["KAFKA_BOOTSTRAP_SERVERS"])
-    await admin.start()
-    described = await admin.describe_topics(list(topics.all))
-    await admin.close()
-    return {topic["topic"]: len(topic["partitions"]) for topic in described if topic["partitions"]}
+    return await topic_list.topics_of(environment["KAFKA_BOOTSTRAP_SERVERS"], topics.prefix)

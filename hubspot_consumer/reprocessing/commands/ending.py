@@ -12,7 +12,6 @@ from typing import Any, Final
 from aiokafka.errors import KafkaError
 
 from hubspot_consumer.controls import SendingPaused
-from hubspot_consumer.lag import UnequalPartitions
 from hubspot_consumer.new_topic import TopicNotCreated
 from hubspot_consumer.portal import WrongPortal
 from hubspot_consumer.reprocessing.heard import TakenOver
@@ -23,6 +22,7 @@ from hubspot_consumer.reprocessing.run import AlreadyRunning, NoFolder, Run, Unf
 from runtime.admission import KafkaAway, KafkaRefused, ask_admission
 from runtime.commands import cause, fail, refuse
 from runtime.kafka import KafkaConnection
+from runtime.kafka_topics import UnequalPartitions
 
 INTERRUPTED: Final = 130
 NICENESS: Final = 10
