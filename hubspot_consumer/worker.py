@@ -1,7 +1,6 @@
 """The worker: one Faust agent over the seven topics, bytes in, acks in offset order. Only this file knows Faust."""
 
 from collections.abc import Awaitable, Callable, Collection
-from datetime import UTC, datetime
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
@@ -13,6 +12,7 @@ from hubspot_consumer.lease import Lease
 from hubspot_consumer.offsets import Ack
 from hubspot_consumer.records import Record
 from runtime.kafka import KafkaConnection
+from schemas.times import moment_of
 
 # After kill -9 the group waits this long for the dead member; Faust's 60 s would be the next start's delay.
 SESSION_TIMEOUT_S: Final = 10.0
@@ -166,7 +166,7 @@ def _record(message: Any) -> Record:
         topic=message.topic,
         partition=message.partition,
         offset=message.offset,
-        timestamp=datetime.fromtimestamp(message.timestamp or 0, UTC),
+        timestamp=moment_of(message.timestamp or 0),
         key=message.key,
         value=message.value,
         headers=[(str(name), bytes(value or b"")) for name, value in headers],

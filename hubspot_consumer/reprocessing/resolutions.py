@@ -6,12 +6,13 @@ The newest record of a key counts. One that can't be read, by a newer version ma
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from hubspot_consumer.followed_topic import FollowedTopic
 from hubspot_consumer.reprocessing.mend import Mend
 from runtime.clock import Clock
 from schemas.contacts import without_emails
+from schemas.times import KeptTime
 
 State = Literal["dead", "mended", "redriven", "discarded"]
 """What became of a dead letter. In the records and in the commands' JSON, so the words are a public contract."""
@@ -27,7 +28,7 @@ LOOK_AGAIN_S: Final = 1.0
 class _Resolution(BaseModel):
     model_config = ConfigDict(frozen=True)
 
-    at: AwareDatetime
+    at: KeptTime
     run: str = ""
 
 
@@ -63,7 +64,7 @@ class Mended(_Resolution):
     reason: str
     detail: _Words
     attempts: int = Field(0, ge=0)
-    failed_at: AwareDatetime
+    failed_at: KeptTime
 
 
 Resolution = Redriven | Discarded | DeadAgain | Mended

@@ -14,6 +14,7 @@ from hubspot_consumer.settings import Settings
 from runtime.commands import refuse
 from schemas.contacts import ContactKey, contact_key
 from schemas.events import EVENT_TYPES
+from schemas.times import in_utc
 
 _AGE: Final = re.compile(r"([0-9]{1,6})([mhd])")
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
@@ -52,9 +53,10 @@ def moment(option: str, text: str, now: datetime) -> datetime:
         return then
     try:
         said = datetime.fromisoformat(text)
+        # Kafka finds no record by a time before 1970.
+        return max(_EPOCH, in_utc(said if said.tzinfo else said.replace(tzinfo=UTC)))
     except ValueError:
         refuse(f"{option}: {text!r} is no time: say 2026-11-24T03:00:00Z, 2026-11-24, or an age as 90m, 24h, 7d")
-    return said if said.tzinfo else said.replace(tzinfo=UTC)
 
 
 def known_types(types: list[str] | None) -> list[str]:
