@@ -207,4 +207,4 @@ def _told(letters: Sequence[Letter], legible: Legible) -> Iterator[str]:
         yield f"{number:>8,}  {reason}"
     yield f"{len(letters):,} dead letters of {len(legible.letters):,} contacts"
     if legible.unreadable:
-        yield f"{len(legible.unreadable):,} of them nobody can read, as before"
+        yield f"{len(legible.unreadable):,} of them nobody can read or map, as before"
