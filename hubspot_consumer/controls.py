@@ -5,16 +5,16 @@ pause holds for workers that start later, too, until somebody resumes. A pause l
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hubspot_consumer.followed_topic import FollowedTopic
 from hubspot_consumer.halt import HaltGate, Paused
 from hubspot_consumer.new_topic import create_topic
 from runtime.clock import Clock
-from schemas.contacts import without_emails
+from schemas.texts import Words
 from schemas.times import KeptTime, moment_of
 
 # The topic's key of what holds for sending.
@@ -34,8 +34,8 @@ class Pause(BaseModel):
     paused: bool = True
     at: KeptTime
     # Shown to whoever may see the status, and kept.
-    by: Annotated[str, AfterValidator(without_emails)] = ""
-    note: Annotated[str, AfterValidator(without_emails)] = ""
+    by: Words = ""
+    note: Words = ""
 
 
 class SendingPaused(RuntimeError):
