@@ -8,6 +8,7 @@ from typing import Any, Final
 from hubspot_consumer.reprocessing.letter import Letter
 from hubspot_consumer.reprocessing.mend import PERSONAL, document_of
 from hubspot_consumer.reprocessing.mending import PREFIX, faults, fields_of, suggested_changes
+from schemas.texts import encodable
 
 FIELD: Final = "field."
 OUT: Final = "leave_out"
@@ -72,7 +73,9 @@ def mending_form(letter: Letter, value: bytes) -> MendingForm:
         for name in fields_of(value)
     ]
     known = {field.name for field in fields}
-    strangers = [(name, _text(each) or "", name in unset) for name, each in payload.items() if name not in known]
+    strangers = [
+        (encodable(name), _text(each) or "", name in unset) for name, each in payload.items() if name not in known
+    ]
     return MendingForm(fields, strangers, found, _note(letter, values, unset))
 
 
@@ -84,6 +87,6 @@ def _note(letter: Letter, values: Mapping[str, Any], unset: Sequence[str]) -> st
 
 
 def _text(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False)
+    if value is None:
+        return None
+    return encodable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))

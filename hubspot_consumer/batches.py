@@ -5,16 +5,15 @@ from typing import Final, NamedTuple, TypeVar
 
 from hubspot_consumer.hubspot.requests import Note, TimelineEntry, Upsert
 from hubspot_consumer.lane import Fold, Pending
-from hubspot_consumer.mapping import Properties, contact_properties, timeline_properties
+from hubspot_consumer.mapping import Properties
 from hubspot_consumer.omissions import Omissions
-from hubspot_consumer.records import Record
 from schemas.envelope import Envelope
 
 Item = TypeVar("Item")
 
 
 class Batch:
-    """Up to 100 contacts, each with its fold, correlated with HubSpot's answer by trace id."""
+    """Up to 100 contacts, each with its fold, correlated with HubSpot's answer by trace id. Raises MappingFailed."""
 
     def __init__(self, folds: Iterable[Fold], omissions: Omissions) -> None:
         # Unique in the call even when a hand-made producer used one event id for two contacts.
@@ -23,7 +22,7 @@ class Batch:
             Upsert(
                 trace_id,
                 fold.lane.key,
-                omissions.without(folded_properties(fold.envelopes)),
+                omissions.without(folded_properties(event.mapped.contact for event in fold.events)),
                 [event.record for event in fold.events],
             )
             for trace_id, fold in self._folds.items()
@@ -33,11 +32,11 @@ class Batch:
         return self._folds[trace_id]
 
 
-def folded_properties(envelopes: Iterable[Envelope]) -> Properties:
-    """Return the newest value of each property that the events set, in their order."""
+def folded_properties(mapped: Iterable[Properties]) -> Properties:
+    """Return the newest value of each property that events set, in their order."""
     properties: Properties = {}
-    for envelope in envelopes:
-        properties |= contact_properties(envelope)
+    for each in mapped:
+        properties |= each
     return properties
 
 
@@ -50,9 +49,9 @@ class TimelineItem(NamedTuple):
 
 
 def timeline_items(folds: Iterable[Fold]) -> list[TimelineItem]:
-    """Return the entries of written folds, in the order of each contact."""
+    """Return the entries of written folds, in the order of each contact. Raises MappingFailed."""
     return [
-        TimelineItem(fold, event, _entry(fold, event.record, event.envelope))
+        TimelineItem(fold, event, _entry(fold, event, event.envelope))
         for fold in folds
         for event in fold.events
         if event.envelope is not None
@@ -77,13 +76,13 @@ def halves(items: Sequence[Item]) -> tuple[Sequence[Item], Sequence[Item]]:
     return items[:middle], items[middle:]
 
 
-def _entry(fold: Fold, record: Record, envelope: Envelope) -> TimelineEntry:
+def _entry(fold: Fold, event: Pending, envelope: Envelope) -> TimelineEntry:
     return TimelineEntry(
         uuid=str(envelope.id),
         event_type=envelope.type,
         contact_key=fold.lane.key,
         contact_id=fold.lane.contact_id,
         occurred_at=envelope.occurred_at,
-        properties=timeline_properties(envelope),
-        records=[record],
+        properties=event.mapped.entry,
+        records=[event.record],
     )

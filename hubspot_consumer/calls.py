@@ -179,16 +179,18 @@ class Calls:
             case Rejected() if outcome.conflict and fold.lane.attempts < MOST_CONFLICTS:
                 # Somebody created it at the same time: by then it is there, to be updated.
                 self._retry(fold, RetryLater(outcome.detail))
-            case Rejected() if len(fold.events) > 1:
-                self._lanes.split(fold)
             case Rejected():
-                halt = await self._rejections.reject(fold, fold.events[0], outcome)
-                if halt is None:
-                    self._lanes.finished(fold)
-                else:
-                    self._retry(fold, halt)
+                await self._rejected(fold, outcome)
             case _:
                 assert_never(outcome)
+
+    async def _rejected(self, fold: Fold, rejection: Rejected) -> None:
+        if len(fold.events) > 1:
+            self._lanes.split(fold)
+        elif (halt := await self._rejections.reject(fold, fold.events[0], rejection)) is None:
+            self._lanes.finished(fold)
+        else:
+            self._retry(fold, halt)
 
     def _leave_out(self, fold: Fold, unwritable: Collection[str]) -> None:
         if (halt := self._omissions.leave_out(unwritable)) is None:
@@ -198,7 +200,10 @@ class Calls:
             self._retry(fold, halt)
 
     async def _wanted(self, folds: Sequence[Fold]) -> list[Fold]:
-        """Return the folds to write; whoever is suppressed is not, and whoever has a new email is moved first."""
+        """Return the folds to write: of nobody who is suppressed, and of nobody with an event that can't be mapped.
+
+        Whoever has a new email is moved first.
+        """
         wanted = []
         for fold in folds:
             if self._suppressions.holds(fold.lane.key):
@@ -206,6 +211,8 @@ class Calls:
                 for event in fold.events:
                     self._receipts.suppressed(event, fold.lane.attempts)
                 self._lanes.finished(fold)
+            elif (failed := fold.mapping_failed) is not None:
+                await self._rejected(fold, Rejected("mapping_failed", str(failed)))
             elif (refusal := await self._moves.before(fold)) is not None:
                 self._halt.hear(refusal)
                 self._retry(fold, refusal)

@@ -5,17 +5,17 @@ pause holds for workers that start later, too, until somebody resumes. A pause l
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hubspot_consumer.followed_topic import FollowedTopic
 from hubspot_consumer.halt import HaltGate, Paused
 from hubspot_consumer.new_topic import create_topic
 from runtime.clock import Clock
-from schemas.contacts import without_emails
+from schemas.texts import Words
+from schemas.times import KeptTime, moment_of
 
 # The topic's key of what holds for sending.
 SENDING: Final = b"sending"
@@ -32,10 +32,10 @@ class Pause(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     paused: bool = True
-    at: AwareDatetime
+    at: KeptTime
     # Shown to whoever may see the status, and kept.
-    by: Annotated[str, AfterValidator(without_emails)] = ""
-    note: Annotated[str, AfterValidator(without_emails)] = ""
+    by: Words = ""
+    note: Words = ""
 
 
 class SendingPaused(RuntimeError):
@@ -89,7 +89,7 @@ def read_pause(record: Any) -> Paused | None:
     try:
         said = Pause.model_validate_json(record.value)
     except ValidationError:
-        return Paused(datetime.fromtimestamp(record.timestamp / 1000, UTC), "", _ILLEGIBLE)
+        return Paused(moment_of(record.timestamp / 1000), "", _ILLEGIBLE)
     return Paused(said.at, said.by, said.note) if said.paused else None
 
 

@@ -15,7 +15,7 @@ def endpoints(status: Status, telemetry: Telemetry) -> FastAPI:
     app = application(
         "HubSpot consumer",
         unwell=status.unwell,
-        also=lambda: {"mode": status.mode},
+        also=lambda: {"mode": status.mode} | ({"quota_lent": status.lent} if status.lent else {}),
         metrics=telemetry.registry,
         halted=status.halted_parts,
         stuck=status.stuck,

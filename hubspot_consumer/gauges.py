@@ -47,6 +47,8 @@ class Gauges(Collector):
             f"{PREFIX}_holes_released", "Contacts that went on without an event that never came", value=released
         )
         yield GaugeMetricFamily(f"{PREFIX}_contacts_held", "Contacts that a reprocessing run holds", value=held)
+        lent = (report["quota"] or {}).get("lent", 0.0)
+        yield GaugeMetricFamily(f"{PREFIX}_quota_lent", "Part of the quota that reprocessing has of it", value=lent)
         yield _gauge(
             "in_flight",
             "Events read and not finished, and calls without an answer",

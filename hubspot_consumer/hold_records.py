@@ -5,35 +5,42 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from schemas.contacts import ContactKey
+from schemas.contacts import LONGEST_EMAIL, ContactKey
 
+MOST_QUOTA_SHARE: Final = 0.9
+"""Of the quota, for a run: what is left keeps the workers going, whoever writes a hold."""
 FOR_S: Final = 60.0
 """How long a hold is in force, unless it is released before."""
+
+
+_Number = Annotated[int, Field(ge=0, le=2**63 - 1)]
+_Key = Annotated[ContactKey, Field(max_length=LONGEST_EMAIL)]
+_Word = Annotated[str, Field(max_length=200)]
 
 
 class _OfRun(BaseModel):
     model_config = ConfigDict(frozen=True)
 
-    run: str = Field(min_length=1, max_length=200)
+    run: _Word = Field(min_length=1)
 
 
 class HoldBegun(_OfRun):
     """The run is about to write *contacts*. It is active for *for_s* seconds, and takes that share of the quota."""
 
     kind: Literal["hold"] = "hold"
-    number: int
-    command: str
-    contacts: tuple[ContactKey, ...] = ()
-    quota_share: float = Field(ge=0, lt=1)
-    for_s: float = Field(FOR_S, gt=0, le=600)
+    number: _Number
+    command: _Word
+    contacts: tuple[_Key, ...] = ()
+    quota_share: float = Field(ge=0, le=MOST_QUOTA_SHARE, allow_inf_nan=False)
+    for_s: float = Field(FOR_S, gt=0, le=600, allow_inf_nan=False)
 
 
 class Held(_OfRun):
     """A worker that holds the partitions of these numbers takes nothing of the hold's contacts any more."""
 
     kind: Literal["held"] = "held"
-    number: int
-    worker: str
+    number: _Number
+    worker: _Word
     partitions: tuple[int, ...]
 
 
@@ -42,8 +49,8 @@ class Written(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    sequence: int = Field(ge=0)
-    contact_id: str | None = None
+    sequence: _Number
+    contact_id: _Word | None = None
 
 
 class Released(_OfRun):
@@ -53,8 +60,8 @@ class Released(_OfRun):
     """
 
     kind: Literal["released"] = "released"
-    number: int
-    written: Mapping[ContactKey, Written] = {}
+    number: _Number
+    written: Mapping[_Key, Written] = {}
     touched: bool = True
 
 

@@ -94,11 +94,13 @@ class Holds:
         self.changed.set()
 
     def report(self) -> dict[str, Any] | None:
-        """Return the active run and how many contacts are held, as JSON; None when there is neither."""
+        """Return the active run, and how many contacts are held, as JSON; None when there is none."""
+        if not self._runs:
+            return None
+        # Of several, the one whose share is lent.
+        name, run = max(self._runs.items(), key=lambda each: each[1].quota_share)
         contacts = len({key for hold in self._in_force.values() for key in hold.contacts})
-        for name, run in self._runs.items():
-            return {"run": name, "command": run.command, "quota_share": run.quota_share, "contacts_held": contacts}
-        return None
+        return {"run": name, "command": run.command, "quota_share": run.quota_share, "contacts_held": contacts}
 
     def _begin(self, hold: HoldBegun) -> None:
         until = self._clock.monotonic() + hold.for_s

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
+from hubspot_consumer.mapping import MappedEvent, MappingFailed, map_event
 from hubspot_consumer.records import Record
 from schemas.contacts import ContactKey
 from schemas.envelope import Envelope
@@ -29,6 +31,11 @@ class Pending:
         """What log lines say of it."""
         # A hand-made record may have no header that names its event.
         return self.record.told | ({"event_id": str(self.envelope.id)} if self.envelope else {})
+
+    @cached_property
+    def mapped(self) -> MappedEvent:
+        """What it comes to; a dead letter comes to nothing. Raises MappingFailed."""
+        return map_event(self.envelope) if self.envelope is not None else MappedEvent({}, {})
 
 
 @dataclass(eq=False)
@@ -118,6 +125,16 @@ class Fold:
     repeated: bool = False
     creates: bool = False
     set_aside: list[Pending] = field(default_factory=list)
+
+    @property
+    def mapping_failed(self) -> MappingFailed | None:
+        """Why one of the events can't be mapped, if that is so."""
+        for event in self.events:
+            try:
+                _ = event.mapped
+            except MappingFailed as failed:
+                return failed
+        return None
 
     @property
     def envelopes(self) -> list[Envelope]:

@@ -3,9 +3,11 @@
 A new event needs its function here; a test refuses an event without one.
 """
 
+import traceback
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 from schemas.envelope import Envelope, Totals
 from schemas.events import (
@@ -36,6 +38,34 @@ def maps(model: type[Event]) -> Callable[[Mapped], Mapped]:
         return mapped
 
     return register
+
+
+class MappedEvent(NamedTuple):
+    """What an event comes to: properties of its contact, and properties of its timeline entry."""
+
+    contact: Properties
+    entry: Properties
+
+
+class MappingFailed(ValueError):
+    """An event can't be mapped. The message names the fault and its place in our code, and quotes no value."""
+
+    def __init__(self, event_type: str, fault: Exception) -> None:
+        frame = traceback.extract_tb(fault.__traceback__)[-1]
+        place = f"{Path(frame.filename).name}, line {frame.lineno}, in {frame.name}"
+        super().__init__(f"{event_type}: {type(fault).__name__} ({place})")
+
+
+def map_event(envelope: Envelope) -> MappedEvent:
+    """Return what the event comes to. Raises MappingFailed, and nothing else, whatever a mapping function does."""
+    try:
+        made = MappedEvent(contact_properties(envelope), timeline_properties(envelope))
+        for properties in made:
+            # Raises for what is no text, and for text that no call to HubSpot can hold.
+            "".join([*properties, *properties.values()]).encode()
+    except Exception as fault:
+        raise MappingFailed(envelope.type, fault) from fault
+    return made
 
 
 def contact_properties(envelope: Envelope) -> Properties:

@@ -20,8 +20,8 @@ HaltReason = Literal[
 ]
 """Why sending stops altogether. Shown in /v1/status and in a metric, so the words are a public contract."""
 
-Rejection = Literal["rejected_by_hubspot", "timeline_entry_rejected"]
-"""Why HubSpot will never take an event. Dead letters carry it as their reason, so the words are a public contract."""
+Rejection = Literal["rejected_by_hubspot", "timeline_entry_rejected", "mapping_failed"]
+"""Why an event is set aside. Dead letters carry it as their reason, so the words are a public contract."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,10 @@ class RetryLater:
 
 @dataclass(frozen=True)
 class Rejected:
-    """HubSpot will answer the same to the same again. `unwritable` are properties that the portal takes from nobody.
+    """It would end the same again: HubSpot refuses it, or our mapping fails for it.
 
-    `conflict` says that another contact has what this one claims: in a creation, that it exists.
+    `unwritable` are properties that the portal takes from nobody. `conflict` says that another contact has what this
+    one claims: in a creation, that it exists.
     """
 
     reason: Rejection

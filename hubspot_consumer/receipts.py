@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Final, Protocol
 
 from hubspot_consumer.lane import Lane, Pending
-from hubspot_consumer.mapping import contact_properties
 from hubspot_consumer.offsets import Offsets
 from hubspot_consumer.omissions import Omissions
 from hubspot_consumer.outcomes import Rejected
@@ -68,13 +67,13 @@ class ReceiptsOnKafka:
         if event.envelope is None:
             return
         receipt = _of(event.envelope, event.record, "delivered", self._clock.now(), lane.attempts + 1)
-        self._put(receipt, lane.key, contact_id=lane.contact_id, properties=self._set_by(event.envelope))
+        self._put(receipt, lane.key, contact_id=lane.contact_id, properties=self._set_by(event))
 
     def rejected(self, event: Pending, lane: Lane, rejection: Rejected) -> None:
         if event.envelope is None:
             return
         receipt = _of(event.envelope, event.record, "dead_lettered", self._clock.now(), lane.attempts + 1)
-        properties = self._set_by(event.envelope) if rejection.reason == _TOOK_EFFECT else ()
+        properties = self._set_by(event) if rejection.reason == _TOOK_EFFECT else ()
         why = {"reason": rejection.reason, "detail": rejection.detail[:LONGEST_DETAIL]}
         self._put(receipt, lane.key, contact_id=lane.contact_id, properties=properties, **why)
 
@@ -104,8 +103,8 @@ class ReceiptsOnKafka:
         let_go = self._offsets.withhold(receipt.topic, receipt.partition, receipt.offset)
         self._topic.put(key.encode(), receipt.model_copy(update=more).model_dump_json().encode(), let_go)
 
-    def _set_by(self, envelope: Envelope) -> Collection[str]:
-        return tuple(sorted(contact_properties(envelope).keys() - self._omissions.names))
+    def _set_by(self, event: Pending) -> Collection[str]:
+        return tuple(sorted(event.mapped.contact.keys() - self._omissions.names))
 
 
 def _of(envelope: Envelope, record: Record, outcome: ReceiptOutcome, at: datetime, attempts: int) -> Receipt:

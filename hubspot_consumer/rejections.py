@@ -1,4 +1,4 @@
-"""Rejections: what HubSpot will never take is set aside, one by one and up to a limit.
+"""Rejections: what HubSpot will never take, or what can't be mapped, is set aside, one by one and up to a limit.
 
 A broken mapping, or a portal that was changed, must not empty a topic into dead letters.
 """

@@ -58,6 +58,11 @@ class Status:
             return ()
         return ("hubspot", "portal") if halted.reason in _WAITS_AT_START else ("hubspot",)
 
+    @property
+    def lent(self) -> float:
+        """The part of the quota that reprocessing has of this worker's."""
+        return self.pacing.lent if self.pacing else 0.0
+
     def stuck(self) -> str | None:
         """Return why a restart may help, if it may."""
         return self.progress.stuck if self.progress else None
@@ -126,6 +131,7 @@ class Status:
             "limit": self.pacing.quota,
             "window_s": self.pacing.window_s,
             "share": round(self.pacing.share, 4),
+            "lent": self.pacing.lent,
             "used": self.pacing.used,
             "left": self.pacing.left,
             "daily_limit": self.pacing.daily.limit,

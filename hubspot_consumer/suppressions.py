@@ -5,6 +5,7 @@ is ours: a compacted topic of hashes, from which no email can be read, that ever
 """
 
 import hashlib
+import re
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
@@ -18,6 +19,7 @@ from schemas.contacts import ContactKey
 LOOK_AGAIN_S: Final = 5.0
 # Compaction keeps the newest record of each key, for ever.
 _CONFIG: Final = {"cleanup.policy": "compact"}
+_A_HASH: Final = re.compile("[0-9a-f]{64}")
 
 
 class Suppressions:
@@ -48,7 +50,8 @@ class Suppressions:
         name = (record.key or b"").decode(errors="replace")
         if record.value is None:
             self._hashes.discard(name)
-        else:
+        elif _A_HASH.fullmatch(name):
+            # Whatever else is on the topic is nobody's name.
             self._hashes.add(name)
 
 

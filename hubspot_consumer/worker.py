@@ -6,7 +6,6 @@ to it: see `positions` and `offsets`, and docs/decisions/0048 for why.
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from datetime import UTC, datetime
 from tempfile import TemporaryDirectory
 from typing import Any, Final, cast
 
@@ -21,6 +20,7 @@ from hubspot_consumer.offsets import Offsets
 from hubspot_consumer.positions import Fetched, Positions
 from hubspot_consumer.records import Partition, Record
 from runtime.kafka import KafkaConnection
+from schemas.times import moment_of
 
 # After kill -9 the group waits this long for the dead member; Faust's 60 s would be the next start's delay.
 SESSION_TIMEOUT_S: Final = 10.0
@@ -279,7 +279,7 @@ def _record(message: Any) -> Record:
         topic=message.topic,
         partition=message.partition,
         offset=message.offset,
-        timestamp=datetime.fromtimestamp(message.timestamp or 0, UTC),
+        timestamp=moment_of(message.timestamp or 0),
         key=message.key,
         value=message.value,
         headers=[(str(name), bytes(value or b"")) for name, value in headers],

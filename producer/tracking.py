@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session, scoped_session
 
 from schemas.envelope import faults_of
 from schemas.events import EVENTS, Event
+from schemas.times import in_utc
 
 if TYPE_CHECKING:
     # At run time only whoever holds one has it: it needs greenlet, which plain SQLAlchemy does not bring.
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
     Blocking = Session | Connection | scoped_session[Any]
     Async = AsyncSession | AsyncConnection | async_scoped_session[Any]
+
+# Several times what W3C's has.
+LONGEST_TRACEPARENT: Final = 255
 
 EventId = NewType("EventId", UUID)
 """The id of a tracked event: HubSpot's idempotency key, and what to look for in logs and dead letters."""
@@ -87,8 +91,8 @@ def track_event(
     parameters = {
         "event_type": event_type,
         "payload": _json(checked(event_type, payload)),
-        "occurred_at": _with_zone(event_type, occurred_at),
-        "traceparent": _current_traceparent() if traceparent is None else traceparent,
+        "occurred_at": _in_utc(event_type, occurred_at),
+        "traceparent": _traceparent(traceparent),
     }
     if isinstance(db, Session | Connection | scoped_session):
         return EventId(db.execute(_TRACK, parameters).scalar_one())
@@ -129,12 +133,12 @@ def track_events(
     As `track_event`, in one call that locks the contacts in one order for everybody: two transactions that call it once
     never wait for each other. A contact's events keep the order given. All are checked before the database is touched.
     """
-    trace = _current_traceparent() if traceparent is None else traceparent
+    trace = _traceparent(traceparent)
     listed = [
         {
             "event_type": event_type,
             "payload": checked(event_type, payload),
-            "occurred_at": at.isoformat() if (at := _with_zone(event_type, occurred_at)) else None,
+            "occurred_at": at.isoformat() if (at := _in_utc(event_type, occurred_at)) else None,
             "traceparent": trace,
         }
         for event_type, payload in events
@@ -169,6 +173,13 @@ async def _track_several_async(db: "Async", parameters: dict[str, Any]) -> list[
     return [EventId(row) for row in (await db.execute(_TRACK_SEVERAL, parameters)).scalars()]
 
 
+def _traceparent(given: str | None) -> str | None:
+    """Return the trace of an event. W3C lets whoever can't read a traceparent, or can't store it, go on without one."""
+    if given is None:
+        return _current_traceparent()
+    return given if len(given) <= LONGEST_TRACEPARENT and given.isprintable() else None
+
+
 def _current_traceparent() -> str | None:
     # Whoever has a span has imported this; nobody else need have it installed.
     if "opentelemetry.trace" not in sys.modules:
@@ -198,7 +209,14 @@ def checked(event_type: str, payload: Payload) -> dict[str, Any]:
     return event.model_dump(mode="json", exclude_none=True)
 
 
-def _with_zone(event_type: str, occurred_at: datetime | None) -> datetime | None:
-    if occurred_at is not None and occurred_at.utcoffset() is None:
+def _in_utc(event_type: str, occurred_at: datetime | None) -> datetime | None:
+    if occurred_at is None:
+        return None
+    if not isinstance(occurred_at, datetime):
+        raise InvalidEvent(f"{event_type}: occurred_at should be a datetime")
+    if occurred_at.utcoffset() is None:
         raise InvalidEvent(f"{event_type}: occurred_at has no time zone")
-    return occurred_at
+    try:
+        return in_utc(occurred_at)
+    except ValueError as error:
+        raise InvalidEvent(f"{event_type}: occurred_at {error}") from None

@@ -17,11 +17,14 @@ from structlog.typing import EventDict, Processor
 
 from runtime.log_names import LogName
 from runtime.tracing import current_trace_id
-from schemas.contacts import without_emails
+from schemas.contacts import shortened
+from schemas.texts import encodable
 
 # While Kafka is away its client writes dozens of lines a second, all the same.
 SAME_LINE_S: Final = 10.0
 HIDDEN: Final = "***"
+# Of a field: the longest that we write ourselves is a traceback.
+LONGEST_FIELD: Final = 20_000
 # What a library has to say has no name of ours: its words are the line's `message`.
 LIBRARY: Final[LogName] = "library.line"
 
@@ -118,7 +121,7 @@ class Masked:
                 text = str(value)
         for secret in self._secrets:
             text = text.replace(secret, HIDDEN)
-        return without_emails(text)
+        return shortened(encodable(text), LONGEST_FIELD)
 
 
 def in_current_trace(_logger: object, _method: str, event: EventDict) -> EventDict:

@@ -3,7 +3,8 @@
 import hashlib
 import re
 import unicodedata
-from typing import NewType
+from collections.abc import Callable
+from typing import Final, NewType
 
 ContactKey = NewType("ContactKey", str)
 
@@ -13,8 +14,13 @@ TRIMMED = " \t\n\r\f\v\u00a0"
 # Two letters that libraries lower differently: the dotted capital I, and the sigma at a word's end.
 _LOWERED_ALONE = str.maketrans({"\u0130": "i", "\u03a3": "\u03c3"})
 
+# Composing makes one character of four at the most: what is longer before it is too long afterwards.
+_LONGEST_DECOMPOSED: Final = 4 * LONGEST_EMAIL
+
 # Loose on purpose: masking something that is no email costs nothing.
-_LOOKS_LIKE_AN_EMAIL = re.compile(r"[^\s@<>\"'`(){}\[\],;:=]+@[^\s@<>\"'`(){}\[\],;:=]+")
+_LETTER: Final = r"[^\s@<>\"'`(){}\[\],;:=]"
+# It begins where a word begins and goes back nowhere, or a long word without an @ would be read once for each letter.
+_LOOKS_LIKE_AN_EMAIL: Final = re.compile(rf"(?<!{_LETTER}){_LETTER}++@{_LETTER}++")
 
 
 def contact_key(email: str) -> ContactKey:
@@ -22,7 +28,11 @@ def contact_key(email: str) -> ContactKey:
 
     The SQL function `lifecycle_contact_key` does the same; an integration test holds the two together.
     """
-    key = unicodedata.normalize("NFC", lowered(unicodedata.normalize("NFC", email.strip(TRIMMED))))
+    stripped = email.strip(TRIMMED)
+    if len(stripped) > _LONGEST_DECOMPOSED:
+        # Before it is composed: a megabyte of accents would take minutes.
+        raise ValueError(f"an email has at most {LONGEST_EMAIL} characters")
+    key = unicodedata.normalize("NFC", lowered(unicodedata.normalize("NFC", stripped)))
     local, at, domain = key.rpartition("@")
     if not (at and local and domain):
         raise ValueError("an email needs something on both sides of an @")
@@ -48,6 +58,23 @@ def masked(email: str) -> str:
 def without_emails(text: str) -> str:
     """Return *text* with whatever looks like an email masked."""
     return _LOOKS_LIKE_AN_EMAIL.sub(lambda email: masked(email.group()), text)
+
+
+def shortened(
+    text: str, longest: int, hidden: re.Pattern[str] = _LOOKS_LIKE_AN_EMAIL, mask: Callable[[str], str] = masked
+) -> str:
+    """Return the first *longest* characters of *text*, with the emails in it masked, or whatever else is *hidden*.
+
+    One that the end cuts through is masked as well: what is to be hidden is no longer than an email.
+    """
+    # One that begins before the end has its @ in here.
+    window, shown, end = text[: longest + LONGEST_EMAIL], list[str](), 0
+    for found in hidden.finditer(window):
+        if found.start() >= longest:
+            break
+        shown += (window[end : found.start()], mask(found.group()))
+        end = found.end()
+    return "".join((*shown, window[end:longest]))[:longest]
 
 
 def contact_hash(key: ContactKey) -> str:

@@ -34,4 +34,5 @@ class DeadLetter:
             ("failed_at", self.failed_at.astimezone(UTC).isoformat().replace("+00:00", "Z")),
         ]
         kept = [(name, value) for name, value in original if not name.startswith(PREFIX)]
-        return kept + [(PREFIX + name, value.encode()) for name, value in own]
+        # The last resort of an event never fails for its words.
+        return kept + [(PREFIX + name, value.encode(errors="replace")) for name, value in own]

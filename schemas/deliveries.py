@@ -2,7 +2,9 @@
 
 from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict
+
+from schemas.times import KeptTime
 
 ReceiptOutcome = Literal["delivered", "dead_lettered", "suppressed"]
 """How a delivery ended. In the records of the topic, so the words are a public contract."""
@@ -21,12 +23,12 @@ class Receipt(BaseModel):
     type: str
     sequence: int | None
     outcome: ReceiptOutcome
-    at: AwareDatetime
+    at: KeptTime
     attempts: int
     topic: str
     partition: int
     offset: int
-    published_at: AwareDatetime
+    published_at: KeptTime
     contact_id: str | None = None
     properties: tuple[str, ...] = ()
     reason: str | None = None

@@ -7,7 +7,6 @@ from typing import Annotated, Final, Literal, get_args
 
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -17,6 +16,7 @@ from pydantic import (
 )
 
 from schemas.contacts import contact_key
+from schemas.times import UtcTime
 
 # The integers that every JSON reader keeps exactly (RFC 8259, section 6).
 LARGEST_EXACT_INTEGER: Final = 2**53 - 1
@@ -81,7 +81,7 @@ BalanceCents = Annotated[
     ),
     BeforeValidator(_whole_in_json),
 ]
-Time = Annotated[AwareDatetime, Field(description="When it happened, with its time zone", examples=[_AT])]
+Time = Annotated[UtcTime, Field(description="When it happened, with its time zone", examples=[_AT])]
 
 
 class Event(BaseModel):

@@ -17,6 +17,24 @@ PORTAL_ID = 12345
 AT = "2026-11-24T03:00:00.123456Z"
 EMAIL = "ada@example.com"
 
+# Times that can't be told in UTC within the years 1 to 9999, and the first and the last that can.
+UNTELLABLE = ("0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-08:00", "9999-12-31T23:59:59.999999-00:01")
+TELLABLE = (
+    "0001-01-01T00:00:00Z",
+    "0001-01-01T14:00:00+14:00",
+    "9999-12-31T23:59:59.999999Z",
+    "9999-12-31T12:00:00-11:59",
+)
+TIME_OF = {
+    "driver_signed_up": "created_at",
+    "wallet_pass_installed": "installed_at",
+    "nova_earned": "earned_at",
+    "nova_redeemed": "redeemed_at",
+    "first_redemption_completed": "completed_at",
+    "merchant_contact_created": "created_at",
+    "merchant_contact_updated": "updated_at",
+}
+
 PAYLOADS: dict[str, dict[str, Any]] = {
     "driver_signed_up": {"user_id": "usr_1", "email": EMAIL, "auth_provider": "apple", "created_at": AT},
     "wallet_pass_installed": {"user_id": "usr_1", "pass_type": "apple", "installed_at": AT},

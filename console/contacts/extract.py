@@ -20,6 +20,7 @@ from hubspot_consumer.reprocessing.store import Place, Stored
 from schemas.contacts import ContactKey
 from schemas.deliveries import Receipt
 from schemas.envelope import Envelope, UnreadableRecord, read_envelope
+from schemas.times import moment_of
 from schemas.topics import Topics
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -53,7 +54,7 @@ class IndexedEvent:
 
     @property
     def published_at(self) -> datetime:
-        return moment_of(self.at_ms)
+        return moment_of(self.at_ms / 1000)
 
     @property
     def tracked_at(self) -> datetime | None:
@@ -194,11 +195,3 @@ def tracked_at(event_id: str) -> datetime | None:
         return _EPOCH + timedelta(milliseconds=uuid.int >> 80) if uuid.version == _OF_TIME else None
     except (ValueError, OverflowError):
         return None
-
-
-def moment_of(at_ms: int) -> datetime:
-    """Return the time of a record, which may have any number for it."""
-    try:
-        return datetime.fromtimestamp(at_ms / 1000, UTC)
-    except (ValueError, OverflowError, OSError):
-        return _EPOCH

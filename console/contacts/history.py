@@ -1,6 +1,7 @@
 """The history: what happened to a contact, event by event, of what the index and the outbox hold of it."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
@@ -10,7 +11,7 @@ from typing import Final, Literal, TypeVar
 from console.contacts.extract import Extract, IndexedEvent, tracked_at
 from console.contacts.index_rows import Partition
 from console.contacts.outbox import Known, Unpublished
-from hubspot_consumer.mapping import Properties, contact_properties
+from hubspot_consumer.mapping import MappingFailed, Properties, map_event
 from hubspot_consumer.reprocessing.letter import Letter
 from hubspot_consumer.reprocessing.store import Place
 from schemas.contacts import ContactKey
@@ -91,7 +92,9 @@ class Happened:
             envelope = self.record.envelope_with(self.letter.mend if self.letter is not None else None)
         else:
             envelope = self.unpublished.envelope if self.unpublished is not None else None
-        values = contact_properties(envelope) if envelope is not None else {}
+        values: Properties = {}
+        with suppress(MappingFailed):
+            values = map_event(envelope).contact if envelope is not None else {}
         if self.receipt is not None and self.receipt.properties:
             return {name: values.get(name, "") for name in self.receipt.properties}
         return values

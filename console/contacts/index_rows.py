@@ -12,6 +12,7 @@ from console.contacts.packing import packed
 from schemas.contacts import contact_key
 from schemas.deliveries import Receipt
 from schemas.envelope import Headers
+from schemas.texts import read_json
 from schemas.topics import Topics
 
 Partition = tuple[str, int]
@@ -112,15 +113,14 @@ def _in_range(sequence: object) -> int | None:
 
 def _told(value: bytes) -> Mapping[str, Any]:
     try:
-        told = json.loads(value)
-    except (ValueError, RecursionError):
+        told = read_json(value)
+    except ValueError:
         return {}
     return told if isinstance(told, dict) else {}
 
 
 def _word(value: object) -> str | None:
-    """Return a text that SQLite takes: JSON may escape half of a pair."""
-    return value.encode(errors="replace").decode() if isinstance(value, str) and value else None
+    return value if isinstance(value, str) and value else None
 
 
 def _key_of(previous: object, key: bytes | None) -> str | None:

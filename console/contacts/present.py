@@ -57,6 +57,7 @@ class Comparison:
     waiting: int
     set_aside: int
     unreadable: int
+    unmapped: int
     properties: Sequence[Property]
     moved_to: ContactKey | None = None
 
@@ -164,6 +165,7 @@ def _compared(
         waiting=len({each.sequence for each in own if each.sequence > up_to}),
         set_aside=len(known.set_aside),
         unreadable=refold.unreadable,
+        unmapped=len(refold.unmapped),
         properties=_properties(refold, contact),
         moved_to=next((each for each in known.keys_after if held[each] is not None), None),
     )

@@ -18,6 +18,7 @@ from console.run import Kind
 from console.runs import Runs
 from console.view import View
 from schemas.contacts import LONGEST_EMAIL, ContactKey, contact_hash, contact_key
+from schemas.texts import read_json
 
 MOST_CHARACTERS: Final = 20_000
 # What people type and paste; nothing longer names a contact.
@@ -90,6 +91,5 @@ def _pretty(event: Happened) -> str:
     """Return an event's record as people read it; as it is, where it is no JSON."""
     text = event.value.decode(errors="replace")
     with contextlib.suppress(ValueError, RecursionError):
-        # JSON may escape half of a pair, which no page can hold.
-        text = json.dumps(json.loads(text), indent=2, ensure_ascii=False).encode(errors="replace").decode()
+        text = json.dumps(read_json(event.value), indent=2, ensure_ascii=False)
     return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}\n… ({len(text):,} characters)"

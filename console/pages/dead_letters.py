@@ -24,6 +24,7 @@ from hubspot_consumer.reprocessing.resolutions import OPEN, State
 from runtime.clock import Clock
 from schemas.contacts import contact_key
 from schemas.events import EVENT_TYPES
+from schemas.texts import read_json
 
 MOST_SHOWN: Final = 200
 MOST_RUNS: Final = 10
@@ -167,7 +168,7 @@ def _pretty(value: bytes | None) -> str:
     if value is None:
         return "none: beside its headers there was no room for it; it is where the record was"
     try:
-        text = json.dumps(json.loads(value), indent=2, ensure_ascii=False)
+        text = json.dumps(read_json(value), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):
         text = value.decode(errors="replace")
     rest = len(text) - MOST_CHARACTERS

@@ -12,7 +12,8 @@ from console.run import Kind, Run
 from console.runs import AnotherGoesOn, Runs
 from console.sessions import Person
 from console.view import View
-from schemas.contacts import without_emails
+from schemas.contacts import shortened
+from schemas.texts import LONGEST_KEPT, encodable
 
 TITLES: Final[Mapping[Kind, str]] = {
     "replay_plan": "Plan of a replay",
@@ -82,7 +83,7 @@ def _without_emails(form: Mapping[str, Any]) -> dict[str, Any]:
 def _masked(value: Any) -> Any:
     match value:
         case str():
-            return without_emails(value)
+            return shortened(encodable(value), LONGEST_KEPT)
         case list() | tuple():
             return [_masked(each) for each in value]
         case _:

@@ -7,13 +7,15 @@ from typing import Final, Literal
 
 import typer
 
-from schemas.contacts import without_emails
+from schemas.contacts import shortened
 
 Level = Literal["ok", "warn", "fail", "skip"]
 
 _COLOURS: Final[dict[Level, str]] = {"ok": "green", "warn": "yellow", "fail": "red", "skip": "bright_black"}
 _CODES: Final[dict[Level, int]] = {"ok": 0, "skip": 0, "warn": 1, "fail": 2}
 _NAME_WIDTH: Final = 18
+# Of what a finding quotes: no more helps whoever reads it.
+LONGEST: Final = 10_000
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def without_secrets(findings: Sequence[Finding], secrets: Collection[str]) -> li
     def shown(text: str) -> str:
         for secret in secrets:
             text = text.replace(secret, "…")
-        return without_emails(text)
+        return shortened(text, LONGEST)
 
     return [replace(finding, what=shown(finding.what), do=shown(finding.do)) for finding in findings]
 

@@ -8,6 +8,7 @@ import httpx
 
 from hubspot_consumer.hubspot.responses import Page, read_object, read_page
 from hubspot_consumer.outcomes import Refusal, Rejected
+from schemas.times import in_utc
 
 # What the consumer calls; provisioning needs to write the schema too.
 CONTACT_SCOPES: Final = ("crm.objects.contacts.read", "crm.objects.contacts.write")
@@ -50,6 +51,6 @@ def read_usage(response: httpx.Response) -> Usage | Refusal:
 def _moment(text: object) -> datetime | None:
     try:
         moment = datetime.fromisoformat(str(text))
+        return in_utc(moment) if moment.tzinfo else None
     except ValueError:
         return None
-    return moment if moment.tzinfo else None

@@ -10,10 +10,12 @@ Several workers divide the quota by the partitions they hold, and lend a part of
 headers show beyond that is another app with our token, which is given way to.
 """
 
+import asyncio
 import math
 import re
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 
@@ -33,6 +35,8 @@ YIELD: Final = 1.1
 # When a full window is in flight, their answers come at times nobody knows.
 LOOK_AGAIN_S: Final = 0.2
 LONGEST_STEP_S: Final = 5.0
+# HubSpot counts within ten seconds. What comes with another window is not its own, and would stop us for days.
+LONGEST_WINDOW_MS: Final = 60_000
 _A_COUNT: Final = re.compile("[0-9]{1,9}")
 
 
@@ -67,7 +71,8 @@ class Pacing:
         self._taken_by_others = 0
         self._in_flight = 0
         self._answered_at: deque[float] = deque()
-        self._not_before = 0.0
+        # Until when HubSpot said to wait, and until when the calls of who had our part before come first.
+        self._not_before = self._follows_at = 0.0
         self._settled_at = 0.0
         self._shifts, self._shifted_at = 0.0, 0.0
         self._last_slot_at = -math.inf
@@ -88,6 +93,11 @@ class Pacing:
         return self._divided * (1 - self._lent)
 
     @property
+    def lent(self) -> float:
+        """The part of this worker's share that it leaves to reprocessing."""
+        return self._lent
+
+    @property
     def used(self) -> int:
         """Calls of this worker that HubSpot may count in its present window."""
         self._forget_old()
@@ -101,7 +111,8 @@ class Pacing:
     @property
     def spacing_s(self) -> float:
         """Seconds between this worker's calls, as things stand: hours, where little is left of a day."""
-        return max(self._spacing_s, self.daily.spacing_s / self.share, self._not_before - self._clock.monotonic())
+        paused_s = max(self._not_before, self._follows_at) - self._clock.monotonic()
+        return max(self._spacing_s, self.daily.spacing_s / self.share, paused_s)
 
     def divide(self, share: float) -> None:
         """Keep to *share* of the quota, above 0 and up to 1, from now on; the others keep to the rest."""
@@ -125,19 +136,29 @@ class Pacing:
 
     def _changed_hands(self) -> None:
         self._set(self._quota, self._window_s)
-        # The calls of who had it before are in HubSpot's window: ours follow them as theirs would have.
-        self.pause(self._spacing_s)
+        # The calls of who had it before are in HubSpot's window: ours follow them as theirs would have. The next change
+        # puts its own wait in the place of this one, which was as long as the part was small.
+        self._follows_at = self._clock.monotonic() + self._spacing_s
         self._settled_at = self._clock.monotonic() + self._window_s
 
     async def slot(self) -> Slot:
         """Return when a call may be made."""
-        await self._limiter.acquire()
+        while not await self._spaced():
+            pass
         while (wait := self._wait_s()) > 0:
             # In steps: what is left of the day, or what others use, may change meanwhile.
             await self._clock.sleep(min(wait, LONGEST_STEP_S))
         self._in_flight += 1
         self._last_slot_at = self._clock.monotonic()
         return Slot(self)
+
+    async def _spaced(self) -> bool:
+        """Return whether the limiter let a call through; False when it is time to ask anew, maybe another limiter."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LONGEST_STEP_S):
+                await self._limiter.acquire()
+                return True
+        return False
 
     def answered(self) -> None:
         self._in_flight -= 1
@@ -158,7 +179,7 @@ class Pacing:
             int(value) if _A_COUNT.fullmatch(value := headers.get(f"X-HubSpot-RateLimit-{name}", "")) else None
             for name in ("Max", "Interval-Milliseconds", "Remaining")
         )
-        if maximum and interval_ms:
+        if maximum and interval_ms and interval_ms <= LONGEST_WINDOW_MS:
             quota, window_s = min(maximum, self._configured_quota), interval_ms / 1000
             if (quota, window_s) != (self._quota, self._window_s):
                 self._set(quota, window_s)
@@ -188,7 +209,7 @@ class Pacing:
         spacing_s = self.daily.spacing_s / self.share
         if now < self._settled_at:
             spacing_s = max(spacing_s, self._spacing_s * (1 + SETTLING))
-        paused_s = max(self._not_before, self._last_slot_at + spacing_s) - now
+        paused_s = max(self._not_before, self._follows_at, self._last_slot_at + spacing_s) - now
         if self.used < max(1, self._own_now - self._taken_by_others):
             return paused_s
         window_s = self._answered_at[0] + self._window_s - now if self._answered_at else LOOK_AGAIN_S

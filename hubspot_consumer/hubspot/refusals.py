@@ -10,7 +10,8 @@ from typing import Any, Final
 import httpx
 
 from hubspot_consumer.outcomes import Halt, Refusal, Rejected, RetryLater
-from schemas.contacts import without_emails
+from schemas.contacts import LONGEST_EMAIL, shortened
+from schemas.texts import read_json
 
 # A record lock lasts two seconds.
 LOCKED: Final = timedelta(seconds=2)
@@ -123,8 +124,8 @@ def named_in(error: Mapping[str, Any], what: str) -> set[str]:
 
 def body_of(response: httpx.Response) -> dict[str, Any]:
     try:
-        body = json.loads(response.content)
-    except (ValueError, RecursionError):
+        body = read_json(response.content)
+    except ValueError:
         return {}
     return body if isinstance(body, dict) else {}
 
@@ -156,8 +157,8 @@ def _first_error(body: Mapping[str, Any]) -> str:
 def _shortened(words: str, response: httpx.Response) -> str:
     named = correlation_id(response)
     # HubSpot quotes the emails that it does not like, and whoever stands before it may quote what it was sent.
-    words = _A_TOKEN.sub("***", without_emails(words))
-    return words[:LONGEST_DETAIL] + (f" (correlation id {named})" if named else "")
+    words = shortened(words, LONGEST_DETAIL + LONGEST_EMAIL, _A_TOKEN, lambda _: "***")
+    return shortened(words, LONGEST_DETAIL) + (f" (correlation id {named})" if named else "")
 
 
 def is_number(text: str) -> bool:

@@ -119,7 +119,7 @@ class FoldedTopics:
             yield keys, after
 
     def _next_contacts(self, after: ContactKey) -> tuple[list[ContactKey], ContactKey | None]:
-        """Return the next contacts to write, and the key up to which these are all; None when there are no more.
+        """Return the next contacts to write, or to tell of, and the key up to which these are all; None for no more.
 
         Those that were moved are not among them.
         """
@@ -129,7 +129,8 @@ class FoldedTopics:
                 after = key
                 if self.moved.concerns(key):
                     continue
-                if (refold := self.refold(key)).wanted:
+                refold = self.refold(key)
+                if refold.wanted or refold.unmapped:
                     wanted.append(key)
                     events += len(refold.events)
                 if len(wanted) == CONTACTS_AT_ONCE or events >= EVENTS_AT_ONCE:

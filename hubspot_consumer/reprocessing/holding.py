@@ -7,7 +7,6 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
 from typing import Any, Final, NoReturn
 
 from aiokafka import AIOKafkaProducer
@@ -25,6 +24,7 @@ from hubspot_consumer.reprocessing.members import Members
 from runtime.clock import Clock
 from runtime.logs import logger
 from schemas.contacts import ContactKey
+from schemas.times import moment_of
 from schemas.topics import Topics
 
 log = logger()
@@ -48,7 +48,7 @@ class AnotherRun(RuntimeError):
     """Another reprocessing run is active: two would move each other's contacts backwards."""
 
     def __init__(self, other: OtherRun) -> None:
-        heard_at = datetime.fromtimestamp(other.heard_at_s, UTC)
+        heard_at = moment_of(other.heard_at_s)
         super().__init__(
             f"another run is active: {other.command}, last heard at {heard_at:%H:%M:%S} UTC. Wait for its end; "
             f"if it was killed, it is taken for ended {other.for_s:g} s after it was heard"

@@ -12,10 +12,10 @@ from hubspot_consumer.reprocessing.store import Place
 from schemas.contacts import ContactKey, contact_key
 from schemas.dead_letters import PREFIX
 from schemas.envelope import Headers
+from schemas.times import moment_of
 from schemas.topics import Topics
 
 _A_NUMBER: Final = re.compile(r"-?[0-9]{1,18}")
-_EPOCH: Final = datetime.fromtimestamp(0, UTC)
 # The contact was written: only the entry on its timeline is missing.
 IN_EFFECT_ALL_THE_SAME: Final = frozenset({"timeline_entry_rejected"})
 
@@ -45,7 +45,7 @@ class SetAside(NamedTuple):
 
     @property
     def failed_at(self) -> datetime:
-        return _moment(self.failed_at_ms)
+        return moment_of(self.failed_at_ms / 1000)
 
     @property
     def place(self) -> Place | None:
@@ -241,11 +241,3 @@ def _moment_ms(text: str, otherwise: int) -> int:
     except ValueError:
         return otherwise
     return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
-
-
-def _moment(at_ms: int) -> datetime:
-    try:
-        return datetime.fromtimestamp(at_ms / 1000, UTC)
-    except (ValueError, OverflowError, OSError):
-        # A record may have any number for its time.
-        return _EPOCH

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from schemas.contacts import without_emails
+from schemas.texts import Words
 
 # What names a person. Such a value can be taken away by a mend, and never be put in.
 PERSONAL: Final = frozenset({"email", "previous_email", "name", "phone"})
@@ -53,7 +54,7 @@ class Changes(BaseModel):
 class Mend(Changes):
     """Changes, and why somebody made them."""
 
-    note: Annotated[str, AfterValidator(without_emails)] = Field(min_length=1)
+    note: Words = Field(min_length=1)
 
 
 def mended(value: bytes, changes: Changes | None) -> bytes:

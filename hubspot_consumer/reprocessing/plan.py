@@ -3,7 +3,7 @@
 import asyncio
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,24 +12,48 @@ from pathlib import Path
 from typing import Any, Final
 
 from hubspot_consumer.hubspot.requests import MOST_NOTES, MOST_TIMELINE_ENTRIES, MOST_UPSERTS
-from hubspot_consumer.reprocessing.refold import Refolding
+from hubspot_consumer.reprocessing.refold import Refold, Refolding
 from hubspot_consumer.reprocessing.store import EventStore
 from hubspot_consumer.timeline import TimelineMode
 
 # Below it, to start a second process takes longer than it saves.
 WORTH_A_PROCESS: Final = 50_000
+MOST_EXAMPLES: Final = 5
 
 
 @dataclass(frozen=True)
 class Tally:
-    """`events` are selected ones, `contacts` those that have any; `unreadable` events can't take effect."""
+    """`events` are selected ones, `contacts` those that have any; `unreadable` and `unmapped` can't take effect.
+
+    `examples` say of some that are unmapped which they are, and why.
+    """
 
     events: int = 0
     contacts: int = 0
     unreadable: int = 0
+    unmapped: int = 0
+    examples: tuple[str, ...] = ()
 
     def __add__(self, other: "Tally") -> "Tally":
-        return Tally(self.events + other.events, self.contacts + other.contacts, self.unreadable + other.unreadable)
+        return Tally(
+            self.events + other.events,
+            self.contacts + other.contacts,
+            self.unreadable + other.unreadable,
+            self.unmapped + other.unmapped,
+            (*self.examples, *other.examples)[:MOST_EXAMPLES],
+        )
+
+    @classmethod
+    def of(cls, refold: Refold) -> "Tally":
+        """Return that of one contact."""
+        examples = tuple(f"{envelope.id}: {why}" for envelope, why in refold.unmapped[:MOST_EXAMPLES])
+        return cls(len(refold.events), refold.wanted, refold.unreadable, len(refold.unmapped), examples)
+
+    def told_of_unmapped(self) -> Iterator[str]:
+        """Yield the lines that tell a person of those."""
+        if self.unmapped:
+            yield f"{self.unmapped:,} events that can't be mapped are skipped: mend the mapping, and run it again"
+            yield from (f"  {each}" for each in self.examples)
 
 
 @dataclass(frozen=True)
@@ -62,6 +86,8 @@ class Plan:
             "events": self.tally.events,
             "contacts": self.tally.contacts,
             "unreadable": self.tally.unreadable,
+            "unmapped": self.tally.unmapped,
+            "unmapped_examples": self.tally.examples,
             "calls": {"upsert": self.upserts, "timeline": self.timeline_calls},
             "takes_s": round(self.takes.total_seconds()),
         }
@@ -86,12 +112,7 @@ async def tallied(file: Path, store: EventStore, refolding: Refolding) -> Tally:
 def _tally(file: Path, refolding: Refolding, after: str, up_to: str | None) -> Tally:
     store = EventStore(file)
     try:
-        events = contacts = unreadable = 0
-        for key, stored in store.by_contact(after, up_to):
-            refold = refolding.refold(key, stored)
-            events += len(refold.events)
-            contacts += refold.wanted
-            unreadable += refold.unreadable
-        return Tally(events, contacts, unreadable)
+        contacts = store.by_contact(after, up_to)
+        return sum((Tally.of(refolding.refold(key, stored)) for key, stored in contacts), Tally())
     finally:
         store.close()

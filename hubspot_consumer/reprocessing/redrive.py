@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from hubspot_consumer.mapping import MappingFailed, map_event
+from hubspot_consumer.outcomes import Rejected
 from hubspot_consumer.reprocessing.dead_letter_book import DeadLetterBook
 from hubspot_consumer.reprocessing.letter import Letter
 from hubspot_consumer.reprocessing.mend import mended
@@ -19,11 +21,11 @@ from schemas.envelope import UnreadableRecord, read_envelope
 
 @dataclass
 class Legible:
-    """Dead letters that can be read by now, as events of their contacts, and why the others can't."""
+    """Dead letters that can be read and mapped by now, as events of their contacts, and why the others can't."""
 
     events: list[Stored] = field(default_factory=list)
     letters: dict[ContactKey, list[Letter]] = field(default_factory=dict)
-    unreadable: list[tuple[Letter, UnreadableRecord]] = field(default_factory=list)
+    unreadable: list[tuple[Letter, UnreadableRecord | Rejected]] = field(default_factory=list)
 
     @property
     def places(self) -> frozenset[Place]:
@@ -33,7 +35,7 @@ class Legible:
 
 
 async def read_legible(book: DeadLetterBook, letters: Sequence[Letter], topic: str) -> Legible:
-    """Return what can be read of *letters*, whose *topic* is that of the dead letters. Raises KafkaError."""
+    """Return what can be read and mapped of *letters*, whose *topic* is that of the dead letters. Raises KafkaError."""
     legible = Legible()
     values = {letter.id: value async for letter, value in book.values(letters)}
     for letter in letters:
@@ -41,8 +43,12 @@ async def read_legible(book: DeadLetterBook, letters: Sequence[Letter], topic: s
         value = values.get(letter.id) or b""
         try:
             envelope = read_envelope(letter.key, mended(value, letter.mend))
+            map_event(envelope)
         except UnreadableRecord as error:
             legible.unreadable.append((letter, error))
+            continue
+        except MappingFailed as failed:
+            legible.unreadable.append((letter, Rejected("mapping_failed", str(failed))))
             continue
         key, holder = ContactKey(envelope.contact.email), letter.holder
         legible.letters.setdefault(key, []).append(letter)
@@ -64,8 +70,8 @@ class Settling:
         self.dead = 0
         self.told: list[dict[str, Any]] = []
 
-    async def unreadable(self, letters: Sequence[tuple[Letter, UnreadableRecord]]) -> None:
-        """Settle those that nobody can read. Raises KafkaError."""
+    async def unreadable(self, letters: Sequence[tuple[Letter, UnreadableRecord | Rejected]]) -> None:
+        """Settle those that can't be read or mapped. Raises KafkaError."""
         for letter, error in letters:
             await self._settle([letter], self._dead(letter, error.reason, error.detail))
 

@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Final
 
 from hubspot_consumer.lane import Fold, Lane, Pending
-from hubspot_consumer.mapping import Properties, contact_properties
+from hubspot_consumer.mapping import MappingFailed, Properties, map_event
 from hubspot_consumer.reprocessing.mend import mended
 from hubspot_consumer.reprocessing.selection import Selection
 from hubspot_consumer.reprocessing.store import Offsets, Place, Stored
@@ -23,7 +23,7 @@ class Refold:
     """`properties` are what the selected events set, each with its newest value, whichever event that is of.
 
     `sequence` is the newest event's, `events` are the selected ones, in order; `dead` are those of them that are dead
-    letters.
+    letters. `unmapped` are selected ones that the mapping fails for, each with why; they are left out of all else.
     """
 
     key: ContactKey
@@ -32,6 +32,7 @@ class Refold:
     events: list[tuple[Stored, Envelope]] = field(default_factory=list)
     dead: list[tuple[Stored, Envelope]] = field(default_factory=list)
     unreadable: int = 0
+    unmapped: list[tuple[Envelope, str]] = field(default_factory=list)
 
     @property
     def wanted(self) -> bool:
@@ -63,7 +64,11 @@ class Refolding:
         refold, newest, names = Refold(key), Properties(), set[str]()
         envelopes = [each for history in histories for each in self._envelopes(refold, history, without)]
         for event, envelope, selected, dead in envelopes:
-            properties = contact_properties(envelope)
+            try:
+                properties = map_event(envelope).contact
+            except MappingFailed as failed:
+                refold.unmapped += [(envelope, str(failed))] if selected else []
+                continue
             newest |= properties
             if selected:
                 refold.events.append((event, envelope))

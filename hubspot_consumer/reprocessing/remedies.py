@@ -17,6 +17,10 @@ REMEDIES: Final[Mapping[str, str]] = {
         "the detail is HubSpot's: `provision` names what the portal lacks; mend that or the mapping, then redrive. "
         "A value that HubSpot will never take: discard it"
     ),
+    "mapping_failed": (
+        "our mapping fails for it; the detail names the fault and the line: mend hubspot_consumer/mapping.py, deploy "
+        "that, then redrive"
+    ),
     "suppressed": "its contact asked not to be written (`suppress --undo` takes it off that list): discard it",
     "timeline_entry_rejected": (
         "the contact was written, its timeline entry was not: `provision` names the event definition that is missing; "

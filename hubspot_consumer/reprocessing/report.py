@@ -7,12 +7,16 @@ from typing import Any, Final
 
 from hubspot_consumer.hubspot.client import CallMade
 from hubspot_consumer.lane import Fold, Pending
-from hubspot_consumer.outcomes import Rejected
+from hubspot_consumer.outcomes import Rejected, Rejection
+from hubspot_consumer.reprocessing.refold import Refold
 from hubspot_consumer.reprocessing.store import EventStore
 from runtime.logs import logger
 from schemas.contacts import ContactKey, contact_hash, masked
 
 log = logger()
+
+
+MAPPING_FAILED: Final[Rejection] = "mapping_failed"
 
 
 class TooManyRefused(RuntimeError):
@@ -21,7 +25,7 @@ class TooManyRefused(RuntimeError):
 
 @dataclass(frozen=True)
 class Refused:
-    """What HubSpot did not take: a contact, or one event of it."""
+    """What HubSpot did not take, or what can't be mapped: a contact, or one event of it."""
 
     contact: ContactKey
     detail: str
@@ -51,26 +55,30 @@ class Report:
     calls: Counter[str] = field(default_factory=Counter)
     refused: list[Refused] = field(default_factory=list)
     redriven: set[str] = field(default_factory=set)
+    _skipped: set[str] = field(default_factory=set)
 
     def count_call(self, call: CallMade) -> None:
         self.calls[f"{call.kind} {call.status}"] += 1
 
     def refuse(self, refused: Refused) -> None:
         """Note what HubSpot will not take. Raises TooManyRefused."""
-        log.warning(
-            "reprocessing.refused",
-            contact=contact_hash(refused.contact),
-            reason=refused.reason,
-            detail=refused.detail,
-            event_id=refused.event_id,
-            event_type=refused.event_type,
-        )
-        self.refused.append(refused)
-        if len(self.refused) > self.most_refused:
+        self._note(refused)
+        if len(self.refused) - len(self._skipped) > self.most_refused:
             raise TooManyRefused(
                 f"HubSpot refused {len(self.refused)} contacts or events, the last: {refused.detail}: mend the mapping "
                 "or the portal (`provision` names what it lacks), then run the same command again; it goes on from here"
             )
+
+    def skip(self, refold: Refold) -> None:
+        """Note the events of a contact that can't be mapped, each once: the run goes on without them.
+
+        No more than *most_refused* are told one by one; the plan counts them all.
+        """
+        for envelope, why in refold.unmapped:
+            event_id = str(envelope.id)
+            if event_id not in self._skipped and len(self._skipped) < self.most_refused:
+                self._skipped.add(event_id)
+                self._note(Refused(refold.key, why, MAPPING_FAILED, event_id, envelope.type))
 
     async def reject(self, fold: Fold, event: Pending, rejection: Rejected) -> None:
         """Note a timeline entry that HubSpot will not take: what the worker would make a dead letter of."""
@@ -89,8 +97,8 @@ class Report:
             setattr(self, name, kept.get(name, 0))
         self.calls = Counter(kept.get("calls", {}))
         self.redriven = set(kept.get("redriven", []))
-        for one in kept.get("refused", []):
-            self.refused.append(Refused(**one))
+        self.refused += [Refused(**one) for one in kept.get("refused", [])]
+        self._skipped = {one.event_id for one in self.refused if one.event_id and one.reason == MAPPING_FAILED}
 
     def as_json(self) -> Mapping[str, Any]:
         return {
@@ -99,6 +107,17 @@ class Report:
             "dead_letters_redriven": len(self.redriven),
             "refused": [refused.as_json() for refused in self.refused],
         }
+
+    def _note(self, refused: Refused) -> None:
+        log.warning(
+            "reprocessing.refused",
+            contact=contact_hash(refused.contact),
+            reason=refused.reason,
+            detail=refused.detail,
+            event_id=refused.event_id,
+            event_type=refused.event_type,
+        )
+        self.refused.append(refused)
 
     def _as_kept(self) -> dict[str, Any]:
         kept = {name: getattr(self, name) for name in _COUNTED}

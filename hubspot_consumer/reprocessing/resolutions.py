@@ -6,19 +6,18 @@ The newest record of a key counts. One that can't be read, by a newer version ma
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from hubspot_consumer.followed_topic import FollowedTopic
 from hubspot_consumer.reprocessing.mend import Mend
 from runtime.clock import Clock
-from schemas.contacts import without_emails
+from schemas.texts import Words
+from schemas.times import KeptTime
 
 State = Literal["dead", "mended", "redriven", "discarded"]
 """What became of a dead letter. In the records and in the commands' JSON, so the words are a public contract."""
 OPEN: Final[frozenset[State]] = frozenset({"dead", "mended"})
 
-# They are kept for ever, and nobody can take an email out of them.
-_Words = Annotated[str, AfterValidator(without_emails)]
 # Of the dead letter that it is about: another topic of that name may have the same id again.
 SET_ASIDE_AT: Final = "set_aside_at"
 LOOK_AGAIN_S: Final = 1.0
@@ -27,8 +26,8 @@ LOOK_AGAIN_S: Final = 1.0
 class _Resolution(BaseModel):
     model_config = ConfigDict(frozen=True)
 
-    at: AwareDatetime
-    run: str = ""
+    at: KeptTime
+    run: Words = ""
 
 
 class Redriven(_Resolution):
@@ -42,15 +41,15 @@ class Discarded(_Resolution):
     """Somebody decided that it shall not take effect, and said why. Its mend is forgotten."""
 
     state: Literal["discarded"] = "discarded"
-    note: _Words = Field(min_length=1)
+    note: Words = Field(min_length=1)
 
 
 class DeadAgain(_Resolution):
     """It was tried again, and refused with this reason: it is as open as before."""
 
     state: Literal["dead"] = "dead"
-    reason: str
-    detail: _Words
+    reason: Words
+    detail: Words
     attempts: int = Field(0, ge=0)
     mend: Mend | None = None
 
@@ -60,10 +59,10 @@ class Mended(_Resolution):
 
     state: Literal["mended"] = "mended"
     mend: Mend
-    reason: str
-    detail: _Words
+    reason: Words
+    detail: Words
     attempts: int = Field(0, ge=0)
-    failed_at: AwareDatetime
+    failed_at: KeptTime
 
 
 Resolution = Redriven | Discarded | DeadAgain | Mended

@@ -6,7 +6,6 @@ It is also the run's journal: where reading and writing had come to, so that a r
 import json
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from datetime import UTC, datetime
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from hubspot_consumer.records import Record
 from schemas.contacts import ContactKey
+from schemas.times import moment_of
 
 Place = tuple[str, int, int]
 """Topic, partition and offset of a record."""
@@ -60,7 +60,7 @@ class Stored(NamedTuple):
         return (self.topic, self.partition, self.offset)
 
     def record(self) -> Record:
-        moment = datetime.fromtimestamp(self.at_ms / 1000, UTC)
+        moment = moment_of(self.at_ms / 1000)
         return Record(self.topic, self.partition, self.offset, moment, self.key.encode(), self.value, ())
 
 

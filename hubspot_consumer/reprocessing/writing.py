@@ -164,6 +164,8 @@ class Writing:
                 self._halt.hear(refusal)
                 return list(keys), refusal
             refolds = [self._refolds.refold(key, self._trials) for key in keys]
+            for refold in refolds:
+                self._report.skip(refold)
             wanted = [refold for refold in refolds if refold.wanted]
             self._report.contacts_without_events += len(refolds) - len(wanted)
             attempts = await _to_its_end(self._told(wanted, turn.take(), hold))

@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from schemas.contacts import without_emails
+from schemas.contacts import shortened
 
 Code = Literal[
     "unauthorized",
@@ -95,8 +95,8 @@ class Fault:
         return cls(".".join(part for part in (within, field) if part) or "body", detail, index)
 
     def shown(self) -> dict[str, Any]:
-        # A field's name is whatever the caller sent. Cut first: looking for emails in a megabyte takes its time.
-        shown = {"field": without_emails(self.field[:LONGEST_NAME]), "detail": self.detail}
+        # A field's name is whatever the caller sent.
+        shown = {"field": shortened(self.field, LONGEST_NAME), "detail": self.detail}
         return shown if self.index is None else {"index": self.index, **shown}
 
 

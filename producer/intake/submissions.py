@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -14,18 +14,12 @@ from producer.intake.problems import Fault, Problem
 from producer.tracking import InvalidEvent, checked
 from schemas.envelope import faults_of
 from schemas.events import EVENT_TYPES
+from schemas.times import in_utc
 
 LARGEST_BATCH: Final = 500
 
 TRACEPARENT: Final = r"^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$"
 _TRACEPARENT: Final = re.compile(TRACEPARENT)
-
-
-def _in_utc(time: datetime) -> datetime:
-    try:
-        return time.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("should be within the years 1 to 9999") from None
 
 
 def _a_traceparent(text: str) -> str:
@@ -34,7 +28,7 @@ def _a_traceparent(text: str) -> str:
     return text
 
 
-OccurredAt = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+OccurredAt = Annotated[AwareDatetime, AfterValidator(in_utc)]
 Key = Annotated[str, Field(strict=True, min_length=1, max_length=255, pattern=r"^[ -~]*$")]
 _OCCURRED_AT: Final[TypeAdapter[datetime]] = TypeAdapter(OccurredAt)
 

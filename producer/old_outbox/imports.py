@@ -11,9 +11,11 @@ from sqlalchemy import (
     Connection,
     Select,
     String,
+    case,
     cast,
     column,
     exists,
+    extract,
     func,
     or_,
     select,
@@ -139,7 +141,9 @@ class Import:
         created = columns[old.created.name]
         texts = [cast(columns[one.name], String) for one in (old.id, old.type, old.payload)]
         # Each its own name: a column may have two roles, and a subquery wants them apart.
-        rows = select(*(one.label(f"c{number}") for number, one in enumerate((self._key, *texts, created))))
+        # Python has no `infinity` and no year before the first: such a row has no time, but its payload may have one.
+        told = case((extract("year", created).between(1, 9999), created))
+        rows = select(*(one.label(f"c{number}") for number, one in enumerate((self._key, *texts, told))))
         if old.processed is not None:
             processed = columns[old.processed.name]
             rows = rows.where(processed.is_not(true()) if old.processed.is_flag else processed.is_(None))

@@ -37,6 +37,8 @@ BODIES = {
     "inputs that were refused": json.dumps({"status": "COMPLETE", "results": [], "errors": [ERROR]}),
     "a page": f"<html><h1>{WORDS}</h1></html>",
     "text": WORDS,
+    "halves of pairs": json.dumps({**ERROR, "message": "\ud800 " + WORDS, "category": "\udfff", "errors": [ERROR]}),
+    "one long word": json.dumps({**ERROR, "message": "e" * 500_000 + WORDS}),
 }
 
 

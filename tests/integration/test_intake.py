@@ -96,6 +96,12 @@ async def test_a_type_that_does_not_exist_is_not_found_and_the_answer_lists_thos
         ("session_id", "\ud800", "unicode"),
         ("session_id", ["ada@example.com"], "valid string"),
         ("earned_at", "2026-11-24T03:00:00", "timezone"),
+        ("earned_at", "0001-01-01T00:00:00+01:00", "years 1 to 9999"),
+        ("earned_at", "9999-12-31T23:59:59-08:00", "years 1 to 9999"),
+        ("user_id", "u" * 256, "at most 255 characters"),
+        ("user_id", "a\0b", "U+0000"),
+        ("user_id", "\ud800", "unicode"),
+        ("\0", 1, "not permitted"),
         ("ada@example.com", 1, "not permitted"),
     ],
 )

@@ -94,6 +94,28 @@ async def test_a_row_that_is_refused_is_named_stops_nobody_and_is_tried_again_by
     assert one(db, "SELECT string_agg(row_id, ',') FROM outbox_imports WHERE fault IS NOT NULL") == "6"
 
 
+@pytest.mark.parametrize("kind", ["timestamp", "timestamptz"])
+async def test_a_row_whose_time_python_does_not_know_stops_nobody_and_may_have_one_in_its_payload(
+    db: psycopg.Connection[Any], database_url: str, kind: str
+) -> None:
+    db.execute(f"ALTER TABLE old_outbox ALTER created_at TYPE {kind}".encode())
+    without = {name: value for name, value in signed_up(3).items() if name != "created_at"}
+    rows = [(1, "user_signup", signed_up(1)), (2, "user_signup", without), (3, "user_signup", signed_up(3))]
+    add(db, [*rows, (4, "nova_earned", earned(1) | {"earned_at": "9999-12-31T23:59:59-08:00"})])
+    db.execute("UPDATE old_outbox SET created_at = 'infinity' WHERE id = 1")
+    db.execute("UPDATE old_outbox SET created_at = '0044-03-15 BC' WHERE id = 2")
+
+    dry, done = await imported(database_url), await imported(database_url, "--apply")
+
+    assert (dry.code, done.code) == (1, 1)
+    assert {contact for _, contact, _ in events(db)} == {"u1@example.com", "u3@example.com"}
+    refused = dict(row for row in db.execute("SELECT row_id, fault FROM outbox_imports WHERE fault IS NOT NULL"))
+    assert refused == {
+        "2": "driver_signed_up.created_at: Field required",
+        "4": "nova_earned.earned_at: Value error, should be within the years 1 to 9999 in UTC",
+    }
+
+
 async def test_what_only_the_database_refuses_takes_no_other_row_with_it(
     db: psycopg.Connection[Any], database_url: str
 ) -> None:

@@ -156,6 +156,9 @@ def test_two_users_may_share_an_email(db: psycopg.Connection[Any]) -> None:
         ("driver_signed_up", {"email": "secret.example.com"}, "driver_signed_up.email"),
         ("driver_signed_up", {"email": "secret @example.com"}, "driver_signed_up.email"),
         ("nova_earned", {"user_id": 7, "amount_cents": 5}, "nova_earned.user_id"),
+        ("nova_earned", {"user_id": "secret" * 43, "amount_cents": 5}, "nova_earned.user_id"),
+        ("driver_signed_up", {"user_id": "secret" * 43, "email": "ada@example.com"}, "driver_signed_up.user_id"),
+        ("driver_signed_up", {"email": "\u0315\u0300" * 100_000 + "@example.com"}, "driver_signed_up.email"),
         ("nova_earned", {"user_id": "u"}, "nova_earned.amount_cents"),
         ("nova_earned", {"user_id": "u", "amount_cents": "5"}, "nova_earned.amount_cents"),
         ("nova_earned", {"user_id": "u", "amount_cents": -5}, "nova_earned.amount_cents"),
@@ -227,6 +230,44 @@ def _said(db: psycopg.Connection[Any], function: str, event_type: str, payload: 
     except psycopg.Error as refused:
         return f"{refused.sqlstate} {refused.diag.message_primary}"
     return None
+
+
+@pytest.mark.parametrize("user", ["usr_known", "usr_new"])
+@pytest.mark.parametrize(
+    "time", ["infinity", "-infinity", "0044-03-15 12:00:00+00 BC", "10000-01-01 00:00:00+00", "0001-01-01 00:00:00+01"]
+)
+def test_a_time_outside_of_the_years_that_readers_know_is_refused(
+    db: psycopg.Connection[Any], user: str, time: str
+) -> None:
+    # By the long way, by the short one of a known user, among several, and where it would be parked.
+    track(db, "driver_signed_up", signed_up("usr_known", "ada@example.com"))
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match=r"^nova_earned: occurred_at should be within"):
+        track(db, "nova_earned", earned(user), occurred_at=time)
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match=r"^driver_signed_up: occurred_at should be within"):
+        track(db, "driver_signed_up", signed_up(user, "grace@example.com"), occurred_at=time)
+    events = [{"event_type": "nova_earned", "payload": earned(user), "occurred_at": time}]
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match=r"^nova_earned: occurred_at should be within"):
+        db.execute("SELECT track_lifecycle_events(%s::jsonb)", [json.dumps(events)])
+
+    assert len(envelopes(db)) == 1
+    assert db.execute("SELECT count(*) FROM outbox_parked").fetchone() == (0,)
+
+
+@pytest.mark.parametrize(
+    ("time", "told"),
+    [
+        ("0001-01-01 00:00:00+00", "0001-01-01T00:00:00.000000Z"),
+        ("9999-12-31 23:59:59.999999+00", "9999-12-31T23:59:59.999999Z"),
+        ("10000-01-01 13:59:00+14", "9999-12-31T23:59:00.000000Z"),
+    ],
+)
+def test_a_time_of_the_first_or_the_last_year_is_taken(db: psycopg.Connection[Any], time: str, told: str) -> None:
+    track(db, "driver_signed_up", signed_up("usr_1", "ada@example.com"), occurred_at=time)
+    track(db, "nova_earned", earned("usr_1"), occurred_at=time)
+
+    envelopes(db)
+    rows = db.execute("SELECT DISTINCT payload ->> 'occurred_at' FROM outbox_events").fetchall()
+    assert rows == [(told,)]
 
 
 def test_an_event_type_that_this_version_does_not_know_is_taken(db: psycopg.Connection[Any]) -> None:

@@ -54,6 +54,11 @@ RECORDS = [
         value=value(envelope("merchant_contact_created", payload=CREATED)),
         headers=headers("5", reason="invalid_envelope", event_type="merchant_contact_created", offset=46),
     ),
+    as_read(
+        5,
+        value=value(envelope(payload={**EARNED, "session_id": "\ud800", "\udfff": "\udc00"})),
+        headers=headers("6", reason="invalid_envelope", offset=47),
+    ),
 ]
 
 
@@ -221,6 +226,13 @@ async def test_the_form_is_filled_with_what_the_event_itself_tells(operator: Ope
     assert "Wrong: Field required." in page
     personal = (await operator.see("/dead-letters/0-4")).text
     assert "Names a person" in personal
+
+
+async def test_half_of_a_surrogate_pair_in_a_record_keeps_no_page_from_being_shown(operator: Operator) -> None:
+    page = await operator.see("/dead-letters/0-5")
+
+    assert page.status_code == 200
+    assert 'name="field.session_id" value="?"' in page.text
 
 
 async def test_dead_letters_are_redriven_by_their_ids_or_all_of_a_reason_and_never_before_a_dry_run(

@@ -1,12 +1,16 @@
 """The contact key, and what a log may show of it."""
 
+import re
+import time
 import unicodedata
+from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from schemas.contacts import contact_hash, contact_key, masked, without_emails
+from schemas import contacts
+from schemas.contacts import LONGEST_EMAIL, contact_hash, contact_key, masked, shortened, without_emails
 
 LOCALS = st.text(
     st.characters(codec="utf-8", exclude_categories=["Z", "C"], exclude_characters="@"), min_size=1, max_size=40
@@ -42,6 +46,80 @@ def test_a_masked_email_shows_one_letter_and_the_domain(local: str) -> None:
 
     assert masked(email) == f"{local[0]}***@example.com"
     assert without_emails(f'{{"message":"{email} is bad"}}') == f'{{"message":"{masked(email)} is bad"}}'
+
+
+# What is masked, said the slow way.
+EMAIL = re.compile(r"[^\s@<>\"'`(){}\[\],;:=]+@[^\s@<>\"'`(){}\[\],;:=]+")
+WORDS = st.text(st.sampled_from("ab@@ <,.") | st.characters(), max_size=60)
+
+
+@given(WORDS)
+@example("a@b@c@@d @e f@")
+def test_all_that_looks_like_an_email_is_masked_and_nothing_else(text: str) -> None:
+    expected = EMAIL.sub(lambda email: masked(email.group()), text)
+
+    assert without_emails(text) == expected
+    assert shortened(text, 2 * len(text)) == expected
+
+
+@given(
+    before=st.text("ab @<,", max_size=40),
+    local=st.text("xyz", min_size=2, max_size=LONGEST_EMAIL - len("@nowhere.test")),
+    after=st.text("ab @<,", max_size=400),
+    longest=st.integers(0, 420),
+)
+def test_an_email_that_the_end_cuts_through_shows_no_more_than_its_first_letter(
+    before: str, local: str, after: str, longest: int
+) -> None:
+    told = shortened(f"{before} {local}@nowhere.test{after}", longest)
+
+    assert len(told) <= longest
+    assert sum(letter in "xyz" for letter in told) <= 1
+
+
+# Each is slow in its own way, where a pattern goes back: no @, nothing after it, many of them.
+LONG: list[Callable[[int], str]] = [
+    lambda letters: "a" * letters,
+    lambda letters: "a" * letters + "@",
+    lambda letters: "@" * letters,
+    lambda letters: "a@" * (letters // 2),
+    lambda letters: "a@b " * (letters // 4),
+    lambda letters: "a." * (letters // 2) + "@b",
+    lambda letters: "pat-" * (letters // 4),
+]
+
+
+@pytest.mark.parametrize("text", LONG)
+@pytest.mark.parametrize("mask", [without_emails, lambda text: shortened(text, len(text))])
+def test_masking_takes_as_long_as_a_text_is(text: Callable[[int], str], mask: Callable[[str], str]) -> None:
+    def takes_s(letters: int) -> float:
+        made, took = text(letters), []
+        for _ in range(5):
+            began = time.perf_counter()
+            mask(made)
+            took.append(time.perf_counter() - began)
+        return min(took)
+
+    # 32 times as long: the square of that is 1,024.
+    assert takes_s(64_000) < 200 * max(takes_s(2_000), 1e-5)
+
+
+@pytest.mark.parametrize("letters", ["\u0315\u0300", "e\u0301", "a"])
+def test_what_is_too_long_to_be_an_email_is_not_composed(monkeypatch: pytest.MonkeyPatch, letters: str) -> None:
+    composed: list[int] = []
+
+    class Counted:
+        @staticmethod
+        def normalize(form: str, text: str) -> str:
+            composed.append(len(text))
+            return unicodedata.normalize(form, text)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(contacts, "unicodedata", Counted)
+    with pytest.raises(ValueError, match="at most 320 characters"):
+        contact_key(letters * 200_000 + "@example.com")
+
+    assert sum(composed) < 10 * LONGEST_EMAIL
+    assert contact_key("e\u0301" * 300 + "@example.com") == "\u00e9" * 300 + "@example.com"
 
 
 def test_a_contacts_hash_is_short_and_stable() -> None:

@@ -1,5 +1,6 @@
 """The headers of a dead letter: the record's own, and why and where it was set aside."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from schemas.dead_letters import DeadLetter
@@ -22,6 +23,12 @@ def test_the_records_headers_come_first_and_unchanged() -> None:
     original = [("id", b"1"), ("trace", b"\xff"), ("id", b"2")]
 
     assert LETTER.headers(original) == original + OWN
+
+
+def test_words_that_nobody_can_encode_keep_no_event_from_being_set_aside() -> None:
+    headers = dict(replace(LETTER, detail="400: \ud800\0").headers([]))
+
+    assert headers["dead_letter.detail"] == b"400: ?\0"
 
 
 def test_the_reasons_of_an_earlier_life_as_a_dead_letter_are_replaced() -> None:

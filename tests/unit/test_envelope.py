@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hubspot_consumer.mapping import contact_properties, timeline_properties
 from schemas.envelope import Headers, UnreadableRecord, read_envelope
 from schemas.events import EVENTS
-from tests.samples import EMAIL, envelope
+from tests.samples import EMAIL, PAYLOADS, TELLABLE, TIME_OF, UNTELLABLE, envelope
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -37,6 +38,29 @@ def test_a_reader_ignores_what_a_newer_writer_added() -> None:
     newer["payload"] = newer["payload"] | {"tip_cents": 5}
 
     assert read_envelope(EMAIL.encode(), json.dumps(newer).encode()).sequence == 1
+
+
+@pytest.mark.parametrize("event_type", EVENTS)
+@pytest.mark.parametrize("time", UNTELLABLE)
+def test_a_record_with_a_time_that_no_utc_has_is_no_envelope(event_type: str, time: str) -> None:
+    field = TIME_OF[event_type]
+    of_the_payload = unreadable(envelope(event_type, payload=PAYLOADS[event_type] | {field: time}))
+    of_the_envelope = unreadable(envelope(event_type, occurred_at=time))
+
+    assert (of_the_payload.reason, of_the_envelope.reason) == ("invalid_envelope",) * 2
+    assert of_the_payload.detail.startswith(f"payload.{field}: ")
+    assert of_the_envelope.detail.startswith("occurred_at: ")
+
+
+@pytest.mark.parametrize("event_type", EVENTS)
+@pytest.mark.parametrize("time", TELLABLE)
+def test_a_record_of_the_first_or_the_last_year_is_read_and_mapped(event_type: str, time: str) -> None:
+    payload = PAYLOADS[event_type] | {TIME_OF[event_type]: time}
+
+    read = read_envelope(EMAIL.encode(), json.dumps(envelope(event_type, payload=payload, occurred_at=time)).encode())
+
+    assert contact_properties(read)
+    assert timeline_properties(read)[TIME_OF[event_type]] == time
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,15 @@
 """The event models: what is refused at the producer's door."""
 
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from pydantic import ValidationError
 
 from producer.tracking import InvalidEvent, track_event
 from schemas.events import EVENTS
-from tests.samples import PAYLOADS
+from tests.samples import PAYLOADS, TELLABLE, TIME_OF, UNTELLABLE
 
 REQUIRED = [
     (event_type, field)
@@ -62,6 +64,24 @@ def test_an_email_names_a_contact(email: str) -> None:
 
 def test_a_time_has_a_time_zone() -> None:
     assert faults("nova_earned", earned_at="2026-11-24T03:00:00") == ["earned_at"]
+
+
+@pytest.mark.parametrize("event_type", EVENTS)
+@pytest.mark.parametrize("time", UNTELLABLE)
+def test_a_time_that_no_utc_has_is_refused(event_type: str, time: str) -> None:
+    field = TIME_OF[event_type]
+
+    assert faults(event_type, **{field: time}) == [field]
+    assert faults(event_type, **{field: datetime.fromisoformat(time)}) == [field]
+    assert faults(event_type, **{field: datetime.max.replace(tzinfo=ZoneInfo("America/New_York"))}) == [field]
+
+
+@pytest.mark.parametrize("event_type", EVENTS)
+@pytest.mark.parametrize("time", TELLABLE)
+def test_a_time_of_the_first_or_the_last_year_is_taken_as_it_is(event_type: str, time: str) -> None:
+    payload = PAYLOADS[event_type] | {TIME_OF[event_type]: time}
+
+    assert EVENTS[event_type].model_validate(payload).model_dump(mode="json", exclude_none=True) == payload
 
 
 def test_an_unknown_field_is_refused() -> None:

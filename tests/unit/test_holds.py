@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from hubspot_consumer.hold_records import FOR_S, Released, RunEnded, Written
+from hubspot_consumer.hold_records import FOR_S, MOST_QUOTA_SHARE, Released, RunEnded, Written
 from hubspot_consumer.holds import STALE
 from tests.clock import OwnedClock
 from tests.hold_records import as_read
@@ -125,6 +125,19 @@ def test_a_contact_of_two_holds_waits_for_the_end_of_both(worker: Worker) -> Non
         b'{"kind": "hold", "run": "r"}',
         b'{"kind": "greeting", "run": "r"}',
         b'{"kind": "hold", "run": "r", "number": 1, "command": "replay", "quota_share": 1.5}',
+        *(
+            b'{"kind": "hold", "run": "r", "number": 1, "command": "replay", "quota_share": %s}' % share
+            for share in (b"0.99999999999", b"0.91", b"1", b"-0.1", b"NaN", b"Infinity", b"1e400")
+        ),
+        *(
+            b'{"kind": "hold", "run": "r", "number": 1, "command": "replay", "quota_share": 0.3, "for_s": %s}' % for_s
+            for for_s in (b"601", b"NaN", b"Infinity", b"0", b"-1")
+        ),
+        b'{"kind": "hold", "run": "r", "number": 1, "quota_share": 0.3, "command": "%s"}' % (b"x" * 201),
+        b'{"kind": "hold", "run": "%s", "number": 1, "quota_share": 0.3, "command": "x"}' % (b"x" * 201),
+        b'{"kind": "hold", "run": "r", "number": %s, "quota_share": 0.3, "command": "x"}' % (b"1" * 4_000),
+        b'{"kind": "hold", "run": "r", "number": 1, "quota_share": 0.3, "command": "x", "contacts": ["%s"]}'
+        % (b"x" * 321),
         b"\xff",
     ],
 )
@@ -165,6 +178,14 @@ def test_a_run_has_its_share_of_the_quota_until_it_ends_and_each_hold_renews_it(
     worker.holds.expire()
 
     assert worker.pacing.lent == 0.0
+
+
+def test_as_much_as_a_run_may_ask_for_is_lent_and_of_two_runs_the_one_that_has_it_is_told(worker: Worker) -> None:
+    worker.hear(begun(1, share=0.1))
+    worker.hear(begun(1, run="greedy", share=MOST_QUOTA_SHARE))
+
+    assert worker.pacing.lent == MOST_QUOTA_SHARE
+    assert worker.holds.report() == {"run": "greedy", "command": "replay", "quota_share": 0.9, "contacts_held": 0}
 
 
 def test_the_status_tells_the_run_and_how_many_contacts_it_holds_and_no_email(worker: Worker) -> None:

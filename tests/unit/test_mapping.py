@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hubspot_consumer import mapping as mapping_of
 from hubspot_consumer.batches import folded_properties
 from hubspot_consumer.hubspot.schema import GROUP, PROPERTIES
-from hubspot_consumer.mapping import MAPPINGS, contact_properties, timeline_properties
+from hubspot_consumer.mapping import MAPPINGS, MappingFailed, contact_properties, map_event, timeline_properties
 from schemas.envelope import Envelope, read_envelope
-from schemas.events import EVENTS
+from schemas.events import EVENTS, NovaEarned
 from tests.samples import EMAIL, PAYLOADS, envelope, read
 
 HUBSPOTS_OWN = {"firstname", "lastname", "phone", "company"}
@@ -100,9 +101,48 @@ def test_a_fold_holds_what_its_events_one_after_the_other_would_leave(drawn: lis
     for event in events:
         contact |= contact_properties(event)
 
-    assert folded_properties(events) == contact
+    assert folded_properties(map(contact_properties, events)) == contact
     assert contact["nerava_event_sequence"] == str(len(events))
     assert all(re.fullmatch(r"-?\d+", value) for name, value in contact.items() if name.endswith("_cents"))
+
+
+def _fails(_: Any, __: Any) -> dict[str, str]:
+    raise KeyError("of ada@example.com")
+
+
+def _recurses(*given: Any) -> dict[str, str]:
+    return _recurses(*given)
+
+
+@pytest.mark.parametrize(
+    ("mapping", "fault"),
+    [
+        (_fails, "KeyError"),
+        (lambda *_: None, "TypeError"),
+        (lambda *_: {"nerava_role": 5}, "TypeError"),
+        (lambda *_: {5: "driver"}, "TypeError"),
+        (lambda *_: {"nerava_role": "\ud800"}, "UnicodeEncodeError"),
+        (_recurses, "RecursionError"),
+        (None, "KeyError"),
+    ],
+)
+def test_whatever_a_mapping_does_is_a_failure_that_says_where_and_quotes_nothing(
+    monkeypatch: pytest.MonkeyPatch, mapping: Any, fault: str
+) -> None:
+    mappings: dict[Any, Any] = dict(MAPPINGS)
+    if mapping is None:
+        del mappings[NovaEarned]
+    else:
+        mappings[NovaEarned] = mapping
+    monkeypatch.setattr(mapping_of, "MAPPINGS", mappings)
+
+    with pytest.raises(MappingFailed) as failed:
+        map_event(read("nova_earned"))
+
+    assert str(failed.value).startswith(f"nova_earned: {fault} (")
+    assert ".py, line " in str(failed.value)
+    assert "ada@" not in str(failed.value)
+    assert map_event(read("nova_redeemed")).contact == contact_properties(read("nova_redeemed"))
 
 
 @pytest.mark.parametrize("event_type", EVENTS)

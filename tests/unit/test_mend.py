@@ -15,18 +15,9 @@ from hubspot_consumer.reprocessing.settlement import _with_mend
 from schemas.envelope import read_envelope
 from schemas.events import EVENTS
 from tests.dead_letters import AT, AT_MS, as_read, headers, letter, letters, resolution_as_read
-from tests.samples import EMAIL, PAYLOADS, envelope, value
+from tests.samples import EMAIL, PAYLOADS, TIME_OF, UNTELLABLE, envelope, value
 
 KEY = EMAIL.encode()
-TIMES = {
-    "driver_signed_up": "created_at",
-    "wallet_pass_installed": "installed_at",
-    "nova_earned": "earned_at",
-    "nova_redeemed": "redeemed_at",
-    "first_redemption_completed": "completed_at",
-    "merchant_contact_created": "created_at",
-    "merchant_contact_updated": "updated_at",
-}
 MEND = Mend(values={"earned_at": "2026-11-24T03:00:00Z"}, note="it occurred then")
 MENDED = Mended(at=AT, mend=MEND, reason="invalid_envelope", detail="", attempts=2, failed_at=AT)
 REDRIVEN = Redriven(at=AT, run="r1", mend=MEND)
@@ -39,13 +30,24 @@ def without(event_type: str, *fields: str, **others: Any) -> bytes:
 
 @pytest.mark.parametrize("event_type", EVENTS)
 def test_a_missing_time_is_suggested_to_be_when_the_event_occurred(event_type: str) -> None:
-    poisoned = without(event_type, TIMES[event_type])
+    poisoned = without(event_type, TIME_OF[event_type])
 
     changes = suggested_changes(poisoned)
 
-    assert faults(KEY, poisoned) == [f"payload.{TIMES[event_type]}: Field required"]
-    assert changes == Changes(values={TIMES[event_type]: envelope()["occurred_at"]})
+    assert faults(KEY, poisoned) == [f"payload.{TIME_OF[event_type]}: Field required"]
+    assert changes == Changes(values={TIME_OF[event_type]: envelope()["occurred_at"]})
     assert faults(KEY, mended(poisoned, changes)) == []
+
+
+@pytest.mark.parametrize("time", UNTELLABLE)
+def test_a_time_that_no_utc_has_is_wrong_and_can_neither_be_set_nor_suggested(time: str) -> None:
+    poisoned = without("nova_earned", earned_at=time)
+
+    assert faults(KEY, poisoned) == ["payload.earned_at: Value error, should be within the years 1 to 9999 in UTC"]
+    assert suggested_changes(poisoned) == Changes(values={"earned_at": envelope()["occurred_at"]})
+    assert suggested_changes(value(json.loads(poisoned) | {"occurred_at": time})) is None
+    with pytest.raises(CanNotBeMended, match="within the years 1 to 9999"):
+        changes_of(without("nova_earned", "earned_at"), {"earned_at": time}, ())
 
 
 def test_a_misspelled_field_is_suggested_to_be_the_one_that_is_missing() -> None:
@@ -117,7 +119,7 @@ def test_what_names_a_person_can_be_left_out_and_never_be_set(name: str) -> None
 
 def test_of_every_field_it_is_decided_whether_it_names_a_person() -> None:
     decided = {"user_id", "merchant_id", "session_id", "redemption_id", "auth_provider", "pass_type", "business_name"}
-    decided |= {"amount_cents", "new_balance_cents", *TIMES.values(), *PERSONAL, "type"}
+    decided |= {"amount_cents", "new_balance_cents", *TIME_OF.values(), *PERSONAL, "type"}
 
     assert {name for model in EVENTS.values() for name in model.model_fields} == decided
 

@@ -281,6 +281,62 @@ def test_lending_the_same_part_again_costs_no_time() -> None:
     assert run_fast(renewed()) == pytest.approx(0, abs=1e-3)
 
 
+def test_what_a_large_loan_made_a_worker_wait_for_is_over_with_the_loan() -> None:
+    async def waited() -> list[float]:
+        pacing, loop = pacing_of(100), asyncio.get_running_loop()
+
+        async def call() -> None:
+            with await pacing.slot():
+                pass
+
+        pacing.divide(0.02)
+        await call()
+        await call()
+        pacing.lend(0.9)
+        # A call every 51 s by now, and this one waits for the limiter.
+        waiting = asyncio.create_task(call())
+        await asyncio.sleep(1)
+        assert not waiting.done()
+        pacing.lend(0.0)
+        ended = [loop.time()]
+        for calling in (waiting, call(), call()):
+            await calling
+            ended.append(loop.time())
+        return [later - earlier for earlier, later in itertools.pairwise(ended)]
+
+    # A call every 5.1 s again, once the window is over that the first two filled.
+    assert max(run_fast(waited())) < WINDOW_S + 5
+
+
+def test_hubspots_own_word_to_wait_outlives_a_loan() -> None:
+    async def waited() -> float:
+        pacing = pacing_of(100)
+        pacing.pause(30)
+        pacing.lend(0.9)
+        pacing.lend(0.0)
+        await pacing.slot()
+        return asyncio.get_running_loop().time()
+
+    assert run_fast(waited()) == pytest.approx(30, abs=1)
+
+
+def test_headers_with_a_window_that_is_not_hubspots_stop_nobody() -> None:
+    async def waited() -> float:
+        pacing = pacing_of(100)
+        pacing.observe(
+            {
+                "X-HubSpot-RateLimit-Max": "1",
+                "X-HubSpot-RateLimit-Remaining": "0",
+                "X-HubSpot-RateLimit-Interval-Milliseconds": "999999999",
+            }
+        )
+        for _ in range(10):
+            await pacing.slot()
+        return asyncio.get_running_loop().time()
+
+    assert run_fast(waited()) < 2
+
+
 def test_lending_slows_a_busy_worker_down_and_does_not_stop_it() -> None:
     portal, worker, run = Portal(100, 0.15, seed=2), pacing_of(100), pacing_of(100)
     run.divide(0.3)

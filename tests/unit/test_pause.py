@@ -1,6 +1,7 @@
 """A pause: nothing goes out, no probe either, whatever else halts; what is said last is what holds."""
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
@@ -10,6 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
+from console.view import moment
 from hubspot_consumer.__main__ import commands
 from hubspot_consumer.controls import SENDING, Controls, Pause, SendingPaused, read_pause
 from hubspot_consumer.endpoints import endpoints
@@ -20,6 +22,7 @@ from hubspot_consumer.status import Status
 from hubspot_consumer.telemetry import Telemetry
 from runtime.health import Health
 from tests.clock import START, LoopClock, OwnedClock, run_fast
+from tests.samples import UNTELLABLE
 
 SINCE = datetime(2026, 11, 24, 3, tzinfo=UTC)
 PAUSED = Paused(SINCE, "ada", "an import runs")
@@ -177,6 +180,24 @@ def test_a_control_that_nobody_can_read_is_a_pause(value: bytes) -> None:
     assert paused is not None
     assert paused.since == SINCE
     assert "can't read" in paused.note
+
+
+@pytest.mark.parametrize("timestamp", [-1, 2**63 - 1, -(2**63), 253402300800000, -62135596800001])
+def test_a_control_may_have_any_number_for_the_time_of_its_record(timestamp: int) -> None:
+    paused = read_pause(SimpleNamespace(key=SENDING, value=b"no JSON", timestamp=timestamp))
+
+    assert paused is not None
+    assert str(paused)
+
+
+@pytest.mark.parametrize("time", UNTELLABLE)
+def test_a_pause_since_a_time_that_no_utc_has_is_one_since_the_nearest_that_has(time: str) -> None:
+    told = json.dumps({"at": time, "note": "an import runs"}).encode()
+    paused, resumed = (read_pause(said(value)) for value in (told, told.replace(b"{", b'{"paused": false, ')))
+
+    assert paused is not None
+    assert (paused.note, resumed) == ("an import runs", None)
+    assert moment(paused.since).endswith(" UTC")
 
 
 async def test_the_last_that_is_said_holds_and_what_was_before_the_start_is_not_told() -> None:

@@ -13,6 +13,7 @@ from hubspot_consumer.reprocessing.commands.options import ago
 from hubspot_consumer.reprocessing.run import Run
 from hubspot_consumer.reprocessing.selection import Selection
 from hubspot_consumer.settings import Settings
+from tests.samples import UNTELLABLE
 
 pytestmark = pytest.mark.usefixtures("own_logs")
 
@@ -53,9 +54,10 @@ def test_the_ages_of_a_replay_that_is_gone_on_with_are_of_when_it_was_begun(
     assert (selection.since, selection.until) == (BEGAN - timedelta(hours=24), BEGAN - timedelta(hours=1))
 
 
-def test_what_is_no_time_is_refused_and_leaves_nothing(tmp_path: Path, selected: list[Selection]) -> None:
+@pytest.mark.parametrize("since", ["yesterday", *UNTELLABLE])
+def test_what_is_no_time_is_refused_and_leaves_nothing(tmp_path: Path, selected: list[Selection], since: str) -> None:
     with pytest.raises(SystemExit) as ended:
-        command.replay(since="yesterday", yes=True, folder=tmp_path / "runs")
+        command.replay(since=since, yes=True, folder=tmp_path / "runs")
 
     assert (ended.value.code, selected, list(tmp_path.iterdir())) == (2, [], [])
 

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubspot_consumer.hubspot.refusals import LONGEST_RETRY_AFTER, quota_spent_for, read_refusal
+from hubspot_consumer.hubspot.refusals import LONGEST_DETAIL, LONGEST_RETRY_AFTER, quota_spent_for, read_refusal
 from hubspot_consumer.hubspot.requests import KnownContact, Upsert
 from hubspot_consumer.hubspot.responses import (
     PortalDetails,
     read_allowed,
     read_created,
+    read_held_contacts,
     read_known_contacts,
     read_page,
     read_portal,
@@ -23,6 +24,7 @@ from hubspot_consumer.hubspot.responses import (
 )
 from hubspot_consumer.outcomes import Delivered, Halt, Rejected, RetryLater
 from schemas.contacts import ContactKey
+from tests.samples import TOKEN
 
 ADA, GRACE = (
     Upsert("t1", ContactKey("ada@example.com"), {"phone": "1"}),
@@ -329,6 +331,37 @@ def test_whatever_comes_is_read_and_every_input_gets_one_answer(status: int, bod
     for reader in (read_portal, read_allowed, read_page, read_created, quota_spent_for):
         reader(response)
     read_known_contacts(response, [ADA.contact_key])
+
+
+@pytest.mark.parametrize("half", ["\\ud800", "\\uDFFF", "\\udc00\\ud800"])
+def test_half_of_a_surrogate_pair_is_replaced_wherever_hubspot_says_it(half: str) -> None:
+    words = f'"category": "{half}", "message": "{half} of ada@example.com"'
+    error = f'{{{words}, "context": {{"ids": ["{half}"]}}}}'.encode()
+    refused = answer(400, error)
+    properties = f'{{"email": "ada@example.com", "phone": "{half}"}}'
+    held = f'{{"results": [{{"id": "{half}", "properties": {properties}}}]}}'.encode()
+
+    refusal = read_refusal(refused)
+    assert isinstance(refusal, Rejected)
+    assert refusal.detail.encode().startswith(b"400 ?")
+    [outcome] = read_written(answer(207, b'{"errors": [' + error + b"]}"), [ADA]).outcomes.values()
+    assert isinstance(outcome, Rejected)
+    assert outcome.detail.encode().endswith(b"? of a***@example.com")
+    contacts = read_held_contacts(answer(200, held), [ADA.contact_key])
+    assert isinstance(contacts, dict)
+    contact = contacts[ADA.contact_key]
+    assert contact is not None
+    assert json.dumps([contact.contact_id, contact.properties["phone"]], ensure_ascii=False).encode().count(b"?") >= 2
+
+
+@pytest.mark.parametrize("letters", range(470, 500))
+def test_a_detail_is_cut_through_neither_an_email_nor_a_token(letters: int) -> None:
+    for hidden in ("ada.lovelace@example.com", TOKEN):
+        refusal = read_refusal(answer(400, {"message": "x" * letters + f" {hidden} " + "a@b " * 1_000}))
+
+        assert isinstance(refusal, Rejected)
+        assert len(refusal.detail) <= LONGEST_DETAIL
+        assert hidden[:7] not in refusal.detail
 
 
 def test_a_value_that_hubspot_takes_and_does_not_keep_is_named() -> None:

@@ -7,6 +7,8 @@ import pytest
 from fastapi import FastAPI
 
 from hubspot_consumer.endpoints import endpoints
+from hubspot_consumer.hubspot.daily_quota import DailyQuota
+from hubspot_consumer.hubspot.pacing import Pacing
 from hubspot_consumer.settings import Settings
 from hubspot_consumer.status import Status
 from hubspot_consumer.telemetry import Telemetry
@@ -14,6 +16,7 @@ from producer.settings import Settings as ProducerSettings
 from producer.status import add_status
 from runtime.health import Health
 from runtime.settings import ServiceSettings, secret_names, without_password
+from tests.clock import LoopClock
 
 SECRET = "hush-hush-0123456789-0123456789-0123456789"
 OF_BOTH = {
@@ -67,6 +70,23 @@ async def test_the_status_tells_every_setting_by_its_variable_and_of_secrets_onl
     assert {told[name.upper()] for name in secret_names(type(settings))} == {"set"}
     assert told["KAFKA_BOOTSTRAP_SERVERS"] == OF_BOTH["KAFKA_BOOTSTRAP_SERVERS"]
     assert (told["LOG_LEVEL"], told["KAFKA_PARTITIONS"]) == ("debug", 12)
+
+
+async def test_a_worker_tells_which_part_of_the_quota_is_lent_in_status_health_and_metrics() -> None:
+    clock = LoopClock()
+    status = Status("live", Health(), pacing=Pacing(100, 10, DailyQuota(1_000, clock), clock))
+    transport = httpx.ASGITransport(endpoints(status, Telemetry()))
+    async with httpx.AsyncClient(transport=transport, base_url="http://worker") as http:
+        before = (await http.get("/v1/health")).json()
+        assert status.pacing is not None
+        status.pacing.lend(0.3)
+        health = (await http.get("/v1/health")).json()
+        report = (await http.get("/v1/status")).json()
+        metrics = (await http.get("/metrics")).text
+
+    assert (before.get("quota_lent"), health["status"], health["quota_lent"]) == (None, "ok", 0.3)
+    assert (report["quota"]["lent"], report["quota"]["share"]) == (0.3, 0.7)
+    assert "hubspot_consumer_quota_lent 0.3" in metrics
 
 
 async def test_a_secret_that_is_not_set_is_told_so_and_a_url_is_told_without_its_user(

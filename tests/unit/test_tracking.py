@@ -1,16 +1,19 @@
-"""The trace that an event comes from: of the caller's span, unless the caller names another."""
+"""What is told beside the payload: the trace, of the caller's span unless the caller names another, and the time."""
 
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from opentelemetry.trace import INVALID_SPAN, use_span
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.orm import Session
 
-from producer import track_event
-from tests.samples import PAYLOADS
+from producer import InvalidEvent, track_event, track_events
+from tests.samples import PAYLOADS, UNTELLABLE
 from tests.spans import ANOTHER, Spans, traceparent_of
 
 EARNED = PAYLOADS["nova_earned"]
@@ -66,6 +69,36 @@ def test_outside_a_span_an_event_comes_from_no_trace(db: Connection, outbox: Out
         track_event(db, "nova_earned", EARNED)
 
     assert outbox.traceparents == [None, None]
+
+
+@pytest.mark.parametrize("traceparent", ["a\0b", "\ud800", "00-\n", "x" * 256])
+def test_a_trace_that_postgresql_could_not_hold_does_not_refuse_the_event(
+    db: Connection, outbox: Outbox, traceparent: str
+) -> None:
+    track_event(db, "nova_earned", EARNED, traceparent=traceparent)
+
+    assert outbox.traceparents == [None]
+
+
+@pytest.mark.parametrize(
+    "occurred_at",
+    [
+        *map(datetime.fromisoformat, UNTELLABLE),
+        datetime.max.replace(tzinfo=ZoneInfo("America/New_York")),
+        datetime(2026, 11, 24),  # noqa: DTZ001 - what is refused
+        date(2026, 11, 24),
+        "2026-11-24T03:00:00Z",
+    ],
+)
+def test_a_time_that_no_reader_could_use_is_refused_before_the_database_is_touched(
+    db: Connection, outbox: Outbox, occurred_at: Any
+) -> None:
+    with pytest.raises(InvalidEvent, match=r"^nova_earned: occurred_at "):
+        track_event(db, "nova_earned", EARNED, occurred_at=occurred_at)
+    with pytest.raises(InvalidEvent, match=r"^nova_earned: occurred_at "):
+        track_events(db, [("nova_earned", EARNED)], occurred_at=occurred_at)
+
+    assert outbox.traceparents == []
 
 
 def test_nobody_needs_opentelemetry_to_track_an_event() -> None:

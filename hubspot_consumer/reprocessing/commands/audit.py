@@ -18,6 +18,7 @@ from hubspot_consumer.reprocessing.commands.progress import progress
 from hubspot_consumer.reprocessing.commands.watcher import ProgressAs, Watcher, now_at, watched
 from hubspot_consumer.reprocessing.comparison import Difference
 from hubspot_consumer.reprocessing.folded_topics import FoldedTopics
+from hubspot_consumer.reprocessing.plan import Tally
 from hubspot_consumer.reprocessing.run import Run
 from hubspot_consumer.reprocessing.selection import Selection
 from hubspot_consumer.reprocessing.session import Access, Session, session
@@ -80,7 +81,8 @@ async def _audit(  # noqa: PLR0913 - what was asked for
         with progress("read", watcher) as shown:
             folded = await opened.folded_topics(selection, shown)
         now_at("plan", watcher)
-        total = (await folded.tally()).contacts
+        tally = await folded.tally()
+        total = tally.contacts
         if watcher is not None:
             watcher.tell(plan={"contacts": min(sample or total, total)})
         async with opened.access(folded) as access, folded.followed():
@@ -88,7 +90,7 @@ async def _audit(  # noqa: PLR0913 - what was asked for
             with progress("contacts", watcher) as shown:
                 of = min(sample or total, total)
                 found = await audited.compare(_batches(folded, sample, total), lambda done: shown(done, of))
-            print(*_told(found, audited, as_json=as_json), sep="\n")
+            print(*_told(found, audited, tally, as_json=as_json), sep="\n")
             if not (found and repair and agreed(f"Write {len(contacts_of(found)):,} contacts again?", yes=yes)):
                 return 1 if found else 0
             return await _repaired(folded, access, opened, contacts_of(found))
@@ -122,13 +124,15 @@ def _batches(folded: FoldedTopics, sample: int, total: int) -> Iterator[list[Con
             yield drawn
 
 
-def _told(found: Sequence[Difference], audited: Audit, *, as_json: bool) -> Iterator[str]:
+def _told(found: Sequence[Difference], audited: Audit, tally: Tally, *, as_json: bool) -> Iterator[str]:
     kinds = Counter(difference.kind for difference in found)
     if as_json:
         told: dict[str, Any] = {"compared": audited.compared, "suppressed": audited.suppressed, "kinds": dict(kinds)}
+        told |= {"unmapped": tally.unmapped, "unmapped_examples": tally.examples}
         yield json.dumps({**told, "differences": [difference.as_json() for difference in found]}, indent=2)
         return
     yield from map(_line, found)
+    yield from tally.told_of_unmapped()
     counted = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items())) or "no difference"
     yield f"{audited.compared:,} contacts compared: {counted}"
 

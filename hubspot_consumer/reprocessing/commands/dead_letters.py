@@ -15,7 +15,7 @@ from hubspot_consumer.reprocessing.commands.letters_shown import as_json as told
 from hubspot_consumer.reprocessing.commands.letters_shown import in_full, table
 from hubspot_consumer.reprocessing.commands.looking import letters_of, look, settle
 from hubspot_consumer.reprocessing.commands.mend import mend
-from hubspot_consumer.reprocessing.commands.options import Yes, agreed, can_ask, contact, moment
+from hubspot_consumer.reprocessing.commands.options import Yes, agreed, can_ask, contact, moment, note
 from hubspot_consumer.reprocessing.commands.progress import progress
 from hubspot_consumer.reprocessing.dead_letter_book import DeadLetterBook
 from hubspot_consumer.reprocessing.letter import Letter, LetterFilter
@@ -144,8 +144,7 @@ def discard(  # noqa: PLR0913 - the options of the command
     Name them, or say which by options. Exits with 1 if an id is not known, or that event took effect by a redrive.
     """
     settings = read_settings(KafkaSettings)
-    if not why.strip():
-        refuse("--why: say why they shall not take effect; it is kept with them")
+    why = note("--why", why, "say why they shall not take effect; it is kept with them")
     which = _which(reason, event_type, email, since, None)
     if bool(ids) == (which != LetterFilter()):
         refuse("say which: either their ids, or --reason, --event-type, --contact or --since")
@@ -161,7 +160,7 @@ def discard(  # noqa: PLR0913 - the options of the command
         if not agreed(f"Discard {len(letters):,}?", yes=yes):
             print("nothing was discarded")
             return 0
-        await settle(settings, [(letters, Discarded(at=datetime.now(UTC), note=why.strip()))])
+        await settle(settings, [(letters, Discarded(at=datetime.now(UTC), note=why))])
         print(f"{len(letters):,} discarded")
         return 0
 

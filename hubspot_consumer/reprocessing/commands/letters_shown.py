@@ -14,10 +14,12 @@ from rich.text import Text
 from hubspot_consumer.reprocessing.letter import Letter
 from hubspot_consumer.reprocessing.mend import Mend
 from hubspot_consumer.reprocessing.remedies import remedy
-from schemas.contacts import contact_hash, masked, without_emails
+from schemas.contacts import contact_hash, masked, shortened, without_emails
+from schemas.texts import LONGEST_KEPT, read_json
 
 MOST_ROWS: Final = 1_000
 MOST_CHARACTERS: Final = 20_000
+LONGEST_CELL: Final = 400
 # Where nobody's terminal says how wide it is.
 WIDE: Final = 400
 _COLUMNS: Final = ("id", "reason", "type", "contact", "sequence", "failed at (UTC)", "attempts", "state")
@@ -61,7 +63,7 @@ def as_json(letter: Letter, *, reveal: bool = False) -> dict[str, Any]:
         "contact_hash": contact_hash(contact) if contact else None,
         "sequence": letter.sequence,
         "reason": letter.reason,
-        "detail": letter.detail if reveal else without_emails(letter.detail),
+        "detail": letter.detail if reveal else shortened(letter.detail, LONGEST_KEPT),
         "topic": newest.topic,
         "partition": newest.topic_partition,
         "offset": newest.topic_offset,
@@ -96,10 +98,11 @@ def in_full(letter: Letter, record: Any, *, reveal: bool) -> Iterator[str]:
     }
     yield f"dead letter {letter.id}"
     for name, words in told.items():
-        yield f"  {name:<10} {printable(words if reveal else without_emails(words))}"
+        yield f"  {name:<10} {printable(words if reveal else shortened(words, MOST_CHARACTERS))}"
     yield "  headers"
     for name, value in record.headers:
-        yield f"    {_text(name.encode(), reveal=reveal):<26} {_text(value, reveal=reveal)}"
+        name_, text = (_text(each, reveal=reveal)[:MOST_CHARACTERS] for each in (name.encode(), value))
+        yield f"    {name_:<26} {text}"
     yield "  value"
     yield from (f"    {line}" for line in _value(record.value, reveal=reveal))
 
@@ -132,7 +135,7 @@ def printable(text: str) -> str:
 
 def _row(letter: Letter) -> Iterator[str]:
     for text in (letter.id, letter.reason or "-", letter.event_type or "-", whose(letter)):
-        yield printable(without_emails(text))
+        yield printable(shortened(text, LONGEST_CELL))
     yield str(letter.sequence or "-")
     yield f"{letter.failed_at:%Y-%m-%d %H:%M:%S}"
     yield str(letter.attempts)
@@ -155,11 +158,10 @@ def _value(value: bytes | None, *, reveal: bool) -> Iterator[str]:
         yield "none: beside its headers there was no room for it; it is where the record was"
         return
     try:
-        document = json.loads(value)
+        document = read_json(value)
+        text = json.dumps(document if reveal else _masked(document), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):
         text = _text(value, reveal=reveal)
-    else:
-        text = json.dumps(document if reveal else _masked(document), indent=2, ensure_ascii=False)
     for line in text[:MOST_CHARACTERS].splitlines() or [""]:
         yield printable(line)
     if len(text) > MOST_CHARACTERS:

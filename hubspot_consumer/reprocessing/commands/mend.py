@@ -8,8 +8,9 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from hubspot_consumer.reprocessing.commands import options
 from hubspot_consumer.reprocessing.commands.ending import NotDone
-from hubspot_consumer.reprocessing.commands.letters_shown import printable, whose
+from hubspot_consumer.reprocessing.commands.letters_shown import MOST_CHARACTERS, printable, whose
 from hubspot_consumer.reprocessing.commands.looking import letters_of, look, settle
 from hubspot_consumer.reprocessing.commands.options import Yes, agreed, can_ask
 from hubspot_consumer.reprocessing.dead_letter_book import DeadLetterBook
@@ -19,7 +20,7 @@ from hubspot_consumer.reprocessing.mending import PREFIX, CanNotBeMended, change
 from hubspot_consumer.reprocessing.resolutions import Mended
 from hubspot_consumer.settings import KafkaSettings
 from runtime.commands import read_settings, refuse
-from schemas.contacts import without_emails
+from schemas.contacts import shortened
 
 ONLY_THE_PAYLOAD: Final = "say payload.FIELD: the id, type, sequence, contact and totals of an event are never mended"
 
@@ -86,8 +87,7 @@ def mend(  # noqa: PLR0913 - the options of the command
     left_out = tuple(_field("--unset", each) for each in unset or ())
     if bool(said or left_out) == suggested:
         refuse("say what is to be changed: --set and --unset, or --suggested")
-    if not note.strip():
-        refuse("--note: say why it may be changed so; it is kept with it")
+    note = options.note("--note", note, "say why it may be changed so; it is kept with it")
     if not dry_run:
         can_ask(yes=yes)
 
@@ -105,7 +105,7 @@ def mend(  # noqa: PLR0913 - the options of the command
         if dry_run or not agreed(f"Mend {len(proposed):,}?", yes=yes):
             _say("nothing was mended" + (": it was a dry run" if dry_run else ""), as_json=as_json)
             return 0
-        await settle(settings, [([each.letter], _resolution(each, note.strip())) for each in proposed])
+        await settle(settings, [([each.letter], _resolution(each, note)) for each in proposed])
         _say(f"{len(proposed):,} mended: `redrive` lets them take effect", as_json=as_json)
         return 0
 
@@ -153,7 +153,7 @@ def _field(option: str, name: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    return printable(without_emails(json.dumps(value, ensure_ascii=False)))
+    return printable(shortened(json.dumps(value, ensure_ascii=False), MOST_CHARACTERS))
 
 
 def _say(words: str, *, as_json: bool) -> None:

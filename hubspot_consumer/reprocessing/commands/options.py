@@ -9,11 +9,14 @@ from typing import Annotated, Final
 
 import typer
 
+from hubspot_consumer.hold_records import MOST_QUOTA_SHARE
 from hubspot_consumer.reprocessing.run import FOLDER
 from hubspot_consumer.settings import Settings
 from runtime.commands import refuse
 from schemas.contacts import ContactKey, contact_key
 from schemas.events import EVENT_TYPES
+from schemas.texts import LONGEST_KEPT
+from schemas.times import in_utc
 
 _AGE: Final = re.compile(r"([0-9]{1,6})([mhd])")
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
@@ -23,7 +26,9 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 RateShare = Annotated[
     float,
     typer.Option(
-        min=0.01, max=0.9, help="The part of the quota that it takes; the workers keep to the rest meanwhile."
+        min=0.01,
+        max=MOST_QUOTA_SHARE,
+        help="The part of the quota that it takes; the workers keep to the rest meanwhile.",
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask: for scripts.")]
@@ -52,9 +57,10 @@ def moment(option: str, text: str, now: datetime) -> datetime:
         return then
     try:
         said = datetime.fromisoformat(text)
+        # Kafka finds no record by a time before 1970.
+        return max(_EPOCH, in_utc(said if said.tzinfo else said.replace(tzinfo=UTC)))
     except ValueError:
         refuse(f"{option}: {text!r} is no time: say 2026-11-24T03:00:00Z, 2026-11-24, or an age as 90m, 24h, 7d")
-    return said if said.tzinfo else said.replace(tzinfo=UTC)
 
 
 def known_types(types: list[str] | None) -> list[str]:
@@ -70,6 +76,15 @@ def contact(option: str, email: str) -> ContactKey:
         return contact_key(email)
     except ValueError as error:
         refuse(f"{option}: {error}")
+
+
+def note(option: str, text: str, why: str) -> str:
+    """Return what somebody typed to be kept for ever: not empty, and not longer than what is kept."""
+    if not text.strip():
+        refuse(f"{option}: {why}")
+    if len(text) > LONGEST_KEPT:
+        refuse(f"{option} should have at most {LONGEST_KEPT:,} characters")
+    return text.strip()
 
 
 def can_write(settings: Settings, *, dry_run: bool) -> None:

@@ -35,7 +35,8 @@ from hubspot_consumer.reprocessing.session import Session, session
 from hubspot_consumer.settings import Settings
 from runtime import logs
 from runtime.commands import read_settings
-from schemas.contacts import ContactKey, without_emails
+from schemas.contacts import ContactKey, shortened
+from schemas.texts import LONGEST_KEPT
 
 # Contacts between two settlements: what a crash lets happen twice, to no harm.
 CONTACTS_AT_ONCE = 500
@@ -195,7 +196,7 @@ def _plan(letters: Sequence[Letter], legible: Legible) -> Mapping[str, Any]:
         "reasons": dict(sorted(Counter(letter.reason for letter in letters).items())),
         "unreadable_total": len(legible.unreadable),
         "unreadable": [
-            {"id": letter.id, "reason": error.reason, "detail": without_emails(error.detail)}
+            {"id": letter.id, "reason": error.reason, "detail": shortened(error.detail, LONGEST_KEPT)}
             for letter, error in legible.unreadable[:MOST_TOLD]
         ],
     }
@@ -207,4 +208,4 @@ def _told(letters: Sequence[Letter], legible: Legible) -> Iterator[str]:
         yield f"{number:>8,}  {reason}"
     yield f"{len(letters):,} dead letters of {len(legible.letters):,} contacts"
     if legible.unreadable:
-        yield f"{len(legible.unreadable):,} of them nobody can read, as before"
+        yield f"{len(legible.unreadable):,} of them nobody can read or map, as before"

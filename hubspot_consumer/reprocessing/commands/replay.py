@@ -140,6 +140,7 @@ def _told(plan: Plan, rate_share: float) -> Iterator[str]:
     yield f"events    {plan.read:,} read, {tally.events:,} of them to take effect again"
     if tally.unreadable:
         yield f"          {tally.unreadable:,} that nobody can read: see `dead-letters list`"
+    yield from tally.told_of_unmapped()
     yield f"contacts  {tally.contacts:,}"
     yield f"calls     {plan.upserts:,} for the contacts, {plan.timeline_calls:,} for the timeline"
     yield f"takes     {_duration(plan.takes.total_seconds())} at {rate_share:.0%} of the quota"

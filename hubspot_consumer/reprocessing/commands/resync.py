@@ -13,6 +13,7 @@ from hubspot_consumer.reprocessing.commands.options import RateShare, can_write,
 from hubspot_consumer.reprocessing.commands.progress import progress
 from hubspot_consumer.reprocessing.commands.watcher import ProgressAs, Watcher, watched
 from hubspot_consumer.reprocessing.folded_topics import FoldedTopics
+from hubspot_consumer.reprocessing.plan import Tally
 from hubspot_consumer.reprocessing.run import Run
 from hubspot_consumer.reprocessing.selection import Selection
 from hubspot_consumer.reprocessing.session import Access, session
@@ -67,9 +68,13 @@ async def _resync(  # noqa: PLR0913 - what was asked for
             selection = Selection(contacts=frozenset([key]), set_aside=book.not_in_effect(), mends=book.mends())
             folded = await opened.folded_topics(selection, shown)
         keys = [*folded.moved.others(key), key]
-        events = sorted((each for one in keys for each in folded.refold(one).events), key=lambda each: each[0].at_ms)
+        refolds = [folded.refold(one) for one in keys]
+        for line in sum(map(Tally.of, refolds), Tally()).told_of_unmapped():
+            print(line)
+        events = sorted((each for refold in refolds for each in refold.events), key=lambda each: each[0].at_ms)
         if not events:
-            print(f"the topics hold no event of {masked(key)} ({contact_hash(key)})")
+            other = "other " if any(refold.unmapped for refold in refolds) else ""
+            print(f"the topics hold no {other}event of {masked(key)} ({contact_hash(key)})")
             return 1
         if watcher is not None:
             watcher.tell(plan={"events": len(events), "contacts": 1})

@@ -1,0 +1,16 @@
+"""Bounds at the SQL function's door: the length of user_id and email, and the years of occurred_at."""
+
+from typing import Final
+
+from producer.migrations.statements import run
+
+revision: Final = "0007"
+down_revision: Final = "0005"
+
+
+def upgrade() -> None:
+    run("0007_bounds.sql")
+
+
+def downgrade() -> None:
+    raise NotImplementedError("the functions without bounds are in the files of 0001 and 0002: run those by hand")
