@@ -12,12 +12,12 @@ from functools import lru_cache
 from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from schemas.contacts import contact_key
 from schemas.events import EVENTS, LifecycleEvent
-from schemas.times import AS_WRITTEN, UtcTime
+from schemas.times import AS_WRITTEN
 
 # What PostgreSQL's bigint holds and a little more; int() raises for thousands of digits.
 _A_SEQUENCE: Final = re.compile(r"[0-9]{1,19}")
@@ -65,7 +65,7 @@ class Envelope(BaseModel):
     sequence: Annotated[int, Field(strict=True, ge=1, le=2**63 - 1)] = Field(
         description="The contact's own count of its events, over all topics: apply them in this order", examples=[12]
     )
-    occurred_at: UtcTime = Field(
+    occurred_at: AwareDatetime = Field(
         description="When it happened; not what to order by", examples=["2026-11-24T03:00:00.123456Z"]
     )
     contact: Contact
