@@ -1,7 +1,7 @@
 """The view: templates, and what every page shows around its own."""
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from importlib.resources import files
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ from fastapi.templating import Jinja2Templates
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from console.sessions import Person, Session
+from schemas.times import nearest
 
 STATIC: Final = files("console").joinpath("static")
 
@@ -43,7 +44,10 @@ class View:
 
 def moment(at: datetime | None) -> str:
     """Return a time as people on call compare it with logs: in UTC, to the millisecond."""
-    return "—" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03} UTC"
+    if at is None:
+        return "—"
+    told = nearest(at)
+    return f"{told:%Y-%m-%d %H:%M:%S}.{told.microsecond // 1000:03} UTC"
 
 
 def age(seconds: float | timedelta | None) -> str:

@@ -59,13 +59,12 @@ class MappingFailed(ValueError):
 def map_event(envelope: Envelope) -> MappedEvent:
     """Return what the event comes to. Raises MappingFailed, and nothing else, whatever a mapping function does."""
     try:
-        made = MappedEvent(contact_properties(envelope), timeline_properties(envelope))
-        for properties in made:
-            # Raises for what is no text, and for text that no call to HubSpot can hold.
-            "".join([*properties, *properties.values()]).encode()
+        contact, entry = contact_properties(envelope), timeline_properties(envelope)
+        # Raises for what is no text, and for text that no call to HubSpot can hold.
+        "".join([*contact, *contact.values(), *entry, *entry.values()]).encode()
     except Exception as fault:
         raise MappingFailed(envelope.type, fault) from fault
-    return made
+    return MappedEvent(contact, entry)
 
 
 def contact_properties(envelope: Envelope) -> Properties:

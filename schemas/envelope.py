@@ -12,12 +12,12 @@ from functools import lru_cache
 from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from schemas.contacts import contact_key
 from schemas.events import EVENTS, LifecycleEvent
-from schemas.times import UtcTime
+from schemas.times import AS_WRITTEN
 
 # What PostgreSQL's bigint holds and a little more; int() raises for thousands of digits.
 _A_SEQUENCE: Final = re.compile(r"[0-9]{1,19}")
@@ -65,7 +65,7 @@ class Envelope(BaseModel):
     sequence: Annotated[int, Field(strict=True, ge=1, le=2**63 - 1)] = Field(
         description="The contact's own count of its events, over all topics: apply them in this order", examples=[12]
     )
-    occurred_at: UtcTime = Field(
+    occurred_at: AwareDatetime = Field(
         description="When it happened; not what to order by", examples=["2026-11-24T03:00:00.123456Z"]
     )
     contact: Contact
@@ -103,12 +103,13 @@ class UnreadableRecord(ValueError):
 def read_envelope(key: bytes | None, value: bytes | None) -> Envelope:
     """Return the envelope of a record. Raises UnreadableRecord, and nothing else, for whatever bytes come.
 
-    Fields that this version does not know are ignored, so that a writer may be ahead of its readers.
+    Fields that this version does not know are ignored, so that a writer may be ahead of its readers. A time that can't
+    be told in UTC is read as it was written: it matters to those alone who need it.
     """
     if not key:
         raise UnreadableRecord("missing_key", "the record has no key; it should be the contact key")
     try:
-        envelope = Envelope.model_validate_json(value or b"", extra="ignore")
+        envelope = Envelope.model_validate_json(value or b"", extra="ignore", context=AS_WRITTEN)
     except ValidationError as error:
         raise UnreadableRecord(_reason(error), fields_at_fault(error)) from None
     try:

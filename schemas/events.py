@@ -87,7 +87,8 @@ Time = Annotated[UtcTime, Field(description="When it happened, with its time zon
 class Event(BaseModel):
     """One kind of lifecycle event; its fields are the payload, `type` its discriminator."""
 
-    # A field nobody knows is a typing error at the producer's door; a reader is told to ignore it (see `envelope`).
+    # A field nobody knows is a typing error at the producer's door; a reader is told to ignore it, and to take any time
+    # (see `envelope`).
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 

@@ -1,10 +1,12 @@
-"""Times: all of them can be told in UTC, within the years that Python, PostgreSQL and HubSpot have in common."""
+"""Times: those that are let in can be told in UTC, within the years that Python has."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, AwareDatetime
+from pydantic import AfterValidator, AwareDatetime, ValidationInfo
 
+AS_WRITTEN: Final = {"times": "as written"}
+"""The context of a reader, who takes any time: records of before there was a bound are on the topics."""
 EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
 LATEST: Final = datetime.max.replace(tzinfo=UTC)
 
@@ -28,19 +30,21 @@ def moment_of(seconds: float) -> datetime:
         return EARLIEST if seconds < 0 else LATEST
 
 
-def _checked(moment: datetime) -> datetime:
-    in_utc(moment)
+def _checked(moment: datetime, info: ValidationInfo) -> datetime:
+    if info.context is not AS_WRITTEN:
+        in_utc(moment)
     return moment
 
 
-def _nearest(moment: datetime) -> datetime:
+def nearest(moment: datetime) -> datetime:
+    """Return *moment* in UTC, or the nearest time there that is within the years 1 to 9999."""
     try:
-        return _checked(moment)
+        return in_utc(moment)
     except ValueError:
         return moment_of(moment.timestamp())
 
 
 UtcTime = Annotated[AwareDatetime, AfterValidator(_checked)]
-"""A time as it was given, which can be told in UTC."""
-KeptTime = Annotated[AwareDatetime, AfterValidator(_nearest)]
+"""A time as it was given, which can be told in UTC; whoever reads AS_WRITTEN takes others too."""
+KeptTime = Annotated[AwareDatetime, AfterValidator(nearest)]
 """A time in a record that must stay readable: one that can't be told in UTC becomes the nearest that can."""

@@ -18,8 +18,8 @@ REMEDIES: Final[Mapping[str, str]] = {
         "A value that HubSpot will never take: discard it"
     ),
     "mapping_failed": (
-        "our mapping fails for it; the detail names the fault and the line: mend hubspot_consumer/mapping.py, deploy "
-        "that, then redrive"
+        "our mapping fails for it; the detail names fault and line. OverflowError: its time is in no year of UTC; "
+        "`mend` it, then redrive. Else correct hubspot_consumer/mapping.py, deploy that, then redrive"
     ),
     "suppressed": "its contact asked not to be written (`suppress --undo` takes it off that list): discard it",
     "timeline_entry_rejected": (

@@ -15,7 +15,6 @@ from schemas.contacts import ContactKey, contact_hash, masked
 
 log = logger()
 
-
 MAPPING_FAILED: Final[Rejection] = "mapping_failed"
 
 
@@ -63,9 +62,10 @@ class Report:
     def refuse(self, refused: Refused) -> None:
         """Note what HubSpot will not take. Raises TooManyRefused."""
         self._note(refused)
-        if len(self.refused) - len(self._skipped) > self.most_refused:
+        by_hubspot = len(self.refused) - len(self._skipped)
+        if by_hubspot > self.most_refused:
             raise TooManyRefused(
-                f"HubSpot refused {len(self.refused)} contacts or events, the last: {refused.detail}: mend the mapping "
+                f"HubSpot refused {by_hubspot} contacts or events, the last: {refused.detail}: mend the mapping "
                 "or the portal (`provision` names what it lacks), then run the same command again; it goes on from here"
             )
 

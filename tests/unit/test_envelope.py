@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubspot_consumer.mapping import contact_properties, timeline_properties
+from hubspot_consumer.mapping import MappingFailed, contact_properties, map_event, timeline_properties
 from schemas.envelope import Headers, UnreadableRecord, read_envelope
 from schemas.events import EVENTS
 from tests.samples import EMAIL, PAYLOADS, TELLABLE, TIME_OF, UNTELLABLE, envelope
@@ -42,14 +42,18 @@ def test_a_reader_ignores_what_a_newer_writer_added() -> None:
 
 @pytest.mark.parametrize("event_type", EVENTS)
 @pytest.mark.parametrize("time", UNTELLABLE)
-def test_a_record_with_a_time_that_no_utc_has_is_no_envelope(event_type: str, time: str) -> None:
-    field = TIME_OF[event_type]
-    of_the_payload = unreadable(envelope(event_type, payload=PAYLOADS[event_type] | {field: time}))
-    of_the_envelope = unreadable(envelope(event_type, occurred_at=time))
+def test_a_record_of_before_there_was_a_bound_is_read_with_any_time(event_type: str, time: str) -> None:
+    payload = PAYLOADS[event_type] | {TIME_OF[event_type]: time}
 
-    assert (of_the_payload.reason, of_the_envelope.reason) == ("invalid_envelope",) * 2
-    assert of_the_payload.detail.startswith(f"payload.{field}: ")
-    assert of_the_envelope.detail.startswith("occurred_at: ")
+    read = read_envelope(EMAIL.encode(), json.dumps(envelope(event_type, payload=payload, occurred_at=time)).encode())
+
+    assert read.occurred_at.isoformat() == time
+    if event_type.startswith("merchant"):
+        # No property of theirs is made of it.
+        assert map_event(read).entry[TIME_OF[event_type]] == time
+    else:
+        with pytest.raises(MappingFailed, match=rf"^{event_type}: OverflowError \(mapping\.py, line "):
+            map_event(read)
 
 
 @pytest.mark.parametrize("event_type", EVENTS)
