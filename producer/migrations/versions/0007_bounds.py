@@ -5,7 +5,7 @@ from typing import Final
 from producer.migrations.statements import run
 
 revision: Final = "0007"
-down_revision: Final = "0005"
+down_revision: Final = "0006"
 
 
 def upgrade() -> None:

@@ -36,8 +36,9 @@ BEGIN
     END IF;
 END $$;
 
+-- A replaced function keeps none of its settings: that of 0006 is said again.
 CREATE OR REPLACE FUNCTION lifecycle_checked(event_type text, payload jsonb) RETURNS text
-LANGUAGE plpgsql IMMUTABLE AS $$
+LANGUAGE plpgsql IMMUTABLE SET standard_conforming_strings = on AS $$
 DECLARE
     named text;
 BEGIN
