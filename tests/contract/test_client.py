@@ -21,7 +21,6 @@ from hubspot_consumer.mapping import contact_properties, timeline_properties
 from hubspot_consumer.outcomes import Delivered, Halt, Rejected, RetryLater
 from runtime.clock import SystemClock
 from sandbox.hubspot.app import simulator_app
-from sandbox.hubspot.faults import Fault, Match, StatusAnswer, When
 from sandbox.hubspot.portal import Portal
 from sandbox.provisioned import provision
 from schemas.contacts import ContactKey
@@ -156,88 +155,6 @@ async def test_a_refused_token_halts_everything(portal: Portal, http: httpx.Asyn
     ]
 
     assert [refusal.reason for refusal in refusals if isinstance(refusal, Halt)] == ["token_refused"] * 5
-
-
-@pytest.mark.parametrize("version", list(PATHS))
-async def test_custom_events_are_where_hubspots_specification_of_each_version_has_them(
-    portal: Portal, http: httpx.AsyncClient, version: ApiVersion
-) -> None:
-    await provision(portal)
-    client = client_of(http, version)
-
-    assert await client.takes_custom_events() is True
-    assert await client.send([entry("1", "nova_earned", 1)]) is None
-
-    assert portal.log.by_path() == {
-        f"GET /events/{version}/event-definitions": {"200": 1},
-        f"POST /events/{version}/send/batch": {"204": 1},
-    }
-
-
-@pytest.mark.parametrize(
-    ("version", "place"), [(version, place) for version in PATHS for place in PATHS[version].events[1:]]
-)
-async def test_custom_events_are_found_wherever_hubspots_pages_have_put_them_and_then_asked_there(
-    portal: Portal, http: httpx.AsyncClient, version: ApiVersion, place: str
-) -> None:
-    await provision(portal)
-    others = {f"/events/{other}": f"/moved/{other}" for other in PATHS if f"/events/{other}" != place}
-    portal.change_settings(moved_paths=others if place.count("/") == 2 else {f"/events/{version}": place})
-    client = client_of(http, version)
-
-    assert await client.takes_custom_events() is True
-    plan = await Provision(client, PATHS[version]).plan()
-    assert (plan.no_custom_events, plan.missing) == (None, [])
-    assert [await client.send([entry("1", "nova_earned", sequence)]) for sequence in (1, 2)] == [None, None]
-
-    calls = portal.log.by_path()
-    assert calls[f"GET {place}/event-definitions"] == {"200": 2}
-    assert calls[f"POST {place}/send/batch"] == {"204": 2}
-
-
-async def test_definitions_are_found_where_they_moved_though_sending_stayed(
-    portal: Portal, http: httpx.AsyncClient
-) -> None:
-    portal.change_settings(
-        moved_paths={"/events/2026-09/event-definitions": "/events/custom/2026-09/event-definitions"}
-    )
-    client = client_of(http, "2026-09")
-    provisioning = Provision(client, PATHS["2026-09"])
-
-    for missing in (await provisioning.plan()).missing:
-        await provisioning.create(missing)
-
-    assert await client.send([entry("1", "nova_earned", 1)]) is None
-    calls = portal.log.by_path()
-    assert calls["POST /events/2026-09/send/batch"] == {"204": 1}
-    assert calls["POST /events/custom/2026-09/event-definitions"] == {"201": len(EVENT_TYPES)}
-    assert len(portal.event_definitions.by_name) == len(EVENT_TYPES)
-
-
-async def test_custom_events_that_are_nowhere_are_asked_for_once_at_each_place(
-    portal: Portal, http: httpx.AsyncClient
-) -> None:
-    portal.change_settings(moved_paths={f"/events/{version}": f"/moved/{version}" for version in PATHS})
-    client = client_of(http, "2026-09")
-
-    assert await client.takes_custom_events() is False
-    refusal = await client.send([entry("1", "nova_earned", 1)])
-
-    assert isinstance(refusal, Halt)
-    assert refusal.reason == "endpoint_not_found"
-    assert "/events/2026-09/send/batch" in refusal.detail
-    assert portal.log.total == 2 * len(PATHS["2026-09"].events)
-
-
-async def test_an_outage_while_custom_events_are_looked_for_says_nothing_of_where_they_are(
-    portal: Portal, http: httpx.AsyncClient
-) -> None:
-    portal.change_settings(moved_paths={"/events/2026-09": "/events/custom/2026-09"})
-    portal.faults.add(Fault(answer=StatusAnswer(status=502), match=Match(path="/events/custom/"), when=When(count=1)))
-    client = client_of(http, "2026-09")
-
-    assert isinstance(await client.takes_custom_events(), RetryLater)
-    assert await client.takes_custom_events() is True
 
 
 async def test_a_connection_that_fails_is_a_retry_of_everything_in_the_call() -> None:
