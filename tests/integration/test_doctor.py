@@ -26,7 +26,6 @@ from tests.patient import Patient, Settings, admit, discharge
 CONTACTS_WRITE = "crm.objects.contacts.write"
 EVENT_SCOPES = ("analytics.behavioral_events.send", "behavioral_events.event_definitions.read_write")
 STAGE = "nerava_lifecycle_stage"
-NEW_DRIVER = {"label": "New", "value": "new_driver"}
 BALANCE = "nerava_nova_balance_cents"
 EARNED = "event-definitions/nerava_nova_earned"
 NOBODY = "127.0.0.1:1"
@@ -91,7 +90,7 @@ AT_HUBSPOT = {
         changed(STAGE, fieldType="radio"), {"properties": "warn"}, f"{STAGE} has the fieldType radio"
     ),
     "a property lacks an option": Fault(
-        changed(STAGE, options=[NEW_DRIVER]), {"properties": "fail"}, "lacks the options active_driver"
+        changed(STAGE, options=[{"value": "new_driver"}]), {"properties": "fail"}, "lacks the options active_driver"
     ),
     "a property is read-only": Fault(
         changed(STAGE, modificationMetadata={"readOnlyValue": True}), {"properties": "fail"}, f"{STAGE} is read-only"
