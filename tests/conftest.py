@@ -15,6 +15,11 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from hypothesis import settings
+
+# No test is judged by the clock: the machine may be busy with others.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 
 _numbers = count(1)
 

@@ -147,7 +147,7 @@ def alive(events: Sequence[Envelope], dead: Collection[int], email: str) -> list
     return [event for place, event in enumerate(events) if place not in dead and event.contact.email == email]
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 @given(
     kinds=st.dictionaries(st.sampled_from((ADA, GRACE, LENA, NOBODY)), KINDS, min_size=1),
     answers=SOME_ANSWERS,
@@ -201,7 +201,7 @@ def test_each_event_ends_once_and_contacts_are_the_fold_of_their_events_also_aft
     run_fast(deliver_and_deliver_again())
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=30, derandomize=True)
 @given(
     ada=KINDS,
     ada_too=KINDS,

@@ -79,7 +79,7 @@ def folded(events: list[Stored]) -> dict[str, str]:
     return properties
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     histories=st.lists(st.lists(st.sampled_from(EVENT_TYPES), min_size=1, max_size=5), min_size=1, max_size=CONTACTS),
     deaths=st.lists(st.tuples(st.integers(1, 4), st.booleans()), max_size=6),

@@ -52,7 +52,7 @@ EMAILS = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(EMAILS)
 @example("victor@example.com")
 @example("\v Vv@example.tv\v")

@@ -92,7 +92,7 @@ async def _post(caller: Caller, path: str, body: bytes, headers: dict[str, str],
         assert len(ids) == how_many
 
 
-SLOW = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SLOW = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @SLOW

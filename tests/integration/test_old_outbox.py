@@ -175,7 +175,7 @@ async def test_all_takes_what_was_processed_too(db: psycopg.Connection[Any], dat
 SOME_ROWS = st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=25)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=SOME_ROWS, later=SOME_ROWS, order=st.randoms())
 def test_events_are_in_the_order_of_time_then_id_whatever_the_rows(
     db: psycopg.Connection[Any],

@@ -89,7 +89,7 @@ async def scene(database_url: str) -> AsyncIterator[Scene]:
         await asyncio.gather(*(writer.close() for writer in writers))
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(STEPS)
 def test_every_committed_row_is_read_once_however_commits_and_deletions_interleave(
     database_url: str, steps: list[tuple[str, int]]

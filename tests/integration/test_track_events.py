@@ -132,7 +132,7 @@ EVENTS = st.sampled_from(
 ) | (st.builds(signed_up, st.sampled_from(["usr_0", "usr_1"]), st.sampled_from(["a@example.com", "m0@example.com"])))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(EVENTS, max_size=8))
 def test_several_at_once_leave_what_one_after_the_other_would(database_url: str, events: Events) -> None:
     whole = json.dumps([{"event_type": event_type, "payload": payload} for event_type, payload in events])

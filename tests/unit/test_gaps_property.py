@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from aiokafka import TopicPartition
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hubspot_consumer.gaps import LOOKS, Gaps
@@ -113,7 +113,6 @@ STEPS = st.one_of(
 
 
 @given(st.sets(st.integers(0, 24)), st.integers(0, 3), st.lists(STEPS, max_size=40))
-@settings(deadline=None)
 def test_every_record_is_taken_and_nothing_unread_is_committed_whatever_is_thrown_away(
     numbers: set[int], markers: int, steps: list[tuple[str, int, set[int]]]
 ) -> None:

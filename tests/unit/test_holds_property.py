@@ -112,7 +112,7 @@ class _Pacing:
         """No calls are counted here."""
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.permutations([(key, number) for key in CONTACTS for number in EVENTS]), st.integers())
 def test_nothing_of_a_held_contact_is_in_a_call_and_after_the_hold_every_event_takes_effect_in_order_and_once(
     arrivals: list[tuple[ContactKey, int]], seed: int

@@ -157,7 +157,7 @@ class World:
 
 @given(st.lists(STEPS, max_size=40))
 @example([("write", RESOLUTIONS, 4), ("read", RESOLUTIONS, 4), ("repeat", RESOLUTIONS, 2)])
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_whatever_happens_on_the_way_the_index_is_what_kafka_holds(steps: list[tuple[str, Partition, int]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         world = World(Path(folder))

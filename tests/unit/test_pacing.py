@@ -87,7 +87,7 @@ async def calls(portal: Portal, pacing: Pacing, number: int, at_once: int) -> No
             tasks.create_task(call())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 60), st.floats(0, 12), st.integers(1, 16), st.integers())
 def test_no_window_ever_holds_more_calls_than_the_quota(quota: int, latency_s: float, at_once: int, seed: int) -> None:
     portal = Portal(quota, latency_s / 2, seed)
@@ -110,7 +110,7 @@ HOLDINGS = st.lists(
 BETWEEN_REBALANCES_S = 25.0
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(HOLDINGS, st.sampled_from([0.0, 0.02, 0.15, 0.3]), st.integers())
 def test_any_number_of_workers_keep_within_the_quota_while_partitions_change_hands(
     holdings: list[list[int]], latency_s: float, seed: int

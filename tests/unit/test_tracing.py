@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.trace import SpanKind, StatusCode
 
@@ -41,7 +41,6 @@ def test_what_is_no_traceparent_is_no_link(spans: Spans, traceparent: str) -> No
     assert linked(spans.one) == [TRACEPARENT]
 
 
-@settings(deadline=None)
 @given(st.text() | st.from_regex(r"[0-9a-f]{2}-[0-9a-f]{31,33}-[0-9a-f]{15,17}-[0-9a-f]{2}.?"))
 def test_whatever_stands_in_for_a_traceparent_does_no_harm(traceparent: str) -> None:
     recorded = Spans()
