@@ -69,13 +69,16 @@ class Gaps:
             return False
         if follows <= expected:
             return True
-        if self._offsets.reread(partition):
+        if self._offsets.reread(partition, record.offset):
             await self._again(partition, expected, "lost", reader)
         return False
 
     async def look(self, reader: Reader) -> None:
         """Take how things stand, after the lag was read."""
-        read = set() if self._waited() else set(reader.held) - set(reader.held_back)
+        if self._waited():
+            # Nothing is fetched for want of room. What was counted before still counts.
+            return
+        read = set(reader.held) - set(reader.held_back)
         looks = self._looks = {partition: self._look(partition) for partition in read}
         stalled = sorted(partition for partition, (_, looks) in looks.items() if looks >= LOOKS)
         if not stalled:

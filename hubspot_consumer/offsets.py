@@ -27,8 +27,8 @@ class PartitionOffsets:
     # Every record before this offset is acknowledged.
     acked: int
     committed: int
-    # Whether it was sought back to the next record, which has not come yet.
-    rereading: bool = False
+    # The last record that came too early since the partition was sought back to the next one.
+    too_early: int | None = None
     _entries: deque[_Entry] = field(default_factory=deque)
     _by_offset: dict[int, _Entry] = field(default_factory=dict)
 
@@ -38,7 +38,7 @@ class PartitionOffsets:
         self._entries.append(entry)
         self._by_offset[offset] = entry
         self.next = offset + 1
-        self.rereading = False
+        self.too_early = None
 
         def finish() -> None:
             entry.finished = True
@@ -97,13 +97,17 @@ class Offsets:
         held = self._partitions.get(partition)
         return held.next if held is not None else None
 
-    def reread(self, partition: Partition) -> bool:
-        """Note that a partition is sought back to the next record; return False if it was already."""
+    def reread(self, partition: Partition, too_early: int) -> bool:
+        """Return whether to seek a partition back to its next record because the record *too_early* came instead.
+
+        Once: those behind it were under way already. Again when they come anew, and the next is still missing.
+        """
         held = self._partitions.get(partition)
-        if held is None or held.rereading:
+        if held is None:
             return False
-        held.rereading = True
-        return True
+        again = held.too_early is None or too_early <= held.too_early
+        held.too_early = too_early
+        return again
 
     def pass_over(self, partition: Partition, end: int, to: int) -> None:
         """Read on at *to* where everything before *end* was read, because Kafka holds nothing between the two."""

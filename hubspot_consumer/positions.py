@@ -62,7 +62,9 @@ class Positions:
         """Return what *fetch* does; nothing where the partitions are revoked, or not sought within *timeout_s*."""
         try:
             async with asyncio.timeout(timeout_s):
-                await self._may_fetch.wait()
+                # Looked at again: a revocation may have come since the wait was over. Nothing is awaited from here on.
+                while not self._may_fetch.is_set():
+                    await self._may_fetch.wait()
         except TimeoutError:
             return {}
         fetching = self._fetching = asyncio.create_task(self._fetch(consumer, fetch))
@@ -75,6 +77,7 @@ class Positions:
     async def seek_back(self, consumer: AIOKafkaConsumer, partition: Partition, offset: int) -> None:
         """Read a partition again from *offset* on, unless it was revoked."""
         if self._may_fetch.is_set() and partition in self._read:
+            self._restarts.pop(partition, None)
             self._seek_to(consumer, TopicPartition(*partition), offset)
 
     def follows(self, record: Record) -> int:
@@ -120,13 +123,20 @@ class Positions:
         for partition, records in fetched.items():
             end, _ = self._read[partition]
             for record in records:
-                if record.offset != end:
-                    self._follows[record.topic, record.partition, record.offset] = end
+                self._note(record, end)
                 end = record.offset + 1
             self._read[partition] = end, end
         for partition, (end, _) in list(self._read.items()):
             self._read[partition] = end, await consumer.position(TopicPartition(*partition))
         return fetched
+
+    def _note(self, record: Any, follows: int) -> None:
+        place = record.topic, record.partition, record.offset
+        if record.offset != follows:
+            self._follows[place] = follows
+        else:
+            # What an earlier fetch found there is no longer so.
+            self._follows.pop(place, None)
 
     async def _begin_anew(self, consumer: AIOKafkaConsumer, partition: TopicPartition, offset: int) -> None:
         """Go on where Kafka does not hold *offset*: with what it holds."""
@@ -140,12 +150,15 @@ class Positions:
         if start > offset:
             log.error("reading.records_deleted", **told)
             self._count("deleted")
+            self._restarts.pop(partition, None)
             end, _ = self._read[partition]
             consumer.seek(partition, start)
             self._read[partition] = end, start
         else:
             log.error("reading.partition_restarted", **told)
             self._count("restarted")
+            for one in [one for one in self._follows if one[:2] == partition]:
+                del self._follows[one]
             self._restarts[partition] = start
             self._seek_to(consumer, partition, start)
 

@@ -154,6 +154,7 @@ class Service:
 
     async def _watch_lag(self) -> NoReturn:
         while True:
+            await self.worker.heed_errors()
             try:
                 await self.lag.read()
             except (KafkaError, OSError, TimeoutError) as error:

@@ -1,23 +1,22 @@
-"""The worker: one Faust agent over the seven topics, bytes in, without a gap. Only this file knows Faust.
+"""The worker: one Faust agent over the seven topics, bytes in, without a gap. Only this file and its driver know Faust.
 
 Faust keeps the membership in the group and passes records on. Which record comes next and what is committed is not left
 to it: see `positions` and `offsets`, and docs/decisions/0048 for why.
 """
 
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection
 from tempfile import TemporaryDirectory
 from typing import Any, Final, cast
 
 import faust
-from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from yarl import URL
 
+from hubspot_consumer.faust_driver import Consumer, Transport
 from hubspot_consumer.gaps import Gaps
 from hubspot_consumer.lease import Lease
 from hubspot_consumer.offsets import Offsets
-from hubspot_consumer.positions import Fetched, Positions
+from hubspot_consumer.positions import Positions
 from hubspot_consumer.records import Partition, Record
 from runtime.kafka import KafkaConnection
 from schemas.times import moment_of
@@ -72,6 +71,8 @@ class Worker:
 
         async def on_revoked(*_: Any, **__: Any) -> None:
             await revoked()
+            # Twice: where a commit is under way, Faust waits for that one and commits nothing of its own.
+            await self._app.consumer.commit()
             await self._app.consumer.commit()
             dropped()
 
@@ -107,6 +108,13 @@ class Worker:
         """The partitions that this worker holds."""
         return [(partition.topic, partition.partition) for partition in self._app.consumer.assignment()]
 
+    async def heed_errors(self) -> None:
+        """Log what the group's coordinator answered, and let the client try again. Raises what ended its membership.
+
+        aiokafka waits for somebody to ask, and Faust never does: without this the client would not join again.
+        """
+        await cast("Consumer", self._app.consumer).heed_errors()
+
     @property
     def held_back(self) -> Collection[Partition]:
         """The partitions of which nothing is fetched for now."""
@@ -115,7 +123,7 @@ class Worker:
     async def seek_back(self, partition: Partition) -> None:
         """Fetch a partition again from the record on that is to be read next."""
         if (offset := self._offsets.next_of(partition)) is not None:
-            await cast("_Consumer", self._app.consumer).seek_back(partition, offset)
+            await cast("Consumer", self._app.consumer).seek_back(partition, offset)
 
     def hold_back(self, partitions: Collection[Partition]) -> None:
         """Fetch nothing of these partitions for now, and go on with all others. What was fetched is still read."""
@@ -151,90 +159,6 @@ class Worker:
                 await self._take(record)
 
 
-class _Consumer(driver.Consumer):
-    """Faust's consumer, with what is read and what is committed taken out of its hands."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        transport = cast("_Transport", self.transport)
-        self.positions, self._offsets = transport.positions, transport.offsets
-        self._read_offset = _NothingRead(lambda: None)
-
-    def _new_consumer_thread(self) -> "_ConsumerThread":
-        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
-
-    async def perform_seek(self) -> None:
-        """Do nothing: `positions` has sought, or will before anything is fetched."""
-
-    def sought(self, starts: Mapping[Partition, int]) -> None:
-        """Take what the client's thread says before it hands on the first record of these partitions."""
-        self._thread.parent_loop.call_soon_threadsafe(self._offsets.assigned, starts)
-
-    async def seek_back(self, partition: Partition, offset: int) -> None:
-        """Fetch a partition again from *offset* on."""
-        thread = self._thread
-        await thread.call_thread(self.positions.seek_back, thread._ensure_consumer(), partition, offset)  # noqa: SLF001 - no public way
-
-    def _filter_committable_offsets(self, _tps: Any) -> dict[TP, int]:
-        for partition, end, to in self.positions.skipped():
-            self._offsets.pass_over(partition, end, to)
-        return {TP(*partition): offset for partition, offset in self._offsets.committable().items()}
-
-    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        if committed := await super()._commit(offsets):
-            self._offsets.committed({(partition.topic, partition.partition): at for partition, at in offsets.items()})
-        return committed
-
-
-class _ConsumerThread(driver.AIOKafkaConsumerThread):
-    """The thread in which the Kafka client runs: it fetches nothing between a revocation and the seek after it."""
-
-    @property
-    def _ours(self) -> _Consumer:
-        return cast("_Consumer", self.consumer)
-
-    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        self._ours.positions.revoked()
-        await super().on_partitions_revoked(revoked)
-
-    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        await super().on_partitions_assigned(assigned, generation_id)
-        self._ours.positions.assigned(self._ensure_consumer(), self._ours.sought)
-
-    async def _fetch_records(
-        self,
-        consumer: Any,
-        active_partitions: set[TP],
-        timeout: float | None = None,  # noqa: ASYNC109 - as Faust has it
-        max_records: int | None = None,
-    ) -> Any:
-        fetch_records = super()._fetch_records
-
-        async def fetch() -> Fetched:
-            # No partition at all would mean every partition to aiokafka, and Faust would throw away what comes of it.
-            if not active_partitions:
-                return {}
-            fetched: Any = await fetch_records(consumer, active_partitions, timeout=timeout, max_records=max_records)
-            return cast("Fetched", fetched)
-
-        return await self._ours.positions.fetch(consumer, fetch, timeout)
-
-
-class _Transport(driver.Transport):
-    Consumer = _Consumer
-
-    def __init__(self, url: list[URL], app: faust.App, positions: Positions, offsets: Offsets) -> None:
-        super().__init__(url, app)
-        self.positions, self.offsets = positions, offsets
-
-
-class _NothingRead(defaultdict[TP, int | None]):
-    """What Faust notes of the offsets that it read, by which it would drop records and commit over gaps: nothing."""
-
-    def __setitem__(self, partition: TP, offset: int | None) -> None:
-        """Note nothing."""
-
-
 def _faust_app(kafka: KafkaConnection, group: str, folder: str, positions: Positions, offsets: Offsets) -> faust.App:
     app = faust.App(
         group,
@@ -257,7 +181,7 @@ def _faust_app(kafka: KafkaConnection, group: str, folder: str, positions: Posit
         topic_disable_leader=True,
         web_enabled=False,
     )
-    app.transport = _Transport(app.conf.broker_consumer, app, positions, offsets)
+    app.transport = Transport(app.conf.broker_consumer, app, positions, offsets)
     return app
 
 

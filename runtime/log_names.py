@@ -60,6 +60,7 @@ LogName = Literal[
     "timeline.mode",
     "topic.not_read",
     "worker.assigned",
+    "worker.group_error",
     "worker.progress",
     # The console.
     "console.not_read",

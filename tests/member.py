@@ -60,6 +60,7 @@ class Member:
 
     async def look(self) -> None:
         """Read the lag and look for gaps, as the service does every five seconds."""
+        await self.worker.heed_errors()
         await self.lag.read()
         await self.watch.look(self.worker)
 

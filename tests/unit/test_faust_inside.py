@@ -1,4 +1,4 @@
-"""What `worker.py` leans on inside Faust and aiokafka, held against the locked versions.
+"""What `faust_driver.py` leans on inside Faust and aiokafka, held against the locked versions.
 
 A new version makes this fail on purpose: read docs/decisions/0048 and the functions named here again, run
 `tests/end_to_end/test_rebalances.py`, `tests/integration/test_gaps.py` and `tests/chaos/test_new_groups.py`, then
@@ -18,7 +18,7 @@ from faust.tables.recovery import Recovery
 from faust.transport import consumer
 from faust.transport.drivers import aiokafka as driver
 
-from hubspot_consumer import worker
+from hubspot_consumer import faust_driver
 
 
 @pytest.mark.parametrize(("package", "read"), [("faust-streaming", "0.15.3"), ("aiokafka", "0.14.0")])
@@ -29,12 +29,12 @@ def test_the_versions_are_those_whose_inside_was_read(package: str, read: str) -
 @pytest.mark.parametrize(
     ("ours", "fausts"),
     [
-        (worker._Consumer.perform_seek, consumer.Consumer.perform_seek),
-        (worker._Consumer._commit, consumer.ThreadDelegateConsumer._commit),
-        (worker._Consumer._filter_committable_offsets, consumer.Consumer._filter_committable_offsets),
-        (worker._ConsumerThread.on_partitions_revoked, consumer.ConsumerThread.on_partitions_revoked),
-        (worker._ConsumerThread.on_partitions_assigned, consumer.ConsumerThread.on_partitions_assigned),
-        (worker._ConsumerThread._fetch_records, driver.AIOKafkaConsumerThread._fetch_records),
+        (faust_driver.Consumer.perform_seek, consumer.Consumer.perform_seek),
+        (faust_driver.Consumer._commit, consumer.ThreadDelegateConsumer._commit),
+        (faust_driver.Consumer._filter_committable_offsets, consumer.Consumer._filter_committable_offsets),
+        (faust_driver.ConsumerThread.on_partitions_revoked, consumer.ConsumerThread.on_partitions_revoked),
+        (faust_driver.ConsumerThread.on_partitions_assigned, consumer.ConsumerThread.on_partitions_assigned),
+        (faust_driver.ConsumerThread._fetch_records, driver.AIOKafkaConsumerThread._fetch_records),
     ],
 )
 def test_what_is_overridden_takes_what_faust_gives_it(ours: Callable[..., Any], fausts: Callable[..., Any]) -> None:

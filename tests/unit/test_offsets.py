@@ -102,12 +102,15 @@ def test_what_was_handed_on_and_not_read_is_not_passed_over(offsets: Offsets) ->
     assert (offsets.next_of(PLACE), offsets.committable()) == (1, {PLACE: 1})
 
 
-def test_a_partition_is_sought_back_once_until_its_next_record_comes(offsets: Offsets) -> None:
-    assert [offsets.reread(PLACE), offsets.reread(PLACE)] == [True, False]
+def test_a_partition_is_sought_back_once_and_again_when_the_same_records_come_without_the_next(
+    offsets: Offsets,
+) -> None:
+    assert [offsets.reread(PLACE, number) for number in (3, 4, 5)] == [True, False, False]
+    assert [offsets.reread(PLACE, number) for number in (3, 4, 5)] == [True, False, False]
 
     read(offsets, 0)
 
-    assert offsets.reread(PLACE)
+    assert offsets.reread(PLACE, 6)
 
 
 @given(st.permutations(range(30)), st.integers(0, 30))
