@@ -56,8 +56,15 @@ async def assigned(worker: Service, times: int) -> None:
     await eventually(heard, within_s=60, every_s=0.2, saying=f"{times} assignments")
 
 
-@pytest.mark.parametrize("sets_before", [(), ("before",)], ids=["nothing-committed", "after-commits"])
-@pytest.mark.parametrize("joining", [1, 3], ids=["one-rebalance", "several"])
+@pytest.mark.parametrize(
+    ("joining", "sets_before"),
+    [
+        pytest.param(1, (), id="one-rebalance-nothing-committed"),
+        pytest.param(3, (), id="several-nothing-committed"),
+        pytest.param(3, ("before",), id="several-after-commits"),
+        pytest.param(1, ("before",), id="one-rebalance-after-commits", marks=pytest.mark.chaos),
+    ],
+)
 async def test_every_event_is_read_whenever_partitions_are_assigned_anew(
     pipeline: Pipeline, joining: int, sets_before: Sequence[str]
 ) -> None:
