@@ -134,7 +134,7 @@ class Positions:
         place = record.topic, record.partition, record.offset
         if record.offset != follows:
             self._follows[place] = follows
-        else:
+        elif self._follows:
             # What an earlier fetch found there is no longer so.
             self._follows.pop(place, None)
 

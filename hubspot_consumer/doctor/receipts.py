@@ -9,6 +9,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.envelope import Headers
+from schemas.times import moment_of
 
 # The newest are compared: reading these takes a second.
 MOST_RECEIPTS: Final = 50_000
@@ -67,7 +68,7 @@ async def _read(consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]
         whole = whole and start == 0
         async for record in _from(consumer, partition, start, ends[partition]):
             if record.offset == start:
-                since.append(datetime.fromtimestamp(record.timestamp / 1000, UTC))
+                since.append(moment_of(record.timestamp / 1000))
             receipt: Mapping[str, Any] = json.loads(record.value)
             places.add((receipt["topic"], receipt["partition"], receipt["offset"]))
             if receipt.get("event_id"):
