@@ -22,7 +22,7 @@ class Lag:
         self.topics: Final = topics
         self._partitions: list[TopicPartition] = []
         self._by_partition: dict[TopicPartition, int] = {}
-        self._end_of: dict[TopicPartition, int] = {}
+        self._end_of: Mapping[TopicPartition, int] = {}
         self.by_topic: dict[str, int] = {}
 
     async def start(self) -> None:
@@ -65,6 +65,11 @@ class Lag:
         """Return the number of the partitions that hold a contact's events."""
         return partition_of(key, len(self._partitions) // len(self.topics))
 
+    async def ends(self) -> Mapping[TopicPartition, int]:
+        """Return where all partitions end now. Raises KafkaError."""
+        ends: dict[TopicPartition, int] = await self._ends.end_offsets(self._partitions)
+        return ends
+
     async def ends_of(self, number: int) -> Mapping[TopicPartition, int]:
         """Return where the partitions of that number end now. Raises KafkaError."""
         ends: dict[TopicPartition, int] = await self._ends.end_offsets(
@@ -83,10 +88,9 @@ class Lag:
 
     async def read(self) -> dict[str, int]:
         """Return the lag by topic, and keep it in `by_topic`. Raises KafkaError when Kafka does not answer."""
-        ends = await self._ends.end_offsets(self._partitions)
+        ends = self._end_of = await self.ends()
         starts = await self._ends.beginning_offsets(self._partitions)
         committed = await self._admin.list_consumer_group_offsets(self._group, partitions=self._partitions)
-        self._end_of = ends
         for partition, end in ends.items():
             commit = committed[partition].offset if partition in committed else -1
             # What Kafka has deleted meanwhile can't be read any more.

@@ -15,6 +15,8 @@ HOLE_LIMIT_S: Final = 60.0
 # Of a contact that was looked up just now: what is before its events was read with the siblings, or is gone, as when
 # somebody deleted the contact in HubSpot.
 HOLE_LIMIT_AFTER_LOOK_UP_S: Final = 10.0
+# A fold that grows beyond this after a rejection is as good as unlimited.
+LARGEST_PART: Final = 64
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,14 @@ class Pending:
 class Lane:
     """What is pending of one contact. `applied` is None until it is known what HubSpot holds.
 
-    `may_be_new` says that nothing is known against creating it. `looked_up_at` is when HubSpot told what it holds:
-    until the siblings were read as far, events that were applied may be unread, and their timeline entries not sent.
+    Every event up to `done` was read here, and is finished. Where somebody else applied more than that, an event before
+    the one at hand may be unread, and its timeline entry not sent, until the sibling partitions were read as far.
+    `may_be_new` says that nothing is known against creating the contact.
     """
 
     key: ContactKey
     applied: int | None = None
+    done: int = 0
     contact_id: str | None = None
     may_be_new: bool = True
     pending: dict[int, Pending] = field(default_factory=dict)
@@ -58,7 +62,7 @@ class Lane:
     not_before: float = 0.0
     hole_since: float | None = None
     hole_limit_s: float = HOLE_LIMIT_S
-    looked_up_at: float | None = None
+    siblings_since: float | None = None
 
     @property
     def begins(self) -> bool:
@@ -66,11 +70,20 @@ class Lane:
         first = self.pending.get(1)
         return first is not None and first.envelope is not None
 
-    def learn(self, contact_id: str | None, sequence: int, now: float) -> None:
+    @property
+    def done_before_next(self) -> bool:
+        """Whether every event before the first that is here was read and is finished, as far as it was applied."""
+        return self.done >= min(min(self.pending) - 1, self.applied or 0)
+
+    def pass_over_unread(self) -> None:
+        """Take it that no event before the first that is here is unread."""
+        self.done = max(self.done, min(min(self.pending) - 1, self.applied or 0))
+        self.siblings_since = None
+
+    def learn(self, contact_id: str | None, sequence: int) -> None:
         """Take what HubSpot holds of the contact."""
         self.applied, self.contact_id = sequence, contact_id
         self.left_out = 0
-        self.looked_up_at = now
         self.hole_since = None
         self.hole_limit_s = HOLE_LIMIT_AFTER_LOOK_UP_S
 
@@ -84,11 +97,25 @@ class Lane:
         if not fold.repeated:
             self.applied = max(self.applied or 0, fold.events[-1].sequence)
 
+    def finished(self, fold: "Fold") -> None:
+        """Take it that nothing is left to do of the events of *fold*."""
+        for event in fold.events:
+            self.pending.pop(event.sequence, None)
+            event.finish()
+        self.done = max(self.done, fold.events[-1].sequence)
+        self.applied_by(fold)
+        self.attempts = 0
+        self.hole_limit_s = HOLE_LIMIT_S
+        if self.most_events is not None:
+            self.most_events = self.most_events * 2 if self.most_events < LARGEST_PART else None
+
     def pass_over_dead_letters(self) -> None:
         while self.applied is not None and self.pending:
             first = min(self.pending)
             if first > self.applied + 1 or self.pending[first].envelope is not None:
                 return
+            if self.done_before_next:
+                self.done = max(self.done, first)
             self.pending.pop(first).finish()
             self.applied = max(self.applied, first)
 

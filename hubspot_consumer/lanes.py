@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from hubspot_consumer.in_flight import InFlight
-from hubspot_consumer.lane import HOLE_LIMIT_S, Fold, Lane, Pending
+from hubspot_consumer.lane import Fold, Lane, Pending
 from hubspot_consumer.memory import Memory
 from hubspot_consumer.records import Record
 from hubspot_consumer.waiting import Waiting
@@ -22,21 +22,16 @@ from schemas.contacts import ContactKey
 
 log = logger()
 
-LOOK_AGAIN_S: Final = 5.0
-# Of whoever gave the events to Kafka.
-CLOCKS_AGREE_S: Final = 1.0
-# After a restart what was applied and not acked is read within seconds. In a backlog deeper than memory siblings are
-# further apart than that, and to wait for them would fill it.
-SIBLINGS_WAIT_S: Final = 5.0
+LOOK_AGAIN_S: Final = 1.0
+# What was applied and not acked is read soon, unless the leader of a partition is away.
+SIBLINGS_WAIT_S: Final = 60.0
 SIBLINGS_AGAIN_S: Final = 0.25
-# A fold that grows beyond this after a rejection is as good as unlimited.
-LARGEST_PART: Final = 64
 
 
 class Lanes:
-    """All lanes of the partitions this worker holds. *siblings_passed* says whether a hole can still fill."""
+    """All lanes of the partitions this worker holds. *siblings_passed*: whether siblings were read past a record."""
 
-    def __init__(self, clock: Clock, siblings_passed: Callable[[Record, float], bool] = lambda *_: True) -> None:
+    def __init__(self, clock: Clock, siblings_passed: Callable[[Record], bool] = lambda _: True) -> None:
         self._clock = clock
         self._siblings_passed = siblings_passed
         self._lanes: dict[ContactKey, Lane] = {}
@@ -70,7 +65,7 @@ class Lanes:
 
     def known(self, lane: Lane, contact_id: str | None, sequence: int | None) -> None:
         """Say what HubSpot holds of a contact; `sequence` None where it can't be asked: what is here comes first."""
-        lane.learn(contact_id, min(lane.pending) - 1 if sequence is None else sequence, self._clock.monotonic())
+        lane.learn(contact_id, min(lane.pending) - 1 if sequence is None else sequence)
         self._again(lane, wait_s=0.0)
 
     def still_unknown(self, lane: Lane, wait_s: float) -> None:
@@ -93,14 +88,7 @@ class Lanes:
     def finished(self, fold: Fold) -> None:
         """Say that every event of *fold* is delivered or dead-lettered."""
         lane = fold.lane
-        for event in fold.events:
-            lane.pending.pop(event.sequence, None)
-            event.finish()
-        lane.applied_by(fold)
-        lane.attempts = 0
-        lane.hole_limit_s = HOLE_LIMIT_S
-        if lane.most_events is not None:
-            lane.most_events = lane.most_events * 2 if lane.most_events < LARGEST_PART else None
+        lane.finished(fold)
         self._again(lane, wait_s=0.0)
 
     def split(self, fold: Fold) -> None:
@@ -136,7 +124,7 @@ class Lanes:
         if lane is None:
             self._memory.learn(key, sequence, contact_id)
         elif lane.applied is None or sequence > lane.applied:
-            lane.learn(contact_id or lane.contact_id, sequence, self._clock.monotonic())
+            lane.learn(contact_id or lane.contact_id, sequence)
 
     def maybe_written(self, key: ContactKey) -> None:
         """Say that somebody else may have written a contact: it is looked up before anything of it is written."""
@@ -217,7 +205,7 @@ class Lanes:
 
     def _open(self, key: ContactKey) -> Lane:
         lane = Lane(key)
-        self._memory.begin(lane, self._clock.monotonic())
+        self._memory.begin(lane)
         self._lanes[key] = lane
         return lane
 
@@ -248,11 +236,14 @@ class Lanes:
 
     def _may_be_preceded(self, lane: Lane) -> bool:
         """Return whether an event that was applied already may be unread, whose timeline entry may not be there."""
-        if lane.looked_up_at is not None and lane.applied:
-            waited_s = self._clock.monotonic() - lane.looked_up_at
-            if waited_s < SIBLINGS_WAIT_S and not self._siblings_passed(lane.pending[min(lane.pending)].record, 0.0):
+        if not lane.done_before_next:
+            now = self._clock.monotonic()
+            if lane.siblings_since is None:
+                lane.siblings_since = now
+            first = lane.pending[min(lane.pending)]
+            if now - lane.siblings_since < SIBLINGS_WAIT_S and not self._siblings_passed(first.record):
                 return True
-        lane.looked_up_at = None
+        lane.pass_over_unread()
         return False
 
     def _fold(self, lane: Lane) -> Fold:
@@ -275,14 +266,14 @@ class Lanes:
         if lane.hole_since is None or lane.applied is None:
             return
         first = min(lane.pending)
-        if not self._siblings_passed(lane.pending[first].record, CLOCKS_AGREE_S):
+        if not self._siblings_passed(lane.pending[first].record):
             # What is missing may be there, unread: a backlog, or sending is halted.
             lane.hole_since = self._clock.monotonic() - lane.hole_limit_s + LOOK_AGAIN_S
             return
         self.holes_released += 1
         told = {"missing_from": lane.applied + 1, "missing_to": first - 1}
         log.warning("lane.hole_released", **lane.pending[first].told, **told)
-        lane.applied = first - 1
+        lane.applied = lane.done = first - 1
         lane.hole_since = None
 
     def _close(self, lane: Lane) -> None:

@@ -1,6 +1,7 @@
-"""The memory: what was applied last of contacts that were finished recently, so that they need no look-up."""
+"""The memory: what is known of contacts that were finished recently, so that they need no look-up."""
 
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Final
 
 from hubspot_consumer.lane import Lane
@@ -10,40 +11,39 @@ from schemas.contacts import ContactKey
 REMEMBERED_CONTACTS: Final = 50_000
 
 
+@dataclass
+class _Known:
+    applied: int
+    done: int
+    contact_id: str | None
+
+
 class Memory:
-    """The last applied sequence and the id of each; whoever was finished longest ago is forgotten first."""
+    """What their lanes knew of each; whoever was finished longest ago is forgotten first."""
 
     def __init__(self) -> None:
-        self._applied: OrderedDict[ContactKey, tuple[int, str | None]] = OrderedDict()
-        # Whose events up to there may be unread still.
-        self._written_by_others: set[ContactKey] = set()
+        self._contacts: OrderedDict[ContactKey, _Known] = OrderedDict()
 
     def keep(self, lane: Lane) -> None:
         """Remember a lane that ends."""
         if lane.applied is not None:
-            self._applied[lane.key] = (lane.applied, lane.contact_id)
-            if len(self._applied) > REMEMBERED_CONTACTS:
-                oldest, _ = self._applied.popitem(last=False)
-                self._written_by_others.discard(oldest)
+            self._contacts[lane.key] = _Known(lane.applied, lane.done, lane.contact_id)
+            if len(self._contacts) > REMEMBERED_CONTACTS:
+                self._contacts.popitem(last=False)
 
-    def begin(self, lane: Lane, now: float) -> None:
+    def begin(self, lane: Lane) -> None:
         """Let a lane that begins take what is remembered."""
-        if (memory := self._applied.pop(lane.key, None)) is not None:
-            lane.applied, lane.contact_id = memory
-            if lane.key in self._written_by_others:
-                self._written_by_others.remove(lane.key)
-                lane.looked_up_at = now
+        if (known := self._contacts.pop(lane.key, None)) is not None:
+            lane.applied, lane.done, lane.contact_id = known.applied, known.done, known.contact_id
 
     def learn(self, key: ContactKey, sequence: int, contact_id: str | None) -> None:
         """Take what somebody else wrote, of a contact that is remembered."""
-        if (memory := self._applied.get(key)) is not None and sequence > memory[0]:
-            self._applied[key] = (sequence, contact_id or memory[1])
-            self._written_by_others.add(key)
+        if (known := self._contacts.get(key)) is not None and sequence > known.applied:
+            known.applied = sequence
+            known.contact_id = contact_id or known.contact_id
 
     def forget(self, key: ContactKey) -> None:
-        self._applied.pop(key, None)
-        self._written_by_others.discard(key)
+        self._contacts.pop(key, None)
 
     def clear(self) -> None:
-        self._applied.clear()
-        self._written_by_others.clear()
+        self._contacts.clear()

@@ -97,6 +97,10 @@ class Offsets:
         held = self._partitions.get(partition)
         return held.next if held is not None else None
 
+    def next_of_all(self) -> Mapping[Partition, int]:
+        """Return the offset of the record to be read next, of each partition that is held."""
+        return {partition: held.next for partition, held in self._partitions.items()}
+
     def reread(self, partition: Partition, too_early: int) -> bool:
         """Return whether to seek a partition back to its next record because the record *too_early* came instead.
 

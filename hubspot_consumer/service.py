@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, TypeVar
 
@@ -170,6 +171,9 @@ class Service:
     async def _keep_aligned(self) -> NoReturn:
         while True:
             self.worker.hold_back(self.alignment.ahead() if self.offsets.unfinished > CROWD else ())
+            # `_watch_lag` asks the same, and says so where Kafka does not answer.
+            with suppress(KafkaError, OSError, TimeoutError):
+                await self.alignment.look()
             await self.clock.sleep(ALIGN_S)
 
     async def _watch_portal(self) -> NoReturn:

@@ -45,7 +45,7 @@ class Waiting:
     @property
     def holes(self) -> int:
         """How many wait for an earlier event of theirs, or until it is sure that there is none."""
-        return sum(not (lane.hole_since is lane.looked_up_at is None) for lane in self._lanes.values())
+        return sum(not (lane.hole_since is lane.siblings_since is None) for lane in self._lanes.values())
 
 
 def _due(lane: Lane) -> float:

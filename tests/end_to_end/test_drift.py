@@ -36,11 +36,18 @@ def rows() -> Iterator[Row]:
 
 
 @pytest.mark.chaos
-async def test_topics_that_are_read_at_different_speeds_do_not_fill_the_memory_with_holes(pipeline: Pipeline) -> None:
+@pytest.mark.parametrize("killed", [False, True], ids=["at once", "killed on the way"])
+async def test_topics_that_are_read_at_different_speeds_do_not_fill_the_memory_with_holes(
+    pipeline: Pipeline, *, killed: bool
+) -> None:
     await pipeline.simulator.change_settings(quota=190)
     await publish(pipeline.environment["KAFKA_BOOTSTRAP_SERVERS"], pipeline.topics, PARTITIONS, rows(), print)
     worker = pipeline.consumer(HUBSPOT_RATE_LIMIT="190")
     await worker.launch_and_wait()
+    if killed:
+        await pipeline.until_arrived(EVENTS // 4, within_s=55)
+        await worker.kill()
+        await worker.launch_and_wait()
 
     # Less than the time after which a hole is given up.
     await pipeline.until_arrived(EVENTS, within_s=55)

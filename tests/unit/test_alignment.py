@@ -1,95 +1,135 @@
 """Alignment: who is held back for running ahead of the siblings, and when a hole can't fill any more."""
 
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
 
+from aiokafka import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hubspot_consumer.alignment import Alignment
-from hubspot_consumer.records import Record
+from hubspot_consumer.offsets import Offsets
+from hubspot_consumer.records import Partition, Record
+from tests.clock import run_fast
 
 START = datetime(2026, 11, 24, tzinfo=UTC)
 TOPICS = ("a", "b", "c")
 NUMBERS = (0, 1)
 
 
-class Ends:
-    """Where partitions end, all at 100 unless changed; and their lag, none known."""
+class Reader:
+    """Alignment, over partitions that end at 100 unless changed, and that are read from their beginnings."""
 
-    def __init__(self) -> None:
-        self.ends: dict[tuple[str, int], int] = {}
-        self.lags: dict[tuple[str, int], int] = {}
+    def __init__(self, partitions: Iterable[Partition] | None = None) -> None:
+        held = list(partitions or ((topic, number) for topic in TOPICS for number in NUMBERS))
+        self.kafka = {TopicPartition(*partition): 100 for partition in held}
+        self.offsets = Offsets()
+        self.alignment = Alignment(self.offsets, self)
+        self.alignment.assigned(held)
+        self.offsets.assigned(dict.fromkeys(held, 0))
 
-    def end_of(self, topic: str, number: int) -> int:
-        return self.ends.get((topic, number), 100)
+    async def ends(self) -> Mapping[TopicPartition, int]:
+        return dict(self.kafka)
 
-    def of(self, topic: str, number: int) -> int | None:
-        return self.lags.get((topic, number))
+    def read(self, *records: Record) -> None:
+        for one in records:
+            self.alignment.read(one)
+            self.offsets.begin(one.topic, one.partition, one.offset)
+
+    def ahead(self) -> set[Partition]:
+        """Return what is ahead by the ends as they are."""
+        self.alignment.ahead()
+        run_fast(self.alignment.look())
+        return self.alignment.ahead()
 
 
 def record(topic: str, number: int, offset: int, second: float) -> Record:
     return Record(topic, number, offset, START + timedelta(seconds=second), b"", b"", [])
 
 
-def aligned(ends: Ends, *read: Record) -> Alignment:
-    alignment = Alignment(cast("Any", ends))
-    alignment.assigned((topic, number) for topic in TOPICS for number in NUMBERS)
-    for one in read:
-        alignment.read(one)
-    return alignment
-
-
 def test_a_partition_is_held_back_while_a_sibling_is_behind_it_in_time() -> None:
-    alignment = aligned(
-        Ends(),
+    reader = Reader()
+    reader.read(
         *(record("a", 0, 10, 5), record("b", 0, 90, 3), record("c", 0, 10, 5.1)),
         *(record(topic, 1, 10, 50) for topic in TOPICS),
     )
 
-    assert alignment.ahead() == {("a", 0), ("c", 0)}
+    assert reader.ahead() == {("a", 0), ("c", 0)}
 
 
 def test_a_sibling_that_has_no_more_holds_nobody_back() -> None:
-    ends = Ends()
-    ends.ends["b", 0] = 91
-    ends.lags["c", 0] = 0
+    reader = Reader()
+    reader.kafka |= {TopicPartition("b", 0): 91, TopicPartition("c", 0): 0}
+    reader.read(record("a", 0, 10, 5), record("b", 0, 90, 3))
 
-    assert aligned(ends, record("a", 0, 10, 5), record("b", 0, 90, 3)).ahead() == set()
+    assert reader.ahead() == set()
+
+
+def test_a_sibling_that_ends_with_markers_of_transactions_holds_nobody_back_once_they_are_passed() -> None:
+    reader = Reader()
+    reader.kafka |= {TopicPartition("b", 0): 92, TopicPartition("c", 0): 1}
+    reader.read(record("a", 0, 10, 5), record("b", 0, 90, 3))
+    assert reader.ahead() == {("a", 0), ("b", 0)}
+
+    reader.offsets.pass_over(("b", 0), 91, 92)
+    reader.offsets.pass_over(("c", 0), 0, 1)
+
+    assert reader.ahead() == set()
 
 
 def test_a_sibling_of_which_nothing_was_read_yet_is_behind() -> None:
-    ends = Ends()
-    ends.lags["c", 0] = 7
+    reader = Reader()
+    reader.read(record("a", 0, 10, 5), record("b", 0, 10, 5))
 
-    assert aligned(ends, record("a", 0, 10, 5), record("b", 0, 10, 5)).ahead() == {("a", 0), ("b", 0)}
+    assert reader.ahead() == {("a", 0), ("b", 0)}
 
 
-def test_a_hole_can_still_fill_until_the_siblings_are_past_what_waits_or_at_their_ends() -> None:
-    ends = Ends()
-    waiting = record("a", 0, 10, 5)
-    alignment = aligned(ends, waiting, record("b", 0, 90, 3), record("c", 0, 3, 5))
-    assert not alignment.siblings_passed(waiting)
+def test_siblings_are_past_a_record_once_they_are_further_in_time_by_more_than_clocks_differ() -> None:
+    reader, waiting = Reader(), record("a", 0, 10, 5)
+    reader.read(waiting, record("b", 0, 90, 6.1), record("c", 0, 3, 6))
+    run_fast(reader.alignment.look())
+    assert not reader.alignment.siblings_passed(waiting)
 
-    ends.ends["a", 0] = ends.ends["c", 0] = 0
-    alignment.read(record("b", 0, 95, 5))
-    assert alignment.siblings_passed(waiting)
-    assert not alignment.siblings_passed(waiting, by_s=1)
+    reader.read(record("c", 0, 4, 6.1))
 
-    alignment.read(record("b", 0, 96, 6))
-    assert alignment.siblings_passed(waiting, by_s=1)
+    assert reader.alignment.siblings_passed(waiting)
 
-    alignment.read(record("b", 0, 97, 1))
-    ends.ends["b", 0] = 98
-    assert alignment.siblings_passed(waiting)
+
+def test_siblings_are_past_a_record_once_they_were_read_to_where_they_ended_after_it_was_read() -> None:
+    reader, waiting = Reader(), record("a", 0, 10, 5)
+    reader.kafka |= dict.fromkeys((TopicPartition("b", 0), TopicPartition("c", 0)), 0)
+    reader.ahead()
+    # What was before it has come since the ends were asked.
+    reader.kafka[TopicPartition("b", 0)] = 1
+    reader.read(waiting)
+    assert not reader.alignment.siblings_passed(waiting), "nobody knows yet where they end"
+
+    run_fast(reader.alignment.look())
+    assert not reader.alignment.siblings_passed(waiting)
+
+    reader.read(record("b", 0, 0, 4))
+    assert reader.alignment.siblings_passed(waiting)
+
+
+def test_nobody_asks_where_partitions_end_unless_something_waits_for_it() -> None:
+    reader = Reader()
+    run_fast(reader.alignment.look())
+    reader.kafka.clear()
+    reader.read(record("a", 0, 10, 5))
+
+    assert reader.ahead() == {("a", 0)}, "they were not asked while nothing waited"
 
 
 def test_after_a_rebalance_everything_is_read_anew() -> None:
-    alignment = aligned(Ends(), record("a", 0, 10, 5), record("b", 0, 90, 3))
+    reader, waiting = Reader(), record("a", 0, 10, 5)
+    reader.read(waiting, record("b", 0, 90, 3))
+    reader.ahead()
 
-    alignment.assigned([("a", 1)])
+    reader.alignment.assigned([("a", 0), ("b", 0)])
+    reader.offsets.assigned({("a", 0): 0, ("b", 0): 100})
 
-    assert alignment.ahead() == set()
+    assert reader.alignment.ahead() == set()
+    assert not reader.alignment.siblings_passed(waiting), "they are to be asked again"
 
 
 @given(st.data(), st.integers(1, 6))
@@ -97,19 +137,17 @@ def test_whoever_is_read_next_siblings_never_drift_apart_by_more_than_a_fetch(da
     # Events of one number, dealt to three topics; a reader fetches of any partition that is not held back.
     dealt = data.draw(st.lists(st.sampled_from(TOPICS), min_size=1, max_size=60))
     queues = {topic: [second for second, name in enumerate(dealt) if name == topic] for topic in TOPICS}
-    ends = Ends()
-    ends.ends = {(topic, 0): len(queue) for topic, queue in queues.items()}
-    ends.lags = dict(ends.ends)
-    alignment = Alignment(cast("Any", ends))
-    alignment.assigned((topic, 0) for topic in TOPICS)
+    reader = Reader((topic, 0) for topic in TOPICS)
+    reader.kafka = {TopicPartition(topic, 0): len(queue) for topic, queue in queues.items()}
+    reader.ahead()
     at = dict.fromkeys(TOPICS, 0)
     while any(at[topic] < len(queues[topic]) for topic in TOPICS):
-        ahead = {topic for topic, _ in alignment.ahead()}
+        ahead = {topic for topic, _ in reader.alignment.ahead()}
         free = [topic for topic in TOPICS if topic not in ahead and at[topic] < len(queues[topic])]
         assert free, "somebody can always be read"
         topic = data.draw(st.sampled_from(free))
         for second in queues[topic][at[topic] : at[topic] + fetch]:
-            alignment.read(record(topic, 0, at[topic], second))
+            reader.read(record(topic, 0, at[topic], second))
             at[topic] += 1
         unread = min((queues[name][at[name]] for name in TOPICS if at[name] < len(queues[name])), default=len(dealt))
         early = [second for name in TOPICS for second in queues[name][: at[name]] if second > unread]

@@ -237,6 +237,37 @@ def test_what_was_applied_before_a_restart_leaves_its_entries_in_order_however_i
     assert [sequences_of(fold) for fold in lanes.take(100)] == [[8]]
 
 
+@given(st.lists(st.integers(0, 2), min_size=12, max_size=12), st.sets(st.integers(1, 12)), st.integers())
+def test_whatever_somebody_else_applies_entries_leave_in_order_however_the_topics_are_read(
+    dealt: list[int], unreadable: set[int], seed: int
+) -> None:
+    chance = random.Random(seed)
+    unread: list[list[int]] = [[sequence for sequence in range(1, 13) if dealt[sequence - 1] == n] for n in range(3)]
+    bench, holds, entries = Bench(), 0, list[int]()
+    bench.lanes = Lanes(bench.clock, lambda record: all(record.offset < first for first, *_ in filter(None, unread)))
+    while any(unread) or bench.busy:
+        if any(unread):
+            sequence = chance.choice([topic for topic in unread if topic]).pop(0)
+            bench.add(sequence, readable=sequence not in unreadable)
+        if chance.random() < 0.1:
+            holds = chance.randint(holds, 12)
+            bench.lanes.written(ADA, holds, None)
+        if chance.random() < 0.05:
+            again = bench.restart()
+            unread = [sorted({*topic, *(n for n in again if dealt[n - 1] == i)}) for i, topic in enumerate(unread)]
+        bench.look_up(holds)
+        for fold in bench.take():
+            if fold.creates and holds:
+                bench.lanes.exists(fold)
+                continue
+            holds = max(holds, *sequences_of(fold))
+            entries += [sequence for sequence in sequences_of(fold) if sequence not in entries]
+            bench.lanes.finished(fold)
+        bench.clock.advance(1)
+
+    assert entries == [sequence for sequence in range(1, 13) if sequence not in unreadable]
+
+
 def test_a_hole_is_not_given_up_while_what_is_missing_may_be_unread() -> None:
     clock, read_as_far = OwnedClock(), False
     lanes = Lanes(clock, lambda *_: read_as_far)
