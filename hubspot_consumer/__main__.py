@@ -18,7 +18,7 @@ from hubspot_consumer.dead_letters import DeadLetters
 from hubspot_consumer.delivery import Delivery
 from hubspot_consumer.destination import DryRun
 from hubspot_consumer.doctor.command import doctor
-from hubspot_consumer.ending import run_to_its_end
+from hubspot_consumer.ending import run_service
 from hubspot_consumer.endpoints import endpoints
 from hubspot_consumer.followed_topic import FollowedTopic
 from hubspot_consumer.gaps import Gaps
@@ -70,12 +70,8 @@ commands = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (doctor, provision, replay, resync, audit, redrive, pause, resume):
-    commands.command()(command)
-commands.add_typer(dead_letters, name="dead-letters")
 
 
-@commands.command()
 def worker() -> None:
     """Read the seven topics and deliver to HubSpot.
 
@@ -84,10 +80,9 @@ def worker() -> None:
     """
     settings = read_settings(Settings)
     logs.set_up(level=settings.log_level, secrets=settings.secrets)
-    run_to_its_end(_work(settings))
+    run_service(_work(settings))
 
 
-@commands.command()
 def suppress(
     email: Annotated[str, typer.Argument(help="Whose contact must never be written again.")],
     *,
@@ -110,7 +105,7 @@ def suppress(
     words = "off the list" if undo else "on the list: its events will not be sent"
     if not dry_run:
         topic, replicas = settings.topics.suppressions, settings.kafka_replication_factor
-        run_to_its_end(set_suppressed(settings.client_options(), topic, key, suppressed=not undo, replicas=replicas))
+        run_service(set_suppressed(settings.client_options(), topic, key, suppressed=not undo, replicas=replicas))
     where = f"{masked(key)}, as {hash_of(key)[:12]}… in {settings.topics.suppressions}"
     print(f"{'would be ' if dry_run else ''}{words}: {where}")
 
@@ -123,10 +118,10 @@ async def _work(settings: Settings) -> None:
         if settings.mode == "disabled":
             await stop.wait()
         else:
-            await _service(settings, status, telemetry).run(stop)
+            await service_of(settings, status, telemetry).run(stop)
 
 
-def _service(settings: Settings, status: Status, telemetry: Telemetry) -> Service:
+def service_of(settings: Settings, status: Status, telemetry: Telemetry) -> Service:
     clock, jitter = SystemClock(), random.Random()  # noqa: S311 - spreads retries, guards nothing
     kafka = settings.client_options()
     topics = settings.topics
@@ -265,6 +260,10 @@ def _receipts_topic(settings: Settings, clock: Clock, telemetry: Telemetry) -> R
     create = partial(create_topic, kafka, topic, settings.kafka_replication_factor, CONFIG)
     return ReceiptsTopic(producer, topic, create, clock, telemetry)
 
+
+for command in (worker, suppress, doctor, provision, replay, resync, audit, redrive, pause, resume):
+    commands.command()(command)
+commands.add_typer(dead_letters, name="dead-letters")
 
 if __name__ == "__main__":
     never_create_topics()

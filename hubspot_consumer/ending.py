@@ -17,7 +17,7 @@ from runtime.server import PortTaken
 log = logger()
 
 
-def run_to_its_end(work: Coroutine[Any, Any, None]) -> None:
+def run_service(work: Coroutine[Any, Any, None]) -> None:
     """Run *work*; exit with 2 where a setting is wrong and with 1 where something else is, saying what."""
     try:
         asyncio.run(work)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from hubspot_consumer.composition import hubspot_client
-from hubspot_consumer.ending import run_to_its_end
+from hubspot_consumer.ending import run_service
 from hubspot_consumer.hubspot.paths import PATHS
 from hubspot_consumer.hubspot.provision import Provision, ProvisionRefused
 from hubspot_consumer.settings import Settings
@@ -29,7 +29,7 @@ def provision(
     if settings.read_token() is None:
         refuse("HUBSPOT_PRIVATE_APP_TOKEN is not set: set it to the token of a private app or a Service Key")
     logs.set_up(level=settings.log_level, secrets=settings.secrets)
-    run_to_its_end(_provision(settings, apply=apply))
+    run_service(_provision(settings, apply=apply))
 
 
 async def _provision(settings: Settings, *, apply: bool) -> None:
