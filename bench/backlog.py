@@ -9,8 +9,8 @@ from uuid import UUID
 
 from aiokafka import AIOKafkaProducer
 
-from producer.row import Row, partition_of
-from sandbox.progress import Progress
+from producer.relay.row import Row, partition_of
+from sandbox.day.progress import Progress
 from schemas.envelope import Headers
 from schemas.events import EVENT_TYPES
 from schemas.topics import Topics

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.backlog import publish, rows
+from sandbox.day.progress import Progress
 from sandbox.processes import free_port
-from sandbox.progress import Progress
 from sandbox.services import READY_WITHIN_S, Service, consumer, simulator
 from sandbox.simulator import Simulator
 from sandbox.stack import Stack, create_topics

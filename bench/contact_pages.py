@@ -18,9 +18,9 @@ from aiokafka import AIOKafkaProducer
 from bench.backlog import BATCH_BYTES, publish, rows
 from bench.bed import PARTITIONS, Bed, cpu_s, peak_memory_mb
 from console.contacts.index import Index, IndexAway
-from hubspot_consumer.new_topic import create_topic
-from producer.row import Row as Made
-from producer.row import partition_of
+from hubspot_consumer.kafka.new_topic import create_topic
+from producer.relay.row import Row as Made
+from producer.relay.row import partition_of
 from sandbox.processes import free_port
 from sandbox.services import console
 from schemas.deliveries import Receipt

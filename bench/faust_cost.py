@@ -7,14 +7,14 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer
 
-from hubspot_consumer.gaps import Gaps
-from hubspot_consumer.lag import Lag
-from hubspot_consumer.lease import Lease
-from hubspot_consumer.offsets import Offsets
-from hubspot_consumer.positions import Positions
-from hubspot_consumer.records import Record
+from hubspot_consumer.kafka.faust_worker import Worker
+from hubspot_consumer.kafka.gaps import Gaps
+from hubspot_consumer.kafka.lag import Lag
+from hubspot_consumer.kafka.lease import Lease
+from hubspot_consumer.kafka.offsets import Offsets
+from hubspot_consumer.kafka.positions import Positions
+from hubspot_consumer.kafka.records import Record
 from hubspot_consumer.settings import Settings
-from hubspot_consumer.worker import Worker
 from runtime.clock import SystemClock
 from runtime.health import Health
 

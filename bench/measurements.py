@@ -18,10 +18,10 @@ from bench.stopping import stopping
 from bench.tracking_cost import tracking_cost
 from bench.wake_up import waking
 from producer.migrations import migrate
-from sandbox.backend import Backend
-from sandbox.ledger import Ledger
+from sandbox.day.backend import Backend
+from sandbox.day.ledger import Ledger
+from sandbox.day.traffic import Day
 from sandbox.services import Service, producer
-from sandbox.traffic import Day
 
 Row = Mapping[str, Any]
 

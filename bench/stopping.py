@@ -11,11 +11,11 @@ from typing import Any, Final, NoReturn
 
 from bench.bed import Bed
 from producer.migrations import migrate
-from sandbox.backend import Backend
-from sandbox.repeats import to_deliver_again, to_publish_again
+from sandbox.day.backend import Backend
+from sandbox.day.repeats import to_deliver_again, to_publish_again
+from sandbox.day.traffic import Day
 from sandbox.services import Service, producer
 from sandbox.simulator import Simulator
-from sandbox.traffic import Day
 from schemas.topics import Topics
 
 Row = Mapping[str, Any]

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import psycopg
 
+from sandbox.day.progress import Progress
 from sandbox.postgres import program
-from sandbox.progress import Progress
 
 CONTACTS: Final = 20_000
 # Short runs that take turns: what else the machine does then slows all three alike.

@@ -11,10 +11,10 @@ import psycopg
 
 from bench.publishers import cpu_s
 from bench.tracking_cost import CONTACTS, TRACK, clear, pgbench, prepare
-from producer.outbox import Outbox
-from producer.signals import CHANNEL
+from producer.relay.outbox import Outbox
+from producer.relay.signals import CHANNEL
 from runtime.clock import SystemClock
-from sandbox.progress import Progress
+from sandbox.day.progress import Progress
 
 CLIENTS: Final = 16
 RUNS: Final = 11

@@ -11,16 +11,14 @@ import httpx
 import typer
 from fastapi import FastAPI
 
-from console.access import Access
-from console.actions import Actions
-from console.app import console
+from console.audit_log import Actions
 from console.contacts.index import Index
 from console.contacts.indexer import Indexer
 from console.contacts.outbox import ContactsOutbox
 from console.contacts.present import PresentState
 from console.contacts.search import Search
 from console.control import Control
-from console.letters import LettersReader
+from console.dead_letters.cache import LettersReader
 from console.overview.backlog import TopicsReader, ask_outbox
 from console.overview.flow import Overview
 from console.overview.services import ask_producer, ask_worker
@@ -32,16 +30,18 @@ from console.pages.overview import overview_pages
 from console.pages.replay import replay_pages
 from console.pages.runs import run_pages
 from console.pages.sign_in import sign_in_pages
-from console.runs import Runs
-from console.sessions import Sessions
+from console.runs.runs import Runs
 from console.settings import Settings
-from console.view import View
+from console.web.access import Access
+from console.web.app import console
+from console.web.sessions import Sessions
+from console.web.view import View
 from hubspot_consumer.settings import Settings as ConsumerSettings
 from runtime import logs
 from runtime.clock import Clock, SystemClock
 from runtime.commands import EXIT_WITHIN_S, fail, read_settings, stop_signal
 from runtime.health import Health
-from runtime.kafka_topics import never_create_topics
+from runtime.kafka.topics import never_create_topics
 from runtime.logs import logger
 from runtime.server import PortTaken, serving
 

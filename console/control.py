@@ -9,9 +9,9 @@ from typing import Any, Final
 import httpx
 from aiokafka.errors import KafkaError
 
-from hubspot_consumer.controls import Pause, read_paused, say
-from hubspot_consumer.halt import Paused
-from hubspot_consumer.new_topic import TopicNotCreated
+from hubspot_consumer.gates.circuit_breaker import Paused
+from hubspot_consumer.gates.pause import Pause, read_paused, say
+from hubspot_consumer.kafka.new_topic import TopicNotCreated
 from runtime.clock import Clock
 
 # A page waits for it.

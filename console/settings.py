@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from runtime.database import of_postgresql
-from runtime.kafka import KafkaConnection
+from runtime.kafka.connection import KafkaConnection
 from runtime.settings import ServiceSettings
 
 Network = IPv4Network | IPv6Network

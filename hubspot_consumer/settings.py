@@ -6,7 +6,7 @@ from typing import Final, Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from hubspot_consumer.hubspot.paths import ApiVersion
-from runtime.kafka import KafkaConnection
+from runtime.kafka.connection import KafkaConnection
 from runtime.settings import ServiceSettings
 
 # What an HTTP header can hold: a line's end or a typographic dash comes with copying.

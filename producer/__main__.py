@@ -22,21 +22,21 @@ from producer.intake.intake import Intake
 from producer.migrations import NameTaken, migration_sql
 from producer.migrations import migrate as migrate_database
 from producer.old_outbox.command import import_outbox
-from producer.outbox import Outbox
-from producer.relay import Relay
-from producer.sender import Sender
+from producer.relay.outbox import Outbox
+from producer.relay.relay import Relay
+from producer.relay.sender import Sender
+from producer.relay.watch import Watch
 from producer.settings import DatabaseSettings, DebeziumSettings, KafkaSettings, Settings
 from producer.status import add_status
 from producer.telemetry import Telemetry
 from producer.topic_settings import differences, verdict
-from producer.watch import Watch
 from runtime import logs
-from runtime.admission import KafkaAway, KafkaRefused, ask_admission
 from runtime.clock import Clock, SystemClock
 from runtime.commands import EXIT_WITHIN_S, cause, fail, read_settings, refuse, stop_signal
 from runtime.health import Health
 from runtime.journal import Journal, reading
-from runtime.kafka_topics import UnequalPartitions, never_create_topics
+from runtime.kafka.admission import KafkaAway, KafkaRefused, ask_admission
+from runtime.kafka.topics import UnequalPartitions, never_create_topics
 from runtime.logs import logger
 from runtime.server import PortTaken, application, serving
 

@@ -7,7 +7,7 @@ from typing import Final
 from pydantic import Field, SecretStr, field_validator
 
 from runtime.database import of_postgresql
-from runtime.kafka import KafkaConnection
+from runtime.kafka.connection import KafkaConnection
 from runtime.settings import ServiceSettings
 
 # What a bearer token may hold (RFC 6750), and so many characters that nobody guesses it.

@@ -8,7 +8,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import for_code
 
-from runtime.kafka_topics import Partitions, look
+from runtime.kafka.topics import Partitions, look
 from schemas.dead_letters import LARGEST_DEAD_LETTER
 from schemas.topics import EVENT_RETENTION_MS, Topics
 

@@ -9,7 +9,7 @@ from aiokafka.errors import for_code
 
 from producer.topic_settings import asked_of
 from runtime.clock import Clock
-from runtime.kafka_topics import Partitions, equal_partitions, look
+from runtime.kafka.topics import Partitions, equal_partitions, look
 from schemas.topics import Topics
 
 LEADERS_WITHIN_S: Final = 30.0

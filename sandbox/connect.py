@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import httpx
 
+from sandbox.day.progress import Progress, silent
 from sandbox.java import jars, java
 from sandbox.processes import Process, free_port, listening, refuse_busy
-from sandbox.progress import Progress, silent
 from sandbox.server import EmbeddedServer
 
 # Connect's newest on Maven Central; brokers of other versions are all the same to it.

@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from sandbox.backend import Backend
-from sandbox.dead_letters import read_dead_letters
-from sandbox.ledger import Ledger
+from sandbox.day.backend import Backend
+from sandbox.day.dead_letters import read_dead_letters
+from sandbox.day.ledger import Ledger
+from sandbox.day.summary import Summary
+from sandbox.day.traffic import Day
 from sandbox.services import Service, console, consumer, producer
 from sandbox.stack import Stack
-from sandbox.summary import Summary
-from sandbox.traffic import Day
 from schemas.topics import Topics
 
 # As fast as the smallest machine commits, publishes and delivers at once; a bigger day takes longer.

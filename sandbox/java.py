@@ -12,7 +12,7 @@ from jgo.constants import MAVEN_CENTRAL_URL
 from jgo.env import EnvironmentBuilder, LinkStrategy
 from jgo.maven import MavenContext
 
-from sandbox.progress import Progress
+from sandbox.day.progress import Progress
 
 OLDEST_JAVA: Final = 17
 CACHE: Final = platformdirs.user_cache_path("nerava-lifecycle")

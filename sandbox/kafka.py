@@ -10,11 +10,11 @@ from typing import Final
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from runtime.kafka import KafkaConnection
+from runtime.kafka.connection import KafkaConnection
+from sandbox.day.progress import Progress, silent
 from sandbox.java import jars, java
 from sandbox.listener import Listener, Plain
 from sandbox.processes import Process, ProcessFailed, free_port, listening, refuse_busy
-from sandbox.progress import Progress, silent
 from sandbox.server import EmbeddedServer
 
 # slf4j-nop: Kafka's own log lines would say nothing that its exit code and stdout do not.

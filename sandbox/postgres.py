@@ -12,8 +12,8 @@ from typing import Final
 import psycopg
 from psycopg import sql
 
+from sandbox.day.progress import Progress, silent
 from sandbox.processes import Process, ProcessFailed, free_port, refuse_busy
-from sandbox.progress import Progress, silent
 from sandbox.server import EmbeddedServer
 
 START_WITHIN_S: Final = 60.0

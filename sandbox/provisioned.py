@@ -8,13 +8,13 @@ from pydantic import SecretStr
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
-from hubspot_consumer.hubspot.pacing import Pacing
 from hubspot_consumer.hubspot.paths import PATHS
-from hubspot_consumer.hubspot.provision import Provision
+from hubspot_consumer.hubspot.rate_limiter import Pacing
+from hubspot_consumer.provisioning.provision import Provision
 from runtime.clock import SystemClock
 from sandbox.hubspot.app import simulator_app
-from sandbox.hubspot.portal import Portal
-from sandbox.hubspot.request_log import RequestLog
+from sandbox.hubspot.http.request_log import RequestLog
+from sandbox.hubspot.records.portal import Portal
 
 VERSION: Final = "2026-03"
 # An app of its own: what it calls is not in the quota of the app under test.

@@ -8,8 +8,8 @@ from typing import Any, Final, Literal, Self
 import httpx
 
 from hubspot_consumer.hubspot.requests import event_of_note
-from sandbox.hubspot.portal import PORTAL_ID, TOKEN
-from sandbox.ledger import Accepted
+from sandbox.day.ledger import Accepted
+from sandbox.hubspot.records.portal import PORTAL_ID, TOKEN
 
 __all__ = ["PORTAL_ID", "TOKEN", "Simulator"]
 

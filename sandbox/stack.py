@@ -12,10 +12,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 from producer import topics
 from producer.migrations import migrate
 from runtime.clock import SystemClock
+from sandbox.day.progress import Progress, silent
 from sandbox.kafka import EmbeddedKafka
 from sandbox.postgres import EmbeddedPostgres
 from sandbox.processes import free_port
-from sandbox.progress import Progress, silent
 from sandbox.services import READY_WITHIN_S, simulator
 from sandbox.simulator import PORTAL_ID, TOKEN, Simulator
 from schemas.topics import Topics

@@ -58,7 +58,7 @@ def own_logs() -> Iterator[None]:
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A PostgreSQL server with `url`, `url_of` and `create_database`."""
     if _containers():
-        from tests.containers import postgres_container
+        from tests.foreign.containers import postgres_container
 
         with postgres_container() as server:
             yield server
@@ -74,7 +74,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def older_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The oldest PostgreSQL that is installed, with its own defaults; skips where there is none."""
-    from tests.older_postgres import oldest_programs, running_postgres
+    from tests.foreign.older_postgres import oldest_programs, running_postgres
 
     with running_postgres(tmp_path_factory.mktemp("older-postgres"), oldest_programs()) as server:
         yield server
@@ -126,7 +126,7 @@ def empty_database_url(postgres: Any) -> Iterator[str]:
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A Kafka broker with `bootstrap_servers`, shared: tests keep apart by `topic_prefix`."""
     if _containers():
-        from tests.containers import kafka_container
+        from tests.foreign.containers import kafka_container
 
         with kafka_container() as broker:
             yield broker
@@ -173,8 +173,8 @@ def secured_kafka(tmp_path_factory: pytest.TempPathFactory, certificate: Any) ->
 
 @pytest.fixture
 def spans(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """What our services record, as if somebody had set OpenTelemetry up: see `tests/spans.py`."""
-    from tests.spans import Spans
+    """What our services record, as if somebody had set OpenTelemetry up: see `tests/foreign/spans.py`."""
+    from tests.foreign.spans import Spans
 
     recorded = Spans()
     monkeypatch.setattr("runtime.tracing._TRACER", recorded.tracer)
@@ -202,7 +202,7 @@ def connect(kafka: Any, postgres: Any, tmp_path_factory: pytest.TempPathFactory)
     import psycopg
 
     from sandbox.connect import EmbeddedConnect
-    from tests.debezium import PASSWORD, ROLE
+    from tests.foreign.debezium import PASSWORD, ROLE
 
     with psycopg.connect(postgres.url, autocommit=True) as connection:
         connection.execute(f"CREATE ROLE {ROLE} LOGIN REPLICATION PASSWORD '{PASSWORD}'".encode())
@@ -221,7 +221,7 @@ async def debezium(connect: Any, kafka: Any, database_url: str, topic_prefix: st
     """A connector onto topics under the test's prefix."""
     from sandbox.stack import create_topics
     from schemas.topics import Topics
-    from tests.debezium import debezium_of
+    from tests.foreign.debezium import debezium_of
     from tests.pipeline import PARTITIONS
 
     await create_topics(kafka.bootstrap_servers, Topics(topic_prefix), PARTITIONS)

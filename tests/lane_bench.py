@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from hubspot_consumer.lane import Fold
-from hubspot_consumer.lanes import Lanes
+from hubspot_consumer.ordering.lane import Fold
+from hubspot_consumer.ordering.lanes import Lanes
 from schemas.contacts import ContactKey
 from tests.clock import OwnedClock
 from tests.samples import pending

@@ -17,13 +17,13 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from fastapi import FastAPI
 
-from hubspot_consumer.commands import provision
-from hubspot_consumer.doctor import command
+from hubspot_consumer.cli import doctor as command
+from hubspot_consumer.cli import provision
 from hubspot_consumer.doctor.environment import Environment, read_environment
 from hubspot_consumer.doctor.findings import Finding
-from hubspot_consumer.new_topic import create_topic
+from hubspot_consumer.kafka.new_topic import create_topic
 from runtime.server import serving
-from sandbox.hubspot.auth import ALL_SCOPES
+from sandbox.hubspot.http.auth import ALL_SCOPES
 from sandbox.processes import free_port
 from sandbox.services import READY_WITHIN_S, Service, consumer, producer
 from sandbox.services import simulator as simulator_process

@@ -12,20 +12,20 @@ from uuid import uuid4
 
 import psycopg
 
-from console.run import LOCK, PID, is_locked
-from hubspot_consumer.lag import Lag
-from sandbox.backend import Backend
-from sandbox.dead_letters import SetAside, read_dead_letters
-from sandbox.ledger import Findings, Ledger
+from console.runs.run import LOCK, PID, is_locked
+from hubspot_consumer.kafka.lag import Lag
+from sandbox.day.backend import Backend
+from sandbox.day.dead_letters import SetAside, read_dead_letters
+from sandbox.day.ledger import Findings, Ledger
+from sandbox.day.traffic import Day, Happening
 from sandbox.processes import free_port
 from sandbox.services import READY_WITHIN_S, Service, console, consumer, producer
 from sandbox.services import simulator as simulator_process
 from sandbox.simulator import PORTAL_ID, TOKEN, Simulator
 from sandbox.stack import create_topics
-from sandbox.traffic import Day, Happening
 from schemas.topics import Topics
 from tests.commands import Done, run
-from tests.outbox import is_empty
+from tests.outbox.outbox import is_empty
 from tests.polling import eventually
 
 PARTITIONS = 6

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from hubspot_consumer.lane import Pending
-from hubspot_consumer.records import Record
+from hubspot_consumer.kafka.records import Record
+from hubspot_consumer.ordering.lane import Pending
 from schemas.envelope import Envelope, read_envelope
 
 # Of a portal that a test makes for itself.

@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from console.settings import Settings as ConsoleSettings
 from hubspot_consumer.settings import Settings as ConsumerSettings
 from producer.settings import Settings as ProducerSettings
-from runtime.kafka import KafkaConnection
+from runtime.kafka.connection import KafkaConnection
 from runtime.settings import ServiceSettings, is_secret
 
 ROOT: Final = Path(__file__).parent.parent

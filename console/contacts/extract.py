@@ -13,10 +13,11 @@ from uuid import UUID
 from console.contacts.index import Index
 from console.contacts.index_rows import LARGEST, headers_from
 from console.contacts.packing import unpacked
-from hubspot_consumer.reprocessing.letter import Letter, SetAside, letter_of, read_set_aside
-from hubspot_consumer.reprocessing.mend import Mend, mended
-from hubspot_consumer.reprocessing.resolutions import Resolutions
-from hubspot_consumer.reprocessing.store import Place, Stored
+from hubspot_consumer.dead_letters.corrections import Mend, mended
+from hubspot_consumer.dead_letters.dead_letter import Letter, SetAside, letter_of, read_set_aside
+from hubspot_consumer.dead_letters.resolutions import Resolutions
+from hubspot_consumer.history.store import Stored
+from hubspot_consumer.kafka.records import Place
 from schemas.contacts import ContactKey
 from schemas.deliveries import Receipt
 from schemas.envelope import Envelope, UnreadableRecord, read_envelope

@@ -11,9 +11,9 @@ from typing import Final, Literal, TypeVar
 from console.contacts.extract import Extract, IndexedEvent, tracked_at
 from console.contacts.index_rows import Partition
 from console.contacts.outbox import Known, Unpublished
+from hubspot_consumer.dead_letters.dead_letter import Letter
+from hubspot_consumer.kafka.records import Place
 from hubspot_consumer.mapping import MappingFailed, Properties, map_event
-from hubspot_consumer.reprocessing.letter import Letter
-from hubspot_consumer.reprocessing.store import Place
 from schemas.contacts import ContactKey
 from schemas.deliveries import Receipt
 from schemas.topics import Topics

@@ -10,16 +10,17 @@ import httpx
 from console.contacts.extract import Extract
 from console.contacts.index import Index
 from console.contacts.index_rows import Partition
+from hubspot_consumer.dead_letters.corrections import Mend
 from hubspot_consumer.doctor.portal import FewCalls
+from hubspot_consumer.history.projection import Refold, Refolding
+from hubspot_consumer.history.selection import Selection
+from hubspot_consumer.history.store import Stored
 from hubspot_consumer.hubspot.client import CallMade, HubSpotClient
 from hubspot_consumer.hubspot.connection import http_client
+from hubspot_consumer.hubspot.outcomes import RetryLater
 from hubspot_consumer.hubspot.requests import HeldContact, HeldContacts
-from hubspot_consumer.outcomes import RetryLater
+from hubspot_consumer.kafka.records import Place
 from hubspot_consumer.reprocessing.comparison import SEQUENCE, applied_to, same
-from hubspot_consumer.reprocessing.mend import Mend
-from hubspot_consumer.reprocessing.refold import Refold, Refolding
-from hubspot_consumer.reprocessing.selection import Selection
-from hubspot_consumer.reprocessing.store import Place, Stored
 from hubspot_consumer.settings import Settings
 from runtime.clock import Clock
 from schemas.contacts import ContactKey

@@ -10,7 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from console.contacts.index_rows import Partition
-from runtime.kafka_topics import look
+from runtime.kafka.topics import look
 from schemas.topics import Topics
 
 _ANSWER_WITHIN_MS: Final = 5_000

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import psycopg
 
-from hubspot_consumer.lag import Lag
+from hubspot_consumer.kafka.lag import Lag
 from runtime.database import reading
 
 # Counted so far: what is beyond is a lot.

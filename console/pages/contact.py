@@ -8,15 +8,15 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from console.actions import Actions
+from console.audit_log import Actions
 from console.contacts.history import LATEST, Happened
 from console.contacts.index import IndexAway
 from console.contacts.present import CannotTell, PresentState
 from console.contacts.search import Search
 from console.pages.runs import started
-from console.run import Kind
-from console.runs import Runs
-from console.view import View
+from console.runs.run import Kind
+from console.runs.runs import Runs
+from console.web.view import View
 from schemas.contacts import LONGEST_EMAIL, ContactKey, contact_hash, contact_key
 from schemas.texts import read_json
 

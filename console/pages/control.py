@@ -7,14 +7,14 @@ from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
-from console.actions import Actions
+from console.audit_log import Actions
 from console.control import AnotherPause, Control, KafkaDoesNotTell, compared
 from console.pages.runs import started
-from console.runs import Runs
-from console.sessions import Person
-from console.view import View
-from console.words import words_of
-from hubspot_consumer.commands.pause import LONGEST_WORDS
+from console.runs.runs import Runs
+from console.web.sessions import Person
+from console.web.text_input import words_of
+from console.web.view import View
+from hubspot_consumer.cli.pause import LONGEST_WORDS
 from schemas.contacts import without_emails
 
 MOST_BEFORE: Final = 5

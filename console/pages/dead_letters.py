@@ -10,17 +10,17 @@ from fastapi.responses import Response
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 
-from console.actions import Actions
-from console.letters import Letters, LettersReader, NotRead
-from console.mending_form import OUT, MendingForm, mending_form
+from console.audit_log import Actions
+from console.dead_letters.cache import Letters, LettersReader, NotRead
+from console.dead_letters.correction_form import OUT, MendingForm, mending_form
 from console.pages.runs import started
-from console.runs import Runs
-from console.view import View
-from console.words import words_of
-from hubspot_consumer.commands.pause import LONGEST_WORDS
-from hubspot_consumer.reprocessing.letter import Letter, LetterFilter
-from hubspot_consumer.reprocessing.remedies import remedy
-from hubspot_consumer.reprocessing.resolutions import OPEN, State
+from console.runs.runs import Runs
+from console.web.text_input import words_of
+from console.web.view import View
+from hubspot_consumer.cli.pause import LONGEST_WORDS
+from hubspot_consumer.dead_letters.dead_letter import Letter, LetterFilter
+from hubspot_consumer.dead_letters.remedies import remedy
+from hubspot_consumer.dead_letters.resolutions import OPEN, State
 from runtime.clock import Clock
 from schemas.contacts import contact_key
 from schemas.events import EVENT_TYPES

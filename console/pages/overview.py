@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from console.overview.flow import Overview
-from console.view import View
+from console.web.view import View
 
 
 def overview_pages(view: View, overview: Overview) -> APIRouter:

@@ -10,11 +10,11 @@ from fastapi.responses import Response
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 
-from console.actions import Actions
+from console.audit_log import Actions
 from console.pages.runs import started
-from console.runs import Runs
-from console.view import View
-from hubspot_consumer.reprocessing.commands.options import ago
+from console.runs.runs import Runs
+from console.web.view import View
+from hubspot_consumer.cli.options import ago
 from runtime.clock import Clock
 from schemas.events import EVENT_TYPES
 

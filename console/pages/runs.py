@@ -7,11 +7,11 @@ from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
-from console.actions import Actions
-from console.run import Kind, Run
-from console.runs import AnotherGoesOn, Runs
-from console.sessions import Person
-from console.view import View
+from console.audit_log import Actions
+from console.runs.run import Kind, Run
+from console.runs.runs import AnotherGoesOn, Runs
+from console.web.sessions import Person
+from console.web.view import View
 from schemas.contacts import shortened
 from schemas.texts import LONGEST_KEPT, encodable
 

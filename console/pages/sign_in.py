@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
-from console.access import SIGN_IN, SIGN_OUT, Access
-from console.sessions import Session, Sessions
-from console.view import View
+from console.web.access import SIGN_IN, SIGN_OUT, Access
+from console.web.sessions import Session, Sessions
+from console.web.view import View
 
 
 def sign_in_pages(view: View, access: Access, sessions: Sessions) -> APIRouter:

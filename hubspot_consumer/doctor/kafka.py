@@ -9,15 +9,14 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from hubspot_consumer.dead_letters.catalogue import DeadLetterBook
 from hubspot_consumer.doctor.environment import Environment
 from hubspot_consumer.doctor.examination import CannotTell, Check, Checks, Look
-from hubspot_consumer.doctor.findings import Answer, fail, ok, warn
+from hubspot_consumer.doctor.findings import Answer, count, duration, fail, ok, warn
 from hubspot_consumer.doctor.receipts import compare
-from hubspot_consumer.doctor.wording import count, duration
-from hubspot_consumer.reprocessing.dead_letter_book import DeadLetterBook
-from runtime.admission import KafkaAway, KafkaRefused, ask_admission
 from runtime.clock import SystemClock
-from runtime.kafka_topics import Partitions, UnequalPartitions, equal_partitions, look
+from runtime.kafka.admission import KafkaAway, KafkaRefused, ask_admission
+from runtime.kafka.topics import Partitions, UnequalPartitions, equal_partitions, look
 
 REQUEST_WITHIN_MS: Final = 4_000
 # What a worker delivers within minutes.

@@ -9,8 +9,7 @@ import psycopg
 
 from hubspot_consumer.doctor.environment import Environment
 from hubspot_consumer.doctor.examination import CannotTell, Check, Checks, Look
-from hubspot_consumer.doctor.findings import Answer, fail, ok, warn
-from hubspot_consumer.doctor.wording import count, duration
+from hubspot_consumer.doctor.findings import Answer, count, duration, fail, ok, warn
 from runtime.database import reading
 from schemas.outbox import RELAY_LOCK, RELAY_NAME
 

@@ -10,18 +10,17 @@ from typing import Final
 
 from hubspot_consumer.doctor.environment import Environment
 from hubspot_consumer.doctor.examination import CannotTell, Check, Checks, Look
-from hubspot_consumer.doctor.findings import Answer, fail, ok, warn
-from hubspot_consumer.doctor.wording import hours_and_minutes
+from hubspot_consumer.doctor.findings import Answer, fail, hours_and_minutes, ok, warn
 from hubspot_consumer.hubspot.account import CONTACT_SCOPES, EVENT_SCOPES, SCHEMA_SCOPES, Usage
 from hubspot_consumer.hubspot.client import CallMade, HubSpotClient
 from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.daily_quota import RESERVE, DailyQuota
-from hubspot_consumer.hubspot.differences import Differences
-from hubspot_consumer.hubspot.pacing import Pacing, Slot
+from hubspot_consumer.hubspot.outcomes import Halt, Refusal, Rejected, RetryLater
 from hubspot_consumer.hubspot.paths import PATHS
-from hubspot_consumer.hubspot.provision import Provision, ProvisionRefused, allows_no_custom_events
+from hubspot_consumer.hubspot.rate_limiter import Pacing, Slot
 from hubspot_consumer.hubspot.responses import PortalDetails
-from hubspot_consumer.outcomes import Halt, Refusal, Rejected, RetryLater
+from hubspot_consumer.provisioning.differences import Differences
+from hubspot_consumer.provisioning.provision import Provision, ProvisionRefused, allows_no_custom_events
 from runtime.clock import Clock
 
 # A worker that uses the whole quota leaves room for one call or two, and makes room for others within an answer.

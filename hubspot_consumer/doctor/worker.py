@@ -7,8 +7,7 @@ import httpx
 
 from hubspot_consumer.doctor.environment import Environment
 from hubspot_consumer.doctor.examination import CannotTell, Check, Checks, Look
-from hubspot_consumer.doctor.findings import Answer, fail, ok, warn
-from hubspot_consumer.doctor.wording import count
+from hubspot_consumer.doctor.findings import Answer, count, fail, ok, warn
 
 ANSWER_WITHIN_S: Final = 4.0
 

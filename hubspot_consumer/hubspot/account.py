@@ -6,8 +6,8 @@ from typing import Final
 
 import httpx
 
+from hubspot_consumer.hubspot.outcomes import Refusal, Rejected
 from hubspot_consumer.hubspot.responses import Page, read_object, read_page
-from hubspot_consumer.outcomes import Refusal, Rejected
 from schemas.times import in_utc
 
 # What the consumer calls; provisioning needs to write the schema too.

@@ -7,11 +7,12 @@ from typing import Any, Final, NamedTuple
 import httpx
 
 from hubspot_consumer.hubspot.account import Usage, read_scopes, read_usage
-from hubspot_consumer.hubspot.connection import Token, request
+from hubspot_consumer.hubspot.connection import Token, answered, call_span, request
+from hubspot_consumer.hubspot.errors import correlation_id, policy_of, quota_spent_for
 from hubspot_consumer.hubspot.events_path import EventsPath
-from hubspot_consumer.hubspot.pacing import Pacing, Slot
+from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Refusal, RetryLater
 from hubspot_consumer.hubspot.paths import PATHS, TOKEN_INFO, ApiVersion, Paths
-from hubspot_consumer.hubspot.refusals import correlation_id, policy_of, quota_spent_for
+from hubspot_consumer.hubspot.rate_limiter import Pacing, Slot
 from hubspot_consumer.hubspot.requests import HeldContacts, KnownContacts, Move, Note, TimelineEntry, Upsert
 from hubspot_consumer.hubspot.responses import (
     Input,
@@ -31,9 +32,7 @@ from hubspot_consumer.hubspot.responses import (
     read_send,
     read_written,
 )
-from hubspot_consumer.hubspot.spans import answered, call_span
-from hubspot_consumer.outcomes import Delivered, Halt, Refusal, RetryLater
-from hubspot_consumer.records import Record
+from hubspot_consumer.kafka.records import Record
 from runtime.logs import logger
 from schemas.contacts import ContactKey
 

@@ -1,12 +1,16 @@
 """The connection to HubSpot: a pool of connections, the token on each call, and a bound on what an answer may hold."""
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 import httpx
+from opentelemetry.trace import Span, SpanKind
 from pydantic import SecretStr
 
+from hubspot_consumer.kafka.records import Record
 from runtime.logs import logger
+from runtime.tracing import failed, linked_span
 
 log = logger()
 
@@ -90,3 +94,22 @@ class Token(httpx.Auth):
         except ValueError as error:
             log.warning("hubspot.token_not_read", why=str(error))
             return None
+
+
+def call_span(base: httpx.URL, method: str, path: str, records: Iterable[Record]) -> AbstractContextManager[Span]:
+    """Record the call that is made meanwhile. Paths hold nothing of a contact, and are few: spans are named by them."""
+    attributes: dict[str, str | int] = {
+        "http.request.method": method,
+        "server.address": base.host,
+        "server.port": base.port or (443 if base.scheme == "https" else 80),
+        "url.full": f"{base.scheme}://{base.netloc.decode()}{base.path.rstrip('/')}{path}",
+        "url.path": path,
+    }
+    return linked_span(f"{method} {path}", SpanKind.CLIENT, attributes, (record.traceparent for record in records))
+
+
+def answered(span: Span, response: httpx.Response) -> None:
+    """Say how HubSpot answered: a refusal is an error."""
+    span.set_attribute("http.response.status_code", response.status_code)
+    if not response.is_success:
+        failed(span, str(response.status_code))

@@ -5,9 +5,9 @@ from typing import Final
 
 import httpx
 
+from hubspot_consumer.hubspot.errors import read_refusal
+from hubspot_consumer.hubspot.outcomes import Halt, Rejected, RetryLater
 from hubspot_consumer.hubspot.paths import Paths
-from hubspot_consumer.hubspot.refusals import read_refusal
-from hubspot_consumer.outcomes import Halt, Rejected, RetryLater
 from runtime.logs import logger
 
 log = logger()

@@ -8,7 +8,7 @@ from html import escape
 from typing import Final
 
 from hubspot_consumer.hubspot.schema import event_name
-from hubspot_consumer.records import Record
+from hubspot_consumer.kafka.records import Record
 from schemas.contacts import ContactKey
 
 # Documented limits of one call.

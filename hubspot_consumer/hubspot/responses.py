@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import httpx
 
-from hubspot_consumer.hubspot.refusals import body_of, is_number, named_in, objects_of, read_item_refusal, read_refusal
+from hubspot_consumer.hubspot.errors import body_of, is_number, named_in, objects_of, read_item_refusal, read_refusal
+from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Outcome, Refusal, Rejected, RetryLater
 from hubspot_consumer.hubspot.requests import (
     HeldContact,
     HeldContacts,
@@ -23,7 +24,6 @@ from hubspot_consumer.hubspot.requests import (
     event_of_note,
 )
 from hubspot_consumer.hubspot.schema import CHOSEN
-from hubspot_consumer.outcomes import Delivered, Halt, Outcome, Refusal, Rejected, RetryLater
 from schemas.contacts import ContactKey, contact_key
 
 # Digits; int() raises for thousands of them.

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import Final
 
-from hubspot_consumer.batches import calls_of
+from hubspot_consumer.delivery.batches import calls_of
 from hubspot_consumer.hubspot.requests import MOST_UPSERTS
 from hubspot_consumer.reprocessing.comparison import Difference, applied_to, differences
-from hubspot_consumer.reprocessing.folded_topics import FoldedTopics
+from hubspot_consumer.reprocessing.projections import FoldedTopics
 from hubspot_consumer.reprocessing.session import Access
 from schemas.contacts import ContactKey
 

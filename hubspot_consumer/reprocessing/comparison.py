@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
+from hubspot_consumer.history.projection import Refold
 from hubspot_consumer.hubspot.requests import HeldContact
 from hubspot_consumer.hubspot.schema import PROPERTIES
-from hubspot_consumer.reprocessing.refold import Refold
 from schemas.contacts import ContactKey, contact_hash, masked
 
 SEQUENCE: Final = "nerava_event_sequence"

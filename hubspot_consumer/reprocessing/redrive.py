@@ -5,15 +5,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from hubspot_consumer.dead_letters.catalogue import DeadLetterBook
+from hubspot_consumer.dead_letters.corrections import mended
+from hubspot_consumer.dead_letters.dead_letter import Letter
+from hubspot_consumer.dead_letters.resolution_writer import Settlement
+from hubspot_consumer.dead_letters.resolutions import DeadAgain, Redriven, Resolution
+from hubspot_consumer.history.store import Stored
+from hubspot_consumer.hubspot.outcomes import Rejected
+from hubspot_consumer.kafka.records import Place
 from hubspot_consumer.mapping import MappingFailed, map_event
-from hubspot_consumer.outcomes import Rejected
-from hubspot_consumer.reprocessing.dead_letter_book import DeadLetterBook
-from hubspot_consumer.reprocessing.letter import Letter
-from hubspot_consumer.reprocessing.mend import mended
 from hubspot_consumer.reprocessing.report import Refused, Report
-from hubspot_consumer.reprocessing.resolutions import DeadAgain, Redriven, Resolution
-from hubspot_consumer.reprocessing.settlement import Settlement
-from hubspot_consumer.reprocessing.store import Place, Stored
 from runtime.clock import Clock
 from schemas.contacts import ContactKey
 from schemas.envelope import UnreadableRecord, read_envelope

@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from hubspot_consumer.lane import Fold
-from hubspot_consumer.reprocessing.folded_topics import FoldedTopics
+from hubspot_consumer.ordering.lane import Fold
+from hubspot_consumer.reprocessing.projections import FoldedTopics
 from hubspot_consumer.reprocessing.report import Report
 from hubspot_consumer.reprocessing.run import Run
 from hubspot_consumer.reprocessing.session import Access

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from hubspot_consumer.history.projection import Refold
+from hubspot_consumer.history.store import EventStore
 from hubspot_consumer.hubspot.client import CallMade
-from hubspot_consumer.lane import Fold, Pending
-from hubspot_consumer.outcomes import Rejected, Rejection
-from hubspot_consumer.reprocessing.refold import Refold
-from hubspot_consumer.reprocessing.store import EventStore
+from hubspot_consumer.hubspot.outcomes import Rejected, Rejection
+from hubspot_consumer.ordering.lane import Fold, Pending
 from runtime.logs import logger
 from schemas.contacts import ContactKey, contact_hash, masked
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Self, TextIO
 from uuid import uuid4
 
-from hubspot_consumer.reprocessing.store import EventStore
+from hubspot_consumer.history.store import EventStore
 
 FOLDER: Final = ".reprocessing"
 

@@ -7,30 +7,30 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from hubspot_consumer.composition import hubspot_client
-from hubspot_consumer.controls import Controls, SendingPaused, read_paused
-from hubspot_consumer.halt import HaltGate
+from hubspot_consumer.dead_letters.catalogue import DeadLetterBook
+from hubspot_consumer.dead_letters.resolution_writer import Settlement
+from hubspot_consumer.dead_letters.resolutions import Redriven
+from hubspot_consumer.delivery.portal import Portal
+from hubspot_consumer.delivery.timeline import Timeline, TimelineMode
+from hubspot_consumer.gates.circuit_breaker import HaltGate
+from hubspot_consumer.gates.pause import Controls, SendingPaused, read_paused
+from hubspot_consumer.gates.suppressions import Suppressions
+from hubspot_consumer.gates.unwritable_properties import Omissions
+from hubspot_consumer.history.email_changes import MovedContacts
+from hubspot_consumer.history.plan import Plan
+from hubspot_consumer.history.scan import Progress, Scan
+from hubspot_consumer.history.selection import Selection
+from hubspot_consumer.holds.run import Holding
 from hubspot_consumer.hubspot.client import HubSpotClient
-from hubspot_consumer.lag import Lag
-from hubspot_consumer.omissions import Omissions
-from hubspot_consumer.portal import Portal
-from hubspot_consumer.reprocessing.dead_letter_book import DeadLetterBook
-from hubspot_consumer.reprocessing.folded_topics import FoldedTopics
-from hubspot_consumer.reprocessing.held import Held
-from hubspot_consumer.reprocessing.holding import Holding, TopicsMissing
-from hubspot_consumer.reprocessing.moved import MovedContacts
-from hubspot_consumer.reprocessing.plan import Plan
+from hubspot_consumer.hubspot_access import hubspot_client
+from hubspot_consumer.kafka.lag import Lag, TopicsMissing
+from hubspot_consumer.reprocessing.hubspot_reader import Held
+from hubspot_consumer.reprocessing.projections import FoldedTopics
 from hubspot_consumer.reprocessing.report import Report
-from hubspot_consumer.reprocessing.resolutions import Redriven
 from hubspot_consumer.reprocessing.run import Run
-from hubspot_consumer.reprocessing.scan import Progress, Scan
-from hubspot_consumer.reprocessing.selection import Selection
-from hubspot_consumer.reprocessing.settlement import Settlement
 from hubspot_consumer.reprocessing.timeline_entries import TimelineEntries
 from hubspot_consumer.reprocessing.writing import Writing
 from hubspot_consumer.settings import Settings
-from hubspot_consumer.suppressions import Suppressions
-from hubspot_consumer.timeline import Timeline, TimelineMode
 from runtime.clock import Clock, SystemClock
 from schemas.contacts import ContactKey
 

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from hubspot_consumer.halt import HaltGate
+from hubspot_consumer.delivery.timeline import Timeline
+from hubspot_consumer.gates.circuit_breaker import HaltGate
 from hubspot_consumer.hubspot.requests import MOST_TIMELINE_ENTRIES
-from hubspot_consumer.lane import Fold
+from hubspot_consumer.kafka.records import Offsets
+from hubspot_consumer.ordering.lane import Fold
 from hubspot_consumer.reprocessing.report import Report
-from hubspot_consumer.reprocessing.store import Offsets
-from hubspot_consumer.timeline import Timeline
 from runtime.backoff import backoff_s
 from runtime.clock import Clock
 

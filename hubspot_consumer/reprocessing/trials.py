@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from hubspot_consumer.reprocessing.refold import Refold
-from hubspot_consumer.reprocessing.store import Place, Stored
+from hubspot_consumer.history.projection import Refold
+from hubspot_consumer.history.store import Stored
+from hubspot_consumer.kafka.records import Place
 from schemas.contacts import ContactKey
 from schemas.envelope import Envelope
 

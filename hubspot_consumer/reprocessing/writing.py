@@ -14,16 +14,16 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar, assert_never
 
 from aiokafka.errors import KafkaError
 
-from hubspot_consumer.batches import calls_of, halves
-from hubspot_consumer.destination import Destination, Slot
-from hubspot_consumer.halt import HaltGate
+from hubspot_consumer.delivery.batches import calls_of, halves
+from hubspot_consumer.delivery.destination import Destination, Slot
+from hubspot_consumer.gates.circuit_breaker import HaltGate
+from hubspot_consumer.gates.unwritable_properties import Omissions
+from hubspot_consumer.history.projection import Refold
+from hubspot_consumer.holds.hold import Hold
+from hubspot_consumer.holds.run import Holding
+from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Outcome, Rejected, RetryLater
 from hubspot_consumer.hubspot.requests import MOST_UPSERTS, Upsert
-from hubspot_consumer.lane import Fold
-from hubspot_consumer.omissions import Omissions
-from hubspot_consumer.outcomes import Delivered, Halt, Outcome, Rejected, RetryLater
-from hubspot_consumer.reprocessing.hold import Hold
-from hubspot_consumer.reprocessing.holding import Holding
-from hubspot_consumer.reprocessing.refold import Refold
+from hubspot_consumer.ordering.lane import Fold
 from hubspot_consumer.reprocessing.report import Refused, Report
 from hubspot_consumer.reprocessing.trials import Trials
 from runtime.backoff import backoff_s

@@ -10,7 +10,7 @@ from alembic.config import Config
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
-from producer.signals import MIGRATION_LOCK
+from producer.relay.signals import MIGRATION_LOCK
 
 VERSION_TABLE: Final = "outbox_alembic_version"
 

@@ -3,10 +3,10 @@
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
-from sandbox.hubspot.control import PREFIX, control
-from sandbox.hubspot.gateway import Gateway
-from sandbox.hubspot.page import PATH, page
-from sandbox.hubspot.portal import Portal
+from sandbox.hubspot.faults.control import PREFIX, control
+from sandbox.hubspot.http.gateway import Gateway
+from sandbox.hubspot.http.page import PATH, page
+from sandbox.hubspot.records.portal import Portal
 
 
 class SimulatorApp(FastAPI):

@@ -7,7 +7,7 @@ import typer
 import uvicorn
 
 from sandbox.hubspot.app import simulator_app
-from sandbox.hubspot.portal import PORTAL_ID, TOKEN, Portal
+from sandbox.hubspot.records.portal import PORTAL_ID, TOKEN, Portal
 from sandbox.provisioned import provision
 
 

@@ -10,7 +10,7 @@ from playwright.async_api import Error as PlaywrightError
 
 from sandbox.processes import Process, free_port
 from sandbox.services import Service
-from tests.browsing import signed_in
+from tests.console.browsing import signed_in
 from tests.pipeline import OPERATOR_TOKEN, READER_TOKEN, Pipeline
 from tests.polling import eventually
 

@@ -10,9 +10,9 @@ from playwright.async_api import Locator, Page, expect
 
 from sandbox.services import Service
 from sandbox.simulator import TOKEN
-from tests.axe import serious_findings
-from tests.browsing import narrow_and_dark
-from tests.outbox import is_empty
+from tests.console.axe import serious_findings
+from tests.console.browsing import narrow_and_dark
+from tests.outbox.outbox import is_empty
 from tests.pipeline import Pipeline
 from tests.polling import eventually
 

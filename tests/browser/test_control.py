@@ -9,8 +9,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from playwright.async_api import Page, expect
 
 from sandbox.services import Service
-from tests.axe import serious_findings
-from tests.browsing import narrow_and_dark, pictured
+from tests.console.axe import serious_findings
+from tests.console.browsing import narrow_and_dark, pictured
 from tests.pipeline import OPERATOR_TOKEN, Pipeline
 
 pytestmark = pytest.mark.timeout(240)

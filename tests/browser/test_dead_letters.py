@@ -8,8 +8,8 @@ from aiokafka import AIOKafkaConsumer
 from playwright.async_api import Browser, Locator, Page, expect
 
 from sandbox.services import Service
-from tests.axe import serious_findings
-from tests.end_to_end.test_mending import ADA, BOB, driver, held, set_aside
+from tests.console.axe import serious_findings
+from tests.end_to_end.reprocessing.test_mending import ADA, BOB, driver, held, set_aside
 from tests.pipeline import Pipeline
 from tests.polling import eventually
 

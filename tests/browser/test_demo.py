@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from tests.browsing import pictured
+from tests.console.browsing import pictured
 from tests.polling import eventually
 
 pytestmark = pytest.mark.timeout(240)

@@ -10,8 +10,8 @@ import pytest
 from playwright.async_api import Browser, Locator, Page, expect
 
 from sandbox.services import Service
-from tests.axe import serious_findings
-from tests.browsing import narrow_and_dark, pictured, signed_in
+from tests.console.axe import serious_findings
+from tests.console.browsing import narrow_and_dark, pictured, signed_in
 from tests.pipeline import OPERATOR_TOKEN, Pipeline, running_pipeline
 
 pytestmark = pytest.mark.timeout(240)

@@ -7,10 +7,10 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from sandbox.services import Service
-from tests.axe import serious_findings
-from tests.browsing import pictured, signed_in
-from tests.end_to_end.test_mending import emptied
-from tests.end_to_end.test_replay import delivered
+from tests.console.axe import serious_findings
+from tests.console.browsing import pictured, signed_in
+from tests.end_to_end.reprocessing.test_mending import emptied
+from tests.end_to_end.reprocessing.test_replay import delivered
 from tests.pipeline import OPERATOR_TOKEN, Pipeline
 
 pytestmark = pytest.mark.timeout(240)

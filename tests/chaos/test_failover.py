@@ -19,7 +19,7 @@ from sandbox.services import Service, producer
 from sandbox.stack import create_topics
 from schemas.topics import Topics
 from tests.chaos.proxy import Proxy
-from tests.outbox import is_empty
+from tests.outbox.outbox import is_empty
 from tests.polling import eventually
 
 How = Literal["killed", "stopped", "cut"]

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from tests.deliveries import acked_without_receipt
+from tests.kafka.deliveries import acked_without_receipt
 from tests.pipeline import Pipeline
 from tests.polling import eventually
 

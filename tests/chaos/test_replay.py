@@ -109,7 +109,9 @@ async def test_a_replay_beside_a_worker_that_are_both_killed_ends_as_everything_
 @pytest.mark.chaos
 async def test_after_a_mapping_was_mended_every_contact_shows_the_new_one(pipeline: Pipeline, tmp_path: Path) -> None:
     environment = pipeline.environment
-    older = Service("older", ["tests.older_mapping", "worker"], tmp_path, environment, environment["CONSUMER_PORT"])
+    older = Service(
+        "older", ["tests.workers.older_mapping", "worker"], tmp_path, environment, environment["CONSUMER_PORT"]
+    )
     newer = consumer(tmp_path, environment)
     day = pipeline.day(3_000)
     try:

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from sandbox.hubspot.app import simulator_app
-from sandbox.hubspot.portal import Portal
+from sandbox.hubspot.records.portal import Portal
 from tests.samples import PORTAL_ID, TOKEN
 
 

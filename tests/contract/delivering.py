@@ -14,28 +14,28 @@ import httpx
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from hubspot_consumer.calls import Calls
-from hubspot_consumer.dead_letters import DeadLetters
-from hubspot_consumer.delivery import Delivery
-from hubspot_consumer.halt import HaltGate
+from hubspot_consumer.dead_letters.writer import DeadLetters
+from hubspot_consumer.delivery.dispatcher import Delivery
+from hubspot_consumer.delivery.email_changes import Moves
+from hubspot_consumer.delivery.receipts import ReceiptsOnKafka
+from hubspot_consumer.delivery.rejections import Rejections
+from hubspot_consumer.delivery.timeline import Timeline
+from hubspot_consumer.delivery.writer import Calls
+from hubspot_consumer.gates.circuit_breaker import HaltGate
+from hubspot_consumer.gates.unwritable_properties import Omissions
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
-from hubspot_consumer.hubspot.pacing import Pacing
 from hubspot_consumer.hubspot.paths import PATHS
-from hubspot_consumer.lane import Pending
-from hubspot_consumer.lanes import Lanes
-from hubspot_consumer.lease import Lease
-from hubspot_consumer.moves import Moves
-from hubspot_consumer.offsets import Offsets
-from hubspot_consumer.omissions import Omissions
-from hubspot_consumer.receipts import ReceiptsOnKafka
-from hubspot_consumer.records import Record
-from hubspot_consumer.rejections import Rejections
-from hubspot_consumer.telemetry import Telemetry
-from hubspot_consumer.timeline import Timeline
+from hubspot_consumer.hubspot.rate_limiter import Pacing
+from hubspot_consumer.kafka.lease import Lease
+from hubspot_consumer.kafka.offsets import Offsets
+from hubspot_consumer.kafka.records import Record
+from hubspot_consumer.metrics import Telemetry
+from hubspot_consumer.ordering.lane import Pending
+from hubspot_consumer.ordering.lanes import Lanes
 from sandbox.hubspot.app import simulator_app
-from sandbox.hubspot.faults import (
+from sandbox.hubspot.faults.faults import (
     DroppedConnection,
     Fault,
     FewerResults,
@@ -44,7 +44,7 @@ from sandbox.hubspot.faults import (
     Slow,
     StatusAnswer,
 )
-from sandbox.hubspot.portal import Portal
+from sandbox.hubspot.records.portal import Portal
 from schemas.contacts import ContactKey
 from schemas.deliveries import Receipt, ReceiptOutcome
 from schemas.envelope import Envelope

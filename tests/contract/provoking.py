@@ -8,8 +8,8 @@ from uuid import UUID
 
 import httpx
 
-from sandbox.hubspot.contacts import MERGED_IDS
-from sandbox.hubspot.portal import Portal
+from sandbox.hubspot.records.contacts import MERGED_IDS
+from sandbox.hubspot.records.portal import Portal
 from tests.recorded import Recorded
 from tests.samples import PORTAL_ID, TOKEN
 

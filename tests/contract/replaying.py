@@ -11,25 +11,26 @@ from typing import Any, NoReturn, cast
 import httpx
 from pydantic import SecretStr
 
-from hubspot_consumer.halt import HaltGate
+from hubspot_consumer.delivery.timeline import Timeline
+from hubspot_consumer.gates.circuit_breaker import HaltGate
+from hubspot_consumer.gates.unwritable_properties import Omissions
+from hubspot_consumer.history.selection import Selection
+from hubspot_consumer.history.store import Stored
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
-from hubspot_consumer.hubspot.pacing import Pacing
+from hubspot_consumer.hubspot.rate_limiter import Pacing
 from hubspot_consumer.hubspot.requests import TimelineEntry, Upsert
-from hubspot_consumer.omissions import Omissions
-from hubspot_consumer.reprocessing.folded_topics import FoldedTopics
+from hubspot_consumer.kafka.records import Offsets
+from hubspot_consumer.reprocessing.projections import FoldedTopics
 from hubspot_consumer.reprocessing.replay import Replay
 from hubspot_consumer.reprocessing.report import Report
 from hubspot_consumer.reprocessing.run import Run
-from hubspot_consumer.reprocessing.selection import Selection
 from hubspot_consumer.reprocessing.session import Access
-from hubspot_consumer.reprocessing.store import Offsets, Stored
 from hubspot_consumer.reprocessing.timeline_entries import TimelineEntries
 from hubspot_consumer.reprocessing.writing import Writing
-from hubspot_consumer.timeline import Timeline
 from sandbox.hubspot.app import simulator_app
-from sandbox.hubspot.portal import Portal
+from sandbox.hubspot.records.portal import Portal
 from schemas.contacts import ContactKey
 from tests.clock import LoopClock
 from tests.samples import PORTAL_ID, TOKEN

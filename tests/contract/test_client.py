@@ -12,16 +12,16 @@ from hubspot_consumer.hubspot import connection
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
-from hubspot_consumer.hubspot.pacing import Pacing
+from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Rejected, RetryLater
 from hubspot_consumer.hubspot.paths import PATHS, ApiVersion
-from hubspot_consumer.hubspot.provision import Provision
+from hubspot_consumer.hubspot.rate_limiter import Pacing
 from hubspot_consumer.hubspot.requests import KnownContact, TimelineEntry, Upsert
 from hubspot_consumer.hubspot.responses import PortalDetails
 from hubspot_consumer.mapping import contact_properties, timeline_properties
-from hubspot_consumer.outcomes import Delivered, Halt, Rejected, RetryLater
+from hubspot_consumer.provisioning.provision import Provision
 from runtime.clock import SystemClock
 from sandbox.hubspot.app import simulator_app
-from sandbox.hubspot.portal import Portal
+from sandbox.hubspot.records.portal import Portal
 from sandbox.provisioned import provision
 from schemas.contacts import ContactKey
 from schemas.events import EVENT_TYPES

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from hubspot_consumer.hubspot.schema import GROUP, PROPERTIES, event_definition
 from hubspot_consumer.mapping import Properties, contact_properties
-from sandbox.hubspot.portal import Portal
-from sandbox.hubspot.timeline import Occurrence
+from sandbox.hubspot.records.portal import Portal
+from sandbox.hubspot.records.timeline import Occurrence
 from schemas.envelope import Envelope, read_envelope
 from schemas.events import EVENT_TYPES
 from tests.clock import LoopClock, run_fast

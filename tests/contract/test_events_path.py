@@ -10,16 +10,16 @@ from pydantic import SecretStr
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
-from hubspot_consumer.hubspot.pacing import Pacing
+from hubspot_consumer.hubspot.outcomes import Halt, RetryLater
 from hubspot_consumer.hubspot.paths import PATHS, ApiVersion
-from hubspot_consumer.hubspot.provision import Provision
+from hubspot_consumer.hubspot.rate_limiter import Pacing
 from hubspot_consumer.hubspot.requests import TimelineEntry
 from hubspot_consumer.mapping import timeline_properties
-from hubspot_consumer.outcomes import Halt, RetryLater
+from hubspot_consumer.provisioning.provision import Provision
 from runtime.clock import SystemClock
 from sandbox.hubspot.app import simulator_app
-from sandbox.hubspot.faults import Fault, Match, StatusAnswer, When
-from sandbox.hubspot.portal import Portal
+from sandbox.hubspot.faults.faults import Fault, Match, StatusAnswer, When
+from sandbox.hubspot.records.portal import Portal
 from sandbox.provisioned import provision
 from schemas.contacts import ContactKey
 from schemas.events import EVENT_TYPES

@@ -19,9 +19,9 @@ from hubspot.events import send as event_models
 
 from hubspot_consumer.hubspot.paths import PATHS
 from sandbox.hubspot.app import simulator_app
-from sandbox.hubspot.auth import CONTACTS_READ, CONTACTS_WRITE
-from sandbox.hubspot.faults import Fault, RateLimitAnswer, StatusAnswer, When
-from sandbox.hubspot.portal import Portal
+from sandbox.hubspot.faults.faults import Fault, RateLimitAnswer, StatusAnswer, When
+from sandbox.hubspot.http.auth import CONTACTS_READ, CONTACTS_WRITE
+from sandbox.hubspot.records.portal import Portal
 from tests.samples import PORTAL_ID, TOKEN
 
 # urllib3 warned of what it dropped since, and the SDK calls.

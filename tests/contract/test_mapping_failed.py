@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from hubspot_consumer import mapping
+from hubspot_consumer.history.selection import Selection
 from hubspot_consumer.mapping import MAPPINGS
 from hubspot_consumer.reprocessing import report as reports
-from hubspot_consumer.reprocessing.selection import Selection
-from sandbox.hubspot.timeline import Occurrence
+from sandbox.hubspot.records.timeline import Occurrence
 from schemas.envelope import Envelope
 from schemas.events import NovaEarned
 from tests.clock import run_fast

@@ -6,7 +6,7 @@ from collections import Counter
 import httpx
 import pytest
 
-from sandbox.hubspot.faults import Fault, StatusAnswer
+from sandbox.hubspot.faults.faults import Fault, StatusAnswer
 from schemas.envelope import read_envelope
 from tests.clock import run_fast
 from tests.contract.delivering import Delivered, Unreliable, Worker

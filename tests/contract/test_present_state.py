@@ -11,16 +11,16 @@ from pydantic import SecretStr
 from console.contacts.index import Index, Reached
 from console.contacts.index_rows import Partition, rows_of
 from console.contacts.present import CannotTell, Comparison, PresentState
+from hubspot_consumer.dead_letters.corrections import Mend
+from hubspot_consumer.dead_letters.resolutions import Redriven
 from hubspot_consumer.mapping import contact_properties
-from hubspot_consumer.reprocessing.mend import Mend
-from hubspot_consumer.reprocessing.resolutions import Redriven
 from hubspot_consumer.settings import Settings
 from sandbox.hubspot.app import simulator_app
-from sandbox.hubspot.portal import Portal
+from sandbox.hubspot.records.portal import Portal
 from sandbox.provisioned import provision
 from schemas.contacts import ContactKey
 from tests.clock import OwnedClock
-from tests.kafka_records import BEGAN, TOPICS, KafkaRecord, event_record, letter_record, resolution_record
+from tests.kafka.kafka_records import BEGAN, TOPICS, KafkaRecord, event_record, letter_record, resolution_record
 from tests.samples import EMAIL, PAYLOADS, PORTAL_ID, TOKEN, envelope, read
 
 KEY = ContactKey(EMAIL)

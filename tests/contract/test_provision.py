@@ -10,15 +10,15 @@ from pydantic import SecretStr
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
-from hubspot_consumer.hubspot.pacing import Pacing
+from hubspot_consumer.hubspot.outcomes import Halt
 from hubspot_consumer.hubspot.paths import PATHS
-from hubspot_consumer.hubspot.provision import Provision, ProvisionRefused
+from hubspot_consumer.hubspot.rate_limiter import Pacing
 from hubspot_consumer.hubspot.schema import PROPERTIES
-from hubspot_consumer.outcomes import Halt
+from hubspot_consumer.provisioning.provision import Provision, ProvisionRefused
 from runtime.clock import SystemClock
 from sandbox.hubspot.app import simulator_app
-from sandbox.hubspot.auth import SCHEMAS_WRITE
-from sandbox.hubspot.portal import Portal
+from sandbox.hubspot.http.auth import SCHEMAS_WRITE
+from sandbox.hubspot.records.portal import Portal
 from sandbox.provisioned import provision as provision_it
 from tests.samples import PORTAL_ID, TOKEN
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from sandbox.hubspot.portal import Portal
+from sandbox.hubspot.records.portal import Portal
 from tests.contract.provoking import Scene, told
 from tests.contract.ways import WAYS
 from tests.recorded import RECORDED, Recorded

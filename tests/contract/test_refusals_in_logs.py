@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from runtime import logs
-from sandbox.hubspot.faults import Fault, StatusAnswer
+from sandbox.hubspot.faults.faults import Fault, StatusAnswer
 from schemas.envelope import read_envelope
 from tests.clock import run_fast
 from tests.contract.delivering import DeadLetterTopic, Unreliable, Worker

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hubspot_consumer.dead_letters.corrections import Mend
+from hubspot_consumer.history.selection import Selection
+from hubspot_consumer.history.store import Stored
 from hubspot_consumer.mapping import contact_properties
-from hubspot_consumer.reprocessing import folded_topics
+from hubspot_consumer.reprocessing import projections as folded_topics
 from hubspot_consumer.reprocessing.comparison import same
-from hubspot_consumer.reprocessing.mend import Mend
-from hubspot_consumer.reprocessing.selection import Selection
-from hubspot_consumer.reprocessing.store import Stored
-from sandbox.hubspot.contacts import Contacts
-from sandbox.hubspot.portal import Portal
-from sandbox.hubspot.timeline import Occurrence, Timeline
+from sandbox.hubspot.records.contacts import Contacts
+from sandbox.hubspot.records.portal import Portal
+from sandbox.hubspot.records.timeline import Occurrence, Timeline
 from sandbox.provisioned import provision
 from schemas.envelope import read_envelope
 from schemas.events import EVENT_TYPES

@@ -12,14 +12,14 @@ from pydantic import SecretStr
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
-from hubspot_consumer.hubspot.pacing import Pacing
+from hubspot_consumer.hubspot.rate_limiter import Pacing
 from hubspot_consumer.hubspot.requests import Note, TimelineEntry, Upsert
 from runtime.clock import SystemClock
 from sandbox.hubspot.app import simulator_app
-from sandbox.hubspot.portal import Portal
+from sandbox.hubspot.records.portal import Portal
 from schemas.contacts import ContactKey
+from tests.foreign.spans import ANOTHER, RUBBISH, TRACEPARENT, Spans, headers_of, linked
 from tests.samples import EMAIL, PORTAL_ID, TOKEN, record
-from tests.spans import ANOTHER, RUBBISH, TRACEPARENT, Spans, headers_of, linked
 
 RECORDS = [record(headers=headers_of(one)) for one in (TRACEPARENT, RUBBISH, ANOTHER)]
 UPSERT = Upsert("t1", ContactKey(EMAIL), {}, RECORDS)

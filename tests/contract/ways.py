@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from sandbox.hubspot.auth import CONTACTS_READ, CONTACTS_WRITE
+from sandbox.hubspot.http.auth import CONTACTS_READ, CONTACTS_WRITE
 from tests.contract.provoking import (
     ADA,
     GRACE,

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from bench.backlog import publish
-from producer.row import Row
+from producer.relay.row import Row
 from tests.pipeline import PARTITIONS, Pipeline
 
 pytestmark = pytest.mark.timeout(180)

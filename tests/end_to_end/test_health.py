@@ -51,7 +51,7 @@ async def test_a_worker_that_finishes_nothing_is_unwell_and_stuck_if_no_call_com
     environment = pipeline.environment
     producer = pipeline.producer()
     worker = Service(
-        "impatient", ["tests.impatient_worker", "worker"], tmp_path, environment, environment["CONSUMER_PORT"]
+        "impatient", ["tests.workers.impatient_worker", "worker"], tmp_path, environment, environment["CONSUMER_PORT"]
     )
     try:
         await asyncio.gather(producer.launch_and_wait(), worker.launch_and_wait())

@@ -10,14 +10,14 @@ from sqlalchemy.orm import Session
 
 from producer import track_event
 from sandbox.services import Service
-from tests.broken_mapping import BAD_SESSION
 from tests.commands import Done, run
 from tests.pipeline import Pipeline
 from tests.samples import EMAIL, PAYLOADS
+from tests.workers.broken_mapping import BAD_SESSION
 
 pytestmark = pytest.mark.timeout(240)
 
-BROKEN = "tests.broken_mapping"
+BROKEN = "tests.workers.broken_mapping"
 
 
 async def test_it_costs_itself_alone_and_ends_neither_a_worker_nor_a_run(

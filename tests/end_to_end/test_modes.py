@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.outbox import is_empty
+from tests.outbox.outbox import is_empty
 from tests.pipeline import Pipeline
 from tests.polling import eventually
 

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.timeout(300)
 
 CONTACTS = 200
 EVENTS = 2 * CONTACTS
-SLOW = "tests.slow_assignment_worker"
+SLOW = "tests.workers.slow_assignment_worker"
 
 TRACK = """
 SELECT track_lifecycle_event('driver_signed_up', jsonb_build_object('user_id', %(set)s || n, 'email',

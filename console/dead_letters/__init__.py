@@ -1,0 +1,1 @@
+"""The dead letters as the console keeps and groups them."""

@@ -1,0 +1,86 @@
+"""Letters: the dead letters as they are now, for pages that can't wait as long as a million of them take to read."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final
+
+from aiokafka.errors import KafkaError
+
+from console.dead_letters.groups import Alike, alike_of
+from console.dead_letters.watermarks import Reach, reach_of
+from hubspot_consumer.dead_letters.catalogue import DeadLetterBook
+from hubspot_consumer.kafka.lag import TopicsMissing
+from runtime.clock import Clock
+from schemas.topics import Topics
+
+# Longer, and what was read before is shown, with its time.
+WAIT_S: Final = 3.0
+GIVE_UP_AFTER_S: Final = 120.0
+
+
+class NotRead(Exception):
+    """Nobody can say what was set aside; the message says why."""
+
+
+@dataclass(frozen=True)
+class Letters:
+    """The book of a moment, and those of it that are open, by reason.
+
+    *read_again*: it is older than the page, and is being read again.
+    """
+
+    book: DeadLetterBook
+    at: datetime
+    alike: Sequence[Alike]
+    read_again: bool = False
+
+
+class LettersReader:
+    """Reads the book when a page asks for it and Kafka holds another one, once for all that ask meanwhile."""
+
+    def __init__(self, options: Mapping[str, Any], topics: Topics, clock: Clock) -> None:
+        self._options: Final = options
+        self._topics: Final = topics
+        self._clock = clock
+        self._reading: asyncio.Task[Letters] | None = None
+        self._last: Letters | None = None
+        self._reach: Reach = {}
+
+    async def letters(self) -> Letters:
+        """Return them as they are now, or as they were when that takes long. Raises NotRead."""
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._read())
+            # Whoever asked may be gone when it fails.
+            self._reading.add_done_callback(lambda reading: reading.cancelled() or reading.exception())
+        reading = self._reading
+        await asyncio.wait([reading], timeout=WAIT_S)
+        if reading.done():
+            return await reading
+        if self._last is None:
+            raise NotRead("they are still being read: load the page again")
+        return replace(self._last, read_again=True)
+
+    async def stop(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait([self._reading])
+
+    async def _read(self) -> Letters:
+        at = self._clock.now()
+        try:
+            async with asyncio.timeout(GIVE_UP_AFTER_S):
+                # Before it is read: what comes meanwhile may be missing in it.
+                reach = await reach_of(self._options, (self._topics.dead_letters, self._topics.resolutions))
+                if self._last is not None and reach == self._reach:
+                    self._last = replace(self._last, at=at)
+                    return self._last
+                book = await DeadLetterBook.read(self._options, self._topics, self._clock)
+        except TopicsMissing as error:
+            raise NotRead(str(error)) from error
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise NotRead(f"Kafka does not answer ({type(error).__name__})") from error
+        alike = await asyncio.to_thread(lambda: alike_of(book.open()))
+        self._last, self._reach = Letters(book, at, alike), reach
+        return self._last

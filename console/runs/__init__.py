@@ -1,0 +1,1 @@
+"""The commands that the console starts, as processes of their own."""

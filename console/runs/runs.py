@@ -1,0 +1,139 @@
+"""Runs: commands that the console has started, exactly those that people type, each as a process of its own.
+
+A run outlives the console: it writes files, in a folder of its own, and holds a lock there for as long as it lives.
+"""
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+from pydantic import ValidationError
+
+from console.runs.run import ASKED, CODE, ERR, LOCK, OUT, PID, Asked, Kind, Run
+from runtime.clock import Clock
+
+PROGRAM: Final = (sys.executable, "-m", "hubspot_consumer")
+MOST_KEPT: Final = 200
+# What may not go on beside another of its own: one writes at a time, and plans share a store.
+_ONE_AT_A_TIME: Final[Mapping[str, str]] = {
+    "replay": "writing",
+    "redrive": "writing",
+    "resync": "writing",
+    "replay_plan": "replay_plan",
+    "doctor": "doctor",
+}
+# Its exit code is there even when the console is not; the name it is written under first is nobody's to read.
+_SCRIPT: Final = f'"$@" & echo $! >"$0/{PID}"; wait $!; echo $? >"$0/{CODE}.part"; mv "$0/{CODE}.part" "$0/{CODE}"'
+
+
+class AnotherGoesOn(Exception):
+    """What was asked for can't be begun beside *run*."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(f"a {run.asked.kind.replace('_', ' ')} goes on already")
+        self.run: Final = run
+
+
+class Runs:
+    """Starts them, and knows those that were started before, by a console of before too."""
+
+    def __init__(self, folder: Path, clock: Clock, program: Sequence[str] = PROGRAM) -> None:
+        self._folder: Final = folder / "runs"
+        # Where a replay that was stopped goes on.
+        self.reprocessing: Final = folder / "reprocessing"
+        self._clock = clock
+        self._program: Final = program
+        self._known: dict[str, Run] = {}
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self, kind: Kind, arguments: Sequence[str], who: str, form: Mapping[str, Any]) -> Run:
+        """Start a command. Raises AnotherGoesOn, OSError, and ValueError for what can be no argument."""
+        self._refuse_beside_another(kind)
+        now = self._clock.now()
+        folder = self._folder / f"{now:%Y%m%dT%H%M%S}-{now.microsecond:06}-{uuid4().hex[:6]}"
+        # It holds emails.
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.mkdir(mode=0o700)
+        asked = Asked(kind=kind, arguments=tuple(arguments), who=who, began=now, form=dict(form))
+        try:
+            self._processes.append(self._begin(folder, asked))
+        except Exception:
+            # It would be told as lost, and was never begun.
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        self._forget_old_ones()
+        return self._run(folder.name)
+
+    def of(self, run_id: str) -> Run | None:
+        """Return a run as it is now."""
+        # What somebody typed into the address may lead anywhere.
+        run = self._readable(run_id) if run_id in self._names() else None
+        if run is not None:
+            run.look()
+        return run
+
+    def all(self, *kinds: Kind) -> list[Run]:
+        """Return the runs of these *kinds* as they are now, the newest first."""
+        runs = [run for name in self._names() if (run := self._readable(name)) and run.asked.kind in kinds]
+        for run in runs:
+            run.look()
+        return runs
+
+    def _begin(self, folder: Path, asked: Asked) -> subprocess.Popen[bytes]:
+        with (folder / LOCK).open("wb") as lock, (folder / OUT).open("wb") as out, (folder / ERR).open("wb") as err:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            # By this file another console knows it for a run, and one that nobody locks would be lost.
+            (folder / ASKED).write_text(asked.model_dump_json())
+            command = ["/bin/sh", "-c", _SCRIPT, str(folder), *self._program, *asked.arguments]
+            # In a session of its own: what ends the console ends no run.
+            return subprocess.Popen(  # noqa: S603 - our own program, and no shell reads the arguments
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+                pass_fds=[lock.fileno()],
+                env={**os.environ, "NO_COLOR": "1"},
+            )
+
+    def _reap(self) -> None:
+        self._processes = [one for one in self._processes if one.poll() is None]
+
+    def _refuse_beside_another(self, kind: Kind) -> None:
+        alike = _ONE_AT_A_TIME.get(kind)
+        if alike is None:
+            return
+        kinds: Iterable[Any] = (each for each, group in _ONE_AT_A_TIME.items() if group == alike)
+        if running := next((run for run in self.all(*kinds) if run.state == "running"), None):
+            raise AnotherGoesOn(running)
+
+    def _forget_old_ones(self) -> None:
+        for name in self._names()[MOST_KEPT:]:
+            run = self._readable(name)
+            if run is None or run.state != "running":
+                self._known.pop(name, None)
+                shutil.rmtree(self._folder / name, ignore_errors=True)
+
+    def _names(self) -> list[str]:
+        if not self._folder.exists():
+            return []
+        return sorted((path.name for path in self._folder.iterdir() if path.is_dir()), reverse=True)
+
+    def _readable(self, name: str) -> Run | None:
+        try:
+            return self._run(name)
+        except (OSError, ValidationError):
+            # A console was killed while it began, or a newer one knew more kinds.
+            return None
+
+    def _run(self, name: str) -> Run:
+        if name not in self._known:
+            self._known[name] = Run(self._folder / name)
+        self._reap()
+        return self._known[name]

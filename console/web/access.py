@@ -1,0 +1,128 @@
+"""Access: who may see a page, and who may act. Every route is closed unless it is named here.
+
+A page needs a person. Whatever is not a GET needs an operator, and a token that proves that the form was ours.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Collection
+from ipaddress import ip_address
+from typing import Final
+
+from fastapi import Request
+from pydantic import SecretStr
+
+from console.settings import Settings
+from console.web.sessions import Person, Role, Session, Sessions
+from runtime.logs import logger
+
+log = logger()
+
+COOKIE: Final = "console_session"
+CSRF_HEADER: Final = "X-CSRF-Token"
+CSRF_FIELD: Final = "csrf"
+SIGN_IN: Final = "/sign-in"
+SIGN_OUT: Final = "/sign-out"
+# For probes and for the sign-in page, which has a style too.
+OPEN: Final = frozenset({SIGN_IN, "/v1/health", "/v1/health/live", "/metrics"})
+# What a reader may post: nothing but what concerns their own session.
+FOR_ANYBODY: Final = frozenset({SIGN_IN, SIGN_OUT})
+_SAFE: Final = frozenset({"GET", "HEAD"})
+
+
+class SignInNeeded(Exception):
+    """Nobody is signed in."""
+
+
+class Refused(Exception):
+    """Somebody is, and may not do this; the message says why."""
+
+
+class Access:
+    """Signs people in, and checks every request."""
+
+    def __init__(self, settings: Settings, sessions: Sessions) -> None:
+        self._digests: Final = {
+            role: _digest(token.get_secret_value()) for role, token in _tokens(settings).items() if token is not None
+        }
+        self._header: Final = settings.console_proxy_header
+        self._proxies: Final = settings.trusted_proxies
+        self._operators: Final = settings.operators
+        self._sessions: Final = sessions
+
+    @property
+    def takes_tokens(self) -> bool:
+        return bool(self._digests)
+
+    def sign_in(self, token: str) -> Session | None:
+        """Return a session of whom *token* signs in, None where it is nobody's."""
+        shown = _digest(token.strip())
+        # All of them, and digests of one length: the time it takes tells nothing about a token.
+        matching = [role for role, digest in self._digests.items() if hmac.compare_digest(shown, digest)]
+        if not matching:
+            log.warning("console.sign_in_refused")
+            return None
+        return self._sessions.begin(Person(f"{matching[0]} token", matching[0]))
+
+    async def check(self, request: Request) -> None:
+        """Let the request in, with its session and person in its state. Raises SignInNeeded, and Refused."""
+        path = request.url.path
+        session = self._sessions.of(request.cookies.get(COOKIE))
+        person = self._person(request, session)
+        if person is None and path not in OPEN:
+            # Without a session: whoever only knocks takes nobody's place.
+            raise SignInNeeded
+        if session is None:
+            session = self._sessions.begin(known=person is not None)
+        request.state.session, request.state.person = session, person
+        if request.method in _SAFE:
+            return
+        await _check_that_the_form_is_ours(request, session)
+        if path not in FOR_ANYBODY and (person is None or not person.may_act):
+            raise Refused("you may look and not act: that needs the role operator")
+
+    def _person(self, request: Request, session: Session | None) -> Person | None:
+        signed_in = session.person if session is not None else None
+        if self._header is None:
+            return signed_in
+        named = self._named_by_a_proxy(request)
+        # Whoever the proxy no longer names has signed out there.
+        return named if named is not None or not self.takes_tokens else signed_in
+
+    def _named_by_a_proxy(self, request: Request) -> Person | None:
+        names: Collection[str] = request.headers.getlist(self._header or "")
+        peer = request.client.host if request.client else ""
+        # Two of them: the proxy's own, and one that somebody sent it.
+        if len(names) != 1 or not self._is_trusted(peer):
+            return None
+        [name] = names
+        if not (name := name.strip()):
+            return None
+        return Person(name, "operator" if name in self._operators else "reader")
+
+    def _is_trusted(self, peer: str) -> bool:
+        try:
+            address = ip_address(peer)
+        except ValueError:
+            return False
+        return any(address in network for network in self._proxies)
+
+
+async def _check_that_the_form_is_ours(request: Request, session: Session) -> None:
+    # A browser says where a request comes from; other clients do not, and those no page of another site can make send.
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        raise Refused("the request comes from another site")
+    shown = request.headers.get(CSRF_HEADER)
+    if shown is None:
+        form = await request.form()
+        shown = str(form.get(CSRF_FIELD, ""))
+    if not hmac.compare_digest(shown.encode(), session.csrf.encode()):
+        raise Refused("the page is too old, or is not ours: load it again")
+
+
+def _tokens(settings: Settings) -> dict[Role, SecretStr | None]:
+    return {"operator": settings.console_operator_token, "reader": settings.console_reader_token}
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode(errors="surrogateescape")).digest()

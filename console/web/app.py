@@ -1,0 +1,107 @@
+"""The application: every page behind one check, and headers that let a browser do nothing else."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.responses import PlainTextResponse, RedirectResponse, Response
+from fastapi.staticfiles import StaticFiles
+from prometheus_client import CollectorRegistry
+from starlette.exceptions import HTTPException
+from starlette.middleware.base import RequestResponseEndpoint
+
+from console.audit_log import NotNoted
+from console.web.access import COOKIE, SIGN_IN, Access, Refused, SignInNeeded
+from console.web.sessions import LASTS, Session
+from console.web.view import STATIC, View
+from runtime.health import Health
+from runtime.server import application
+
+HEADERS: Final = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+# The longest has the ids of some hundred dead letters.
+LARGEST_FORM: Final = 64 * 1024
+# Their names hold a version or change with it.
+_CACHED: Final = "public, max-age=3600"
+
+
+def console(view: View, access: Access, pages: Sequence[APIRouter], health: Health, *, https: bool) -> FastAPI:
+    """Return the application of these *pages*. *https*: the cookie is sent by nothing else."""
+    # FastAPI's spans hold what a request asks for: the emails that people search for.
+    app = application(
+        "Console",
+        unwell=lambda: health.unwell,
+        also=dict,
+        metrics=CollectorRegistry(),
+        untraced=lambda _: True,
+    )
+    app.mount("/static", StaticFiles(directory=str(STATIC)), name="static")
+    for router in pages:
+        app.include_router(router, dependencies=[Depends(access.check)])
+    _answer_refusals(app, view)
+
+    @app.middleware("http")
+    async def guard(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        # Before anybody reads it, whoever sends it.
+        if request.method not in ("GET", "HEAD") and not _is_small(request):
+            words = f"a form may have {LARGEST_FORM:,} octets, and says how many it has"
+            return PlainTextResponse(words, 413, headers=HEADERS)
+        response = await call_next(request)
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
+        if request.url.path.startswith("/static/"):
+            response.headers["Cache-Control"] = _CACHED
+        session: Session | None = getattr(request.state, "session", None)
+        if session is not None and request.cookies.get(COOKIE) != session.id:
+            options: dict[str, Any] = {"max_age": int(LASTS.total_seconds()), "httponly": True, "samesite": "lax"}
+            response.set_cookie(COOKIE, session.id, secure=https, **options)
+        return response
+
+    return app
+
+
+def _answer_refusals(app: FastAPI, view: View) -> None:
+    @app.exception_handler(SignInNeeded)
+    async def sign_in_needed(request: Request, _: SignInNeeded) -> Response:
+        if request.headers.get("HX-Request"):
+            # htmx would put the sign-in page into the fragment's place.
+            return PlainTextResponse("sign in again", 401, headers={"HX-Redirect": SIGN_IN})
+        if request.method not in ("GET", "HEAD"):
+            return PlainTextResponse("sign in first", 401)
+        path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return RedirectResponse(f"{SIGN_IN}?after={quote(path, safe='')}", 303)
+
+    @app.exception_handler(Refused)
+    async def refused(request: Request, why: Refused) -> Response:
+        return _told(view, request, 403, "That is not allowed", str(why))
+
+    @app.exception_handler(NotNoted)
+    async def not_noted(request: Request, why: NotNoted) -> Response:
+        return _told(view, request, 503, why.title, str(why))
+
+    @app.exception_handler(HTTPException)
+    async def other(request: Request, error: HTTPException) -> Response:
+        if getattr(request.state, "session", None) is None:
+            return PlainTextResponse(str(error.detail), error.status_code, headers=error.headers)
+        return _told(view, request, error.status_code, "That can't be shown", str(error.detail))
+
+
+def _is_small(request: Request) -> bool:
+    # Browsers say how long a form is. Whoever does not may send without an end.
+    length = request.headers.get("Content-Length", "")
+    return length.isdecimal() and int(length[:20]) <= LARGEST_FORM
+
+
+def _told(view: View, request: Request, status: int, title: str, why: str) -> Response:
+    template = "refused_fragment.html" if request.headers.get("HX-Request") else "refused.html"
+    return view.page(request, template, status, title=title, why=why)

@@ -1,0 +1,74 @@
+"""The view: templates, and what every page shows around its own."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from importlib.resources import files
+from typing import Any, Final
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from fastapi.templating import Jinja2Templates
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from console.web.sessions import Person, Session
+from schemas.times import nearest
+
+STATIC: Final = files("console").joinpath("static")
+
+Banner = Callable[[], Mapping[str, Any]]
+"""Returns what is said on every page: a halt, and a dry run."""
+
+
+class View:
+    """Renders templates. A fragment, which htmx puts into a page that is there, is rendered without the layout."""
+
+    def __init__(self, banner: Banner = dict) -> None:
+        environment = Environment(
+            loader=PackageLoader("console", "templates"),
+            autoescape=select_autoescape(),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        environment.filters |= {"moment": moment, "age": age, "number": number}
+        self._templates: Final = Jinja2Templates(env=environment)
+        self._banner: Final = banner
+
+    def page(self, request: Request, template: str, status: int = 200, **context: Any) -> HTMLResponse:
+        """Return a page or a fragment; *context* is the template's own."""
+        session: Session = request.state.session
+        person: Person | None = request.state.person
+        around = {"person": person, "csrf": session.csrf, "path": request.url.path, "banner": self._banner()}
+        return self._templates.TemplateResponse(request, template, {**around, **context}, status_code=status)
+
+
+def moment(at: datetime | None) -> str:
+    """Return a time as people on call compare it with logs: in UTC, to the millisecond."""
+    if at is None:
+        return "—"
+    told = nearest(at)
+    return f"{told:%Y-%m-%d %H:%M:%S}.{told.microsecond // 1000:03} UTC"
+
+
+def age(seconds: float | timedelta | None) -> str:
+    """Return a span of time, to two digits or so."""
+    if seconds is None:
+        return "—"
+    if isinstance(seconds, timedelta):
+        seconds = seconds.total_seconds()
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 120:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes = seconds / 60
+    if minutes < 120:
+        return f"{minutes:.0f} min"
+    return f"{minutes / 60:.0f} h" if minutes < 48 * 60 else f"{minutes / 60 / 24:.0f} d"
+
+
+def number(value: float | None, unit: str = "") -> str:
+    """Return a figure; a dash for what nobody knows."""
+    if value is None:
+        return "—"
+    words = f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"
+    return f"{words} {unit}".strip()

@@ -1,0 +1,192 @@
+"""`python -m hubspot_consumer dead-letters`: what was set aside, and settling it."""
+
+import json
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Final, get_args
+
+import typer
+
+from hubspot_consumer.cli.dead_letters.export import STANDARD_OUTPUT, Exported, line
+from hubspot_consumer.cli.dead_letters.mend import mend
+from hubspot_consumer.cli.dead_letters.show import as_json as told
+from hubspot_consumer.cli.dead_letters.show import in_full, table
+from hubspot_consumer.cli.exit_codes import NotDone
+from hubspot_consumer.cli.lookup import letters_of, look, settle
+from hubspot_consumer.cli.options import Yes, agreed, can_ask, contact, moment, note
+from hubspot_consumer.cli.progress import progress
+from hubspot_consumer.dead_letters.catalogue import DeadLetterBook
+from hubspot_consumer.dead_letters.dead_letter import Letter, LetterFilter
+from hubspot_consumer.dead_letters.resolutions import Discarded, State
+from hubspot_consumer.settings import KafkaSettings
+from runtime.commands import read_settings, refuse
+
+STATES: Final[tuple[State, ...]] = get_args(State)
+
+dead_letters = typer.Typer(
+    help="Events that were set aside: look at them, and settle them. Needs the KAFKA_* settings alone.",
+    no_args_is_help=True,
+)
+
+dead_letters.command()(mend)
+
+Ids = Annotated[list[str], typer.Argument(help="As `list` shows them: 0-17.")]
+Reasons = Annotated[list[str] | None, typer.Option("--reason", help="Of this reason; may be said again.")]
+EventTypes = Annotated[list[str] | None, typer.Option("--event-type", help="Of this type; may be said again.")]
+Email = Annotated[str, typer.Option("--contact", help="Of the contact with this email.")]
+Since = Annotated[str, typer.Option(help="Set aside since then: 2026-11-24T03:00:00Z, or an age as 90m, 24h, 7d.")]
+States = Annotated[
+    list[str] | None,
+    typer.Option("--state", help="dead or mended, which are open, redriven, discarded, or all; may be said again."),
+]
+
+
+@dead_letters.command("list")
+def list_dead_letters(  # noqa: PLR0913 - the options of the command
+    *,
+    reason: Reasons = None,
+    event_type: EventTypes = None,
+    email: Email = "",
+    since: Since = "",
+    state: States = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each.")] = False,
+    show_contacts: Annotated[bool, typer.Option("--show-contacts", help="With --json: whole emails.")] = False,
+) -> None:
+    """List the dead letters that are open, and count them by reason.
+
+    An event that was set aside twice is listed once. Emails are masked, unless --show-contacts.
+    """
+    settings = read_settings(KafkaSettings)
+    which = _which(reason, event_type, email, since, state)
+
+    async def shown(book: DeadLetterBook) -> int:
+        letters = book.open(which)
+        if as_json:
+            for letter in letters:
+                print(json.dumps(told(letter, reveal=show_contacts)))
+        else:
+            table(letters)
+        return 0
+
+    look(settings, shown, "list")
+
+
+@dead_letters.command()
+def show(
+    ids: Ids,
+    *,
+    reveal: Annotated[bool, typer.Option("--reveal", help="Show emails whole, and bytes that are no text.")] = False,
+) -> None:
+    """Show all that is known of some dead letters: their headers, their values, and what to do about them."""
+    settings = read_settings(KafkaSettings)
+
+    async def shown(book: DeadLetterBook) -> int:
+        letters = letters_of(book, ids)
+        holders = {letter.holder.id: letter for letter in letters}
+        found = {one.id: record async for one, record in book.records(letter.holder for letter in letters)}
+        for letter_id, letter in holders.items():
+            if letter_id in found:
+                print(*in_full(letter, found[letter_id], reveal=reveal), "", sep="\n")
+        return 0
+
+    look(settings, shown, "show")
+
+
+@dead_letters.command()
+def export(  # noqa: PLR0913 - the options of the command
+    file: Annotated[Path, typer.Argument(help="Where to; - is standard output.")] = STANDARD_OUTPUT,
+    *,
+    reason: Reasons = None,
+    event_type: EventTypes = None,
+    email: Email = "",
+    since: Since = "",
+    state: States = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+) -> None:
+    """Write dead letters as JSON lines, with their keys, values and headers as they are: emails too.
+
+    A line for each record: an event that was set aside twice has two, and each names the ids of both. What is no UTF-8
+    is in base64, under `key_base64` and the like.
+    """
+    settings = read_settings(KafkaSettings)
+    which = _which(reason, event_type, email, since, state)
+    exported = Exported(file, force=force)
+
+    async def written(book: DeadLetterBook) -> int:
+        letters = {one.id: letter for letter in book.open(which) for one in letter.records}
+        done = 0
+        with exported, progress("exported") as shown:
+            async for one, record in book.records(each for letter in book.open(which) for each in letter.records):
+                exported.write(line(letters[one.id], one, record))
+                shown(done := done + 1, len(letters))
+        print(f"{done:,} records written", file=sys.stderr)
+        return 0
+
+    look(settings, written, "export")
+
+
+@dead_letters.command()
+def discard(  # noqa: PLR0913 - the options of the command
+    ids: Annotated[list[str] | None, typer.Argument(help="As `list` shows them: 0-17.")] = None,
+    *,
+    why: Annotated[str, typer.Option(help="Why they shall not take effect; kept with them.")],
+    reason: Reasons = None,
+    event_type: EventTypes = None,
+    email: Email = "",
+    since: Since = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be discarded.")] = False,
+    yes: Yes = False,
+) -> None:
+    """Settle dead letters that shall not take effect: they are open no more. Nothing is deleted.
+
+    Name them, or say which by options. Exits with 1 if an id is not known, or that event took effect by a redrive.
+    """
+    settings = read_settings(KafkaSettings)
+    why = note("--why", why, "say why they shall not take effect; it is kept with them")
+    which = _which(reason, event_type, email, since, None)
+    if bool(ids) == (which != LetterFilter()):
+        refuse("say which: either their ids, or --reason, --event-type, --contact or --since")
+    if not dry_run:
+        can_ask(yes=yes)
+
+    async def discarded(book: DeadLetterBook) -> int:
+        letters = _to_discard(book, ids) if ids else book.open(which)
+        table(letters)
+        if not letters or dry_run:
+            print("nothing was discarded" + (": it was a dry run" if dry_run else ""))
+            return 0
+        if not agreed(f"Discard {len(letters):,}?", yes=yes):
+            print("nothing was discarded")
+            return 0
+        await settle(settings, [(letters, Discarded(at=datetime.now(UTC), note=why))])
+        print(f"{len(letters):,} discarded")
+        return 0
+
+    look(settings, discarded, "discard")
+
+
+def _which(
+    reasons: list[str] | None, types: list[str] | None, email: str, since: str, states: list[str] | None
+) -> LetterFilter:
+    if unknown := [state for state in states or () if state not in (*STATES, "all")]:
+        refuse(f"--state: no such state: {', '.join(unknown)}; there are {', '.join(STATES)}, and all")
+    wanted = frozenset(state for state in STATES if states and (state in states or "all" in states))
+    return LetterFilter(
+        reasons=frozenset(reasons or ()),
+        event_types=frozenset(types or ()),
+        contact=contact("--contact", email) if email else None,
+        states=wanted or LetterFilter().states,
+        since=moment("--since", since, datetime.now(UTC)) if since else None,
+    )
+
+
+def _to_discard(book: DeadLetterBook, ids: Sequence[str]) -> list[Letter]:
+    letters = letters_of(book, ids)
+    if redriven := [letter.id for letter in letters if letter.state == "redriven"]:
+        raise NotDone(f"took effect by a redrive, so there is nothing to discard: {', '.join(redriven)}")
+    for letter in letters:
+        if letter.state == "discarded":
+            print(f"{letter.id} is discarded already: {letter.note}")
+    return [letter for letter in letters if letter.is_open]

@@ -1,0 +1,170 @@
+"""`python -m hubspot_consumer dead-letters mend`: what of a payload is wrong, and what it is to be read as."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+import typer
+
+from hubspot_consumer.cli import options
+from hubspot_consumer.cli.dead_letters.show import MOST_CHARACTERS, printable, whose
+from hubspot_consumer.cli.exit_codes import NotDone
+from hubspot_consumer.cli.lookup import letters_of, look, settle
+from hubspot_consumer.cli.options import Yes, agreed, can_ask
+from hubspot_consumer.dead_letters.catalogue import DeadLetterBook
+from hubspot_consumer.dead_letters.corrections import (
+    PREFIX,
+    CanNotBeMended,
+    Changes,
+    Mend,
+    changes_of,
+    document_of,
+    faults,
+    mended,
+    suggested_changes,
+)
+from hubspot_consumer.dead_letters.dead_letter import Letter
+from hubspot_consumer.dead_letters.resolutions import Mended
+from hubspot_consumer.settings import KafkaSettings
+from runtime.commands import read_settings, refuse
+from schemas.contacts import shortened
+
+ONLY_THE_PAYLOAD: Final = "say payload.FIELD: the id, type, sequence, contact and totals of an event are never mended"
+
+
+@dataclass(frozen=True)
+class _Proposed:
+    """The changes of one dead letter, its faults before, and what is left of them."""
+
+    letter: Letter
+    value: bytes
+    changes: Changes
+    before: Sequence[str]
+    after: Sequence[str]
+
+    def as_json(self) -> dict[str, Any]:
+        changes = self.changes.model_dump(mode="json")
+        faults_ = {"faults": self.before, "faults_after": self.after, "readable": not self.after}
+        return {"id": self.letter.id, "type": self.letter.event_type, **faults_, "changes": changes}
+
+    def lines(self) -> Iterator[str]:
+        yield f"dead letter {self.letter.id}, {printable(self.letter.event_type or '-')} of {whose(self.letter)}"
+        yield from (f"  is wrong   {fault}" for fault in self.before)
+        payload = (document_of(self.value) or {"payload": {}})["payload"]
+        for name in self.changes.unset:
+            yield f"  - {PREFIX}{printable(name)}: {_shown(payload.get(name))}"
+        for name, value in self.changes.values.items():
+            if name in payload:
+                yield f"  - {PREFIX}{name}: {_shown(payload[name])}"
+            yield f"  + {PREFIX}{name}: {_shown(value)}"
+        yield from (f"  is left    {fault}" for fault in self.after)
+        yield "  it can be read then" if not self.after else "  nobody can read it even then"
+
+
+def mend(  # noqa: PLR0913 - the options of the command
+    ids: Annotated[list[str], typer.Argument(help="As `list` shows them: 0-17.")],
+    *,
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="payload.FIELD=VALUE: what it is to be read as; may be said again."),
+    ] = None,
+    unset: Annotated[list[str] | None, typer.Option(help="payload.FIELD: leave it out; may be said again.")] = None,
+    suggested: Annotated[
+        bool, typer.Option("--suggested", help="Make of each what it tells itself: see --dry-run.")
+    ] = False,
+    note: Annotated[str, typer.Option(help="Why it may be changed so; kept with it.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show the difference, and if it can be read.")
+    ] = False,
+    yes: Yes = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each.")] = False,
+) -> None:
+    """Read dead letters otherwise than they were written: a field that is missing, misspelled or wrong.
+
+    Nothing is written over: what is kept are the changes, and every later redrive, replay, resync and audit reads the
+    event with them. It stays open until it is redriven. To mend it again drops the changes before; to discard it, too.
+    Only fields of the payload can be changed, and none can be set that names a person, since a mend is kept for ever.
+
+    --suggested: a misspelled name becomes the right one, a missing time the time when the event occurred.
+
+    Exits with 1 if one of them can't be read even then, or is not open: then none is mended.
+    """
+    settings = read_settings(KafkaSettings)
+    said = dict(_said(each) for each in change or ())
+    left_out = tuple(_field("--unset", each) for each in unset or ())
+    if bool(said or left_out) == suggested:
+        refuse("say what is to be changed: --set and --unset, or --suggested")
+    note = options.note("--note", note, "say why it may be changed so; it is kept with it")
+    if not dry_run:
+        can_ask(yes=yes)
+
+    async def mended_(book: DeadLetterBook) -> int:
+        letters = letters_of(book, ids)
+        if settled := [f"{letter.id} is {letter.state}" for letter in letters if not letter.is_open]:
+            raise NotDone(f"only what is open can be mended: {', '.join(settled)}")
+        proposed = [each async for each in _proposed(book, letters, said, left_out)]
+        for each in proposed:
+            print(json.dumps(each.as_json()) if as_json else "\n".join(each.lines()))
+        if gone := [letter.id for letter in letters if letter.id not in {each.letter.id for each in proposed}]:
+            raise NotDone(f"Kafka has deleted it: {', '.join(gone)}")
+        if any(each.after for each in proposed):
+            raise NotDone("nothing was mended: see what is left")
+        if dry_run or not agreed(f"Mend {len(proposed):,}?", yes=yes):
+            _say("nothing was mended" + (": it was a dry run" if dry_run else ""), as_json=as_json)
+            return 0
+        await settle(settings, [([each.letter], _resolution(each, note)) for each in proposed])
+        _say(f"{len(proposed):,} mended: `redrive` lets them take effect", as_json=as_json)
+        return 0
+
+    look(settings, mended_, "mend")
+
+
+async def _proposed(
+    book: DeadLetterBook, letters: Sequence[Letter], said: dict[str, str], unset: tuple[str, ...]
+) -> Any:
+    async for letter, read in book.values(letters):
+        value = read or b""
+        try:
+            changes = changes_of(value, said, unset) if said or unset else suggested_changes(value)
+        except CanNotBeMended as error:
+            raise NotDone(f"{letter.id}: {error}") from None
+        if changes is None:
+            raise NotDone(f"{letter.id}: it tells nothing that would make it right: say what with --set and --unset")
+        yield _Proposed(letter, value, changes, faults(letter.key, value), faults(letter.key, mended(value, changes)))
+
+
+def _resolution(proposed: _Proposed, note: str) -> Mended:
+    letter = proposed.letter
+    return Mended(
+        at=datetime.now(UTC),
+        mend=Mend(values=proposed.changes.values, unset=proposed.changes.unset, note=note),
+        reason=letter.reason,
+        detail=letter.detail,
+        attempts=letter.attempts,
+        failed_at=letter.failed_at,
+    )
+
+
+def _said(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        refuse(f"--set: {text!r} says no value: payload.FIELD=VALUE")
+    return _field("--set", name), value
+
+
+def _field(option: str, name: str) -> str:
+    field = name.removeprefix(PREFIX)
+    if field == name or not field:
+        refuse(f"{option}: {name!r}: {ONLY_THE_PAYLOAD}")
+    return field
+
+
+def _shown(value: Any) -> str:
+    return printable(shortened(json.dumps(value, ensure_ascii=False), MOST_CHARACTERS))
+
+
+def _say(words: str, *, as_json: bool) -> None:
+    if not as_json:
+        print(words)

@@ -1,0 +1,122 @@
+"""The ending: how a command that goes on for long comes to its exit code, whatever ends it."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Coroutine
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from aiokafka.errors import KafkaError
+
+from hubspot_consumer.delivery.portal import WrongPortal
+from hubspot_consumer.gates.pause import SendingPaused
+from hubspot_consumer.holds.listener import TakenOver
+from hubspot_consumer.holds.run import AnotherRun
+from hubspot_consumer.kafka.lag import TopicsMissing
+from hubspot_consumer.kafka.new_topic import TopicNotCreated
+from hubspot_consumer.provisioning.provision import ProvisionRefused
+from hubspot_consumer.reprocessing.hubspot_reader import CannotRead
+from hubspot_consumer.reprocessing.report import TooManyRefused
+from hubspot_consumer.reprocessing.run import AlreadyRunning, NoFolder, Run, UnfinishedRun
+from hubspot_consumer.worker.assignment import UnequalAssignment
+from runtime.commands import cause, fail, refuse
+from runtime.kafka.admission import KafkaAway, KafkaRefused, ask_admission
+from runtime.kafka.connection import KafkaConnection
+from runtime.kafka.topics import UnequalPartitions
+from runtime.logs import logger
+from runtime.server import PortTaken
+
+log = logger()
+
+INTERRUPTED: Final = 130
+NICENESS: Final = 10
+NOBODY_READS: Final = 141
+
+
+class NotDone(RuntimeError):
+    """A command can't do what it was asked for; the message says why."""
+
+
+def open_run(folder: Path, name: str, asked: dict[str, Any], *, fresh: bool) -> Run:
+    """Begin a run, or go on with it; exit with 2 where that can't be."""
+    try:
+        return Run.open(folder, name, asked, datetime.now(UTC), fresh=fresh)
+    except (UnfinishedRun, NoFolder, AlreadyRunning) as error:
+        refuse(str(error))
+
+
+def run_to_its_end(work: Coroutine[Any, Any, int], name: str, kafka: KafkaConnection, *, goes_on: bool = True) -> int:
+    """Run a command that reads from *kafka* until it ends or is told to; return its exit code.
+
+    *goes_on*: run again, it goes on from there.
+    """
+    # What it folds in a second would be the live events' delay, where the workers are on the same machine.
+    os.nice(NICENESS)
+    try:
+        code = asyncio.run(_until_stopped(_admitted(work, kafka), name, goes_on=goes_on))
+        sys.stdout.flush()
+    except Exception as error:
+        match cause(error):
+            case WrongPortal() | KafkaRefused() as why:
+                refuse(str(why))
+            case AnotherRun() | CannotRead() | TakenOver() | TooManyRefused() as why:
+                fail(str(why) or "another process goes on with this run")
+            case (
+                NotDone()
+                | SendingPaused()
+                | TopicsMissing()
+                | TopicNotCreated()
+                | UnequalPartitions()
+                | KafkaAway() as why
+            ):
+                fail(str(why))
+            case BrokenPipeError():
+                return _nobody_reads()
+            case KafkaError() | OSError() as why:
+                fail(f"KAFKA_BOOTSTRAP_SERVERS: no broker answers ({type(why).__name__})")
+        raise
+    return code
+
+
+async def _admitted(work: Coroutine[Any, Any, int], kafka: KafkaConnection) -> int:
+    try:
+        await ask_admission(kafka.client_options())
+        return await work
+    finally:
+        # Where it was not begun.
+        work.close()
+
+
+async def _until_stopped(work: Coroutine[Any, Any, int], name: str, *, goes_on: bool) -> int:
+    loop = asyncio.get_running_loop()
+    running = loop.create_task(work)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, running.cancel)
+    try:
+        return await running
+    except asyncio.CancelledError:
+        again = f": run the same {name} again, and it goes on from here" if goes_on else ""
+        print(f"ended before its time{again}", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _nobody_reads() -> int:
+    """Return what a program returns that `head` has seen enough of; Python would complain when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return NOBODY_READS
+
+
+def run_service(work: Coroutine[Any, Any, None]) -> None:
+    """Run *work*; exit with 2 where a setting is wrong and with 1 where something else is, saying what."""
+    try:
+        asyncio.run(work)
+    except (WrongPortal, KafkaRefused) as error:
+        refuse(str(error))
+    except (KafkaAway, PortTaken, UnequalPartitions, UnequalAssignment, ProvisionRefused, TopicNotCreated) as error:
+        fail(str(error))
+    except Exception:
+        log.exception("service.failed")
+        raise SystemExit(1) from None

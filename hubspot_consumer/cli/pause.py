@@ -1,0 +1,71 @@
+"""`python -m hubspot_consumer pause` and `resume`: nothing is sent to HubSpot until somebody says otherwise."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from hubspot_consumer.cli.exit_codes import run_service
+from hubspot_consumer.gates.pause import Pause, read_paused, say
+from hubspot_consumer.settings import Settings
+from runtime import logs
+from runtime.clock import SystemClock
+from runtime.commands import read_settings, refuse
+from runtime.kafka.admission import ask_admission
+
+By = Annotated[str, typer.Option(help="Who says so, as /v1/status and the log shall tell it.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+# It is shown in a line, and in a console's banner.
+LONGEST_WORDS = 300
+
+
+def pause(
+    *,
+    note: Annotated[str, typer.Option(help="Why: whoever is on call reads it in /v1/status.", show_default=False)],
+    by: By = "",
+    dry_run: DryRun = False,
+) -> None:
+    """Send nothing to HubSpot any more, in all workers, until `resume`. Nothing is lost: events wait in Kafka.
+
+    Workers hear of it within a second or two; calls that are under way come to their end. A paused worker is healthy,
+    says `paused` in /v1/status, makes no call, and sets nothing aside. Workers that start later are paused too. Replay,
+    redrive, resync and audit refuse to start. For an import in HubSpot, say, or while somebody mends a mapping.
+
+    Paused already: the new note replaces the old one.
+    """
+    for option, words in (("--note", note), ("--by", by)):
+        if len(words) > LONGEST_WORDS:
+            refuse(f"{option} should have at most {LONGEST_WORDS} characters")
+    if not note.strip():
+        refuse("--note is empty: say why, for whoever is on call")
+    _run(Pause(at=datetime.now(UTC), by=by.strip(), note=note.strip()), dry_run=dry_run)
+
+
+def resume(*, dry_run: DryRun = False) -> None:
+    """Send again, in all workers, at once: what waits goes out, each contact's events in their order.
+
+    Where something else halts sending too, such as a refused token, a probe goes out first, and that stays until it is
+    mended.
+    """
+    _run(None, dry_run=dry_run)
+
+
+def _run(pause: Pause | None, *, dry_run: bool) -> None:
+    settings = read_settings(Settings)
+    if not settings.kafka_bootstrap_servers:
+        refuse("KAFKA_BOOTSTRAP_SERVERS is not set: a pause is a record of a topic: host:port,host:port")
+    logs.set_up(level=settings.log_level, secrets=settings.secrets)
+    run_service(_say(settings, pause, dry_run=dry_run))
+
+
+async def _say(settings: Settings, pause: Pause | None, *, dry_run: bool) -> None:
+    kafka, topic = settings.client_options(), settings.topics.controls
+    await ask_admission(kafka)
+    paused = await read_paused(kafka, topic, SystemClock())
+    print(f"sending was paused since {paused}" if paused else "sending was not paused")
+    if pause is None and paused is None:
+        return
+    if not dry_run:
+        await say(kafka, topic, pause, replicas=settings.kafka_replication_factor)
+    would = "would be " if dry_run else ""
+    print(f"sending {would}{'paused' if pause else 'resumed'} in all workers that follow {topic}")

@@ -1,0 +1,66 @@
+"""`python -m hubspot_consumer provision`: what the portal lacks, shown or created."""
+
+from typing import Annotated
+
+import typer
+
+from hubspot_consumer.cli.exit_codes import run_service
+from hubspot_consumer.hubspot.paths import PATHS
+from hubspot_consumer.hubspot_access import hubspot_client
+from hubspot_consumer.metrics import Telemetry
+from hubspot_consumer.provisioning.provision import Provision, ProvisionRefused
+from hubspot_consumer.settings import Settings
+from runtime import logs
+from runtime.clock import SystemClock
+from runtime.commands import read_settings, refuse
+
+
+def provision(
+    *,
+    apply: Annotated[
+        bool, typer.Option("--apply/--dry-run", help="Create what is missing, or only say what that is.")
+    ] = False,
+) -> None:
+    """Create the property group, properties and event definitions that the portal lacks; change and delete nothing.
+
+    What is there and differs is named, to be changed by hand: then it exits with 1.
+    """
+    settings = read_settings(Settings)
+    if settings.read_token() is None:
+        refuse("HUBSPOT_PRIVATE_APP_TOKEN is not set: set it to the token of a private app or a Service Key")
+    logs.set_up(level=settings.log_level, secrets=settings.secrets)
+    run_service(_provision(settings, apply=apply))
+
+
+async def _provision(settings: Settings, *, apply: bool) -> None:
+    client, _ = hubspot_client(settings, SystemClock(), Telemetry().call)
+    try:
+        well = await _provisioned(settings, Provision(client, PATHS[settings.hubspot_api_version]), apply=apply)
+    finally:
+        await client.close()
+    if not well:
+        raise SystemExit(1)
+
+
+async def _provisioned(settings: Settings, provision: Provision, *, apply: bool) -> bool:
+    plan = await provision.plan(custom_events=settings.hubspot_timeline in ("auto", "custom_events"))
+    for mismatch in plan.mismatches:
+        print(f"differs   {mismatch.what}: change it in HubSpot by hand")
+    if plan.no_custom_events:
+        print(f"refused   custom events: timeline entries will be notes or off ({plan.no_custom_events})")
+    refused = False
+    for missing in plan.missing:
+        try:
+            if apply:
+                await provision.create(missing)
+            print(f"{'created' if apply else 'missing'}   {missing.what}")
+        except ProvisionRefused as error:
+            # The others may be allowed.
+            refused = True
+            print(f"refused   {error}")
+    if not plan.missing:
+        print("the portal lacks nothing")
+    elif not apply:
+        print(f"{len(plan.missing)} to create: run again with --apply")
+    asked_for = settings.hubspot_timeline == "custom_events"
+    return not (plan.mismatches or refused or (plan.no_custom_events and asked_for))

@@ -1,0 +1,39 @@
+"""`suppress`: never write a contact again, or take it off the list."""
+
+from typing import Annotated
+
+import typer
+
+from hubspot_consumer.cli.exit_codes import run_service
+from hubspot_consumer.gates.suppressions import hash_of, set_suppressed
+from hubspot_consumer.settings import Settings
+from runtime import logs
+from runtime.commands import read_settings, refuse
+from schemas.contacts import contact_key, masked
+
+
+def suppress(
+    email: Annotated[str, typer.Argument(help="Whose contact must never be written again.")],
+    *,
+    undo: Annotated[bool, typer.Option("--undo", help="Take the email off the list.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+) -> None:
+    """Never write a contact again: for whoever asked to be forgotten, before you delete the contact in HubSpot.
+
+    HubSpot does not keep an API call from creating a deleted contact anew. The list is a topic of hashes, which all
+    workers follow: events of that contact are acknowledged and counted, and sent nowhere.
+    """
+    settings = read_settings(Settings)
+    if not settings.kafka_bootstrap_servers:
+        refuse("KAFKA_BOOTSTRAP_SERVERS is not set: the list is a topic: host:port,host:port")
+    try:
+        key = contact_key(email)
+    except ValueError as error:
+        refuse(f"EMAIL: {error}")
+    logs.set_up(level=settings.log_level, secrets=settings.secrets)
+    words = "off the list" if undo else "on the list: its events will not be sent"
+    if not dry_run:
+        topic, replicas = settings.topics.suppressions, settings.kafka_replication_factor
+        run_service(set_suppressed(settings.client_options(), topic, key, suppressed=not undo, replicas=replicas))
+    where = f"{masked(key)}, as {hash_of(key)[:12]}… in {settings.topics.suppressions}"
+    print(f"{'would be ' if dry_run else ''}{words}: {where}")

@@ -1,1 +1,0 @@
-"""The commands that are soon done, one a file."""

@@ -1,0 +1,1 @@
+"""Dead letters: written, read, corrected, and what became of them."""

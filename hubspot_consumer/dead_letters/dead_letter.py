@@ -1,0 +1,243 @@
+"""A dead letter as the book knows it: an event that was set aside, once or several times, and what became of it."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+from hubspot_consumer.dead_letters.corrections import Mend
+from hubspot_consumer.dead_letters.resolutions import OPEN, DeadAgain, Discarded, Mended, Resolution, Resolutions, State
+from hubspot_consumer.kafka.records import Place
+from schemas.contacts import ContactKey, contact_key
+from schemas.dead_letters import PREFIX
+from schemas.envelope import Headers
+from schemas.times import moment_of
+from schemas.topics import Topics
+
+_A_NUMBER: Final = re.compile(r"-?[0-9]{1,18}")
+# The contact was written: only the entry on its timeline is missing.
+IN_EFFECT_ALL_THE_SAME: Final = frozenset({"timeline_entry_rejected"})
+
+
+class SetAside(NamedTuple):
+    """One record of the dead letters' topic, without its value. What its headers do not tell is empty, or -1."""
+
+    partition: int
+    offset: int
+    at_ms: int
+    key: bytes | None
+    has_value: bool
+    event_id: str
+    event_type: str
+    sequence: int | None
+    reason: str
+    detail: str
+    topic: str
+    topic_partition: int
+    topic_offset: int
+    attempts: int
+    failed_at_ms: int
+
+    @property
+    def id(self) -> str:
+        return f"{self.partition}-{self.offset}"
+
+    @property
+    def failed_at(self) -> datetime:
+        return moment_of(self.failed_at_ms / 1000)
+
+    @property
+    def place(self) -> Place | None:
+        """Where the record was read; None for what never was a record: the relay's and Debezium's dead letters."""
+        if not self.topic or self.topic_partition < 0 or self.topic_offset < 0:
+            return None
+        return (self.topic, self.topic_partition, self.topic_offset)
+
+    @property
+    def event(self) -> tuple[Any, ...]:
+        """What names the event: its id, or the record that it was. Hand-made records may share either: so with the key.
+
+        A worker that took over sets the same event aside again, and a relay may have sent it twice.
+        """
+        if self.event_id:
+            return (self.event_id, self.key)
+        return (*self.place, self.key) if self.place is not None else (self.partition, self.offset)
+
+
+def read_set_aside(record: Any, topics: Topics) -> SetAside:
+    """Return what one of aiokafka's records says. Never raises: Debezium's have few headers, hand-made ones any."""
+    text = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
+    ours = {name.removeprefix(PREFIX): value for name, value in text.items() if name.startswith(PREFIX)}
+    topic = ours.get("topic", "")
+    return SetAside(
+        partition=record.partition,
+        offset=record.offset,
+        at_ms=record.timestamp,
+        key=record.key,
+        has_value=record.value is not None,
+        event_id=text.get("id", ""),
+        event_type=text.get("type", "") or _type_of(topic, topics),
+        sequence=Headers.decode(record.headers).sequence,
+        reason=ours.get("reason", ""),
+        detail=ours.get("detail", ""),
+        topic=topic,
+        topic_partition=_number(ours.get("partition", ""), -1),
+        topic_offset=_number(ours.get("offset", ""), -1),
+        attempts=_number(ours.get("attempts", ""), 0),
+        failed_at_ms=_moment_ms(ours.get("failed_at", ""), record.timestamp),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """*records* are those of one event, the oldest first. *resolution* is the newest that holds for it.
+
+    *mend* is what its value is read with, wherever that is: also where it was set aside again after it was mended.
+    """
+
+    records: tuple[SetAside, ...]
+    resolution: Resolution | None = None
+    mend: Mend | None = None
+
+    @property
+    def id(self) -> str:
+        """Its first record's, which stays the same when the event is set aside again."""
+        return self.records[0].id
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(record.id for record in self.records)
+
+    @property
+    def newest(self) -> SetAside:
+        return self.records[-1]
+
+    @property
+    def holder(self) -> SetAside:
+        """The newest record that has the value: where its headers left no room for it, a record has none."""
+        return next((record for record in reversed(self.records) if record.has_value), self.newest)
+
+    @property
+    def key(self) -> bytes | None:
+        return self.newest.key
+
+    @property
+    def contact(self) -> ContactKey | None:
+        """Whose event it is, or None where its key names no contact."""
+        try:
+            return contact_key((self.key or b"").decode())
+        except ValueError:
+            return None
+
+    @property
+    def event_id(self) -> str:
+        return self.newest.event_id
+
+    @property
+    def event_type(self) -> str:
+        return self.newest.event_type
+
+    @property
+    def sequence(self) -> int | None:
+        return self.newest.sequence
+
+    @property
+    def places(self) -> frozenset[Place]:
+        """The records that the event was, all copies of them."""
+        return frozenset(record.place for record in self.records if record.place is not None)
+
+    @property
+    def state(self) -> State:
+        return self.resolution.state if self.resolution is not None else "dead"
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in OPEN
+
+    @property
+    def _refusal(self) -> "DeadAgain | Mended | SetAside":
+        return self.resolution if isinstance(self.resolution, DeadAgain | Mended) else self.newest
+
+    @property
+    def reason(self) -> str:
+        return self._refusal.reason
+
+    @property
+    def detail(self) -> str:
+        return self._refusal.detail
+
+    @property
+    def attempts(self) -> int:
+        return self._refusal.attempts
+
+    @property
+    def note(self) -> str:
+        """Why it was discarded, or mended."""
+        if isinstance(self.resolution, Discarded):
+            return self.resolution.note
+        return self.mend.note if self.mend is not None else ""
+
+    @property
+    def failed_at(self) -> datetime:
+        """When it was set aside, or tried again; the record's own time where no header tells."""
+        refusal = self._refusal
+        return refusal.at if isinstance(refusal, DeadAgain) else refusal.failed_at
+
+    @property
+    def in_effect(self) -> bool:
+        """Whether what the event sets of its contact was written all the same."""
+        return self.state == "redriven" or self.reason in IN_EFFECT_ALL_THE_SAME
+
+
+@dataclass(frozen=True)
+class LetterFilter:
+    """Which dead letters are meant: by default, those that are open."""
+
+    reasons: frozenset[str] = frozenset()
+    event_types: frozenset[str] = frozenset()
+    contact: ContactKey | None = None
+    states: frozenset[State] = field(default=OPEN)
+    since: datetime | None = None
+    ids: frozenset[str] = frozenset()
+
+    def takes(self, letter: Letter) -> bool:
+        return (
+            letter.state in self.states
+            and (not self.ids or not self.ids.isdisjoint(letter.ids))
+            and (not self.reasons or letter.reason in self.reasons)
+            and (not self.event_types or letter.event_type in self.event_types)
+            and (self.since is None or letter.failed_at >= self.since)
+            and (self.contact is None or letter.contact == self.contact)
+        )
+
+
+def letter_of(records: Iterable[SetAside], resolutions: Resolutions) -> Letter:
+    """Return the letter of an event's *records*.
+
+    One that has no resolution makes it open again: whoever settled the others did not know of it.
+    """
+    ordered = tuple(sorted(records, key=lambda record: (record.at_ms, record.partition, record.offset)))
+    found = [resolutions.of(record.id, record.at_ms) for record in ordered]
+    settled = [each for each in found if each is not None]
+    if not settled:
+        return Letter(ordered)
+    newest = max(settled, key=lambda each: each.offset).resolution
+    mend = None if isinstance(newest, Discarded) else newest.mend
+    return Letter(ordered, newest if len(settled) == len(found) else None, mend)
+
+
+def _type_of(topic: str, topics: Topics) -> str:
+    return topic.removeprefix(topics.prefix) if topic in topics.events else ""
+
+
+def _number(text: str, otherwise: int) -> int:
+    return int(text) if _A_NUMBER.fullmatch(text) else otherwise
+
+
+def _moment_ms(text: str, otherwise: int) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return otherwise
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)

@@ -1,0 +1,132 @@
+"""Resolutions: what became of dead letters, on a compacted topic beside theirs. The key is the dead letter's id.
+
+The newest record of a key counts. One that can't be read, by a newer version maybe, leaves its dead letter open.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Final, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from hubspot_consumer.dead_letters.corrections import Mend
+from hubspot_consumer.kafka.followed_topic import FollowedTopic
+from runtime.clock import Clock
+from schemas.texts import Words
+from schemas.times import KeptTime
+
+State = Literal["dead", "mended", "redriven", "discarded"]
+"""What became of a dead letter. In the records and in the commands' JSON, so the words are a public contract."""
+OPEN: Final[frozenset[State]] = frozenset({"dead", "mended"})
+
+# Of the dead letter that it is about: another topic of that name may have the same id again.
+SET_ASIDE_AT: Final = "set_aside_at"
+LOOK_AGAIN_S: Final = 1.0
+
+
+class _Resolution(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    at: KeptTime
+    run: Words = ""
+
+
+class Redriven(_Resolution):
+    """It was tried again, and took effect: with its *mend*, where there is one."""
+
+    state: Literal["redriven"] = "redriven"
+    mend: Mend | None = None
+
+
+class Discarded(_Resolution):
+    """Somebody decided that it shall not take effect, and said why. Its mend is forgotten."""
+
+    state: Literal["discarded"] = "discarded"
+    note: Words = Field(min_length=1)
+
+
+class DeadAgain(_Resolution):
+    """It was tried again, and refused with this reason: it is as open as before."""
+
+    state: Literal["dead"] = "dead"
+    reason: Words
+    detail: Words
+    attempts: int = Field(0, ge=0)
+    mend: Mend | None = None
+
+
+class Mended(_Resolution):
+    """It is to be read with that *mend*, and tried again. What is told beside it is the newest refusal."""
+
+    state: Literal["mended"] = "mended"
+    mend: Mend
+    reason: Words
+    detail: Words
+    attempts: int = Field(0, ge=0)
+    failed_at: KeptTime
+
+
+Resolution = Redriven | Discarded | DeadAgain | Mended
+_RESOLUTION: Final[TypeAdapter[Resolution]] = TypeAdapter(Annotated[Resolution, Field(discriminator="state")])
+
+
+class Standing(NamedTuple):
+    """A resolution that counts, and where on its topic it stands."""
+
+    offset: int
+    resolution: Resolution
+    set_aside_at_ms: int | None
+
+
+class Resolutions:
+    """The resolutions that count, in memory: those that many dead letters share are there once."""
+
+    def __init__(self) -> None:
+        self._standing: dict[str, Standing] = {}
+        self._read: dict[bytes, Resolution | None] = {}
+
+    def __len__(self) -> int:
+        return len(self._standing)
+
+    def of(self, letter_id: str, set_aside_at_ms: int) -> Standing | None:
+        """Return the one of a dead letter, if it has any; of another that had the same id it is none."""
+        standing = self._standing.get(letter_id)
+        if standing is None or standing.set_aside_at_ms not in (None, set_aside_at_ms):
+            return None
+        return standing
+
+    def take_in(self, record: Any) -> None:
+        """Take in one of aiokafka's records, in their order."""
+        letter_id = (record.key or b"").decode(errors="replace")
+        resolution = self._resolution(record.value or b"")
+        if resolution is None:
+            self._standing.pop(letter_id, None)
+        else:
+            self._standing[letter_id] = Standing(record.offset, resolution, _set_aside_at_ms(record.headers))
+
+    def _resolution(self, value: bytes) -> Resolution | None:
+        if value not in self._read:
+            self._read[value] = _read(value)
+        return self._read[value]
+
+
+async def read_resolutions(options: Mapping[str, Any], topic: str, clock: Clock) -> Resolutions:
+    """Return those that are on the topic now; there are none where it does not exist. Raises KafkaError."""
+    resolutions = Resolutions()
+    followed = FollowedTopic(options, topic, clock, resolutions.take_in, look_again_s=LOOK_AGAIN_S)
+    try:
+        await followed.start()
+    finally:
+        await followed.stop()
+    return resolutions
+
+
+def _read(value: bytes) -> Resolution | None:
+    try:
+        return _RESOLUTION.validate_json(value)
+    except ValidationError:
+        return None
+
+
+def _set_aside_at_ms(headers: Iterable[tuple[str, bytes | None]]) -> int | None:
+    found = [value for name, value in headers if name == SET_ASIDE_AT and value]
+    return int(found[-1]) if found and found[-1].isdigit() and len(found[-1]) < 19 else None

@@ -1,0 +1,60 @@
+"""Dead letters: records set aside with their reason, so that one contact's trouble is its own."""
+
+from collections import Counter
+from typing import Final
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+
+from hubspot_consumer.kafka.records import Record
+from hubspot_consumer.metrics import Telemetry
+from runtime.clock import Clock
+from runtime.logs import logger
+from schemas.dead_letters import DeadLetter
+
+log = logger()
+
+RETRY_S: Final = 1.0
+
+
+class DeadLetters:
+    """The topic of dead letters, written with the record's own key, value and headers."""
+
+    def __init__(self, kafka: AIOKafkaProducer, topic: str, clock: Clock, telemetry: Telemetry) -> None:
+        self._kafka = kafka
+        self._topic = topic
+        self._clock = clock
+        self._telemetry = telemetry
+        self.by_reason: Counter[str] = Counter()
+
+    async def put(self, record: Record, reason: str, detail: str, attempts: int) -> None:
+        """Return when Kafka holds the dead letter. Waits out an outage: a record is lost by no other way."""
+        letter = DeadLetter(
+            reason=reason,
+            detail=detail,
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            attempts=attempts,
+            failed_at=self._clock.now(),
+        )
+        while not await self._sent(record, letter):
+            await self._clock.sleep(RETRY_S)
+        self.by_reason[reason] += 1
+        self._telemetry.dead_letters.labels(reason).inc()
+        log.warning("dead_letter.written", **record.told, reason=reason, detail=detail, attempts=attempts)
+
+    async def _sent(self, record: Record, letter: DeadLetter) -> bool:
+        headers = letter.headers(record.headers)
+        # Where the headers made it too large, the place in its topic still says where the value is.
+        for value in (record.value, None):
+            try:
+                await self._kafka.send_and_wait(self._topic, key=record.key, value=value, headers=headers)
+            except MessageSizeTooLargeError:
+                continue
+            except KafkaError as error:
+                log.warning("dead_letter.not_written", **record.told, error=type(error).__name__)
+                return False
+            return True
+        log.error("dead_letter.too_large", **record.told)
+        return False

@@ -1,0 +1,88 @@
+"""Batches: from the folds of many contacts to what one call asks of HubSpot."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, NamedTuple, TypeVar
+
+from hubspot_consumer.gates.unwritable_properties import Omissions
+from hubspot_consumer.hubspot.requests import Note, TimelineEntry, Upsert
+from hubspot_consumer.mapping import Properties
+from hubspot_consumer.ordering.lane import Fold, Pending
+from schemas.envelope import Envelope
+
+Item = TypeVar("Item")
+
+
+class Batch:
+    """Up to 100 contacts, each with its fold, correlated with HubSpot's answer by trace id. Raises MappingFailed."""
+
+    def __init__(self, folds: Iterable[Fold], omissions: Omissions) -> None:
+        # Unique in the call even when a hand-made producer used one event id for two contacts.
+        self._folds: Final = {f"{position}:{fold.envelopes[-1].id}": fold for position, fold in enumerate(folds)}
+        self.upserts: Final = [
+            Upsert(
+                trace_id,
+                fold.lane.key,
+                omissions.without(folded_properties(event.mapped.contact for event in fold.events)),
+                [event.record for event in fold.events],
+            )
+            for trace_id, fold in self._folds.items()
+        ]
+
+    def fold(self, trace_id: str) -> Fold:
+        return self._folds[trace_id]
+
+
+def folded_properties(mapped: Iterable[Properties]) -> Properties:
+    """Return the newest value of each property that events set, in their order."""
+    properties: Properties = {}
+    for each in mapped:
+        properties |= each
+    return properties
+
+
+class TimelineItem(NamedTuple):
+    """An event of a written fold, and the entry that it leaves."""
+
+    fold: Fold
+    event: Pending
+    entry: TimelineEntry
+
+
+def timeline_items(folds: Iterable[Fold]) -> list[TimelineItem]:
+    """Return the entries of written folds, in the order of each contact. Raises MappingFailed."""
+    return [
+        TimelineItem(fold, event, _entry(fold, event, event.envelope))
+        for fold in folds
+        for event in fold.events
+        if event.envelope is not None
+    ]
+
+
+def notes_of(items: Iterable[TimelineItem]) -> dict[str, tuple[Note, TimelineItem]]:
+    """Return the notes of *items*, by a trace id that is unique in a call, as for contacts."""
+    traced = {f"{position}:{item.entry.uuid}": item for position, item in enumerate(items)}
+    return {trace_id: (Note(trace_id, item.entry), item) for trace_id, item in traced.items()}
+
+
+def calls_of(items: Sequence[Item], most: int) -> Iterator[Sequence[Item]]:
+    """Yield *items* in parts that fit a call."""
+    for start in range(0, len(items), most):
+        yield items[start : start + most]
+
+
+def halves(items: Sequence[Item]) -> tuple[Sequence[Item], Sequence[Item]]:
+    """Return *items* in two parts, to find out which of them takes down the others."""
+    middle = (len(items) + 1) // 2
+    return items[:middle], items[middle:]
+
+
+def _entry(fold: Fold, event: Pending, envelope: Envelope) -> TimelineEntry:
+    return TimelineEntry(
+        uuid=str(envelope.id),
+        event_type=envelope.type,
+        contact_key=fold.lane.key,
+        contact_id=fold.lane.contact_id,
+        occurred_at=envelope.occurred_at,
+        properties=event.mapped.entry,
+        records=[event.record],
+    )

@@ -1,0 +1,165 @@
+"""Delivery: from ready lanes to HubSpot and back to finished events.
+
+Natural batching: whenever pacing gives a slot, whatever is ready goes. An idle system sends one event in milliseconds;
+one with a backlog sends a hundred contacts and several hundred events a call.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+
+from hubspot_consumer.delivery.destination import Destination, Slot
+from hubspot_consumer.delivery.writer import Calls
+from hubspot_consumer.gates.circuit_breaker import HaltGate
+from hubspot_consumer.hubspot.requests import MOST_UPSERTS
+from hubspot_consumer.kafka.lease import Lease
+from hubspot_consumer.ordering.lanes import Lanes
+
+# Enough to use up a quota of 190 calls in ten seconds at 400 ms a call.
+MOST_CALLS_IN_FLIGHT: Final = 8
+# What few contacts wait for gives way to fuller calls this often and no more.
+MOST_PASSED_OVER: Final = 20
+# A look-up gives way longer: the first event of its contact may be about to be read, and spare it.
+MOST_LOOK_UPS_PASSED_OVER: Final = 60
+
+
+@dataclass
+class _Queue:
+    """Contacts that wait for a call of one kind; `take` takes them at once, and is the call."""
+
+    waiting: Callable[[], int]
+    take: Callable[[int, Slot], Coroutine[Any, Any, None]]
+    most_passed_over: int = MOST_PASSED_OVER
+    passed_over: int = 0
+
+    @property
+    def overdue(self) -> bool:
+        return self.passed_over >= self.most_passed_over
+
+
+class Delivery:
+    """Takes what is ready from *lanes* to *destination*, in slots, several calls in flight."""
+
+    def __init__(self, lanes: Lanes, destination: Destination, calls: Calls, halt: HaltGate, lease: Lease) -> None:
+        self._lanes = lanes
+        self._lease = lease
+        self._destination = destination
+        self._halt = halt
+        self._queues = (
+            _Queue(lambda: lanes.ready, lambda most, slot: calls.deliver(lanes.take(most), slot)),
+            _Queue(lambda: lanes.new, lambda most, slot: calls.create(lanes.take_new(most), slot)),
+            _Queue(
+                lambda: lanes.unknown,
+                lambda most, slot: calls.look_up(lanes.take_unknown(most), slot),
+                MOST_LOOK_UPS_PASSED_OVER,
+            ),
+        )
+        self._changed = asyncio.Event()
+        self._calls: set[asyncio.Task[None]] = set()
+        # Ever, whatever came of them.
+        self.calls_ended = 0
+        self._may_call = asyncio.Semaphore(MOST_CALLS_IN_FLIGHT)
+        self._fault: BaseException | None = None
+        self._failed = asyncio.Event()
+        self._taking = asyncio.Event()
+        self._taking.set()
+
+    def notify(self) -> None:
+        """Say that something was added to the lanes."""
+        self._changed.set()
+
+    @property
+    def calls_in_flight(self) -> int:
+        return len(self._calls)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a call is under way, or something waits for one that nothing keeps from going out."""
+        return bool(self._calls) or (self._has_work and self._halt.halted is None)
+
+    async def run(self) -> None:
+        """Deliver until cancelled; calls in flight then go on, see `settle`."""
+        while True:
+            await self._something_ready()
+            if (spent := self._destination.spent()) is not None:
+                self._halt.close(spent)
+            probing = await self._halt.open()
+            await self._may_call.acquire()
+            slot = await self._destination.slot()
+            if not self._lease.valid:
+                # Another worker may have our contacts by now, and our part of the quota.
+                slot.give_back()
+                self._may_call.release()
+                await self._lease.until_valid()
+                continue
+            if not self._has_work or self._halt.paused or (not probing and self._destination.spent() is not None):
+                # A call that ended meanwhile took it along, or the last of the day's calls; or somebody paused it.
+                slot.give_back()
+                self._may_call.release()
+                continue
+            task = asyncio.create_task(self._next_call(slot, probing=probing))
+            self._calls.add(task)
+            task.add_done_callback(self._call_done)
+            if probing:
+                await asyncio.wait([task])
+
+    async def settle(self, seconds: float) -> bool:
+        """Take nothing more until `resume`; return whether the calls in flight ended within *seconds*."""
+        self.pause()
+        if self._calls:
+            await asyncio.wait(self._calls, timeout=seconds)
+        return not self._calls
+
+    def pause(self) -> None:
+        """Take nothing more until `resume`; calls in flight go on."""
+        self._taking.clear()
+
+    def fail(self, fault: BaseException) -> None:
+        """Let `failed` raise *fault*: going on would do harm."""
+        self._fault = self._fault or fault
+        self._failed.set()
+
+    async def failed(self) -> NoReturn:
+        """Raise what makes going on impossible, when it comes: also a fault of ours in a call."""
+        await self._failed.wait()
+        # What the call held is not acked: it comes again after a restart. Carrying on would leave it stuck.
+        raise self._fault or RuntimeError("delivery failed")
+
+    def resume(self) -> None:
+        """Take again, after `settle` or `pause`."""
+        self._taking.set()
+        self.notify()
+
+    def _call_done(self, task: asyncio.Task[None]) -> None:
+        self._calls.discard(task)
+        self.calls_ended += 1
+        self._may_call.release()
+        self.notify()
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            self.fail(fault)
+
+    @property
+    def _has_work(self) -> bool:
+        return self._taking.is_set() and any(queue.waiting() for queue in self._queues)
+
+    async def _something_ready(self) -> None:
+        while True:
+            self._changed.clear()
+            next_due_s = self._lanes.wake()
+            if self._has_work:
+                return
+            with suppress(TimeoutError):
+                # Not `wait_for`, which in Python 3.11 misses a cancellation that comes with what it waits for.
+                async with asyncio.timeout(next_due_s):
+                    await self._changed.wait()
+
+    def _next_call(self, slot: Slot, *, probing: bool) -> Coroutine[Any, Any, None]:
+        # The lanes are taken now, not when the call begins: the next slot sees what is left.
+        waiting = [queue for queue in self._queues if queue.waiting()]
+        # In the order of the queues where several can fill a call.
+        next_queue = max(waiting, key=lambda queue: (queue.overdue, min(queue.waiting(), MOST_UPSERTS)))
+        for queue in waiting:
+            queue.passed_over = 0 if queue is next_queue else queue.passed_over + 1
+        return next_queue.take(1 if probing else MOST_UPSERTS, slot)

@@ -1,0 +1,119 @@
+"""Moves: an event that names the contact's previous email moves the contact to its new one, so that it is not doubled.
+
+The two emails are two contact keys: two lanes, often of two workers. So the move waits until the group has finished
+what the topics held of the previous one, or HubSpot would be told of it later and create it again.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+from weakref import WeakKeyDictionary
+
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+
+from hubspot_consumer.delivery.destination import Destination
+from hubspot_consumer.hubspot.outcomes import Halt, Rejected, RetryLater
+from hubspot_consumer.kafka.lag import Lag
+from hubspot_consumer.ordering.lane import Fold, Lane
+from hubspot_consumer.ordering.lanes import Lanes
+from runtime.clock import Clock
+from runtime.logs import logger
+from schemas.contacts import ContactKey, contact_hash, contact_key
+from schemas.events import MerchantContactUpdated
+
+log = logger()
+
+LOOK_AGAIN: Final = timedelta(seconds=2)
+# Long enough for its topics to be read side by side.
+GRACE_S: Final = 5.0
+# Two contacts that swap emails would wait for each other for ever.
+LONGEST_WAIT_S: Final = 60.0
+
+
+@dataclass(frozen=True)
+class _Wait:
+    """Since when a move waits, and for what: the ends of the previous key's partitions at that time."""
+
+    since: float
+    ends: Mapping[TopicPartition, int]
+
+
+class Moves:
+    """Moves contacts before they are written; calls are made in slots of their own."""
+
+    def __init__(self, lanes: Lanes, destination: Destination, lag: Lag, clock: Clock) -> None:
+        self._lanes = lanes
+        self._destination = destination
+        self._lag = lag
+        self._clock = clock
+        # By lane: what is read again after a rebalance waits anew.
+        self._waits: WeakKeyDictionary[Lane, dict[ContactKey, _Wait]] = WeakKeyDictionary()
+
+    async def before(self, fold: Fold) -> RetryLater | Halt | None:
+        """Move whom *fold* says to move; return why it can't be written yet, or None."""
+        if fold.written:
+            return None
+        for previous in previous_keys(fold):
+            try:
+                if not await self._finished(fold, previous):
+                    return RetryLater("events of the contact's previous email are not finished yet", LOOK_AGAIN)
+            except (KafkaError, OSError) as error:
+                return RetryLater(f"Kafka does not tell what is finished: {type(error).__name__}", LOOK_AGAIN)
+            if self._lanes.is_held(previous):
+                return RetryLater("the contact's previous email is held", LOOK_AGAIN)
+            with self._lanes.in_flight.touching(previous):
+                refusal = await self._move(previous, fold.lane.key)
+            if refusal is not None:
+                return refusal
+        return None
+
+    async def _finished(self, fold: Fold, previous: ContactKey) -> bool:
+        now, number = self._clock.monotonic(), self._lag.number_of(previous)
+        # Its own partition can't be finished before this event is; what it held of the previous key is in our lanes.
+        ours = number == fold.events[0].record.partition
+        waits = self._waits.setdefault(fold.lane, {})
+        if (wait := waits.get(previous)) is None:
+            wait = waits[previous] = _Wait(now, {} if ours else await self._lag.ends_of(number))
+        if now - wait.since > LONGEST_WAIT_S:
+            log.warning("contact.moved_early", contact=contact_hash(fold.lane.key), previous=contact_hash(previous))
+            return True
+        if ours:
+            return now - wait.since >= GRACE_S and not self._lanes.has(previous)
+        return await self._lag.finished(wait.ends)
+
+    async def _move(self, previous: ContactKey, key: ContactKey) -> RetryLater | Halt | None:
+        with await self._destination.slot():
+            known = await self._destination.known_contacts([previous, key])
+        if isinstance(known, RetryLater | Halt):
+            return known
+        if known is None or isinstance(known, Rejected):
+            return None
+        contact, holder = known.get(previous), known.get(key)
+        if contact is None or (holder is not None and holder.contact_id == contact.contact_id):
+            return None
+        words = {"contact": contact_hash(key), "previous": contact_hash(previous), "contact_id": contact.contact_id}
+        if holder is not None:
+            log.warning("contact.not_moved", **words, why="there is one with the new email: merge them in HubSpot")
+            return None
+        with await self._destination.slot():
+            refusal = await self._destination.move(contact.contact_id, key)
+        if isinstance(refusal, Rejected):
+            log.warning("contact.not_moved", **words, why=refusal.detail, correlation_id=refusal.correlation_id)
+            return None
+        if refusal is None:
+            log.info("contact.moved", **words)
+        return refusal
+
+
+def previous_keys(fold: Fold) -> Iterator[ContactKey]:
+    """Yield the contact keys that the events of *fold* name as previous ones."""
+    for envelope in fold.envelopes:
+        if isinstance(envelope.payload, MerchantContactUpdated) and envelope.payload.previous_email is not None:
+            try:
+                previous = contact_key(envelope.payload.previous_email)
+            except ValueError:
+                continue
+            if previous != fold.lane.key:
+                yield previous

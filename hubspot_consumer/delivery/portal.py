@@ -1,0 +1,85 @@
+"""What must be known of the portal before anything is sent: that it is the right one, and what it takes."""
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from hubspot_consumer.delivery.timeline import Timeline, TimelineMode
+from hubspot_consumer.gates.circuit_breaker import LONGEST_PROBE_OF_OUTAGE_S, HaltGate
+from hubspot_consumer.hubspot.client import HubSpotClient
+from hubspot_consumer.hubspot.outcomes import Halt, Refusal, Rejected, RetryLater
+from hubspot_consumer.settings import TimelineSetting
+from runtime.backoff import backoff_s
+from runtime.clock import Clock
+from runtime.logs import logger
+
+log = logger()
+Answer = TypeVar("Answer")
+
+
+class WrongPortal(ValueError):
+    """The token belongs to another portal than HUBSPOT_PORTAL_ID: contacts would be written to a stranger's CRM."""
+
+
+class Portal:
+    """Asks HubSpot until it answers: an outage or a revoked token at start-up heals by itself too."""
+
+    def __init__(  # noqa: PLR0913 - the composition root wires each of them by name
+        self,
+        client: HubSpotClient,
+        *,
+        portal_id: int,
+        timeline: TimelineSetting,
+        halt: HaltGate,
+        clock: Clock,
+        jitter: random.Random,
+    ) -> None:
+        self._client = client
+        self._portal_id: Final = portal_id
+        self._timeline: Final = timeline
+        self._halt = halt
+        self._clock = clock
+        self._jitter = jitter
+
+    async def check(self) -> None:
+        """Return when the token is known to belong to the portal. Raises WrongPortal."""
+        actual = (await self._answered(self._client.portal)).portal_id
+        if actual is None:
+            log.warning("portal.not_checked", why="HubSpot does not say which portal the token belongs to")
+        elif actual != self._portal_id:
+            raise WrongPortal(
+                f"HUBSPOT_PORTAL_ID is {self._portal_id}, but HUBSPOT_PRIVATE_APP_TOKEN belongs to portal {actual}: "
+                f"set HUBSPOT_PORTAL_ID={actual}, or use a token of portal {self._portal_id}"
+            )
+
+    async def choose(self, timeline: Timeline) -> None:
+        """Set how *timeline* leaves entries: as HUBSPOT_TIMELINE says, or by the best that the portal takes."""
+        timeline.automatic = self._timeline == "auto"
+        timeline.mode = await self._best() if self._timeline == "auto" else self._timeline
+        log.info("timeline.mode", mode=timeline.mode, why=f"HUBSPOT_TIMELINE={self._timeline}")
+
+    async def _best(self) -> TimelineMode:
+        if await self._answered(self._client.takes_custom_events):
+            return "custom_events"
+        if await self._answered(self._client.takes_notes):
+            return "notes"
+        return "off"
+
+    async def _answered(self, ask: Callable[[], Awaitable[Answer | Refusal]]) -> Answer:
+        attempts = 0
+        while True:
+            await self._halt.unpaused()
+            answer = await ask()
+            if not isinstance(answer, Halt | RetryLater | Rejected):
+                self._halt.answered()
+                return answer
+            attempts += 1
+            log.warning("portal.no_answer", attempts=attempts, why=str(answer))
+            if isinstance(answer, Halt):
+                self._halt.close(answer)
+                await self._halt.open()
+            else:
+                if isinstance(answer, RetryLater):
+                    # Several in a row are an outage, as they are in delivery: health tells it apart from a slow start.
+                    self._halt.hear(answer)
+                await self._clock.sleep(backoff_s(attempts, self._jitter, longest_s=LONGEST_PROBE_OF_OUTAGE_S))

@@ -1,0 +1,86 @@
+"""Rejections: what HubSpot will never take, or what can't be mapped, is set aside, one by one and up to a limit.
+
+A broken mapping, or a portal that was changed, must not empty a topic into dead letters.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from hubspot_consumer.dead_letters.writer import DeadLetters
+from hubspot_consumer.delivery.receipts import NO_RECEIPTS, Receipts
+from hubspot_consumer.gates.circuit_breaker import HaltGate
+from hubspot_consumer.hubspot.outcomes import Halt, Rejected
+from hubspot_consumer.ordering.lane import Fold, Pending
+from runtime.clock import Clock
+from runtime.logs import logger
+
+log = logger()
+
+HOUR_S: Final = 3_600.0
+BUCKET_S: Final = 60.0
+# Of an hour's events.
+MOST_SHARE: Final = 0.01
+
+
+@dataclass
+class _Minute:
+    begins: float
+    delivered: int = 0
+    rejected: int = 0
+
+
+class Rejections:
+    """Counts the last hour. `too_many` is a share of its events, and at least *least*."""
+
+    def __init__(
+        self, least: int, dead_letters: DeadLetters, halt: HaltGate, clock: Clock, receipts: Receipts = NO_RECEIPTS
+    ) -> None:
+        self._least: Final = least
+        self._dead_letters = dead_letters
+        self._halt = halt
+        self._clock = clock
+        self._receipts = receipts
+        self._minutes: deque[_Minute] = deque()
+
+    async def reject(self, fold: Fold, event: Pending, rejection: Rejected) -> Halt | None:
+        """Set *event* aside, unless that has happened too often of late: then return why nothing is sent any more."""
+        if self.too_many:
+            words = f"{self.last_hour} events rejected within an hour; and now: {rejection.detail}"
+            halt = Halt("too_many_dead_letters", words)
+            self._halt.close(halt)
+            return halt
+        self._minute().rejected += 1
+        log.warning(
+            "delivery.rejected",
+            **event.told,
+            reason=rejection.reason,
+            detail=rejection.detail,
+            correlation_id=rejection.correlation_id,
+        )
+        await self._dead_letters.put(event.record, rejection.reason, rejection.detail, fold.lane.attempts + 1)
+        self._receipts.rejected(event, fold.lane, rejection)
+        fold.set_aside.append(event)
+        return None
+
+    def delivered(self, events: int) -> None:
+        self._minute().delivered += events
+
+    @property
+    def last_hour(self) -> int:
+        self._minute()
+        return sum(minute.rejected for minute in self._minutes)
+
+    @property
+    def too_many(self) -> bool:
+        rejected = self.last_hour
+        events = rejected + sum(minute.delivered for minute in self._minutes)
+        return rejected >= max(self._least, MOST_SHARE * events)
+
+    def _minute(self) -> _Minute:
+        now = self._clock.monotonic()
+        while self._minutes and self._minutes[0].begins <= now - HOUR_S:
+            self._minutes.popleft()
+        if not self._minutes or self._minutes[-1].begins <= now - BUCKET_S:
+            self._minutes.append(_Minute(now))
+        return self._minutes[-1]

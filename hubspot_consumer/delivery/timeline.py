@@ -1,0 +1,193 @@
+"""The timeline: an entry for each event of the contacts that were written, in the way that the portal takes them.
+
+Custom events where tier and scopes allow: HubSpot keeps the first of an id, so one that may be there is sent again.
+Notes otherwise: HubSpot keeps every copy, so a note that may be there is looked for first.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final, Literal, Protocol, TypeVar, assert_never
+
+from hubspot_consumer.delivery.batches import TimelineItem, calls_of, halves, notes_of, timeline_items
+from hubspot_consumer.delivery.destination import Destination
+from hubspot_consumer.gates.circuit_breaker import HaltGate
+from hubspot_consumer.hubspot.outcomes import UNSURE, Delivered, Halt, Refusal, Rejected, RetryLater
+from hubspot_consumer.hubspot.requests import MOST_NOTES, MOST_TIMELINE_ENTRIES
+from hubspot_consumer.ordering.lane import Fold, Pending
+from runtime.logs import logger
+
+log = logger()
+Answer = TypeVar("Answer")
+
+TimelineMode = Literal["custom_events", "notes", "off"]
+
+# What a portal without the one is asked to take instead.
+_INSTEAD: Final[Mapping[TimelineMode, TimelineMode]] = {"custom_events": "notes", "notes": "off"}
+
+
+class Holder(Protocol):
+    def holds(self, fold: Fold) -> bool:
+        """Return whether the contact of a fold is still ours to write to."""
+
+
+class Right(Protocol):
+    @property
+    def valid(self) -> bool:
+        """Whether nobody else can have been given our contacts."""
+
+
+class Refusals(Protocol):
+    async def reject(self, fold: Fold, event: Pending, rejection: Rejected) -> Halt | None:
+        """Set aside an event whose entry HubSpot will never take; return why nothing can be sent, if that is so."""
+
+
+class Timeline:
+    """Leaves entries by `mode`. Where it is *automatic*, the next best takes over when the portal refuses one."""
+
+    def __init__(
+        self, lanes: Holder, destination: Destination, rejections: Refusals, lease: Right, halt: HaltGate
+    ) -> None:
+        self._lanes = lanes
+        self._destination = destination
+        self._rejections = rejections
+        self._lease = lease
+        self._halt = halt
+        self._notes = Notes(destination)
+        # A dry run says what it would send.
+        self.mode: TimelineMode = "custom_events"
+        self.automatic = False
+
+    async def leave(self, folds: Sequence[Fold]) -> Mapping[Fold, Refusal]:
+        """Leave the entries of written *folds*, each contact's in order; return why those of a fold were not left."""
+        match self.mode:
+            case "off":
+                return {}
+            case "custom_events":
+                refused: dict[Fold, Refusal] = {}
+                for items in calls_of(timeline_items(folds), MOST_TIMELINE_ENTRIES):
+                    # A contact's entries go in order: what follows a refused one waits with it.
+                    refused |= await self._send(_without(items, refused))
+                return refused
+            case "notes":
+                return await self._leave_notes(folds)
+            case _:
+                assert_never(self.mode)
+
+    async def _send(self, items: Sequence[TimelineItem]) -> dict[Fold, Refusal]:
+        """Return the refusals by fold; what is rejected for good is a dead letter, and no refusal."""
+        if not items:
+            return {}
+        refusal = self._or_instead("custom_events", await self._destination.send([item.entry for item in items]))
+        match refusal:
+            case None:
+                self._halt.hear(None)
+                return {}
+            case RetryLater() | Halt():
+                self._halt.hear(refusal)
+                return {item.fold: refusal for item in items}
+            case Rejected() if len(items) > 1:
+                first, second = halves(items)
+                refused = await self._send(first)
+                return refused | await self._send(_without(second, refused))
+            case Rejected():
+                return await self._reject(items[0], refusal)
+            case _:
+                assert_never(refusal)
+
+    async def _leave_notes(self, folds: Sequence[Fold]) -> dict[Fold, Refusal]:
+        refused: dict[Fold, Refusal] = {}
+        repeated = [fold for fold in folds if fold.repeated]
+        noted = await self._notes.events_of({fold.lane.contact_id for fold in repeated if fold.lane.contact_id})
+        if isinstance(noted, RetryLater | Halt):
+            self._halt.hear(noted)
+            refused, noted = dict.fromkeys(repeated, noted), set()
+        items = [
+            item
+            for item in _without(timeline_items(folds), refused)
+            # An event whose contact HubSpot never took is a dead letter, and has no contact to hang a note on.
+            if item.entry.contact_id and not (item.fold.repeated and item.entry.uuid in noted)
+        ]
+        for together in calls_of(items, MOST_NOTES):
+            refused |= await self._note(_without(together, refused))
+        return refused
+
+    async def _note(self, items: Sequence[TimelineItem]) -> dict[Fold, Refusal]:
+        slot = await self._destination.slot()
+        # While it waited for the slot, another worker may have been given the contacts.
+        notes = notes_of(item for item in items if self._lanes.holds(item.fold))
+        if not notes:
+            slot.give_back()
+            return {}
+        with slot:
+            # Between this look and the call nothing else runs: see the lease.
+            if not self._lease.valid:
+                return dict.fromkeys((item.fold for item in items), UNSURE)
+            answer = await self._destination.note([note for note, _ in notes.values()])
+        refused: dict[Fold, Refusal] = {}
+        outcomes = {trace_id: self._or_instead("notes", outcome) for trace_id, outcome in answer.outcomes.items()}
+        self._halt.hear_all(outcomes.values())
+        for trace_id, outcome in outcomes.items():
+            item = notes[trace_id][1]
+            match outcome:
+                case Delivered():
+                    pass
+                case RetryLater() | Halt():
+                    refused[item.fold] = outcome
+                case Rejected():
+                    refused |= await self._reject(item, outcome)
+                case _:
+                    assert_never(outcome)
+        for half in filter(None, halves(answer.unclear)):
+            refused |= await self._note(_without([notes[note.trace_id][1] for note in half], refused))
+        return refused
+
+    def _or_instead(self, mode: TimelineMode, outcome: Answer) -> Answer | RetryLater:
+        """Return *outcome*, unless it says that the portal does not take entries of *mode* and another one is tried."""
+        if not (self.automatic and isinstance(outcome, Halt) and outcome.reason == "scope_missing"):
+            return outcome
+        if self.mode == mode:
+            self.mode = _INSTEAD[mode]
+            log.warning(
+                "timeline.mode", mode=self.mode, before=mode, why=outcome.detail, correlation_id=outcome.correlation_id
+            )
+        return RetryLater(f"the portal does not take {mode}: {outcome.detail}")
+
+    async def _reject(self, item: TimelineItem, rejection: Rejected) -> dict[Fold, Refusal]:
+        reason = Rejected("timeline_entry_rejected", rejection.detail)
+        halt = await self._rejections.reject(item.fold, item.event, reason)
+        return {item.fold: halt} if halt is not None else {}
+
+
+def _without(items: Sequence[TimelineItem], refused: Collection[Fold]) -> list[TimelineItem]:
+    return [item for item in items if item.fold not in refused]
+
+
+class Notes:
+    """Reads the notes of contacts, each call in a slot."""
+
+    def __init__(self, destination: Destination) -> None:
+        self._destination: Final = destination
+
+    async def events_of(self, contact_ids: Collection[str]) -> set[str] | RetryLater | Halt:
+        """Return the ids of the events that have a note on one of these contacts."""
+        note_ids: list[str] = []
+        asked: list[tuple[str, str | None]] = [(contact_id, None) for contact_id in sorted(contact_ids)]
+        while asked:
+            with await self._destination.slot():
+                page = await self._destination.notes_of_contacts(asked[:MOST_NOTES])
+            if isinstance(page, RetryLater | Halt | Rejected):
+                return _not_now(page)
+            note_ids += page.note_ids
+            asked = asked[MOST_NOTES:] + list(page.more)
+        events: set[str] = set()
+        for together in calls_of(note_ids, MOST_NOTES):
+            with await self._destination.slot():
+                found = await self._destination.noted_events(together)
+            if isinstance(found, RetryLater | Halt | Rejected):
+                return _not_now(found)
+            events |= found
+        return events
+
+
+def _not_now(refusal: Refusal) -> RetryLater | Halt:
+    # No event is at fault when reading is refused, and to go on without knowing could double notes.
+    return RetryLater(refusal.detail) if isinstance(refusal, Rejected) else refusal

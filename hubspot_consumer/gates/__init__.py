@@ -1,0 +1,1 @@
+"""What may keep a call from going out: a halt, a pause, a suppression, a property that is not written."""

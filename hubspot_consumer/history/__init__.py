@@ -1,0 +1,1 @@
+"""What the topics say of each contact, read again from a time on."""

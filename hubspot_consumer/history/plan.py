@@ -1,0 +1,118 @@
+"""The plan: what a run would write and what that costs, found out by folding everything before anything is written."""
+
+import asyncio
+import math
+import os
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Final
+
+from hubspot_consumer.delivery.timeline import TimelineMode
+from hubspot_consumer.history.projection import Refold, Refolding
+from hubspot_consumer.history.store import EventStore
+from hubspot_consumer.hubspot.requests import MOST_NOTES, MOST_TIMELINE_ENTRIES, MOST_UPSERTS
+
+# Below it, to start a second process takes longer than it saves.
+WORTH_A_PROCESS: Final = 50_000
+MOST_EXAMPLES: Final = 5
+
+
+@dataclass(frozen=True)
+class Tally:
+    """`events` are selected ones, `contacts` those that have any; `unreadable` and `unmapped` can't take effect.
+
+    `examples` say of some that are unmapped which they are, and why.
+    """
+
+    events: int = 0
+    contacts: int = 0
+    unreadable: int = 0
+    unmapped: int = 0
+    examples: tuple[str, ...] = ()
+
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(
+            self.events + other.events,
+            self.contacts + other.contacts,
+            self.unreadable + other.unreadable,
+            self.unmapped + other.unmapped,
+            (*self.examples, *other.examples)[:MOST_EXAMPLES],
+        )
+
+    @classmethod
+    def of(cls, refold: Refold) -> "Tally":
+        """Return that of one contact."""
+        examples = tuple(f"{envelope.id}: {why}" for envelope, why in refold.unmapped[:MOST_EXAMPLES])
+        return cls(len(refold.events), refold.wanted, refold.unreadable, len(refold.unmapped), examples)
+
+    def told_of_unmapped(self) -> Iterator[str]:
+        """Yield the lines that tell a person of those."""
+        if self.unmapped:
+            yield f"{self.unmapped:,} events that can't be mapped are skipped: mend the mapping, and run it again"
+            yield from (f"  {each}" for each in self.examples)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`takes` is at the run's part of the quota, if HubSpot is well."""
+
+    read: int
+    tally: Tally
+    upserts: int
+    timeline_calls: int
+    takes: timedelta
+
+    @classmethod
+    def of(cls, read: int, tally: Tally, timeline: TimelineMode, calls_per_s: float) -> "Plan":
+        upserts = math.ceil(tally.contacts / MOST_UPSERTS)
+        match timeline:
+            case "custom_events":
+                entries, in_slots = math.ceil(tally.events / MOST_TIMELINE_ENTRIES), 0
+            case "notes":
+                # Each is looked for before it is left: a page of a contact's notes, and their texts.
+                entries = 2 * math.ceil(tally.events / MOST_NOTES) + upserts
+                in_slots = entries
+            case "off":
+                entries = in_slots = 0
+        return cls(read, tally, upserts, entries, timedelta(seconds=(upserts + in_slots) / calls_per_s))
+
+    def as_json(self) -> Mapping[str, Any]:
+        return {
+            "events_read": self.read,
+            "events": self.tally.events,
+            "contacts": self.tally.contacts,
+            "unreadable": self.tally.unreadable,
+            "unmapped": self.tally.unmapped,
+            "unmapped_examples": self.tally.examples,
+            "calls": {"upsert": self.upserts, "timeline": self.timeline_calls},
+            "takes_s": round(self.takes.total_seconds()),
+        }
+
+
+async def tallied(file: Path, store: EventStore, refolding: Refolding) -> Tally:
+    """Fold everything in *file*, side by side where it is much."""
+    processes = min(os.cpu_count() or 1, 1 + store.size // WORTH_A_PROCESS)
+    if processes == 1:
+        return _tally(file, refolding, "", None)
+    borders = ["", *store.borders(processes)]
+    loop = asyncio.get_running_loop()
+    # Started anew rather than forked: this process has an event loop and connections.
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        parts = [
+            loop.run_in_executor(pool, _tally, file, refolding, after, up_to)
+            for after, up_to in zip(borders, [*borders[1:], None], strict=True)
+        ]
+        return sum(await asyncio.gather(*parts), Tally())
+
+
+def _tally(file: Path, refolding: Refolding, after: str, up_to: str | None) -> Tally:
+    store = EventStore(file)
+    try:
+        contacts = store.by_contact(after, up_to)
+        return sum((Tally.of(refolding.refold(key, stored)) for key, stored in contacts), Tally())
+    finally:
+        store.close()

@@ -1,0 +1,36 @@
+"""A hold, as the run sees it: contacts that are its to write for as long as workers keep from them."""
+
+from typing import Final
+
+from hubspot_consumer.holds.listener import Heard
+from hubspot_consumer.holds.records import FOR_S, Written
+from runtime.clock import Clock
+from schemas.contacts import ContactKey
+
+
+class Hold:
+    """Contacts that no worker writes until it ends."""
+
+    def __init__(self, number: int, keys: frozenset[ContactKey], heard: Heard, clock: Clock) -> None:
+        self.number: Final = number
+        self.keys: Final = keys
+        self.outcome: dict[ContactKey, Written] = {}
+        self.touched = False
+        self._heard = heard
+        self._clock = clock
+        self._ends_at = clock.monotonic() + FOR_S
+
+    def touch(self) -> None:
+        """Say that a call is about to begin: from now on its contacts may have been written."""
+        self.touched = True
+
+    def written(self, key: ContactKey, sequence: int, contact_id: str | None) -> None:
+        """Note that a contact was written as it is after the event *sequence*: workers go on from there."""
+        if key not in self.keys:
+            raise KeyError("this contact is not held")
+        self.outcome[key] = Written(sequence=sequence, contact_id=contact_id)
+
+    @property
+    def time_left_s(self) -> float:
+        """For how long workers keep from these contacts, at least."""
+        return 0.0 if self._heard.taken_over else max(0.0, self._ends_at - self._clock.monotonic())

@@ -1,0 +1,108 @@
+"""What a run hears on the topic of holds: other runs, whoever goes on with its own, and the workers' answers."""
+
+import asyncio
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any, Final, assert_never
+
+from hubspot_consumer.holds.records import Held, HoldBegun, Released, RunEnded, read_hold_record
+
+
+class TakenOver(RuntimeError):
+    """Another process goes on with the same run: this one holds nothing any more."""
+
+    def __init__(self) -> None:
+        super().__init__("another process goes on with this run, and this one must not write any more")
+
+
+@dataclass(frozen=True)
+class OtherRun:
+    """A run that announced itself, when Kafka heard of it last, and for how long that is worth."""
+
+    run: str
+    command: str
+    heard_at_s: float
+    for_s: float
+
+    def is_active(self, at_s: float) -> bool:
+        return at_s < self.heard_at_s + self.for_s
+
+
+@dataclass(eq=False)
+class Answers:
+    """The partitions of which no worker has answered a hold yet."""
+
+    missing: set[int]
+    complete: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.take(())
+
+    def take(self, numbers: Collection[int]) -> None:
+        self.missing.difference_update(numbers)
+        if not self.missing:
+            self.complete.set()
+
+
+class Heard:
+    """Takes in the topic's records for *run*."""
+
+    def __init__(self, run: str) -> None:
+        self._run: Final = run
+        self._runs: dict[str, OtherRun] = {}
+        self._answers: dict[int, Answers] = {}
+        self._announcement: int | None = None
+        self._announced_at_s: float | None = None
+        self._before: dict[str, OtherRun] = {}
+        self.highest_number = 0
+        self.taken_over = False
+
+    @property
+    def was_active(self) -> bool:
+        """Whether the same run began before, and did not end."""
+        return self._run in self._runs
+
+    @property
+    def other_run(self) -> OtherRun | None:
+        """Another run that was active when this one announced itself, by the order of the topic."""
+        if self._announced_at_s is None:
+            return None
+        active = (other for other in self._before.values() if other.is_active(self._announced_at_s))
+        return next(active, None)
+
+    def announce(self, number: int) -> None:
+        """Take the hold of that number for the announcement of this run."""
+        self._announcement = number
+
+    def ask(self, number: int, partitions: Collection[int]) -> Answers:
+        """Return what collects the answers to a hold, until `forget`."""
+        return self._answers.setdefault(number, Answers(set(partitions)))
+
+    def forget(self, number: int) -> None:
+        self._answers.pop(number, None)
+
+    def take_in(self, record: Any) -> None:
+        """Take one of aiokafka's records; what nobody can read is passed over."""
+        match said := read_hold_record(record.value):
+            case HoldBegun():
+                self._begin(said, record.timestamp / 1000)
+            case Held():
+                if said.run == self._run and (answers := self._answers.get(said.number)) is not None:
+                    answers.take(said.partitions)
+            case RunEnded():
+                self._runs.pop(said.run, None)
+                self._before.pop(said.run, None)
+                # Of our own doing is only what comes before the announcement.
+                self.taken_over |= said.run == self._run and self._announced_at_s is not None
+            case Released() | None:
+                pass
+            case _:
+                assert_never(said)
+
+    def _begin(self, hold: HoldBegun, at_s: float) -> None:
+        if hold.run == self._run:
+            self.highest_number = max(self.highest_number, hold.number)
+            if hold.number == self._announcement and self._announced_at_s is None:
+                self._announced_at_s = at_s
+                self._before = {name: other for name, other in self._runs.items() if name != self._run}
+        self._runs[hold.run] = OtherRun(hold.run, hold.command, at_s, hold.for_s)

@@ -1,0 +1,212 @@
+"""Holding: keeping the workers from the contacts that a reprocessing run is about to write.
+
+HubSpot has no conditional write, so of two writers of a contact one has to wait: see hubspot_consumer/holds/worker.py.
+"""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final, NoReturn
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from hubspot_consumer.holds.coverage import Coverage
+from hubspot_consumer.holds.hold import Hold
+from hubspot_consumer.holds.listener import Heard, OtherRun, TakenOver
+from hubspot_consumer.holds.members import Members
+from hubspot_consumer.holds.records import FOR_S, HoldBegun, HoldRecord, Released, RunEnded, encoded
+from hubspot_consumer.holds.worker import STALE
+from hubspot_consumer.kafka.followed_topic import FollowedTopic
+from hubspot_consumer.kafka.lag import Lag, TopicsMissing
+from hubspot_consumer.kafka.new_topic import create_topic
+from runtime.clock import Clock
+from runtime.logs import logger
+from schemas.contacts import ContactKey
+from schemas.times import moment_of
+from schemas.topics import Topics
+
+log = logger()
+
+# So that a hold is over an hour after it ended, and nobody's topic grows. Kafka's own time: clocks differ.
+_CONFIG: Final = {
+    "cleanup.policy": "delete",
+    "retention.ms": "3600000",
+    "segment.ms": "600000",
+    "message.timestamp.type": "LogAppendTime",
+}
+RENEW_S: Final = 20.0
+TRY_AGAIN_S: Final = 1.0
+CLOSE_WITHIN_S: Final = 10.0
+# Numbers of a process that was stopped and goes on are not taken for those of the one that has taken over.
+NUMBERS_LEFT_OUT: Final = 1_000
+REPLICAS_TO_SPARE: Final = 3
+
+
+class AnotherRun(RuntimeError):
+    """Another reprocessing run is active: two would move each other's contacts backwards."""
+
+    def __init__(self, other: OtherRun) -> None:
+        heard_at = moment_of(other.heard_at_s)
+        super().__init__(
+            f"another run is active: {other.command}, last heard at {heard_at:%H:%M:%S} UTC. Wait for its end; "
+            f"if it was killed, it is taken for ended {other.for_s:g} s after it was heard"
+        )
+        self.other: Final = other
+
+
+class Holding:
+    """One run's holds. *waits* is told, now and then, why a hold is not entered yet."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - all of them are what names a run and where it is
+        self,
+        options: Mapping[str, Any],
+        topics: Topics,
+        group: str,
+        run: str,
+        command: str,
+        quota_share: float,
+        clock: Clock,
+        replicas: int,
+        waits: Callable[[str], object] = lambda _: None,
+    ) -> None:
+        self._options: Final = options
+        self._topic: Final = topics.holds
+        self._run: Final = run
+        self._command: Final = command
+        self._quota_share: Final = quota_share
+        self._clock = clock
+        self._replicas: Final = replicas
+        self._heard = Heard(run)
+        self._followed = FollowedTopic(
+            options, topics.holds, clock, self._heard.take_in, look_again_s=TRY_AGAIN_S, newest=STALE
+        )
+        self._producer = AIOKafkaProducer(**options, acks="all", enable_idempotence=True)
+        self._lag = Lag(dict(options), group, topics.events)
+        self._members = Members(options, group)
+        self._coverage = Coverage(self._heard, self._members, clock, waits)
+        self._numbers = itertools.count(1)
+        self._announced_at = 0.0
+        self._tasks: list[asyncio.Task[NoReturn]] = []
+        self._ours = False
+
+    async def start(self) -> None:
+        """Return when this is the one active run, and its share of the quota is lent by all workers.
+
+        Goes on with the same run where a process was killed. Raises AnotherRun, KafkaError, TopicNotCreated,
+        TopicsMissing.
+        """
+        try:
+            await self._connect()
+            self._ours = True
+            if self._heard.was_active:
+                await self._send(RunEnded(run=self._run))
+            self._numbers = itertools.count(self._heard.highest_number + NUMBERS_LEFT_OUT)
+            self._tasks.append(asyncio.create_task(self._followed.follow()))
+            await self._announce()
+            self._tasks.append(asyncio.create_task(self._renew()))
+            await self._release(await self._entered(frozenset(), range(self._numbers_of_partitions)))
+        except BaseException:
+            await self.stop()
+            raise
+
+    @asynccontextmanager
+    async def hold(self, keys: Collection[ContactKey]) -> AsyncIterator[Hold]:
+        """Enter when no worker writes these contacts any more, and none does until the context ends.
+
+        Then they are told what was `written`. Raises KafkaError, TakenOver.
+        """
+        hold = await self._entered(frozenset(keys), {self._lag.number_of(key) for key in keys})
+        try:
+            yield hold
+        finally:
+            await self._release(hold)
+
+    async def stop(self) -> None:
+        """Release everything, and give the quota back."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._ours and not self._heard.taken_over:
+            try:
+                await self._send(RunEnded(run=self._run))
+            except (KafkaError, OSError) as error:
+                log.warning("holding.not_ended", error=type(error).__name__, ends_by_itself_in_s=FOR_S)
+        self._ours = False
+        for client in (self._producer, self._followed, self._lag, self._members):
+            with suppress(KafkaError, OSError, TimeoutError):
+                await asyncio.wait_for(client.stop(), CLOSE_WITHIN_S)
+
+    async def _connect(self) -> None:
+        await create_topic(self._options, self._topic, self._replicas, self._config)
+        await self._lag.start()
+        if missing := await self._lag.missing_topics():
+            raise TopicsMissing(f"no such topic: {', '.join(missing)}: run `python -m producer topics`")
+        await self._members.start()
+        await self._producer.start()
+        await self._followed.start()
+
+    async def _announce(self) -> None:
+        number = next(self._numbers)
+        self._heard.announce(number)
+        await self._send(self._begun(number, frozenset()))
+        await self._followed.caught_up()
+        if (other := self._heard.other_run) is not None:
+            raise AnotherRun(other)
+
+    async def _entered(self, keys: frozenset[ContactKey], partitions: Collection[int]) -> Hold:
+        while True:
+            hold = Hold(next(self._numbers), keys, self._heard, self._clock)
+            entered = False
+            try:
+                answers = self._heard.ask(hold.number, partitions)
+                await self._send(self._begun(hold.number, keys))
+                if entered := await self._coverage.complete(hold, answers):
+                    return hold
+            finally:
+                self._heard.forget(hold.number)
+                if not entered:
+                    await self._release(hold)
+
+    async def _release(self, hold: Hold) -> None:
+        await self._send(Released(run=self._run, number=hold.number, written=hold.outcome, touched=hold.touched))
+
+    async def _renew(self) -> NoReturn:
+        """Announce the run anew where no hold has done so in time."""
+        while True:
+            await self._clock.sleep(max(0.0, self._announced_at + RENEW_S - self._clock.monotonic()))
+            if self._clock.monotonic() < self._announced_at + RENEW_S:
+                continue
+            try:
+                await self._send(self._begun(next(self._numbers), frozenset()))
+            except (KafkaError, OSError) as error:
+                log.warning("holding.not_renewed", error=type(error).__name__)
+                await self._clock.sleep(TRY_AGAIN_S)
+
+    async def _send(self, record: HoldRecord) -> None:
+        if self._heard.taken_over:
+            raise TakenOver
+        sent_at = self._clock.monotonic()
+        key, value = encoded(record)
+        await self._producer.send_and_wait(self._topic, key=key, value=value, partition=0)
+        if isinstance(record, HoldBegun):
+            self._announced_at = max(self._announced_at, sent_at)
+
+    def _begun(self, number: int, keys: frozenset[ContactKey]) -> HoldBegun:
+        return HoldBegun(
+            run=self._run,
+            number=number,
+            command=self._command,
+            contacts=tuple(sorted(keys)),
+            quota_share=self._quota_share,
+        )
+
+    @property
+    def _numbers_of_partitions(self) -> int:
+        return self._lag.partition_count // len(self._lag.topics)
+
+    @property
+    def _config(self) -> Mapping[str, str]:
+        # As for every topic of ours: one of three copies may be lost.
+        return {**_CONFIG, "min.insync.replicas": "2" if self._replicas >= REPLICAS_TO_SPARE else "1"}

@@ -1,0 +1,169 @@
+"""Refusals: the one table of statuses, and what an answer that is no success means for a call or for one input."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Final
+
+import httpx
+
+from hubspot_consumer.hubspot.outcomes import Halt, Refusal, Rejected, RetryLater
+from schemas.contacts import LONGEST_EMAIL, shortened
+from schemas.texts import read_json
+
+# A record lock lasts two seconds.
+LOCKED: Final = timedelta(seconds=2)
+# 477 may ask for a day; a migration that ends early should not leave us waiting.
+LONGEST_RETRY_AFTER: Final = timedelta(minutes=15)
+LONGEST_DETAIL: Final = 500
+LONGEST_NAME: Final = 100
+_A_TOKEN: Final = re.compile(r"pat-[a-z]+[0-9]*-[0-9A-Za-z-]{8,}")
+_NOT_VALID: Final = "Property values were not valid: "
+_UNWRITABLE: Final = frozenset({"PROPERTY_DOESNT_EXIST", "READ_ONLY_VALUE"})
+_PASSING_CATEGORIES: Final = frozenset({"RATE_LIMITS", "INTERNAL_ERROR", "TIMEOUT", "SERVICE_UNAVAILABLE", "LOCKED"})
+
+
+def quota_spent_for(response: httpx.Response) -> timedelta | None:
+    """Return how long nobody should call, when the answer says that the burst quota is spent."""
+    refusal = read_refusal(response) if response.status_code == 429 else None
+    return refusal.after if isinstance(refusal, RetryLater) else None
+
+
+def read_refusal(response: httpx.Response) -> Refusal:
+    """Return what an answer that is not 2xx means for the whole call."""
+    return replace(_by_status(response, _detail(response)), correlation_id=correlation_id(response))
+
+
+def correlation_id(response: httpx.Response) -> str | None:
+    """Return HubSpot's name of a call, as short as those are."""
+    told: str | None = response.headers.get("X-HubSpot-Correlation-Id")
+    return told[:LONGEST_NAME] if told else None
+
+
+def policy_of(response: httpx.Response) -> str | None:
+    """Return which of HubSpot's limits refused a call, if one did."""
+    told = body_of(response).get("policyName")
+    return told[:LONGEST_NAME] if isinstance(told, str) else None
+
+
+def _by_status(response: httpx.Response, detail: str) -> Refusal:  # noqa: PLR0911 - one line per status is the table it is
+    match response.status_code:
+        case 401:
+            return Halt("token_refused", detail)
+        case 402:
+            return Halt("payment_required", detail)
+        case 403:
+            return Halt("scope_missing", detail)
+        case 404 | 405 | 410:
+            # None of our calls names a single record, so it is the path that does not exist.
+            return Halt("endpoint_not_found", f"{response.request.url.path}: {detail}")
+        case 423:
+            return RetryLater(detail, _retry_after(response) or LOCKED)
+        case 429:
+            return _rate_limited(response, detail)
+        case 400 | 409 | 413 | 414 | 415 | 422:
+            conflict = response.status_code == 409
+            return Rejected("rejected_by_hubspot", detail, _unwritable(body_of(response)), conflict)
+        case _:
+            # 408, 477, every 5xx, and whatever HubSpot invents next: losing nothing beats knowing why.
+            return RetryLater(detail, _retry_after(response), outage=response.status_code >= 500)
+
+
+def _rate_limited(response: httpx.Response, detail: str) -> Refusal:
+    body = body_of(response)
+    words = f"{body.get('policyName', '')} {body.get('message', '')}".lower()
+    if "daily" in words:
+        return Halt("daily_quota_spent", detail)
+    waits = timedelta(seconds=2) if "secondly" in words and "ten_secondly" not in words else timedelta(seconds=10)
+    return RetryLater(detail, _retry_after(response) or waits)
+
+
+def _retry_after(response: httpx.Response) -> timedelta | None:
+    seconds = response.headers.get("Retry-After", "").strip()
+    if not is_number(seconds):
+        return None
+    return min(timedelta(seconds=max(0.0, float(seconds))), LONGEST_RETRY_AFTER)
+
+
+def read_item_refusal(error: Mapping[str, Any], response: httpx.Response) -> Refusal:
+    category, message = str(error.get("category") or ""), str(error.get("message") or "")
+    detail = _shortened(f"{response.status_code} {category}: {message}", response)
+    named = correlation_id(response)
+    if category in _PASSING_CATEGORIES:
+        return RetryLater(detail, correlation_id=named)
+    conflict = category == "CONFLICT"
+    return Rejected("rejected_by_hubspot", detail, _unwritable(error), conflict, correlation_id=named)
+
+
+def _unwritable(error: Mapping[str, Any]) -> frozenset[str]:
+    """Return the properties that an error says do not exist or are read-only, whatever their values."""
+    found = {
+        str(name)
+        for detail in objects_of(error.get("errors"))
+        if detail.get("code") in _UNWRITABLE
+        for name in named_in(detail, "propertyName")
+    }
+    _, _, listed = str(error.get("message") or "").partition(_NOT_VALID)
+    try:
+        failures = objects_of(json.loads(listed)) if listed else []
+    except (ValueError, RecursionError):
+        failures = []
+    return frozenset(
+        found | {str(one["name"]) for one in failures if one.get("name") and one.get("error") in _UNWRITABLE}
+    )
+
+
+def named_in(error: Mapping[str, Any], what: str) -> set[str]:
+    context = error.get("context")
+    named = context.get(what) if isinstance(context, dict) else None
+    names = named if isinstance(named, list) else [named]
+    return {str(name) for name in names if name is not None}
+
+
+def body_of(response: httpx.Response) -> dict[str, Any]:
+    try:
+        body = read_json(response.content)
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def objects_of(value: object) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _detail(response: httpx.Response) -> str:
+    body = body_of(response)
+    # The rules that a portal's administrators make say why only in `errors`.
+    words = str(body.get("message") or _first_error(body) or response.reason_phrase or "no reason given")
+    kind = body.get("category") or body.get("policyName") or body.get("errorType") or ""
+    return _shortened(f"{response.status_code} {kind}: {words}{_scopes(body)}", response)
+
+
+def _scopes(body: Mapping[str, Any]) -> str:
+    # The message of a 403 says that scopes are missing, and not which.
+    named = {scope for error in objects_of(body.get("errors")) for scope in named_in(error, "requiredGranularScopes")}
+    needed = sorted(named - {"None"})
+    return f" (needed: {' or '.join(needed)})" if needed else ""
+
+
+def _first_error(body: Mapping[str, Any]) -> str:
+    error = next(iter(objects_of(body.get("errors"))), {})
+    return " ".join(str(error[name]) for name in ("code", "message") if error.get(name))
+
+
+def _shortened(words: str, response: httpx.Response) -> str:
+    named = correlation_id(response)
+    # HubSpot quotes the emails that it does not like, and whoever stands before it may quote what it was sent.
+    words = shortened(words, LONGEST_DETAIL + LONGEST_EMAIL, _A_TOKEN, lambda _: "***")
+    return shortened(words, LONGEST_DETAIL) + (f" (correlation id {named})" if named else "")
+
+
+def is_number(text: str) -> bool:
+    try:
+        number = float(text)
+    except ValueError:
+        return False
+    return number == number and abs(number) < 1e18  # noqa: PLR0124 - NaN is the number that differs from itself

@@ -1,0 +1,118 @@
+"""Lag: how many events the whole group has not acked, per topic, as Kafka tells it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from runtime.kafka.topics import equal_partitions, look, partition_of
+from schemas.contacts import ContactKey
+
+READ_TIMEOUT_S: Final = 5.0
+
+
+class Lag:
+    """Reads offsets of the topics' ends and of the group's commits; joins no group."""
+
+    def __init__(self, options: dict[str, Any], group: str, topics: Sequence[str]) -> None:
+        self._admin = AIOKafkaAdminClient(**options, request_timeout_ms=int(READ_TIMEOUT_S * 1000))
+        self._ends = AIOKafkaConsumer(**options, request_timeout_ms=int(READ_TIMEOUT_S * 1000))
+        self._group: Final = group
+        self.topics: Final = topics
+        self._partitions: list[TopicPartition] = []
+        self._by_partition: dict[TopicPartition, int] = {}
+        self._end_of: Mapping[TopicPartition, int] = {}
+        self.by_topic: dict[str, int] = {}
+
+    async def start(self) -> None:
+        """Connect. Raises KafkaError when no broker answers."""
+        await self._admin.start()
+        await self._ends.start()
+
+    async def stop(self) -> None:
+        await self._ends.stop()
+        await self._admin.close()
+
+    @property
+    def partition_count(self) -> int:
+        """How many partitions the topics have, all together."""
+        return len(self._partitions)
+
+    async def missing_topics(self) -> list[str]:
+        """Return the topics that do not exist yet. Raises UnequalPartitions, and KafkaError."""
+        found = await look(self._admin, self.topics)
+        counts = {topic: len(found[topic]) for topic in self.topics if topic in found}
+        equal_partitions(counts)
+        self._partitions = [TopicPartition(topic, number) for topic, count in counts.items() for number in range(count)]
+        return [topic for topic in self.topics if topic not in counts]
+
+    @property
+    def partitions(self) -> Sequence[TopicPartition]:
+        """The partitions of all topics, once `missing_topics` has looked."""
+        return self._partitions
+
+    async def unfinished(self) -> Mapping[TopicPartition, int]:
+        """Return the first event of each partition that the group has not acked. Raises KafkaError."""
+        starts: dict[TopicPartition, int] = await self._ends.beginning_offsets(self._partitions)
+        committed = await self._admin.list_consumer_group_offsets(self._group, partitions=self._partitions)
+        return {
+            partition: max(start, committed[partition].offset if partition in committed else -1)
+            for partition, start in starts.items()
+        }
+
+    def number_of(self, key: ContactKey) -> int:
+        """Return the number of the partitions that hold a contact's events."""
+        return partition_of(key, len(self._partitions) // len(self.topics))
+
+    async def ends(self) -> Mapping[TopicPartition, int]:
+        """Return where all partitions end now. Raises KafkaError."""
+        ends: dict[TopicPartition, int] = await self._ends.end_offsets(self._partitions)
+        return ends
+
+    async def ends_of(self, number: int) -> Mapping[TopicPartition, int]:
+        """Return where the partitions of that number end now. Raises KafkaError."""
+        ends: dict[TopicPartition, int] = await self._ends.end_offsets(
+            [partition for partition in self._partitions if partition.partition == number]
+        )
+        return ends
+
+    async def finished(self, ends: Mapping[TopicPartition, int]) -> bool:
+        """Return whether the group has acked everything before *ends*. Raises KafkaError."""
+        starts = await self._ends.beginning_offsets(list(ends))
+        committed = await self._admin.list_consumer_group_offsets(self._group, partitions=list(ends))
+        return all(
+            end <= (committed[partition].offset if partition in committed else -1) or end <= starts[partition]
+            for partition, end in ends.items()
+        )
+
+    async def read(self) -> dict[str, int]:
+        """Return the lag by topic, and keep it in `by_topic`. Raises KafkaError when Kafka does not answer."""
+        ends = self._end_of = await self.ends()
+        starts = await self._ends.beginning_offsets(self._partitions)
+        committed = await self._admin.list_consumer_group_offsets(self._group, partitions=self._partitions)
+        for partition, end in ends.items():
+            commit = committed[partition].offset if partition in committed else -1
+            # What Kafka has deleted meanwhile can't be read any more.
+            self._by_partition[partition] = end - max(commit, starts[partition])
+        self.by_topic = dict.fromkeys(self.topics, 0)
+        for partition, lag in self._by_partition.items():
+            self.by_topic[partition.topic] += lag
+        return self.by_topic
+
+    @property
+    def written(self) -> int:
+        """How many records the topics ever held, when that was read last."""
+        return sum(self._end_of.values())
+
+    def end_of(self, topic: str, number: int) -> int | None:
+        """Return where a partition ended when that was read last, None before."""
+        return self._end_of.get(TopicPartition(topic, number))
+
+    def of(self, topic: str, number: int) -> int | None:
+        """Return the lag of one partition as it was read last, None before."""
+        return self._by_partition.get(TopicPartition(topic, number))
+
+
+class TopicsMissing(RuntimeError):
+    """The topics whose events are to be reprocessed do not exist."""

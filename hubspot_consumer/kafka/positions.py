@@ -1,0 +1,177 @@
+"""Positions: where the Kafka client reads each partition, sought explicitly after each assignment.
+
+A client that begins an assignment by itself may fetch records that Faust then throws away: its position has moved on,
+and nobody reads them again. So nothing is fetched from a revocation on until every partition was sought to the offset
+that Kafka holds for the group. Each record is known with the offset that it follows: Kafka holds nothing between both.
+
+Every method but `follows`, `restart_of` and `skipped` runs in the event loop of the Kafka client.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, Literal
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from hubspot_consumer.kafka.records import Partition, Record
+from runtime.clock import Clock
+from runtime.logs import logger
+
+log = logger()
+
+SEEK_AGAIN_S: Final = 1.0
+
+Fetched = Mapping[TopicPartition, Sequence[Any]]
+Sought = Callable[[Mapping[Partition, int]], None]
+# Why records do not come as expected: they were "lost" between the client and us, none comes although there is more
+# ("stalled"), Kafka has "deleted" them unread, or has cut off a partition, which is "restarted" where it begins now.
+Gap = Literal["lost", "stalled", "deleted", "restarted"]
+
+
+class Positions:
+    """Seeks after each assignment, and lets the client fetch until the next revocation. *count* counts gaps."""
+
+    def __init__(self, clock: Clock, count: Callable[[Gap], None]) -> None:
+        self._clock = clock
+        self._count = count
+        self._may_fetch = asyncio.Event()
+        self._seeking: asyncio.Task[None] | None = None
+        self._fetching: asyncio.Task[Fetched] | None = None
+        # After the last record that was handed on, and the client's position: Kafka holds nothing in between.
+        self._read: dict[Partition, tuple[int, int]] = {}
+        # Only of records that do not follow the offset before theirs.
+        self._follows: dict[tuple[str, int, int], int] = {}
+        self._restarts: dict[Partition, int] = {}
+
+    def revoked(self) -> None:
+        """Fetch nothing until the next assignment was sought."""
+        self._may_fetch.clear()
+        for task in (self._seeking, self._fetching):
+            if task is not None:
+                # A fetch can be cancelled only while it waits: what it has taken it returns.
+                task.cancel()
+
+    def assigned(self, consumer: AIOKafkaConsumer, sought: Sought) -> None:
+        """Seek every partition that *consumer* was assigned, then tell *sought* the offsets, then let it fetch."""
+        self._seeking = asyncio.create_task(self._seek(consumer, sought))
+
+    async def fetch(
+        self, consumer: AIOKafkaConsumer, fetch: Callable[[], Awaitable[Fetched]], timeout_s: float | None
+    ) -> Fetched:
+        """Return what *fetch* does; nothing where the partitions are revoked, or not sought within *timeout_s*."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                # Looked at again: a revocation may have come since the wait was over. Nothing is awaited from here on.
+                while not self._may_fetch.is_set():
+                    await self._may_fetch.wait()
+        except TimeoutError:
+            return {}
+        fetching = self._fetching = asyncio.create_task(self._fetch(consumer, fetch))
+        try:
+            await asyncio.wait([fetching])
+        finally:
+            fetching.cancel()
+        return {} if fetching.cancelled() else fetching.result()
+
+    async def seek_back(self, consumer: AIOKafkaConsumer, partition: Partition, offset: int) -> None:
+        """Read a partition again from *offset* on, unless it was revoked."""
+        if self._may_fetch.is_set() and partition in self._read:
+            self._restarts.pop(partition, None)
+            self._seek_to(consumer, TopicPartition(*partition), offset)
+
+    def follows(self, record: Record) -> int:
+        """Return the offset up to which the client had read when it found *record*; to be asked once of each."""
+        return self._follows.pop((record.topic, record.partition, record.offset), record.offset)
+
+    def restart_of(self, partition: Partition) -> int | None:
+        """Return where a partition begins again that was cut off or made anew, once; None if it was not."""
+        return self._restarts.pop(partition, None)
+
+    def skipped(self) -> Iterator[tuple[Partition, int, int]]:
+        """Yield the partitions whose position is beyond the end of the last record, with both offsets.
+
+        Markers of transactions are there, or records that Kafka has deleted or compacted.
+        """
+        return ((partition, end, to) for partition, (end, to) in list(self._read.items()) if to > end)
+
+    async def _seek(self, consumer: AIOKafkaConsumer, sought: Sought) -> None:
+        while True:
+            try:
+                starts = await _starts(consumer)
+            except KafkaError as error:
+                log.warning("reading.not_sought", error=type(error).__name__)
+                await self._clock.sleep(SEEK_AGAIN_S)
+            else:
+                break
+        self._read.clear()
+        self._follows.clear()
+        self._restarts.clear()
+        for partition, start in starts.items():
+            self._seek_to(consumer, partition, start)
+        sought(starts)
+        self._may_fetch.set()
+
+    async def _fetch(self, consumer: AIOKafkaConsumer, fetch: Callable[[], Awaitable[Fetched]]) -> Fetched:
+        try:
+            fetched = await fetch()
+        except OffsetOutOfRangeError as error:
+            for partition, offset in error.args[0].items():
+                await self._begin_anew(consumer, partition, offset)
+            return {}
+        # Nothing below waits: what is noted is what this fetch read.
+        for partition, records in fetched.items():
+            end, _ = self._read[partition]
+            for record in records:
+                self._note(record, end)
+                end = record.offset + 1
+            self._read[partition] = end, end
+        for partition, (end, _) in list(self._read.items()):
+            self._read[partition] = end, await consumer.position(TopicPartition(*partition))
+        return fetched
+
+    def _note(self, record: Any, follows: int) -> None:
+        place = record.topic, record.partition, record.offset
+        if record.offset != follows:
+            self._follows[place] = follows
+        elif self._follows:
+            # What an earlier fetch found there is no longer so.
+            self._follows.pop(place, None)
+
+    async def _begin_anew(self, consumer: AIOKafkaConsumer, partition: TopicPartition, offset: int) -> None:
+        """Go on where Kafka does not hold *offset*: with what it holds."""
+        try:
+            start = (await consumer.beginning_offsets([partition]))[partition]
+        except KafkaError as error:
+            # The next fetch is answered likewise.
+            log.warning("reading.not_sought", error=type(error).__name__)
+            return
+        told = {"topic": partition.topic, "partition": partition.partition, "offset": offset, "start": start}
+        if start > offset:
+            log.error("reading.records_deleted", **told)
+            self._count("deleted")
+            self._restarts.pop(partition, None)
+            end, _ = self._read[partition]
+            consumer.seek(partition, start)
+            self._read[partition] = end, start
+        else:
+            log.error("reading.partition_restarted", **told)
+            self._count("restarted")
+            for one in [one for one in self._follows if one[:2] == partition]:
+                del self._follows[one]
+            self._restarts[partition] = start
+            self._seek_to(consumer, partition, start)
+
+    def _seek_to(self, consumer: AIOKafkaConsumer, partition: TopicPartition, offset: int) -> None:
+        consumer.seek(partition, offset)
+        self._read[partition] = offset, offset
+
+
+async def _starts(consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
+    """Return where the group is in each assigned partition: behind what it committed, or at the beginning."""
+    partitions = list(consumer.assignment())
+    committed = dict(zip(partitions, await asyncio.gather(*map(consumer.committed, partitions)), strict=True))
+    starts = {partition: offset for partition, offset in committed.items() if offset is not None}
+    if uncommitted := [partition for partition in partitions if partition not in starts]:
+        starts |= await consumer.beginning_offsets(uncommitted)
+    return starts

@@ -1,0 +1,63 @@
+"""A record as it was read from Kafka, before anybody knows whether it is an envelope."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from runtime.tracing import trace_id_of
+from schemas.contacts import contact_hash, contact_key
+from schemas.envelope import Headers
+
+# A hand-made header may hold anything.
+LONGEST_ID: Final = 64
+
+# A topic and the number of its partition; aiokafka's TopicPartition is one too.
+Partition = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class Record:
+    topic: str
+    partition: int
+    offset: int
+    timestamp: datetime
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+    @property
+    def traceparent(self) -> str | None:
+        return Headers.decode(self.headers).traceparent
+
+    @property
+    def place(self) -> str:
+        """Where it is: topic-partition-offset."""
+        return f"{self.topic}-{self.partition}-{self.offset}"
+
+    @property
+    def told(self) -> dict[str, str]:
+        """What log lines say of it: where it is, and which event, whose, and of which trace, as far as it tells."""
+        headers = Headers.decode(self.headers)
+        told = {
+            "event_id": headers.id[:LONGEST_ID],
+            "contact": self._contact,
+            "record": self.place,
+            "trace_id": trace_id_of(headers.traceparent) or "",
+        }
+        return {name: value for name, value in told.items() if value}
+
+    @property
+    def _contact(self) -> str:
+        try:
+            return contact_hash(contact_key((self.key or b"").decode()))
+        except ValueError:
+            return ""
+
+
+Place = tuple[str, int, int]
+"""Topic, partition and offset of a record."""
+
+
+Offsets = Mapping[tuple[str, int], int]
+"""An offset by topic and partition."""

@@ -1,0 +1,223 @@
+"""What the consumer counts: Prometheus metrics in a registry of its own, read by /metrics and /v1/status."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, Final, get_args
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from hubspot_consumer.hubspot.client import CallMade
+from hubspot_consumer.hubspot.outcomes import Delivered, Halt, HaltReason, Outcome, Rejected, Rejection, RetryLater
+from hubspot_consumer.kafka.positions import Gap
+from hubspot_consumer.ordering.lane import Fold, Pending
+from hubspot_consumer.settings import Mode
+from runtime.tracing import recorded_trace_id_of
+from schemas.envelope import Unreadable
+from schemas.events import EVENTS
+
+LATENCY_BUCKETS_S: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 43200)
+CALL_BUCKETS_S: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6)
+BATCH_BUCKETS: Final = (1, 2, 5, 10, 25, 50, 75, 99, 100, 250, 499, 500)
+FOLD_BUCKETS: Final = (1, 2, 3, 5, 10, 20, 50, 100, 500)
+
+
+class Telemetry:
+    """Every metric of the consumer, by name."""
+
+    def __init__(self) -> None:
+        self.registry: Final = CollectorRegistry()
+        self.read = Counter("hubspot_consumer_events_read", "Records read", ["topic"], registry=self.registry)
+        self.events_delivered = Counter(
+            "hubspot_consumer_events_delivered", "Events that HubSpot holds", ["type"], registry=self.registry
+        )
+        self.suppressed = Counter(
+            "hubspot_consumer_events_suppressed", "Events of suppressed contacts, not sent", registry=self.registry
+        )
+        self.dead_letters = Counter(
+            "hubspot_consumer_dead_letters", "Events set aside", ["reason"], registry=self.registry
+        )
+        self.receipts = Counter(
+            "hubspot_consumer_receipts", "Receipts that Kafka took, and those given up", ["end"], registry=self.registry
+        )
+        self.gaps = Counter(
+            "hubspot_consumer_reading_gaps",
+            "Times that records did not come as expected, by why",
+            ["why"],
+            registry=self.registry,
+        )
+        self.calls = Counter("hubspot_consumer_calls", "Calls to HubSpot", ["kind", "status"], registry=self.registry)
+        self._call_seconds = Histogram(
+            "hubspot_consumer_call_seconds",
+            "From a call's request to HubSpot's answer, where there was one",
+            ["kind"],
+            buckets=CALL_BUCKETS_S,
+            registry=self.registry,
+        )
+        self._batch_size = Histogram(
+            "hubspot_consumer_batch_size",
+            "Contacts, timeline entries or notes in a call",
+            ["kind"],
+            buckets=BATCH_BUCKETS,
+            registry=self.registry,
+        )
+        self._fold_events = Histogram(
+            "hubspot_consumer_fold_events",
+            "Consecutive events of one contact that go as one",
+            buckets=FOLD_BUCKETS,
+            registry=self.registry,
+        )
+        self._outcomes = Counter(
+            "hubspot_consumer_upsert_outcomes", "Outcomes of upserts, by contact", ["outcome"], registry=self.registry
+        )
+        self._latency = Histogram(
+            "hubspot_consumer_delivery_seconds",
+            "From the record's timestamp in Kafka to HubSpot's answer",
+            buckets=LATENCY_BUCKETS_S,
+            registry=self.registry,
+        )
+        self._age = Histogram(
+            "hubspot_consumer_event_age_seconds",
+            "From the transaction that tracked the event, by the time in its id, to HubSpot's answer",
+            buckets=LATENCY_BUCKETS_S,
+            registry=self.registry,
+        )
+        self._begin_at_zero()
+
+    def shows(self, report: Callable[[], Mapping[str, Any]]) -> None:
+        """Let the gauges tell, whenever they are read, what *report* returns then."""
+        self.registry.register(Gauges(report))
+
+    def call(self, call: CallMade) -> None:
+        """Count a call that was answered, or was not."""
+        self.calls.labels(call.kind, call.status).inc()
+        if call.seconds is not None:
+            self._call_seconds.labels(call.kind).observe(call.seconds)
+        if call.inputs:
+            self._batch_size.labels(call.kind).observe(call.inputs)
+
+    def gap(self, why: Gap) -> None:
+        """Count a gap in what was read."""
+        self.gaps.labels(why).inc()
+
+    def taken(self, folds: Iterable[Fold]) -> None:
+        """Count folds that go into a call."""
+        for fold in folds:
+            self._fold_events.observe(len(fold.events))
+
+    def upserted(self, outcomes: Iterable[Outcome]) -> None:
+        for outcome in outcomes:
+            self._outcomes.labels(type(outcome).__name__).inc()
+
+    def delivered(self, event: Pending, now: datetime) -> None:
+        """Count an event that HubSpot holds since *now*."""
+        if (envelope := event.envelope) is None:
+            return
+        self.events_delivered.labels(envelope.type).inc()
+        trace_id = recorded_trace_id_of(event.record.traceparent)
+        exemplar = {"trace_id": trace_id} if trace_id else None
+        self._latency.observe(_seconds(event.record.timestamp, now), exemplar)
+        # A record that was made by hand may have an id of another making.
+        if envelope.tracked_at is not None:
+            self._age.observe(_seconds(envelope.tracked_at, now), exemplar)
+
+    def _begin_at_zero(self) -> None:
+        # A counter that appears with its first event has not increased, as Prometheus sees it: no alert would fire.
+        for reason in (*get_args(Unreadable), *get_args(Rejection)):
+            self.dead_letters.labels(reason)
+        for event_type in EVENTS:
+            self.events_delivered.labels(event_type)
+        for outcome in (Delivered, RetryLater, Rejected, Halt):
+            self._outcomes.labels(outcome.__name__)
+        for why in get_args(Gap):
+            self.gaps.labels(why)
+        for end in ("written", "dropped"):
+            self.receipts.labels(end)
+        for kind in ("create_contacts", "upsert", "read", "note"):
+            self.calls.labels(kind, "429")
+
+
+def _seconds(since: datetime, now: datetime) -> float:
+    # Clocks of several machines are compared: what is ahead of ours is new.
+    return max(0.0, (now - since).total_seconds())
+
+
+PREFIX: Final = "hubspot_consumer"
+# What may be unwell: an alert that ends must be seen to end.
+PARTS: Final = ("worker", "kafka", "reading", "portal", "hubspot", "progress")
+
+
+class Gauges(Collector):
+    """Reads *report* whenever somebody reads the metrics."""
+
+    def __init__(self, report: Callable[[], Mapping[str, Any]]) -> None:
+        self._report: Final = report
+
+    def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
+        report = self._report()
+        contacts = dict(report["contacts"])
+        released = contacts.pop("holes_released", 0)
+        halted = report["halted"]["reason"] if report["halted"] else None
+        held = (report["reprocessing"] or {}).get("contacts_held", 0)
+        yield _gauge(
+            "mode", "1 for the mode of this worker", {(mode,): mode == report["mode"] for mode in _MODES}, "mode"
+        )
+        yield _gauge(
+            "unwell",
+            "1 while a part is unwell",
+            {(part,): part in report["unwell"] for part in (*PARTS, *(report["unwell"].keys() - set(PARTS)))},
+            "part",
+        )
+        yield _gauge(
+            "halted",
+            "1 while sending is halted, by reason",
+            {(reason,): reason == halted for reason in get_args(HaltReason)},
+            "reason",
+        )
+        yield _gauge("lag_events", "Events that the group has not acked", _by_one(report["lag"]), "topic")
+        yield _gauge("contacts", "Contacts with pending events, by what they wait for", _by_one(contacts), "state")
+        yield CounterMetricFamily(
+            f"{PREFIX}_holes_released", "Contacts that went on without an event that never came", value=released
+        )
+        yield GaugeMetricFamily(f"{PREFIX}_contacts_held", "Contacts that a reprocessing run holds", value=held)
+        lent = (report["quota"] or {}).get("lent", 0.0)
+        yield GaugeMetricFamily(f"{PREFIX}_quota_lent", "Part of the quota that reprocessing has of it", value=lent)
+        yield _gauge(
+            "in_flight",
+            "Events read and not finished, and calls without an answer",
+            _by_one(report["in_flight"]),
+            "what",
+        )
+        yield _gauge(
+            "quota_calls",
+            "Calls of this worker's part of the burst quota, and of the account's day, used and left",
+            _quota(report["quota"]),
+            "quota",
+            "state",
+        )
+
+
+_MODES: Final[tuple[Mode, ...]] = get_args(Mode)
+
+
+def _by_one(values: Mapping[str, float]) -> dict[tuple[str, ...], float]:
+    return {(label,): value for label, value in values.items()}
+
+
+def _quota(quota: Mapping[str, Any] | None) -> dict[tuple[str, ...], float]:
+    if quota is None:
+        return {}
+    return {
+        ("burst", "used"): quota["used"],
+        ("burst", "left"): quota["left"],
+        ("daily", "used"): quota["daily_limit"] - quota["daily_remaining"],
+        ("daily", "left"): quota["daily_remaining"],
+    }
+
+
+def _gauge(name: str, text: str, values: Mapping[tuple[str, ...], float], *labels: str) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(f"{PREFIX}_{name}", text, labels=labels)
+    for of, value in values.items():
+        family.add_metric(of, float(value))
+    return family

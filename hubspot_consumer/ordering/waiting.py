@@ -1,0 +1,53 @@
+"""Waiting: the lanes that wait for a time, to try again or to give up a hole."""
+
+import math
+from collections.abc import Iterator
+
+from hubspot_consumer.ordering.lane import Lane
+from schemas.contacts import ContactKey
+
+
+class Waiting:
+    """Finds those that are due without looking at all of them each time."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[ContactKey, Lane] = {}
+        # No lane that waits is due before.
+        self._wake_at = math.inf
+
+    def __len__(self) -> int:
+        return len(self._lanes)
+
+    def __iter__(self) -> Iterator[Lane]:
+        return iter(list(self._lanes.values()))
+
+    def add(self, lane: Lane) -> None:
+        self._lanes[lane.key] = lane
+        self._wake_at = min(self._wake_at, _due(lane))
+
+    def remove(self, lane: Lane) -> None:
+        self._lanes.pop(lane.key, None)
+
+    def clear(self) -> None:
+        self._lanes.clear()
+
+    def due(self, now: float) -> list[Lane]:
+        """Return the lanes whose wait is over, which are to be taken out or to wait anew."""
+        if now < self._wake_at:
+            return []
+        self._wake_at = min((due for lane in self._lanes.values() if (due := _due(lane)) > now), default=math.inf)
+        return [lane for lane in self._lanes.values() if _due(lane) <= now]
+
+    def next_s(self, now: float) -> float | None:
+        """Return the seconds until the next lane is due; None when none waits."""
+        return max(0.0, self._wake_at - now) if self._lanes else None
+
+    @property
+    def holes(self) -> int:
+        """How many wait for an earlier event of theirs, or until it is sure that there is none."""
+        return sum(not (lane.hole_since is lane.siblings_since is None) for lane in self._lanes.values())
+
+
+def _due(lane: Lane) -> float:
+    hole_over = lane.hole_since + lane.hole_limit_s if lane.hole_since is not None else 0.0
+    return max(lane.not_before, hole_over)

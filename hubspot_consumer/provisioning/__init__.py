@@ -1,0 +1,1 @@
+"""What a portal lacks of the properties and event definitions, and how it is created."""

@@ -1,0 +1,97 @@
+"""Provisioning: creating what the portal lacks before we write to it. Changes and deletes nothing that is there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from hubspot_consumer.hubspot.client import HubSpotClient
+from hubspot_consumer.hubspot.outcomes import Halt, Refusal, Rejected, RetryLater
+from hubspot_consumer.hubspot.paths import Paths
+from hubspot_consumer.hubspot.schema import GROUP
+from hubspot_consumer.provisioning.differences import Differences, Mismatch, Missing, of_events, of_properties
+
+
+class ProvisionRefused(RuntimeError):
+    """HubSpot did not list or create something; the message says what and why."""
+
+    def __init__(self, what: str, refusal: Refusal) -> None:
+        super().__init__(f"{what}: {refusal.cause if isinstance(refusal, RetryLater) else refusal.detail}")
+        self.refusal: Final = refusal
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to create, in this order, and what is there but differs from what we write.
+
+    `no_custom_events` is HubSpot's refusal where the tier or the token's scopes allow none.
+    """
+
+    missing: Sequence[Missing]
+    mismatches: Sequence[Mismatch]
+    no_custom_events: str | None = None
+
+
+class Provision:
+    """Compares the portal with our schema and creates what it lacks."""
+
+    def __init__(self, client: HubSpotClient, paths: Paths) -> None:
+        self._client = client
+        self._paths: Final = paths
+
+    async def plan(self, *, custom_events: bool = True) -> Plan:
+        """Return what the portal lacks; *custom_events* False leaves those out. Raises ProvisionRefused."""
+        groups = {group.get("name") for group in await self._list(self._paths.property_groups)}
+        missing = []
+        if GROUP not in groups:
+            missing.append(
+                Missing(f"property group {GROUP}", self._paths.property_groups, {"name": GROUP, "label": "Nerava"})
+            )
+        properties, events = await self.properties(), Differences()
+        refused: str | None = None
+        if custom_events:
+            try:
+                events = await self.events()
+            except ProvisionRefused as error:
+                if not allows_no_custom_events(error.refusal):
+                    raise
+                refused = str(error)
+        return Plan(
+            [*missing, *properties.missing, *events.missing], [*properties.mismatches, *events.mismatches], refused
+        )
+
+    async def properties(self) -> Differences:
+        """Return how the portal's contact properties differ from ours. Raises ProvisionRefused."""
+        listed = await self._list(self._paths.properties)
+        found = of_properties(listed, self._paths)
+        if not found.missing:
+            return found
+        # The list leaves out archived ones, which nobody must create anew.
+        archived = await self._list(self._paths.properties, archived="true")
+        return of_properties([*(one for one in archived if one.get("archived") is True), *listed], self._paths)
+
+    async def events(self) -> Differences:
+        """Return how the portal's event definitions differ from ours. Raises ProvisionRefused."""
+        return of_events(await self._list(self._paths.event_definitions, includeProperties="true"), self._paths)
+
+    async def create(self, missing: Missing) -> None:
+        """Create one thing; if somebody else has created it meanwhile, that is as good. Raises ProvisionRefused."""
+        refusal = await self._client.define(missing.path, missing.definition)
+        if refusal is not None:
+            raise ProvisionRefused(missing.what, refusal)
+
+    async def _list(self, path: str, **parameters: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        after: str | None = None
+        while True:
+            page = await self._client.page(path, after, **parameters)
+            if isinstance(page, Halt | Rejected | RetryLater):
+                raise ProvisionRefused(path, page)
+            found += page.items
+            if page.after is None:
+                return found
+            after = page.after
+
+
+def allows_no_custom_events(refusal: Refusal) -> bool:
+    """Return whether HubSpot refused event definitions as it does where the tier or the scopes have none."""
+    return isinstance(refusal, Halt) and refusal.reason in ("scope_missing", "endpoint_not_found")

@@ -1,1 +1,0 @@
-"""The commands of reprocessing: what each takes, and what it says."""

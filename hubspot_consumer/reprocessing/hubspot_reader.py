@@ -1,0 +1,60 @@
+"""What HubSpot holds: contacts with their properties, read in slots, whatever passes meanwhile."""
+
+import random
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Final
+
+from hubspot_consumer.gates.circuit_breaker import HaltGate
+from hubspot_consumer.hubspot.client import HubSpotClient
+from hubspot_consumer.hubspot.outcomes import Halt, Refusal, Rejected, RetryLater
+from hubspot_consumer.hubspot.requests import HeldContacts
+from runtime.backoff import backoff_s
+from runtime.clock import Clock
+from schemas.contacts import ContactKey
+
+Ask = Callable[[], Awaitable[Refusal | None]]
+
+
+class CannotRead(RuntimeError):
+    """HubSpot refuses to tell what it holds."""
+
+
+class Held:
+    """Asks until HubSpot answers."""
+
+    def __init__(self, client: HubSpotClient, halt: HaltGate, clock: Clock, jitter: random.Random) -> None:
+        self._client: Final = client
+        self._halt = halt
+        self._clock = clock
+        self._jitter = jitter
+
+    async def contacts(self, keys: Sequence[ContactKey], names: Collection[str]) -> HeldContacts:
+        """Return up to 100 contacts, each key with its contact or None. Raises CannotRead."""
+        held: HeldContacts = {}
+
+        async def ask() -> Refusal | None:
+            with await self._client.slot():
+                answer = await self._client.held_contacts(keys, names)
+            if not isinstance(answer, dict):
+                return answer
+            held.update(answer)
+            left_out = [key for key in keys if key not in held]
+            return RetryLater(f"HubSpot's answer leaves {len(left_out)} contacts out") if left_out else None
+
+        await self.until_answered(ask)
+        return held
+
+    async def until_answered(self, ask: Ask) -> None:
+        """Return when *ask* is refused nothing. Raises CannotRead."""
+        attempts = 0
+        while True:
+            await self._halt.open()
+            refusal = await ask()
+            if isinstance(refusal, Rejected):
+                raise CannotRead(f"HubSpot does not tell what it holds: {refusal.detail}")
+            self._halt.hear(refusal)
+            if refusal is None:
+                return
+            if not isinstance(refusal, Halt):
+                attempts += 1
+                await self._clock.sleep(backoff_s(attempts, self._jitter))

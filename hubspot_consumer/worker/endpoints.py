@@ -1,0 +1,28 @@
+"""The HTTP endpoints: health for a load balancer, status for a person, metrics for Prometheus."""
+
+from typing import Any
+
+from fastapi import FastAPI
+
+from hubspot_consumer.metrics import Telemetry
+from hubspot_consumer.worker.status import Status
+from runtime.server import application
+
+
+def endpoints(status: Status, telemetry: Telemetry) -> FastAPI:
+    """Return the application; it holds no email and no secret."""
+    telemetry.shows(status.report)
+    app = application(
+        "HubSpot consumer",
+        unwell=status.unwell,
+        also=lambda: {"mode": status.mode} | ({"quota_lent": status.lent} if status.lent else {}),
+        metrics=telemetry.registry,
+        halted=status.halted_parts,
+        stuck=status.stuck,
+    )
+
+    @app.get("/v1/status")
+    async def report() -> dict[str, Any]:
+        return status.report()
+
+    return app

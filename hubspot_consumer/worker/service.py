@@ -1,0 +1,230 @@
+"""The service's life: connect, check, read and deliver until told to stop, and stop so that little is repeated."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn, TypeVar
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from hubspot_consumer.delivery.dispatcher import Delivery
+from hubspot_consumer.delivery.portal import Portal
+from hubspot_consumer.delivery.receipts_topic import ReceiptsTopic
+from hubspot_consumer.delivery.timeline import Timeline
+from hubspot_consumer.gates.pause import Controls
+from hubspot_consumer.gates.suppressions import Suppressions
+from hubspot_consumer.gates.unwritable_properties import Omissions
+from hubspot_consumer.holds.answers import HoldAnswers
+from hubspot_consumer.kafka.faust_worker import Worker
+from hubspot_consumer.kafka.gaps import Gaps
+from hubspot_consumer.kafka.lag import Lag
+from hubspot_consumer.kafka.offsets import Offsets
+from hubspot_consumer.kafka.partition_alignment import CROWD, Alignment
+from hubspot_consumer.worker.assignment import Assignment
+from hubspot_consumer.worker.consumer import Reading
+from hubspot_consumer.worker.progress import Progress
+from hubspot_consumer.worker.status import Status
+from runtime.clock import Clock
+from runtime.journal import Journal
+from runtime.kafka.admission import Admission, KafkaAway
+from runtime.logs import logger
+
+log = logger()
+Answer = TypeVar("Answer")
+
+CONNECT_AGAIN_S: Final = 2.0
+READ_LAG_S: Final = 5.0
+ALIGN_S: Final = 0.1
+# A portal's tier and a token's scopes change seldom.
+ASK_PORTAL_AGAIN_S: Final = 24 * 3600.0
+# What is not acked when we are killed comes again. Calls take 35 s at the very most.
+FINISH_WITHIN_S: Final = 3.0
+SETTLE_AT_STOP_S: Final = 4.0
+FLUSH_AT_STOP_S: Final = 1.0
+# Of the time to leave, for leaving itself.
+COMMIT_WITHIN_S: Final = 0.5
+# From when no call begins any more. While Kafka is away, leaving the group would wait for it.
+LEAVE_WITHIN_S: Final = 5.0
+CLOSE_WITHIN_S: Final = 0.5
+LOOK_AGAIN_S: Final = 0.05
+
+
+class ReadingEnded(RuntimeError):
+    """Faust stopped reading by itself; a restart reads on from what was acked."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """Reads and delivers. What is about HubSpot is None in a dry run, which asks it nothing; *receipts* also if off."""
+
+    status: Status
+    admission: Admission
+    worker: Worker
+    reading: Reading
+    assignment: Assignment
+    lag: Lag
+    alignment: Alignment
+    dead_letter_producer: AIOKafkaProducer
+    portal: Portal | None
+    timeline: Timeline
+    omissions: Omissions
+    suppressions: Suppressions
+    holds: HoldAnswers | None
+    controls: Controls | None
+    receipts: ReceiptsTopic | None
+    delivery: Delivery
+    offsets: Offsets
+    progress: Progress
+    gaps: Gaps
+    journal: Journal
+    clock: Clock
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Return when *stop* is set and what was acked is committed. Raises what makes going on impossible."""
+        try:
+            await _first_of(self._work(), self.journal.keep(), self._told_to_stop(stop))
+        finally:
+            await self._stop()
+
+    async def _told_to_stop(self, stop: asyncio.Event) -> None:
+        """Return when *stop* is set, and what was read by then is delivered or will not be soon."""
+        await stop.wait()
+        # What is finished behind an event that is not can't be acked, and a look-up may wait for seconds.
+        self.reading.end()
+        give_up = self.clock.monotonic() + FINISH_WITHIN_S
+        while self.delivery.busy and self.clock.monotonic() < give_up:
+            await self.clock.sleep(LOOK_AGAIN_S)
+
+    async def _work(self) -> None:
+        self.status.health.ill("worker", "starting: connecting to Kafka")
+        await self._connect()
+        # As soon as it is a member it is asked, whatever it waits for itself.
+        obeying = () if self.holds is None else (self.holds.follow(), self.holds.catch_up(), self.holds.answer())
+        pausing = () if self.controls is None else (self.controls.follow(),)
+        telling = () if self.receipts is None else (self.receipts.write(),)
+        await _first_of(self._read_and_deliver(), *obeying, *pausing, *telling)
+
+    async def _read_and_deliver(self) -> None:
+        self.status.health.ill("worker", "starting: joining the consumer group")
+        await self.worker.start()
+        # Before, this worker has no part of the quota to ask HubSpot anything.
+        await self.assignment.known.wait()
+        self.status.health.well("kafka")
+        self.status.health.well("worker")
+        if self.portal is not None:
+            self.status.health.ill("portal", "starting: asking HubSpot about its portal")
+            await self.portal.check()
+            await self.portal.choose(self.timeline)
+            self.status.health.well("portal")
+        await _first_of(
+            self.delivery.run(),
+            self.delivery.failed(),
+            self._watch_lag(),
+            self._keep_aligned(),
+            self._watch_portal(),
+            self.suppressions.follow(),
+            self._raise_when_reading_ends(),
+        )
+
+    async def _connect(self) -> None:
+        await self._at_last(self.admission.ask)
+        # Each is started once: aiokafka takes a second start for a mistake.
+        await self._at_last(self.dead_letter_producer.start)
+        await self._at_last(self.lag.start)
+        while missing := await self._at_last(self.lag.missing_topics):
+            self.status.health.ill("kafka", f"no such topic: {', '.join(missing)}: run `python -m producer topics`")
+            await self.clock.sleep(CONNECT_AGAIN_S)
+        await self._at_last(self.suppressions.start)
+        if self.controls is not None:
+            await self._at_last(self.controls.start)
+        if self.holds is not None:
+            await self._at_last(self.holds.start)
+
+    async def _at_last(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Return what Kafka answers as soon as it does. Raises KafkaRefused, where it never let us in."""
+        while True:
+            try:
+                return await ask()
+            except KafkaAway as away:
+                self.status.health.ill("kafka", str(away))
+            except (KafkaError, OSError) as error:
+                self.status.health.ill("kafka", await self.admission.why(error))
+            await self.clock.sleep(CONNECT_AGAIN_S)
+
+    async def _watch_lag(self) -> NoReturn:
+        while True:
+            await self.worker.heed_errors()
+            try:
+                await self.lag.read()
+            except (KafkaError, OSError, TimeoutError) as error:
+                self.progress.cannot_tell()
+                self.gaps.cannot_tell()
+                self.status.health.ill("kafka", await self.admission.why(error))
+            else:
+                self.status.health.well("kafka")
+                self.progress.look()
+                await self.gaps.look(self.worker)
+            await self.clock.sleep(READ_LAG_S)
+
+    async def _keep_aligned(self) -> NoReturn:
+        while True:
+            self.worker.hold_back(self.alignment.ahead() if self.offsets.unfinished > CROWD else ())
+            # `_watch_lag` asks the same, and says so where Kafka does not answer.
+            with suppress(KafkaError, OSError, TimeoutError):
+                await self.alignment.look()
+            await self.clock.sleep(ALIGN_S)
+
+    async def _watch_portal(self) -> NoReturn:
+        while True:
+            await self.clock.sleep(ASK_PORTAL_AGAIN_S)
+            self.omissions.try_again()
+            if self.portal is not None:
+                await self.portal.choose(self.timeline)
+
+    async def _raise_when_reading_ends(self) -> NoReturn:
+        reason = await self.worker.ended()
+        raise ReadingEnded(f"Faust stopped: {reason!r}") from reason
+
+    async def _stop(self) -> None:
+        give_up = self.clock.monotonic() + LEAVE_WITHIN_S
+        settled = await self.delivery.settle(SETTLE_AT_STOP_S)
+        if self.receipts is not None:
+            # What has none by then is not acked: it is repeated.
+            within_s = min(FLUSH_AT_STOP_S, give_up - self.clock.monotonic() - COMMIT_WITHIN_S)
+            await _first_of(self.receipts.flush(within_s), self.receipts.write())
+        await _within(give_up - self.clock.monotonic(), self.worker.stop())
+        others = [self.dead_letter_producer.stop(), self.lag.stop(), self.suppressions.stop()]
+        if self.holds is not None:
+            others.append(self.holds.stop())
+        others += [part.stop() for part in (self.controls, self.receipts) if part is not None]
+        await asyncio.gather(*(_within(CLOSE_WITHIN_S, closing) for closing in others))
+        log.info("service.stopped", calls_ended=settled, events_to_repeat=self.offsets.unfinished)
+
+
+async def _within(seconds: float, ending: Coroutine[Any, Any, object]) -> None:
+    task = asyncio.create_task(ending)
+    # Not `wait_for`: Faust takes a cancellation for the end of something else, and goes on.
+    await asyncio.wait([task], timeout=seconds)
+    if not task.done():
+        task.cancel()
+        log.warning("service.not_closed", error=TimeoutError.__name__)
+        return
+    try:
+        task.result()
+    except (TimeoutError, KafkaError, OSError) as error:
+        log.warning("service.not_closed", error=type(error).__name__)
+
+
+async def _first_of(*works: Coroutine[Any, Any, object]) -> None:
+    """Run all until one ends; raise what it raised, and end the others."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)

@@ -1,0 +1,145 @@
+"""The publisher: reads, sends and deletes rows side by side, for as long as its relay is the active one."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import chain
+from typing import Final
+
+from producer.relay.lanes import Lanes, Place
+from producer.relay.outbox import Outbox
+from producer.relay.row import Row
+from producer.relay.sender import FAULTS, Sender
+
+ROWS_AT_ONCE: Final = 4_000
+# Rows that were read and are not deleted yet, and their payloads: beyond it nothing is read.
+MOST_ROWS: Final = 16_000
+MOST_OCTETS: Final = 32 * 1024 * 1024
+# Between two looks for new rows, while others are on their way.
+FIRST_NAP_S: Final = 0.005
+LONGEST_NAP_S: Final = 0.5
+
+
+class Publisher:
+    """Brings the rows of *outbox* to Kafka until told to stop, or a fault; the rows not published are still there."""
+
+    def __init__(self, outbox: Outbox, sender: Sender, lanes: Lanes, *, slow_poll_s: float) -> None:
+        self._outbox: Final = outbox
+        self._sender: Final = sender
+        self._lanes: Final = lanes
+        self._slow_poll_s: Final = slow_poll_s
+        # The octets of each row that was read and is not deleted yet, by position.
+        self._held: Final[dict[int, int]] = {}
+        self._octets = 0
+        self._undeleted = 0
+        self._published: list[int] = []
+        self._to_delete: Final = asyncio.Event()
+        self._progress: Final = asyncio.Event()
+        self._sending: Final[set[Place]] = set()
+        self._fault: Exception | None = None
+        # Whether Kafka has acknowledged any row.
+        self.acknowledged = False
+
+    async def run(self, stop: asyncio.Event) -> Exception | None:
+        """Return when *stop* is set, or Kafka has a fault, which is returned, and what Kafka acknowledged is deleted.
+
+        Raises a group of psycopg.OperationalError when the database is lost.
+        """
+        async with asyncio.TaskGroup() as self._tasks:
+            deleting = self._tasks.create_task(self._delete_published())
+            await self._read(stop)
+            while self._sending or self._undeleted:
+                await self._wait_for_progress(LONGEST_NAP_S)
+            deleting.cancel()
+        return self._fault
+
+    async def _read(self, stop: asyncio.Event) -> None:
+        naps = 0
+        while not stop.is_set() and self._fault is None:
+            await self._outbox.settle()
+            if len(self._held) >= MOST_ROWS or self._octets >= MOST_OCTETS:
+                await self._wait_for_progress(LONGEST_NAP_S)
+                continue
+            rows = await self._head(ROWS_AT_ONCE)
+            self._take(rows)
+            naps = 0 if rows else naps + 1
+            if not self._held:
+                naps = 0 if await self._sleep(stop, naps) else naps
+            elif len(rows) < ROWS_AT_ONCE:
+                # Rows that come meanwhile are read together, when some of these are done.
+                await self._wait_for_progress(_nap_s(naps))
+
+    async def _head(self, rows: int) -> list[Row]:
+        return await self._outbox.head(rows, without=chain(self._held, self._sender.unpublishable))
+
+    def _take(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            octets = len(row.payload or "")
+            self._held[row.position] = octets
+            self._octets += octets
+        self._lanes.take(rows)
+        self._send_ready()
+
+    def _send_ready(self) -> None:
+        for place in self._lanes.ready.keys() - self._sending:
+            self._sending.add(place)
+            self._tasks.create_task(self._send(place))
+
+    async def _send(self, place: Place) -> None:
+        """Send what is ready for *place*, one batch after the other."""
+        try:
+            while self._fault is None and (rows := self._lanes.ready.pop(place, None)):
+                count = await self._sender.send(place, rows)
+                if count < len(rows):
+                    self._lanes.ready[place][:0] = rows[count:]
+                self._acknowledged(rows[:count])
+        except FAULTS as fault:
+            self._fault = self._fault or fault
+        finally:
+            self._sending.remove(place)
+            self._progress.set()
+
+    def _acknowledged(self, rows: Sequence[Row]) -> None:
+        self.acknowledged = True
+        self._undeleted += len(rows)
+        self._published.extend(row.position for row in rows)
+        self._to_delete.set()
+        self._lanes.published(rows)
+        self._send_ready()
+
+    async def _delete_published(self) -> None:
+        while True:
+            await self._to_delete.wait()
+            self._to_delete.clear()
+            positions, self._published = self._published, []
+            await self._outbox.delete(positions)
+            self._undeleted -= len(positions)
+            for position in positions:
+                self._octets -= self._held.pop(position)
+            self._progress.set()
+
+    async def _sleep(self, stop: asyncio.Event, naps: int) -> bool:
+        """Return True when there is something to read, False after a nap because a writer is not done yet."""
+        self._outbox.rewind()
+        if not await self._outbox.fall_asleep():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_nap_s(naps)):
+                    await stop.wait()
+            return False
+        # Once more: a writer may have committed before it could know that we sleep.
+        while not await self._head(1) and not stop.is_set():
+            await self._outbox.notified(self._slow_poll_s)
+        self._outbox.rewind()
+        await self._outbox.wake_up()
+        return True
+
+    async def _wait_for_progress(self, at_most_s: float) -> None:
+        self._progress.clear()
+        with suppress(TimeoutError):
+            # Not `wait_for`, which in Python 3.11 misses a cancellation that comes with what it waits for.
+            async with asyncio.timeout(at_most_s):
+                await self._progress.wait()
+
+
+def _nap_s(naps: int) -> float:
+    return min(FIRST_NAP_S * 2.0 ** min(naps, 16), LONGEST_NAP_S)

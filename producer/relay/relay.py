@@ -1,0 +1,148 @@
+"""The relay: the outbox to Kafka. One relay is active, the others stand by to take over."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final, NoReturn
+
+import psycopg
+
+from producer.relay.lanes import Lanes
+from producer.relay.outbox import NotMigrated, Outbox
+from producer.relay.publisher import Publisher
+from producer.relay.sender import FAULTS, NotActive, Sender
+from producer.telemetry import Telemetry
+from runtime.backoff import backoff_s
+from runtime.health import Health
+from runtime.logs import logger
+
+log = logger()
+
+STAND_BY_S: Final = 0.5
+BEAT_S: Final = 0.5
+# Behind the NOTIFY, for rows that were inserted without the SQL function.
+SLOW_POLL_S: Final = 1.0
+LONGEST_BACKOFF_S: Final = 5.0
+
+
+class Relay:
+    """Publishes what is in the outbox, and deletes what Kafka acknowledged.
+
+    It is active while its connection to the database holds the relay's lock. A standby ends the connection of one that
+    is silent. What that one had under way may be published again: repeats, which readers ignore. They can't put a
+    contact's events out of order, since each relay publishes an event only when the one before is on Kafka.
+    """
+
+    def __init__(  # noqa: PLR0913 - the composition root wires each of them by name
+        self,
+        connect: Callable[[], Awaitable[Outbox]],
+        sender: Sender,
+        *,
+        health: Health,
+        telemetry: Telemetry,
+        jitter: random.Random,
+        slow_poll_s: float = SLOW_POLL_S,
+    ) -> None:
+        self._connect: Final = connect
+        self._sender: Final = sender
+        self._health: Final = health
+        self._telemetry: Final = telemetry
+        self._jitter: Final = jitter
+        self._slow_poll_s: Final = slow_poll_s
+        self._stop = asyncio.Event()
+        # In a row: publishing anything ends the row.
+        self._failures = 0
+        self.active = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Return when *stop* is set and the batch in flight is done with. Database and Kafka may come and go."""
+        self._stop = stop
+        self._health.ill("database", "connecting")
+        try:
+            await self._keep_connected()
+        finally:
+            await self._sender.close()
+
+    async def _keep_connected(self) -> None:
+        failures = 0
+        while not self._stop.is_set():
+            try:
+                async with await self._connect() as outbox:
+                    failures = 0
+                    self._health.well("database")
+                    await self._take_part(outbox)
+            except* (psycopg.OperationalError, psycopg.InterfaceError, NotMigrated) as lost:
+                failures += 1
+                self._health.ill("database", _why(lost))
+                self._be_active(active=False)
+                await self._pause(backoff_s(failures, self._jitter, longest_s=LONGEST_BACKOFF_S))
+        self._be_active(active=False)
+
+    async def _take_part(self, outbox: Outbox) -> None:
+        while not await outbox.become_active():
+            await self._pause(STAND_BY_S)
+            if self._stop.is_set():
+                return
+            if await outbox.depose():
+                log.warning("relay.deposed_a_silent_one")
+        self._be_active(active=True)
+        async with asyncio.TaskGroup() as tasks:
+            beating = tasks.create_task(self._beat(outbox))
+            await self._publish_until_stopped(outbox)
+            beating.cancel()
+
+    async def _beat(self, outbox: Outbox) -> NoReturn:
+        while True:
+            await outbox.beat()
+            self._health.well("database")
+            await outbox.forget()
+            await asyncio.sleep(BEAT_S)
+
+    async def _publish_until_stopped(self, outbox: Outbox) -> None:
+        while not self._stop.is_set():
+            fault = await self._publish(outbox)
+            if fault is not None:
+                self._failures += 1
+                self._telemetry.faults.labels(type(fault).__name__).inc()
+                self._health.ill(
+                    "database" if isinstance(fault, NotActive) else "kafka", f"{type(fault).__name__}: {fault}"
+                )
+                await self._pause(backoff_s(self._failures, self._jitter, longest_s=LONGEST_BACKOFF_S))
+
+    async def _publish(self, outbox: Outbox) -> Exception | None:
+        """Return the fault that ended it, None if that was the stop."""
+        outbox.rewind()
+        try:
+            partitions = await self._sender.open(lambda: outbox.answers)
+            self._health.well("kafka")
+            lanes = Lanes(self._sender.topic_of, partitions)
+            publisher = Publisher(outbox, self._sender, lanes, slow_poll_s=self._slow_poll_s)
+            fault = await publisher.run(self._stop)
+            if publisher.acknowledged:
+                self._failures = 0
+        except FAULTS as refused:
+            fault = refused
+        finally:
+            await self._sender.close()
+        return fault
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
+
+    def _be_active(self, *, active: bool) -> None:
+        if active != self.active:
+            log.info("relay.active" if active else "relay.not_active")
+        self.active = active
+        self._telemetry.active.set(active)
+
+
+def _why(error: Exception) -> str:
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, NotMigrated):
+        return str(error)
+    # psycopg's first line says what happened; it holds host and user, and no password.
+    return f"DATABASE_URL: {str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}"

@@ -1,0 +1,205 @@
+"""The sender: batches of rows to Kafka, and word of what Kafka acknowledged."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
+from typing import Any, Final
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+from aiokafka.protocol.produce import ProduceRequest
+from opentelemetry.trace import SpanKind
+
+from producer.relay.lanes import Place
+from producer.relay.row import Row
+from producer.telemetry import Telemetry
+from producer.topics import TopicsNotReady, find
+from runtime.clock import Clock
+from runtime.kafka.topics import UnequalPartitions
+from runtime.logs import logger
+from runtime.tracing import linked_span
+from schemas.dead_letters import DeadLetter
+from schemas.envelope import Headers
+from schemas.events import EVENTS
+from schemas.topics import Topics
+
+log = logger()
+
+# Well below the megabyte that a broker takes.
+LARGEST_BATCH: Final = 512 * 1024
+REQUEST_TIMEOUT_S: Final = 15.0
+CLOSE_WITHIN_S: Final = 2.0
+
+TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
+
+
+class NotActive(KafkaError):  # type: ignore[misc] # aiokafka is Any to mypy
+    """The relay can't tell any more whether it is the active one, so it publishes nothing."""
+
+    retriable = False
+
+
+FAULTS: Final = (KafkaError, OSError, TopicsNotReady, UnequalPartitions)
+
+
+class Sender:
+    """Publishes with an idempotent producer, which is made anew after a fault: its sequence numbers are void then."""
+
+    def __init__(self, kafka: dict[str, Any], topics: Topics, clock: Clock, telemetry: Telemetry) -> None:
+        self._kafka: Final = kafka
+        self._topics: Final = topics
+        self._clock: Final = clock
+        self._telemetry: Final = telemetry
+        self._topic_by_type: Final = {event_type: topics.of(event_type) for event_type in EVENTS}
+        self._producer: AIOKafkaProducer | None = None
+        # What Kafka found too large: rows to try one by one, then to dead-letter, then to leave where they are.
+        self._alone: set[int] = set()
+        self._too_large: set[int] = set()
+        self.unpublishable: set[int] = set()
+
+    async def open(self, may_publish: Callable[[], bool]) -> int:
+        """Connect, and return how many partitions each topic has. Raises one of FAULTS.
+
+        From now on nothing leaves for Kafka while *may_publish* says no, not even what was handed over before.
+        """
+        partitions = await self._partition_count()
+        producer = AIOKafkaProducer(
+            **self._kafka,
+            acks="all",
+            enable_idempotence=True,
+            max_batch_size=LARGEST_BATCH,
+            request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000),
+        )
+        try:
+            await producer.start()
+        except BaseException:
+            await producer.stop()
+            raise
+        _guard(producer, may_publish)
+        self._producer = producer
+        return partitions
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            # It would wait for batches that we have given up.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(producer.stop(), CLOSE_WITHIN_S)
+
+    async def send(self, place: Place, rows: Sequence[Row]) -> int:
+        """Publish the first of *rows*, as many as a batch takes; return how many when Kafka has acknowledged them.
+
+        A row of an unknown type, or too large for its topic, becomes a dead letter. Raises one of FAULTS.
+        """
+        if self._producer is None:
+            raise NotActive
+        topic, partition = place
+        batch = self._producer.create_batch()
+        count = self._fill(batch, rows, refused=topic == self._topics.dead_letters)
+        sent = rows[:count]
+        try:
+            with _span(place, sent):
+                written = await (await self._producer.send_batch(batch, topic, partition=partition))
+        except TOO_LARGE:
+            self._found_too_large(sent, topic)
+            raise
+        self._count(sent, place, written.offset)
+        return count
+
+    def topic_of(self, row: Row) -> str:
+        if row.position in self._too_large:
+            return self._topics.dead_letters
+        return self._topic_by_type.get(row.type, self._topics.dead_letters)
+
+    async def _partition_count(self) -> int:
+        admin = AIOKafkaAdminClient(**self._kafka, request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000))
+        try:
+            await admin.start()
+            found = await find(admin, self._topics)
+        finally:
+            await admin.close()
+        if found.complaint or not found.partitions:
+            raise TopicsNotReady(found.complaint)
+        return found.partitions
+
+    def _fill(self, batch: Any, rows: Sequence[Row], *, refused: bool) -> int:
+        count = 0
+        for row in rows:
+            alone = row.position in self._alone
+            if alone and count:
+                break
+            key = row.key.encode() if row.key is not None else None
+            value = row.payload.encode() if row.payload is not None else None
+            headers = Headers(row.id, row.type, row.sequence, row.traceparent).encode()
+            if refused:
+                headers = self._refused(row).headers(headers)
+            if batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
+                break
+            count += 1
+            if alone:
+                break
+        batch.close()
+        return count
+
+    def _found_too_large(self, rows: Sequence[Row], topic: str) -> None:
+        positions = {row.position for row in rows}
+        if len(rows) > 1:
+            self._alone |= positions
+        elif topic == self._topics.dead_letters:
+            self.unpublishable |= positions
+            log.error("dead_letter.too_large", **rows[0].told, position=rows[0].position)
+        else:
+            self._too_large |= positions
+
+    def _refused(self, row: Row) -> DeadLetter:
+        if row.position in self._too_large:
+            reason, detail = "too_large", "the record is larger than its topic takes (max.message.bytes)"
+        else:
+            reason, detail = "unknown_event_type", f"no topic takes a row of this type; there are {', '.join(EVENTS)}"
+        return DeadLetter(reason, detail, self._topics.of(row.type), -1, -1, 0, self._clock.now())
+
+    def _count(self, rows: Sequence[Row], place: Place, first_offset: int) -> None:
+        topic, partition = place
+        if topic == self._topics.dead_letters:
+            for offset, row in enumerate(rows, first_offset):
+                letter = self._refused(row)
+                self._telemetry.dead_letters.labels(letter.reason).inc()
+                told = {**row.told, "record": f"{topic}-{partition}-{offset}"}
+                log.warning("dead_letter.written", **told, reason=letter.reason, detail=letter.detail)
+        else:
+            self._telemetry.published.labels(rows[0].type).inc(len(rows))
+            if log.is_enabled_for(logging.DEBUG):
+                for offset, row in enumerate(rows, first_offset):
+                    log.debug("event.published", **row.told, record=f"{topic}-{partition}-{offset}")
+        if self._alone or self._too_large:
+            positions = {row.position for row in rows}
+            self._alone -= positions
+            self._too_large -= positions
+
+
+def _span(place: Place, rows: Sequence[Row]) -> AbstractContextManager[object]:
+    topic, partition = place
+    attributes: dict[str, str | int] = {
+        "messaging.system": "kafka",
+        "messaging.operation.name": "send",
+        "messaging.operation.type": "send",
+        "messaging.destination.name": topic,
+        "messaging.destination.partition.id": str(partition),
+        "messaging.batch.message_count": len(rows),
+    }
+    return linked_span(f"send {topic}", SpanKind.PRODUCER, attributes, (row.traceparent for row in rows))
+
+
+def _guard(producer: AIOKafkaProducer, may_publish: Callable[[], bool]) -> None:
+    """Ask at the last moment before a request leaves: a batch may have lain in the producer while we were stopped."""
+    send = producer.client.send
+
+    async def guarded(node: int, request: Any, **options: Any) -> Any:
+        if isinstance(request, ProduceRequest) and not may_publish():
+            raise NotActive
+        return await send(node, request, **options)
+
+    producer.client.send = guarded

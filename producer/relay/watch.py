@@ -1,0 +1,89 @@
+"""The watch: whether Kafka is there and the backlog is short, also while the relay has nothing to do."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, Final, NoReturn
+
+import psycopg
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from producer.relay.outbox import NotMigrated, Outbox
+from producer.telemetry import Telemetry
+from producer.topics import find
+from runtime.clock import Clock
+from runtime.health import Health
+from runtime.kafka.admission import Admission, KafkaAway
+from runtime.kafka.topics import UnequalPartitions
+from schemas.topics import Topics
+
+LOOK_EVERY_S: Final = 3.0
+ANSWER_WITHIN_S: Final = 3.0
+# Counting further would cost the database more than it tells.
+COUNT_UP_TO: Final = 100_000
+
+
+class Watch:
+    """Looks every few seconds, with connections of its own, and reports to *health* and *telemetry*."""
+
+    def __init__(  # noqa: PLR0913 - the composition root wires each of them by name
+        self,
+        connect: Callable[[], Awaitable[Outbox]],
+        kafka: dict[str, Any],
+        topics: Topics,
+        *,
+        clock: Clock,
+        health: Health,
+        telemetry: Telemetry,
+    ) -> None:
+        self._connect: Final = connect
+        self._kafka: Final = kafka
+        self._admission: Final = Admission(kafka)
+        self._topics: Final = topics
+        self._clock: Final = clock
+        self._health: Final = health
+        self._telemetry: Final = telemetry
+
+    async def refuse_at_once(self) -> None:
+        """Knock at Kafka before anybody else does. Raises KafkaRefused; an outage is for `run` to tell."""
+        self._health.ill("kafka", "connecting")
+        with suppress(KafkaAway):
+            await self._admission.ask()
+
+    async def run(self) -> NoReturn:
+        """Look, until cancelled. Raises KafkaRefused, where Kafka never let us in."""
+        self._health.ill("kafka", "connecting")
+        while True:
+            await asyncio.gather(self._look_at_kafka(), self._look_at_outbox())
+            await self._clock.sleep(LOOK_EVERY_S)
+
+    async def _look_at_kafka(self) -> None:
+        admin = AIOKafkaAdminClient(**self._kafka, request_timeout_ms=int(ANSWER_WITHIN_S * 1000))
+        try:
+            await admin.start()
+            found = await find(admin, self._topics)
+        except (KafkaError, OSError, TimeoutError) as error:
+            self._health.ill("kafka", await self._admission.why(error))
+        except UnequalPartitions as error:
+            self._health.ill("topics", str(error))
+        else:
+            self._admission.granted()
+            self._health.well("kafka")
+            if found.complaint:
+                self._health.ill("topics", found.complaint)
+            else:
+                self._health.well("topics")
+        finally:
+            await admin.close()
+
+    async def _look_at_outbox(self) -> None:
+        try:
+            async with await self._connect() as outbox:
+                backlog, oldest_s = await outbox.backlog(COUNT_UP_TO)
+        except (psycopg.Error, NotMigrated):
+            # The relay reports it: it needs the database more.
+            self._telemetry.backlog_unknown()
+            return
+        self._telemetry.backlog.set(backlog)
+        self._telemetry.oldest.set(oldest_s)

@@ -1,0 +1,1 @@
+"""Kafka: how to connect, whether it lets us in, and its topics."""

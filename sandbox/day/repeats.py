@@ -1,0 +1,59 @@
+"""Repeats: which events the next start of a service does again, since nobody noted that they were done."""
+
+from collections.abc import AsyncIterator, Collection, Mapping
+from typing import Any, Final
+
+import psycopg
+from aiokafka import AIOKafkaConsumer
+
+from hubspot_consumer.kafka.lag import Lag
+from sandbox.day.ledger import EVENT_SEQUENCE, Accepted
+from schemas.envelope import Headers
+from schemas.topics import Topics
+
+POLL_MS: Final = 500
+# Has acked nothing, so it reads everything.
+NO_GROUP: Final = "nobody"
+
+
+async def to_publish_again(bootstrap_servers: str, topics: Topics, database_url: str) -> Collection[str]:
+    """Return the ids of the events that are on Kafka, and in the outbox all the same, while no relay runs."""
+    async with await psycopg.AsyncConnection.connect(database_url) as connection:
+        rows = await connection.execute("SELECT id::text FROM outbox_events")
+        left = {event_id for (event_id,) in await rows.fetchall()}
+    return left & {headers.id async for _, headers in _not_acked(bootstrap_servers, topics, NO_GROUP)}
+
+
+async def to_deliver_again(bootstrap_servers: str, topics: Topics, group: str, accepted: Accepted) -> Collection[str]:
+    """Return the ids of the events that HubSpot *accepted*, if only in part, and that *group* has not acked."""
+    entered = {event_id for event_id, _ in accepted.entries}
+    return {
+        headers.id
+        async for key, headers in _not_acked(bootstrap_servers, topics, group)
+        if headers.id in entered or (headers.sequence or 0) in range(1, _written(accepted.contacts.get(key)) + 1)
+    }
+
+
+def _written(contact: Mapping[str, Any] | None) -> int:
+    return int((contact or {"properties": {}})["properties"].get(EVENT_SEQUENCE) or 0)
+
+
+async def _not_acked(bootstrap_servers: str, topics: Topics, group: str) -> AsyncIterator[tuple[str, Headers]]:
+    """Yield key and headers of what the group has not acked, to what is the end now."""
+    lag = Lag({"bootstrap_servers": bootstrap_servers}, group, topics.events)
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap_servers)
+    await lag.start()
+    await consumer.start()
+    try:
+        await lag.missing_topics()
+        begins, ends = await lag.unfinished(), await consumer.end_offsets(lag.partitions)
+        consumer.assign(lag.partitions)
+        for partition, begin in begins.items():
+            consumer.seek(partition, begin)
+        for partition, end in ends.items():
+            while await consumer.position(partition) < end:
+                for record in (await consumer.getmany(partition, timeout_ms=POLL_MS)).get(partition, ()):
+                    yield record.key.decode(), Headers.decode(record.headers)
+    finally:
+        await consumer.stop()
+        await lag.stop()

@@ -1,0 +1,1 @@
+"""What a test makes the simulated HubSpot do wrong, and how it says so."""

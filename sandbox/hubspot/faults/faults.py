@@ -1,0 +1,153 @@
+"""Faults: rules by which a call goes wrong, before or after its write took effect."""
+
+from dataclasses import dataclass
+from itertools import count
+from random import Random
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sandbox.hubspot.clock import PortalClock
+from sandbox.hubspot.http.answers import RateLimitPolicy
+from sandbox.hubspot.http.calls import Call
+from sandbox.hubspot.schema import emails
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Match(_Part):
+    """Which calls: all of the conditions that are set. `email` is looked for in the path and in the body."""
+
+    method: str | None = None
+    path: str = ""
+    email: str | None = None
+
+    def holds(self, call: Call) -> bool:
+        if (self.method and self.method.upper() != call.method) or self.path not in call.path:
+            return False
+        if self.email is None:
+            return True
+        email = emails.normalised(self.email)
+        return f'"{email}"' in call.body.decode(errors="replace").lower() or email in map(str.lower, call.segments)
+
+
+class When(_Part):
+    """Which of the matching calls: all of the conditions that are set. Times count from when the rule was made."""
+
+    nth: Annotated[int, Field(ge=1)] | None = None
+    count: Annotated[int, Field(ge=1)] | None = None
+    rate: Annotated[float, Field(ge=0, le=1)] | None = None
+    from_s: Annotated[float, Field(ge=0)] = 0
+    for_s: Annotated[float, Field(ge=0)] | None = None
+
+
+class StatusAnswer(_Part):
+    """An error status, with HubSpot's error JSON, plain text or a page of HTML; or with `body` as it stands."""
+
+    kind: Literal["status"] = "status"
+    status: Annotated[int, Field(ge=200, le=599)]
+    style: Literal["json", "text", "html"] = "json"
+    body: str | None = None
+    headers: dict[str, str] = Field(default_factory=dict)
+
+
+class RateLimitAnswer(_Part):
+    kind: Literal["rate_limit"] = "rate_limit"
+    policy: RateLimitPolicy = "ten_secondly_rolling"
+
+
+class DroppedConnection(_Part):
+    """The connection ends without an answer."""
+
+    kind: Literal["drop"] = "drop"
+
+
+class Hang(_Part):
+    """Nothing for so long, and then the connection ends without an answer."""
+
+    kind: Literal["hang"] = "hang"
+    seconds: Annotated[float, Field(ge=0)]
+
+
+class Slow(_Part):
+    """The usual answer, so much later."""
+
+    kind: Literal["slow"] = "slow"
+    seconds: Annotated[float, Field(ge=0)]
+
+
+class FewerResults(_Part):
+    """A batch of which some inputs are left out of the results, without an error."""
+
+    kind: Literal["fewer_results"] = "fewer_results"
+    leave_out: Annotated[int, Field(ge=1)] = 1
+
+
+class SilentNoOp(_Part):
+    """A success with no results and no errors."""
+
+    kind: Literal["silent"] = "silent"
+    status: Literal[200, 207] = 200
+
+
+FaultAnswer = Annotated[
+    StatusAnswer | RateLimitAnswer | DroppedConnection | Hang | Slow | FewerResults | SilentNoOp,
+    Field(discriminator="kind"),
+]
+
+
+class Fault(_Part):
+    """`apply` says whether the call's write takes effect: `before` it could (no), or `after` it did (yes)."""
+
+    answer: FaultAnswer
+    match: Match = Match()
+    when: When = When()
+    apply: Literal["before", "after"] = "before"
+
+
+@dataclass(slots=True)
+class Rule:
+    """A fault while it is in force."""
+
+    id: int
+    fault: Fault
+    made_at: float
+    matched: int = 0
+    fired: int = 0
+
+    def fires(self, now: float, random: Random) -> bool:
+        """Count a matching call, and return whether it goes wrong."""
+        self.matched += 1
+        when, age = self.fault.when, now - self.made_at
+        fires = (
+            (when.nth is None or self.matched == when.nth)
+            and (when.count is None or self.fired < when.count)
+            and age >= when.from_s
+            and (when.for_s is None or age < when.from_s + when.for_s)
+            and (when.rate is None or random.random() < when.rate)
+        )
+        self.fired += fires
+        return fires
+
+
+class Faults:
+    def __init__(self, clock: PortalClock, random: Random) -> None:
+        self._clock = clock
+        self._random = random
+        self._ids = count(1)
+        self.rules: dict[int, Rule] = {}
+
+    def add(self, fault: Fault) -> Rule:
+        rule = Rule(next(self._ids), fault, self._clock.monotonic())
+        self.rules[rule.id] = rule
+        return rule
+
+    def choose(self, call: Call) -> Fault | None:
+        """Return what goes wrong with a call: the first rule that fires."""
+        now = self._clock.monotonic()
+        for rule in self.rules.values():
+            if rule.fault.match.holds(call) and rule.fires(now, self._random):
+                return rule.fault
+        return None

@@ -1,0 +1,112 @@
+"""A call: one request to HubSpot's API, as the operations see it."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from sandbox.hubspot.http.answers import Refused, error
+
+_UNREAD: Final = object()
+# The words of the library that HubSpot reads JSON with, as they were recorded for a batch.
+_BATCH: Final = "com.hubspot.inbounddb.publicobject.core.v2.SimplePublicObjectBatchInput$Json"
+_TOKENS: Final[Mapping[type, tuple[str, str]]] = {
+    list: ("Array", "START_ARRAY"),
+    dict: ("Object", "START_OBJECT"),
+    str: ("String", "VALUE_STRING"),
+    bool: ("Boolean", "VALUE_TRUE"),
+    int: ("Integer", "VALUE_NUMBER_INT"),
+    float: ("Floating-point", "VALUE_NUMBER_FLOAT"),
+}
+
+
+@dataclass(slots=True)
+class Call:
+    method: str
+    segments: tuple[str, ...]
+    query: list[tuple[str, str]]
+    token: str
+    body: bytes
+    parameters: dict[str, str] = field(default_factory=dict)
+    _json: Any = _UNREAD
+
+    @property
+    def path(self) -> str:
+        return "/" + "/".join(self.segments)
+
+    def json(self) -> Any:
+        """Return the body. Raises Refused when it is not JSON."""
+        if self._json is _UNREAD:
+            try:
+                self._json = json.loads(self.body)
+            except (ValueError, RecursionError):
+                raise not_json() from None
+        return self._json
+
+    def replace_json(self, body: Any) -> None:
+        self._json = body
+
+    def object(self) -> dict[str, Any]:
+        """Return the body as a JSON object. Raises Refused when it is something else."""
+        return as_object(self.json())
+
+    def count_inputs(self) -> int | None:
+        """Return how many inputs the call has, None when it is no batch."""
+        try:
+            body = self.json() if self.body else None
+        except Refused:
+            return None
+        inputs = body.get("inputs") if isinstance(body, dict) else None
+        return len(inputs) if isinstance(inputs, list) else None
+
+    def argument(self, name: str) -> str | None:
+        return next((value for key, value in self.query if key == name), None)
+
+    def number(self, name: str, default: int) -> int:
+        """Return an argument as a number, or *default* where it is none."""
+        text = self.argument(name) or ""
+        return int(text) if text.isdigit() else default
+
+    def listed(self, name: str) -> list[str]:
+        """Return a list argument, given as `a,b` or repeated."""
+        return [item for key, value in self.query if key == name for item in value.split(",") if item]
+
+
+def read_query(query: bytes) -> list[tuple[str, str]]:
+    return parse_qsl(query.decode("latin-1"), keep_blank_values=True) if query else []
+
+
+def not_json(value: Any = None) -> Refused:
+    """Return the refusal of a body that can't be read, for one of its values where it is JSON; without a category."""
+    kind, token = next((named for of, named in _TOKENS.items() if isinstance(value, of)), ("Null", "VALUE_NULL"))
+    words = f"Cannot deserialize value of type `{_BATCH}` from {kind} value (token `JsonToken.{token}`)"
+    return Refused(error(400, f"Invalid input JSON on line 1, column 1: {words}"))
+
+
+def as_object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise not_json(value)
+    return value
+
+
+def as_text(value: Any) -> str:
+    """Return a scalar as HubSpot's JSON reader coerces it to a string; null is empty. Raises Refused for the rest."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, (bool, int, float)):
+        return json.dumps(value)
+    raise not_json(value)
+
+
+def repeated(values: Iterable[str]) -> list[str]:
+    """Return the values that come more than once, each once, in order."""
+    seen: set[str] = set()
+    again: dict[str, None] = {}
+    for value in values:
+        if value in seen:
+            again[value] = None
+        seen.add(value)
+    return list(again)

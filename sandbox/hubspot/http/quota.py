@@ -1,0 +1,164 @@
+"""The quota: a rolling window for each token, a counter of the day for all, and the rates of searches and sending."""
+
+from collections import deque
+from datetime import UTC, datetime, timedelta
+from itertools import takewhile
+from math import ceil
+from typing import Final, Literal
+from zoneinfo import ZoneInfo
+
+from sandbox.hubspot.clock import Clock
+from sandbox.hubspot.http.answers import RateLimitPolicy
+from sandbox.hubspot.settings import Settings
+
+QuotaKind = Literal["calls", "associations", "searches", "sending", "none"]
+"""What a call spends. Associations do not tell of it, searches only of the day; sending has but a rate of its own."""
+
+_RATE_WINDOW_S: Final = 1.0
+
+
+class Window:
+    """The times of a token's calls in the last seconds: those let in, and those that tried."""
+
+    def __init__(self) -> None:
+        self._admitted: deque[float] = deque()
+        self._tried: deque[float] = deque()
+        self.most_tried = 0
+
+    def try_at(self, now: float, length: float) -> None:
+        self._tried.append(now)
+        _forget(self._tried, now - length)
+        _forget(self._admitted, now - length)
+        self.most_tried = max(self.most_tried, len(self._tried))
+
+    def admit_at(self, now: float) -> None:
+        self._admitted.append(now)
+
+    @property
+    def used(self) -> int:
+        return len(self._admitted)
+
+    def used_since(self, time: float) -> int:
+        return sum(1 for _ in takewhile(lambda admitted: admitted > time, reversed(self._admitted)))
+
+    def frees_in(self, now: float, length: float) -> float:
+        return self._admitted[0] + length - now if self._admitted else 0.0
+
+
+class Rate:
+    """The times of the account's calls of one kind in the last second."""
+
+    def __init__(self) -> None:
+        self._admitted: deque[float] = deque()
+
+    def admit(self, now: float, limit: int) -> bool:
+        _forget(self._admitted, now - _RATE_WINDOW_S)
+        if len(self._admitted) >= limit:
+            return False
+        self._admitted.append(now)
+        return True
+
+
+class Quota:
+    """Which calls the portal lets in. A refused call spends nothing, so a caller that backs off recovers at once."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._windows: dict[str, Window] = {}
+        self._searches = Rate()
+        self._sending = Rate()
+        self._used_today = 0
+        self._today_ends = datetime.min.replace(tzinfo=UTC)
+
+    def admit(self, token: str, settings: Settings, kind: QuotaKind = "calls") -> RateLimitPolicy | None:
+        """Count a call, or return the policy that forbids it."""
+        now = self._clock.monotonic()
+        match kind:
+            case "none":
+                return None
+            case "sending":
+                return None if self._sending.admit(now, settings.event_calls_per_s) else "secondly"
+            case "searches":
+                if self.used_today(settings) >= settings.daily_limit:
+                    return "daily"
+                if not self._searches.admit(now, settings.searches_per_s):
+                    return "search"
+            case "calls" | "associations":
+                if policy := self._forbidden(token, settings, now):
+                    return policy
+        self._used_today += 1
+        return None
+
+    def _forbidden(self, token: str, settings: Settings, now: float) -> Literal["ten_secondly_rolling", "daily"] | None:
+        window = self._windows.setdefault(token, Window())
+        window.try_at(now, settings.window_s)
+        if self.used_today(settings) >= settings.daily_limit:
+            return "daily"
+        if window.used >= settings.quota:
+            return "ten_secondly_rolling"
+        window.admit_at(now)
+        return None
+
+    def used_today(self, settings: Settings) -> int:
+        now = self._clock.now()
+        if now >= self._today_ends:
+            self._used_today = 0
+            self._today_ends = _next_midnight(now, ZoneInfo(settings.time_zone))
+        return self._used_today
+
+    def used_now(self, settings: Settings) -> dict[str, int]:
+        """Return how much of its window each token has used."""
+        since = self._clock.monotonic() - settings.window_s
+        return {token: window.used_since(since) for token, window in self._windows.items()}
+
+    def resets_at(self, settings: Settings) -> datetime:
+        """Return the next midnight in the portal's time zone."""
+        return _next_midnight(self._clock.now(), ZoneInfo(settings.time_zone))
+
+    def retry_after(self, token: str, policy: RateLimitPolicy, settings: Settings) -> int:
+        """Return the whole seconds until a call has a chance again."""
+        if policy == "daily":
+            return ceil((self.resets_at(settings) - self._clock.now()).total_seconds())
+        if policy != "ten_secondly_rolling":
+            return 1
+        window = self._windows.get(token, Window())
+        return max(1, ceil(window.frees_in(self._clock.monotonic(), settings.window_s)))
+
+    def headers(self, token: str, settings: Settings, kind: QuotaKind = "calls") -> dict[str, str]:
+        """Return what the answer to a call tells of the quota."""
+        if kind in ("associations", "sending", "none"):
+            return {}
+        daily = {
+            "X-HubSpot-RateLimit-Daily": str(settings.daily_limit),
+            "X-HubSpot-RateLimit-Daily-Remaining": str(max(0, settings.daily_limit - self.used_today(settings))),
+        }
+        if kind == "searches":
+            return daily
+        window = self._windows.get(token, Window())
+        secondly = settings.quota // 10
+        return {
+            "X-HubSpot-RateLimit-Max": str(settings.quota),
+            "X-HubSpot-RateLimit-Remaining": str(max(0, settings.quota - window.used)),
+            "X-HubSpot-RateLimit-Interval-Milliseconds": str(int(settings.window_s * 1000)),
+            **daily,
+            # Deprecated and no longer enforced, but still sent.
+            "X-HubSpot-RateLimit-Secondly": str(secondly),
+            "X-HubSpot-RateLimit-Secondly-Remaining": str(
+                max(0, secondly - window.used_since(self._clock.monotonic() - 1))
+            ),
+        }
+
+    @property
+    def most_calls_in_a_window(self) -> int:
+        """The most calls that a token tried within one window, those refused included."""
+        return max((window.most_tried for window in self._windows.values()), default=0)
+
+
+def _forget(times: deque[float], before: float) -> None:
+    while times and times[0] <= before:
+        times.popleft()
+
+
+def _next_midnight(now: datetime, zone: ZoneInfo) -> datetime:
+    tomorrow = now.astimezone(zone).date() + timedelta(days=1)
+    return datetime.combine(tomorrow, datetime.min.time(), zone).astimezone(UTC)

@@ -1,0 +1,1 @@
+"""What each call to the simulated HubSpot does."""

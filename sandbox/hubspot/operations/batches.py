@@ -1,0 +1,178 @@
+"""Batch calls that write: the plan of a write, and what becomes of it.
+
+Without a unique `objectWriteTraceId` on every input one bad input takes the whole call down, and nothing is written;
+with them the good ones are written, and the bad ones are errors of a 207.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sandbox.hubspot.http.answers import Answer, Refused, invalid, refuse
+from sandbox.hubspot.http.calls import Call, as_object, as_text
+from sandbox.hubspot.records.portal import Portal
+from sandbox.hubspot.schema.validation import Failure, failures_message, refuse_failures
+
+MOST_INPUTS: Final = 100
+
+Write = Callable[[], dict[str, Any]]
+"""Takes effect, and returns the record as the answer shows it."""
+
+
+class BadInput(Exception):
+    """An input that HubSpot does not take: a refusal of the whole call, or an error of a 207."""
+
+    def __init__(
+        self,
+        message: str,
+        category: str = "VALIDATION_ERROR",
+        *,
+        context: Mapping[str, list[str]] | None = None,
+        errors: Sequence[dict[str, Any]] = (),
+    ) -> None:
+        super().__init__(message)
+        self.message: Final = message
+        self.category: Final = category
+        self.context: Final = dict(context or {})
+        self.errors: Final = list(errors)
+
+    def refusal(self) -> Refused:
+        return refuse(400, self.message, self.category, context=self.context or None, errors=self.errors or None)
+
+
+class InvalidInput(BadInput):
+    """An input with values that HubSpot does not take."""
+
+    def __init__(self, failures: Sequence[Failure], portal_id: int) -> None:
+        super().__init__(failures_message(failures, portal_id))
+        self.failures: Final = failures
+        self._portal_id = portal_id
+
+    def refusal(self) -> Refused:
+        return refuse_failures(self.failures, self._portal_id)
+
+
+@dataclass(slots=True)
+class Batch:
+    """The writes of one call while they are planned.
+
+    `unknown` are ids that nobody has, with the traces of their inputs; `claims` the identities that earlier inputs
+    have taken.
+    """
+
+    portal: Portal
+    call: Call
+    writes: list[Write] = field(default_factory=list)
+    problems: list[tuple[str | None, BadInput]] = field(default_factory=list)
+    unknown: list[tuple[str, str | None]] = field(default_factory=list)
+    claims: set[tuple[str, str]] = field(default_factory=set)
+
+
+Plan = Callable[[Batch, dict[str, Any], str | None], None]
+"""Adds one input, which has that trace, to the batch. Raises BadInput."""
+
+
+def read_inputs(call: Call) -> list[dict[str, Any]] | None:
+    """Return the inputs, or None without the wrapper, which HubSpot takes for a call that asks for nothing."""
+    body = call.json()
+    inputs = body.get("inputs") if isinstance(body, dict) else None
+    if not isinstance(inputs, list):
+        return None
+    if len(inputs) > MOST_INPUTS:
+        raise invalid(f"The maximum number of inputs supported in a batch request is {MOST_INPUTS}.")
+    return [as_object(item) for item in inputs]
+
+
+def check_no_duplicates(ids: Sequence[str]) -> None:
+    """Raises Refused with 400, whatever traces there are."""
+    if len(set(ids)) == len(ids):
+        return
+    again = sorted({named for named in ids if ids.count(named) > 1})
+    raise duplicates(again)
+
+
+def duplicates(ids: Sequence[str]) -> Refused:
+    listed = ", ".join(ids)
+    return invalid(f"Duplicate IDs found in batch input: [{listed}]. IDs must be unique", context={"ids": list(ids)})
+
+
+def write(portal: Portal, call: Call, inputs: Sequence[dict[str, Any]], plan: Plan, *, success: int) -> Answer:
+    """Plan every input, then write all, or those that are good, or none."""
+    started = portal.clock.timestamp()
+    traces = [as_text(item["objectWriteTraceId"]) if item.get("objectWriteTraceId") else None for item in inputs]
+    one_by_one = None not in traces and len(set(traces)) == len(traces)
+    batch = Batch(portal, call)
+    for item, trace in zip(inputs, traces, strict=True):
+        try:
+            plan(batch, item, trace)
+        except BadInput as problem:
+            batch.problems.append((trace, problem))
+    if batch.problems and not one_by_one:
+        raise _whole_refused(portal, [problem for _, problem in batch.problems])
+    results = [apply() for apply in batch.writes]
+    if portal.settings.batch_status == "PENDING":
+        now = portal.clock.timestamp()
+        return Answer(success, {"status": "PENDING", "results": [], "requestedAt": started, "startedAt": now})
+    return complete(portal, results, _errors(batch), success=success, started=started)
+
+
+def complete(
+    portal: Portal,
+    results: list[dict[str, Any]],
+    errors: Sequence[dict[str, Any]] = (),
+    *,
+    success: int = 200,
+    started: str | None = None,
+) -> Answer:
+    """Return a batch's answer: results in any order, and 207 where there are errors."""
+    portal.random.shuffle(results)
+    body: dict[str, Any] = {"status": "COMPLETE", "results": results}
+    if errors:
+        body |= {"numErrors": len(errors), "errors": list(errors)}
+    now = portal.clock.timestamp()
+    body |= {"startedAt": started or now, "completedAt": now}
+    return Answer(207 if errors else success, body)
+
+
+def not_found_error(ids: Sequence[str], kind: str = "CONTACT") -> dict[str, Any]:
+    message = f"Could not get some {kind} objects, they may be deleted or not exist. Check that ids are valid."
+    return {"status": "error", "category": "OBJECT_NOT_FOUND", "message": message, "context": {"ids": list(ids)}}
+
+
+def traced(trace: str | None) -> dict[str, str]:
+    """Return what a result repeats of its input."""
+    return {} if trace is None else {"objectWriteTraceId": trace}
+
+
+def _whole_refused(portal: Portal, problems: Sequence[BadInput]) -> Refused:
+    """Return one refusal: that of all invalid values, or else that of the first bad input."""
+    failures = [failure for problem in problems if isinstance(problem, InvalidInput) for failure in problem.failures]
+    if failures:
+        return refuse_failures(failures, portal.portal_id)
+    return problems[0].refusal()
+
+
+def _errors(batch: Batch) -> list[dict[str, Any]]:
+    """Return the errors of a 207; inputs that fail for the same reason share one."""
+    errors: dict[str, dict[str, Any]] = {}
+    for trace, problem in batch.problems:
+        error: dict[str, Any] = {
+            "status": "error",
+            "category": problem.category,
+            "message": problem.message,
+            "context": {"objectWriteTraceId": [], **problem.context},
+        }
+        if problem.errors:
+            error["errors"] = problem.errors
+        errors.setdefault(problem.message, error)["context"]["objectWriteTraceId"].append(trace)
+    return [*errors.values(), *_unknown(batch)]
+
+
+def _unknown(batch: Batch) -> list[dict[str, Any]]:
+    """Return the error for ids that nobody has; where inputs have traces it names those too."""
+    if not batch.unknown:
+        return []
+    error = not_found_error([named for named, _ in batch.unknown])
+    if traces := [trace for _, trace in batch.unknown if trace is not None]:
+        error["context"]["objectWriteTraceId"] = traces
+    return [error]

@@ -1,0 +1,138 @@
+"""Calls about one contact, and the shape in which every call shows a contact."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from sandbox.hubspot.http.answers import Answer, Refused, invalid, not_found, refuse
+from sandbox.hubspot.http.calls import Call, as_object
+from sandbox.hubspot.records.contacts import Contact, Identity
+from sandbox.hubspot.records.portal import Portal
+from sandbox.hubspot.schema import emails
+from sandbox.hubspot.schema.required_properties import breach
+from sandbox.hubspot.schema.validation import refuse_failures
+
+ALWAYS_SHOWN: Final = ("createdate", "hs_object_id", "lastmodifieddate")
+SHOWN_UNASKED: Final = ("email", "firstname", "lastname")
+NEEDED_TO_CREATE: Final = frozenset({"email", "firstname", "lastname"})
+
+
+def create(portal: Portal, call: Call) -> Answer:
+    properties = checked_properties(portal, call.object().get("properties"))
+    check_creatable(properties)
+    _check_rules(portal, call, properties, None)
+    check_unclaimed(portal, properties, None)
+    contact = portal.contacts.create(properties)
+    return Answer(201, record(portal, contact, contact.properties))
+
+
+def read(portal: Portal, call: Call) -> Answer:
+    archived = call.argument("archived") == "true"
+    contact = _named(portal, call, archived=archived)
+    return Answer(200, record(portal, contact, shown(portal, contact, call.listed("properties"))))
+
+
+def update(portal: Portal, call: Call) -> Answer:
+    contact = _named(portal, call)
+    properties = checked_properties(portal, call.object().get("properties"))
+    if not properties:
+        raise invalid("No properties found to update, please provide at least one.", context={"properties": ["{}"]})
+    _check_rules(portal, call, properties, contact)
+    check_unclaimed(portal, properties, contact)
+    portal.contacts.update(contact, properties)
+    return Answer(200, record(portal, contact, changed(contact, properties)))
+
+
+def archive(portal: Portal, call: Call) -> Answer:
+    # Archiving twice is no error.
+    if contact := portal.contacts.by_id(call.parameters["id"]):
+        portal.contacts.archive(contact)
+    return Answer(204)
+
+
+def checked_properties(portal: Portal, values: Any) -> dict[str, str]:
+    """Return the properties as HubSpot keeps them. Raises Refused when it does not take one of them."""
+    properties, failures = portal.schema.checked(as_object(values))
+    if failures:
+        raise refuse_failures(failures, portal.portal_id)
+    return properties
+
+
+def check_creatable(properties: Mapping[str, str]) -> None:
+    if not any(properties.get(name) for name in NEEDED_TO_CREATE):
+        raise invalid("A contact needs at least one of the properties email, firstname, lastname.")
+
+
+def check_unclaimed(portal: Portal, properties: Mapping[str, str], contact: Contact | None) -> None:
+    """Raises Refused with 409 where another contact than *contact* has an identity of *properties*."""
+    for identity in portal.contacts.identities(properties):
+        holder = portal.contacts.by_identity(identity)
+        if holder is not None and holder is not contact:
+            raise refuse(409, already_exists(holder), "CONFLICT")
+
+
+def already_exists(holder: Contact) -> str:
+    return f"Contact already exists. Existing ID: {holder.id}"
+
+
+def identity_of(portal: Portal, id_property: str, value: str, operation: str) -> Identity:
+    """Return the identity that a call names. Raises Refused for a property whose values are not unique."""
+    if id_property != "email" and id_property not in portal.schema.unique:
+        raise non_unique(id_property, operation)
+    return id_property, emails.normalised(value) if id_property == "email" else value
+
+
+def non_unique(id_property: str, operation: str) -> Refused:
+    return invalid(f"Unable to perform {operation} by non-unique 0-1 property {id_property}")
+
+
+def record(portal: Portal, contact: Contact, properties: Mapping[str, str | None], **more: Any) -> dict[str, Any]:
+    """Return a contact as HubSpot shows it, with *properties* alone."""
+    return {
+        "id": contact.id,
+        **more,
+        "properties": dict(properties),
+        "createdAt": contact.created_at,
+        "updatedAt": contact.updated_at,
+        "archived": contact.archived,
+        "url": f"https://app.hubspot.com/contacts/{portal.portal_id}/record/0-1/{contact.id}",
+    }
+
+
+def shown(portal: Portal, contact: Contact, asked: Iterable[str]) -> dict[str, str | None]:
+    """Return the properties asked for: those that nobody defined are left out, those without a value are null."""
+    return shown_of(portal, contact.properties, asked)
+
+
+def shown_of(portal: Portal, held: Mapping[str, str], asked: Iterable[str]) -> dict[str, str | None]:
+    """Return what `shown` does of a contact that holds *held*."""
+    names = [*ALWAYS_SHOWN, *(list(asked) or SHOWN_UNASKED)]
+    return {name: held.get(name) or None for name in names if name in portal.schema.properties}
+
+
+def changed(contact: Contact, properties: Mapping[str, str]) -> dict[str, str]:
+    """Return what an answer to an update shows: what became of what was written, and a few of HubSpot's own."""
+    held = contact.properties
+    return {**{name: held.get(name, "") for name in properties}, "email": contact.email} | {
+        name: held[name] for name in ALWAYS_SHOWN
+    }
+
+
+def _check_rules(portal: Portal, call: Call, properties: Mapping[str, str], contact: Contact | None) -> None:
+    if problem := breach(portal, call, properties, contact):
+        raise problem.refusal()
+
+
+def _named(portal: Portal, call: Call, *, archived: bool = False) -> Contact:
+    named, id_property = call.parameters["id"], call.argument("idProperty")
+    if id_property is None:
+        contact = portal.contacts.by_id(named, archived=archived)
+    else:
+        contact = portal.contacts.by_identity(identity_of(portal, id_property, named, "read"))
+    if contact is None and id_property is None and not named.isdigit():
+        # Two spaces, as recorded.
+        raise refuse(
+            404, "Object not found.  objectId are usually numeric.", "OBJECT_NOT_FOUND", context={"id": [named]}
+        )
+    if contact is None:
+        raise not_found()
+    return contact

@@ -1,0 +1,31 @@
+"""GDPR deletion: a contact is gone for good. Nothing but the caller's own list keeps the API from bringing it back."""
+
+from sandbox.hubspot.http.answers import Answer, invalid, not_found
+from sandbox.hubspot.http.calls import Call, as_text
+from sandbox.hubspot.records.portal import Portal
+from sandbox.hubspot.schema import emails
+
+
+def delete(portal: Portal, call: Call) -> Answer:
+    body = call.object()
+    named, id_property = as_text(body.get("objectId")), as_text(body.get("idProperty"))
+    if not named:
+        raise invalid("Invalid input JSON on line 1, column 1. Some required fields were not set: ['objectId']")
+    contacts = portal.contacts
+    if id_property == "email":
+        email = emails.normalised(named)
+        contact = contacts.by_email(email) or contacts.archived_by_identity(("email", email))
+        # An email that nobody has is remembered all the same.
+        contacts.suppress(email)
+    elif id_property:
+        raise invalid(f"Unable to perform gdpr-delete by property {id_property}")
+    else:
+        contact = contacts.by_id(named) or contacts.by_id(named, archived=True)
+        if contact is None:
+            raise not_found()
+    if contact:
+        for note in portal.timeline.notes_of(contact):
+            if note.contact_ids == [contact.id]:
+                portal.notes.archive(note)
+        contacts.delete(contact)
+    return Answer(204)

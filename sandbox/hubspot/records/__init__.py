@@ -1,0 +1,1 @@
+"""What the simulated portal holds: contacts, notes, events and their definitions."""

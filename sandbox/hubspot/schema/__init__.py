@@ -1,0 +1,1 @@
+"""What the simulated portal knows of properties, and what a value may be."""

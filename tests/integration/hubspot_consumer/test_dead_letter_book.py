@@ -1,0 +1,139 @@
+"""The book of dead letters, and their settlement, on a real Kafka."""
+
+import threading
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from console.dead_letters.cache import LettersReader
+from hubspot_consumer.dead_letters import catalogue as dead_letter_book
+from hubspot_consumer.dead_letters.catalogue import DeadLetterBook
+from hubspot_consumer.dead_letters.dead_letter import Letter, LetterFilter, letter_of
+from hubspot_consumer.dead_letters.resolution_writer import Settlement
+from hubspot_consumer.dead_letters.resolutions import DeadAgain, Discarded, Redriven
+from hubspot_consumer.kafka.lag import TopicsMissing
+from runtime.clock import SystemClock
+from sandbox.stack import create_topics
+from schemas.topics import Topics
+from tests.kafka.dead_letters import DEBEZIUMS, headers
+
+NOW = datetime.now(UTC)
+
+
+class Shelf:
+    """The dead letters' topic of one test."""
+
+    def __init__(self, bootstrap_servers: str, topics: Topics, producer: AIOKafkaProducer) -> None:
+        self.options = {"bootstrap_servers": bootstrap_servers}
+        self.topics = topics
+        self._producer = producer
+
+    async def put(
+        self, *events: tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]], partition: int
+    ) -> None:
+        for key, value, marks in events:
+            await self._producer.send_and_wait(
+                self.topics.dead_letters, value, key, headers=list(marks), partition=partition
+            )
+
+    async def book(self) -> DeadLetterBook:
+        return await DeadLetterBook.read(self.options, self.topics, SystemClock())
+
+    def settlement(self) -> Settlement:
+        return Settlement(self.options, self.topics.resolutions, 1)
+
+
+@pytest.fixture
+async def shelf(kafka: Any, topic_prefix: str) -> AsyncIterator[Shelf]:
+    topics = Topics(topic_prefix)
+    await create_topics(kafka.bootstrap_servers, topics, 3)
+    async with AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers) as producer:
+        yield Shelf(kafka.bootstrap_servers, topics, producer)
+
+
+async def test_it_holds_each_event_once_and_reads_the_values_again(shelf: Shelf) -> None:
+    ada, large = b"ada@example.com", b"x" * 900_000
+    await shelf.put((ada, b"1", headers("1")), (ada, b"2", headers("2")), (ada, None, headers("1")), partition=0)
+    await shelf.put((b"\xff", b"\xfe", []), (None, large, headers("", offset=7)), partition=1)
+    await shelf.put((b"bob@example.com", b'{"a": null}', DEBEZIUMS), partition=2)
+
+    book = await shelf.book()
+
+    assert {letter.ids for letter in book.letters} == {("0-0", "0-2"), ("0-1",), ("1-0",), ("1-1",), ("2-0",)}
+    values = {letter.id: value async for letter, value in book.values(book.open())}
+    assert values == {"0-0": b"1", "0-1": b"2", "1-0": b"\xfe", "1-1": large, "2-0": b'{"a": null}'}
+    second = book.of_id("0-2")
+    assert second is not None
+    assert await book.value_of(second) == b"1"
+    assert book.of_id("0-3") is None
+
+
+async def test_pages_read_it_again_when_something_was_set_aside_or_settled_and_only_then(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assembling: list[threading.Thread] = []
+
+    def assembled(*given: Any) -> Letter:
+        assembling.append(threading.current_thread())
+        return letter_of(*given)
+
+    monkeypatch.setattr(dead_letter_book, "letter_of", assembled)
+    reader = LettersReader(shelf.options, shelf.topics, SystemClock())
+    await shelf.put((b"ada@example.com", b"1", headers("1")), partition=0)
+    first = await reader.letters()
+    assert (await reader.letters()).book is first.book
+
+    await shelf.put((b"bob@example.com", b"2", headers("2")), partition=1)
+    second = await reader.letters()
+    assert [len(each.book.open()) for each in (first, second)] == [1, 2]
+
+    settlement = shelf.settlement()
+    await settlement.settle(second.book.open()[:1], Discarded(at=NOW, note="so"))
+    await settlement.close()
+    third = await reader.letters()
+    assert len(third.book.open()) == 1
+    assert (await reader.letters()).book is third.book
+    assert threading.main_thread() not in assembling
+    await reader.stop()
+
+
+async def test_without_dead_letters_it_is_empty(shelf: Shelf) -> None:
+    assert (await shelf.book()).letters == []
+
+
+async def test_without_the_topic_it_says_what_to_run(shelf: Shelf) -> None:
+    with pytest.raises(TopicsMissing, match=r"no dead letters' topic none\.dead_letters: run `python -m producer top"):
+        await DeadLetterBook.read(shelf.options, Topics("none."), SystemClock())
+
+
+async def test_what_is_settled_is_not_open_any_more_and_of_an_event_set_aside_twice_both_are(shelf: Shelf) -> None:
+    ada = b"ada@example.com"
+    await shelf.put(*[(ada, b"{}", headers(name, offset=int(name))) for name in ("1", "2", "3", "1", "4")], partition=1)
+    before = await shelf.book()
+    one, two, three, _ = before.letters
+    settlement = shelf.settlement()
+
+    await settlement.settle([one], Redriven(at=NOW, run="r1"))
+    await settlement.settle([two], Discarded(at=NOW, note="a test"))
+    await settlement.settle([three], DeadAgain(at=NOW, reason="rejected_by_hubspot", detail="400", attempts=2))
+    await settlement.close()
+
+    after = await shelf.book()
+    assert [letter.id for letter in after.open()] == ["1-2", "1-4"]
+    assert [letter.state for letter in after.letters] == ["redriven", "discarded", "dead", "dead"]
+    assert [letter.id for letter in after.open(LetterFilter(states=frozenset({"discarded"})))] == ["1-1"]
+    assert {place[2] for place in after.not_in_effect()} == {2, 3, 4}
+    assert before.open() == list(before.letters)
+
+
+async def test_many_are_read_in_one_pass_and_the_few_without_the_others(shelf: Shelf) -> None:
+    batch = [(b"k", str(number).encode(), headers(str(number))) for number in range(3_000)]
+    await shelf.put(*batch, partition=0)
+    book = await shelf.book()
+    few = [book.letters[number] for number in (2_999, 5, 1_200)]
+
+    assert {value async for _, value in book.values(few)} == {b"5", b"1200", b"2999"}
+    assert len({value async for _, value in book.values(book.open())}) == 3_000

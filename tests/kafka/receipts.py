@@ -1,0 +1,87 @@
+"""Kafka, as far as receipts need it: it can be away, or take its time."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from aiokafka.errors import KafkaConnectionError
+
+from hubspot_consumer.delivery.receipts_topic import ReceiptsTopic
+from hubspot_consumer.metrics import Telemetry
+from runtime.clock import Clock
+from schemas.deliveries import Receipt
+
+MOST_OF_A_BATCH = 100
+
+
+class Batch:
+    def __init__(self) -> None:
+        self.records: list[tuple[bytes, bytes]] = []
+
+    def append(self, *, timestamp: None, key: bytes, value: bytes) -> object | None:  # noqa: ARG002 - as aiokafka has it
+        if len(self.records) == MOST_OF_A_BATCH:
+            return None
+        self.records.append((key, value))
+        return self
+
+    def close(self) -> None: ...
+
+
+class ReceiptsKafka:
+    """Holds what it took. *away*: it refuses. *silent*: it answers when `answer` is set."""
+
+    def __init__(self, *, away: bool = False) -> None:
+        self.away = away
+        self.silent = False
+        self.answer = asyncio.Event()
+        self.created = self.refusals = 0
+        self.records: list[tuple[bytes, bytes]] = []
+
+    @property
+    def receipts(self) -> list[Receipt]:
+        return [Receipt.model_validate_json(value) for _, value in self.records]
+
+    def topic(self, clock: Clock, telemetry: Telemetry | None = None) -> ReceiptsTopic:
+        return ReceiptsTopic(cast("Any", self), "lifecycle.deliveries", self._create, clock, telemetry or Telemetry())
+
+    async def start(self) -> None:
+        self._refuse_while_away()
+
+    async def stop(self) -> None: ...
+
+    def create_batch(self) -> Batch:
+        return Batch()
+
+    async def send_batch(self, batch: Batch, topic: str, *, partition: int) -> asyncio.Future[None]:
+        assert (topic, partition) == ("lifecycle.deliveries", 0)
+        self._refuse_while_away()
+        taken = asyncio.get_running_loop().create_future()
+        if self.silent:
+            await self.answer.wait()
+        self.records += batch.records
+        taken.set_result(None)
+        return taken
+
+    async def _create(self) -> None:
+        self._refuse_while_away()
+        self.created += 1
+
+    def _refuse_while_away(self) -> None:
+        if self.away:
+            self.refusals += 1
+            raise KafkaConnectionError
+
+
+class Acks:
+    """Which of several receipts' events may be acked, in the order in which that was said."""
+
+    def __init__(self) -> None:
+        self.let_go: list[int] = []
+
+    def of(self, number: int) -> Callable[[], None]:
+        return lambda: self.let_go.append(number)
+
+
+def put(topic: ReceiptsTopic, acks: Acks, numbers: Sequence[int]) -> None:
+    for number in numbers:
+        topic.put(b"ada@example.com", str(number).encode(), acks.of(number))

@@ -1,0 +1,68 @@
+"""What the console serves of others is what their packages hold, and its pages ask nobody else for anything."""
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+
+CONSOLE = Path(__file__).parents[3] / "console"
+# Of the packages htmx.org and uplot of the npm registry, in dist/.
+DIGESTS = {
+    "htmx-2.0.11.min.js": "d6fdc75f204e6bdefa99b69bf1e6d4ac69b8a364f77929f45c13476b4000f717",
+    "uplot-1.6.32.min.js": "19c8d4c6ad88929a79f4ae49d6f7161566dfd0ba3d15cc495e974f787eb78f1f",
+    "uplot-1.6.32.min.css": "df630c6a8d6f8eeaff264b50f73ce5b114f646ffd9a0bb74f049b0a00135fa04",
+}
+OURS = [*CONSOLE.glob("templates/*.html"), CONSOLE / "static" / "console.js", CONSOLE / "static" / "console.css"]
+
+
+def test_vendored_files_are_as_they_were_published() -> None:
+    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in CONSOLE.glob("static/vendor/*.min.*")}
+
+    assert found == DIGESTS
+
+
+@pytest.mark.parametrize("path", OURS, ids=lambda path: path.name)
+def test_no_page_has_a_script_or_style_of_its_own_that_the_policy_would_refuse(path: Path) -> None:
+    text = path.read_text()
+
+    assert not re.search(r"<script(?![^>]* src=)|<style|\sstyle=|\son[a-z]+=|\bhx-on|javascript:", text)
+
+
+@pytest.mark.parametrize("path", OURS, ids=lambda path: path.name)
+def test_no_page_asks_another_host_for_anything(path: Path) -> None:
+    assert not re.search(r"(src|href|url\(|import|fetch\()[=(\s\"']*(https?:)?//", path.read_text())
+
+
+POLLED = ("banner", "control_live", "findings", "overview_live", "run_live")
+
+
+def template(name: str) -> str:
+    return (CONSOLE / "templates" / f"{name}.html").read_text()
+
+
+def test_every_fragment_that_is_polled_is_looked_at_here() -> None:
+    asked = {path for name in OURS for path in re.findall(r'hx-get="([^"?]+)" hx-trigger="every', name.read_text())}
+
+    assert asked == {"/banner", "/control/live", "/overview/live", "/runs/{{ run.id }}/live"}
+
+
+@pytest.mark.parametrize("name", POLLED)
+def test_what_a_keyboard_reaches_in_a_polled_fragment_has_an_id_by_which_it_keeps_the_focus(name: str) -> None:
+    tags = re.findall(r"<(?:a|button|summary|select|textarea|input)\b[^>]*>|<[^>]* tabindex=[^>]*>", template(name))
+
+    assert [tag for tag in tags if " id=" not in tag and 'type="hidden"' not in tag] == []
+
+
+@pytest.mark.parametrize("name", [*POLLED, "control", "overview", "run", "contact_found", "contact_present"])
+def test_nothing_that_is_swapped_in_or_holds_what_is_speaks_by_itself(name: str) -> None:
+    before_the_page = r'{% if request.query_params.get\("instead"\) %}.*?{% endif %}'
+
+    assert not re.search(
+        r'aria-live|role="(alert|status|log)"', re.sub(before_the_page, "", template(name), flags=re.DOTALL)
+    )
+
+
+def test_what_is_new_is_said_by_one_short_line_of_the_layout() -> None:
+    assert '<p id="said" class="unseen" role="status"></p>' in template("layout")
+    assert 'id="banner" aria-live' not in template("layout")

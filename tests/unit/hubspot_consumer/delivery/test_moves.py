@@ -1,0 +1,87 @@
+"""Moves beside holds: what happens to a contact under its new email happens to the contact of the previous one."""
+
+import asyncio
+from contextlib import nullcontext
+from typing import Any, cast
+
+from hubspot_consumer.delivery.email_changes import Moves
+from hubspot_consumer.hubspot.outcomes import RetryLater
+from hubspot_consumer.hubspot.requests import KnownContact, KnownContacts
+from hubspot_consumer.ordering.lane import Fold, Pending
+from hubspot_consumer.ordering.lanes import Lanes
+from schemas.contacts import ContactKey
+from schemas.envelope import read_envelope
+from tests.clock import OwnedClock
+from tests.lane_bench import ADA, GRACE
+from tests.samples import PAYLOADS, envelope, record, value
+
+
+class HubSpot:
+    """Holds the previous contact, and answers a move when it is told to."""
+
+    def __init__(self) -> None:
+        self.moved: list[tuple[str, ContactKey]] = []
+        self.asked = asyncio.Event()
+        self.answer = asyncio.Event()
+
+    async def slot(self) -> Any:
+        return nullcontext()
+
+    async def known_contacts(self, _keys: list[ContactKey]) -> KnownContacts:
+        self.asked.set()
+        await self.answer.wait()
+        return {ADA: KnownContact("1", 3)}
+
+    async def move(self, contact_id: str, key: ContactKey) -> None:
+        self.moved.append((contact_id, key))
+
+
+class Lag:
+    """All that came before is finished."""
+
+    def number_of(self, _key: ContactKey) -> int:
+        return 7
+
+    async def ends_of(self, _number: int) -> dict[Any, int]:
+        return {}
+
+    async def finished(self, _ends: dict[Any, int]) -> bool:
+        return True
+
+
+def fold_of_a_move(lanes: Lanes) -> Fold:
+    payload = PAYLOADS["merchant_contact_updated"] | {"email": GRACE, "previous_email": ADA}
+    made = read_envelope(GRACE.encode(), value(envelope("merchant_contact_updated", 1, GRACE, payload=payload)))
+    lanes.add(GRACE, Pending(1, made, record(), lambda: None))
+    [fold] = lanes.take_new(1)
+    return fold
+
+
+async def test_a_contact_that_is_held_is_moved_when_it_is_released() -> None:
+    clock, hubspot = OwnedClock(), HubSpot()
+    lanes = Lanes(clock)
+    moves, fold = Moves(lanes, cast("Any", hubspot), cast("Any", Lag()), clock), fold_of_a_move(lanes)
+    hubspot.answer.set()
+    lanes.hold([ADA])
+    assert isinstance(await moves.before(fold), RetryLater)
+    assert hubspot.moved == []
+
+    lanes.release(ADA)
+
+    assert await moves.before(fold) is None
+    assert hubspot.moved == [("1", GRACE)]
+
+
+async def test_a_contact_that_is_being_moved_is_in_a_call() -> None:
+    clock, hubspot = OwnedClock(), HubSpot()
+    lanes = Lanes(clock)
+    moves, fold = Moves(lanes, cast("Any", hubspot), cast("Any", Lag()), clock), fold_of_a_move(lanes)
+    moving = asyncio.create_task(moves.before(fold))
+    await hubspot.asked.wait()
+    assert ADA in lanes.in_flight
+
+    hubspot.answer.set()
+    await moving
+
+    assert ADA not in lanes.in_flight
+    assert hubspot.moved == [("1", GRACE)]

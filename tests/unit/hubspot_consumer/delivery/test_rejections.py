@@ -1,0 +1,71 @@
+"""The limit of rejections: a share of an hour's events, and never less than a number."""
+
+from typing import Any, cast
+
+from hubspot_consumer.delivery.rejections import Rejections
+from hubspot_consumer.gates.circuit_breaker import HaltGate
+from hubspot_consumer.hubspot.outcomes import Halt, Rejected
+from hubspot_consumer.kafka.records import Record
+from hubspot_consumer.ordering.lane import Fold, Lane, Pending
+from schemas.contacts import ContactKey
+from tests.clock import OwnedClock
+from tests.samples import pending
+
+NO = Rejected("rejected_by_hubspot", "400 VALIDATION_ERROR")
+
+
+class DeadLetters:
+    def __init__(self) -> None:
+        self.reasons: list[str] = []
+
+    async def put(self, _record: Record, reason: str, _detail: str, _attempts: int) -> None:
+        self.reasons.append(reason)
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.clock, self.dead_letters = OwnedClock(), DeadLetters()
+        self.halt = HaltGate(self.clock)
+        self.rejections = Rejections(100, cast("Any", self.dead_letters), self.halt, self.clock)
+
+    async def reject(self, number: int) -> Halt | None:
+        """Return what the last of them was answered."""
+        event: Pending = pending(1, lambda: None)
+        fold, answer = Fold(Lane(ContactKey("ada@example.com")), [event]), None
+        for _ in range(number):
+            answer = await self.rejections.reject(fold, event, NO)
+        return answer
+
+
+async def test_a_hundred_of_few_events_are_set_aside_and_the_next_one_halts() -> None:
+    bench = Bench()
+    bench.rejections.delivered(5_000)
+
+    assert await bench.reject(100) is None
+    halt = await bench.reject(1)
+
+    assert halt is not None
+    assert halt.reason == "too_many_dead_letters"
+    assert bench.halt.halted is not None
+    assert bench.dead_letters.reasons == ["rejected_by_hubspot"] * 100
+
+
+async def test_one_in_a_hundred_of_many_events_is_too_many() -> None:
+    bench = Bench()
+    bench.rejections.delivered(99_000)
+
+    assert await bench.reject(1_000) is None
+    assert await bench.reject(1) is not None
+
+
+async def test_what_is_over_an_hour_old_does_not_count() -> None:
+    bench = Bench()
+    await bench.reject(60)
+    bench.clock.advance(1_800)
+    await bench.reject(40)
+    assert bench.rejections.too_many
+
+    bench.clock.advance(1_801)
+
+    assert not bench.rejections.too_many
+    assert bench.rejections.last_hour == 40

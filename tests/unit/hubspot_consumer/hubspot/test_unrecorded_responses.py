@@ -1,0 +1,68 @@
+"""What HubSpot may answer although nobody has seen it: the reader is careful."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from hubspot_consumer.hubspot.errors import read_refusal
+from hubspot_consumer.hubspot.outcomes import Halt, Rejected, RetryLater
+from hubspot_consumer.hubspot.requests import Upsert
+from hubspot_consumer.hubspot.responses import read_known_contacts, read_send, read_written
+from schemas.contacts import ContactKey
+
+ADA, GRACE = ContactKey("ada@example.com"), ContactKey("grace@example.com")
+REFUSED = {"status": "error", "category": "VALIDATION_ERROR", "message": "Event definition does not exist"}
+
+
+def answer(status: int, body: Any) -> httpx.Response:
+    request = httpx.Request("POST", "https://api.hubapi.com/path")
+    return httpx.Response(status, content=body if isinstance(body, str) else json.dumps(body), request=request)
+
+
+def test_a_timeline_call_that_was_taken_in_part_is_sent_again_in_parts_until_the_refused_entry_is_alone() -> None:
+    assert isinstance(read_send(answer(207, {"errors": [REFUSED]}), 2), Rejected)
+    assert isinstance(read_send(answer(207, {"errors": [REFUSED]}), 1), Rejected)
+
+
+def test_a_timeline_call_of_which_an_entry_has_to_come_later_comes_again() -> None:
+    later = {"category": "RATE_LIMITS", "message": "later"}
+
+    assert isinstance(read_send(answer(207, {"errors": [later]}), 2), RetryLater)
+
+
+def test_an_entry_that_is_refused_because_it_came_before_is_taken() -> None:
+    again = {**REFUSED, "message": "Event with this uuid already exists"}
+
+    assert read_send(answer(207, {"errors": [again]}), 1) is None
+    assert isinstance(read_send(answer(207, {"errors": [again]}), 2), Rejected)
+
+
+def test_a_property_that_is_not_named_is_nobodys() -> None:
+    inputs = [Upsert("t1", ADA, {}), Upsert("t2", GRACE, {})]
+    refused = answer(400, {**REFUSED, "errors": [{"code": "PROPERTY_DOESNT_EXIST"}]})
+
+    assert read_written(refused, inputs).unclear == inputs
+
+
+@pytest.mark.parametrize("body", ["<html>Not Found</html>", {"message": "resource not found"}, ""])
+def test_a_look_up_whose_path_does_not_exist_makes_no_contact_new(body: Any) -> None:
+    assert isinstance(read_known_contacts(answer(404, body), [ADA, GRACE]), Halt)
+
+
+def test_a_look_up_that_is_not_found_says_it_of_those_it_names_or_of_the_only_one() -> None:
+    nobody = {"category": "OBJECT_NOT_FOUND", "message": "no"}
+
+    assert read_known_contacts(answer(404, nobody), [ADA]) == {ADA: None}
+    assert read_known_contacts(answer(404, nobody), [ADA, GRACE]) == {}
+    assert read_known_contacts(answer(404, {**nobody, "context": {"ids": [ADA]}}), [ADA, GRACE]) == {ADA: None}
+
+
+def test_a_reason_that_stands_only_among_the_errors_is_in_the_detail() -> None:
+    error = {"message": "A value for role must be provided", "code": "MISSING_REQUIRED_PROPERTY"}
+
+    refusal = read_refusal(answer(400, {"category": "VALIDATION_ERROR", "errors": [error]}))
+
+    assert isinstance(refusal, Rejected)
+    assert refusal.detail == "400 VALIDATION_ERROR: MISSING_REQUIRED_PROPERTY A value for role must be provided"

@@ -1,0 +1,300 @@
+"""Lanes: each contact's events in order and once, whatever order they come in and whatever becomes of the calls."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hubspot_consumer.ordering.lane import HOLE_LIMIT_AFTER_LOOK_UP_S, HOLE_LIMIT_S, Fold
+from hubspot_consumer.ordering.lanes import Lanes
+from tests.clock import OwnedClock
+from tests.lane_bench import ADA, GRACE, Bench, HubSpot, answer, sequences_of
+from tests.samples import pending
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+@given(st.permutations(range(1, 13)), st.sets(st.integers(1, 12)), st.integers())
+def test_any_order_of_arrival_any_outcome_of_calls_and_any_restart_applies_events_in_order_and_once(
+    arrivals: list[int], unreadable: set[int], seed: int
+) -> None:
+    bench, chance, in_flight = Bench(), random.Random(seed), list[Fold]()
+    readable = [sequence for sequence in sorted(arrivals) if sequence not in unreadable]
+    hubspot, waiting = HubSpot(readable), list(arrivals)
+    while waiting or in_flight or bench.busy:
+        if waiting and chance.random() < 0.5:
+            sequence = waiting.pop()
+            bench.add(sequence, readable=sequence not in unreadable)
+            if chance.random() < 0.2:
+                waiting.append(sequence)  # The relay was restarted: it comes again.
+        bench.look_up(hubspot.holds or 0)
+        in_flight += bench.take()
+        assert len(in_flight) <= 1, "a contact is in one call at a time"
+        if chance.random() < 0.03:
+            # The worker is restarted: what is not finished comes again, and something of what is.
+            in_flight.clear()
+            waiting += bench.restart()
+            waiting += [sequence for _, sequence in bench.finished if chance.random() < 0.3]
+        if in_flight and chance.random() < 0.7:
+            answer(bench, hubspot, in_flight.pop(), chance)
+
+    assert sorted(set(hubspot.entries)) == readable
+    assert hubspot.holds == max(readable, default=None)
+    assert set(bench.finished) == {(ADA, sequence) for sequence in arrivals}
+
+
+def test_consecutive_events_of_a_contact_travel_together(bench: Bench) -> None:
+    bench.add(1, 2, 3)
+    bench.add(1, key=GRACE)
+
+    assert bench.taken() == [[1, 2, 3], [1]]
+
+
+def test_a_hole_waits_and_what_fills_it_releases_all(bench: Bench) -> None:
+    bench.add(1)
+    bench.taken()
+    bench.add(3, 4)
+    assert bench.taken() == []
+    assert bench.lanes.holes == 1
+
+    bench.add(2)
+
+    assert bench.taken() == [[2, 3, 4]]
+    assert bench.lanes.holes_released == 0
+
+
+def test_a_hole_that_never_fills_is_released_after_the_limit_and_counted(bench: Bench) -> None:
+    bench.add(1)
+    bench.taken()
+    bench.add(3)
+    bench.clock.advance(HOLE_LIMIT_S - 1)
+    assert bench.taken() == []
+    assert bench.lanes.wake() == pytest.approx(1)
+
+    bench.clock.advance(1)
+
+    assert bench.taken() == [[3]]
+    assert bench.lanes.holes_released == 1
+
+
+def test_a_hole_of_one_contact_holds_nobody_else_back(bench: Bench) -> None:
+    bench.add(5)
+    bench.add(1, key=GRACE)
+
+    assert bench.taken() == [[1]]
+
+
+def test_what_hubspot_holds_already_needs_only_its_timeline_entry(bench: Bench) -> None:
+    bench.add(3, 4, 5, 6)
+    bench.look_up(4)
+
+    [fold] = bench.lanes.take(100)
+    assert (fold.written, sequences_of(fold)) == (True, [3, 4])
+    bench.lanes.finished(fold)
+    [fold] = bench.lanes.take(100)
+    assert (fold.written, sequences_of(fold)) == (False, [5, 6])
+
+
+def test_a_contact_whose_first_event_is_here_is_created_without_a_look_up(bench: Bench) -> None:
+    bench.add(1, 2)
+
+    assert (bench.lanes.new, bench.lanes.unknown) == (1, 0)
+    [fold] = bench.lanes.take_new(100)
+    assert (fold.creates, sequences_of(fold)) == (True, [1, 2])
+    bench.lanes.finished(fold)
+    bench.add(3)
+    [fold] = bench.lanes.take(100)
+    assert (fold.creates, sequences_of(fold)) == (False, [3])
+
+
+def test_a_contact_that_exists_already_is_looked_up_and_not_created_again(bench: Bench) -> None:
+    bench.add(1, 2)
+    [fold] = bench.lanes.take_new(100)
+    bench.lanes.exists(fold)
+
+    assert (bench.lanes.new, bench.lanes.unknown) == (0, 1)
+    bench.look_up(1)
+    [fold] = bench.lanes.take(100)
+    assert (fold.written, fold.creates, sequences_of(fold)) == (True, False, [1])
+
+
+def test_a_first_event_that_comes_late_spares_the_look_up(bench: Bench) -> None:
+    bench.add(2)
+    assert (bench.lanes.new, bench.lanes.unknown) == (0, 1)
+
+    bench.add(1)
+
+    assert (bench.lanes.new, bench.lanes.unknown) == (1, 0)
+
+
+def test_when_hubspot_answers_again_nobody_backs_off_any_more(bench: Bench) -> None:
+    bench.add(1)
+    [fold] = bench.take()
+    bench.lanes.retry(fold, wait_s=30)
+    assert bench.take() == []
+
+    bench.lanes.stop_backing_off()
+
+    assert bench.taken() == [[1]]
+
+
+def test_a_contact_that_nobody_can_look_up_begins_with_what_is_here(bench: Bench) -> None:
+    bench.add(7)
+    bench.look_up(None)
+
+    assert bench.taken() == [[7]]
+
+
+def test_a_finished_contact_is_remembered_and_not_looked_up_again(bench: Bench) -> None:
+    bench.add(1)
+    bench.taken()
+    bench.add(2)
+
+    assert (bench.lanes.unknown, bench.lanes.ready) == (0, 1)
+
+
+def test_an_unreadable_event_keeps_its_place_and_lets_the_next_go_on(bench: Bench) -> None:
+    bench.add(1, 3)
+    bench.add(2, readable=False)
+
+    assert bench.taken() == [[1]]
+    assert bench.taken() == [[3]]
+    assert bench.finished[ADA, 2] == 1
+
+
+def test_an_unreadable_repeat_that_comes_while_its_contact_is_ready_is_passed_over(bench: Bench) -> None:
+    bench.add(1)
+    bench.taken()
+    bench.add(2)
+    bench.add(1, readable=False)
+
+    assert bench.taken() == [[2]]
+    assert bench.finished[ADA, 1] == 2
+
+
+def test_a_rejected_fold_comes_again_in_halves_until_the_guilty_event_stands_alone(bench: Bench) -> None:
+    bench.add(*range(1, 9))
+    guilty, alone = 6, list[int]()
+    for _ in range(20):
+        for fold in bench.take():
+            if guilty in sequences_of(fold) and len(fold.events) > 1:
+                bench.lanes.split(fold)
+            else:
+                alone += sequences_of(fold) if guilty in sequences_of(fold) else []
+                bench.lanes.finished(fold)
+
+    assert alone == [guilty]
+    assert sorted(sequence for _, sequence in bench.finished) == list(range(1, 9))
+
+
+def test_a_retry_waits_its_time_and_takes_along_what_came_meanwhile(bench: Bench) -> None:
+    bench.add(1)
+    [fold] = bench.take()
+    bench.add(2)
+    assert bench.take() == []
+    bench.lanes.retry(fold, wait_s=3)
+    assert bench.taken() == []
+    assert bench.lanes.backing_off == 1
+
+    bench.clock.advance(3)
+
+    assert bench.taken() == [[1, 2]]
+
+
+def test_after_forgetting_a_call_that_ends_late_neither_acks_twice_nor_blocks_the_new_lane(bench: Bench) -> None:
+    bench.add(1, 2)
+    [old] = bench.take()
+    bench.lanes.forget()
+    bench.add(1, 2)
+
+    bench.lanes.retry(old, wait_s=100)
+
+    assert bench.taken() == [[1, 2]]
+    assert not bench.lanes.backing_off
+
+
+def test_what_was_applied_before_a_restart_leaves_its_entries_in_order_however_its_topics_are_read() -> None:
+    clock, read_as_far = OwnedClock(), False
+    lanes = Lanes(clock, lambda *_: read_as_far)
+    lanes.add(ADA, pending(8, lambda: None))
+    [lane] = lanes.take_unknown(100)
+    lanes.known(lane, "1", 7)
+    assert (lanes.ready, lanes.holes) == (0, 1), "event 6 or 7 may be unread, and its entry not sent"
+
+    lanes.add(ADA, pending(6, lambda: None))
+    lanes.add(ADA, pending(7, lambda: None))
+    read_as_far = True
+    clock.advance(1)
+    lanes.wake()
+    folds = lanes.take(100)
+    assert [sequences_of(fold) for fold in folds] == [[6, 7]]
+    lanes.finished(folds[0])
+
+    assert [sequences_of(fold) for fold in lanes.take(100)] == [[8]]
+
+
+@given(st.lists(st.integers(0, 2), min_size=12, max_size=12), st.sets(st.integers(1, 12)), st.integers())
+def test_whatever_somebody_else_applies_entries_leave_in_order_however_the_topics_are_read(
+    dealt: list[int], unreadable: set[int], seed: int
+) -> None:
+    chance = random.Random(seed)
+    unread: list[list[int]] = [[sequence for sequence in range(1, 13) if dealt[sequence - 1] == n] for n in range(3)]
+    bench, holds, entries = Bench(), 0, list[int]()
+    bench.lanes = Lanes(bench.clock, lambda record: all(record.offset < first for first, *_ in filter(None, unread)))
+    while any(unread) or bench.busy:
+        if any(unread):
+            sequence = chance.choice([topic for topic in unread if topic]).pop(0)
+            bench.add(sequence, readable=sequence not in unreadable)
+        if chance.random() < 0.1:
+            holds = chance.randint(holds, 12)
+            bench.lanes.written(ADA, holds, None)
+        if chance.random() < 0.05:
+            again = bench.restart()
+            unread = [sorted({*topic, *(n for n in again if dealt[n - 1] == i)}) for i, topic in enumerate(unread)]
+        bench.look_up(holds)
+        for fold in bench.take():
+            if fold.creates and holds:
+                bench.lanes.exists(fold)
+                continue
+            holds = max(holds, *sequences_of(fold))
+            entries += [sequence for sequence in sequences_of(fold) if sequence not in entries]
+            bench.lanes.finished(fold)
+        bench.clock.advance(1)
+
+    assert entries == [sequence for sequence in range(1, 13) if sequence not in unreadable]
+
+
+def test_a_hole_is_not_given_up_while_what_is_missing_may_be_unread() -> None:
+    clock, read_as_far = OwnedClock(), False
+    lanes = Lanes(clock, lambda *_: read_as_far)
+    lanes.add(ADA, pending(2, lambda: None))
+    [lane] = lanes.take_unknown(100)
+    lanes.known(lane, None, 0)
+    clock.advance(HOLE_LIMIT_S * 10)
+    lanes.wake()
+    assert (lanes.ready, lanes.holes_released) == (0, 0)
+
+    read_as_far = True
+    clock.advance(10)
+    lanes.wake()
+
+    assert (lanes.ready, lanes.holes_released) == (1, 1)
+
+
+def test_a_contact_that_was_deleted_in_hubspot_does_not_wait_for_what_was_applied_before(bench: Bench) -> None:
+    bench.add(5)
+    assert not bench.take()
+    bench.clock.advance(HOLE_LIMIT_AFTER_LOOK_UP_S - 1)
+    assert not bench.take()
+    bench.clock.advance(2)
+    assert bench.taken() == [[5]]
+
+    bench.add(7)
+    bench.clock.advance(HOLE_LIMIT_S - 1)
+    assert not bench.take(), "what comes next after that is waited for as ever"
+    bench.clock.advance(2)
+    assert bench.taken() == [[7]]

@@ -1,0 +1,159 @@
+"""The refold: newest values, whatever was selected, and never a sequence that claims more than it writes."""
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hubspot_consumer.dead_letters.corrections import Mend
+from hubspot_consumer.history.projection import Refolding
+from hubspot_consumer.history.selection import Selection
+from hubspot_consumer.history.store import Stored
+from hubspot_consumer.mapping import contact_properties
+from schemas.contacts import ContactKey
+from schemas.envelope import read_envelope
+from schemas.events import EVENT_TYPES
+from tests.samples import EMAIL, PAYLOADS, envelope, value
+
+ADA = ContactKey(EMAIL)
+OF = {event_type: f"lifecycle.{event_type}" for event_type in EVENT_TYPES}
+FINISHED = {(topic, 0): 10**9 for topic in OF.values()}
+
+
+def stored(event_type: str, sequence: int, *, offset: int = -1, email: str = EMAIL, **payload: Any) -> Stored:
+    made = envelope(event_type, sequence, email, payload={**PAYLOADS[event_type], **payload})
+    return Stored(email, sequence, OF[event_type], 0, sequence if offset < 0 else offset, 1000 * sequence, value(made))
+
+
+EARNED = stored("nova_earned", 1, new_balance_cents=500)
+REDEEMED = stored("nova_redeemed", 2, new_balance_cents=400)
+EARNED_AGAIN = stored("nova_earned", 3, new_balance_cents=900)
+
+
+def test_each_property_has_its_newest_value_even_where_that_is_of_an_event_that_was_not_selected() -> None:
+    selection = Selection(topics=frozenset([OF["nova_redeemed"]]))
+
+    refold = Refolding(selection, FINISHED).refold(ADA, [EARNED, REDEEMED, EARNED_AGAIN])
+
+    assert refold.properties["nerava_nova_balance_cents"] == "900"
+    assert refold.properties["nerava_last_redemption_at"]
+    assert "nerava_total_nova_earned_cents" not in refold.properties
+    assert refold.properties["nerava_event_sequence"] == "3"
+    assert [envelope.sequence for _, envelope in refold.events] == [2]
+
+
+def test_what_the_group_has_not_finished_is_folded_in_whatever_was_selected() -> None:
+    selection = Selection(topics=frozenset([OF["nova_redeemed"]]))
+
+    refold = Refolding(selection, {**FINISHED, (OF["nova_earned"], 0): 3}).refold(ADA, [EARNED, REDEEMED, EARNED_AGAIN])
+
+    # The worker passes over what the sequence covers: so its values must be there.
+    assert refold.properties["nerava_event_sequence"] == "3"
+    assert refold.properties["nerava_total_nova_earned_cents"] == "1500"
+    assert len(refold.events) == 1
+
+
+def test_a_contact_without_a_selected_event_is_not_wanted() -> None:
+    selection = Selection(topics=frozenset([OF["driver_signed_up"]]))
+
+    assert not Refolding(selection, {}).refold(ADA, [EARNED, REDEEMED]).wanted
+
+
+def test_an_event_that_was_read_twice_counts_once() -> None:
+    again = EARNED._replace(offset=77)
+
+    refold = Refolding(Selection(), FINISHED).refold(ADA, [EARNED, again, REDEEMED])
+
+    assert [envelope.sequence for _, envelope in refold.events] == [1, 2]
+
+
+def test_a_dead_letter_counts_only_where_it_is_selected_and_not_left_out() -> None:
+    selection = Selection(
+        topics=frozenset([OF["nova_earned"]]), set_aside=frozenset([REDEEMED.place, EARNED_AGAIN.place])
+    )
+    events = [EARNED, REDEEMED, EARNED_AGAIN]
+
+    refold = Refolding(selection, FINISHED).refold(ADA, events)
+    without = Refolding(selection, FINISHED).refold(ADA, events, without=[EARNED_AGAIN.place])
+
+    assert (refold.sequence, [envelope.sequence for _, envelope in refold.dead]) == (3, [3])
+    assert (without.sequence, without.properties["nerava_nova_balance_cents"]) == (1, "500")
+
+
+def test_a_copy_of_a_dead_letter_is_dead_too() -> None:
+    copy = EARNED_AGAIN._replace(offset=99)
+    selection = Selection(set_aside=frozenset([copy.place]))
+
+    refold = Refolding(selection, FINISHED).refold(ADA, [EARNED, EARNED_AGAIN, copy], without=[EARNED_AGAIN.place])
+
+    assert refold.sequence == 1
+
+
+def test_what_comes_after_the_beginning_of_the_run_is_folded_in_and_leaves_no_entry() -> None:
+    before = {(OF["nova_earned"], 0): 3, (OF["nova_redeemed"], 0): 3}
+    selection = Selection(before=before)
+
+    refold = Refolding(selection, before).refold(ADA, [EARNED, REDEEMED, EARNED_AGAIN])
+
+    assert (refold.sequence, refold.properties["nerava_nova_balance_cents"]) == (3, "900")
+    assert [envelope.sequence for _, envelope in refold.events] == [1, 2]
+
+
+def test_an_unreadable_event_is_counted_and_passed_over() -> None:
+    broken = EARNED_AGAIN._replace(value=b"{}")
+
+    refold = Refolding(Selection(), FINISHED).refold(ADA, [EARNED, broken])
+
+    assert (refold.unreadable, refold.sequence) == (1, 1)
+
+
+def test_a_contact_that_was_moved_has_the_older_history_under_its_own() -> None:
+    older = [stored("merchant_contact_created", 1, email="old@example.com", name="Ada L", phone="1")]
+    own = [stored("merchant_contact_updated", 1, phone="2")]
+
+    refold = Refolding(Selection(), FINISHED).refold(ADA, older, own)
+
+    assert refold.properties["phone"] == "2"
+    assert refold.properties["firstname"] == "Ada"
+    assert refold.properties["nerava_contact_key"] == EMAIL
+    assert len(refold.events) == 2
+
+
+HISTORIES = st.lists(st.sampled_from(EVENT_TYPES), min_size=1, max_size=12)
+
+
+@given(types=HISTORIES, chosen=st.sets(st.sampled_from(EVENT_TYPES)), finished=st.integers(0, 13), data=st.data())
+def test_written_over_what_was_applied_a_refold_gives_what_all_events_in_order_give(
+    types: list[str], chosen: set[str], finished: int, data: st.DataObject
+) -> None:
+    events = [stored(event_type, number, offset=number) for number, event_type in enumerate(types, 1)]
+    unfinished = {(topic, 0): finished + 1 for topic in OF.values()}
+    selection = Selection(topics=frozenset(OF[event_type] for event_type in chosen))
+    # The workers have applied what is finished, and maybe more.
+    applied = data.draw(st.integers(min(finished, len(events)), len(events)))
+    held = _folded(events[:applied])
+
+    refold = Refolding(selection, unfinished).refold(ADA, events)
+
+    if refold.wanted:
+        held |= refold.properties
+        assert held == _folded(events)
+
+
+def _folded(events: list[Stored]) -> dict[str, str]:
+    properties: dict[str, str] = {}
+    for event in events:
+        properties |= contact_properties(read_envelope(event.key.encode(), event.value))
+    return properties
+
+
+def test_a_record_is_read_as_it_was_mended_wherever_it_is_folded() -> None:
+    made = envelope("nova_earned", 3, payload={"user_id": "usr_1"})
+    poisoned = Stored(EMAIL, 3, OF["nova_earned"], 0, 3, 3000, value(made))
+    mend = Mend(values={**PAYLOADS["nova_earned"], "new_balance_cents": 7}, note="it lacked them")
+
+    plain = Refolding(Selection(), FINISHED).refold(ADA, [EARNED, poisoned])
+    refold = Refolding(Selection(mends={poisoned.place: mend}), FINISHED).refold(ADA, [EARNED, poisoned])
+
+    assert (plain.sequence, plain.unreadable) == (1, 1)
+    assert (refold.sequence, refold.unreadable, refold.properties["nerava_nova_balance_cents"]) == (3, 0, "7")

@@ -1,0 +1,53 @@
+"""Trials: of several dead letters of one contact, only the guilty ones stay dead."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hubspot_consumer.history.projection import Refold, Refolding
+from hubspot_consumer.history.selection import Selection
+from hubspot_consumer.history.store import Stored
+from hubspot_consumer.reprocessing.trials import Trials
+from schemas.contacts import ContactKey
+from tests.samples import EMAIL, envelope, value
+
+ADA = ContactKey(EMAIL)
+
+
+def events(number: int) -> list[Stored]:
+    return [
+        Stored(EMAIL, sequence, "lifecycle.nova_earned", 0, sequence, sequence, value(envelope(sequence=sequence)))
+        for sequence in range(1, number + 1)
+    ]
+
+
+@given(number=st.integers(1, 8), data=st.data())
+def test_exactly_the_guilty_ones_are_blamed_and_the_last_write_holds_all_others(
+    number: int, data: st.DataObject
+) -> None:
+    history = events(number)
+    dead = data.draw(st.sets(st.sampled_from(history)))
+    guilty = data.draw(st.sets(st.sampled_from(sorted(dead)))) if dead else set()
+    refolding = Refolding(Selection(set_aside=frozenset(event.place for event in dead)), {})
+    trials, blamed, written = Trials(), set[Stored](), list[Refold]()
+
+    for _ in range(3 * number + 3):
+        refold = refolding.refold(ADA, history, without=trials.without(ADA))
+        if any(event in guilty for event, _ in refold.events):
+            culprit, again = trials.failed(refold)
+            blamed |= {culprit[0]} if culprit else set()
+        else:
+            written.append(refold)
+            again = trials.passed(refold)
+        if not again:
+            break
+    else:
+        raise AssertionError("it never ends")
+
+    assert blamed == guilty
+    assert [event for event, _ in written[-1].events] == [event for event in history if event not in guilty]
+
+
+def test_where_no_dead_letter_is_to_blame_the_contact_is() -> None:
+    refold = Refolding(Selection(), {}).refold(ADA, events(3))
+
+    assert Trials().failed(refold) == (None, False)

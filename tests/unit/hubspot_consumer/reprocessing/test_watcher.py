@@ -1,0 +1,56 @@
+"""What a program that watches a command is told."""
+
+import json
+import threading
+
+import pytest
+
+from hubspot_consumer.cli.progress import Watcher, progress, tell_plan, watched
+
+
+def told(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
+    return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+def test_each_part_is_told_from_its_beginning_to_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+    with watched("json") as watcher:
+        with progress("read", watcher) as shown:
+            shown(1, 3)
+            shown(3, 3)
+        tell_plan(watcher, {"events": 3}, iter(["words"]))
+        with progress("contacts", watcher) as shown:
+            shown(2, 2)
+
+    assert told(capsys) == [
+        {"part": "read", "done": 0, "total": None},
+        {"part": "read", "done": 3, "total": 3},
+        {"plan": {"events": 3}},
+        {"part": "contacts", "done": 0, "total": None},
+        {"part": "contacts", "done": 2, "total": 2},
+    ]
+
+
+def test_it_is_told_again_while_nothing_goes_on(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again = threading.Event()
+    tell = Watcher.tell_now
+
+    def tell_and_say_so(watcher: Watcher) -> None:
+        tell(watcher)
+        again.set()
+
+    monkeypatch.setattr(Watcher, "tell_now", tell_and_say_so)
+
+    with Watcher() as watcher:
+        watcher.at("plan", 0, None)
+        assert again.wait(10)
+
+    assert told(capsys)[:2] == [{"part": "plan", "done": 0, "total": None}] * 2
+
+
+def test_a_person_is_told_the_plan_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    with watched("bars") as watcher:
+        tell_plan(watcher, {"events": 3}, iter(["3 events"]))
+
+    assert capsys.readouterr().err == "3 events\n"

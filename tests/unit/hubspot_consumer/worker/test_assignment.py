@@ -1,0 +1,46 @@
+"""The assignment: a worker holds the same partition numbers of every topic, or nothing is delivered."""
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hubspot_consumer.worker.assignment import Assignment, unequal_topics
+from schemas.topics import Topics
+
+TOPICS = Topics().events
+
+
+@given(st.sets(st.integers(0, 11)))
+def test_the_same_numbers_of_every_topic_are_equal(numbers: set[int]) -> None:
+    assert unequal_topics([(topic, number) for topic in TOPICS for number in numbers], TOPICS) is None
+
+
+@given(st.sets(st.tuples(st.sampled_from(TOPICS), st.integers(0, 3)), min_size=1))
+def test_anything_else_is_named(held: set[tuple[str, int]]) -> None:
+    numbers = {frozenset(number for topic, number in held if topic == one) for one in TOPICS}
+    complaint = unequal_topics(held, TOPICS)
+
+    assert (complaint is None) == (len(numbers) == 1)
+    if complaint is not None:
+        assert all(topic in complaint for topic in TOPICS)
+
+
+async def test_before_partitions_go_calls_end_and_then_their_receipts_are_waited_for() -> None:
+    came: list[str] = []
+
+    class Delivery:
+        async def settle(self, _seconds: float) -> bool:
+            came.append("settled")
+            return True
+
+    class Receipts:
+        async def flush(self, seconds: float) -> None:
+            assert seconds > 0
+            came.append("flushed")
+
+    parts: dict[str, Any] = {"delivery": Delivery(), "pacing": None, "lag": None, "alignment": None}
+
+    await Assignment(**parts, receipts=Receipts()).revoked()  # type: ignore[arg-type]
+
+    assert came == ["settled", "flushed"]

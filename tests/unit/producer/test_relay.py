@@ -1,0 +1,127 @@
+"""What the relay makes of faults: when it is well again, and how long it waits."""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Self, cast
+
+import pytest
+from aiokafka.errors import KafkaError
+
+from producer.relay.lanes import Place
+from producer.relay.relay import Relay
+from producer.relay.row import Row
+from producer.relay.sender import NotActive, Sender
+from producer.telemetry import Telemetry
+from runtime.health import Health
+from tests.clock import run_fast
+
+ROWS = [Row(position, "id", "ada@example.com", "nova_earned", position, "{}", None) for position in (1, 2)]
+FAULT = KafkaError("no")
+
+
+class TwoRows:
+    """An outbox of two rows, which are read one by one, and whose connection never ends."""
+
+    answers = True
+
+    def __init__(self) -> None:
+        self._left = list(ROWS)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def become_active(self) -> bool:
+        return True
+
+    async def fall_asleep(self) -> bool:
+        return True
+
+    async def _nothing(self) -> None:
+        pass
+
+    beat = forget = settle = wake_up = _nothing
+
+    async def notified(self, within_s: float) -> None:
+        await asyncio.sleep(within_s)
+
+    def rewind(self) -> None:
+        pass
+
+    async def head(self, _rows: int, *, without: Iterable[int]) -> list[Row]:
+        held = set(without)
+        return [row for row in self._left[:1] if row.position not in held]
+
+    async def delete(self, positions: Sequence[int]) -> None:
+        self._left = [row for row in self._left if row.position not in positions]
+
+
+class Scripted:
+    """A sender whose batches end as *outcomes* say, one after the other."""
+
+    unpublishable: frozenset[int] = frozenset()
+
+    def __init__(self, outcomes: Iterable[Exception | None]) -> None:
+        self._outcomes = iter(outcomes)
+
+    async def open(self, _may_publish: Callable[[], bool]) -> int:
+        return 1
+
+    async def close(self) -> None:
+        pass
+
+    def topic_of(self, row: Row) -> str:
+        return row.type
+
+    async def send(self, _place: Place, rows: Sequence[Row]) -> int:
+        if (outcome := next(self._outcomes)) is not None:
+            raise outcome
+        return len(rows)
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """After how many failures in a row the relay waited, each time."""
+    counted: list[int] = []
+
+    def backoff(failures: int, *_: object, **__: object) -> float:
+        counted.append(failures)
+        return 1.0
+
+    monkeypatch.setattr("producer.relay.relay.backoff_s", backoff)
+    return counted
+
+
+def health_after(outcomes: Iterable[Exception | None]) -> Health:
+    """Let a relay run for a minute on a simulated clock, and return its health."""
+    health = Health()
+
+    async def connect() -> Any:
+        return TwoRows()
+
+    async def run() -> None:
+        stop, sender = asyncio.Event(), cast("Sender", Scripted(outcomes))
+        relay = Relay(connect, sender, health=health, telemetry=Telemetry(), jitter=random.Random(1))
+        running = asyncio.create_task(relay.run(stop))
+        await asyncio.sleep(60)
+        stop.set()
+        await running
+
+    run_fast(run())
+    return health
+
+
+def test_a_relay_that_could_not_tell_whether_it_is_active_is_well_again_when_the_database_answers(
+    waits: list[int],
+) -> None:
+    assert health_after([NotActive(), None, None]).unwell == {}
+    assert waits == [1]
+
+
+def test_failures_in_a_row_are_counted_until_a_row_is_published(waits: list[int]) -> None:
+    health_after([FAULT, FAULT, None, FAULT, None])
+
+    assert waits == [1, 2, 1]

@@ -1,0 +1,46 @@
+"""The producer's watch: a backlog is told as it is seen, and not at all when nobody can see it."""
+
+import math
+from typing import Any, Self
+
+import psycopg
+
+from producer.relay.watch import Watch
+from producer.telemetry import Telemetry
+from runtime.clock import SystemClock
+from runtime.health import Health
+from schemas.topics import Topics
+
+
+class Outbox:
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def backlog(self, at_most: int) -> tuple[int, float]:
+        return min(7, at_most), 3.5
+
+
+async def test_a_backlog_that_was_seen_is_forgotten_when_the_database_is_away() -> None:
+    telemetry, away = Telemetry(), False
+
+    async def connect() -> Any:
+        if away:
+            raise psycopg.OperationalError("no")
+        return Outbox()
+
+    watch = Watch(connect, {}, Topics(), clock=SystemClock(), health=Health(), telemetry=telemetry)
+
+    def backlog() -> tuple[float | None, ...]:
+        names = ("producer_backlog_events", "producer_backlog_oldest_seconds")
+        return tuple(telemetry.registry.get_sample_value(name) for name in names)
+
+    await watch._look_at_outbox()
+    assert backlog() == (7, 3.5)
+
+    away = True
+    await watch._look_at_outbox()
+
+    assert [math.isnan(value or 0) for value in backlog()] == [True, True]

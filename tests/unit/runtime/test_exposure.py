@@ -1,0 +1,91 @@
+"""What the services' ports show: as the threat model has it, and nothing else; and its tests are there."""
+
+import re
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from prometheus_client import CollectorRegistry
+
+from hubspot_consumer.metrics import Telemetry
+from hubspot_consumer.worker.endpoints import endpoints
+from hubspot_consumer.worker.status import Status
+from producer.intake.bearer import Bearer
+from producer.intake.endpoints import add_intake
+from producer.status import add_status
+from producer.telemetry import Telemetry as ProducerTelemetry
+from runtime.health import Health
+from runtime.server import _listener, application
+
+ROOT = Path(__file__).parents[3]
+PAGE = (ROOT / "docs" / "threat-model.md").read_text()
+# Method and path, of which service, and what it needs.
+ROWS = re.findall(r"^\| `(GET|POST) (\S+)` \| ([^|]+) \| ([^|]+) \|", PAGE, re.MULTILINE)
+NEEDED = {(method, path): needs for method, path, _, needs in ROWS}
+
+
+def consumer() -> FastAPI:
+    return endpoints(Status("live", Health()), Telemetry())
+
+
+def producer(*, intake: bool) -> FastAPI:
+    app = application("Outbox producer", unwell=dict, also=dict, metrics=CollectorRegistry())
+    add_status(app, relay_active=lambda: True, unwell=dict, settings={})
+    if intake:
+        # Whoever has no token comes no further.
+        add_intake(app, cast("Any", None), Bearer(["a-token-of-a-test-that-nobody-would-guess"]), ProducerTelemetry())
+    return app
+
+
+APPS = {
+    "consumer": consumer(),
+    "producer": producer(intake=False),
+    "producer with an intake": producer(intake=True),
+}
+
+
+def answered(app: FastAPI) -> set[tuple[str, str]]:
+    return {
+        (method, route.path) for route in app.routes if isinstance(route, APIRoute) for method in route.methods or ()
+    }
+
+
+def documented(service: str) -> set[tuple[str, str]]:
+    return {(method, path) for method, path, of, _ in ROWS if of == "both" or of in service}
+
+
+@pytest.mark.parametrize("service", APPS)
+def test_a_service_answers_what_the_threat_model_lists_and_nothing_else(service: str) -> None:
+    app = APPS[service]
+
+    assert answered(app) == documented(service)
+    # FastAPI would add pages of its own, as routes of another kind.
+    assert [route for route in app.routes if not isinstance(route, APIRoute)] == []
+
+
+@pytest.mark.parametrize(("method", "path"), NEEDED)
+async def test_what_needs_no_token_changes_nothing_and_what_does_is_refused_without_one(method: str, path: str) -> None:
+    app = next(app for app in APPS.values() if (method, path) in answered(app))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as http:
+        answer = await http.request(method, path.replace("{event_type}", "nova_earned"))
+
+    if NEEDED[method, path] == "nothing":
+        assert (method, answer.status_code) == ("GET", 200)
+    else:
+        assert answer.status_code == 401
+
+
+def test_the_services_listen_on_all_interfaces_as_the_threat_model_says() -> None:
+    with _listener(0, "PRODUCER_PORT") as listener:
+        assert listener.getsockname()[0] == "0.0.0.0"
+    assert "Both services listen on all interfaces" in PAGE
+
+
+def test_every_test_that_the_threat_model_names_is_there() -> None:
+    named = set(re.findall(r"`(tests/\S+?)`", PAGE))
+
+    assert len(named) > 15
+    assert [name for name in named if not (ROOT / name).is_file()] == []
