@@ -24,8 +24,8 @@ TimelineMode = Literal["custom_events", "notes", "off"]
 _INSTEAD: Final[Mapping[TimelineMode, TimelineMode]] = {"custom_events": "notes", "notes": "off"}
 
 
-class Holder(Protocol):
-    def holds(self, fold: Fold) -> bool:
+class Owner(Protocol):
+    def owns(self, fold: Fold) -> bool:
         """Return whether the contact of a fold is still ours to write to."""
 
 
@@ -44,7 +44,7 @@ class Timeline:
     """Leaves entries by `mode`. Where it is *automatic*, the next best takes over when the portal refuses one."""
 
     def __init__(
-        self, lanes: Holder, destination: Destination, rejections: Refusals, lease: Right, halt: HaltGate
+        self, lanes: Owner, destination: Destination, rejections: Refusals, lease: Right, halt: HaltGate
     ) -> None:
         self._lanes = lanes
         self._destination = destination
@@ -113,7 +113,7 @@ class Timeline:
     async def _note(self, items: Sequence[TimelineItem]) -> dict[Fold, Refusal]:
         slot = await self._destination.slot()
         # While it waited for the slot, another worker may have been given the contacts.
-        notes = notes_of(item for item in items if self._lanes.holds(item.fold))
+        notes = notes_of(item for item in items if self._lanes.owns(item.fold))
         if not notes:
             slot.give_back()
             return {}

@@ -164,7 +164,7 @@ class Calls:
     def _still_ours(self, batch: Batch, inputs: Sequence[Upsert]) -> list[Upsert]:
         ours = []
         for upsert in inputs:
-            if self._lanes.holds(fold := batch.fold(upsert.trace_id)):
+            if self._lanes.owns(fold := batch.fold(upsert.trace_id)):
                 ours.append(upsert)
             else:
                 self._lanes.retry(fold, 0.0)

@@ -61,7 +61,7 @@ class Alignment:
                 ahead |= {(topic, number) for topic in topics if self._time_of(topic, number) > min(unread)}
         return ahead
 
-    def siblings_passed(self, record: Record) -> bool:
+    def earlier_were_read(self, record: Record) -> bool:
         """Return whether whatever Kafka held before *record* was read, in all siblings.
 
         It was where a sibling was read further in time, by more than clocks may differ, or to where it ended after

@@ -1,4 +1,4 @@
-"""The memory: what is known of contacts that were finished recently, so that they need no look-up."""
+"""The LRU cache of what was applied last: contacts that were finished recently need no look-up."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class _Known:
     contact_id: str | None
 
 
-class Memory:
+class AppliedCache:
     """What their lanes knew of each; whoever was finished longest ago is forgotten first."""
 
     def __init__(self) -> None:

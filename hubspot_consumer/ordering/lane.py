@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from functools import cached_property
 from typing import Final
 
@@ -10,13 +11,36 @@ from hubspot_consumer.mapping import MappedEvent, MappingFailed, map_event
 from schemas.contacts import ContactKey
 from schemas.envelope import Envelope
 
-# A hole is an event that is late (another topic) or will never come (a record lost before us).
+# A missing event is late (it is in another topic), or never comes (its record was lost before Kafka).
 HOLE_LIMIT_S: Final = 60.0
-# Of a contact that was looked up just now: what is before its events was read with the siblings, or is gone, as when
-# somebody deleted the contact in HubSpot.
+# The limit for a contact that was looked up just now. Its earlier events were read with the co-partitioned topics, or
+# the contact was deleted in HubSpot.
 HOLE_LIMIT_AFTER_LOOK_UP_S: Final = 10.0
 # A fold that grows beyond this after a rejection is as good as unlimited.
 LARGEST_PART: Final = 64
+
+
+class LaneState(Enum):
+    """What a lane waits for. docs/architecture.md draws the ways between the states."""
+
+    # There is nothing to wait for.
+    EMPTY = auto()
+    # HubSpot is to be asked what it holds of the contact.
+    UNKNOWN = auto()
+    # The contact is to be created.
+    NEW = auto()
+    # The contact can be written.
+    READY = auto()
+    # A call about the contact is under way.
+    IN_FLIGHT = auto()
+    # The next attempt has its time.
+    BACKING_OFF = auto()
+    # An earlier event, which somebody else applied, may be unread.
+    EARLIER_UNREAD = auto()
+    # The next event is missing.
+    HOLE = auto()
+    # A reprocessing run holds the contact.
+    HELD = auto()
 
 
 @dataclass(frozen=True)
@@ -45,11 +69,12 @@ class Lane:
     """What is pending of one contact. `applied` is None until it is known what HubSpot holds.
 
     Every event up to `done` was read here, and is finished. Where somebody else applied more than that, an event before
-    the one at hand may be unread, and its timeline entry not sent, until the sibling partitions were read as far.
-    `may_be_new` says that nothing is known against creating the contact.
+    the one at hand may be unread, and its timeline entry not sent, until the co-partitioned topics were read as far.
+    `may_be_new` says that nothing is known against creating the contact. `state` is set by `Lanes` alone.
     """
 
     key: ContactKey
+    state: LaneState = LaneState.EMPTY
     applied: int | None = None
     done: int = 0
     contact_id: str | None = None
@@ -58,11 +83,10 @@ class Lane:
     attempts: int = 0
     left_out: int = 0
     most_events: int | None = None
-    in_flight: bool = False
     not_before: float = 0.0
     hole_since: float | None = None
     hole_limit_s: float = HOLE_LIMIT_S
-    siblings_since: float | None = None
+    unread_since: float | None = None
 
     @property
     def begins(self) -> bool:
@@ -78,7 +102,7 @@ class Lane:
     def pass_over_unread(self) -> None:
         """Take it that no event before the first that is here is unread."""
         self.done = max(self.done, min(min(self.pending) - 1, self.applied or 0))
-        self.siblings_since = None
+        self.unread_since = None
 
     def learn(self, contact_id: str | None, sequence: int) -> None:
         """Take what HubSpot holds of the contact."""

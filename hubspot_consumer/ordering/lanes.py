@@ -1,20 +1,20 @@
 """Lanes: the serial queue of each contact, in order of sequence, whatever topic an event came from.
 
-A lane runs when the next event after the last applied one is there. It waits for a hole, for the call that is bringing
-its earlier events to HubSpot, and for a backoff. When nobody remembers its contact it is either new, with its first
-event here, or to be looked up in HubSpot: what was applied last is kept there, in `nerava_event_sequence`. A new
-contact is created by a call that refuses one that exists, which is then looked up: so a restarted worker moves none
-backwards. A lane whose contact is held waits until it is released, whatever else it waits for.
+A lane can be written when the event after the last applied one is there. A contact that is not in the cache is either
+new, with its first event here, or is looked up in HubSpot, which keeps the sequence that was applied last in the
+property `nerava_event_sequence`. The call that creates a new contact is refused where the contact exists, which is then
+looked up: a restarted worker moves no contact backwards.
 """
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection
+from itertools import islice
 from typing import Final
 
 from hubspot_consumer.kafka.records import Record
-from hubspot_consumer.ordering.applied_cache import Memory
+from hubspot_consumer.ordering.applied_cache import AppliedCache
 from hubspot_consumer.ordering.in_flight import InFlight
-from hubspot_consumer.ordering.lane import Fold, Lane, Pending
+from hubspot_consumer.ordering.lane import Fold, Lane, LaneState, Pending
 from hubspot_consumer.ordering.waiting import Waiting
 from runtime.clock import Clock
 from runtime.logs import logger
@@ -22,26 +22,30 @@ from schemas.contacts import ContactKey
 
 log = logger()
 
-LOOK_AGAIN_S: Final = 1.0
-# What was applied and not acked is read soon, unless the leader of a partition is away.
-SIBLINGS_WAIT_S: Final = 60.0
-SIBLINGS_AGAIN_S: Final = 0.25
+HOLE_AGAIN_S: Final = 1.0
+# Events that were applied and not acked are read soon, unless the leader of a partition is away.
+EARLIER_LIMIT_S: Final = 60.0
+EARLIER_AGAIN_S: Final = 0.25
+# The lanes in these states wait for a time; the others stand in queues.
+TIMED: Final = frozenset({LaneState.BACKING_OFF, LaneState.EARLIER_UNREAD, LaneState.HOLE})
+QUEUED: Final = frozenset({LaneState.UNKNOWN, LaneState.NEW, LaneState.READY, LaneState.HELD})
 
 
 class Lanes:
-    """All lanes of the partitions this worker holds. *siblings_passed*: whether siblings were read past a record."""
+    """All lanes of the partitions that this worker is assigned.
 
-    def __init__(self, clock: Clock, siblings_passed: Callable[[Record], bool] = lambda _: True) -> None:
+    *earlier_were_read* returns whether everything that Kafka held before a record was read.
+    """
+
+    def __init__(self, clock: Clock, earlier_were_read: Callable[[Record], bool] = lambda _: True) -> None:
         self._clock = clock
-        self._siblings_passed = siblings_passed
+        self._earlier_were_read = earlier_were_read
         self._lanes: dict[ContactKey, Lane] = {}
-        self._memory = Memory()
-        self._unknown: OrderedDict[ContactKey, Lane] = OrderedDict()
-        self._new: OrderedDict[ContactKey, Lane] = OrderedDict()
-        self._ready: OrderedDict[ContactKey, Lane] = OrderedDict()
+        self._applied_cache = AppliedCache()
+        self._queues: dict[LaneState, OrderedDict[ContactKey, Lane]] = {state: OrderedDict() for state in QUEUED}
         self._waiting = Waiting()
+        self._in_state: Counter[LaneState] = Counter()
         self._holds: Counter[ContactKey] = Counter()
-        self._held: dict[ContactKey, Lane] = {}
         self.in_flight: Final = InFlight()
         self.holes_released = 0
 
@@ -52,16 +56,13 @@ class Lanes:
             event.finish()
             return
         lane.pending[event.sequence] = event
-        if not (key in self._ready or key in self._new or (key in self._unknown and event.sequence > 1)):
-            self._unknown.pop(key, None)
+        waits_as_before = lane.state is LaneState.UNKNOWN and event.sequence > 1
+        if not (waits_as_before or lane.state in (LaneState.IN_FLIGHT, LaneState.NEW, LaneState.READY)):
             self._place(lane)
 
     def take_unknown(self, most: int) -> list[Lane]:
         """Take contacts to look up; each comes back by `known` or `still_unknown`."""
-        lanes = _first(most, self._unknown)
-        for lane in lanes:
-            self._depart(lane)
-        return lanes
+        return self._depart(most, LaneState.UNKNOWN)
 
     def known(self, lane: Lane, contact_id: str | None, sequence: int | None) -> None:
         """Say what HubSpot holds of a contact; `sequence` None where it can't be asked: what is here comes first."""
@@ -74,7 +75,7 @@ class Lanes:
 
     def take_new(self, most: int) -> list[Fold]:
         """Take up to *most* contacts to create; each fold comes back once, also by `exists`."""
-        return [self._fold(lane) for lane in _first(most, self._new)]
+        return [lane.fold() for lane in self._depart(most, LaneState.NEW)]
 
     def exists(self, fold: Fold) -> None:
         """Give back a contact that was not created, because there is one, or because it can't be told from that."""
@@ -83,7 +84,7 @@ class Lanes:
 
     def take(self, most: int) -> list[Fold]:
         """Take up to *most* contacts that can run, each with its consecutive events; each fold comes back once."""
-        return [self._fold(lane) for lane in _first(most, self._ready)]
+        return [lane.fold() for lane in self._depart(most, LaneState.READY)]
 
     def finished(self, fold: Fold) -> None:
         """Say that every event of *fold* is delivered or dead-lettered."""
@@ -107,28 +108,27 @@ class Lanes:
         """Take nothing of these contacts, until each was released as often as it was held."""
         self._holds.update(keys)
         for lane in filter(None, map(self._lanes.get, keys)):
-            for queue in (self._unknown, self._new, self._ready):
-                queue.pop(lane.key, None)
-            self._place(lane)
+            if lane.state is not LaneState.IN_FLIGHT:
+                self._place(lane)
 
     def release(self, key: ContactKey) -> None:
         self._holds[key] -= 1
         if self._holds[key] <= 0:
             del self._holds[key]
-            if (lane := self._held.get(key)) is not None:
+            if (lane := self._queues[LaneState.HELD].get(key)) is not None:
                 self._place(lane)
 
     def written(self, key: ContactKey, sequence: int, contact_id: str | None) -> None:
         """Say that somebody else wrote a contact, as it is after the event *sequence*."""
         lane = self._lanes.get(key)
         if lane is None:
-            self._memory.learn(key, sequence, contact_id)
+            self._applied_cache.learn(key, sequence, contact_id)
         elif lane.applied is None or sequence > lane.applied:
             lane.learn(contact_id or lane.contact_id, sequence)
 
     def maybe_written(self, key: ContactKey) -> None:
         """Say that somebody else may have written a contact: it is looked up before anything of it is written."""
-        self._memory.forget(key)
+        self._applied_cache.forget(key)
         if (lane := self._lanes.get(key)) is not None:
             lane.unlearn()
 
@@ -138,14 +138,13 @@ class Lanes:
     def forget(self) -> None:
         """Drop everything but holds: the partitions go to another worker, which reads again what was not acked."""
         self._lanes.clear()
-        self._memory.clear()
-        self._held.clear()
-        self._unknown.clear()
-        self._new.clear()
-        self._ready.clear()
+        self._applied_cache.clear()
         self._waiting.clear()
+        self._in_state.clear()
+        for queue in self._queues.values():
+            queue.clear()
 
-    def holds(self, fold: Fold) -> bool:
+    def owns(self, fold: Fold) -> bool:
         """Return whether a fold that was taken is still ours to deliver: not once `forget` gave its contact away."""
         return self._lanes.get(fold.lane.key) is fold.lane
 
@@ -155,7 +154,7 @@ class Lanes:
 
     def stop_backing_off(self) -> None:
         """Try again now: what they waited for, HubSpot answering, has come."""
-        for lane in (*self._waiting, *self._held.values()):
+        for lane in (*self._waiting, *self._queues[LaneState.HELD].values()):
             if lane.not_before:
                 lane.not_before = 0.0
                 self._place(lane)
@@ -170,116 +169,129 @@ class Lanes:
 
     @property
     def ready(self) -> int:
-        """Contacts that can run."""
-        return len(self._ready)
+        """Contacts that can be written."""
+        return self._in_state[LaneState.READY]
 
     @property
     def new(self) -> int:
         """Contacts to create."""
-        return len(self._new)
+        return self._in_state[LaneState.NEW]
 
     @property
     def unknown(self) -> int:
         """Contacts that wait for a look-up."""
-        return len(self._unknown)
+        return self._in_state[LaneState.UNKNOWN]
 
     @property
     def can_run(self) -> int:
-        """Contacts that can be written as soon as there is a slot."""
-        return len(self._ready) + len(self._new)
+        """Contacts that can be written or created as soon as there is a slot."""
+        return self.ready + self.new
 
     @property
     def backing_off(self) -> int:
         """Contacts that wait for their next attempt."""
-        return len(self._waiting) - self.holes
+        return self._in_state[LaneState.BACKING_OFF]
 
     @property
     def holes(self) -> int:
         """Contacts that wait for an earlier event of theirs, or until it is sure that there is none."""
-        return self._waiting.holes
+        return self._in_state[LaneState.HOLE] + self._in_state[LaneState.EARLIER_UNREAD]
 
     @property
     def held(self) -> int:
-        """Contacts with pending events that wait until they are released."""
-        return len(self._held)
+        """Contacts with pending events that a run holds."""
+        return self._in_state[LaneState.HELD]
 
     def _open(self, key: ContactKey) -> Lane:
         lane = Lane(key)
-        self._memory.begin(lane)
+        self._applied_cache.begin(lane)
         self._lanes[key] = lane
         return lane
 
     def _place(self, lane: Lane) -> None:
-        if lane.in_flight:
-            return
-        self._waiting.remove(lane)
-        self._held.pop(lane.key, None)
         lane.pass_over_dead_letters()
+        self._enter(lane, self._next_state(lane))
+        if lane.state is LaneState.EMPTY:
+            del self._lanes[lane.key]
+            self._applied_cache.keep(lane)
+
+    def _next_state(self, lane: Lane) -> LaneState:
+        """Return the state of a lane that no call is about, and note since when it waits."""
+        now = self._clock.monotonic()
         if not lane.pending:
-            self._close(lane)
-        elif lane.key in self._holds:
-            self._held[lane.key] = lane
-        elif lane.not_before > self._clock.monotonic():
-            self._waiting.add(lane)
-        elif lane.applied is None:
-            (self._new if lane.may_be_new and lane.begins else self._unknown)[lane.key] = lane
-        elif self._may_be_preceded(lane):
-            # All at the same moments: whoever looks for who is due looks at all that wait.
-            lane.not_before = (self._clock.monotonic() // SIBLINGS_AGAIN_S + 1) * SIBLINGS_AGAIN_S
-            self._waiting.add(lane)
-        elif min(lane.pending) <= lane.applied + 1:
+            return LaneState.EMPTY
+        if lane.key in self._holds:
+            return LaneState.HELD
+        if lane.not_before > now:
+            # A lane that waits for earlier events is looked at again when its time has come.
+            return lane.state if lane.state is LaneState.EARLIER_UNREAD else LaneState.BACKING_OFF
+        if lane.applied is None:
+            return LaneState.NEW if lane.may_be_new and lane.begins else LaneState.UNKNOWN
+        return self._state_of_known(lane, lane.applied, now)
+
+    def _state_of_known(self, lane: Lane, applied: int, now: float) -> LaneState:
+        if self._may_be_preceded(lane):
+            # The same moments for all: a look at those that are due goes through all that wait.
+            lane.not_before = (now // EARLIER_AGAIN_S + 1) * EARLIER_AGAIN_S
+            return LaneState.EARLIER_UNREAD
+        if min(lane.pending) <= applied + 1:
             lane.hole_since = None
-            self._ready[lane.key] = lane
-        else:
-            lane.hole_since = self._clock.monotonic() if lane.hole_since is None else lane.hole_since
+            return LaneState.READY
+        lane.hole_since = now if lane.hole_since is None else lane.hole_since
+        return LaneState.HOLE
+
+    def _enter(self, lane: Lane, state: LaneState) -> None:
+        """Set a lane's state. Nothing else does."""
+        if lane.state in TIMED:
+            self._waiting.remove(lane)
+        elif lane.state in QUEUED:
+            self._queues[lane.state].pop(lane.key, None)
+        self._in_state[lane.state] -= 1
+        lane.state = state
+        self._in_state[state] += 1
+        if state in TIMED:
             self._waiting.add(lane)
+        elif state in QUEUED:
+            self._queues[state][lane.key] = lane
 
     def _may_be_preceded(self, lane: Lane) -> bool:
         """Return whether an event that was applied already may be unread, whose timeline entry may not be there."""
         if not lane.done_before_next:
             now = self._clock.monotonic()
-            if lane.siblings_since is None:
-                lane.siblings_since = now
+            if lane.unread_since is None:
+                lane.unread_since = now
             first = lane.pending[min(lane.pending)]
-            if now - lane.siblings_since < SIBLINGS_WAIT_S and not self._siblings_passed(first.record):
+            if now - lane.unread_since < EARLIER_LIMIT_S and not self._earlier_were_read(first.record):
                 return True
         lane.pass_over_unread()
         return False
 
-    def _fold(self, lane: Lane) -> Fold:
-        self._depart(lane)
-        return lane.fold()
+    def _depart(self, most: int, state: LaneState) -> list[Lane]:
+        """Take up to *most* lanes of a queue, those that came first, for a call."""
+        lanes = [*islice(self._queues[state].values(), most)]
+        for lane in lanes:
+            self._enter(lane, LaneState.IN_FLIGHT)
+            self.in_flight.begin(lane.key)
+        return lanes
 
     def _again(self, lane: Lane, wait_s: float) -> None:
-        lane.in_flight = False
+        """Take a lane back from a call."""
         lane.not_before = self._clock.monotonic() + wait_s if wait_s else 0.0
         # A lane that was forgotten meanwhile has no place any more.
         if self._lanes.get(lane.key) is lane:
             self._place(lane)
         self.in_flight.end(lane.key)
 
-    def _depart(self, lane: Lane) -> None:
-        lane.in_flight = True
-        self.in_flight.begin(lane.key)
-
     def _release_hole(self, lane: Lane) -> None:
-        if lane.hole_since is None or lane.applied is None:
+        if lane.state is not LaneState.HOLE or lane.hole_since is None or lane.applied is None:
             return
         first = min(lane.pending)
-        if not self._siblings_passed(lane.pending[first].record):
+        if not self._earlier_were_read(lane.pending[first].record):
             # What is missing may be there, unread: a backlog, or sending is halted.
-            lane.hole_since = self._clock.monotonic() - lane.hole_limit_s + LOOK_AGAIN_S
+            lane.hole_since = self._clock.monotonic() - lane.hole_limit_s + HOLE_AGAIN_S
             return
         self.holes_released += 1
         told = {"missing_from": lane.applied + 1, "missing_to": first - 1}
         log.warning("lane.hole_released", **lane.pending[first].told, **told)
         lane.applied = lane.done = first - 1
         lane.hole_since = None
-
-    def _close(self, lane: Lane) -> None:
-        self._lanes.pop(lane.key, None)
-        self._memory.keep(lane)
-
-
-def _first(most: int, lanes: OrderedDict[ContactKey, Lane]) -> list[Lane]:
-    return [lanes.popitem(last=False)[1] for _ in range(min(most, len(lanes)))]

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 
-from hubspot_consumer.ordering.lane import Lane
+from hubspot_consumer.ordering.lane import Lane, LaneState
 from schemas.contacts import ContactKey
 
 
@@ -42,12 +42,8 @@ class Waiting:
         """Return the seconds until the next lane is due; None when none waits."""
         return max(0.0, self._wake_at - now) if self._lanes else None
 
-    @property
-    def holes(self) -> int:
-        """How many wait for an earlier event of theirs, or until it is sure that there is none."""
-        return sum(not (lane.hole_since is lane.siblings_since is None) for lane in self._lanes.values())
-
 
 def _due(lane: Lane) -> float:
-    hole_over = lane.hole_since + lane.hole_limit_s if lane.hole_since is not None else 0.0
-    return max(lane.not_before, hole_over)
+    if lane.state is LaneState.HOLE and lane.hole_since is not None:
+        return max(lane.not_before, lane.hole_since + lane.hole_limit_s)
+    return lane.not_before

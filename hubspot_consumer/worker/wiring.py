@@ -57,7 +57,7 @@ def service_of(settings: Settings, status: Status, telemetry: Telemetry) -> Serv
     lag = Lag(kafka, settings.group, topics.events)
     offsets = Offsets()
     alignment = Alignment(offsets, lag)
-    lanes = Lanes(clock, alignment.siblings_passed)
+    lanes = Lanes(clock, alignment.earlier_were_read)
     halt = HaltGate(clock, resumed=lanes.stop_backing_off)
     dead_letters = DeadLetters(producer, topics.dead_letters, clock, telemetry)
     destination, lease = client or DryRun(), Lease(clock)

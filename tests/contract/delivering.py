@@ -168,7 +168,7 @@ class Worker:
         self._topic = DeadLetterTopic()
         self._all_read = False
         # A hole is given up only when what fills it can't come any more.
-        self._lanes = Lanes(clock, siblings_passed=lambda *_: self._all_read)
+        self._lanes = Lanes(clock, earlier_were_read=lambda *_: self._all_read)
         lease, telemetry = Lease(clock), Telemetry()
         halt = HaltGate(clock, resumed=self._lanes.stop_backing_off)
         lease.renew(inf)

@@ -57,7 +57,7 @@ def test_a_contact_of_which_nothing_was_known_is_looked_up_no_more_once_the_run_
 
 def test_what_a_run_wrote_and_nobody_had_read_leaves_its_entries_in_order(worker: Worker) -> None:
     read_as_far = False
-    worker.lanes._siblings_passed = lambda *_: read_as_far
+    worker.lanes._earlier_were_read = lambda *_: read_as_far
     worker.bench.add(1)
     worker.bench.taken()
     worker.hear(begun(1, ADA))

@@ -88,11 +88,11 @@ def test_siblings_are_past_a_record_once_they_are_further_in_time_by_more_than_c
     reader, waiting = Reader(), record("a", 0, 10, 5)
     reader.read(waiting, record("b", 0, 90, 6.1), record("c", 0, 3, 6))
     run_fast(reader.alignment.look())
-    assert not reader.alignment.siblings_passed(waiting)
+    assert not reader.alignment.earlier_were_read(waiting)
 
     reader.read(record("c", 0, 4, 6.1))
 
-    assert reader.alignment.siblings_passed(waiting)
+    assert reader.alignment.earlier_were_read(waiting)
 
 
 def test_siblings_are_past_a_record_once_they_were_read_to_where_they_ended_after_it_was_read() -> None:
@@ -102,13 +102,13 @@ def test_siblings_are_past_a_record_once_they_were_read_to_where_they_ended_afte
     # What was before it has come since the ends were asked.
     reader.kafka[TopicPartition("b", 0)] = 1
     reader.read(waiting)
-    assert not reader.alignment.siblings_passed(waiting), "nobody knows yet where they end"
+    assert not reader.alignment.earlier_were_read(waiting), "nobody knows yet where they end"
 
     run_fast(reader.alignment.look())
-    assert not reader.alignment.siblings_passed(waiting)
+    assert not reader.alignment.earlier_were_read(waiting)
 
     reader.read(record("b", 0, 0, 4))
-    assert reader.alignment.siblings_passed(waiting)
+    assert reader.alignment.earlier_were_read(waiting)
 
 
 def test_nobody_asks_where_partitions_end_unless_something_waits_for_it() -> None:
@@ -129,7 +129,7 @@ def test_after_a_rebalance_everything_is_read_anew() -> None:
     reader.offsets.assigned({("a", 0): 0, ("b", 0): 100})
 
     assert reader.alignment.ahead() == set()
-    assert not reader.alignment.siblings_passed(waiting), "they are to be asked again"
+    assert not reader.alignment.earlier_were_read(waiting), "they are to be asked again"
 
 
 @given(st.data(), st.integers(1, 6))
