@@ -13,7 +13,7 @@ SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadsc
 DIST ?= dist
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check chaos bench stack up down schemas settings audit sbom clean
+.PHONY: help setup demo test check chaos bench stack up down schemas settings house audit sbom clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ schemas: $(READY) ## write schemas/published, for readers in any language; refus
 
 settings: $(READY) ## write docs/settings.md and .env.example from the settings' classes
 	@$(BIN)/python -m upkeep settings
+
+house: $(READY) ## measure how the code is laid out (make house ARGS=PATH for another checkout)
+	@$(BIN)/python -m upkeep house $(ARGS)
 
 audit: $(READY) ## look up known vulnerabilities of everything in uv.lock
 	@$(BIN)/python -m upkeep advisories

@@ -1,10 +1,12 @@
 """`python -m upkeep`: the commands behind some of make's targets."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from runtime.commands import fail
+from upkeep import house as layout
 from upkeep import settings_reference
 from upkeep.advisories import Unreachable, known_advisories
 
@@ -58,6 +60,24 @@ def advisories(
     if found:
         fail(f"{len(found)} known vulnerabilities in {versions} locked versions: `uv lock --upgrade-package NAME`")
     print(f"no known vulnerability in {versions} locked versions")
+
+
+@commands.command()
+def house(
+    checkout: Annotated[Path, typer.Argument(help="Measure this checkout.")] = settings_reference.ROOT,
+    *,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print only what is beyond its bound.")] = False,
+) -> None:
+    """Measure how the code is laid out: folders, imports, files, functions, statements, terms of the glossary.
+
+    Exits with 1 if a folder has too many files or the glossary defines too many terms.
+    """
+    measured = layout.measured(checkout)
+    if not quiet:
+        print(layout.table(measured))
+    if faults := list(measured.faults()):
+        print(*faults, sep="\n")
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -220,7 +220,7 @@ class _Ours:
 
     valid: Final = True
 
-    def holds(self, _fold: object) -> bool:
+    def owns(self, _fold: object) -> bool:
         return True
 
 
