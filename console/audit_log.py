@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from fastapi import Request
 
-from console.web.sessions import Person
+from console.person import Person
 from hubspot_consumer.kafka.new_topic import TopicNotCreated, create_topic
 from runtime.clock import Clock
 

@@ -20,9 +20,7 @@ MOST_FILES: Final = 14
 MOST_TEST_FILES: Final = 20
 MOST_TERMS: Final = 40
 GLOSSARY: Final = "docs/glossary.md"
-HEAD: Final = tuple(
-    ["", "files", "lines", "statements", "largest folder", "rooms", "arrows", "floors", "file lines", "function lines"],
-)
+HEAD: Final = ("", "files", "lines", "statements", "largest folder", "rooms", "arrows", "floors", "file", "function")
 
 
 @dataclass(frozen=True)
@@ -101,7 +99,7 @@ def table(house: House) -> str:
     return "\n".join(
         [
             *lines,
-            "File lines are median/most, function lines median/p90/most.",
+            "The last two are lines: of files median/most, of functions median/p90/most.",
             f"The product has {house.statements} statements; the glossary defines {house.terms} terms.",
         ]
     )

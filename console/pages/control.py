@@ -10,8 +10,8 @@ from starlette.exceptions import HTTPException
 from console.audit_log import Actions
 from console.control import AnotherPause, Control, KafkaDoesNotTell, compared
 from console.pages.runs import started
+from console.person import Person
 from console.runs.runs import Runs
-from console.web.sessions import Person
 from console.web.text_input import words_of
 from console.web.view import View
 from hubspot_consumer.cli.pause import LONGEST_WORDS

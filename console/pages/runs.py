@@ -8,9 +8,9 @@ from fastapi.responses import RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
 from console.audit_log import Actions
+from console.person import Person
 from console.runs.run import Kind, Run
 from console.runs.runs import AnotherGoesOn, Runs
-from console.web.sessions import Person
 from console.web.view import View
 from schemas.contacts import shortened
 from schemas.texts import LONGEST_KEPT, encodable

@@ -12,8 +12,9 @@ from typing import Final
 from fastapi import Request
 from pydantic import SecretStr
 
+from console.person import Person, Role
 from console.settings import Settings
-from console.web.sessions import Person, Role, Session, Sessions
+from console.web.sessions import Session, Sessions
 from runtime.logs import logger
 
 log = logger()

@@ -3,27 +3,14 @@
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Final
 
+from console.person import Person
 from runtime.clock import Clock
-
-Role = Literal["reader", "operator"]
 
 LASTS: Final = timedelta(hours=12)
 # A stranger gets one as soon as the sign-in page is shown.
 MOST: Final = 1_000
-
-
-@dataclass(frozen=True)
-class Person:
-    """Who looks at a page, and what they may do. *name* is of a proxy, or says which token was shown."""
-
-    name: str
-    role: Role
-
-    @property
-    def may_act(self) -> bool:
-        return self.role == "operator"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from console.web.sessions import Person, Session
+from console.person import Person
+from console.web.sessions import Session
 from schemas.times import nearest
 
 STATIC: Final = files("console").joinpath("static")

@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from fastapi import Request
 
 from console.audit_log import Actions, NotNoted
-from console.web.sessions import Person
+from console.person import Person
 from tests.clock import OwnedClock
 
 TOPIC = "actions"

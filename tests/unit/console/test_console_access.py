@@ -9,9 +9,10 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from console.person import Person
 from console.web.access import CSRF_HEADER, FOR_ANYBODY, OPEN, SIGN_IN, SIGN_OUT
 from console.web.app import LARGEST_FORM
-from console.web.sessions import LASTS, MOST, Person, Sessions
+from console.web.sessions import LASTS, MOST, Sessions
 from tests.clock import OwnedClock
 from tests.console.server import Visitor, application, routes
 from tests.pipeline import OPERATOR_TOKEN, READER_TOKEN
