@@ -5,7 +5,7 @@ from hubspot_consumer.metrics import Telemetry
 from hubspot_consumer.settings import Settings
 from hubspot_consumer.worker.endpoints import endpoints
 from hubspot_consumer.worker.status import Status
-from hubspot_consumer.worker.wiring import service_of
+from hubspot_consumer.worker.wiring import wire
 from runtime import logs
 from runtime.commands import EXIT_WITHIN_S, read_settings, stop_signal
 from runtime.health import Health
@@ -28,10 +28,8 @@ def worker() -> None:
 
 async def _work(settings: Settings) -> None:
     stop, telemetry = stop_signal(exit_within_s=EXIT_WITHIN_S), Telemetry()
-    status = Status(settings.mode, Health(), settings.in_force())
+    service = None if settings.mode == "disabled" else wire(settings, telemetry)
+    status = service.status if service else Status(settings.mode, Health(), settings.in_force(), None)
     log.info("service.starting", mode=settings.mode, group=settings.group, port=settings.consumer_port)
     async with serving(endpoints(status, telemetry), settings.consumer_port, "CONSUMER_PORT"):
-        if settings.mode == "disabled":
-            await stop.wait()
-        else:
-            await service_of(settings, status, telemetry).run(stop)
+        await (service.run(stop) if service else stop.wait())

@@ -1,30 +1,15 @@
 """The service's life: connect, check, read and deliver until told to stop, and stop so that little is repeated."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, TypeVar
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from hubspot_consumer.delivery.dispatcher import Delivery
-from hubspot_consumer.delivery.portal import Portal
-from hubspot_consumer.delivery.receipts_topic import ReceiptsTopic
-from hubspot_consumer.delivery.timeline import Timeline
-from hubspot_consumer.gates.pause import Controls
-from hubspot_consumer.gates.suppressions import Suppressions
-from hubspot_consumer.gates.unwritable_properties import Omissions
-from hubspot_consumer.holds.answers import HoldAnswers
-from hubspot_consumer.kafka.faust_worker import Worker
-from hubspot_consumer.kafka.gaps import Gaps
-from hubspot_consumer.kafka.lag import Lag
-from hubspot_consumer.kafka.offsets import Offsets
-from hubspot_consumer.kafka.partition_alignment import CROWD, Alignment
-from hubspot_consumer.worker.assignment import Assignment
-from hubspot_consumer.worker.consumer import Reading
-from hubspot_consumer.worker.progress import Progress
+from hubspot_consumer.kafka.partition_alignment import CROWD
+from hubspot_consumer.worker.parts import Live, Parts
 from hubspot_consumer.worker.status import Status
 from runtime.clock import Clock
 from runtime.journal import Journal
@@ -57,27 +42,11 @@ class ReadingEnded(RuntimeError):
 
 @dataclass(frozen=True)
 class Service:
-    """Reads and delivers. What is about HubSpot is None in a dry run, which asks it nothing; *receipts* also if off."""
+    """Reads and delivers, with what `wiring` made."""
 
     status: Status
+    parts: Parts
     admission: Admission
-    worker: Worker
-    reading: Reading
-    assignment: Assignment
-    lag: Lag
-    alignment: Alignment
-    dead_letter_producer: AIOKafkaProducer
-    portal: Portal | None
-    timeline: Timeline
-    omissions: Omissions
-    suppressions: Suppressions
-    holds: HoldAnswers | None
-    controls: Controls | None
-    receipts: ReceiptsTopic | None
-    delivery: Delivery
-    offsets: Offsets
-    progress: Progress
-    gaps: Gaps
     journal: Journal
     clock: Clock
 
@@ -92,55 +61,51 @@ class Service:
         """Return when *stop* is set, and what was read by then is delivered or will not be soon."""
         await stop.wait()
         # What is finished behind an event that is not can't be acked, and a look-up may wait for seconds.
-        self.reading.end()
+        self.parts.source.reading.end()
         give_up = self.clock.monotonic() + FINISH_WITHIN_S
-        while self.delivery.busy and self.clock.monotonic() < give_up:
+        while self.parts.sink.delivery.busy and self.clock.monotonic() < give_up:
             await self.clock.sleep(LOOK_AGAIN_S)
 
     async def _work(self) -> None:
         self.status.health.ill("worker", "starting: connecting to Kafka")
         await self._connect()
-        # As soon as it is a member it is asked, whatever it waits for itself.
-        obeying = () if self.holds is None else (self.holds.follow(), self.holds.catch_up(), self.holds.answer())
-        pausing = () if self.controls is None else (self.controls.follow(),)
-        telling = () if self.receipts is None else (self.receipts.write(),)
-        await _first_of(self._read_and_deliver(), *obeying, *pausing, *telling)
+        # A run asks a worker as soon as that is a member of the group, whatever it waits for itself.
+        await _first_of(self._read_and_deliver(), *(_followers(self.parts.live) if self.parts.live else ()))
 
     async def _read_and_deliver(self) -> None:
         self.status.health.ill("worker", "starting: joining the consumer group")
-        await self.worker.start()
+        await self.parts.source.worker.start()
         # Before, this worker has no part of the quota to ask HubSpot anything.
-        await self.assignment.known.wait()
+        await self.parts.source.assignment.known.wait()
         self.status.health.well("kafka")
         self.status.health.well("worker")
-        if self.portal is not None:
+        if self.parts.live is not None:
             self.status.health.ill("portal", "starting: asking HubSpot about its portal")
-            await self.portal.check()
-            await self.portal.choose(self.timeline)
+            await self.parts.live.portal.check()
+            await self.parts.live.portal.choose(self.parts.sink.timeline)
             self.status.health.well("portal")
         await _first_of(
-            self.delivery.run(),
-            self.delivery.failed(),
+            self.parts.sink.delivery.run(),
+            self.parts.sink.delivery.failed(),
             self._watch_lag(),
             self._keep_aligned(),
             self._watch_portal(),
-            self.suppressions.follow(),
+            self.parts.gates.suppressions.follow(),
             self._raise_when_reading_ends(),
         )
 
     async def _connect(self) -> None:
         await self._at_last(self.admission.ask)
         # Each is started once: aiokafka takes a second start for a mistake.
-        await self._at_last(self.dead_letter_producer.start)
-        await self._at_last(self.lag.start)
-        while missing := await self._at_last(self.lag.missing_topics):
+        await self._at_last(self.parts.sink.producer.start)
+        await self._at_last(self.parts.source.lag.start)
+        while missing := await self._at_last(self.parts.source.lag.missing_topics):
             self.status.health.ill("kafka", f"no such topic: {', '.join(missing)}: run `python -m producer topics`")
             await self.clock.sleep(CONNECT_AGAIN_S)
-        await self._at_last(self.suppressions.start)
-        if self.controls is not None:
-            await self._at_last(self.controls.start)
-        if self.holds is not None:
-            await self._at_last(self.holds.start)
+        await self._at_last(self.parts.gates.suppressions.start)
+        if self.parts.live is not None:
+            await self._at_last(self.parts.live.controls.start)
+            await self._at_last(self.parts.live.hold_answers.start)
 
     async def _at_last(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
         """Return what Kafka answers as soon as it does. Raises KafkaRefused, where it never let us in."""
@@ -155,52 +120,63 @@ class Service:
 
     async def _watch_lag(self) -> NoReturn:
         while True:
-            await self.worker.heed_errors()
+            await self.parts.source.worker.heed_errors()
             try:
-                await self.lag.read()
+                await self.parts.source.lag.read()
             except (KafkaError, OSError, TimeoutError) as error:
-                self.progress.cannot_tell()
-                self.gaps.cannot_tell()
+                self.parts.progress.cannot_tell()
+                self.parts.source.gaps.cannot_tell()
                 self.status.health.ill("kafka", await self.admission.why(error))
             else:
                 self.status.health.well("kafka")
-                self.progress.look()
-                await self.gaps.look(self.worker)
+                self.parts.progress.look()
+                await self.parts.source.gaps.look(self.parts.source.worker)
             await self.clock.sleep(READ_LAG_S)
 
     async def _keep_aligned(self) -> NoReturn:
+        source = self.parts.source
         while True:
-            self.worker.hold_back(self.alignment.ahead() if self.offsets.unfinished > CROWD else ())
+            source.worker.hold_back(source.alignment.ahead() if source.offsets.unfinished > CROWD else ())
             # `_watch_lag` asks the same, and says so where Kafka does not answer.
             with suppress(KafkaError, OSError, TimeoutError):
-                await self.alignment.look()
+                await source.alignment.look()
             await self.clock.sleep(ALIGN_S)
 
     async def _watch_portal(self) -> NoReturn:
         while True:
             await self.clock.sleep(ASK_PORTAL_AGAIN_S)
-            self.omissions.try_again()
-            if self.portal is not None:
-                await self.portal.choose(self.timeline)
+            self.parts.gates.unwritable.try_again()
+            if self.parts.live is not None:
+                await self.parts.live.portal.choose(self.parts.sink.timeline)
 
     async def _raise_when_reading_ends(self) -> NoReturn:
-        reason = await self.worker.ended()
+        reason = await self.parts.source.worker.ended()
         raise ReadingEnded(f"Faust stopped: {reason!r}") from reason
 
     async def _stop(self) -> None:
         give_up = self.clock.monotonic() + LEAVE_WITHIN_S
-        settled = await self.delivery.settle(SETTLE_AT_STOP_S)
-        if self.receipts is not None:
-            # What has none by then is not acked: it is repeated.
+        settled = await self.parts.sink.delivery.settle(SETTLE_AT_STOP_S)
+        live = self.parts.live
+        if live is not None and live.receipts is not None:
+            # An event without a receipt by then is not acked, and is repeated.
             within_s = min(FLUSH_AT_STOP_S, give_up - self.clock.monotonic() - COMMIT_WITHIN_S)
-            await _first_of(self.receipts.flush(within_s), self.receipts.write())
-        await _within(give_up - self.clock.monotonic(), self.worker.stop())
-        others = [self.dead_letter_producer.stop(), self.lag.stop(), self.suppressions.stop()]
-        if self.holds is not None:
-            others.append(self.holds.stop())
-        others += [part.stop() for part in (self.controls, self.receipts) if part is not None]
+            await _first_of(live.receipts.flush(within_s), live.receipts.write())
+        await _within(give_up - self.clock.monotonic(), self.parts.source.worker.stop())
+        others = [self.parts.sink.producer.stop(), self.parts.source.lag.stop(), self.parts.gates.suppressions.stop()]
+        if live is not None:
+            others += [live.hold_answers.stop(), live.controls.stop()]
+            others += [live.receipts.stop()] if live.receipts is not None else []
         await asyncio.gather(*(_within(CLOSE_WITHIN_S, closing) for closing in others))
-        log.info("service.stopped", calls_ended=settled, events_to_repeat=self.offsets.unfinished)
+        log.info("service.stopped", calls_ended=settled, events_to_repeat=self.parts.source.offsets.unfinished)
+
+
+def _followers(live: Live) -> Iterable[Coroutine[Any, Any, object]]:
+    yield live.hold_answers.follow()
+    yield live.hold_answers.catch_up()
+    yield live.hold_answers.answer()
+    yield live.controls.follow()
+    if live.receipts is not None:
+        yield live.receipts.write()
 
 
 async def _within(seconds: float, ending: Coroutine[Any, Any, object]) -> None:

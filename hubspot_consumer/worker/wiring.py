@@ -1,16 +1,19 @@
-"""Wiring: the one place where the objects of a worker are made."""
+"""Wiring: the one place where the objects of a worker are made, each whole."""
 
 import random
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
 from hubspot_consumer.dead_letters.writer import DeadLetters
-from hubspot_consumer.delivery.destination import DryRun
+from hubspot_consumer.delivery.destination import Destination, DryRun
 from hubspot_consumer.delivery.dispatcher import Delivery
 from hubspot_consumer.delivery.email_changes import Moves
 from hubspot_consumer.delivery.portal import Portal
-from hubspot_consumer.delivery.receipts import NO_RECEIPTS, ReceiptsOnKafka
+from hubspot_consumer.delivery.receipts import NO_RECEIPTS, Receipts, ReceiptsOnKafka
 from hubspot_consumer.delivery.receipts_topic import CONFIG, MOST_BYTES_OF_A_BATCH, ReceiptsTopic
 from hubspot_consumer.delivery.rejections import Rejections
 from hubspot_consumer.delivery.timeline import Timeline
@@ -21,6 +24,8 @@ from hubspot_consumer.gates.suppressions import Suppressions
 from hubspot_consumer.gates.unwritable_properties import Omissions
 from hubspot_consumer.holds.answers import HoldAnswers
 from hubspot_consumer.holds.worker import LOOK_AGAIN_S, STALE, Holds
+from hubspot_consumer.hubspot.client import HubSpotClient
+from hubspot_consumer.hubspot.rate_limiter import Pacing
 from hubspot_consumer.hubspot_access import hubspot_client
 from hubspot_consumer.kafka.faust_worker import Worker
 from hubspot_consumer.kafka.followed_topic import FollowedTopic
@@ -36,10 +41,12 @@ from hubspot_consumer.ordering.lanes import Lanes
 from hubspot_consumer.settings import Settings
 from hubspot_consumer.worker.assignment import Assignment
 from hubspot_consumer.worker.consumer import Reading
+from hubspot_consumer.worker.parts import Gates, Live, Parts, Sink, Source
 from hubspot_consumer.worker.progress import Progress
 from hubspot_consumer.worker.service import Service
 from hubspot_consumer.worker.status import Status
 from runtime.clock import Clock, SystemClock
+from runtime.health import Health
 from runtime.journal import Journal
 from runtime.kafka.admission import Admission
 from runtime.logs import logger
@@ -48,79 +55,169 @@ from schemas.dead_letters import LARGEST_DEAD_LETTER
 log = logger()
 
 
-def service_of(settings: Settings, status: Status, telemetry: Telemetry) -> Service:
-    clock, jitter = SystemClock(), random.Random()  # noqa: S311 - spreads retries, guards nothing
-    kafka = settings.client_options()
-    topics = settings.topics
-    client, pacing = hubspot_client(settings, clock, telemetry.call) if settings.mode == "live" else (None, None)
-    producer = AIOKafkaProducer(**kafka, acks="all", enable_idempotence=True, max_request_size=LARGEST_DEAD_LETTER)
-    lag = Lag(kafka, settings.group, topics.events)
-    offsets = Offsets()
+@dataclass(frozen=True)
+class _Base:
+    """What most parts are made with."""
+
+    settings: Settings
+    telemetry: Telemetry
+    kafka: dict[str, Any]
+    clock: Clock
+    health: Health
+    jitter: random.Random
+    lag: Lag
+    offsets: Offsets
+    alignment: Alignment
+    lanes: Lanes
+    lease: Lease
+    gates: Gates
+    producer: AIOKafkaProducer
+
+
+def wire(settings: Settings, telemetry: Telemetry) -> Service:
+    """Return a worker that is live or a dry run, by *settings*. Nothing is connected yet."""
+    base = _base(settings, telemetry)
+    client, limiter = hubspot_client(settings, base.clock, telemetry.call) if settings.mode == "live" else (None, None)
+    receipts_topic = _receipts_topic(base) if client is not None and settings.delivery_receipts else None
+    receipts = _receipts(base, receipts_topic)
+    sink = _sink(base, client or DryRun(), receipts)
+    live = _live(base, sink, client, limiter, receipts_topic) if client is not None and limiter is not None else None
+    source = _source(base, sink, receipts, live)
+    progress = Progress(
+        held=lambda: source.worker.held,
+        lag=base.lag,
+        offsets=base.offsets,
+        lanes=base.lanes,
+        delivery=sink.delivery,
+        halt=base.gates.breaker,
+        pacing=limiter,
+        health=base.health,
+        clock=base.clock,
+    )
+    parts = Parts(source, base.gates, sink, progress, live)
+    status = Status(settings.mode, base.health, settings.in_force(), parts)
+    return Service(status, parts, Admission(base.kafka), worker_journal(status, telemetry, base.clock), base.clock)
+
+
+def _base(settings: Settings, telemetry: Telemetry) -> _Base:
+    kafka, topics, clock = settings.client_options(), settings.topics, SystemClock()
+    lag, offsets = Lag(kafka, settings.group, topics.events), Offsets()
     alignment = Alignment(offsets, lag)
     lanes = Lanes(clock, alignment.earlier_were_read)
-    halt = HaltGate(clock, resumed=lanes.stop_backing_off)
-    dead_letters = DeadLetters(producer, topics.dead_letters, clock, telemetry)
-    destination, lease = client or DryRun(), Lease(clock)
-    omissions, suppressions = Omissions(), Suppressions(kafka, topics.suppressions, clock)
-    receipts_topic = _receipts_topic(settings, clock, telemetry)
-    receipts = ReceiptsOnKafka(receipts_topic, offsets, omissions, clock) if receipts_topic else NO_RECEIPTS
-    rejections = Rejections(settings.dead_letter_limit, dead_letters, halt, clock, receipts)
-    timeline = Timeline(lanes, destination, rejections, lease, halt)
+    return _Base(
+        settings=settings,
+        telemetry=telemetry,
+        kafka=kafka,
+        clock=clock,
+        health=Health(),
+        jitter=random.Random(),  # noqa: S311 - spreads retries, guards nothing
+        lag=lag,
+        offsets=offsets,
+        alignment=alignment,
+        lanes=lanes,
+        lease=Lease(clock),
+        gates=Gates(
+            HaltGate(clock, resumed=lanes.stop_backing_off),
+            Suppressions(kafka, topics.suppressions, clock),
+            Omissions(),
+        ),
+        producer=AIOKafkaProducer(**kafka, acks="all", enable_idempotence=True, max_request_size=LARGEST_DEAD_LETTER),
+    )
+
+
+def _receipts_topic(base: _Base) -> ReceiptsTopic:
+    topic = base.settings.topics.deliveries
+    # Receipts have a producer of their own, so that they never hold up dead letters. Repeats are harmless.
+    producer = AIOKafkaProducer(**base.kafka, acks="all", max_batch_size=MOST_BYTES_OF_A_BATCH)
+    create = partial(create_topic, base.kafka, topic, base.settings.kafka_replication_factor, CONFIG)
+    return ReceiptsTopic(producer, topic, create, base.clock, base.telemetry)
+
+
+def _receipts(base: _Base, topic: ReceiptsTopic | None) -> Receipts:
+    return ReceiptsOnKafka(topic, base.offsets, base.gates.unwritable, base.clock) if topic else NO_RECEIPTS
+
+
+def _sink(base: _Base, destination: Destination, receipts: Receipts) -> Sink:
+    gates, lanes = base.gates, base.lanes
+    dead_letters = DeadLetters(base.producer, base.settings.topics.dead_letters, base.clock, base.telemetry)
+    rejections = Rejections(base.settings.dead_letter_limit, dead_letters, gates.breaker, base.clock, receipts)
+    timeline = Timeline(lanes, destination, rejections, base.lease, gates.breaker)
     calls = Calls(
         lanes=lanes,
         destination=destination,
         timeline=timeline,
         rejections=rejections,
-        omissions=omissions,
-        suppressions=suppressions,
-        moves=Moves(lanes, destination, lag, clock),
-        lease=lease,
-        halt=halt,
-        clock=clock,
-        telemetry=telemetry,
-        jitter=jitter,
+        omissions=gates.unwritable,
+        suppressions=gates.suppressions,
+        moves=Moves(lanes, destination, base.lag, base.clock),
+        lease=base.lease,
+        halt=gates.breaker,
+        clock=base.clock,
+        telemetry=base.telemetry,
+        jitter=base.jitter,
         receipts=receipts,
     )
-    delivery = Delivery(lanes, destination, calls, halt, lease)
-    reading = Reading(
-        lanes=lanes,
-        delivery=delivery,
-        offsets=offsets,
-        alignment=alignment,
-        suppressions=suppressions,
-        dead_letters=dead_letters,
-        clock=clock,
-        telemetry=telemetry,
-        receipts=receipts,
-    )
-    holds, hold_answers = None, None
-    if pacing is not None:
-        holds = Holds(lanes, delivery, pacing, clock)
-        followed = FollowedTopic(kafka, topics.holds, clock, holds.take_in, look_again_s=LOOK_AGAIN_S, newest=STALE)
-        hold_answers = HoldAnswers(
-            holds=holds,
-            followed=followed,
-            topic=topics.holds,
-            producer=producer,
-            delivery=delivery,
-            lease=lease,
+    delivery = Delivery(lanes, destination, calls, gates.breaker, base.lease)
+    return Sink(lanes, delivery, timeline, dead_letters, base.producer)
+
+
+def _live(base: _Base, sink: Sink, client: HubSpotClient, limiter: Pacing, receipts: ReceiptsTopic | None) -> Live:
+    settings, kafka, clock = base.settings, base.kafka, base.clock
+    holds = Holds(base.lanes, sink.delivery, limiter, clock)
+    return Live(
+        rate_limiter=limiter,
+        portal=Portal(
+            client,
+            portal_id=settings.hubspot_portal_id or 0,
+            timeline=settings.hubspot_timeline,
+            halt=base.gates.breaker,
             clock=clock,
-        )
-    assignment = Assignment(delivery, pacing, lag, alignment, holds=hold_answers, receipts=receipts_topic)
-    positions = Positions(clock, telemetry.gap)
-    gaps = Gaps(
-        offsets=offsets,
-        positions=positions,
-        lag=lag,
-        health=status.health,
-        waited=reading.waited,
-        count=telemetry.gap,
+            jitter=base.jitter,
+        ),
+        controls=Controls(kafka, settings.topics.controls, clock, base.gates.breaker),
+        holds=holds,
+        hold_answers=HoldAnswers(
+            holds=holds,
+            followed=FollowedTopic(
+                kafka, settings.topics.holds, clock, holds.take_in, look_again_s=LOOK_AGAIN_S, newest=STALE
+            ),
+            topic=settings.topics.holds,
+            producer=base.producer,
+            delivery=sink.delivery,
+            lease=base.lease,
+            clock=clock,
+        ),
+        receipts=receipts,
     )
+
+
+def _source(base: _Base, sink: Sink, receipts: Receipts, live: Live | None) -> Source:
+    reading = Reading(
+        lanes=base.lanes,
+        delivery=sink.delivery,
+        offsets=base.offsets,
+        alignment=base.alignment,
+        suppressions=base.gates.suppressions,
+        dead_letters=sink.dead_letters,
+        clock=base.clock,
+        telemetry=base.telemetry,
+        receipts=receipts,
+    )
+    assignment = Assignment(
+        sink.delivery,
+        live.rate_limiter if live else None,
+        base.lag,
+        base.alignment,
+        holds=live.hold_answers if live else None,
+        receipts=live.receipts if live else None,
+    )
+    positions = Positions(base.clock, base.telemetry.gap)
+    gaps = _gaps(base, positions, reading.waited)
     worker = Worker(
-        settings,
-        settings.group,
-        lease=lease,
-        offsets=offsets,
+        base.settings,
+        base.settings.group,
+        lease=base.lease,
+        offsets=base.offsets,
         positions=positions,
         gaps=gaps,
         take=reading.take,
@@ -128,64 +225,18 @@ def service_of(settings: Settings, status: Status, telemetry: Telemetry) -> Serv
         dropped=reading.forget,
         assigned=assignment.changed,
     )
-    progress = Progress(
-        held=lambda: worker.held,
-        lag=lag,
-        offsets=offsets,
-        lanes=lanes,
-        delivery=delivery,
-        halt=halt,
-        pacing=pacing,
-        health=status.health,
-        clock=clock,
-    )
-    portal = None
-    if client is not None:
-        portal = Portal(
-            client,
-            portal_id=settings.hubspot_portal_id or 0,
-            timeline=settings.hubspot_timeline,
-            halt=halt,
-            clock=clock,
-            jitter=jitter,
-        )
-    status.halt, status.lanes, status.offsets, status.delivery = halt, lanes, offsets, delivery
-    status.dead_letters, status.pacing, status.lag, status.holds = dead_letters, pacing, lag, holds
-    status.timeline, status.omissions, status.suppressions = timeline, omissions, suppressions
-    status.progress, status.receipts = progress, receipts_topic
-    return Service(
-        status=status,
-        admission=Admission(kafka),
-        worker=worker,
-        reading=reading,
-        assignment=assignment,
-        lag=lag,
-        alignment=alignment,
-        dead_letter_producer=producer,
-        portal=portal,
-        timeline=timeline,
-        omissions=omissions,
-        suppressions=suppressions,
-        holds=hold_answers,
-        controls=Controls(kafka, topics.controls, clock, halt) if client is not None else None,
-        receipts=receipts_topic,
-        delivery=delivery,
-        offsets=offsets,
-        progress=progress,
-        gaps=gaps,
-        journal=worker_journal(status, telemetry, clock),
-        clock=clock,
-    )
+    return Source(base.lag, base.offsets, base.alignment, gaps, worker, reading, assignment)
 
 
-def _receipts_topic(settings: Settings, clock: Clock, telemetry: Telemetry) -> ReceiptsTopic | None:
-    if settings.mode != "live" or not settings.delivery_receipts:
-        return None
-    kafka, topic = settings.client_options(), settings.topics.deliveries
-    # Of its own: whatever is the matter with receipts must not hold up dead letters. Repeats are harmless.
-    producer = AIOKafkaProducer(**kafka, acks="all", max_batch_size=MOST_BYTES_OF_A_BATCH)
-    create = partial(create_topic, kafka, topic, settings.kafka_replication_factor, CONFIG)
-    return ReceiptsTopic(producer, topic, create, clock, telemetry)
+def _gaps(base: _Base, positions: Positions, waited: Callable[[], bool]) -> Gaps:
+    return Gaps(
+        offsets=base.offsets,
+        positions=positions,
+        lag=base.lag,
+        health=base.health,
+        waited=waited,
+        count=base.telemetry.gap,
+    )
 
 
 def worker_journal(status: Status, telemetry: Telemetry, clock: Clock) -> Journal:

@@ -10,11 +10,11 @@ from prometheus_client import generate_latest
 
 from hubspot_consumer.hubspot.client import CallMade
 from hubspot_consumer.metrics import Telemetry
-from hubspot_consumer.worker.status import Status
 from producer.telemetry import Telemetry as ProducersTelemetry
 from runtime.health import Health
 from tests.foreign.monitoring import ALERTS, DASHBOARDS, FOLDER, alerts, cases, panels, queries, read_yaml
 from tests.foreign.promql import Exposed
+from tests.parts import status_of
 
 ROOT = FOLDER.parent
 
@@ -30,7 +30,7 @@ def exposed() -> Exposed:
     """What both services tell when next to nothing has happened."""
     consumers, producers, found = Telemetry(), ProducersTelemetry(), Exposed()
     consumers.call(CallMade("upsert", "200", inputs=1, seconds=0.1))
-    consumers.shows(Status("live", Health()).report)
+    consumers.shows(status_of().report)
     producers.shows(Health())
     for registry in (consumers.registry, producers.registry):
         found.add(generate_latest(registry).decode())

@@ -10,7 +10,6 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from hubspot_consumer.gates.circuit_breaker import HaltGate
 from hubspot_consumer.hubspot.client import CallMade
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
 from hubspot_consumer.hubspot.outcomes import Halt, HaltReason
@@ -24,6 +23,7 @@ from producer.telemetry import Telemetry as ProducersTelemetry
 from runtime.health import Health
 from schemas.envelope import Headers
 from tests.clock import START, OwnedClock
+from tests.parts import idle_parts, status_of
 from tests.samples import read
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -87,7 +87,7 @@ async def test_the_times_have_the_trace_of_an_event_as_their_exemplar_in_openmet
     telemetry = Telemetry()
     telemetry.delivered(event(id_of(START), traceparent=SAMPLED), START + timedelta(seconds=3))
 
-    response = await metrics(Status("live", Health()), telemetry, OPENMETRICS)
+    response = await metrics(status_of(), telemetry, OPENMETRICS)
 
     assert response.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
     exemplars = {
@@ -105,11 +105,11 @@ async def test_a_trace_that_nobody_recorded_is_no_exemplar(traceparent: str | No
     telemetry = Telemetry()
     telemetry.delivered(event(id_of(START), traceparent=traceparent), START)
 
-    assert "trace_id" not in (await metrics(Status("live", Health()), telemetry, OPENMETRICS)).text
+    assert "trace_id" not in (await metrics(status_of(), telemetry, OPENMETRICS)).text
 
 
 async def test_whoever_does_not_ask_for_openmetrics_gets_the_text_format() -> None:
-    response = await metrics(Status("live", Health()), Telemetry(), {"Accept": "text/plain"})
+    response = await metrics(status_of(), Telemetry(), {"Accept": "text/plain"})
 
     assert response.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert "# EOF" not in response.text
@@ -138,10 +138,10 @@ async def test_gauges_tell_what_the_status_tells() -> None:
     pacing.divide(0.5)
     (await pacing.slot()).give_back()
     await pacing.slot()
-    status, telemetry = Status("live", Health(), halt=HaltGate(clock), pacing=pacing), Telemetry()
+    parts, telemetry = idle_parts(clock, limiter=pacing), Telemetry()
+    status = status_of(parts)
     status.health.ill("kafka", "no broker answers")
-    assert status.halt is not None
-    status.halt.close(Halt("token_refused", "401"))
+    parts.gates.breaker.close(Halt("token_refused", "401"))
     telemetry.shows(status.report)
 
     def one(name: str, **labels: str) -> float | None:
@@ -159,7 +159,7 @@ async def test_gauges_tell_what_the_status_tells() -> None:
 
 def test_counters_that_alerts_watch_are_there_before_the_first_event() -> None:
     consumers, producers = Telemetry(), ProducersTelemetry()
-    consumers.shows(Status("live", Health()).report)
+    consumers.shows(status_of().report)
 
     assert sample(consumers.registry, "hubspot_consumer_dead_letters_total", reason="invalid_envelope") == 0
     assert sample(consumers.registry, "hubspot_consumer_dead_letters_total", reason="rejected_by_hubspot") == 0
@@ -170,7 +170,7 @@ def test_counters_that_alerts_watch_are_there_before_the_first_event() -> None:
 
 def test_every_reason_to_halt_is_a_series_so_that_an_alert_is_seen_to_end() -> None:
     telemetry = Telemetry()
-    telemetry.shows(Status("live", Health()).report)
+    telemetry.shows(status_of().report)
 
     reasons: tuple[Any, ...] = get_args(HaltReason)
     assert [sample(telemetry.registry, "hubspot_consumer_halted", reason=reason) for reason in reasons] == [0] * 9

@@ -15,13 +15,13 @@ from hubspot_consumer.dead_letters.writer import DeadLetters
 from hubspot_consumer.hubspot.errors import LONGEST_NAME, policy_of, read_item_refusal, read_refusal
 from hubspot_consumer.hubspot.outcomes import Halt
 from hubspot_consumer.metrics import Telemetry
-from hubspot_consumer.worker.status import Status
 from producer.relay.row import Row
 from runtime.health import Health
 from runtime.journal import TELL_EVERY_S, Journal, reading
 from runtime.logs import logger
 from schemas.contacts import ContactKey, contact_hash
 from tests.clock import OwnedClock
+from tests.parts import status_of
 from tests.samples import EMAIL, TOKEN, pending, record
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -154,7 +154,7 @@ def test_a_worker_that_has_not_begun_says_that_nobody_knows_its_lag() -> None:
     health = Health()
     health.ill("kafka", "no broker answers")
 
-    assert Status("live", health).in_a_line() == {
+    assert status_of(health=health).in_a_line() == {
         "lag": None,
         "unfinished": 0,
         "waiting_for_earlier_event": 0,

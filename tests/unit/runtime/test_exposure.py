@@ -12,13 +12,12 @@ from prometheus_client import CollectorRegistry
 
 from hubspot_consumer.metrics import Telemetry
 from hubspot_consumer.worker.endpoints import endpoints
-from hubspot_consumer.worker.status import Status
 from producer.intake.bearer import Bearer
 from producer.intake.endpoints import add_intake
 from producer.status import add_status
 from producer.telemetry import Telemetry as ProducerTelemetry
-from runtime.health import Health
 from runtime.server import _listener, application
+from tests.parts import status_of
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "threat-model.md").read_text()
@@ -28,7 +27,7 @@ NEEDED = {(method, path): needs for method, path, _, needs in ROWS}
 
 
 def consumer() -> FastAPI:
-    return endpoints(Status("live", Health()), Telemetry())
+    return endpoints(status_of(), Telemetry())
 
 
 def producer(*, intake: bool) -> FastAPI:

@@ -19,9 +19,8 @@ from hubspot_consumer.gates.pause import SENDING, Controls, Pause, SendingPaused
 from hubspot_consumer.hubspot.outcomes import Halt
 from hubspot_consumer.metrics import Telemetry
 from hubspot_consumer.worker.endpoints import endpoints
-from hubspot_consumer.worker.status import Status
-from runtime.health import Health
 from tests.clock import START, LoopClock, OwnedClock, run_fast
+from tests.parts import idle_parts, status_of
 from tests.samples import UNTELLABLE
 
 SINCE = datetime(2026, 11, 24, 3, tzinfo=UTC)
@@ -220,11 +219,11 @@ async def test_the_last_that_is_said_holds_and_what_was_before_the_start_is_not_
 
 
 async def test_a_paused_worker_is_healthy_and_says_who_paused_it_and_what_else_there_is() -> None:
-    status = Status("live", Health(), halt=HaltGate(OwnedClock()))
-    assert status.halt is not None
+    parts = idle_parts()
+    status = status_of(parts)
     status.health.ill("portal", "starting: asking HubSpot about its portal")
-    status.halt.close(REFUSED)
-    status.halt.pause(PAUSED)
+    parts.gates.breaker.close(REFUSED)
+    parts.gates.breaker.pause(PAUSED)
     transport = httpx.ASGITransport(endpoints(status, Telemetry()))
     async with httpx.AsyncClient(transport=transport, base_url="http://worker") as http:
         health = await http.get("/v1/health")
@@ -241,7 +240,7 @@ async def test_a_paused_worker_is_healthy_and_says_who_paused_it_and_what_else_t
         "behind": {"reason": "token_refused", "detail": "401"},
     }
     assert 'hubspot_consumer_halted{reason="paused"} 1.0' in metrics
-    status.halt.go_on()
+    parts.gates.breaker.go_on()
     assert status.report()["halted"]["next_probe"] == (START + timedelta(seconds=2)).isoformat()
 
 

@@ -1,28 +1,24 @@
 """What the probes answer: health for a load balancer and a person, liveness for whoever restarts."""
 
-from typing import Any, cast
+from typing import Any
 
 import httpx
 import pytest
 
-from hubspot_consumer.gates.circuit_breaker import HaltGate
 from hubspot_consumer.hubspot.outcomes import Halt, HaltReason
 from hubspot_consumer.metrics import Telemetry
 from hubspot_consumer.worker.endpoints import endpoints
-from hubspot_consumer.worker.progress import Progress
-from hubspot_consumer.worker.status import Status
-from runtime.health import Health
-from tests.clock import OwnedClock
+from tests.parts import idle_parts, status_of
 
 
 class Bench:
-    def __init__(self) -> None:
-        self.status = Status("live", Health(), halt=HaltGate(OwnedClock()))
+    def __init__(self, stuck: str | None = None) -> None:
+        self._parts = idle_parts(stuck=stuck)
+        self.status = status_of(self._parts)
         self._app = endpoints(self.status, Telemetry())
 
     def halt(self, reason: HaltReason) -> None:
-        assert self.status.halt is not None
-        self.status.halt.close(Halt(reason, "as HubSpot says"))
+        self._parts.gates.breaker.close(Halt(reason, "as HubSpot says"))
 
     async def get(self, path: str) -> tuple[int, dict[str, Any]]:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(self._app), base_url="http://worker") as http:
@@ -84,9 +80,7 @@ async def test_a_worker_that_starts_is_ready_when_it_knows_its_portal_or_when_hu
     assert (await bench.get("/v1/health"))[0] == ready
 
 
-async def test_a_worker_that_is_stuck_asks_to_be_restarted(bench: Bench) -> None:
-    progress = cast("Any", Progress.__new__(Progress))
-    progress.stuck = "no event was finished"
-    bench.status.progress = progress
+async def test_a_worker_that_is_stuck_asks_to_be_restarted() -> None:
+    bench = Bench(stuck="no event was finished")
 
     assert await bench.get("/v1/health/live") == (503, {"status": "stuck", "why": "no event was finished"})

@@ -17,6 +17,7 @@ from producer.status import add_status
 from runtime.health import Health
 from runtime.settings import ServiceSettings, secret_names, without_password
 from tests.clock import LoopClock
+from tests.parts import idle_parts, status_of
 
 SECRET = "hush-hush-0123456789-0123456789-0123456789"
 OF_BOTH = {
@@ -46,7 +47,7 @@ async def settings_told(app: FastAPI) -> dict[str, object]:
 
 def consumer() -> tuple[ServiceSettings, FastAPI]:
     settings = Settings()
-    return settings, endpoints(Status(settings.mode, Health(), settings.in_force()), Telemetry())
+    return settings, endpoints(Status(settings.mode, Health(), settings.in_force(), None), Telemetry())
 
 
 def producer() -> tuple[ServiceSettings, FastAPI]:
@@ -74,12 +75,11 @@ async def test_the_status_tells_every_setting_by_its_variable_and_of_secrets_onl
 
 async def test_a_worker_tells_which_part_of_the_quota_is_lent_in_status_health_and_metrics() -> None:
     clock = LoopClock()
-    status = Status("live", Health(), pacing=Pacing(100, 10, DailyQuota(1_000, clock), clock))
-    transport = httpx.ASGITransport(endpoints(status, Telemetry()))
+    limiter = Pacing(100, 10, DailyQuota(1_000, clock), clock)
+    transport = httpx.ASGITransport(endpoints(status_of(idle_parts(clock, limiter=limiter)), Telemetry()))
     async with httpx.AsyncClient(transport=transport, base_url="http://worker") as http:
         before = (await http.get("/v1/health")).json()
-        assert status.pacing is not None
-        status.pacing.lend(0.3)
+        limiter.lend(0.3)
         health = (await http.get("/v1/health")).json()
         report = (await http.get("/v1/status")).json()
         metrics = (await http.get("/metrics")).text
