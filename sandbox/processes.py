@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -12,6 +13,8 @@ from typing import Final
 
 POLL_S: Final = 0.05
 TAIL_LINES: Final = 20
+# Systems give outgoing connections the ports above: one of those could be taken before its owner listens on it.
+PORTS: Final = range(10_000, 32_000)
 
 
 class ProcessFailed(RuntimeError):
@@ -24,10 +27,11 @@ class PortBusy(RuntimeError):
 
 def free_port() -> int:
     """Return a port of 127.0.0.1 that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    while True:
+        port = random.choice(PORTS)  # noqa: S311 - spreads, guards nothing
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def listening(port: int) -> bool:
