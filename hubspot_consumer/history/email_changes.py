@@ -4,7 +4,7 @@ To write the older key would create the contact again. So what happened under it
 one's own events; unless HubSpot still has a contact of the older key, whose move is yet to come, or was refused.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from hubspot_consumer.delivery.destination import Destination
 from hubspot_consumer.history.store import EventStore
@@ -14,13 +14,16 @@ from schemas.contacts import ContactKey
 
 
 class MovedContacts:
-    """By the moves that the *store* knows of. `histories` says what a contact's refold is made of."""
+    """By the moves that the *store* knows of. `histories` says what a contact's refold is made of.
 
-    def __init__(self, store: EventStore) -> None:
+    *count_move* is called for each contact that is given its newer email at HubSpot.
+    """
+
+    def __init__(self, store: EventStore, count_move: Callable[[], object] = lambda: None) -> None:
         self._store = store
+        self._count_move = count_move
         self._gone: set[ContactKey] = set()
         self._before: dict[ContactKey, list[ContactKey]] = {}
-        self.moved = 0
 
     def concerns(self, key: ContactKey) -> bool:
         """Return whether a contact is part of a move: it is written with the others of it."""
@@ -80,7 +83,7 @@ class MovedContacts:
             if isinstance(refusal, RetryLater | Halt):
                 return refusal
             if refusal is None:
-                self.moved += 1
+                self._count_move()
                 known[key], known[previous] = contact, None
         elif contact is not None and holder is not None and contact.contact_id == holder.contact_id:
             # HubSpot keeps the older one as a second email of the same contact.

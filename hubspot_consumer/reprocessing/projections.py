@@ -17,6 +17,7 @@ from hubspot_consumer.history.selection import Selection
 from hubspot_consumer.hubspot.outcomes import Halt, RetryLater
 from hubspot_consumer.kafka.lag import Lag
 from hubspot_consumer.kafka.records import Offsets
+from hubspot_consumer.reprocessing.report import Report
 from hubspot_consumer.reprocessing.run import Run
 from hubspot_consumer.reprocessing.trials import Trials
 from schemas.contacts import ContactKey
@@ -30,15 +31,18 @@ _FIRST: Final = ContactKey("")
 
 
 class FoldedTopics:
-    """*selection* is what was asked for. `unfinished` is where the workers' group had come to when the run began."""
+    """*selection* is what was asked for, *report* counts the contacts that are moved.
 
-    def __init__(self, run: Run, scan: Scan, lag: Lag, selection: Selection) -> None:
+    `unfinished` is where the workers' group had come to when the run began.
+    """
+
+    def __init__(self, run: Run, scan: Scan, lag: Lag, selection: Selection, report: Report) -> None:
         self._run = run
         self._scan = scan
         self._lag = lag
         self._asked: Final = selection
         self.unfinished: Offsets = {}
-        self.moved: Final = MovedContacts(run.store)
+        self.moved: Final = MovedContacts(run.store, report.count_move)
         self._refolding = Refolding(selection, {})
 
     async def read(self, progress: Progress) -> None:

@@ -84,7 +84,7 @@ class Session:
         scan = Scan(self._kafka, partitions, self._run.store, self.clock, selection.contacts, mends=selection.mends)
         self._opened.push_async_callback(scan.stop)
         await scan.start()
-        folded = FoldedTopics(self._run, scan, lag, selection)
+        folded = FoldedTopics(self._run, scan, lag, selection, self.report)
         await folded.read(progress)
         return folded
 

@@ -118,6 +118,7 @@ async def replayed(
     *,
     selection: Selection | None = None,
     unfinished: Offsets | None = None,
+    moves: Sequence[tuple[ContactKey, ContactKey]] = (),
     dies_at: int = 0,
     afterwards: bool = False,
 ) -> Report:
@@ -127,11 +128,13 @@ async def replayed(
     run = Run.open(folder, "replay", {}, LoopClock().now(), fresh=False)
     if not run.resumed:
         run.store.add(events, ends)
+        for number, move in enumerate(moves, 1):
+            run.store.note_move(*move, number)
         run.store.put_in_order()
     quiet = cast("Any", QuietTopics(ends, unfinished if unfinished is not None else ends))
-    topics = FoldedTopics(run, quiet, quiet, selection)
     report = Report(MOST_REFUSED)
     report.go_on_from(run.store)
+    topics = FoldedTopics(run, quiet, quiet, selection, report)
     clock, jitter = LoopClock(), random.Random(1)
     transport = httpx.ASGITransport(simulator_app(portal))
     async with http_client("http://hubspot", lambda: SecretStr(TOKEN), transport) as http:
