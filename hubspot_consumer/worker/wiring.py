@@ -6,6 +6,7 @@ from functools import partial
 from aiokafka import AIOKafkaProducer
 
 from hubspot_consumer.dead_letters.writer import DeadLetters
+from hubspot_consumer.delivery.contact_writer import ContactWriter
 from hubspot_consumer.delivery.destination import DryRun
 from hubspot_consumer.delivery.dispatcher import Delivery
 from hubspot_consumer.delivery.email_changes import Moves
@@ -69,9 +70,9 @@ def service_of(settings: Settings, status: Status, telemetry: Telemetry) -> Serv
     calls = Calls(
         lanes=lanes,
         destination=destination,
+        contacts=ContactWriter(destination, omissions, halt, telemetry.upserted),
         timeline=timeline,
         rejections=rejections,
-        omissions=omissions,
         suppressions=suppressions,
         moves=Moves(lanes, destination, lag, clock),
         lease=lease,

@@ -11,8 +11,10 @@ from typing import Any, NoReturn, cast
 import httpx
 from pydantic import SecretStr
 
+from hubspot_consumer.delivery.contact_writer import ContactWriter
 from hubspot_consumer.delivery.timeline import Timeline
 from hubspot_consumer.gates.circuit_breaker import HaltGate
+from hubspot_consumer.gates.retries import Retries
 from hubspot_consumer.gates.unwritable_properties import Omissions
 from hubspot_consumer.history.selection import Selection
 from hubspot_consumer.history.store import Stored
@@ -142,23 +144,22 @@ async def replayed(
         client = Mortal(http, pacing, "2026-03", PORTAL_ID, report.count_call)
         client.dies_at, client.afterwards = dies_at, afterwards
         halt, ours = HaltGate(clock), cast("Any", SimpleNamespace(valid=True, holds=lambda _: True))
+        retries = Retries(halt, clock, jitter)
         writing = Writing(
             refolds=topics,
             destination=client,
+            contacts=ContactWriter(client, Omissions(), halt),
             holding=cast("Any", Alone()),
             halt=halt,
-            omissions=Omissions(),
+            retries=retries,
             suppressed=lambda _: False,
             report=report,
-            clock=clock,
-            jitter=jitter,
         )
         entries = TimelineEntries(
             timeline=Timeline(ours, client, report, ours, halt),
-            halt=halt,
+            retries=retries,
             report=report,
             clock=clock,
-            jitter=jitter,
             unfinished=unfinished if unfinished is not None else ends,
         )
         access = Access(client, cast("Any", None), cast("Any", None), writing, entries)
