@@ -120,6 +120,17 @@ class Extract:
         query = "SELECT DISTINCT key FROM events WHERE previous = ?"
         return [ContactKey(after) for (after,) in self._rows(query, key)]
 
+    def moves(self, key: str) -> list[tuple[int, ContactKey, ContactKey]]:
+        """Return the moves that a key is part of, each as its first time in ms, the key before and the key after."""
+        found = list[tuple[int, ContactKey, ContactKey]]()
+        for column in ("key", "previous"):
+            where = f"{column} = ? AND previous IS NOT NULL GROUP BY previous, key"
+            query = f"SELECT min(at_ms), previous, key FROM events WHERE {where}"  # noqa: S608 - constants
+            found += [
+                (at_ms, ContactKey(previous), ContactKey(after)) for at_ms, previous, after in self._rows(query, key)
+            ]
+        return found
+
     def sequences(self, key: str, before: int, most: int) -> list[int]:
         """Return the newest sequences of a contact below *before*, the newest first."""
         found = set[int]()

@@ -1,9 +1,9 @@
 """The present state: what a contact's events come to, beside what HubSpot holds of it now. One call, which reads."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import httpx
 
@@ -11,16 +11,18 @@ from console.contacts.extract import Extract
 from console.contacts.index import Index
 from console.contacts.index_rows import Partition
 from hubspot_consumer.dead_letters.corrections import Mend
+from hubspot_consumer.dead_letters.dead_letter import Letter
 from hubspot_consumer.doctor.portal import FewCalls
-from hubspot_consumer.history.projection import Refold, Refolding
+from hubspot_consumer.history.email_changes import JoinedKeys
+from hubspot_consumer.history.projection import Refolding
 from hubspot_consumer.history.selection import Selection
 from hubspot_consumer.history.store import Stored
 from hubspot_consumer.hubspot.client import CallMade, HubSpotClient
 from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.outcomes import RetryLater
-from hubspot_consumer.hubspot.requests import HeldContact, HeldContacts
+from hubspot_consumer.hubspot.requests import HeldContacts
 from hubspot_consumer.kafka.records import Place
-from hubspot_consumer.reprocessing.comparison import SEQUENCE, applied_to, same
+from hubspot_consumer.reprocessing.comparison import SEQUENCE, ComparedProperty, applied_to, compared, expected_of
 from hubspot_consumer.settings import Settings
 from runtime.clock import Clock
 from schemas.contacts import ContactKey
@@ -30,19 +32,9 @@ ANSWER_WITHIN_S: Final = 20.0
 MOST_KEYS: Final = 10
 HUBSPOT: Final = ".hubapi.com"
 
-Verdict = Literal["same", "differs", "empty"]
-
 
 class CannotTell(Exception):
     """HubSpot was not asked, or does not tell; the message says why."""
-
-
-@dataclass(frozen=True)
-class Property:
-    name: str
-    expected: str
-    held: str
-    verdict: Verdict
 
 
 @dataclass(frozen=True)
@@ -59,7 +51,7 @@ class Comparison:
     set_aside: int
     unreadable: int
     unmapped: int
-    properties: Sequence[Property]
+    properties: Sequence[ComparedProperty]
     moved_to: ContactKey | None = None
 
     @property
@@ -69,10 +61,17 @@ class Comparison:
 
 @dataclass(frozen=True)
 class _Known:
-    histories: Mapping[ContactKey, Sequence[Stored]]
-    keys_after: Sequence[ContactKey]
-    set_aside: frozenset[Place]
+    """*events* by all keys of the contact; *moves* from which of them to which, the oldest first."""
+
+    events: Mapping[ContactKey, Sequence[Stored]]
+    moves: Sequence[tuple[ContactKey, ContactKey]]
+    set_aside: Mapping[ContactKey, frozenset[Place]]
     mends: Mapping[Place, Mend]
+
+    def keys_after(self, key: ContactKey, joined: JoinedKeys) -> list[ContactKey]:
+        """Return the keys that followed a key, the newest first."""
+        after = [later for _, later in reversed(self.moves) if key in joined.histories(later) and later != key]
+        return after + [later for previous, later in reversed(self.moves) if previous == key]
 
 
 class PresentState:
@@ -111,25 +110,27 @@ class PresentState:
         if not self.can_ask:
             raise CannotTell("HUBSPOT_PRIVATE_APP_TOKEN is not set, so HubSpot is not asked")
         known = await asyncio.to_thread(self._known, key)
-        selection = Selection(set_aside=known.set_aside, mends=known.mends, dead_letters=False)
+        set_aside = frozenset[Place]().union(*known.set_aside.values())
+        selection = Selection(set_aside=set_aside, mends=known.mends, dead_letters=False)
         refolding = Refolding(selection, {})
-        names = (await asyncio.to_thread(refolding.refold, key, *known.histories.values())).properties
-        held = await self._held([*known.histories, *known.keys_after], names)
+        names = (await asyncio.to_thread(refolding.refold, key, *known.events.values())).properties
+        held = await self._held(list(known.events), names)
         return await asyncio.to_thread(_compared, key, known, refolding, held, acked)
 
     def _known(self, key: ContactKey) -> _Known:
         with Extract.of(self._index, self._settings.topics) as extract:
-            keys = [key]
+            keys, moves = [key], dict[tuple[ContactKey, ContactKey], int]()
             for each in keys:
-                keys += [before for before in extract.keys_before(each) if before not in keys]
-                if len(keys) >= MOST_KEYS:
-                    break
-            letters = [letter for each in keys for letter in extract.letters(each)]
-            set_aside = frozenset(place for letter in letters if not letter.in_effect for place in letter.places)
-            # The oldest first, as they are folded.
-            histories = {each: extract.stored(each) for each in reversed(keys)}
-            mends = {place: letter.mend for letter in letters if letter.mend is not None for place in letter.places}
-            return _Known(histories, extract.keys_after(key), set_aside, mends)
+                for at_ms, previous, after in extract.moves(each):
+                    if len({*keys, previous, after}) <= MOST_KEYS:
+                        moves[previous, after] = at_ms
+                        keys += [one for one in (previous, after) if one not in keys]
+            events = {each: extract.stored(each) for each in keys}
+            letters = {each: extract.letters(each) for each in keys}
+            set_aside = {each: _places(letter for letter in letters[each] if not letter.in_effect) for each in keys}
+            mended = [(letter.mend, letter) for each in keys for letter in letters[each]]
+            mends = {place: mend for mend, letter in mended if mend is not None for place in letter.places}
+            return _Known(events, sorted(moves, key=moves.__getitem__), set_aside, mends)
 
     async def _held(self, keys: Sequence[ContactKey], names: Mapping[str, str]) -> HeldContacts:
         try:
@@ -148,42 +149,28 @@ class PresentState:
 def _compared(
     key: ContactKey, known: _Known, refolding: Refolding, held: HeldContacts, acked: Mapping[Partition, int]
 ) -> Comparison:
-    contact, own = held[key], known.histories[key]
-    applied = applied_to(contact)
-    finished = (each.sequence for each in own if each.offset < acked.get((each.topic, each.partition), 0))
-    up_to = max(applied, *finished, 0)
-    # What happened under an older key is this contact's, unless HubSpot still has another one of that key.
-    earlier = [
-        events
-        for each, events in known.histories.items()
-        if each != key and (held[each] is None or _same_contact(held[each], contact))
-    ]
-    refold = refolding.refold(key, *earlier, [each for each in own if each.sequence <= up_to])
+    contact, joined, at_hubspot = held[key], JoinedKeys(), dict(held)
+    for previous, after in known.moves:
+        joined.join(previous, after, at_hubspot)
+    keys = joined.histories(key)
+    expected = expected_of(refolding, key, [known.events[each] for each in keys], contact, acked)
+    refold = expected.refold
     return Comparison(
         contact_id=contact.contact_id if contact else None,
-        applied=applied,
+        applied=applied_to(contact),
         expected=refold.sequence,
-        waiting=len({each.sequence for each in own if each.sequence > up_to}),
-        set_aside=len(known.set_aside),
+        waiting=expected.waiting,
+        set_aside=sum(len(known.set_aside[each]) for each in keys),
         unreadable=refold.unreadable,
         unmapped=len(refold.unmapped),
-        properties=_properties(refold, contact),
-        moved_to=next((each for each in known.keys_after if held[each] is not None), None),
+        # The sequence says how far it is: it comes first.
+        properties=sorted(compared(refold, contact), key=lambda each: (each.name != SEQUENCE, each.name)),
+        moved_to=next((each for each in known.keys_after(key, joined) if held[each] is not None), None),
     )
 
 
-def _properties(refold: Refold, contact: HeldContact | None) -> list[Property]:
-    found = []
-    for name, expected in sorted(refold.properties.items()):
-        held = contact.properties.get(name, "") if contact is not None else ""
-        verdict: Verdict = "same" if same(name, expected, held) else "differs" if held else "empty"
-        found.append(Property(name, expected, held, verdict))
-    # The sequence says how far it is: it comes first.
-    return sorted(found, key=lambda each: each.name != SEQUENCE)
-
-
-def _same_contact(one: HeldContact | None, other: HeldContact | None) -> bool:
-    return one is not None and other is not None and one.contact_id == other.contact_id
+def _places(letters: Iterable[Letter]) -> frozenset[Place]:
+    return frozenset(place for letter in letters for place in letter.places)
 
 
 def _count(_call: CallMade) -> None:

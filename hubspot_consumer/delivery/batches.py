@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple, TypeVar
 
-from hubspot_consumer.gates.unwritable_properties import Omissions
 from hubspot_consumer.hubspot.requests import Note, TimelineEntry, Upsert
 from hubspot_consumer.mapping import Properties
 from hubspot_consumer.ordering.lane import Fold, Pending
@@ -15,15 +14,16 @@ Item = TypeVar("Item")
 class Batch:
     """Up to 100 contacts, each with its fold, correlated with HubSpot's answer by trace id. Raises MappingFailed."""
 
-    def __init__(self, folds: Iterable[Fold], omissions: Omissions) -> None:
+    def __init__(self, folds: Iterable[Fold]) -> None:
         # Unique in the call even when a hand-made producer used one event id for two contacts.
         self._folds: Final = {f"{position}:{fold.envelopes[-1].id}": fold for position, fold in enumerate(folds)}
         self.upserts: Final = [
             Upsert(
                 trace_id,
                 fold.lane.key,
-                omissions.without(folded_properties(event.mapped.contact for event in fold.events)),
+                folded_properties(event.mapped.contact for event in fold.events),
                 [event.record for event in fold.events],
+                fold.lane.attempts,
             )
             for trace_id, fold in self._folds.items()
         ]

@@ -2,14 +2,15 @@
 
 import random
 from collections.abc import Awaitable, Callable
+from itertools import count
 from typing import Final, TypeVar
 
 from hubspot_consumer.delivery.timeline import Timeline, TimelineMode
 from hubspot_consumer.gates.circuit_breaker import LONGEST_PROBE_OF_OUTAGE_S, HaltGate
+from hubspot_consumer.gates.retries import Retries
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot.outcomes import Halt, Refusal, Rejected, RetryLater
 from hubspot_consumer.settings import TimelineSetting
-from runtime.backoff import backoff_s
 from runtime.clock import Clock
 from runtime.logs import logger
 
@@ -37,9 +38,7 @@ class Portal:
         self._client = client
         self._portal_id: Final = portal_id
         self._timeline: Final = timeline
-        self._halt = halt
-        self._clock = clock
-        self._jitter = jitter
+        self._retries = Retries(halt, clock, jitter, longest_s=LONGEST_PROBE_OF_OUTAGE_S)
 
     async def check(self) -> None:
         """Return when the token is known to belong to the portal. Raises WrongPortal."""
@@ -66,20 +65,12 @@ class Portal:
         return "off"
 
     async def _answered(self, ask: Callable[[], Awaitable[Answer | Refusal]]) -> Answer:
-        attempts = 0
-        while True:
-            await self._halt.unpaused()
+        attempts = count(1)
+
+        async def told() -> Answer | Refusal:
             answer = await ask()
-            if not isinstance(answer, Halt | RetryLater | Rejected):
-                self._halt.answered()
-                return answer
-            attempts += 1
-            log.warning("portal.no_answer", attempts=attempts, why=str(answer))
-            if isinstance(answer, Halt):
-                self._halt.close(answer)
-                await self._halt.open()
-            else:
-                if isinstance(answer, RetryLater):
-                    # Several in a row are an outage, as they are in delivery: health tells it apart from a slow start.
-                    self._halt.hear(answer)
-                await self._clock.sleep(backoff_s(attempts, self._jitter, longest_s=LONGEST_PROBE_OF_OUTAGE_S))
+            if isinstance(answer, Halt | RetryLater | Rejected):
+                log.warning("portal.no_answer", attempts=next(attempts), why=str(answer))
+            return answer
+
+        return await self._retries.until_answered(told)

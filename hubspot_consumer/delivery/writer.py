@@ -2,26 +2,25 @@
 
 import logging
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Final, assert_never
 
 from hubspot_consumer.delivery.batches import Batch, halves
+from hubspot_consumer.delivery.contact_writer import NOT_OURS, Again, ContactWriter
 from hubspot_consumer.delivery.destination import Destination, Slot
 from hubspot_consumer.delivery.email_changes import Moves
 from hubspot_consumer.delivery.receipts import NO_RECEIPTS, Receipts
 from hubspot_consumer.delivery.rejections import Rejections
 from hubspot_consumer.delivery.timeline import Timeline
 from hubspot_consumer.gates.circuit_breaker import HaltGate
+from hubspot_consumer.gates.retries import wait_s
 from hubspot_consumer.gates.suppressions import Suppressions
-from hubspot_consumer.gates.unwritable_properties import Omissions
-from hubspot_consumer.hubspot.outcomes import UNSURE, Delivered, Halt, Outcome, Refusal, Rejected, RetryLater
+from hubspot_consumer.hubspot.outcomes import UNSURE, Delivered, Halt, Refusal, Rejected, RetryLater
 from hubspot_consumer.hubspot.requests import KnownContacts, Upsert
-from hubspot_consumer.hubspot.responses import WriteAnswer
 from hubspot_consumer.kafka.lease import Lease
 from hubspot_consumer.metrics import Telemetry
 from hubspot_consumer.ordering.lane import Fold, Lane
 from hubspot_consumer.ordering.lanes import Lanes
-from runtime.backoff import backoff_s
 from runtime.clock import Clock
 from runtime.logs import logger
 from schemas.contacts import contact_hash
@@ -30,7 +29,6 @@ log = logger()
 
 # An answer that leaves a contact out is a fault that passes; one that always does is not worth waiting for.
 MOST_LOOK_UPS: Final = 6
-MOST_CONFLICTS: Final = 6
 
 
 class Calls:
@@ -41,9 +39,9 @@ class Calls:
         *,
         lanes: Lanes,
         destination: Destination,
+        contacts: ContactWriter,
         timeline: Timeline,
         rejections: Rejections,
-        omissions: Omissions,
         suppressions: Suppressions,
         moves: Moves,
         lease: Lease,
@@ -55,9 +53,9 @@ class Calls:
     ) -> None:
         self._lanes = lanes
         self._destination = destination
+        self._contacts = contacts
         self._timeline = timeline
         self._rejections = rejections
-        self._omissions = omissions
         self._suppressions = suppressions
         self._moves = moves
         self._lease = lease
@@ -107,21 +105,19 @@ class Calls:
         """Write up to 100 contacts, then leave their timeline entries."""
         folds = await self._wanted(folds)
         self._telemetry.taken(folds)
-        batch = Batch((fold for fold in folds if not fold.written), self._omissions)
         written = [fold for fold in folds if fold.written]
-        await self._leave_timeline_entries(written + await self._upsert(batch, batch.upserts, slot))
+        upserted = await self._upsert(Batch(fold for fold in folds if not fold.written), slot)
+        await self._leave_timeline_entries(written + upserted)
 
     async def create(self, folds: Sequence[Fold], slot: Slot) -> None:
         """Write up to 100 contacts that are new, then leave their timeline entries; look up those that are not."""
         folds = await self._wanted(folds)
         self._telemetry.taken(folds)
-        batch, written = Batch(folds, self._omissions), list[Fold]()
+        batch, written = Batch(folds), list[Fold]()
         if not batch.upserts:
             slot.give_back()
             return
-        with slot:
-            answer = await self._destination.create(batch.upserts)
-        self._heard_outcomes(answer.outcomes.values())
+        answer = await self._contacts.create(batch.upserts, slot)
         for trace_id, outcome in answer.outcomes.items():
             fold = batch.fold(trace_id)
             match outcome:
@@ -138,51 +134,33 @@ class Calls:
             self._lanes.exists(batch.fold(upsert.trace_id))
         await self._leave_timeline_entries(written)
 
-    async def _upsert(self, batch: Batch, inputs: Sequence[Upsert], slot: Slot) -> list[Fold]:
+    async def _upsert(self, batch: Batch, slot: Slot) -> list[Fold]:
         """Return the folds that are written now; the others are back in their lanes or in the dead letters."""
-        # While a half waited for its slot, another worker may have been given its contacts.
-        inputs = self._still_ours(batch, inputs)
-        if not inputs:
-            # Only timeline entries, which need no slot.
-            slot.give_back()
-            return []
-        with slot:
-            # Between this look and the call nothing else runs: see the lease.
-            answer = await self._destination.upsert(inputs) if self._lease.valid else WriteAnswer.of_all(inputs, UNSURE)
-        self._heard_outcomes(answer.outcomes.values())
-        written, asked = [], {upsert.trace_id: upsert for upsert in inputs}
-        for trace_id, outcome in answer.outcomes.items():
-            fold = batch.fold(trace_id)
-            if isinstance(outcome, Delivered):
-                written.append(_written(fold, outcome))
-            else:
-                await self._not_written(fold, asked[trace_id], outcome)
-        for half in filter(None, halves(answer.unclear)):
-            written += await self._upsert(batch, half, await self._destination.slot())
+
+        def guard(upsert: Upsert) -> Again | RetryLater | None:
+            # While a half waited for its slot, another worker may have been given its contacts.
+            if not self._lanes.owns(batch.fold(upsert.trace_id)):
+                return NOT_OURS
+            return None if self._lease.valid else UNSURE
+
+        written = []
+        async for upsert, outcome in self._contacts.upsert(batch.upserts, slot, guard):
+            fold = batch.fold(upsert.trace_id)
+            match outcome:
+                case Delivered():
+                    written.append(_written(fold, outcome))
+                case Again(conflict=True):
+                    # By then it is there, to be updated.
+                    self._retry(fold, RetryLater(outcome.why))
+                case Again():
+                    self._lanes.retry(fold, 0.0)
+                case RetryLater() | Halt():
+                    self._retry(fold, outcome)
+                case Rejected():
+                    await self._rejected(fold, outcome)
+                case _:
+                    assert_never(outcome)
         return written
-
-    def _still_ours(self, batch: Batch, inputs: Sequence[Upsert]) -> list[Upsert]:
-        ours = []
-        for upsert in inputs:
-            if self._lanes.owns(fold := batch.fold(upsert.trace_id)):
-                ours.append(upsert)
-            else:
-                self._lanes.retry(fold, 0.0)
-        return ours
-
-    async def _not_written(self, fold: Fold, upsert: Upsert, outcome: Refusal) -> None:
-        match outcome:
-            case RetryLater() | Halt():
-                self._retry(fold, outcome)
-            case Rejected() if not outcome.unwritable.isdisjoint(upsert.properties):
-                self._leave_out(fold, outcome.unwritable.intersection(upsert.properties))
-            case Rejected() if outcome.conflict and fold.lane.attempts < MOST_CONFLICTS:
-                # Somebody created it at the same time: by then it is there, to be updated.
-                self._retry(fold, RetryLater(outcome.detail))
-            case Rejected():
-                await self._rejected(fold, outcome)
-            case _:
-                assert_never(outcome)
 
     async def _rejected(self, fold: Fold, rejection: Rejected) -> None:
         if len(fold.events) > 1:
@@ -190,13 +168,6 @@ class Calls:
         elif (halt := await self._rejections.reject(fold, fold.events[0], rejection)) is None:
             self._lanes.finished(fold)
         else:
-            self._retry(fold, halt)
-
-    def _leave_out(self, fold: Fold, unwritable: Collection[str]) -> None:
-        if (halt := self._omissions.leave_out(unwritable)) is None:
-            self._lanes.retry(fold, 0.0)
-        else:
-            self._halt.close(halt)
             self._retry(fold, halt)
 
     async def _wanted(self, folds: Sequence[Fold]) -> list[Fold]:
@@ -229,13 +200,6 @@ class Calls:
                 self._count(fold)
                 self._lanes.finished(fold)
 
-    def _heard_outcomes(self, outcomes: Collection[Outcome]) -> None:
-        self._telemetry.upserted(outcomes)
-        for outcome in outcomes:
-            if isinstance(outcome, Delivered) and outcome.kept:
-                self._omissions.kept(outcome.kept)
-        self._halt.hear_all(outcomes)
-
     def _count(self, fold: Fold) -> None:
         now, telling = self._clock.now(), log.is_enabled_for(logging.DEBUG)
         for event in fold.events:
@@ -247,26 +211,23 @@ class Calls:
         self._rejections.delivered(len(fold.events))
 
     def _retry(self, fold: Fold, refusal: Refusal) -> None:
-        wait_s = self._wait_s(fold.lane, refusal)
+        after_s = self._wait_s(fold.lane, refusal)
         if log.is_enabled_for(logging.DEBUG):
             log.debug(
                 "delivery.retry_scheduled",
                 contact=contact_hash(fold.lane.key),
                 event_ids=[str(envelope.id) for envelope in fold.envelopes],
                 attempt=fold.lane.attempts,
-                wait_s=round(wait_s, 1),
+                wait_s=round(after_s, 1),
                 why=refusal.cause if isinstance(refusal, RetryLater) else refusal.detail,
                 correlation_id=refusal.correlation_id,
             )
-        self._lanes.retry(fold, wait_s)
+        self._lanes.retry(fold, after_s)
 
     def _wait_s(self, lane: Lane, refusal: Refusal) -> float:
-        asked_s = 0.0
         if isinstance(refusal, RetryLater):
             lane.attempts += 1
-            asked_s = refusal.after.total_seconds() if refusal.after else 0.0
-        # Never before the time that HubSpot asked for, and spread after it.
-        return asked_s + backoff_s(max(1, lane.attempts), self._jitter)
+        return wait_s(refusal, lane.attempts, self._jitter)
 
 
 def _written(fold: Fold, outcome: Delivered) -> Fold:

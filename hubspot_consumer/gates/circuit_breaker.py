@@ -95,10 +95,6 @@ class HaltGate:
         self._paused = None
         self._goes_on.set()
 
-    async def unpaused(self) -> None:
-        """Return when there is no pause."""
-        await self._goes_on.wait()
-
     def hear_all(self, outcomes: Collection[Outcome]) -> None:
         """Take the outcomes of one answer for what they say of HubSpot as a whole."""
         refusals = [outcome for outcome in outcomes if isinstance(outcome, RetryLater | Halt)]

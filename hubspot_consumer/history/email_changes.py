@@ -4,7 +4,8 @@ To write the older key would create the contact again. So what happened under it
 one's own events; unless HubSpot still has a contact of the older key, whose move is yet to come, or was refused.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import Final, Protocol, TypeVar
 
 from hubspot_consumer.delivery.destination import Destination
 from hubspot_consumer.history.store import EventStore
@@ -13,14 +14,50 @@ from hubspot_consumer.hubspot.requests import MOST_UPSERTS, KnownContacts
 from schemas.contacts import ContactKey
 
 
-class MovedContacts:
-    """By the moves that the *store* knows of. `histories` says what a contact's refold is made of."""
+class _AtHubSpot(Protocol):
+    @property
+    def contact_id(self) -> str: ...
 
-    def __init__(self, store: EventStore) -> None:
-        self._store = store
-        self._gone: set[ContactKey] = set()
+
+Contact = TypeVar("Contact", bound=_AtHubSpot)
+
+
+class JoinedKeys:
+    """Which keys are one contact, as far as `join` was told what HubSpot holds of them."""
+
+    def __init__(self) -> None:
+        self.gone: set[ContactKey] = set()
         self._before: dict[ContactKey, list[ContactKey]] = {}
-        self.moved = 0
+
+    def histories(self, key: ContactKey) -> Sequence[ContactKey]:
+        """Return the keys whose events a contact is made of, oldest first; none for one that was moved on."""
+        return () if key in self.gone else (*self._before.get(key, ()), key)
+
+    def join(self, previous: ContactKey, key: ContactKey, known: dict[str, Contact | None]) -> None:
+        """Take a move, the older ones first, and what HubSpot holds of both keys; change *known* where they are one."""
+        contact, holder = known.get(previous), known.get(key)
+        if contact is not None and holder is not None and contact.contact_id == holder.contact_id:
+            # HubSpot keeps the older one as a second email of the same contact.
+            known[previous] = None
+        self.gone.discard(previous)
+        if known.get(previous) is None:
+            self.gone.add(previous)
+            before = self._before.setdefault(key, [])
+            before += [one for one in (*self._before.get(previous, ()), previous) if one not in (key, *before)]
+
+
+class MovedContacts:
+    """By the moves that the *store* knows of. `histories` says what a contact's refold is made of.
+
+    *count_move* is called for each contact that is given its newer email at HubSpot.
+    """
+
+    def __init__(self, store: EventStore, count_move: Callable[[], object] = lambda: None) -> None:
+        self._store = store
+        self._count_move = count_move
+        self._joined: Final = JoinedKeys()
+        # One of the two keys may come alone again, which tells nothing new of them.
+        self._settled: Final = set[tuple[ContactKey, ContactKey]]()
 
     def concerns(self, key: ContactKey) -> bool:
         """Return whether a contact is part of a move: it is written with the others of it."""
@@ -37,7 +74,7 @@ class MovedContacts:
 
     def histories(self, key: ContactKey) -> Sequence[ContactKey]:
         """Return the keys whose events a contact's refold is made of, oldest first; none for one that was moved on."""
-        return () if key in self._gone else (*self._before.get(key, ()), key)
+        return self._joined.histories(key)
 
     def others(self, key: ContactKey) -> list[ContactKey]:
         """Return the other keys of the same contact."""
@@ -54,8 +91,10 @@ class MovedContacts:
     ) -> RetryLater | Halt | None:
         """Find out whose contact is where; *move* whom HubSpot still has under the older key, if the keys are held."""
         moves = [(previous, key) for previous, key in self._store.moves() if previous in keys or key in keys]
-        # One that was moved just now comes with the others of its move, at the end.
-        self._gone = self._gone.difference(keys) | {previous for previous, key in moves if key not in keys}
+        # A contact that was moved just now comes with the others of its move, at the end.
+        self._joined.gone.update(
+            previous for previous, key in moves if key not in keys and (previous, key) not in self._settled
+        )
         moves = [(previous, key) for previous, key in moves if previous in keys and key in keys]
         if not moves:
             return None
@@ -68,6 +107,7 @@ class MovedContacts:
         for previous, key in moves:
             if (refusal := await self._settle(previous, key, known, destination if move else None)) is not None:
                 return refusal
+            self._settled.add((previous, key))
         return None
 
     async def _settle(
@@ -80,15 +120,9 @@ class MovedContacts:
             if isinstance(refusal, RetryLater | Halt):
                 return refusal
             if refusal is None:
-                self.moved += 1
+                self._count_move()
                 known[key], known[previous] = contact, None
-        elif contact is not None and holder is not None and contact.contact_id == holder.contact_id:
-            # HubSpot keeps the older one as a second email of the same contact.
-            known[previous] = None
-        if known.get(previous) is None:
-            self._gone.add(previous)
-            before = self._before.setdefault(key, [])
-            before += [one for one in (*self._before.get(previous, ()), previous) if one not in (key, *before)]
+        self._joined.join(previous, key, known)
         return None
 
 

@@ -27,13 +27,14 @@ _MARKED: Final = re.compile(f"{_MARK}([0-9a-fA-F-]{{36}})")
 class Upsert:
     """Create or update one contact. `trace_id` is unique in its call: answers are matched by it, never by order.
 
-    `records` are where it comes from, for tracing.
+    `records` are where it comes from, for tracing. `attempts` is how often it was tried in vain before.
     """
 
     trace_id: str
     contact_key: ContactKey
     properties: Mapping[str, str]
     records: Sequence[Record] = ()
+    attempts: int = 0
 
     def body(self) -> dict[str, object]:
         return {

@@ -6,7 +6,7 @@ from typing import Final
 
 from hubspot_consumer.delivery.batches import calls_of
 from hubspot_consumer.hubspot.requests import MOST_UPSERTS
-from hubspot_consumer.reprocessing.comparison import Difference, applied_to, differences
+from hubspot_consumer.reprocessing.comparison import Difference, differences
 from hubspot_consumer.reprocessing.projections import FoldedTopics
 from hubspot_consumer.reprocessing.session import Access
 from schemas.contacts import ContactKey
@@ -50,8 +50,8 @@ class Audit:
         found = []
         for key in keys:
             contact = held.get(key)
-            expected = self._topics.expected(key, applied_to(contact), unfinished)
-            found += differences(expected, contact) if expected.wanted else []
+            refold = self._topics.expected(key, contact, unfinished).refold
+            found += differences(refold, contact) if refold.wanted else []
         return found
 
 

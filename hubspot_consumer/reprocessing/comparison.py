@@ -1,19 +1,29 @@
-"""The comparison: what a contact's events come to, beside what HubSpot holds of it."""
+"""The comparison: what a contact's events come to, beside what HubSpot holds of it.
+
+The audit and the console's contact page both ask here, so that they agree.
+"""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
-from hubspot_consumer.history.projection import Refold
+from hubspot_consumer.history.projection import Refold, Refolding
+from hubspot_consumer.history.store import Stored
 from hubspot_consumer.hubspot.requests import HeldContact
 from hubspot_consumer.hubspot.schema import PROPERTIES
+from hubspot_consumer.kafka.records import Offsets
 from schemas.contacts import ContactKey, contact_hash, masked
 
 SEQUENCE: Final = "nerava_event_sequence"
 
 Kind = Literal["missing", "stale", "ahead", "empty", "differs"]
 """How a contact differs. In the audit's JSON, so the words are a public contract."""
+
+
+Verdict = Literal["same", "differs", "empty"]
+"""How a property is at HubSpot."""
 
 
 @dataclass(frozen=True)
@@ -33,21 +43,62 @@ class Difference:
         return {**who, "property": self.name, "expected": self.expected, "held": self.held} if self.name else who
 
 
+@dataclass(frozen=True)
+class Expected:
+    """What HubSpot must hold of a contact now. *waiting* is how many of its events take effect later."""
+
+    refold: Refold
+    waiting: int
+
+
+def expected_of(
+    refolding: Refolding,
+    key: ContactKey,
+    histories: Sequence[Sequence[Stored]],
+    contact: HeldContact | None,
+    unfinished: Offsets,
+) -> Expected:
+    """Return what HubSpot must hold of a contact: what its events come to, up to the one that was applied last.
+
+    That one is too old where the group has finished later events, by *unfinished*: then it is what those come to. The
+    last of *histories* is the contact's own, and those before are of its earlier keys; it is no contact without any.
+    """
+    *earlier, own = histories or [[]]
+    finished = (each.sequence for each in own if each.offset < unfinished.get((each.topic, each.partition), 0))
+    up_to = max(applied_to(contact), *finished, 0)
+    refold = refolding.refold(key, *earlier, [each for each in own if each.sequence <= up_to])
+    return Expected(refold, len({each.sequence for each in own if each.sequence > up_to}))
+
+
+@dataclass(frozen=True)
+class ComparedProperty:
+    name: str
+    expected: str
+    held: str
+
+    @property
+    def verdict(self) -> Verdict:
+        if same(self.name, self.expected, self.held):
+            return "same"
+        return "differs" if self.held else "empty"
+
+
+def compared(refold: Refold, contact: HeldContact | None) -> list[ComparedProperty]:
+    """Return each property that a contact's events set, beside HubSpot's value of it."""
+    held = contact.properties if contact is not None else {}
+    return [ComparedProperty(name, expected, held.get(name, "")) for name, expected in refold.properties.items()]
+
+
 def differences(refold: Refold, contact: HeldContact | None) -> list[Difference]:
     """Return how HubSpot's *contact* differs from what its events come to."""
-    key = refold.key
     if contact is None:
-        return [Difference(key, "missing")]
-    found = []
-    applied = applied_to(contact)
-    if applied != refold.sequence:
-        kind: Kind = "stale" if applied < refold.sequence else "ahead"
-        found.append(Difference(key, kind, SEQUENCE, str(refold.sequence), contact.properties.get(SEQUENCE, "")))
-    for name, expected in refold.properties.items():
-        held = contact.properties.get(name, "")
-        if name != SEQUENCE and not same(name, expected, held):
-            found.append(Difference(key, "differs" if held else "empty", name, expected, held))
-    return found
+        return [Difference(refold.key, "missing")]
+    behind: Kind = "stale" if applied_to(contact) < refold.sequence else "ahead"
+    return [
+        Difference(refold.key, behind if each.name == SEQUENCE else each.verdict, each.name, each.expected, each.held)
+        for each in compared(refold, contact)
+        if each.verdict != "same"
+    ]
 
 
 def applied_to(contact: HeldContact | None) -> int:

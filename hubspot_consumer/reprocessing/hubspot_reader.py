@@ -1,15 +1,12 @@
 """What HubSpot holds: contacts with their properties, read in slots, whatever passes meanwhile."""
 
-import random
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Final
 
-from hubspot_consumer.gates.circuit_breaker import HaltGate
+from hubspot_consumer.gates.retries import Retries
 from hubspot_consumer.hubspot.client import HubSpotClient
-from hubspot_consumer.hubspot.outcomes import Halt, Refusal, Rejected, RetryLater
+from hubspot_consumer.hubspot.outcomes import Refusal, Rejected, RetryLater
 from hubspot_consumer.hubspot.requests import HeldContacts
-from runtime.backoff import backoff_s
-from runtime.clock import Clock
 from schemas.contacts import ContactKey
 
 Ask = Callable[[], Awaitable[Refusal | None]]
@@ -22,11 +19,9 @@ class CannotRead(RuntimeError):
 class Held:
     """Asks until HubSpot answers."""
 
-    def __init__(self, client: HubSpotClient, halt: HaltGate, clock: Clock, jitter: random.Random) -> None:
+    def __init__(self, client: HubSpotClient, retries: Retries) -> None:
         self._client: Final = client
-        self._halt = halt
-        self._clock = clock
-        self._jitter = jitter
+        self._retries = retries
 
     async def contacts(self, keys: Sequence[ContactKey], names: Collection[str]) -> HeldContacts:
         """Return up to 100 contacts, each key with its contact or None. Raises CannotRead."""
@@ -46,15 +41,11 @@ class Held:
 
     async def until_answered(self, ask: Ask) -> None:
         """Return when *ask* is refused nothing. Raises CannotRead."""
-        attempts = 0
-        while True:
-            await self._halt.open()
+
+        async def readable() -> Refusal | None:
             refusal = await ask()
             if isinstance(refusal, Rejected):
                 raise CannotRead(f"HubSpot does not tell what it holds: {refusal.detail}")
-            self._halt.hear(refusal)
-            if refusal is None:
-                return
-            if not isinstance(refusal, Halt):
-                attempts += 1
-                await self._clock.sleep(backoff_s(attempts, self._jitter))
+            return refusal
+
+        await self._retries.until_answered(readable)

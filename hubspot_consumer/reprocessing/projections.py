@@ -14,9 +14,13 @@ from hubspot_consumer.history.plan import Tally, tallied
 from hubspot_consumer.history.projection import Refold, Refolding
 from hubspot_consumer.history.scan import Progress, Scan
 from hubspot_consumer.history.selection import Selection
+from hubspot_consumer.history.store import Stored
 from hubspot_consumer.hubspot.outcomes import Halt, RetryLater
+from hubspot_consumer.hubspot.requests import HeldContact
 from hubspot_consumer.kafka.lag import Lag
 from hubspot_consumer.kafka.records import Offsets
+from hubspot_consumer.reprocessing.comparison import Expected, expected_of
+from hubspot_consumer.reprocessing.report import Report
 from hubspot_consumer.reprocessing.run import Run
 from hubspot_consumer.reprocessing.trials import Trials
 from schemas.contacts import ContactKey
@@ -30,15 +34,18 @@ _FIRST: Final = ContactKey("")
 
 
 class FoldedTopics:
-    """*selection* is what was asked for. `unfinished` is where the workers' group had come to when the run began."""
+    """*selection* is what was asked for, *report* counts the contacts that are moved.
 
-    def __init__(self, run: Run, scan: Scan, lag: Lag, selection: Selection) -> None:
+    `unfinished` is where the workers' group had come to when the run began.
+    """
+
+    def __init__(self, run: Run, scan: Scan, lag: Lag, selection: Selection, report: Report) -> None:
         self._run = run
         self._scan = scan
         self._lag = lag
         self._asked: Final = selection
         self.unfinished: Offsets = {}
-        self.moved: Final = MovedContacts(run.store)
+        self.moved: Final = MovedContacts(run.store, report.count_move)
         self._refolding = Refolding(selection, {})
 
     async def read(self, progress: Progress) -> None:
@@ -87,18 +94,14 @@ class FoldedTopics:
 
     def refold(self, key: ContactKey, trials: Trials | None = None) -> Refold:
         """Return a contact's refold, by what is known now."""
-        histories = [self._run.store.events_of(one) for one in self.moved.histories(key)]
-        return self._refolding.refold(key, *histories, without=trials.without(key) if trials else ())
+        return self._refolding.refold(key, *self._histories(key), without=trials.without(key) if trials else ())
 
-    def expected(self, key: ContactKey, applied: int, unfinished: Offsets) -> Refold:
-        """Return what HubSpot must hold of a contact that is as it was after *applied*.
+    def expected(self, key: ContactKey, contact: HeldContact | None, unfinished: Offsets) -> Expected:
+        """Return what HubSpot must hold of a contact that it holds as *contact*, by what is known now."""
+        return expected_of(self._refolding, key, self._histories(key), contact, unfinished)
 
-        That is too old where the group has finished later events: then it is what those come to.
-        """
-        *earlier, own = [self._run.store.events_of(one) for one in self.moved.histories(key)] or [[]]
-        finished = (each.sequence for each in own if each.offset < unfinished[each.topic, each.partition])
-        up_to = max(applied, *finished, 0)
-        return self._refolding.refold(key, *earlier, [each for each in own if each.sequence <= up_to])
+    def _histories(self, key: ContactKey) -> list[list[Stored]]:
+        return [self._run.store.events_of(one) for one in self.moved.histories(key)]
 
     async def settle_moves(self, keys: Sequence[ContactKey], destination: Destination) -> RetryLater | Halt | None:
         """Find out which of the contacts, which are held, were moved; return why that can't be known yet."""

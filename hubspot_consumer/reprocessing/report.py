@@ -59,6 +59,9 @@ class Report:
     def count_call(self, call: CallMade) -> None:
         self.calls[f"{call.kind} {call.status}"] += 1
 
+    def count_move(self) -> None:
+        self.contacts_moved += 1
+
     def refuse(self, refused: Refused) -> None:
         """Note what HubSpot will not take. Raises TooManyRefused."""
         self._note(refused)

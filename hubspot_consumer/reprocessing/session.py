@@ -10,10 +10,12 @@ from typing import Any, Final
 from hubspot_consumer.dead_letters.catalogue import DeadLetterBook
 from hubspot_consumer.dead_letters.resolution_writer import Settlement
 from hubspot_consumer.dead_letters.resolutions import Redriven
+from hubspot_consumer.delivery.contact_writer import ContactWriter
 from hubspot_consumer.delivery.portal import Portal
 from hubspot_consumer.delivery.timeline import Timeline, TimelineMode
 from hubspot_consumer.gates.circuit_breaker import HaltGate
 from hubspot_consumer.gates.pause import Controls, SendingPaused, read_paused
+from hubspot_consumer.gates.retries import Retries
 from hubspot_consumer.gates.suppressions import Suppressions
 from hubspot_consumer.gates.unwritable_properties import Omissions
 from hubspot_consumer.history.email_changes import MovedContacts
@@ -84,7 +86,7 @@ class Session:
         scan = Scan(self._kafka, partitions, self._run.store, self.clock, selection.contacts, mends=selection.mends)
         self._opened.push_async_callback(scan.stop)
         await scan.start()
-        folded = FoldedTopics(self._run, scan, lag, selection)
+        folded = FoldedTopics(self._run, scan, lag, selection, self.report)
         await folded.read(progress)
         return folded
 
@@ -140,26 +142,25 @@ class Session:
             timeline = Timeline(_Ours(), client, self.report, _Ours(), halt)
             if self._timeline:
                 await portal.choose(timeline)
+            retries = Retries(halt, self.clock, self._jitter)
             writing = Writing(
                 refolds=folded,
                 destination=client,
+                contacts=ContactWriter(client, Omissions(), halt),
                 holding=holding,
                 halt=halt,
-                omissions=Omissions(),
+                retries=retries,
                 suppressed=suppressions.holds,
                 report=self.report,
-                clock=self.clock,
-                jitter=self._jitter,
             )
             entries = TimelineEntries(
                 timeline=timeline,
-                halt=halt,
+                retries=retries,
                 report=self.report,
                 clock=self.clock,
-                jitter=self._jitter,
                 unfinished=folded.unfinished,
             )
-            held = Held(client, halt, self.clock, self._jitter)
+            held = Held(client, retries)
             yield Access(client, held, suppressions, writing, entries if self._timeline else None)
 
     async def _all_keys(self, selection: Selection, lag: Lag) -> frozenset[ContactKey]:

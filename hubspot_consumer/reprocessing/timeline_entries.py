@@ -1,38 +1,29 @@
 """The timeline entries of contacts that were written again: under the same ids, so that none is there twice."""
 
-import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
 from hubspot_consumer.delivery.timeline import Timeline
-from hubspot_consumer.gates.circuit_breaker import HaltGate
+from hubspot_consumer.gates.retries import Retries
+from hubspot_consumer.hubspot.outcomes import Refusal
 from hubspot_consumer.hubspot.requests import MOST_TIMELINE_ENTRIES
 from hubspot_consumer.kafka.records import Offsets
 from hubspot_consumer.ordering.lane import Fold
 from hubspot_consumer.reprocessing.report import Report
-from runtime.backoff import backoff_s
 from runtime.clock import Clock
 
 
 class TimelineEntries:
     """Leaves the entries, until each is left or refused. *unfinished* is where the workers had come to at the start."""
 
-    def __init__(  # noqa: PLR0913 - what it takes to try again
-        self,
-        *,
-        timeline: Timeline,
-        halt: HaltGate,
-        report: Report,
-        clock: Clock,
-        jitter: random.Random,
-        unfinished: Offsets,
+    def __init__(
+        self, *, timeline: Timeline, retries: Retries, report: Report, clock: Clock, unfinished: Offsets
     ) -> None:
         self._timeline = timeline
-        self._halt = halt
+        self._retries = retries
         self._report = report
         self._clock = clock
-        self._jitter = jitter
         self._unfinished: Final = unfinished
 
     async def leave(self, folds: Sequence[Fold], over_s: float = 0.0) -> None:
@@ -47,9 +38,8 @@ class TimelineEntries:
             await self._leave(part)
 
     async def _leave(self, folds: Sequence[Fold]) -> None:
-        attempts = 0
-        while folds:
-            await self._halt.open()
+        async def attempt() -> Refusal | None:
+            nonlocal folds
             refused_before = len(self._report.refused)
             again = await self._timeline.leave([self._allowed(fold) for fold in folds])
             if self._timeline.mode != "off":
@@ -57,9 +47,9 @@ class TimelineEntries:
                 left -= sum(len(fold.events) for fold in again) + len(self._report.refused) - refused_before
                 self._report.timeline_entries += left
             folds = list(again)
-            if folds:
-                attempts += 1
-                await self._clock.sleep(backoff_s(attempts, self._jitter))
+            return next(iter(again.values()), None)
+
+        await self._retries.until_done(attempt)
 
     def _allowed(self, fold: Fold) -> Fold:
         if self._timeline.mode != "notes":

@@ -5,7 +5,6 @@ contact: it needs no look-up, and moves none backwards.
 """
 
 import asyncio
-import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,10 +13,11 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar, assert_never
 
 from aiokafka.errors import KafkaError
 
-from hubspot_consumer.delivery.batches import calls_of, halves
+from hubspot_consumer.delivery.batches import calls_of
+from hubspot_consumer.delivery.contact_writer import Again, ContactWriter
 from hubspot_consumer.delivery.destination import Destination, Slot
 from hubspot_consumer.gates.circuit_breaker import HaltGate
-from hubspot_consumer.gates.unwritable_properties import Omissions
+from hubspot_consumer.gates.retries import Retries
 from hubspot_consumer.history.projection import Refold
 from hubspot_consumer.holds.hold import Hold
 from hubspot_consumer.holds.run import Holding
@@ -26,8 +26,6 @@ from hubspot_consumer.hubspot.requests import MOST_UPSERTS, Upsert
 from hubspot_consumer.ordering.lane import Fold
 from hubspot_consumer.reprocessing.report import Refused, Report
 from hubspot_consumer.reprocessing.trials import Trials
-from runtime.backoff import backoff_s
-from runtime.clock import Clock
 from schemas.contacts import ContactKey
 
 Answer = TypeVar("Answer")
@@ -36,7 +34,6 @@ Answer = TypeVar("Answer")
 MOST_CALLS_IN_FLIGHT: Final = 4
 # A call takes so long at the very most; one that begins later could end when the workers go on.
 CALL_TAKES_S: Final = 36.0
-MOST_CONFLICTS: Final = 6
 
 
 class Refolds(Protocol):
@@ -53,11 +50,10 @@ class Refolds(Protocol):
 
 
 class _Attempt(NamedTuple):
-    """What was asked for a contact, and what became of it."""
+    """What a contact came to, and what became of its upsert."""
 
     refold: Refold
-    upsert: Upsert
-    outcome: Outcome
+    outcome: Outcome | Again
 
 
 @dataclass
@@ -80,23 +76,21 @@ class Writing:
         *,
         refolds: Refolds,
         destination: Destination,
+        contacts: ContactWriter,
         holding: Holding,
         halt: HaltGate,
-        omissions: Omissions,
+        retries: Retries,
         suppressed: Callable[[ContactKey], bool],
         report: Report,
-        clock: Clock,
-        jitter: random.Random,
     ) -> None:
         self._refolds = refolds
         self._destination = destination
+        self._contacts = contacts
         self._holding = holding
         self._halt = halt
-        self._omissions = omissions
+        self._retries = retries
         self._suppressed = suppressed
         self._report = report
-        self._clock = clock
-        self._jitter = jitter
         self._trials = Trials()
         self._conflicts = Counter[ContactKey]()
         self._one_probe = asyncio.Lock()
@@ -115,15 +109,16 @@ class Writing:
 
     async def _write_together(self, keys: Sequence[ContactKey], may_call: asyncio.Semaphore) -> list[Fold]:
         written: dict[ContactKey, Fold] = {}
-        attempts = 0
-        while keys:
-            async with may_call, self._turn() as turn:
-                again, refusal = await self._attempt_whatever_kafka_does(keys, turn, written)
-            if refusal is not None:
-                attempts += 1
-                asked_s = refusal.after.total_seconds() if isinstance(refusal, RetryLater) and refusal.after else 0.0
-                await self._clock.sleep(asked_s + backoff_s(attempts, self._jitter))
-            keys = again
+
+        async def attempt() -> RetryLater | Halt | None:
+            nonlocal keys
+            refusal = None
+            while keys and refusal is None:
+                async with may_call, self._turn() as turn:
+                    keys, refusal = await self._attempt_whatever_kafka_does(keys, turn, written)
+            return refusal
+
+        await self._retries.until_done(attempt)
         self._report.contacts_written += len(written)
         return list(written.values())
 
@@ -168,35 +163,28 @@ class Writing:
                 self._report.skip(refold)
             wanted = [refold for refold in refolds if refold.wanted]
             self._report.contacts_without_events += len(refolds) - len(wanted)
-            attempts = await _to_its_end(self._told(wanted, turn.take(), hold))
-        self._halt.hear_all([attempt.outcome for attempt in attempts])
+            attempts = await _to_its_end(self._upsert(wanted, turn.take(), hold))
         again = [attempt.refold.key for attempt in attempts if self._again(attempt, written)]
         refusals = (attempt.outcome for attempt in attempts if isinstance(attempt.outcome, RetryLater | Halt))
         return again, next(refusals, None)
 
-    async def _told(self, refolds: Sequence[Refold], slot: Slot, hold: Hold) -> list[_Attempt]:
-        """Write contacts, and note for the workers what they go on from."""
-        attempts = await self._upsert(refolds, slot, hold)
-        for attempt in attempts:
-            if isinstance(attempt.outcome, Delivered):
-                hold.written(attempt.refold.key, attempt.refold.sequence, attempt.outcome.contact_id)
-        return attempts
-
     async def _upsert(self, refolds: Sequence[Refold], slot: Slot, hold: Hold) -> list[_Attempt]:
-        inputs = {
-            str(position): Upsert(str(position), refold.key, self._omissions.without(refold.properties))
-            for position, refold in enumerate(refolds)
-        }
-        asked = dict(zip(inputs, refolds, strict=True))
-        if not inputs or hold.time_left_s < CALL_TAKES_S:
-            slot.give_back()
-            too_late = RetryLater("the hold would end before the call")
-            return [_Attempt(asked[trace], upsert, too_late) for trace, upsert in inputs.items()]
-        with slot:
-            answer = await self._destination.upsert(list(inputs.values()))
-        attempts = [_Attempt(asked[trace], inputs[trace], outcome) for trace, outcome in answer.outcomes.items()]
-        for half in filter(None, halves([asked[upsert.trace_id] for upsert in answer.unclear])):
-            attempts += await self._upsert(half, await self._destination.slot(), hold)
+        """Write contacts, and note for the workers what they go on from."""
+        asked = {str(position): refold for position, refold in enumerate(refolds)}
+        inputs = [
+            Upsert(trace_id, refold.key, refold.properties, attempts=self._conflicts[refold.key])
+            for trace_id, refold in asked.items()
+        ]
+
+        def guard(_upsert: Upsert) -> RetryLater | None:
+            return RetryLater("the hold would end before the call") if hold.time_left_s < CALL_TAKES_S else None
+
+        attempts = []
+        async for upsert, outcome in self._contacts.upsert(inputs, slot, guard):
+            refold = asked[upsert.trace_id]
+            if isinstance(outcome, Delivered):
+                hold.written(refold.key, refold.sequence, outcome.contact_id)
+            attempts.append(_Attempt(refold, outcome))
         return attempts
 
     def _again(self, attempt: _Attempt, written: dict[ContactKey, Fold]) -> bool:
@@ -204,19 +192,13 @@ class Writing:
         refold, outcome = attempt.refold, attempt.outcome
         match outcome:
             case Delivered():
-                self._omissions.kept(outcome.kept)
                 written[refold.key] = refold.fold(outcome.contact_id)
                 self._report.redriven |= {str(envelope.id) for _, envelope in refold.dead}
                 return self._trials.passed(refold)
+            case Again():
+                self._conflicts[refold.key] += outcome.conflict
+                return True
             case RetryLater() | Halt():
-                return True
-            case Rejected() if not outcome.unwritable.isdisjoint(attempt.upsert.properties):
-                ours = outcome.unwritable.intersection(attempt.upsert.properties)
-                if (halt := self._omissions.leave_out(ours)) is not None:
-                    self._halt.close(halt)
-                return True
-            case Rejected() if outcome.conflict and self._conflicts[refold.key] < MOST_CONFLICTS:
-                self._conflicts[refold.key] += 1
                 return True
             case Rejected():
                 return self._rejected(refold, outcome)

@@ -9,6 +9,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 
 from hubspot_consumer.dead_letters.writer import DeadLetters
+from hubspot_consumer.delivery.contact_writer import ContactWriter
 from hubspot_consumer.delivery.destination import Destination, DryRun
 from hubspot_consumer.delivery.dispatcher import Delivery
 from hubspot_consumer.delivery.email_changes import Moves
@@ -145,9 +146,9 @@ def _sink(base: _Base, destination: Destination, receipts: Receipts) -> Sink:
     calls = Calls(
         lanes=lanes,
         destination=destination,
+        contacts=ContactWriter(destination, gates.unwritable, gates.breaker, base.telemetry.upserted),
         timeline=timeline,
         rejections=rejections,
-        omissions=gates.unwritable,
         suppressions=gates.suppressions,
         moves=Moves(lanes, destination, base.lag, base.clock),
         lease=base.lease,

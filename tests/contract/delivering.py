@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from hubspot_consumer.dead_letters.writer import DeadLetters
+from hubspot_consumer.delivery.contact_writer import ContactWriter
 from hubspot_consumer.delivery.dispatcher import Delivery
 from hubspot_consumer.delivery.email_changes import Moves
 from hubspot_consumer.delivery.receipts import ReceiptsOnKafka
@@ -179,9 +180,9 @@ class Worker:
         calls = Calls(
             lanes=self._lanes,
             destination=client,
+            contacts=ContactWriter(client, omissions, halt, telemetry.upserted),
             timeline=Timeline(self._lanes, client, rejections, lease, halt),
             rejections=rejections,
-            omissions=omissions,
             suppressions=cast("Any", NobodySuppressed()),
             # Nobody has a new email here: nothing asks Kafka what is finished of the old one.
             moves=Moves(self._lanes, client, cast("Any", None), clock),

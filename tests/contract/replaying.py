@@ -11,8 +11,10 @@ from typing import Any, NoReturn, cast
 import httpx
 from pydantic import SecretStr
 
+from hubspot_consumer.delivery.contact_writer import ContactWriter
 from hubspot_consumer.delivery.timeline import Timeline
 from hubspot_consumer.gates.circuit_breaker import HaltGate
+from hubspot_consumer.gates.retries import Retries
 from hubspot_consumer.gates.unwritable_properties import Omissions
 from hubspot_consumer.history.selection import Selection
 from hubspot_consumer.history.store import Stored
@@ -118,6 +120,7 @@ async def replayed(
     *,
     selection: Selection | None = None,
     unfinished: Offsets | None = None,
+    moves: Sequence[tuple[ContactKey, ContactKey]] = (),
     dies_at: int = 0,
     afterwards: bool = False,
 ) -> Report:
@@ -127,11 +130,13 @@ async def replayed(
     run = Run.open(folder, "replay", {}, LoopClock().now(), fresh=False)
     if not run.resumed:
         run.store.add(events, ends)
+        for number, move in enumerate(moves, 1):
+            run.store.note_move(*move, number)
         run.store.put_in_order()
     quiet = cast("Any", QuietTopics(ends, unfinished if unfinished is not None else ends))
-    topics = FoldedTopics(run, quiet, quiet, selection)
     report = Report(MOST_REFUSED)
     report.go_on_from(run.store)
+    topics = FoldedTopics(run, quiet, quiet, selection, report)
     clock, jitter = LoopClock(), random.Random(1)
     transport = httpx.ASGITransport(simulator_app(portal))
     async with http_client("http://hubspot", lambda: SecretStr(TOKEN), transport) as http:
@@ -139,23 +144,22 @@ async def replayed(
         client = Mortal(http, pacing, "2026-03", PORTAL_ID, report.count_call)
         client.dies_at, client.afterwards = dies_at, afterwards
         halt, ours = HaltGate(clock), cast("Any", SimpleNamespace(valid=True, holds=lambda _: True))
+        retries = Retries(halt, clock, jitter)
         writing = Writing(
             refolds=topics,
             destination=client,
+            contacts=ContactWriter(client, Omissions(), halt),
             holding=cast("Any", Alone()),
             halt=halt,
-            omissions=Omissions(),
+            retries=retries,
             suppressed=lambda _: False,
             report=report,
-            clock=clock,
-            jitter=jitter,
         )
         entries = TimelineEntries(
             timeline=Timeline(ours, client, report, ours, halt),
-            halt=halt,
+            retries=retries,
             report=report,
             clock=clock,
-            jitter=jitter,
             unfinished=unfinished if unfinished is not None else ends,
         )
         access = Access(client, cast("Any", None), cast("Any", None), writing, entries)

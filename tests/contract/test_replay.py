@@ -21,6 +21,7 @@ from sandbox.hubspot.records.contacts import Contacts
 from sandbox.hubspot.records.portal import Portal
 from sandbox.hubspot.records.timeline import Occurrence, Timeline
 from sandbox.provisioned import provision
+from schemas.contacts import ContactKey
 from schemas.envelope import read_envelope
 from schemas.events import EVENT_TYPES
 from tests.clock import run_fast
@@ -122,3 +123,15 @@ def test_a_replay_that_goes_on_reads_what_was_mended_meanwhile_as_it_was_mended(
     assert [held.properties[name] for name in ("nerava_nova_balance_cents", "nerava_event_sequence")] == ["900", "2"]
     assert set(entries(portal).values()) == {1}
     assert len(entries(portal)) == 2
+
+
+def test_the_report_counts_the_contacts_that_a_replay_gives_their_newer_email(provisioned: Portal) -> None:
+    portal, before, after = emptied(provisioned), ContactKey("contact0@example.com"), ContactKey("contact1@example.com")
+    events = events_of([["nova_earned"], ["nova_redeemed"]])
+
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as other:
+        unmoved = run_fast(replayed(portal, Path(folder), events[:1]))
+        moved = run_fast(replayed(portal, Path(other), events, moves=[(before, after)]))
+
+    assert (unmoved.contacts_moved, moved.as_json()["contacts_moved"]) == (0, 1)
+    assert (portal.contacts.by_email(before) is None, portal.contacts.by_email(after) is None) == (True, False)

@@ -184,6 +184,7 @@ def test_no_query_of_a_page_reads_a_whole_table(index: Index) -> None:
         extract.contacts_of("usr_1", 5)
         extract.keys_before(EMAIL)
         extract.keys_after(EMAIL)
+        extract.moves(EMAIL)
         extract.sequences(EMAIL, 100, 50)
         extract.events(EMAIL, 1, 50)
         extract.unnumbered(EMAIL, 50)

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from opentelemetry.trace import SpanKind, StatusCode
 
 from hubspot_consumer.delivery.batches import Batch, notes_of, timeline_items
-from hubspot_consumer.gates.unwritable_properties import Omissions
 from hubspot_consumer.ordering.lane import Fold, Lane, Pending
 from producer.relay.row import Row
 from producer.relay.sender import Sender
@@ -148,7 +147,7 @@ def test_what_hubspot_is_asked_comes_from_the_records_of_the_events() -> None:
     events = [Pending(1, read(sequence=1), first, lambda: None), Pending(2, read(sequence=2), second, lambda: None)]
     fold = Fold(lane, events)
 
-    (upsert,) = Batch([fold], Omissions()).upserts
+    (upsert,) = Batch([fold]).upserts
     items = timeline_items([fold])
 
     assert [one.traceparent for one in upsert.records] == [TRACEPARENT, ANOTHER]

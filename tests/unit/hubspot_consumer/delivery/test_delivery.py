@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from hubspot_consumer.delivery.contact_writer import ContactWriter
 from hubspot_consumer.delivery.destination import DryRun, Slot
 from hubspot_consumer.delivery.dispatcher import MOST_LOOK_UPS_PASSED_OVER, Delivery
 from hubspot_consumer.delivery.email_changes import Moves
@@ -104,9 +105,9 @@ class Bench:
         calls = Calls(
             lanes=self.lanes,
             destination=self.hubspot,
+            contacts=ContactWriter(self.hubspot, self.omissions, self.halt),
             timeline=self.timeline,
             rejections=rejections,
-            omissions=self.omissions,
             suppressions=cast("Any", self.suppressed),
             moves=Moves(self.lanes, self.hubspot, lag, clock),
             lease=self.lease,

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from hubspot_consumer.delivery.contact_writer import ContactWriter
 from hubspot_consumer.delivery.destination import DryRun
 from hubspot_consumer.delivery.dispatcher import Delivery
 from hubspot_consumer.delivery.email_changes import Moves
@@ -82,9 +83,9 @@ class Worker:
         calls = Calls(
             lanes=self.lanes,
             destination=self.hubspot,
+            contacts=ContactWriter(self.hubspot, self.omissions, halt),
             timeline=Timeline(self.lanes, self.hubspot, rejections, lease, halt),
             rejections=rejections,
-            omissions=self.omissions,
             suppressions=cast("Any", self.suppressed),
             moves=Moves(self.lanes, self.hubspot, cast("Any", None), clock),
             lease=lease,

@@ -1,0 +1,108 @@
+"""The contact writer: the calls that write contacts, for workers and for runs, and what their answers mean."""
+
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from hubspot_consumer.delivery.batches import halves
+from hubspot_consumer.delivery.destination import Destination, Slot
+from hubspot_consumer.gates.circuit_breaker import HaltGate
+from hubspot_consumer.gates.unwritable_properties import Omissions
+from hubspot_consumer.hubspot.outcomes import Delivered, Outcome, Rejected, RetryLater
+from hubspot_consumer.hubspot.requests import Upsert
+from hubspot_consumer.hubspot.responses import WriteAnswer
+
+MOST_CONFLICTS: Final = 6
+
+
+@dataclass(frozen=True)
+class Again:
+    """The contact was not written, and the next upsert of it is likely to pass.
+
+    `conflict` says that somebody else created the contact at the same moment.
+    """
+
+    why: str
+    conflict: bool = False
+
+
+NOT_OURS: Final = Again("another worker may have the contact by now")
+
+Guard = Callable[[Upsert], Again | RetryLater | None]
+"""Returns why a contact must not be written now; None where it may be."""
+
+
+class ContactWriter:
+    """Makes calls to *destination* without the properties that the portal does not take.
+
+    The halt hears every answer, and *count* is called with its outcomes.
+    """
+
+    def __init__(
+        self,
+        destination: Destination,
+        omissions: Omissions,
+        halt: HaltGate,
+        count: Callable[[Collection[Outcome]], object] = lambda _outcomes: None,
+    ) -> None:
+        self._destination = destination
+        self._omissions = omissions
+        self._halt = halt
+        self._count = count
+
+    async def create(self, inputs: Sequence[Upsert], slot: Slot) -> WriteAnswer[Upsert]:
+        """Create up to 100 contacts; one that exists is not written, and is rejected or unclear."""
+        with slot:
+            answer = await self._destination.create(self._without_omissions(inputs))
+        self._hear(answer.outcomes.values())
+        return answer
+
+    async def upsert(
+        self, inputs: Sequence[Upsert], slot: Slot, guard: Guard
+    ) -> AsyncIterator[tuple[Upsert, Outcome | Again]]:
+        """Write up to 100 contacts, and yield what became of each, call by call.
+
+        Contacts whose outcome is unclear are asked about again in halves, each half in a slot of its own. *guard* is
+        asked directly before each call. A slot without a call is given back. A yielded Rejected is final.
+        """
+        inputs = self._without_omissions(inputs)
+        # Between this look and the call nothing else runs: see the lease.
+        outcomes: dict[str, Outcome | Again] = {one.trace_id: why for one in inputs if (why := guard(one)) is not None}
+        if allowed := [one for one in inputs if one.trace_id not in outcomes]:
+            with slot:
+                answer = await self._destination.upsert(allowed)
+        else:
+            slot.give_back()
+            answer = WriteAnswer()
+        outcomes |= answer.outcomes
+        self._hear([outcome for outcome in outcomes.values() if not isinstance(outcome, Again)])
+        for one in inputs:
+            if (outcome := outcomes.get(one.trace_id)) is not None:
+                yield one, self._meaning(one, outcome)
+        for half in filter(None, halves(answer.unclear)):
+            async for each in self.upsert(half, await self._destination.slot(), guard):
+                yield each
+
+    def _without_omissions(self, inputs: Sequence[Upsert]) -> Sequence[Upsert]:
+        if not self._omissions.names:
+            return inputs
+        return [replace(one, properties=self._omissions.without(one.properties)) for one in inputs]
+
+    def _hear(self, outcomes: Collection[Outcome]) -> None:
+        self._count(outcomes)
+        for outcome in outcomes:
+            if isinstance(outcome, Delivered) and outcome.kept:
+                self._omissions.kept(outcome.kept)
+        self._halt.hear_all(outcomes)
+
+    def _meaning(self, upsert: Upsert, outcome: Outcome | Again) -> Outcome | Again:
+        if not isinstance(outcome, Rejected):
+            return outcome
+        if unwritable := outcome.unwritable.intersection(upsert.properties):
+            if (halt := self._omissions.leave_out(unwritable)) is None:
+                return Again(outcome.detail)
+            self._halt.close(halt)
+            return halt
+        if outcome.conflict and upsert.attempts < MOST_CONFLICTS:
+            return Again(outcome.detail, conflict=True)
+        return outcome

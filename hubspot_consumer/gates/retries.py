@@ -1,0 +1,52 @@
+"""Retries: asking HubSpot, or doing what takes several calls, until nothing is refused any more."""
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from hubspot_consumer.gates.circuit_breaker import HaltGate
+from hubspot_consumer.hubspot.outcomes import Halt, Refusal, Rejected, RetryLater
+from runtime.backoff import LONGEST_S, backoff_s
+from runtime.clock import Clock
+
+Answer = TypeVar("Answer")
+
+
+class Retries:
+    """Waits out a halt and a pause before each attempt, and backs off after each that was refused."""
+
+    def __init__(self, halt: HaltGate, clock: Clock, jitter: random.Random, *, longest_s: float = LONGEST_S) -> None:
+        self._halt = halt
+        self._clock = clock
+        self._jitter = jitter
+        self._longest_s: Final = longest_s
+
+    async def until_answered(self, ask: Callable[[], Awaitable[Answer | Refusal]]) -> Answer:
+        """Return HubSpot's answer to *ask*, which is one call; the halt hears every answer."""
+
+        async def heard() -> Answer | Refusal:
+            answer = await ask()
+            if isinstance(answer, RetryLater | Halt):
+                self._halt.hear(answer)
+            elif not isinstance(answer, Rejected):
+                self._halt.hear(None)
+            return answer
+
+        return await self.until_done(heard)
+
+    async def until_done(self, attempt: Callable[[], Awaitable[Answer | Refusal]]) -> Answer:
+        """Return what *attempt* comes to when it is not refused; the halt hears from *attempt* itself."""
+        attempts = 0
+        while True:
+            await self._halt.open()
+            done = await attempt()
+            if not isinstance(done, RetryLater | Halt | Rejected):
+                return done
+            attempts += 1
+            await self._clock.sleep(wait_s(done, attempts, self._jitter, longest_s=self._longest_s))
+
+
+def wait_s(refusal: Refusal, attempts: int, jitter: random.Random, *, longest_s: float = LONGEST_S) -> float:
+    """Return the seconds to wait after a refused attempt: the time that HubSpot asked for, and the backoff."""
+    asked_s = refusal.after.total_seconds() if isinstance(refusal, RetryLater) and refusal.after else 0.0
+    return asked_s + backoff_s(max(1, attempts), jitter, longest_s=longest_s)
