@@ -11,8 +11,9 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from console.contacts.index import Index, IndexAway, Reached, is_damage
-from console.contacts.index_rows import Partition, rows_of
+from console.contacts.index_rows import rows_of
 from console.contacts.topics import FollowedTopics, Look
+from hubspot_consumer.kafka.records import Partition
 from runtime.clock import Clock
 from runtime.logs import logger
 from schemas.topics import Topics

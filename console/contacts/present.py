@@ -9,7 +9,6 @@ import httpx
 
 from console.contacts.extract import Extract
 from console.contacts.index import Index
-from console.contacts.index_rows import Partition
 from hubspot_consumer.dead_letters.corrections import Mend
 from hubspot_consumer.doctor.portal import FewCalls
 from hubspot_consumer.history.projection import Refold, Refolding
@@ -19,7 +18,7 @@ from hubspot_consumer.hubspot.client import CallMade, HubSpotClient
 from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.outcomes import RetryLater
 from hubspot_consumer.hubspot.requests import HeldContact, HeldContacts
-from hubspot_consumer.kafka.records import Place
+from hubspot_consumer.kafka.records import Partition, Place
 from hubspot_consumer.reprocessing.comparison import SEQUENCE, applied_to, same
 from hubspot_consumer.settings import Settings
 from runtime.clock import Clock

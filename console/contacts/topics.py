@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from console.contacts.index_rows import Partition
+from hubspot_consumer.kafka.records import Partition
 from runtime.kafka.topics import look
 from schemas.topics import Topics
 

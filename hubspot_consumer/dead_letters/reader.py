@@ -6,10 +6,9 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 
 from hubspot_consumer.kafka.lag import TopicsMissing
-from runtime.kafka.topics import look
+from runtime.kafka.topics import partitions_of
 
 RECORDS_AT_ONCE: Final = 2_000
 # What is read ahead; one record may have as much.
@@ -33,7 +32,7 @@ class DeadLettersTopic:
     @asynccontextmanager
     async def opened(cls, options: Mapping[str, Any], name: str) -> AsyncIterator[Self]:
         """Connect, meanwhile. Raises KafkaError, and TopicsMissing."""
-        partitions = await _partitions(options, name)
+        partitions = await partitions_of(options, [name])
         if not partitions:
             raise TopicsMissing(f"no dead letters' topic {name}: run `python -m producer topics`")
         consumer = AIOKafkaConsumer(
@@ -90,14 +89,3 @@ class DeadLettersTopic:
             position = await self._consumer.position(partition)
             while wanted and wanted[-1] < position:
                 wanted.pop()
-
-
-async def _partitions(options: Mapping[str, Any], name: str) -> list[TopicPartition]:
-    # A consumer tells those of a topic once it has subscribed to it, and to a missing one it subscribes for ever.
-    admin = AIOKafkaAdminClient(**options)
-    try:
-        await admin.start()
-        found = await look(admin, [name])
-    finally:
-        await admin.close()
-    return [TopicPartition(name, part["partition"]) for part in found.get(name, ())]

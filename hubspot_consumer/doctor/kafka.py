@@ -16,6 +16,7 @@ from hubspot_consumer.doctor.findings import Answer, count, duration, fail, ok, 
 from hubspot_consumer.doctor.receipts import compare
 from runtime.clock import SystemClock
 from runtime.kafka.admission import KafkaAway, KafkaRefused, ask_admission
+from runtime.kafka.topic_settings import creates_what_is_asked_about, differences
 from runtime.kafka.topics import Partitions, UnequalPartitions, equal_partitions, look
 
 REQUEST_WITHIN_MS: Final = 4_000
@@ -31,6 +32,11 @@ T = TypeVar("T")
 CONNECT: Final = "look at the brokers, and at KAFKA_BOOTSTRAP_SERVERS and the other KAFKA_* settings"
 GET_WORKERS: Final = "start one: `python -m hubspot_consumer worker`"
 GET_TOPICS: Final = "run `python -m producer topics`"
+GET_SETTINGS: Final = "run `python -m producer topics`: it says what should be otherwise, and prints the commands"
+GET_NO_AUTO_CREATE: Final = (
+    "set it to false on the brokers: a program that only asks about a topic of ours creates it, with one partition and "
+    "without our settings"
+)
 GET_UNDELIVERED: Final = (
     "they may not have been delivered, unless receipts were off or dropped (`receipts.dropped` in the workers' log): "
     "`audit` shows what HubSpot lacks, `replay` brings it"
@@ -62,6 +68,8 @@ class KafkaChecks:
                 Check("kafka", self.brokers, CONNECT),
                 Check("topics", self.topics),
                 Check("partitions", self.partitions),
+                Check("topic_settings", self.topic_settings),
+                Check("auto_create", self.auto_create),
                 Check("group", self.group),
                 Check("lag", self.lag),
                 Check("receipts", self.receipts),
@@ -117,6 +125,42 @@ class KafkaChecks:
                 "run `python -m producer topics`: it says which of them differ, and how",
             )
         return ok(f"{each} of each event topic")
+
+    async def topic_settings(self) -> Answer:
+        """Whether all topics that exist have the settings that we ask for, and enough copies."""
+        await self._topics()
+        admin, _ = await self._see(self._connected)
+        names = self._settings.topics
+        try:
+            found = await differences(admin, names, names.all, partitions=1, replication_factor=1)
+        except KafkaError as error:
+            raise CannotTell(f"the brokers do not tell them ({type(error).__name__})") from error
+        if not found:
+            raise CannotTell("none of the topics exists: see topics")
+        # A leader that is missing is a finding of `topics`.
+        differing = [
+            f"{name}: {one}"
+            for name, each in found.items()
+            for one in each
+            if one.is_certain and one.setting != "leader"
+        ]
+        if differing:
+            return warn("; ".join(differing), GET_SETTINGS)
+        return ok(f"as asked, of {count(len(found), 'topic')}")
+
+    async def auto_create(self) -> Answer:
+        """Whether brokers create a topic when a program asks about it."""
+        await self._topics()
+        admin, _ = await self._see(self._connected)
+        try:
+            enabled = await creates_what_is_asked_about(admin)
+        except KafkaError as error:
+            raise CannotTell(f"the brokers do not tell it ({type(error).__name__})") from error
+        if enabled is None:
+            raise CannotTell("the brokers do not report auto.create.topics.enable")
+        if enabled:
+            return warn("auto.create.topics.enable is true", GET_NO_AUTO_CREATE)
+        return ok("auto.create.topics.enable is false")
 
     async def group(self) -> Answer:
         """Whether workers are members of the consumer group, which their heartbeats keep them."""

@@ -94,8 +94,7 @@ class Session:
 
     def settlement(self) -> Settlement:
         """Return where it is written what became of them."""
-        topic, replicas = self._settings.topics.resolutions, self._settings.kafka_replication_factor
-        settlement = Settlement(self._kafka, topic, replicas)
+        settlement = Settlement(self._settings)
         self._opened.push_async_callback(settlement.close)
         return settlement
 
@@ -189,14 +188,7 @@ class Session:
     @asynccontextmanager
     async def _holding(self) -> AsyncIterator[Holding]:
         holding = Holding(
-            self._kafka,
-            self._settings.topics,
-            self._settings.group,
-            self._run.id,
-            self._command,
-            self._rate_share,
-            self.clock,
-            self._settings.kafka_replication_factor,
+            self._settings, self._settings.group, self._run.id, self._command, self._rate_share, self.clock
         )
         await holding.start()
         try:

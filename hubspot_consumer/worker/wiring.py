@@ -11,7 +11,7 @@ from hubspot_consumer.delivery.dispatcher import Delivery
 from hubspot_consumer.delivery.email_changes import Moves
 from hubspot_consumer.delivery.portal import Portal
 from hubspot_consumer.delivery.receipts import NO_RECEIPTS, ReceiptsOnKafka
-from hubspot_consumer.delivery.receipts_topic import CONFIG, MOST_BYTES_OF_A_BATCH, ReceiptsTopic
+from hubspot_consumer.delivery.receipts_topic import MOST_BYTES_OF_A_BATCH, ReceiptsTopic
 from hubspot_consumer.delivery.rejections import Rejections
 from hubspot_consumer.delivery.timeline import Timeline
 from hubspot_consumer.delivery.writer import Calls
@@ -27,7 +27,6 @@ from hubspot_consumer.kafka.followed_topic import FollowedTopic
 from hubspot_consumer.kafka.gaps import Gaps
 from hubspot_consumer.kafka.lag import Lag
 from hubspot_consumer.kafka.lease import Lease
-from hubspot_consumer.kafka.new_topic import create_topic
 from hubspot_consumer.kafka.offsets import Offsets
 from hubspot_consumer.kafka.partition_alignment import Alignment
 from hubspot_consumer.kafka.positions import Positions
@@ -42,6 +41,7 @@ from hubspot_consumer.worker.status import Status
 from runtime.clock import Clock, SystemClock
 from runtime.journal import Journal
 from runtime.kafka.admission import Admission
+from runtime.kafka.topic_writer import TopicWriter
 from runtime.logs import logger
 from schemas.dead_letters import LARGEST_DEAD_LETTER
 
@@ -181,11 +181,10 @@ def service_of(settings: Settings, status: Status, telemetry: Telemetry) -> Serv
 def _receipts_topic(settings: Settings, clock: Clock, telemetry: Telemetry) -> ReceiptsTopic | None:
     if settings.mode != "live" or not settings.delivery_receipts:
         return None
-    kafka, topic = settings.client_options(), settings.topics.deliveries
     # Of its own: whatever is the matter with receipts must not hold up dead letters. Repeats are harmless.
-    producer = AIOKafkaProducer(**kafka, acks="all", max_batch_size=MOST_BYTES_OF_A_BATCH)
-    create = partial(create_topic, kafka, topic, settings.kafka_replication_factor, CONFIG)
-    return ReceiptsTopic(producer, topic, create, clock, telemetry)
+    options = {"max_batch_size": MOST_BYTES_OF_A_BATCH, "enable_idempotence": False}
+    writer = TopicWriter(settings, settings.topics.deliveries, **options)
+    return ReceiptsTopic(writer, clock, telemetry)
 
 
 def worker_journal(status: Status, telemetry: Telemetry, clock: Clock) -> Journal:
