@@ -18,7 +18,7 @@ from hubspot_consumer.gates.suppressions import Suppressions
 from hubspot_consumer.gates.unwritable_properties import Omissions
 from hubspot_consumer.history.email_changes import MovedContacts
 from hubspot_consumer.history.plan import Plan
-from hubspot_consumer.history.scan import Progress, Scan
+from hubspot_consumer.history.scan import Scan
 from hubspot_consumer.history.selection import Selection
 from hubspot_consumer.holds.run import Holding
 from hubspot_consumer.hubspot.client import HubSpotClient
@@ -32,6 +32,7 @@ from hubspot_consumer.reprocessing.timeline_entries import TimelineEntries
 from hubspot_consumer.reprocessing.writing import Writing
 from hubspot_consumer.settings import Settings
 from runtime.clock import Clock, SystemClock
+from runtime.kafka.topic_reader import Progress
 from schemas.contacts import ContactKey
 
 

@@ -36,7 +36,7 @@ Plant = Callable[[Patient], AbstractAsyncContextManager[Settings]]
 
 
 @pytest.fixture(scope="module")
-def kafka_as_it_should_be(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
+def careful_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
     broker = EmbeddedKafka(tmp_path_factory.mktemp("kafka"), auto_create=False)
     asyncio.run(broker.start())
     yield broker
@@ -45,14 +45,12 @@ def kafka_as_it_should_be(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture(scope="module")
 def patient(
-    kafka_as_it_should_be: EmbeddedKafka,
+    careful_kafka: EmbeddedKafka,
     postgres: Any,
     migrated_template: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Patient]:
-    admitted = asyncio.run(
-        admit(tmp_path_factory.mktemp("patient"), kafka_as_it_should_be, postgres, migrated_template)
-    )
+    admitted = asyncio.run(admit(tmp_path_factory.mktemp("patient"), careful_kafka, postgres, migrated_template))
     with pytest.MonkeyPatch.context() as patch:
         # Rounds follow each other here, at a portal with room for them: their calls need no space between them.
         patch.setattr(portal, "SPACING_S", 0.0)

@@ -18,6 +18,7 @@ from runtime.kafka.topic_settings import creates_what_is_asked_about, difference
 from schemas.topics import Topics
 
 TOPICS = Topics()
+UNKNOWN = "min.insync.replicas is unknown, because the brokers do not report it; should be 2, or more but not all"
 
 
 class Brokers:
@@ -150,8 +151,7 @@ async def test_a_setting_that_the_brokers_do_not_report_is_unknown_and_no_differ
     assert not any(one.is_certain for one in found[TOPICS.suppressions])
     assert list(verdict(TOPICS.suppressions, found[TOPICS.suppressions], "kafka:9092")) == [
         "exists   lifecycle.suppressions",
-        "         min.insync.replicas is unknown, because the brokers do not report it;"
-        " should be 2, or more but not all",
+        f"{'':<9}{UNKNOWN}",
     ]
 
 
