@@ -19,7 +19,7 @@ from schemas.times import KeptTime, moment_of
 
 # The topic's key of what holds for sending.
 SENDING: Final = b"sending"
-# For the topic, which is there as soon as somebody pauses: until then a pause is heard of so much later.
+# The wait before the topic is looked for again where it is missing: a first pause is heard of so much later.
 LOOK_AGAIN_S: Final = 1.0
 _ILLEGIBLE: Final = "the topic of controls holds a record that this version can't read"
 

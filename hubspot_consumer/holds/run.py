@@ -18,7 +18,7 @@ from hubspot_consumer.holds.members import Members
 from hubspot_consumer.holds.records import FOR_S, HoldBegun, HoldRecord, Released, RunEnded, encoded
 from hubspot_consumer.holds.worker import STALE
 from hubspot_consumer.kafka.followed_topic import FollowedTopic
-from hubspot_consumer.kafka.lag import Lag, TopicsMissing
+from hubspot_consumer.kafka.lag import Lag
 from runtime.clock import Clock
 from runtime.kafka.connection import KafkaConnection
 from runtime.kafka.topic_writer import TopicWriter
@@ -128,8 +128,7 @@ class Holding:
     async def _connect(self) -> None:
         await self._writer.start()
         await self._lag.start()
-        if missing := await self._lag.missing_topics():
-            raise TopicsMissing(f"no such topic: {', '.join(missing)}: run `python -m producer topics`")
+        await self._lag.require_topics()
         await self._members.start()
         await self._followed.start()
 

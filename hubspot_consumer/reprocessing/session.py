@@ -23,7 +23,7 @@ from hubspot_consumer.history.selection import Selection
 from hubspot_consumer.holds.run import Holding
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot_access import hubspot_client
-from hubspot_consumer.kafka.lag import Lag, TopicsMissing
+from hubspot_consumer.kafka.lag import Lag
 from hubspot_consumer.reprocessing.hubspot_reader import Held
 from hubspot_consumer.reprocessing.projections import FoldedTopics
 from hubspot_consumer.reprocessing.report import Report
@@ -75,8 +75,7 @@ class Session:
         lag = Lag(self._kafka, self._settings.group, self._settings.topics.events)
         self._opened.push_async_callback(lag.stop)
         await lag.start()
-        if missing := await lag.missing_topics():
-            raise TopicsMissing(f"no such topic: {', '.join(missing)}: run `python -m producer topics`")
+        await lag.require_topics()
         partitions = lag.partitions
         if selection.contacts:
             selection = replace(selection, contacts=await self._all_keys(selection, lag))
