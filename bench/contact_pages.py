@@ -18,7 +18,6 @@ from aiokafka import AIOKafkaProducer
 from bench.backlog import BATCH_BYTES, publish, rows
 from bench.bed import PARTITIONS, Bed, cpu_s, peak_memory_mb
 from console.contacts.index import Index, IndexAway
-from hubspot_consumer.kafka.new_topic import create_topic
 from producer.relay.row import Row as Made
 from producer.relay.row import partition_of
 from sandbox.processes import free_port
@@ -93,7 +92,6 @@ async def _publish(bed: Bed, topics: Topics) -> None:
     bed.say(f"publishing {EVENTS:,} events of {CONTACTS:,} contacts, and {BUSY:,} of one")
     await publish(servers, topics, PARTITIONS, _made(), bed.say)
     bed.say("publishing a receipt of each")
-    await create_topic({"bootstrap_servers": servers}, topics.deliveries, 1, {})
     async with AIOKafkaProducer(bootstrap_servers=servers, acks=1, max_batch_size=BATCH_BYTES) as producer:
         batch, sent = producer.create_batch(), None
         for key, value in _receipts(_made(), topics):

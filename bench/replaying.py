@@ -15,9 +15,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from bench.backlog import publish, rows
 from bench.bed import PARTITIONS, Bed
-from hubspot_consumer.history.scan import MOST_BYTES, RECORDS_AT_ONCE, WAIT_MS
+from hubspot_consumer.history.scan import MOST_BYTES
 from producer.relay.row import Row as Made
 from producer.relay.row import partition_of
+from runtime.kafka.topic_reader import RECORDS_AT_ONCE, WAIT_MS
 from sandbox.services import Service
 from schemas.envelope import Headers
 from schemas.topics import Topics

@@ -139,7 +139,7 @@ def wire(settings: Settings, consumer: ConsumerSettings, http: httpx.AsyncClient
         flow = overview.now()
         return {"halts": flow.halts, "modes": flow.modes}
 
-    actions = Actions(kafka, settings.topics.actions, settings.kafka_replication_factor, clock)
+    actions = Actions(settings, clock)
     sessions, health = Sessions(clock), Health()
     view, access = View(banner), Access(settings, sessions)
     letters, runs = LettersReader(kafka, settings.topics, clock), Runs(settings.console_folder, clock)
@@ -147,9 +147,7 @@ def wire(settings: Settings, consumer: ConsumerSettings, http: httpx.AsyncClient
     indexer = Indexer(kafka, settings.topics, consumer.group, index, clock)
     present = PresentState(consumer, index, clock)
     control = Control(
-        kafka,
-        settings.topics.controls,
-        replicas=settings.kafka_replication_factor,
+        settings,
         workers=settings.consumers,
         producers=settings.producers,
         http=http,

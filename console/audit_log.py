@@ -9,16 +9,15 @@ from datetime import UTC
 from typing import Any, Final, Literal
 from uuid import uuid4
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from fastapi import Request
 
 from console.person import Person
-from hubspot_consumer.kafka.new_topic import TopicNotCreated, create_topic
 from runtime.clock import Clock
+from runtime.kafka.connection import KafkaConnection
+from runtime.kafka.new_topics import TopicsNotReady
+from runtime.kafka.topic_writer import TopicWriter
 
-# Who did what is kept for ever.
-CONFIG: Final = {"cleanup.policy": "delete", "retention.ms": "-1"}
 WRITTEN_WITHIN_S: Final = 10.0
 
 State = Literal["begun", "done", "failed"]
@@ -43,13 +42,9 @@ class Noted:
 class Actions:
     """Writes the topic of actions. Its key is who acted."""
 
-    def __init__(self, options: Mapping[str, Any], topic: str, replicas: int, clock: Clock) -> None:
-        self._options: Final = options
-        self._topic: Final = topic
-        self._replicas: Final = replicas
+    def __init__(self, kafka: KafkaConnection, clock: Clock) -> None:
+        self._writer: Final = TopicWriter(kafka, kafka.topics.actions)
         self._clock = clock
-        self._producer: AIOKafkaProducer | None = None
-        self._starting = asyncio.Lock()
 
     @asynccontextmanager
     async def action(self, request: Request, name: str, **arguments: Any) -> AsyncIterator[Noted]:
@@ -68,28 +63,13 @@ class Actions:
         await self._write(action, "done", noted.outcome)
 
     async def stop(self) -> None:
-        if self._producer is not None:
-            await self._producer.stop()
+        await self._writer.stop()
 
     async def _write(self, action: Mapping[str, Any], state: State, outcome: Mapping[str, Any]) -> None:
         at = self._clock.now().astimezone(UTC).isoformat()
         value = json.dumps({"at": at, "state": state, **action, "outcome": outcome}, ensure_ascii=False)
         try:
             async with asyncio.timeout(WRITTEN_WITHIN_S):
-                producer = await self._started()
-                await producer.send_and_wait(self._topic, key=action["who"].encode(), value=value.encode())
-        except (KafkaError, OSError, TimeoutError, TopicNotCreated) as error:
+                await self._writer.write(action["who"].encode(), value.encode())
+        except (KafkaError, OSError, TimeoutError, TopicsNotReady) as error:
             raise NotNoted(state, error) from error
-
-    async def _started(self) -> AIOKafkaProducer:
-        async with self._starting:
-            if self._producer is None:
-                await create_topic(self._options, self._topic, self._replicas, CONFIG)
-                producer = AIOKafkaProducer(**self._options, acks="all", enable_idempotence=True)
-                try:
-                    await producer.start()
-                except BaseException:
-                    await producer.stop()
-                    raise
-                self._producer = producer
-            return self._producer

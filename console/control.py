@@ -11,8 +11,9 @@ from aiokafka.errors import KafkaError
 
 from hubspot_consumer.gates.circuit_breaker import Paused
 from hubspot_consumer.gates.pause import Pause, read_paused, say
-from hubspot_consumer.kafka.new_topic import TopicNotCreated
 from runtime.clock import Clock
+from runtime.kafka.connection import KafkaConnection
+from runtime.kafka.new_topics import TopicsNotReady
 
 # A page waits for it.
 READ_WITHIN_S: Final = 8.0
@@ -71,20 +72,16 @@ def compared(services: Sequence[Service]) -> list[Setting]:
 class Control:
     """Asks whenever somebody looks: what is in force is what counts, not what it was a moment ago."""
 
-    def __init__(  # noqa: PLR0913 - the composition root wires each of them by name
+    def __init__(
         self,
-        kafka: Mapping[str, Any],
-        topic: str,
+        kafka: KafkaConnection,
         *,
-        replicas: int,
         workers: Sequence[str],
         producers: Sequence[str],
         http: httpx.AsyncClient,
         clock: Clock,
     ) -> None:
         self._kafka: Final = kafka
-        self._topic: Final = topic
-        self._replicas: Final = replicas
         self._workers: Final = workers
         self._producers: Final = producers
         self._http = http
@@ -94,7 +91,7 @@ class Control:
         """Return the pause that holds, if there is one. Raises KafkaDoesNotTell."""
         try:
             async with asyncio.timeout(READ_WITHIN_S):
-                return await read_paused(self._kafka, self._topic, self._clock)
+                return await read_paused(self._kafka.client_options(), self._kafka.topics.controls, self._clock)
         except (KafkaError, OSError, TimeoutError) as error:
             raise KafkaDoesNotTell(f"Kafka does not say whether sending is paused ({type(error).__name__})") from error
 
@@ -122,8 +119,8 @@ class Control:
     async def _say(self, pause: Pause | None) -> None:
         try:
             async with asyncio.timeout(READ_WITHIN_S):
-                await say(self._kafka, self._topic, pause, replicas=self._replicas)
-        except (KafkaError, OSError, TimeoutError, TopicNotCreated) as error:
+                await say(self._kafka, pause)
+        except (KafkaError, OSError, TimeoutError, TopicsNotReady) as error:
             words = f"Kafka did not say that it took it ({type(error).__name__}): see whether sending is paused"
             raise KafkaDoesNotTell(words) from error
 

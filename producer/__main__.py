@@ -10,11 +10,9 @@ from functools import partial
 from typing import Annotated, Any, Final, Literal, NoReturn
 
 import typer
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from sqlalchemy.exc import DBAPIError
 
-from producer import topics as kafka_topics
 from producer.debezium import Connector, NotForDebezium
 from producer.intake.bearer import Bearer
 from producer.intake.endpoints import add_intake
@@ -29,14 +27,15 @@ from producer.relay.watch import Watch
 from producer.settings import DatabaseSettings, DebeziumSettings, KafkaSettings, Settings
 from producer.status import add_status
 from producer.telemetry import Telemetry
-from producer.topic_settings import differences, verdict
 from runtime import logs
 from runtime.clock import Clock, SystemClock
 from runtime.commands import EXIT_WITHIN_S, cause, fail, read_settings, refuse, stop_signal
 from runtime.health import Health
 from runtime.journal import Journal, reading
+from runtime.kafka import new_topics
 from runtime.kafka.admission import KafkaAway, KafkaRefused, ask_admission
-from runtime.kafka.topics import UnequalPartitions, never_create_topics
+from runtime.kafka.topic_settings import differences, verdict
+from runtime.kafka.topics import UnequalPartitions, admin_client, never_create_topics
 from runtime.logs import logger
 from runtime.server import PortTaken, application, serving
 
@@ -80,9 +79,10 @@ def topics(
         bool, typer.Option("--dry-run", help="Say what is missing or differs, and create nothing.")
     ] = False,
 ) -> None:
-    """Create the topics that Kafka lacks, one for each event type and one for the dead letters; verify the others.
+    """Create the topics that Kafka lacks, those of the consumer and the console too; verify the others.
 
     New topics get KAFKA_PARTITIONS partitions, or as many as those that exist, and KAFKA_REPLICATION_FACTOR copies.
+    Those that no event is published to have one partition, and at least as many copies as the event topics.
     What exists is never altered: where it has fewer partitions or copies, keeps events for less than 30 days, or could
     lose acknowledged ones, the exit code is 1, and the command of Kafka's that changes it is printed.
     """
@@ -96,7 +96,7 @@ def topics(
         fail(str(error))
     except (KafkaError, OSError) as error:
         fail(f"KAFKA_BOOTSTRAP_SERVERS: no broker answers at {settings.kafka_bootstrap_servers} ({error})")
-    except (UnequalPartitions, kafka_topics.TopicsNotReady, kafka_topics.TooFewBrokers) as error:
+    except (UnequalPartitions, new_topics.TopicsNotReady, new_topics.TooFewBrokers) as error:
         fail(str(error))
 
 
@@ -172,39 +172,28 @@ def _run(work: Any) -> None:
 
 
 async def _topics(settings: KafkaSettings, *, dry_run: bool) -> None:
-    clock, names = SystemClock(), settings.topics
+    names, replicas = settings.topics, settings.kafka_replication_factor
     await ask_admission(settings.client_options())
-    admin = AIOKafkaAdminClient(**settings.client_options())
-    try:
-        await admin.start()
-        found = await kafka_topics.find(admin, names)
-        plan = kafka_topics.plan(
-            found, partitions=settings.kafka_partitions, replication_factor=settings.kafka_replication_factor
-        )
-        await kafka_topics.refuse_too_few_brokers(admin, plan)
+    async with admin_client(settings.client_options()) as admin:
+        found = await new_topics.find(admin, names, names.all)
+        plan = new_topics.plan(found, partitions=settings.kafka_partitions, replication_factor=replicas)
+        await new_topics.refuse_too_few_brokers(admin, plan)
         created: Collection[str] = ()
         if plan.create and not dry_run:
-            created = await kafka_topics.create(admin, names, plan, clock)
+            created = await new_topics.create(admin, names, plan)
         # Only now: somebody else may have created a topic meanwhile. What was created here is verified like the rest.
-        differing = await differences(
-            admin,
-            names,
-            [*names.all, *names.compacted],
-            partitions=settings.kafka_partitions,
-            replication_factor=settings.kafka_replication_factor,
+        found_as = await differences(
+            admin, names, names.all, partitions=settings.kafka_partitions, replication_factor=replicas
         )
-        for name in (*names.all, *names.compacted):
-            if name in created and not differing.get(name):
-                print(f"created  {name}")
-            elif name in differing:
-                print(*verdict(name, differing[name], settings.kafka_bootstrap_servers), sep="\n")
-            elif name in plan.create:
+        for name in names.all:
+            if name in found_as:
+                lines = verdict(name, found_as[name], settings.kafka_bootstrap_servers, created=name in created)
+                print(*lines, sep="\n")
+            else:
                 print(f"missing  {name}")
-        now = await kafka_topics.find(admin, names)
-    finally:
-        await admin.close()
+        now = await new_topics.find(admin, names, names.all)
     print(f"{now.partitions or plan.partitions} partitions each")
-    if any(differing.values()):
+    if any(one.is_certain for differing in found_as.values() for one in differing):
         fail("topics that differ were left as they are: docs/runbook.md says what to do")
 
 

@@ -11,6 +11,8 @@ LogName = Literal[
     "service.not_closed",
     "service.starting",
     "service.stopped",
+    "topic.differs",
+    "topic.settings_not_read",
     # An event's way.
     "contact.moved",
     "contact.moved_early",

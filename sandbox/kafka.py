@@ -40,6 +40,7 @@ transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=4
 group.initial.rebalance.delay.ms=0
+auto.create.topics.enable={auto_create}
 broker.session.timeout.ms=2000
 broker.heartbeat.interval.ms=500
 {listener}
@@ -47,7 +48,10 @@ broker.heartbeat.interval.ms=500
 
 
 class EmbeddedKafka(EmbeddedServer):
-    """A broker with its data in *directory*; a later start on the same directory finds the data and the port again."""
+    """A broker with its data in *directory*; a later start on the same directory finds the data and the port again.
+
+    *auto_create* is Kafka's own default: it creates topics that clients only ask about.
+    """
 
     def __init__(
         self,
@@ -55,12 +59,14 @@ class EmbeddedKafka(EmbeddedServer):
         *,
         port: int | None = None,
         listener: Listener | None = None,
+        auto_create: bool = True,
         progress: Progress = silent,
     ) -> None:
         super().__init__(Process("Kafka", directory / "kafka.log"))
         # May be another one at the next start: a password is changed by stopping, and starting again.
         self.listener: Listener = listener or Plain()
         self._directory: Final = directory
+        self._auto_create: Final = auto_create
         self._port: Final = port or free_port()
         self._controller_port: Final = free_port()
         self._progress = progress
@@ -114,6 +120,7 @@ class EmbeddedKafka(EmbeddedServer):
                 port=self._port,
                 controller_port=self._controller_port,
                 data=self._data,
+                auto_create=str(self._auto_create).lower(),
                 listener=self.listener.properties,
             )
         )

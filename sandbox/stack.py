@@ -7,11 +7,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from aiokafka.admin import AIOKafkaAdminClient
-
-from producer import topics
 from producer.migrations import migrate
-from runtime.clock import SystemClock
+from runtime.kafka import new_topics
+from runtime.kafka.topics import admin_client
 from sandbox.day.progress import Progress, silent
 from sandbox.kafka import EmbeddedKafka
 from sandbox.postgres import EmbeddedPostgres
@@ -30,7 +28,7 @@ class Stack:
     def __init__(self, directory: Path, *, progress: Progress = silent) -> None:
         self._directory: Final = directory
         self._progress: Final = progress
-        self.kafka: Final = EmbeddedKafka(directory / "kafka", progress=progress)
+        self.kafka: Final = EmbeddedKafka(directory / "kafka", auto_create=False, progress=progress)
         self.postgres: Final = EmbeddedPostgres(directory / "postgres", progress=progress)
         port = free_port()
         self.simulator: Final = Simulator(f"http://127.0.0.1:{port}")
@@ -92,11 +90,8 @@ class Stack:
 
 async def create_topics(bootstrap_servers: str, names: Topics, partitions: int) -> None:
     """Create the topics that are missing, as `python -m producer topics` does."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
-    await admin.start()
-    try:
-        plan = topics.plan(await topics.find(admin, names), partitions=partitions, replication_factor=1)
+    async with admin_client({"bootstrap_servers": bootstrap_servers}) as admin:
+        found = await new_topics.find(admin, names, names.all)
+        plan = new_topics.plan(found, partitions=partitions, replication_factor=1)
         if plan.create:
-            await topics.create(admin, names, plan, SystemClock())
-    finally:
-        await admin.close()
+            await new_topics.create(admin, names, plan)

@@ -1,4 +1,4 @@
-"""Topic names: one topic per event type, one for the dead letters, and those that are created when first needed."""
+"""Topic names: one topic per event type, one for the dead letters, and those of the consumer and the console."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -29,17 +29,17 @@ class Topics:
 
     @property
     def suppressions(self) -> str:
-        """Contacts never to be written again; compacted, and there as soon as somebody is suppressed."""
+        """Contacts never to be written again; compacted."""
         return self.of("suppressions")
 
     @property
     def resolutions(self) -> str:
-        """What became of dead letters; compacted, and there as soon as one of them is settled."""
+        """What became of dead letters; compacted."""
         return self.of("resolutions")
 
     @property
     def controls(self) -> str:
-        """What people tell all workers, such as a pause; compacted, and there as soon as somebody does."""
+        """What people tell all workers, such as a pause; compacted."""
         return self.of("controls")
 
     @property
@@ -49,19 +49,24 @@ class Topics:
 
     @property
     def deliveries(self) -> str:
-        """A receipt for each outcome; kept as long as events, in one partition, and there as soon as there is one."""
+        """A receipt for each outcome; kept as long as events, in one partition."""
         return self.of("deliveries")
 
     @property
     def holds(self) -> str:
-        """What reprocessing and the workers tell each other; kept for an hour, and there as soon as it is needed."""
+        """What reprocessing and the workers tell each other; kept for an hour."""
         return self.of("holds")
 
     @property
     def actions(self) -> str:
-        """What people did by the console; kept for ever, and there as soon as somebody acts."""
+        """What people did by the console; kept for ever."""
         return self.of("actions")
 
     @property
-    def all(self) -> tuple[str, ...]:
+    def published(self) -> tuple[str, ...]:
+        """What the producer writes. Nothing runs without these; the other topics may be created when first needed."""
         return (*self.events, self.dead_letters)
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        return (*self.published, *self.compacted, self.deliveries, self.holds, self.actions)

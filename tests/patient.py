@@ -21,7 +21,7 @@ from hubspot_consumer.cli import doctor as command
 from hubspot_consumer.cli import provision
 from hubspot_consumer.doctor.environment import Environment, read_environment
 from hubspot_consumer.doctor.findings import Finding
-from hubspot_consumer.kafka.new_topic import create_topic
+from runtime.kafka.topic_settings import asked_of
 from runtime.server import serving
 from sandbox.hubspot.http.auth import ALL_SCOPES
 from sandbox.processes import free_port
@@ -34,6 +34,7 @@ from schemas.envelope import Headers
 from schemas.outbox import RELAY_LOCK
 from schemas.topics import Topics
 from tests.commands import OURS
+from tests.kafka import topic_list
 from tests.polling import eventually
 
 PARTITIONS = 3
@@ -199,21 +200,28 @@ def usage_of(used: int, limit: int) -> Mapping[str, Any]:
 
 @asynccontextmanager
 async def topics(
-    patient: Patient, *, partitions: Mapping[int, int], without: int | None = None
+    patient: Patient, *, partitions: Mapping[int, int], without: int | None = None, bare: bool = False
 ) -> AsyncIterator[Settings]:
-    """Other topics, by their number among all: *without* one of them, or with *partitions* of its own."""
+    """Other topics of the producer, by their number: *without* one of them, or with *partitions* of its own.
+
+    *bare*: with the broker's settings instead of ours.
+    """
     names = Topics(f"t{uuid4().hex[:8]}.")
     admin = AIOKafkaAdminClient(bootstrap_servers=patient.kafka)
     await admin.start()
     await admin.create_topics(
         [
-            NewTopic(name, partitions.get(number, PARTITIONS), 1)
-            for number, name in enumerate(names.all)
+            NewTopic(name, partitions.get(number, PARTITIONS), 1, topic_configs={} if bare else _ours(name, names))
+            for number, name in enumerate(names.published)
             if number != without
         ]
     )
     await admin.close()
     yield {"KAFKA_TOPIC_PREFIX": names.prefix}
+
+
+def _ours(name: str, names: Topics) -> dict[str, str]:
+    return {setting: asked.value for setting, asked in asked_of(name, names, 1).items()}
 
 
 @asynccontextmanager
@@ -237,7 +245,7 @@ async def acked(patient: Patient, receipts: Sequence[tuple[int, str]], *, record
             for number in range(records):
                 headers = Headers(str(number), "nova_earned", 1).encode()
                 await kafka.send_and_wait(topic, b"{}", partition=1, headers=headers)
-            await create_topic({"bootstrap_servers": patient.kafka}, names.deliveries, 1, {})
+            await topic_list.make(patient.kafka, names, names.deliveries)
             for offset, event_id in receipts:
                 receipt = {"topic": topic, "partition": 1, "offset": offset, "event_id": event_id}
                 await kafka.send_and_wait(names.deliveries, json.dumps(receipt).encode())

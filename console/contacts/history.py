@@ -9,10 +9,9 @@ from operator import attrgetter
 from typing import Final, Literal, TypeVar
 
 from console.contacts.extract import Extract, IndexedEvent, tracked_at
-from console.contacts.index_rows import Partition
 from console.contacts.outbox import Known, Unpublished
 from hubspot_consumer.dead_letters.dead_letter import Letter
-from hubspot_consumer.kafka.records import Place
+from hubspot_consumer.kafka.records import Partition, Place
 from hubspot_consumer.mapping import MappingFailed, Properties, map_event
 from schemas.contacts import ContactKey
 from schemas.deliveries import Receipt

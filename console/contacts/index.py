@@ -11,8 +11,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from console.contacts.index_rows import Known, Partition, Rows
+from console.contacts.index_rows import Known, Rows
 from console.contacts.packing import DICTIONARY
+from hubspot_consumer.kafka.records import Partition
 
 FILE: Final = "index.sqlite"
 _BESIDE: Final = ("-wal", "-shm", "-journal")

@@ -9,14 +9,13 @@ from typing import Any, Final, NamedTuple
 from pydantic import ValidationError
 
 from console.contacts.packing import packed
+from hubspot_consumer.kafka.records import Partition
 from schemas.contacts import contact_key
 from schemas.deliveries import Receipt
 from schemas.envelope import Headers
 from schemas.texts import read_json
 from schemas.topics import Topics
 
-Partition = tuple[str, int]
-"""A topic, and a partition's number."""
 Row = tuple[Any, ...]
 """A partition, an offset, and what else the table of its kind has."""
 

@@ -11,16 +11,15 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from console.contacts.index import Index, IndexAway, Reached, is_damage
-from console.contacts.index_rows import Partition, rows_of
+from console.contacts.index_rows import rows_of
 from console.contacts.topics import FollowedTopics, Look
+from hubspot_consumer.kafka.records import Partition
 from runtime.clock import Clock
 from runtime.logs import logger
 from schemas.topics import Topics
 
 log = logger()
 
-RECORDS_AT_ONCE: Final = 4_000
-WAIT_MS: Final = 200
 LOOK_EVERY_S: Final = 2.0
 AGAIN_S: Final = 1.0
 TROUBLES: Final = (KafkaError, OSError, TimeoutError, sqlite3.Error, IndexAway)
@@ -104,20 +103,18 @@ class Indexer:
             await self._look_around(topics)
             self._next_look = self._clock.monotonic() + LOOK_EVERY_S
             self._trouble = None
-        if not topics.consumer.assignment():
+        if not topics.reader.positions:
             await self._clock.sleep(LOOK_EVERY_S)
             return
         try:
-            batches = await topics.consumer.getmany(timeout_ms=WAIT_MS, max_records=RECORDS_AT_ONCE)
+            batches, positions = await topics.reader.fetch()
         except OffsetOutOfRangeError:
             # Kafka has deleted what came next, or the topic is another one by now.
-            self._astray |= {(*each,) for each in topics.consumer.assignment()}
+            self._astray |= {(*each,) for each in topics.reader.positions}
             self._next_look = 0.0
             await self._clock.sleep(AGAIN_S)
             return
         if batches:
-            # By its position and not by the last record: a partition may end in records that nobody sees.
-            positions = {partition: await topics.consumer.position(partition) for partition in batches}
             await self._take_in(batches, positions)
 
     async def _look_around(self, topics: FollowedTopics) -> None:
@@ -154,11 +151,11 @@ class Indexer:
 
     def _assign(self, topics: FollowedTopics, look: Look) -> None:
         wanted = {TopicPartition(*each) for each in look.ends}
-        if topics.consumer.assignment() != wanted:
-            topics.consumer.assign(list(wanted))
+        if set(topics.reader.positions) != wanted:
+            topics.reader.assign(wanted)
             self._astray = set(look.ends)
-        for each in self._astray.intersection(look.ends):
-            topics.consumer.seek(TopicPartition(*each), self._next(each) - (each in self._unproven))
+        astray = self._astray.intersection(look.ends)
+        topics.reader.seek({TopicPartition(*each): self._next(each) - (each in self._unproven) for each in astray})
         self._astray = set()
 
     async def _take_in(

@@ -9,7 +9,6 @@ import httpx
 
 from console.contacts.extract import Extract
 from console.contacts.index import Index
-from console.contacts.index_rows import Partition
 from hubspot_consumer.dead_letters.corrections import Mend
 from hubspot_consumer.dead_letters.dead_letter import Letter
 from hubspot_consumer.doctor.portal import FewCalls
@@ -21,7 +20,7 @@ from hubspot_consumer.hubspot.client import CallMade, HubSpotClient
 from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.outcomes import RetryLater
 from hubspot_consumer.hubspot.requests import HeldContacts
-from hubspot_consumer.kafka.records import Place
+from hubspot_consumer.kafka.records import Partition, Place
 from hubspot_consumer.reprocessing.comparison import SEQUENCE, ComparedProperty, applied_to, compared, expected_of
 from hubspot_consumer.settings import Settings
 from runtime.clock import Clock

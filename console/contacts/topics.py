@@ -5,11 +5,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from console.contacts.index_rows import Partition
+from hubspot_consumer.kafka.records import Partition
+from runtime.kafka.topic_reader import TopicReader
 from runtime.kafka.topics import look
 from schemas.topics import Topics
 
@@ -35,12 +36,8 @@ class FollowedTopics:
     """Two clients of Kafka, in no group: one reads, the other looks."""
 
     def __init__(self, options: Mapping[str, Any], topics: Topics, group: str) -> None:
-        self.consumer: Final = AIOKafkaConsumer(
-            **options,
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            fetch_max_bytes=MOST_BYTES,
-            request_timeout_ms=_ANSWER_WITHIN_MS,
+        self.reader: Final = TopicReader(
+            options, auto_offset_reset="none", fetch_max_bytes=MOST_BYTES, request_timeout_ms=_ANSWER_WITHIN_MS
         )
         self._admin: Final = AIOKafkaAdminClient(**options, request_timeout_ms=_ANSWER_WITHIN_MS)
         self._group: Final = group
@@ -50,10 +47,10 @@ class FollowedTopics:
     async def start(self) -> None:
         """Connect. Raises KafkaError."""
         await self._admin.start()
-        await self.consumer.start()
+        await self.reader.start()
 
     async def stop(self) -> None:
-        await self.consumer.stop()
+        await self.reader.stop()
         await self._admin.close()
 
     async def look(self) -> Look:
@@ -64,8 +61,8 @@ class FollowedTopics:
         if not partitions:
             return Look(missing=missing)
         async with asyncio.timeout(2 * _ANSWER_WITHIN_MS / 1000):
-            beginnings = await self.consumer.beginning_offsets(partitions)
-            ends = await self.consumer.end_offsets(partitions)
+            beginnings = await self.reader.starts(partitions)
+            ends = await self.reader.ends(partitions)
         return Look(_plain(beginnings), _plain(ends), missing, await self._acked(partitions))
 
     async def _acked(self, partitions: Sequence[TopicPartition]) -> dict[Partition, int] | None:

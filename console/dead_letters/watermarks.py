@@ -3,10 +3,9 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka import AIOKafkaConsumer
 
-from runtime.kafka.topics import look
+from runtime.kafka.topics import partitions_of
 
 Reach = Mapping[tuple[str, int], tuple[int, int]]
 """The first record of each partition, and where the next one goes."""
@@ -14,7 +13,7 @@ Reach = Mapping[tuple[str, int], tuple[int, int]]
 
 async def reach_of(options: Mapping[str, Any], names: Collection[str]) -> Reach:
     """Return it; a topic that is missing has none. Raises KafkaError."""
-    partitions = await _partitions(options, names)
+    partitions = await partitions_of(options, names)
     consumer = AIOKafkaConsumer(**options, enable_auto_commit=False)
     try:
         await consumer.start()
@@ -22,13 +21,3 @@ async def reach_of(options: Mapping[str, Any], names: Collection[str]) -> Reach:
     finally:
         await consumer.stop()
     return {(each.topic, each.partition): (beginnings[each], ends[each]) for each in partitions}
-
-
-async def _partitions(options: Mapping[str, Any], names: Collection[str]) -> list[TopicPartition]:
-    admin = AIOKafkaAdminClient(**options)
-    try:
-        await admin.start()
-        found = await look(admin, names)
-    finally:
-        await admin.close()
-    return [TopicPartition(topic, part["partition"]) for topic, parts in found.items() for part in parts]

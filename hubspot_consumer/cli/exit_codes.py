@@ -16,7 +16,6 @@ from hubspot_consumer.gates.pause import SendingPaused
 from hubspot_consumer.holds.listener import TakenOver
 from hubspot_consumer.holds.run import AnotherRun
 from hubspot_consumer.kafka.lag import TopicsMissing
-from hubspot_consumer.kafka.new_topic import TopicNotCreated
 from hubspot_consumer.provisioning.provision import ProvisionRefused
 from hubspot_consumer.reprocessing.hubspot_reader import CannotRead
 from hubspot_consumer.reprocessing.report import TooManyRefused
@@ -25,6 +24,7 @@ from hubspot_consumer.worker.assignment import UnequalAssignment
 from runtime.commands import cause, fail, refuse
 from runtime.kafka.admission import KafkaAway, KafkaRefused, ask_admission
 from runtime.kafka.connection import KafkaConnection
+from runtime.kafka.new_topics import TopicsNotReady
 from runtime.kafka.topics import UnequalPartitions
 from runtime.logs import logger
 from runtime.server import PortTaken
@@ -68,7 +68,7 @@ def run_to_its_end(work: Coroutine[Any, Any, int], name: str, kafka: KafkaConnec
                 NotDone()
                 | SendingPaused()
                 | TopicsMissing()
-                | TopicNotCreated()
+                | TopicsNotReady()
                 | UnequalPartitions()
                 | KafkaAway() as why
             ):
@@ -115,7 +115,7 @@ def run_service(work: Coroutine[Any, Any, None]) -> None:
         asyncio.run(work)
     except (WrongPortal, KafkaRefused) as error:
         refuse(str(error))
-    except (KafkaAway, PortTaken, UnequalPartitions, UnequalAssignment, ProvisionRefused, TopicNotCreated) as error:
+    except (KafkaAway, PortTaken, UnequalPartitions, UnequalAssignment, ProvisionRefused, TopicsNotReady) as error:
         fail(str(error))
     except Exception:
         log.exception("service.failed")

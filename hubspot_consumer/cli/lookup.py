@@ -37,9 +37,8 @@ def letters_of(book: DeadLetterBook, ids: Sequence[str]) -> list[Letter]:
 
 
 async def settle(settings: KafkaSettings, resolutions: Sequence[tuple[Sequence[Letter], Resolution]]) -> None:
-    """Write what became of dead letters. Raises KafkaError, and TopicNotCreated."""
-    topic, replicas = settings.topics.resolutions, settings.kafka_replication_factor
-    settlement = Settlement(settings.client_options(), topic, replicas)
+    """Write what became of dead letters. Raises KafkaError, and TopicsNotReady."""
+    settlement = Settlement(settings)
     try:
         for letters, resolution in resolutions:
             await settlement.settle(letters, resolution)

@@ -66,6 +66,6 @@ async def _say(settings: Settings, pause: Pause | None, *, dry_run: bool) -> Non
     if pause is None and paused is None:
         return
     if not dry_run:
-        await say(kafka, topic, pause, replicas=settings.kafka_replication_factor)
+        await say(settings, pause)
     would = "would be " if dry_run else ""
     print(f"sending {would}{'paused' if pause else 'resumed'} in all workers that follow {topic}")

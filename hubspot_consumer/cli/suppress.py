@@ -33,7 +33,6 @@ def suppress(
     logs.set_up(level=settings.log_level, secrets=settings.secrets)
     words = "off the list" if undo else "on the list: its events will not be sent"
     if not dry_run:
-        topic, replicas = settings.topics.suppressions, settings.kafka_replication_factor
-        run_service(set_suppressed(settings.client_options(), topic, key, suppressed=not undo, replicas=replicas))
+        run_service(set_suppressed(settings, key, suppressed=not undo))
     where = f"{masked(key)}, as {hash_of(key)[:12]}… in {settings.topics.suppressions}"
     print(f"{'would be ' if dry_run else ''}{words}: {where}")

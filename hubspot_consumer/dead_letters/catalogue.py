@@ -7,10 +7,11 @@ from typing import Any, Final, Self
 
 from hubspot_consumer.dead_letters.corrections import Mend
 from hubspot_consumer.dead_letters.dead_letter import Letter, LetterFilter, SetAside, letter_of, read_set_aside
-from hubspot_consumer.dead_letters.reader import DeadLettersTopic, Progress
+from hubspot_consumer.dead_letters.reader import DeadLettersTopic
 from hubspot_consumer.dead_letters.resolutions import Resolutions, read_resolutions
 from hubspot_consumer.kafka.records import Place
 from runtime.clock import Clock
+from runtime.kafka.topic_reader import Progress
 from schemas.topics import Topics
 
 OPEN: Final = LetterFilter()

@@ -2,20 +2,19 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, TypeVar
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from hubspot_consumer.kafka.new_topic import TopicNotCreated
 from hubspot_consumer.metrics import Telemetry
 from runtime.clock import Clock
+from runtime.kafka.new_topics import TopicsNotReady
+from runtime.kafka.topic_writer import TopicWriter
 from runtime.logs import logger
-from schemas.topics import EVENT_RETENTION_MS
 
 log = logger()
 Result = TypeVar("Result")
@@ -27,7 +26,6 @@ ACK_WITHIN_S: Final = 5.0
 RETRY_S: Final = 1.0
 LOOK_AGAIN_S: Final = 0.5
 MOST_BYTES_OF_A_BATCH: Final = 256 * 1024
-CONFIG: Final = {"cleanup.policy": "delete", "retention.ms": str(EVENT_RETENTION_MS), "retention.bytes": "-1"}
 
 
 @dataclass(eq=False, slots=True)
@@ -46,30 +44,19 @@ class _Waiting:
 
 
 class ReceiptsTopic:
-    """Sends what is `put` in batches, in order. *create* returns when the topic is there.
+    """Sends what is `put` in batches, in order.
 
     What Kafka does not take is tried again; beyond a bound new ones are dropped, counted, and told of once.
     """
 
-    def __init__(
-        self,
-        kafka: AIOKafkaProducer,
-        topic: str,
-        create: Callable[[], Awaitable[None]],
-        clock: Clock,
-        telemetry: Telemetry,
-    ) -> None:
-        self._kafka = kafka
-        self._topic: Final = topic
-        self._create = create
+    def __init__(self, writer: TopicWriter, clock: Clock, telemetry: Telemetry) -> None:
+        self._writer = writer
         self._clock = clock
         self._telemetry = telemetry
         self._waiting: deque[_Waiting] = deque()
         self._arrived = asyncio.Event()
         self._emptied = asyncio.Event()
         self._emptied.set()
-        self._started = False
-        self._there = False
         # So that an outage is told of once.
         self._failing = False
         self._dropping = False
@@ -115,39 +102,34 @@ class ReceiptsTopic:
                 await self._emptied.wait()
 
     async def stop(self) -> None:
-        if self._started:
-            await self._kafka.stop()
+        await self._writer.stop()
 
     async def _send(self) -> int | None:
         """Return how many of the first Kafka took, or None."""
         try:
-            if not self._started:
-                await self._kafka.start()
-                self._started = True
-            if not self._there:
-                await self._create()
-                self._there = True
-            batch, together = self._batch()
-            await (await self._kafka.send_batch(batch, self._topic, partition=0))
-        except (KafkaError, OSError, TimeoutError, TopicNotCreated) as error:
+            batch = await self._writer.batch()
+            together = self._fill(batch)
+            await self._writer.write_batch(batch)
+        except (KafkaError, OSError, TimeoutError, TopicsNotReady) as error:
             if not self._failing:
-                log.warning("receipts.not_written", topic=self._topic, error=type(error).__name__)
-            # It may have been deleted.
-            self._failing, self._there = True, False
+                log.warning("receipts.not_written", topic=self._writer.topic, error=type(error).__name__)
+            self._failing = True
+            self._writer.look_again()
             return None
         if self._failing:
-            log.info("receipts.written_again", topic=self._topic)
+            log.info("receipts.written_again", topic=self._writer.topic)
         self._failing = False
         return together
 
-    def _batch(self) -> tuple[BatchBuilder, int]:
-        batch, together = self._kafka.create_batch(), 0
+    def _fill(self, batch: BatchBuilder) -> int:
+        """Return how many of the first that wait the batch holds now."""
+        together = 0
         for receipt in self._waiting:
             if batch.append(timestamp=None, key=receipt.key, value=receipt.value) is None:
                 break
             together += 1
         batch.close()
-        return batch, together
+        return together
 
     async def _beside(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Return what *work* returns; meanwhile, let go of the acks that were withheld for too long."""
@@ -169,7 +151,7 @@ class ReceiptsTopic:
 
     def _drop(self) -> None:
         if not self._dropping:
-            log.error("receipts.dropped", topic=self._topic, waiting=len(self._waiting))
+            log.error("receipts.dropped", topic=self._writer.topic, waiting=len(self._waiting))
         self._dropping = True
         self.dropped += 1
         self._telemetry.receipts.labels("dropped").inc()

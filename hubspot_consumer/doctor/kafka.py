@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, TypeVar
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
@@ -16,6 +16,8 @@ from hubspot_consumer.doctor.findings import Answer, count, duration, fail, ok, 
 from hubspot_consumer.doctor.receipts import compare
 from runtime.clock import SystemClock
 from runtime.kafka.admission import KafkaAway, KafkaRefused, ask_admission
+from runtime.kafka.topic_reader import TopicReader
+from runtime.kafka.topic_settings import creates_what_is_asked_about, differences
 from runtime.kafka.topics import Partitions, UnequalPartitions, equal_partitions, look
 
 REQUEST_WITHIN_MS: Final = 4_000
@@ -31,6 +33,11 @@ T = TypeVar("T")
 CONNECT: Final = "look at the brokers, and at KAFKA_BOOTSTRAP_SERVERS and the other KAFKA_* settings"
 GET_WORKERS: Final = "start one: `python -m hubspot_consumer worker`"
 GET_TOPICS: Final = "run `python -m producer topics`"
+GET_SETTINGS: Final = "run `python -m producer topics`: it says what should be otherwise, and prints the commands"
+GET_NO_AUTO_CREATE: Final = (
+    "set it to false on the brokers: a program that only asks about a topic of ours creates it, with one partition and "
+    "without our settings"
+)
 GET_UNDELIVERED: Final = (
     "they may not have been delivered, unless receipts were off or dropped (`receipts.dropped` in the workers' log): "
     "`audit` shows what HubSpot lacks, `replay` brings it"
@@ -62,6 +69,8 @@ class KafkaChecks:
                 Check("kafka", self.brokers, CONNECT),
                 Check("topics", self.topics),
                 Check("partitions", self.partitions),
+                Check("topic_settings", self.topic_settings),
+                Check("auto_create", self.auto_create),
                 Check("group", self.group),
                 Check("lag", self.lag),
                 Check("receipts", self.receipts),
@@ -91,7 +100,7 @@ class KafkaChecks:
     async def topics(self) -> Answer:
         """Whether the seven topics and the one of the dead letters are there, with a leader for each partition."""
         described, names = await self._topics(), self._settings.topics
-        if missing := [name for name in names.all if name not in described]:
+        if missing := [name for name in names.published if name not in described]:
             return fail(f"no such topic: {', '.join(missing)}", GET_TOPICS)
         leaderless = [name for name, partitions in described.items() if any(one["leader"] < 0 for one in partitions)]
         if leaderless:
@@ -117,6 +126,42 @@ class KafkaChecks:
                 "run `python -m producer topics`: it says which of them differ, and how",
             )
         return ok(f"{each} of each event topic")
+
+    async def topic_settings(self) -> Answer:
+        """Whether all topics that exist have the settings that we ask for, and enough copies."""
+        await self._topics()
+        admin, _ = await self._see(self._connected)
+        names = self._settings.topics
+        try:
+            found = await differences(admin, names, names.all, partitions=1, replication_factor=1)
+        except KafkaError as error:
+            raise CannotTell(f"the brokers do not tell them ({type(error).__name__})") from error
+        if not found:
+            raise CannotTell("none of the topics exists: see topics")
+        # A leader that is missing is a finding of `topics`.
+        differing = [
+            f"{name}: {one}"
+            for name, each in found.items()
+            for one in each
+            if one.is_certain and one.setting != "leader"
+        ]
+        if differing:
+            return warn("; ".join(differing), GET_SETTINGS)
+        return ok(f"as asked, of {count(len(found), 'topic')}")
+
+    async def auto_create(self) -> Answer:
+        """Whether brokers create a topic when a program asks about it."""
+        await self._topics()
+        admin, _ = await self._see(self._connected)
+        try:
+            enabled = await creates_what_is_asked_about(admin)
+        except KafkaError as error:
+            raise CannotTell(f"the brokers do not tell it ({type(error).__name__})") from error
+        if enabled is None:
+            raise CannotTell("the brokers do not report auto.create.topics.enable")
+        if enabled:
+            return warn("auto.create.topics.enable is true", GET_NO_AUTO_CREATE)
+        return ok("auto.create.topics.enable is false")
 
     async def group(self) -> Answer:
         """Whether workers are members of the consumer group, which their heartbeats keep them."""
@@ -162,10 +207,12 @@ class KafkaChecks:
             async with asyncio.timeout(READ_WITHIN_S):
                 # Of its own: it is assigned other partitions than the one for offsets, one after the other.
                 found = await compare(
-                    await self._consumer(), acked, [TopicPartition(topic, one["partition"]) for one in described[topic]]
+                    await self._reader(), acked, [TopicPartition(topic, one["partition"]) for one in described[topic]]
                 )
         except TimeoutError:
             return warn("the receipts could not be compared in time", "look again when Kafka has less to do")
+        if found is None:
+            raise CannotTell(f"{topic} is empty: no event has ended yet")
         since = f" published since {found.since:%Y-%m-%d %H:%M} UTC" if found.since else ""
         if not found.missing:
             return ok(f"each of {count(found.compared, 'acked event')}{since} has one")
@@ -197,12 +244,12 @@ class KafkaChecks:
 
     async def _lags(self) -> dict[str, int]:
         described = await self._topics()
-        admin, consumer = await self._connected.seen()
+        admin, reader = await self._connected.seen()
         names = [name for name in self._settings.topics.events if name in described]
         partitions = [TopicPartition(name, number) for name in names for number in range(len(described[name]))]
         if not partitions:
             raise CannotTell("none of the event topics exists: see topics")
-        starts, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
+        starts, ends = await reader.starts(partitions), await reader.ends(partitions)
         committed = await admin.list_consumer_group_offsets(self._settings.group, partitions=partitions)
         lags = dict.fromkeys(names, 0)
         for one in partitions:
@@ -223,29 +270,25 @@ class KafkaChecks:
         except (KafkaError, OSError, TimeoutError, KafkaRefused, KafkaAway) as error:
             raise CannotTell("Kafka does not answer: see kafka") from error
 
-    async def _connect(self) -> tuple[AIOKafkaAdminClient, AIOKafkaConsumer]:
+    async def _connect(self) -> tuple[AIOKafkaAdminClient, TopicReader]:
         await ask_admission(self._settings.client_options())
         admin = AIOKafkaAdminClient(**self._settings.client_options(), request_timeout_ms=REQUEST_WITHIN_MS)
         self._clients.append(admin)
         await admin.start()
-        return admin, await self._consumer()
+        return admin, await self._reader()
 
-    async def _consumer(self) -> AIOKafkaConsumer:
-        consumer = AIOKafkaConsumer(
-            **self._settings.client_options(),
-            request_timeout_ms=REQUEST_WITHIN_MS,
-            retry_backoff_ms=LEARN_TOPIC_MS,
-        )
-        self._clients.append(consumer)
-        await consumer.start()
-        return consumer
+    async def _reader(self) -> TopicReader:
+        options = {"request_timeout_ms": REQUEST_WITHIN_MS, "retry_backoff_ms": LEARN_TOPIC_MS}
+        reader = TopicReader(self._settings.client_options(), **options)
+        self._clients.append(reader)
+        await reader.start()
+        return reader
 
     async def _describe(self) -> dict[str, Partitions]:
         if not self._settings.bootstrap_servers:
             raise CannotTell("KAFKA_BOOTSTRAP_SERVERS is not set")
         admin, _ = await self._connected.seen()
-        names = self._settings.topics
-        return await look(admin, [*names.all, names.deliveries])
+        return await look(admin, self._settings.topics.all)
 
     async def _describe_group(self) -> Group:
         admin, _ = await self._connected.seen()

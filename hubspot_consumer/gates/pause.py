@@ -7,22 +7,20 @@ pause holds for workers that start later, too, until somebody resumes. A pause l
 from collections.abc import Mapping
 from typing import Any, Final
 
-from aiokafka import AIOKafkaProducer
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hubspot_consumer.gates.circuit_breaker import HaltGate, Paused
 from hubspot_consumer.kafka.followed_topic import FollowedTopic
-from hubspot_consumer.kafka.new_topic import create_topic
 from runtime.clock import Clock
+from runtime.kafka.connection import KafkaConnection
+from runtime.kafka.topic_writer import TopicWriter
 from schemas.texts import Words
 from schemas.times import KeptTime, moment_of
 
 # The topic's key of what holds for sending.
 SENDING: Final = b"sending"
-# For the topic, which is there as soon as somebody pauses: until then a pause is heard of so much later.
+# The wait before the topic is looked for again where it is missing: a first pause is heard of so much later.
 LOOK_AGAIN_S: Final = 1.0
-# Compaction keeps the newest record of each key, for ever.
-_CONFIG: Final = {"cleanup.policy": "compact"}
 _ILLEGIBLE: Final = "the topic of controls holds a record that this version can't read"
 
 
@@ -104,9 +102,7 @@ async def read_paused(options: Mapping[str, Any], topic: str, clock: Clock) -> P
     return halt.paused
 
 
-async def say(options: Mapping[str, Any], topic: str, pause: Pause | None, *, replicas: int) -> None:
-    """Pause sending in all workers, or None: let it go on. Raises KafkaError, and TopicNotCreated."""
-    await create_topic(options, topic, replicas, _CONFIG)
-    async with AIOKafkaProducer(**options, acks="all", enable_idempotence=True) as producer:
-        value = pause.model_dump_json().encode() if pause is not None else None
-        await producer.send_and_wait(topic, key=SENDING, value=value, partition=0)
+async def say(kafka: KafkaConnection, pause: Pause | None) -> None:
+    """Pause sending in all workers, or None: let it go on. Raises KafkaError, and TopicsNotReady."""
+    async with TopicWriter(kafka, kafka.topics.controls) as writer:
+        await writer.write(SENDING, pause.model_dump_json().encode() if pause is not None else None)

@@ -8,17 +8,14 @@ import hashlib
 import re
 from typing import Any, Final
 
-from aiokafka import AIOKafkaProducer
-
 from hubspot_consumer.kafka.followed_topic import FollowedTopic
-from hubspot_consumer.kafka.new_topic import create_topic
 from runtime.clock import Clock
 from runtime.kafka.admission import ask_admission
+from runtime.kafka.connection import KafkaConnection
+from runtime.kafka.topic_writer import TopicWriter
 from schemas.contacts import ContactKey
 
 LOOK_AGAIN_S: Final = 5.0
-# Compaction keeps the newest record of each key, for ever.
-_CONFIG: Final = {"cleanup.policy": "compact"}
 _A_HASH: Final = re.compile("[0-9a-f]{64}")
 
 
@@ -55,14 +52,11 @@ class Suppressions:
             self._hashes.add(name)
 
 
-async def set_suppressed(
-    options: dict[str, Any], topic: str, key: ContactKey, *, suppressed: bool, replicas: int
-) -> None:
-    """Put *key* on the list, or take it off. Raises KafkaRefused, KafkaAway, KafkaError, and TopicNotCreated."""
-    await ask_admission(options)
-    await create_topic(options, topic, replicas, _CONFIG)
-    async with AIOKafkaProducer(**options, acks="all", enable_idempotence=True) as producer:
-        await producer.send_and_wait(topic, key=hash_of(key).encode(), value=b"{}" if suppressed else None, partition=0)
+async def set_suppressed(kafka: KafkaConnection, key: ContactKey, *, suppressed: bool) -> None:
+    """Put *key* on the list, or take it off. Raises KafkaRefused, KafkaAway, KafkaError, and TopicsNotReady."""
+    await ask_admission(kafka.client_options())
+    async with TopicWriter(kafka, kafka.topics.suppressions) as writer:
+        await writer.write(hash_of(key).encode(), b"{}" if suppressed else None)
 
 
 def hash_of(key: ContactKey) -> str:

@@ -5,11 +5,10 @@ HubSpot has no conditional write, so of two writers of a contact one has to wait
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from hubspot_consumer.holds.coverage import Coverage
@@ -19,29 +18,21 @@ from hubspot_consumer.holds.members import Members
 from hubspot_consumer.holds.records import FOR_S, HoldBegun, HoldRecord, Released, RunEnded, encoded
 from hubspot_consumer.holds.worker import STALE
 from hubspot_consumer.kafka.followed_topic import FollowedTopic
-from hubspot_consumer.kafka.lag import Lag, TopicsMissing
-from hubspot_consumer.kafka.new_topic import create_topic
+from hubspot_consumer.kafka.lag import Lag
 from runtime.clock import Clock
+from runtime.kafka.connection import KafkaConnection
+from runtime.kafka.topic_writer import TopicWriter
 from runtime.logs import logger
 from schemas.contacts import ContactKey
 from schemas.times import moment_of
-from schemas.topics import Topics
 
 log = logger()
 
-# So that a hold is over an hour after it ended, and nobody's topic grows. Kafka's own time: clocks differ.
-_CONFIG: Final = {
-    "cleanup.policy": "delete",
-    "retention.ms": "3600000",
-    "segment.ms": "600000",
-    "message.timestamp.type": "LogAppendTime",
-}
 RENEW_S: Final = 20.0
 TRY_AGAIN_S: Final = 1.0
 CLOSE_WITHIN_S: Final = 10.0
 # Numbers of a process that was stopped and goes on are not taken for those of the one that has taken over.
 NUMBERS_LEFT_OUT: Final = 1_000
-REPLICAS_TO_SPARE: Final = 3
 
 
 class AnotherRun(RuntimeError):
@@ -61,29 +52,25 @@ class Holding:
 
     def __init__(  # noqa: PLR0913, PLR0917 - all of them are what names a run and where it is
         self,
-        options: Mapping[str, Any],
-        topics: Topics,
+        kafka: KafkaConnection,
         group: str,
         run: str,
         command: str,
         quota_share: float,
         clock: Clock,
-        replicas: int,
         waits: Callable[[str], object] = lambda _: None,
     ) -> None:
-        self._options: Final = options
-        self._topic: Final = topics.holds
+        options, topics = kafka.client_options(), kafka.topics
         self._run: Final = run
         self._command: Final = command
         self._quota_share: Final = quota_share
         self._clock = clock
-        self._replicas: Final = replicas
         self._heard = Heard(run)
         self._followed = FollowedTopic(
             options, topics.holds, clock, self._heard.take_in, look_again_s=TRY_AGAIN_S, newest=STALE
         )
-        self._producer = AIOKafkaProducer(**options, acks="all", enable_idempotence=True)
-        self._lag = Lag(dict(options), group, topics.events)
+        self._writer: Final = TopicWriter(kafka, topics.holds)
+        self._lag = Lag(options, group, topics.events)
         self._members = Members(options, group)
         self._coverage = Coverage(self._heard, self._members, clock, waits)
         self._numbers = itertools.count(1)
@@ -94,7 +81,7 @@ class Holding:
     async def start(self) -> None:
         """Return when this is the one active run, and its share of the quota is lent by all workers.
 
-        Goes on with the same run where a process was killed. Raises AnotherRun, KafkaError, TopicNotCreated,
+        Goes on with the same run where a process was killed. Raises AnotherRun, KafkaError, TopicsNotReady,
         TopicsMissing.
         """
         try:
@@ -134,17 +121,15 @@ class Holding:
             except (KafkaError, OSError) as error:
                 log.warning("holding.not_ended", error=type(error).__name__, ends_by_itself_in_s=FOR_S)
         self._ours = False
-        for client in (self._producer, self._followed, self._lag, self._members):
+        for client in (self._writer, self._followed, self._lag, self._members):
             with suppress(KafkaError, OSError, TimeoutError):
                 await asyncio.wait_for(client.stop(), CLOSE_WITHIN_S)
 
     async def _connect(self) -> None:
-        await create_topic(self._options, self._topic, self._replicas, self._config)
+        await self._writer.start()
         await self._lag.start()
-        if missing := await self._lag.missing_topics():
-            raise TopicsMissing(f"no such topic: {', '.join(missing)}: run `python -m producer topics`")
+        await self._lag.require_topics()
         await self._members.start()
-        await self._producer.start()
         await self._followed.start()
 
     async def _announce(self) -> None:
@@ -189,7 +174,7 @@ class Holding:
             raise TakenOver
         sent_at = self._clock.monotonic()
         key, value = encoded(record)
-        await self._producer.send_and_wait(self._topic, key=key, value=value, partition=0)
+        await self._writer.write(key, value)
         if isinstance(record, HoldBegun):
             self._announced_at = max(self._announced_at, sent_at)
 
@@ -205,8 +190,3 @@ class Holding:
     @property
     def _numbers_of_partitions(self) -> int:
         return self._lag.partition_count // len(self._lag.topics)
-
-    @property
-    def _config(self) -> Mapping[str, str]:
-        # As for every topic of ours: one of three copies may be lost.
-        return {**_CONFIG, "min.insync.replicas": "2" if self._replicas >= REPLICAS_TO_SPARE else "1"}

@@ -21,7 +21,7 @@ log = logger()
 
 # Longer than any hold is in force, and than what clocks may differ by.
 STALE: Final = timedelta(minutes=5)
-# For the topic, which is there as soon as somebody reprocesses.
+# The wait before the topic is looked for again where it is missing.
 LOOK_AGAIN_S: Final = 1.0
 
 

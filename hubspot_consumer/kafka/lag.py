@@ -47,6 +47,11 @@ class Lag:
         self._partitions = [TopicPartition(topic, number) for topic, count in counts.items() for number in range(count)]
         return [topic for topic in self.topics if topic not in counts]
 
+    async def require_topics(self) -> None:
+        """Return when all topics exist. Raises TopicsMissing, UnequalPartitions, and KafkaError."""
+        if missing := await self.missing_topics():
+            raise TopicsMissing(f"no such topic: {', '.join(missing)}: run `python -m producer topics`")
+
     @property
     def partitions(self) -> Sequence[TopicPartition]:
         """The partitions of all topics, once `missing_topics` has looked."""

@@ -12,7 +12,7 @@ from hubspot_consumer.delivery.destination import Destination
 from hubspot_consumer.history.email_changes import MovedContacts
 from hubspot_consumer.history.plan import Tally, tallied
 from hubspot_consumer.history.projection import Refold, Refolding
-from hubspot_consumer.history.scan import Progress, Scan
+from hubspot_consumer.history.scan import Scan
 from hubspot_consumer.history.selection import Selection
 from hubspot_consumer.history.store import Stored
 from hubspot_consumer.hubspot.outcomes import Halt, RetryLater
@@ -23,6 +23,7 @@ from hubspot_consumer.reprocessing.comparison import Expected, expected_of
 from hubspot_consumer.reprocessing.report import Report
 from hubspot_consumer.reprocessing.run import Run
 from hubspot_consumer.reprocessing.trials import Trials
+from runtime.kafka.topic_reader import Progress
 from schemas.contacts import ContactKey
 
 # Contacts, or events of theirs, between two entries in the journal: enough for calls that are nearly all full.

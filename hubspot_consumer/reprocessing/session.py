@@ -20,12 +20,12 @@ from hubspot_consumer.gates.suppressions import Suppressions
 from hubspot_consumer.gates.unwritable_properties import Omissions
 from hubspot_consumer.history.email_changes import MovedContacts
 from hubspot_consumer.history.plan import Plan
-from hubspot_consumer.history.scan import Progress, Scan
+from hubspot_consumer.history.scan import Scan
 from hubspot_consumer.history.selection import Selection
 from hubspot_consumer.holds.run import Holding
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot_access import hubspot_client
-from hubspot_consumer.kafka.lag import Lag, TopicsMissing
+from hubspot_consumer.kafka.lag import Lag
 from hubspot_consumer.reprocessing.hubspot_reader import Held
 from hubspot_consumer.reprocessing.projections import FoldedTopics
 from hubspot_consumer.reprocessing.report import Report
@@ -34,6 +34,7 @@ from hubspot_consumer.reprocessing.timeline_entries import TimelineEntries
 from hubspot_consumer.reprocessing.writing import Writing
 from hubspot_consumer.settings import Settings
 from runtime.clock import Clock, SystemClock
+from runtime.kafka.topic_reader import Progress
 from schemas.contacts import ContactKey
 
 
@@ -76,8 +77,7 @@ class Session:
         lag = Lag(self._kafka, self._settings.group, self._settings.topics.events)
         self._opened.push_async_callback(lag.stop)
         await lag.start()
-        if missing := await lag.missing_topics():
-            raise TopicsMissing(f"no such topic: {', '.join(missing)}: run `python -m producer topics`")
+        await lag.require_topics()
         partitions = lag.partitions
         if selection.contacts:
             selection = replace(selection, contacts=await self._all_keys(selection, lag))
@@ -96,8 +96,7 @@ class Session:
 
     def settlement(self) -> Settlement:
         """Return where it is written what became of them."""
-        topic, replicas = self._settings.topics.resolutions, self._settings.kafka_replication_factor
-        settlement = Settlement(self._kafka, topic, replicas)
+        settlement = Settlement(self._settings)
         self._opened.push_async_callback(settlement.close)
         return settlement
 
@@ -190,14 +189,7 @@ class Session:
     @asynccontextmanager
     async def _holding(self) -> AsyncIterator[Holding]:
         holding = Holding(
-            self._kafka,
-            self._settings.topics,
-            self._settings.group,
-            self._run.id,
-            self._command,
-            self._rate_share,
-            self.clock,
-            self._settings.kafka_replication_factor,
+            self._settings, self._settings.group, self._run.id, self._command, self._rate_share, self.clock
         )
         await holding.start()
         try:

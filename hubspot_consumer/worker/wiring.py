@@ -15,7 +15,7 @@ from hubspot_consumer.delivery.dispatcher import Delivery
 from hubspot_consumer.delivery.email_changes import Moves
 from hubspot_consumer.delivery.portal import Portal
 from hubspot_consumer.delivery.receipts import NO_RECEIPTS, Receipts, ReceiptsOnKafka
-from hubspot_consumer.delivery.receipts_topic import CONFIG, MOST_BYTES_OF_A_BATCH, ReceiptsTopic
+from hubspot_consumer.delivery.receipts_topic import MOST_BYTES_OF_A_BATCH, ReceiptsTopic
 from hubspot_consumer.delivery.rejections import Rejections
 from hubspot_consumer.delivery.timeline import Timeline
 from hubspot_consumer.delivery.writer import Calls
@@ -33,7 +33,6 @@ from hubspot_consumer.kafka.followed_topic import FollowedTopic
 from hubspot_consumer.kafka.gaps import Gaps
 from hubspot_consumer.kafka.lag import Lag
 from hubspot_consumer.kafka.lease import Lease
-from hubspot_consumer.kafka.new_topic import create_topic
 from hubspot_consumer.kafka.offsets import Offsets
 from hubspot_consumer.kafka.partition_alignment import Alignment
 from hubspot_consumer.kafka.positions import Positions
@@ -50,6 +49,7 @@ from runtime.clock import Clock, SystemClock
 from runtime.health import Health
 from runtime.journal import Journal
 from runtime.kafka.admission import Admission
+from runtime.kafka.topic_writer import TopicWriter
 from runtime.logs import logger
 from schemas.dead_letters import LARGEST_DEAD_LETTER
 
@@ -127,11 +127,10 @@ def _base(settings: Settings, telemetry: Telemetry) -> _Base:
 
 
 def _receipts_topic(base: _Base) -> ReceiptsTopic:
-    topic = base.settings.topics.deliveries
     # Receipts have a producer of their own, so that they never hold up dead letters. Repeats are harmless.
-    producer = AIOKafkaProducer(**base.kafka, acks="all", max_batch_size=MOST_BYTES_OF_A_BATCH)
-    create = partial(create_topic, base.kafka, topic, base.settings.kafka_replication_factor, CONFIG)
-    return ReceiptsTopic(producer, topic, create, base.clock, base.telemetry)
+    options = {"max_batch_size": MOST_BYTES_OF_A_BATCH, "enable_idempotence": False}
+    writer = TopicWriter(base.settings, base.settings.topics.deliveries, **options)
+    return ReceiptsTopic(writer, base.clock, base.telemetry)
 
 
 def _receipts(base: _Base, topic: ReceiptsTopic | None) -> Receipts:

@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager, suppress
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 from aiokafka.protocol.produce import ProduceRequest
 from opentelemetry.trace import SpanKind
@@ -15,9 +14,9 @@ from opentelemetry.trace import SpanKind
 from producer.relay.lanes import Place
 from producer.relay.row import Row
 from producer.telemetry import Telemetry
-from producer.topics import TopicsNotReady, find
 from runtime.clock import Clock
-from runtime.kafka.topics import UnequalPartitions
+from runtime.kafka.new_topics import TopicsNotReady, find
+from runtime.kafka.topics import UnequalPartitions, admin_client
 from runtime.logs import logger
 from runtime.tracing import linked_span
 from schemas.dead_letters import DeadLetter
@@ -115,12 +114,8 @@ class Sender:
         return self._topic_by_type.get(row.type, self._topics.dead_letters)
 
     async def _partition_count(self) -> int:
-        admin = AIOKafkaAdminClient(**self._kafka, request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000))
-        try:
-            await admin.start()
-            found = await find(admin, self._topics)
-        finally:
-            await admin.close()
+        async with admin_client(self._kafka, request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000)) as admin:
+            found = await find(admin, self._topics, self._topics.published)
         if found.complaint or not found.partitions:
             raise TopicsNotReady(found.complaint)
         return found.partitions

@@ -6,16 +6,15 @@ from contextlib import suppress
 from typing import Any, Final, NoReturn
 
 import psycopg
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from producer.relay.outbox import NotMigrated, Outbox
 from producer.telemetry import Telemetry
-from producer.topics import find
 from runtime.clock import Clock
 from runtime.health import Health
 from runtime.kafka.admission import Admission, KafkaAway
-from runtime.kafka.topics import UnequalPartitions
+from runtime.kafka.new_topics import find
+from runtime.kafka.topics import UnequalPartitions, admin_client
 from schemas.topics import Topics
 
 LOOK_EVERY_S: Final = 3.0
@@ -59,10 +58,9 @@ class Watch:
             await self._clock.sleep(LOOK_EVERY_S)
 
     async def _look_at_kafka(self) -> None:
-        admin = AIOKafkaAdminClient(**self._kafka, request_timeout_ms=int(ANSWER_WITHIN_S * 1000))
         try:
-            await admin.start()
-            found = await find(admin, self._topics)
+            async with admin_client(self._kafka, request_timeout_ms=int(ANSWER_WITHIN_S * 1000)) as admin:
+                found = await find(admin, self._topics, self._topics.published)
         except (KafkaError, OSError, TimeoutError) as error:
             self._health.ill("kafka", await self._admission.why(error))
         except UnequalPartitions as error:
@@ -74,8 +72,6 @@ class Watch:
                 self._health.ill("topics", found.complaint)
             else:
                 self._health.well("topics")
-        finally:
-            await admin.close()
 
     async def _look_at_outbox(self) -> None:
         try:

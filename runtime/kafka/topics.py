@@ -4,12 +4,14 @@ A broker with Kafka's default settings creates a topic, with one partition and n
 client asks about it by its name and does not say that it must not.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any, Final
 
 import aiokafka.admin.client
 import aiokafka.client
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import for_code
 from aiokafka.partitioner import murmur2
@@ -27,6 +29,17 @@ class UnequalPartitions(ValueError):
     """The event topics have different partition counts: one contact's events would go to different workers."""
 
 
+@asynccontextmanager
+async def admin_client(options: Mapping[str, Any], **more: Any) -> AsyncIterator[AIOKafkaAdminClient]:
+    """Connect, meanwhile. Raises KafkaError."""
+    admin = AIOKafkaAdminClient(**options, **more)
+    try:
+        await admin.start()
+        yield admin
+    finally:
+        await admin.close()
+
+
 async def look(admin: AIOKafkaAdminClient, names: Collection[str]) -> dict[str, Partitions]:
     """Return those of *names* that exist, with their partitions. Creates none. Raises KafkaError."""
     # Its `describe_topics` can't say that nothing is to be created.
@@ -38,6 +51,14 @@ async def look(admin: AIOKafkaAdminClient, names: Collection[str]) -> dict[str, 
         elif code != _UNKNOWN_TOPIC:
             raise for_code(code)(f"topic {topic['topic']}")
     return found
+
+
+async def partitions_of(options: Mapping[str, Any], names: Collection[str]) -> list[TopicPartition]:
+    """Return the partitions of those of *names* that exist. Creates none. Raises KafkaError."""
+    # A consumer tells a topic's partitions once it has subscribed to it, and to a missing one it subscribes for ever.
+    async with admin_client(options) as admin:
+        found = await look(admin, names)
+    return [TopicPartition(topic, part["partition"]) for topic, parts in found.items() for part in parts]
 
 
 def never_create_topics() -> None:

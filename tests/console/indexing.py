@@ -4,10 +4,10 @@ import asyncio
 import sys
 from pathlib import Path
 
-import console.contacts.indexer
 from console.contacts.index import Index
 from console.contacts.indexer import Indexer
 from runtime.clock import SystemClock
+from runtime.kafka import topic_reader
 from schemas.topics import Topics
 
 Place = tuple[str, int, int]
@@ -32,5 +32,5 @@ def places(folder: Path) -> list[Place]:
 if __name__ == "__main__":
     servers, prefix, folder = sys.argv[1:]
     # So that there is a middle in which to kill it.
-    console.contacts.indexer.RECORDS_AT_ONCE = 200  # type: ignore[misc]
+    topic_reader.RECORDS_AT_ONCE = 200  # type: ignore[misc]
     asyncio.run(indexer_of(servers, Topics(prefix), Path(folder))[0].follow())

@@ -9,10 +9,11 @@ import pytest
 from pydantic import SecretStr
 
 from console.contacts.index import Index, Reached
-from console.contacts.index_rows import Partition, rows_of
+from console.contacts.index_rows import rows_of
 from console.contacts.present import CannotTell, Comparison, PresentState
 from hubspot_consumer.dead_letters.corrections import Mend
 from hubspot_consumer.dead_letters.resolutions import Redriven
+from hubspot_consumer.kafka.records import Partition
 from hubspot_consumer.mapping import contact_properties
 from hubspot_consumer.settings import Settings
 from sandbox.hubspot.app import simulator_app

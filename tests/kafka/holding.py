@@ -10,11 +10,11 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from hubspot_consumer.holds.records import HoldBegun, HoldRecord, encoded, read_hold_record
 from hubspot_consumer.holds.run import Holding
-from hubspot_consumer.kafka.new_topic import create_topic
 from runtime.clock import SystemClock
 from sandbox.processes import free_port
 from sandbox.services import Service
 from schemas.contacts import ContactKey
+from tests.kafka import topic_list
 from tests.pipeline import Pipeline
 from tests.polling import eventually
 
@@ -24,14 +24,12 @@ AT = "2026-11-24T03:00:00Z"
 
 def holding_of(pipeline: Pipeline, run: str = "", waits: Callable[[str], object] = lambda _: None) -> Holding:
     return Holding(
-        {"bootstrap_servers": pipeline.environment["KAFKA_BOOTSTRAP_SERVERS"]},
-        pipeline.topics,
+        topic_list.connection(pipeline.environment["KAFKA_BOOTSTRAP_SERVERS"], pipeline.topics),
         pipeline.environment["CONSUMER_GROUP"],
         run or f"run-{uuid4().hex[:8]}",
         "replay",
         0.5,
         SystemClock(),
-        1,
         waits,
     )
 
@@ -99,7 +97,7 @@ async def said(pipeline: Pipeline) -> list[HoldRecord]:
 async def begin_and_be_killed(pipeline: Pipeline, *keys: ContactKey, for_s: float) -> None:
     """Hold contacts as a run does that is killed then."""
     options: dict[str, Any] = {"bootstrap_servers": pipeline.environment["KAFKA_BOOTSTRAP_SERVERS"]}
-    await create_topic(options, pipeline.topics.holds, 1, {})
+    await topic_list.make(options["bootstrap_servers"], pipeline.topics, pipeline.topics.holds)
     hold = HoldBegun(run="killed", number=1, command="resync", contacts=keys, quota_share=0.5, for_s=for_s)
     async with AIOKafkaProducer(**options) as producer:
         key, value = encoded(hold)

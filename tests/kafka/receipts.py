@@ -32,7 +32,7 @@ class ReceiptsKafka:
 
     def __init__(self, *, away: bool = False) -> None:
         self.away = away
-        self.silent = False
+        self.silent = self.topic_is_there = False
         self.answer = asyncio.Event()
         self.created = self.refusals = 0
         self.records: list[tuple[bytes, bytes]] = []
@@ -42,29 +42,25 @@ class ReceiptsKafka:
         return [Receipt.model_validate_json(value) for _, value in self.records]
 
     def topic(self, clock: Clock, telemetry: Telemetry | None = None) -> ReceiptsTopic:
-        return ReceiptsTopic(cast("Any", self), "lifecycle.deliveries", self._create, clock, telemetry or Telemetry())
-
-    async def start(self) -> None:
-        self._refuse_while_away()
+        return ReceiptsTopic(cast("Any", self), clock, telemetry or Telemetry())
 
     async def stop(self) -> None: ...
 
-    def create_batch(self) -> Batch:
+    async def batch(self) -> Batch:
+        self._refuse_while_away()
+        if not self.topic_is_there:
+            self.created += 1
+        self.topic_is_there = True
         return Batch()
 
-    async def send_batch(self, batch: Batch, topic: str, *, partition: int) -> asyncio.Future[None]:
-        assert (topic, partition) == ("lifecycle.deliveries", 0)
+    async def write_batch(self, batch: Batch) -> None:
         self._refuse_while_away()
-        taken = asyncio.get_running_loop().create_future()
         if self.silent:
             await self.answer.wait()
         self.records += batch.records
-        taken.set_result(None)
-        return taken
 
-    async def _create(self) -> None:
-        self._refuse_while_away()
-        self.created += 1
+    def look_again(self) -> None:
+        self.topic_is_there = False
 
     def _refuse_while_away(self) -> None:
         if self.away:

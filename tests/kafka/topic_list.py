@@ -5,7 +5,10 @@ from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from runtime.kafka.connection import KafkaConnection
+from runtime.kafka.new_topics import make_sure_of
 from runtime.kafka.topics import look
+from schemas.topics import Topics
 
 
 async def topics_of(bootstrap_servers: str, prefix: str) -> dict[str, int]:
@@ -17,6 +20,17 @@ async def topics_of(bootstrap_servers: str, prefix: str) -> dict[str, int]:
         return {name: len(partitions) for name, partitions in (await look(admin, names)).items()}
     finally:
         await admin.close()
+
+
+def connection(bootstrap_servers: str, topics: Topics) -> KafkaConnection:
+    return KafkaConnection.model_validate(
+        {"kafka_bootstrap_servers": bootstrap_servers, "kafka_topic_prefix": topics.prefix}
+    )
+
+
+async def make(bootstrap_servers: str, topics: Topics, name: str) -> None:
+    """Create one of *topics* as whoever writes it first does."""
+    await make_sure_of(connection(bootstrap_servers, topics), name)
 
 
 async def create(bootstrap_servers: str, counts: Mapping[str, int]) -> None:

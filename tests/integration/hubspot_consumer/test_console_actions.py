@@ -10,9 +10,10 @@ from fastapi import Request
 
 from console.audit_log import Actions, NotNoted
 from console.person import Person
+from schemas.topics import Topics
 from tests.clock import OwnedClock
+from tests.kafka import topic_list
 
-TOPIC = "actions"
 ADA = cast("Request", SimpleNamespace(state=SimpleNamespace(person=Person("ada", "operator"))))
 
 
@@ -27,25 +28,25 @@ async def noted(kafka: Any, topic: str) -> list[dict[str, Any]]:
     return [json.loads(record.value) for record in records]
 
 
-def actions(bootstrap_servers: str, topic: str) -> Actions:
-    return Actions({"bootstrap_servers": bootstrap_servers}, topic, 1, OwnedClock())
+def actions(bootstrap_servers: str, topics: Topics) -> Actions:
+    return Actions(topic_list.connection(bootstrap_servers, topics), OwnedClock())
 
 
 async def test_an_action_is_on_the_topic_before_it_is_done_and_again_with_what_came_of_it(
     kafka: Any, topic_prefix: str
 ) -> None:
-    topic = f"{topic_prefix}{TOPIC}"
-    ours = actions(kafka.bootstrap_servers, topic)
+    topics = Topics(topic_prefix)
+    ours = actions(kafka.bootstrap_servers, topics)
 
     async with ours.action(ADA, "redrive", reasons=["invalid_payload"]) as told:
-        [begun] = await noted(kafka, topic)
+        [begun] = await noted(kafka, topics.actions)
         told.outcome["redriven"] = 3
     with pytest.raises(ZeroDivisionError):
         async with ours.action(ADA, "pause"):
             raise ZeroDivisionError
     await ours.stop()
 
-    _, done, *others = await noted(kafka, topic)
+    _, done, *others = await noted(kafka, topics.actions)
     assert (begun["who"], begun["role"], begun["action"], begun["state"]) == ("ada", "operator", "redrive", "begun")
     assert begun["arguments"] == {"reasons": ["invalid_payload"]}
     assert (done["id"], done["state"], done["outcome"]) == (begun["id"], "done", {"redriven": 3})
@@ -56,7 +57,7 @@ async def test_an_action_is_on_the_topic_before_it_is_done_and_again_with_what_c
 
 
 async def test_what_can_not_be_noted_is_not_done() -> None:
-    ours = actions("127.0.0.1:1", TOPIC)
+    ours = actions("127.0.0.1:1", Topics())
 
     with pytest.raises(NotNoted, match="nothing was done"):
         async with ours.action(ADA, "pause"):
@@ -66,7 +67,7 @@ async def test_what_can_not_be_noted_is_not_done() -> None:
 async def test_an_action_whose_end_can_not_be_noted_says_so_and_hides_nothing_that_went_wrong(
     kafka: Any, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ours = actions(kafka.bootstrap_servers, f"{topic_prefix}{TOPIC}")
+    ours = actions(kafka.bootstrap_servers, Topics(topic_prefix))
 
     with pytest.raises(NotNoted, match="before you have looked") as told:
         async with ours.action(ADA, "redrive"):

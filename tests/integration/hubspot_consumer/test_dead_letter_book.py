@@ -18,6 +18,7 @@ from hubspot_consumer.kafka.lag import TopicsMissing
 from runtime.clock import SystemClock
 from sandbox.stack import create_topics
 from schemas.topics import Topics
+from tests.kafka import topic_list
 from tests.kafka.dead_letters import DEBEZIUMS, headers
 
 NOW = datetime.now(UTC)
@@ -43,7 +44,7 @@ class Shelf:
         return await DeadLetterBook.read(self.options, self.topics, SystemClock())
 
     def settlement(self) -> Settlement:
-        return Settlement(self.options, self.topics.resolutions, 1)
+        return Settlement(topic_list.connection(self.options["bootstrap_servers"], self.topics))
 
 
 @pytest.fixture

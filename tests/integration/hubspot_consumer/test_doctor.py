@@ -16,9 +16,12 @@ import pytest
 
 from hubspot_consumer.doctor import portal
 from hubspot_consumer.doctor.findings import Finding, Level
+from sandbox.kafka import EmbeddedKafka
 from sandbox.processes import free_port
 from sandbox.simulator import TOKEN, Simulator
+from sandbox.stack import create_topics
 from schemas.events import EVENT_TYPES
+from schemas.topics import Topics
 from tests import patient as plant
 from tests.commands import run
 from tests.patient import Patient, Settings, admit, discharge
@@ -33,10 +36,21 @@ Plant = Callable[[Patient], AbstractAsyncContextManager[Settings]]
 
 
 @pytest.fixture(scope="module")
+def careful_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
+    broker = EmbeddedKafka(tmp_path_factory.mktemp("kafka"), auto_create=False)
+    asyncio.run(broker.start())
+    yield broker
+    asyncio.run(broker.stop())
+
+
+@pytest.fixture(scope="module")
 def patient(
-    kafka: Any, postgres: Any, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
+    careful_kafka: EmbeddedKafka,
+    postgres: Any,
+    migrated_template: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Patient]:
-    admitted = asyncio.run(admit(tmp_path_factory.mktemp("patient"), kafka, postgres, migrated_template))
+    admitted = asyncio.run(admit(tmp_path_factory.mktemp("patient"), careful_kafka, postgres, migrated_template))
     with pytest.MonkeyPatch.context() as patch:
         # Rounds follow each other here, at a portal with room for them: their calls need no space between them.
         patch.setattr(portal, "SPACING_S", 0.0)
@@ -139,8 +153,8 @@ def database(*statements: str, relay: bool = True, migrated: bool = True) -> Pla
     return lambda patient: plant.outbox(patient, *statements, relay=relay, migrated=migrated)
 
 
-def topics(partitions: dict[int, int] | None = None, *, without: int | None = None) -> Plant:
-    return lambda patient: plant.topics(patient, partitions=partitions or {}, without=without)
+def topics(partitions: dict[int, int] | None = None, *, without: int | None = None, bare: bool = False) -> Plant:
+    return lambda patient: plant.topics(patient, partitions=partitions or {}, without=without, bare=bare)
 
 
 ELSEWHERE = {
@@ -156,7 +170,16 @@ ELSEWHERE = {
     "a topic is missing": Fault(topics(without=2), {"topics": "fail"}, f"{EVENT_TYPES[2]}"),
     "the topic of the dead letters is missing": Fault(topics(without=7), {"topics": "fail"}, "dead_letters"),
     "partition counts differ": Fault(topics({1: 5}), {"partitions": "fail"}, f"{EVENT_TYPES[1]} has 5"),
-    "topics that a broker made": Fault(topics(dict.fromkeys(range(7), 1)), {"partitions": "warn"}, "1 of each event"),
+    "topics that a broker made": Fault(
+        topics(dict.fromkeys(range(7), 1), bare=True),
+        {"partitions": "warn", "topic_settings": "warn"},
+        "1 of each event",
+    ),
+    "topics that somebody made": Fault(
+        topics(bare=True),
+        {"topic_settings": "warn"},
+        f"{EVENT_TYPES[0]}: retention.ms is 604800000; should be at least 2592000000 (30 days, for a replay), or -1",
+    ),
     "events are not read and no worker is there": Fault(
         set_to(CONSUMER_GROUP="nobody"), {"group": "fail", "lag": "fail"}, "no worker is in nobody"
     ),
@@ -185,6 +208,17 @@ async def test_a_fault_elsewhere_is_found_by_name(patient: Patient, fault: Fault
     assert fault.words in first.what
     assert first.do
     assert "hush" not in str(findings)
+
+
+async def test_a_broker_that_creates_what_it_is_asked_about_is_found(
+    patient: Patient, kafka: Any, topic_prefix: str
+) -> None:
+    await create_topics(kafka.bootstrap_servers, Topics(topic_prefix), 12)
+    elsewhere = {"KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers, "KAFKA_TOPIC_PREFIX": topic_prefix}
+
+    findings = await patient.examined(elsewhere, offline=True)
+
+    assert [one.what for one in findings if one.level == "warn"] == ["auto.create.topics.enable is true"]
 
 
 @pytest.mark.parametrize(

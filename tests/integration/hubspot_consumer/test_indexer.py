@@ -16,12 +16,12 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from console.contacts.extract import Extract
 from console.contacts.index import FILE, IndexAway
 from console.contacts.indexer import Indexer
-from hubspot_consumer.kafka.new_topic import create_topic
 from sandbox.processes import Process
 from sandbox.stack import create_topics
 from schemas.contacts import ContactKey
 from schemas.topics import Topics
 from tests.console.indexing import Place, indexer_of, places
+from tests.kafka import topic_list
 from tests.kafka.kafka_records import KafkaRecord, event_record, letter_record, receipt_record
 from tests.polling import eventually
 from tests.samples import EMAIL
@@ -61,7 +61,7 @@ class Broker:
         # Kafka takes a moment to let go of the name.
         async def created() -> bool:
             with suppress(Exception):
-                await create_topic({"bootstrap_servers": self.servers}, topic, 1, {})
+                await topic_list.make(self.servers, self.topics, topic)
                 return True
             return False
 
@@ -81,7 +81,6 @@ class Broker:
 async def broker(kafka: Any, topic_prefix: str) -> AsyncIterator[Broker]:
     topics = Topics(topic_prefix)
     await create_topics(kafka.bootstrap_servers, topics, PARTITIONS)
-    await create_topic({"bootstrap_servers": kafka.bootstrap_servers}, topics.deliveries, 1, {})
     async with AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers) as producer:
         yield Broker(kafka.bootstrap_servers, topics, producer)
 

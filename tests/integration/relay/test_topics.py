@@ -7,9 +7,9 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-import producer.topics
 from producer.__main__ import _topics
 from producer.settings import KafkaSettings
+from runtime.kafka import new_topics
 from runtime.kafka.topics import UnequalPartitions
 from schemas.topics import Topics
 from tests.commands import run
@@ -25,20 +25,31 @@ def environment(kafka: Any, topic_prefix: str) -> dict[str, str]:
     }
 
 
-async def test_it_creates_eight_topics_once(environment: dict[str, str], topic_prefix: str) -> None:
+async def test_it_creates_every_topic_of_ours_once(environment: dict[str, str], topic_prefix: str) -> None:
     first = await run("producer", "topics", environment=environment)
     second = await run("producer", "topics", environment=environment)
 
     topics = Topics(topic_prefix)
     assert [line.split() for line in first.output.splitlines()[:-1]] == [["created", name] for name in topics.all]
     assert [line.split() for line in second.output.splitlines()[:-1]] == [["exists", name] for name in topics.all]
-    assert await _partitions(environment, topics) == dict.fromkeys(topics.all, 3)
+    assert await _partitions(environment, topics) == {
+        **dict.fromkeys(topics.all, 1),
+        **dict.fromkeys(topics.published, 3),
+    }
     assert (first.code, second.code) == (0, 0)
     kept = {"cleanup.policy": "delete", "retention.bytes": "-1", "min.insync.replicas": "1"}
     dead = kept | {"retention.ms": "-1", "max.message.bytes": "8388608"}
     assert await _config(environment, topics.dead_letters, dead) == dead
     event = kept | {"retention.ms": str(30 * 24 * 3_600_000)}
     assert await _config(environment, topics.events[0], event) == event
+    assert await _config(environment, topics.deliveries, event) == event
+    actions = kept | {"retention.ms": "-1"}
+    assert await _config(environment, topics.actions, actions) == actions
+    compacted = {"cleanup.policy": "compact", "min.insync.replicas": "1"}
+    for topic in topics.compacted:
+        assert await _config(environment, topic, compacted) == compacted
+    holds = {"cleanup.policy": "delete", "retention.ms": "3600000", "message.timestamp.type": "LogAppendTime"}
+    assert await _config(environment, topics.holds, holds) == holds
 
 
 async def test_a_dry_run_says_what_is_missing_and_creates_nothing(
@@ -60,7 +71,10 @@ async def test_missing_topics_get_as_many_partitions_as_those_that_exist(
 
     await run("producer", "topics", environment=environment)
 
-    assert await _partitions(environment, topics) == dict.fromkeys(topics.all, 5)
+    assert await _partitions(environment, topics) == {
+        **dict.fromkeys(topics.all, 1),
+        **dict.fromkeys(topics.published, 5),
+    }
 
 
 async def test_unequal_partition_counts_are_refused_by_name(environment: dict[str, str], topic_prefix: str) -> None:
@@ -128,21 +142,21 @@ async def test_fewer_partitions_than_asked_differ_and_none_is_added(
 
     assert done.code == 1
     assert done.output.count("partitions is 3; should be 4 (KAFKA_PARTITIONS)") == 8
-    assert await _partitions(environment, topics) == dict.fromkeys(topics.all, 3)
+    assert set((await _partitions(environment, topics)).values()) == {1, 3}
 
 
 @pytest.fixture
 def overtaken(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], KafkaSettings]:
     """Let somebody else create a topic, after `topics` has looked and before it creates."""
-    find = producer.topics.find
+    find = new_topics.find
 
     def overtaken_at(topic: str, partitions: int) -> KafkaSettings:
-        async def found(*asked: Any) -> producer.topics.Found:
+        async def found(*asked: Any) -> new_topics.Found:
             found = await find(*asked)
             await _create(environment, {topic: partitions})
             return found
 
-        monkeypatch.setattr(producer.topics, "find", found)
+        monkeypatch.setattr(new_topics, "find", found)
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         return KafkaSettings()
@@ -199,23 +213,30 @@ async def test_more_copies_than_brokers_are_refused_by_name(environment: dict[st
     assert await _partitions(environment, Topics(topic_prefix)) == {}
 
 
-async def test_what_is_created_when_first_needed_is_verified_where_it_is_and_not_asked_for(
+async def test_topics_of_the_consumer_that_others_made_are_verified(
     environment: dict[str, str], topic_prefix: str
 ) -> None:
     topics = Topics(topic_prefix)
-    compacted = (topics.suppressions, topics.resolutions, topics.controls)
-    created = await run("producer", "topics", environment=environment)
-    await _create(environment, dict.fromkeys(compacted, 1))
+    others = (*topics.compacted, topics.deliveries, topics.holds, topics.actions)
+    await _create(environment, dict.fromkeys(others, 1))
 
     done = await run("producer", "topics", environment=environment)
-    await _alter(environment, {topic: {"cleanup.policy": "compact"} for topic in compacted})
+
+    lines = [line.strip() for line in done.output.splitlines()]
+    assert done.code == 1
+    assert [line.split()[1] for line in lines if line.startswith("differs")] == list(others)
+    assert lines.count("cleanup.policy is delete; should be compact") == 3
+    assert "retention.ms is 604800000; should be at least 2592000000 (30 days, for a replay), or -1" in lines
+    assert "message.timestamp.type is CreateTime; should be LogAppendTime" in lines
+    assert "retention.ms is 604800000; should be -1" in lines
+
+    await _alter(environment, {topic: {"cleanup.policy": "compact"} for topic in topics.compacted})
+    await _alter(environment, {topic: {"retention.ms": "-1"} for topic in (topics.deliveries, topics.actions)})
+    await _alter(environment, {topics.holds: {"message.timestamp.type": "LogAppendTime", "segment.ms": "600000"}})
     again = await run("producer", "topics", environment=environment)
 
-    assert not any(topic in created.output for topic in compacted)
-    assert done.code == 1
-    assert done.output.count("cleanup.policy is delete; should be compact") == 3
     assert again.code == 0
-    assert all(f"exists   {topic}" in again.output for topic in compacted)
+    assert all(f"exists   {topic}" in again.output for topic in others)
 
 
 async def _alter(environment: dict[str, str], configs: dict[str, dict[str, str]]) -> None:

@@ -10,10 +10,11 @@ import pytest
 from console.contacts.extract import Extract
 from console.contacts.history import LATEST, Happened, Historian, History, Hole
 from console.contacts.index import Index, Reached
-from console.contacts.index_rows import Partition, rows_of
+from console.contacts.index_rows import rows_of
 from console.contacts.outbox import Known, Unpublished
 from hubspot_consumer.dead_letters.corrections import Mend
 from hubspot_consumer.dead_letters.resolutions import Discarded, Redriven
+from hubspot_consumer.kafka.records import Partition
 from schemas.contacts import ContactKey
 from tests.kafka.kafka_records import (
     BEGAN,

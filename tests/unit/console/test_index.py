@@ -9,8 +9,9 @@ import pytest
 
 from console.contacts.extract import Extract
 from console.contacts.index import VERSION, Index, IndexAway, Reached
-from console.contacts.index_rows import Known, Partition, Rows, rows_of
+from console.contacts.index_rows import Known, Rows, rows_of
 from hubspot_consumer.dead_letters.resolutions import Discarded
+from hubspot_consumer.kafka.records import Partition
 from tests.kafka.kafka_records import (
     BEGAN,
     TOPICS,

@@ -11,8 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from console.contacts.index import Index, Reached
-from console.contacts.index_rows import Known, Partition, Rows, rows_of
+from console.contacts.index_rows import Known, Rows, rows_of
 from hubspot_consumer.dead_letters.resolutions import Redriven
+from hubspot_consumer.kafka.records import Partition
 from tests.kafka.kafka_records import (
     BEGAN,
     TOPICS,

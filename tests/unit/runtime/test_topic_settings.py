@@ -2,7 +2,7 @@
 
 import pytest
 
-from producer.topic_settings import asked_of
+from runtime.kafka.topic_settings import asked_of
 from schemas.events import EVENT_TYPES
 from schemas.topics import Topics
 
@@ -13,7 +13,7 @@ def test_each_event_type_has_a_topic_and_the_dead_letters_have_one() -> None:
     assert topics.events == tuple(f"lifecycle.{event_type}" for event_type in EVENT_TYPES)
     assert len(set(topics.events)) == 7
     assert topics.dead_letters == "lifecycle.dead_letters"
-    assert set(topics.all) == {*topics.events, topics.dead_letters}
+    assert set(topics.published) == {*topics.events, topics.dead_letters}
 
 
 def test_another_prefix_keeps_environments_apart() -> None:

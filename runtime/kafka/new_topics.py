@@ -1,0 +1,159 @@
+"""Topics that Kafka lacks, and their creation. What exists is never altered."""
+
+import asyncio
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, NotControllerError, TopicAlreadyExistsError, for_code
+
+from runtime.kafka.connection import KafkaConnection
+from runtime.kafka.topic_settings import asked_of, differences, most_copies
+from runtime.kafka.topics import admin_client, equal_partitions, look
+from runtime.logs import logger
+from schemas.topics import Topics
+
+log = logger()
+
+LEADERS_WITHIN_S: Final = 30.0
+POLL_S: Final = 0.1
+_NO_CONTROLLER: Final = "Kafka has no controller just now: try again"
+
+
+class TooFewBrokers(RuntimeError):
+    """Kafka has fewer brokers than each partition should have copies."""
+
+
+class TopicsNotReady(RuntimeError):
+    """Kafka did not create a topic, or did not name a leader for each of its partitions in time."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """Which topics exist. *partitions* is the event topics' common count, None while there is none of them.
+
+    *copies* is how many the event topics have, 0 while there is none.
+    """
+
+    partitions: int | None
+    copies: int
+    missing: tuple[str, ...]
+
+    @property
+    def complaint(self) -> str | None:
+        """What to do before anything can be published, or None."""
+        return f"no such topic: {', '.join(self.missing)}: run `python -m producer topics`" if self.missing else None
+
+
+async def find(admin: AIOKafkaAdminClient, topics: Topics, names: Collection[str]) -> Found:
+    """Return what Kafka holds of *names* and of the event topics.
+
+    Raises UnequalPartitions, and KafkaError when no broker answers.
+    """
+    there = await look(admin, {*names, *topics.events})
+    return Found(
+        partitions=equal_partitions({topic: len(there[topic]) for topic in topics.events if topic in there}),
+        copies=most_copies(there, topics),
+        missing=tuple(topic for topic in names if topic not in there),
+    )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The topics to create. Those of the producer get *partitions* and *replication_factor*.
+
+    The others get one partition, and *copies*: as many as the event topics have, where that is more.
+    """
+
+    create: tuple[str, ...]
+    partitions: int
+    replication_factor: int
+    copies: int
+
+
+def plan(found: Found, *, partitions: int, replication_factor: int) -> Plan:
+    copies = max(found.copies, replication_factor)
+    return Plan(found.missing, found.partitions or partitions, replication_factor, copies)
+
+
+async def refuse_too_few_brokers(admin: AIOKafkaAdminClient, plan: Plan) -> None:
+    """Raise TooFewBrokers where Kafka could not create what *plan* names."""
+    if not plan.create:
+        return
+    brokers = len((await admin.describe_cluster())["brokers"])
+    if plan.replication_factor > brokers:
+        raise TooFewBrokers(
+            f"KAFKA_REPLICATION_FACTOR is {plan.replication_factor}, more than Kafka has brokers, {brokers}:"
+            " each copy needs one of its own"
+        )
+
+
+async def create(admin: AIOKafkaAdminClient, topics: Topics, plan: Plan) -> frozenset[str]:
+    """Create what *plan* names; return which of it was not there already, when all of it has its leaders.
+
+    Somebody else may create a topic at the same moment, and not as it is asked for. Raises TopicsNotReady.
+    """
+    created: set[str] = set()
+    for name, code, *message in await _ask(admin, [_new_topic(name, topics, plan) for name in plan.create]):
+        if not code:
+            created.add(name)
+        elif code == NotControllerError.errno:
+            raise TopicsNotReady(_NO_CONTROLLER)
+        elif code != TopicAlreadyExistsError.errno:
+            raise TopicsNotReady(f"{name}: {(message[0] if message else None) or for_code(code).__name__}")
+    unready = plan.create
+    try:
+        async with asyncio.timeout(LEADERS_WITHIN_S):
+            # Kafka answers before the new topics can be used.
+            while True:
+                if not (unready := await _unready(admin, unready)):
+                    return frozenset(created)
+                await asyncio.sleep(POLL_S)
+    except TimeoutError:
+        raise TopicsNotReady(f"no leader yet: {', '.join(unready)}; try again") from None
+
+
+async def _ask(admin: AIOKafkaAdminClient, new: list[NewTopic]) -> Sequence[tuple[str, int, str | None]]:
+    try:
+        errors: Sequence[tuple[str, int, str | None]] = (await admin.create_topics(new)).topic_errors
+    except (AttributeError, NotControllerError):
+        # aiokafka reads the controller's number, also while none is elected.
+        raise TopicsNotReady(_NO_CONTROLLER) from None
+    return errors
+
+
+async def _unready(admin: AIOKafkaAdminClient, names: Collection[str]) -> tuple[str, ...]:
+    there = await look(admin, names)
+    return tuple(name for name in names if name not in there or any(part["leader"] < 0 for part in there[name]))
+
+
+def _new_topic(name: str, topics: Topics, plan: Plan) -> NewTopic:
+    partitions, copies = 1, plan.copies
+    if name in topics.published:
+        partitions, copies = plan.partitions, plan.replication_factor
+    config = {setting: one.value for setting, one in asked_of(name, topics, copies).items()}
+    return NewTopic(name, partitions, copies, topic_configs=config)
+
+
+async def make_sure_of(kafka: KafkaConnection, name: str) -> None:
+    """Create the topic *name*, of one partition, where it is missing; return when it can be used.
+
+    One that exists with other settings than ours is used as it is, and told of in the log. Raises KafkaError, and
+    TopicsNotReady.
+    """
+    topics, replicas = kafka.topics, kafka.kafka_replication_factor
+    async with admin_client(kafka.client_options()) as admin:
+        there = await look(admin, {name, *topics.events})
+        if name not in there:
+            copies = max(most_copies(there, topics), replicas)
+            if await create(admin, topics, Plan((name,), 1, replicas, copies)):
+                return
+        try:
+            found = await differences(admin, topics, [name], partitions=1, replication_factor=replicas)
+        except KafkaError as error:
+            # Whoever may write a topic need not be allowed to read its settings.
+            log.warning("topic.settings_not_read", topic=name, error=type(error).__name__)
+            return
+    if certain := [str(one) for one in found.get(name, ()) if one.is_certain]:
+        log.warning("topic.differs", topic=name, differences=certain)

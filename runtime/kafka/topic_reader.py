@@ -1,0 +1,141 @@
+"""The reader of topics: partitions in no group, from a position to an end, and what is added after that."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, NoReturn
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+RECORDS_AT_ONCE: Final = 5_000
+WAIT_MS: Final = 200
+
+Positions = Mapping[TopicPartition, int]
+Batches = Mapping[TopicPartition, Sequence[Any]]
+"""aiokafka's records, by partition and in their order."""
+
+TakeIn = Callable[[Batches, Positions], object]
+"""Told what was read, and where the partitions go on after it."""
+
+WaitOut = Callable[[Exception], Awaitable[None]]
+"""Told why Kafka can't be read; returns when that is to be tried again."""
+
+Progress = Callable[[int, int], object]
+"""Told how many records were read, and of how many."""
+
+
+def _no_progress(_done: int, _total: int) -> None: ...
+
+
+class TopicReader:
+    """Knows how far it is by its positions and not by the last record: a partition may end in records that nobody sees.
+
+    *more* are aiokafka's options, of its consumer. What asks Kafka raises KafkaError.
+    """
+
+    def __init__(self, options: Mapping[str, Any], *, wait_ms: int = WAIT_MS, **more: Any) -> None:
+        ours = {"enable_auto_commit": False, "auto_offset_reset": "earliest"}
+        self._consumer: Final = AIOKafkaConsumer(**options, **(ours | more))
+        self._wait_ms: Final = wait_ms
+        self._started = False
+        self._read = asyncio.Condition()
+        self.positions: dict[TopicPartition, int] = {}
+
+    async def start(self) -> None:
+        """Connect. May be called again after an error."""
+        if not self._started:
+            await self._consumer.start()
+            self._started = True
+
+    async def stop(self) -> None:
+        await self._consumer.stop()
+
+    async def has(self, topic: str) -> bool:
+        """Return whether there is such a topic; creates none."""
+        return topic in await self._consumer.topics()
+
+    def read_from(self, positions: Positions) -> None:
+        """Read these partitions, and no others, from these positions on."""
+        self.assign(positions)
+        self.seek(positions)
+
+    def assign(self, partitions: Collection[TopicPartition]) -> None:
+        """Read these partitions and no others; `seek` says from where, of each that was not read before."""
+        if self._consumer.assignment() != set(partitions):
+            self._consumer.assign(list(partitions))
+        self.positions = {one: at for one, at in self.positions.items() if one in partitions}
+
+    def seek(self, positions: Positions) -> None:
+        """Go on from these positions."""
+        self.positions |= positions
+        for partition, position in positions.items():
+            self._consumer.seek(partition, position)
+
+    async def starts(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """Return where the partitions begin."""
+        starts: dict[TopicPartition, int] = await self._consumer.beginning_offsets(partitions)
+        return starts
+
+    async def ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """Return where the partitions end now."""
+        ends: dict[TopicPartition, int] = await self._consumer.end_offsets(partitions)
+        return ends
+
+    async def since(self, moment: datetime, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """Return the first record of each partition that is no older, or where the partition ends."""
+        ends, at_ms = await self.ends(partitions), int(moment.timestamp() * 1000)
+        found = await self._consumer.offsets_for_times(dict.fromkeys(partitions, at_ms))
+        return {one: found[one].offset if found.get(one) else ends[one] for one in partitions}
+
+    def reached(self, ends: Positions) -> bool:
+        """Return whether all before *ends* was taken in."""
+        return all(self.positions[partition] >= end for partition, end in ends.items())
+
+    async def records_to(self, ends: Positions, progress: Progress = _no_progress) -> AsyncIterator[Any]:
+        """Yield aiokafka's records before *ends*, in the order of each partition."""
+        async for batches, _ in self._batches_to(ends, progress):
+            for partition, records in batches.items():
+                for record in records:
+                    if record.offset < ends[partition]:
+                        yield record
+
+    async def read_to(self, ends: Positions, take_in: TakeIn, progress: Progress = _no_progress) -> None:
+        """Return when all before *ends* was taken in."""
+        async for batches, positions in self._batches_to(ends, progress):
+            take_in(batches, positions)
+
+    async def follow(self, take_in: TakeIn, wait_out: WaitOut) -> NoReturn:
+        """Take in what is added, until cancelled; waits out an outage of Kafka."""
+        while True:
+            try:
+                batches, positions = await self.fetch()
+                take_in(batches, positions)
+                await self._reach(positions)
+            except (KafkaError, OSError) as error:
+                await wait_out(error)
+
+    async def caught_up(self) -> None:
+        """Return when what the partitions hold now was taken in, by the doing of `follow`."""
+        ends = await self.ends(list(self.positions))
+        async with self._read:
+            await self._read.wait_for(lambda: self.reached(ends))
+
+    async def fetch(self) -> tuple[Batches, Positions]:
+        """Return what comes next, which may be nothing, and where the partitions go on after it."""
+        batches: Batches = await self._consumer.getmany(timeout_ms=self._wait_ms, max_records=RECORDS_AT_ONCE)
+        return batches, {one: await self._consumer.position(one) for one in batches or self.positions}
+
+    async def _batches_to(self, ends: Positions, progress: Progress) -> AsyncIterator[tuple[Batches, Positions]]:
+        begun = dict(self.positions)
+        total = sum(max(0, end - begun[partition]) for partition, end in ends.items())
+        while not self.reached(ends):
+            batches, positions = await self.fetch()
+            yield batches, positions
+            await self._reach(positions)
+            progress(sum(min(end, self.positions[one]) - min(end, begun[one]) for one, end in ends.items()), total)
+
+    async def _reach(self, positions: Positions) -> None:
+        self.positions |= positions
+        async with self._read:
+            self._read.notify_all()

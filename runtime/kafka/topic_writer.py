@@ -1,0 +1,83 @@
+"""The writer of a topic of one partition that is made when it is first written."""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from types import TracebackType
+from typing import Any, Final, Self
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.producer.message_accumulator import BatchBuilder
+
+from runtime.kafka.connection import KafkaConnection
+from runtime.kafka.new_topics import make_sure_of
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+class TopicWriter:
+    """Writes *topic*; connects, and creates it where it is missing, before the first record.
+
+    *options* are aiokafka's, of its producer. Everything that writes raises KafkaError and TopicsNotReady.
+    """
+
+    def __init__(self, kafka: KafkaConnection, topic: str, **options: Any) -> None:
+        self._kafka: Final = kafka
+        self.topic: Final = topic
+        self._options: Final = {"enable_idempotence": True} | options
+        self._producer: AIOKafkaProducer | None = None
+        self._there = False
+        self._starting: Final = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Return when the topic can be written. May be called again, also after an error."""
+        await self._started()
+
+    async def write(self, key: bytes, value: bytes | None) -> None:
+        """Return when Kafka holds the record."""
+        await (await self.send(key, value))
+
+    async def send(self, key: bytes, value: bytes | None, headers: Headers = ()) -> Awaitable[object]:
+        """Return what ends when Kafka holds the record."""
+        producer = await self._started()
+        sent: Awaitable[object] = await producer.send(self.topic, value, key, 0, headers=headers)
+        return sent
+
+    async def batch(self) -> BatchBuilder:
+        """Return an empty batch for `write_batch`."""
+        return (await self._started()).create_batch()
+
+    async def write_batch(self, batch: BatchBuilder) -> None:
+        """Return when Kafka holds all records of the batch."""
+        producer = await self._started()
+        await (await producer.send_batch(batch, self.topic, partition=0))
+
+    def look_again(self) -> None:
+        """See before the next record whether the topic is there: it may have been deleted."""
+        self._there = False
+
+    async def stop(self) -> None:
+        if self._producer is not None:
+            await self._producer.stop()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def _started(self) -> AIOKafkaProducer:
+        async with self._starting:
+            if not self._there:
+                await make_sure_of(self._kafka, self.topic)
+                self._there = True
+            if self._producer is None:
+                producer = AIOKafkaProducer(**self._kafka.client_options(), acks="all", **self._options)
+                try:
+                    await producer.start()
+                except BaseException:
+                    await producer.stop()
+                    raise
+                self._producer = producer
+            return self._producer
