@@ -1,7 +1,7 @@
 """What Kafka tells: whether it is there, its topics, the group of the workers, what it has not read, dead letters."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -129,13 +129,8 @@ class KafkaChecks:
 
     async def topic_settings(self) -> Answer:
         """Whether all topics that exist have the settings that we ask for, and enough copies."""
-        await self._topics()
-        admin, _ = await self._see(self._connected)
-        names = self._settings.topics
-        try:
-            found = await differences(admin, names, names.all, partitions=1, replication_factor=1)
-        except KafkaError as error:
-            raise CannotTell(f"the brokers do not tell them ({type(error).__name__})") from error
+        admin, names = await self._admin(), self._settings.topics
+        found = await _told(differences(admin, names, names.all, partitions=1, replication_factor=1))
         if not found:
             raise CannotTell("none of the topics exists: see topics")
         # A leader that is missing is a finding of `topics`.
@@ -151,12 +146,7 @@ class KafkaChecks:
 
     async def auto_create(self) -> Answer:
         """Whether brokers create a topic when a program asks about it."""
-        await self._topics()
-        admin, _ = await self._see(self._connected)
-        try:
-            enabled = await creates_what_is_asked_about(admin)
-        except KafkaError as error:
-            raise CannotTell(f"the brokers do not tell it ({type(error).__name__})") from error
+        enabled = await _told(creates_what_is_asked_about(await self._admin()))
         if enabled is None:
             raise CannotTell("the brokers do not report auto.create.topics.enable")
         if enabled:
@@ -264,6 +254,11 @@ class KafkaChecks:
     async def _topics(self) -> Mapping[str, Partitions]:
         return await self._see(self._described)
 
+    async def _admin(self) -> AIOKafkaAdminClient:
+        await self._topics()
+        admin, _ = await self._see(self._connected)
+        return admin
+
     async def _see(self, look: Look[T]) -> T:
         try:
             return await look.seen()
@@ -295,3 +290,10 @@ class KafkaChecks:
         [answer] = await admin.describe_consumer_groups([self._settings.group])
         [(_, _, state, _, _, members, *_)] = answer.groups
         return Group(state, len(members))
+
+
+async def _told(asked: Awaitable[T]) -> T:
+    try:
+        return await asked
+    except KafkaError as error:
+        raise CannotTell(f"the brokers do not tell it ({type(error).__name__})") from error

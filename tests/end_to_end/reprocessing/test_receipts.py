@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.kafka import topic_list
 from tests.kafka.deliveries import acked_without_receipt, read_receipts
 from tests.pipeline import Pipeline, moments, running_pipeline
 from tests.polling import eventually
@@ -69,6 +70,7 @@ async def test_kafka_killed_and_started_again_loses_neither_an_event_nor_a_recei
 
 
 async def test_receipts_that_kafka_does_not_take_hold_up_neither_events_nor_their_acks(pipeline: Pipeline) -> None:
+    await topic_list.delete(pipeline.environment["KAFKA_BOOTSTRAP_SERVERS"], pipeline.topics.deliveries)
     # More copies than there are brokers: the topic can't be created.
     producer, worker = pipeline.producer(), pipeline.consumer(KAFKA_REPLICATION_FACTOR="3")
     await asyncio.gather(producer.launch_and_wait(), worker.launch_and_wait())
