@@ -39,7 +39,7 @@ from console.web.view import View
 from hubspot_consumer.settings import Settings as ConsumerSettings
 from runtime import logs
 from runtime.clock import Clock, SystemClock
-from runtime.commands import EXIT_WITHIN_S, fail, read_settings, stop_signal
+from runtime.commands import EXIT_WITHIN_S, read_settings, run_service, stop_signal
 from runtime.health import Health
 from runtime.kafka.topics import never_create_topics
 from runtime.logs import logger
@@ -76,13 +76,7 @@ def serve() -> None:
     """
     settings, consumer = read_settings(Settings), read_settings(ConsumerSettings)
     logs.set_up(level=settings.log_level, secrets=(*settings.secrets, *consumer.secrets))
-    try:
-        asyncio.run(_serve(settings, consumer))
-    except PortTaken as error:
-        fail(str(error))
-    except Exception:
-        log.exception("service.failed")
-        raise SystemExit(1) from None
+    run_service(_serve(settings, consumer), failed=(PortTaken,))
 
 
 async def _serve(settings: Settings, consumer: ConsumerSettings) -> None:
