@@ -22,7 +22,7 @@ from console.dead_letters.cache import LettersReader
 from console.overview.backlog import TopicsReader, ask_outbox
 from console.overview.flow import Overview
 from console.overview.services import ask_producer, ask_worker
-from console.overview.source import ANSWER_WITHIN_S, Source
+from console.overview.source import SOURCE_WITHIN_S, Source
 from console.pages.contact import contact_pages
 from console.pages.control import control_pages
 from console.pages.dead_letters import dead_letter_pages
@@ -82,7 +82,7 @@ def serve() -> None:
 async def _serve(settings: Settings, consumer: ConsumerSettings) -> None:
     stop = stop_signal(exit_within_s=EXIT_WITHIN_S)
     async with AsyncExitStack() as opened:
-        http = await opened.enter_async_context(httpx.AsyncClient(timeout=ANSWER_WITHIN_S))
+        http = await opened.enter_async_context(httpx.AsyncClient(timeout=SOURCE_WITHIN_S))
         clock = SystemClock()
         wired = wire(settings, consumer, http, clock)
         for close in wired.closing:

@@ -38,7 +38,7 @@ GET_UNDELIVERED: Final = (
 GET_DEAD_LETTERS: Final = "`python -m hubspot_consumer dead-letters list` shows them, and `show` says what to do"
 
 
-class Group(NamedTuple):
+class GroupState(NamedTuple):
     """The consumer group: its state in Kafka's words, and how many members it has."""
 
     state: str
@@ -247,8 +247,8 @@ class KafkaChecks:
         names = self._settings.topics
         return await look(admin, [*names.all, names.deliveries])
 
-    async def _describe_group(self) -> Group:
+    async def _describe_group(self) -> GroupState:
         admin, _ = await self._connected.seen()
         [answer] = await admin.describe_consumer_groups([self._settings.group])
         [(_, _, state, _, _, members, *_)] = answer.groups
-        return Group(state, len(members))
+        return GroupState(state, len(members))

@@ -22,7 +22,7 @@ MOST_LOOKED_AT: Final = 5_000
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ReceiptsComparison:
     """How many acknowledged events were compared, from which time on (None: all), and which have no receipt."""
 
     compared: int
@@ -39,7 +39,7 @@ class _Receipts:
 
 async def compare(
     consumer: AIOKafkaConsumer, committed: Mapping[TopicPartition, int], deliveries: Sequence[TopicPartition]
-) -> Comparison:
+) -> ReceiptsComparison:
     """Compare what was committed before this was called with the newest receipts. Raises KafkaError."""
     receipts = await _read(consumer, deliveries)
     starts: dict[TopicPartition, int] = await consumer.beginning_offsets(list(committed))
@@ -56,7 +56,7 @@ async def compare(
         if without and looked_at < MOST_LOOKED_AT:
             suspects += await _records(consumer, partition, without[:MOST_LOOKED_AT], receipts.event_ids)
             looked_at += len(without)
-    return Comparison(compared, receipts.since, suspects)
+    return ReceiptsComparison(compared, receipts.since, suspects)
 
 
 async def _read(consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> _Receipts:

@@ -22,7 +22,7 @@ from schemas.contacts import ContactKey
 
 log = logger()
 
-LOOK_AGAIN_S: Final = 1.0
+SIBLINGS_LOOK_EVERY_S: Final = 1.0
 # What was applied and not acked is read soon, unless the leader of a partition is away.
 SIBLINGS_WAIT_S: Final = 60.0
 SIBLINGS_AGAIN_S: Final = 0.25
@@ -268,7 +268,7 @@ class Lanes:
         first = min(lane.pending)
         if not self._siblings_passed(lane.pending[first].record):
             # What is missing may be there, unread: a backlog, or sending is halted.
-            lane.hole_since = self._clock.monotonic() - lane.hole_limit_s + LOOK_AGAIN_S
+            lane.hole_since = self._clock.monotonic() - lane.hole_limit_s + SIBLINGS_LOOK_EVERY_S
             return
         self.holes_released += 1
         told = {"missing_from": lane.applied + 1, "missing_to": first - 1}

@@ -19,7 +19,7 @@ from runtime.kafka.topics import UnequalPartitions
 from schemas.topics import Topics
 
 LOOK_EVERY_S: Final = 3.0
-ANSWER_WITHIN_S: Final = 3.0
+KAFKA_WITHIN_S: Final = 3.0
 # Counting further would cost the database more than it tells.
 COUNT_UP_TO: Final = 100_000
 
@@ -59,7 +59,7 @@ class Watch:
             await self._clock.sleep(LOOK_EVERY_S)
 
     async def _look_at_kafka(self) -> None:
-        admin = AIOKafkaAdminClient(**self._kafka, request_timeout_ms=int(ANSWER_WITHIN_S * 1000))
+        admin = AIOKafkaAdminClient(**self._kafka, request_timeout_ms=int(KAFKA_WITHIN_S * 1000))
         try:
             await admin.start()
             found = await find(admin, self._topics)
