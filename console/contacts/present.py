@@ -68,11 +68,6 @@ class _Known:
     set_aside: Mapping[ContactKey, frozenset[Place]]
     mends: Mapping[Place, Mend]
 
-    def keys_after(self, key: ContactKey, joined: JoinedKeys) -> list[ContactKey]:
-        """Return the keys that followed a key, the newest first."""
-        after = [later for _, later in reversed(self.moves) if key in joined.histories(later) and later != key]
-        return after + [later for previous, later in reversed(self.moves) if previous == key]
-
 
 class PresentState:
     """Asks by the consumer's own client, never two calls at once. It makes none without a token."""
@@ -155,6 +150,7 @@ def _compared(
     keys = joined.histories(key)
     expected = expected_of(refolding, key, [known.events[each] for each in keys], contact, acked)
     refold = expected.refold
+    later = (after for previous, after in reversed(known.moves) if key in (previous, *joined.histories(after)))
     return Comparison(
         contact_id=contact.contact_id if contact else None,
         applied=applied_to(contact),
@@ -165,7 +161,7 @@ def _compared(
         unmapped=len(refold.unmapped),
         # The sequence says how far it is: it comes first.
         properties=sorted(compared(refold, contact), key=lambda each: (each.name != SEQUENCE, each.name)),
-        moved_to=next((each for each in known.keys_after(key, joined) if held[each] is not None), None),
+        moved_to=next((each for each in later if each != key and held[each] is not None), None),
     )
 
 

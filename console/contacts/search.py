@@ -111,7 +111,9 @@ class Search:
         with Extract.of(self._index, self._topics) as extract:
             historian = Historian(extract, self._topics, found.state.acked)
             found.history = historian.history(key, before, found.known, unpublished)
-            found.keys_before, found.keys_after = extract.keys_before(key), extract.keys_after(key)
+            moves = extract.moves(key)
+            found.keys_before = [previous for _, previous, after in moves if after == key]
+            found.keys_after = [after for _, previous, after in moves if previous == key]
         records = [each.record for each in found.history.events if each.record is not None]
         named = {each.external_id for each in records if each.external_id}
         if found.known is not None and found.known.external_id:
