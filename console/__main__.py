@@ -22,7 +22,7 @@ from console.dead_letters.cache import LettersReader
 from console.overview.backlog import TopicsReader, ask_outbox
 from console.overview.flow import Overview
 from console.overview.services import ask_producer, ask_worker
-from console.overview.source import ANSWER_WITHIN_S, Source
+from console.overview.source import SOURCE_WITHIN_S, Source
 from console.pages.contact import contact_pages
 from console.pages.control import control_pages
 from console.pages.dead_letters import dead_letter_pages
@@ -39,7 +39,7 @@ from console.web.view import View
 from hubspot_consumer.settings import Settings as ConsumerSettings
 from runtime import logs
 from runtime.clock import Clock, SystemClock
-from runtime.commands import EXIT_WITHIN_S, fail, read_settings, stop_signal
+from runtime.commands import EXIT_WITHIN_S, read_settings, run_service, stop_signal
 from runtime.health import Health
 from runtime.kafka.topics import never_create_topics
 from runtime.logs import logger
@@ -76,19 +76,13 @@ def serve() -> None:
     """
     settings, consumer = read_settings(Settings), read_settings(ConsumerSettings)
     logs.set_up(level=settings.log_level, secrets=(*settings.secrets, *consumer.secrets))
-    try:
-        asyncio.run(_serve(settings, consumer))
-    except PortTaken as error:
-        fail(str(error))
-    except Exception:
-        log.exception("service.failed")
-        raise SystemExit(1) from None
+    run_service(_serve(settings, consumer), failed=(PortTaken,))
 
 
 async def _serve(settings: Settings, consumer: ConsumerSettings) -> None:
     stop = stop_signal(exit_within_s=EXIT_WITHIN_S)
     async with AsyncExitStack() as opened:
-        http = await opened.enter_async_context(httpx.AsyncClient(timeout=ANSWER_WITHIN_S))
+        http = await opened.enter_async_context(httpx.AsyncClient(timeout=SOURCE_WITHIN_S))
         clock = SystemClock()
         wired = wire(settings, consumer, http, clock)
         for close in wired.closing:

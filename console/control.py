@@ -32,7 +32,7 @@ class AnotherPause(Exception):
 
 
 @dataclass(frozen=True)
-class Service:
+class ServiceStatus:
     """A worker or a producer at an address: its status, or why there is none."""
 
     url: str
@@ -63,7 +63,7 @@ class Setting:
         return len({str(value) for value in self.values if value is not None}) > 1
 
 
-def compared(services: Sequence[Service]) -> list[Setting]:
+def compared(services: Sequence[ServiceStatus]) -> list[Setting]:
     """Return every setting that one of *services* tells, in the order of the first that does."""
     names = dict.fromkeys(name for service in services for name in service.settings)
     return [Setting(name, [_shown(service.settings, name) for service in services]) for name in names]
@@ -110,10 +110,10 @@ class Control:
                 raise AnotherPause(paused)
         await self._say(None)
 
-    async def workers(self) -> list[Service]:
+    async def workers(self) -> list[ServiceStatus]:
         return await self._asked(self._workers)
 
-    async def producers(self) -> list[Service]:
+    async def producers(self) -> list[ServiceStatus]:
         return await self._asked(self._producers)
 
     async def _say(self, pause: Pause | None) -> None:
@@ -124,15 +124,15 @@ class Control:
             words = f"Kafka did not say that it took it ({type(error).__name__}): see whether sending is paused"
             raise KafkaDoesNotTell(words) from error
 
-    async def _asked(self, urls: Sequence[str]) -> list[Service]:
+    async def _asked(self, urls: Sequence[str]) -> list[ServiceStatus]:
         return list(await asyncio.gather(*map(self._ask, urls)))
 
-    async def _ask(self, url: str) -> Service:
+    async def _ask(self, url: str) -> ServiceStatus:
         try:
             status = (await self._http.get(f"{url}/v1/status")).raise_for_status().json()
         except (httpx.HTTPError, ValueError) as error:
-            return Service(url, {}, f"can't be reached ({type(error).__name__})")
-        return Service(url, status) if isinstance(status, dict) else Service(url, {}, "says something else")
+            return ServiceStatus(url, {}, f"can't be reached ({type(error).__name__})")
+        return ServiceStatus(url, status) if isinstance(status, dict) else ServiceStatus(url, {}, "says something else")
 
 
 def _shown(settings: Mapping[str, Any], name: str) -> Any:

@@ -29,7 +29,7 @@ from producer.status import add_status
 from producer.telemetry import Telemetry
 from runtime import logs
 from runtime.clock import Clock, SystemClock
-from runtime.commands import EXIT_WITHIN_S, cause, fail, read_settings, refuse, stop_signal
+from runtime.commands import EXIT_WITHIN_S, exit_for, fail, read_settings, refuse, run_service, stop_signal
 from runtime.health import Health
 from runtime.journal import Journal, reading
 from runtime.kafka import new_topics
@@ -90,20 +90,18 @@ def topics(
     logs.set_up(level=settings.log_level, secrets=settings.secrets)
     try:
         asyncio.run(_topics(settings, dry_run=dry_run))
-    except KafkaRefused as error:
-        refuse(str(error))
-    except KafkaAway as error:
-        fail(str(error))
-    except (KafkaError, OSError) as error:
-        fail(f"KAFKA_BOOTSTRAP_SERVERS: no broker answers at {settings.kafka_bootstrap_servers} ({error})")
-    except (UnequalPartitions, new_topics.TopicsNotReady, new_topics.TooFewBrokers) as error:
-        fail(str(error))
+    except Exception as error:
+        failed = (KafkaAway, UnequalPartitions, new_topics.TopicsNotReady, new_topics.TooFewBrokers)
+        exit_for(error, misconfigured=(KafkaRefused,), failed=failed)
+        if isinstance(error, KafkaError | OSError):
+            fail(f"KAFKA_BOOTSTRAP_SERVERS: no broker answers at {settings.kafka_bootstrap_servers} ({error})")
+        raise
 
 
 @commands.command()
 def relay() -> None:
     """Publish what is in the outbox to Kafka, until SIGTERM. Several may run: one is active, the others stand by."""
-    _run(partial(_publish, http=False))
+    _run(http=False)
 
 
 @commands.command()
@@ -112,7 +110,7 @@ def serve() -> None:
 
     With PRODUCER_INTAKE_TOKEN, take events of other services too, at POST /v1/events/{type}: /docs says how.
     """
-    _run(partial(_publish, http=True))
+    _run(http=True)
 
 
 commands.command()(import_outbox)
@@ -157,18 +155,10 @@ def debezium_config(  # noqa: PLR0913 - typer reads a command's options from its
         refuse(str(error))
 
 
-def _run(work: Any) -> None:
+def _run(*, http: bool) -> None:
     settings = read_settings(Settings)
     logs.set_up(level=settings.log_level, secrets=settings.secrets)
-    try:
-        asyncio.run(work(settings))
-    except Exception as error:
-        match cause(error):
-            case KafkaRefused() as refused:
-                refuse(str(refused))
-            case PortTaken() as taken:
-                fail(str(taken))
-        raise
+    run_service(_publish(settings, http=http), misconfigured=(KafkaRefused,), failed=(PortTaken,))
 
 
 async def _topics(settings: KafkaSettings, *, dry_run: bool) -> None:

@@ -1,19 +1,31 @@
-"""What every command does at its edges: read settings, refuse wrong ones, hear SIGTERM."""
+"""What every command does at its edges: read settings, refuse wrong ones, hear SIGTERM, end with an exit code."""
 
 import asyncio
 import os
 import signal
 import sys
 import threading
-from typing import Final, NoReturn, TypeVar
+from collections.abc import Coroutine
+from typing import Any, Final, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings
 
+from runtime.logs import logger
+
+log = logger()
+
+# Exit codes are a public contract. 0 says that all was done; the doctor has its own, for warnings and failures.
+FAILED: Final = 1
+MISCONFIGURED: Final = 2
+# As of a program that SIGINT or SIGPIPE ended.
+INTERRUPTED: Final = 130
+NOBODY_READS: Final = 141
 # Of a service: whoever stops it kills it after 10 to 30 s.
 EXIT_WITHIN_S: Final = 9.0
 
+Kinds = tuple[type[BaseException], ...]
 AnySettings = TypeVar("AnySettings", bound=BaseSettings)
 
 
@@ -28,13 +40,32 @@ def read_settings(kind: type[AnySettings]) -> AnySettings:
 def refuse(lines: str) -> NoReturn:
     """Exit with 2, a misconfiguration, saying what to set."""
     print(lines, file=sys.stderr)
-    raise SystemExit(2)
+    raise SystemExit(MISCONFIGURED)
 
 
 def fail(lines: str) -> NoReturn:
     """Exit with 1: the settings are right, and something else is not."""
     print(lines, file=sys.stderr)
-    raise SystemExit(1)
+    raise SystemExit(FAILED)
+
+
+def exit_for(error: BaseException, *, misconfigured: Kinds = (), failed: Kinds = ()) -> None:
+    """Exit with 2 or 1, saying what *error* says, where its cause is of these kinds; return where it is of neither."""
+    why = cause(error)
+    if isinstance(why, misconfigured):
+        refuse(str(why))
+    if isinstance(why, failed):
+        fail(str(why))
+
+
+def run_service(work: Coroutine[Any, Any, None], *, misconfigured: Kinds = (), failed: Kinds = ()) -> None:
+    """Run *work*. Exit for errors of these kinds as `exit_for` does, and for others with 1 after logging them."""
+    try:
+        asyncio.run(work)
+    except Exception as error:
+        exit_for(error, misconfigured=misconfigured, failed=failed)
+        log.exception("service.failed")
+        raise SystemExit(FAILED) from None
 
 
 def cause(error: BaseException) -> BaseException:

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from hubspot_consumer.hubspot.paths import ApiVersion
-from runtime.commands import stop_signal
+from runtime.commands import FAILED, stop_signal
 from sandbox.demo import Demo
 from sandbox.hubspot.command import hubspot
 from sandbox.java import JarsUnavailable
@@ -70,8 +70,8 @@ def _run(work: Coroutine[Any, Any, bool]) -> None:
         clean = asyncio.run(work)
     except (ProcessFailed, PortBusy, JarsUnavailable) as error:
         Console(stderr=True).print(str(error), style="red", markup=False)
-        raise SystemExit(1) from None
-    raise SystemExit(0 if clean else 1)
+        raise SystemExit(FAILED) from None
+    raise SystemExit(0 if clean else FAILED)
 
 
 async def _up() -> bool:

@@ -21,7 +21,7 @@ SIZES: Final = {WORKER: "34 MB", CONNECTOR: "29 MB"}
 START_WITHIN_S: Final = 90.0
 # It streams within 5 s where the machine is idle.
 RUNNING_WITHIN_S: Final = 90.0
-ANSWER_WITHIN_S: Final = 10.0
+CONNECT_WITHIN_S: Final = 10.0
 # All of the JIT, unlike Kafka's: the bench measures it beside our relay.
 JVM_OPTIONS: Final = ("-Xmx512m", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.showDateTime=true")
 
@@ -161,7 +161,7 @@ class EmbeddedConnect(EmbeddedServer):
             return False
 
     async def _call(self, method: str, path: str, body: Mapping[str, str] | None = None) -> tuple[int, Any]:
-        async with httpx.AsyncClient(base_url=self.url, timeout=ANSWER_WITHIN_S) as http:
+        async with httpx.AsyncClient(base_url=self.url, timeout=CONNECT_WITHIN_S) as http:
             response = await http.request(method, path, json=body)
         # While it starts, Jetty answers with pages of its own.
         spoken = response.headers.get("Content-Type", "").startswith("application/json")

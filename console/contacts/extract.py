@@ -110,18 +110,8 @@ class Extract:
         query = "SELECT DISTINCT key FROM events WHERE external_id = ? ORDER BY key LIMIT ?"
         return [ContactKey(key) for (key,) in self._rows(query, external_id, most)]
 
-    def keys_before(self, key: str) -> list[ContactKey]:
-        """Return the keys that a contact had, as its events say that name a previous email."""
-        query = "SELECT DISTINCT previous FROM events WHERE key = ? AND previous IS NOT NULL"
-        return [ContactKey(previous) for (previous,) in self._rows(query, key)]
-
-    def keys_after(self, key: str) -> list[ContactKey]:
-        """Return the keys that say that they were this one before."""
-        query = "SELECT DISTINCT key FROM events WHERE previous = ?"
-        return [ContactKey(after) for (after,) in self._rows(query, key)]
-
     def moves(self, key: str) -> list[tuple[int, ContactKey, ContactKey]]:
-        """Return the moves that a key is part of, each as its first time in ms, the key before and the key after."""
+        """Return the moves that a key is part of: the first time in ms at which an event said so, and both keys."""
         found = list[tuple[int, ContactKey, ContactKey]]()
         for column in ("key", "previous"):
             where = f"{column} = ? AND previous IS NOT NULL GROUP BY previous, key"

@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import Final, Literal, TypeVar
 
 from console.contacts.extract import Extract, IndexedEvent, tracked_at
-from console.contacts.outbox import Known, Unpublished
+from console.contacts.outbox import OutboxContact, Unpublished
 from hubspot_consumer.dead_letters.dead_letter import Letter
 from hubspot_consumer.kafka.records import Partition, Place
 from hubspot_consumer.mapping import MappingFailed, Properties, map_event
@@ -26,7 +26,7 @@ LATEST: Final = 2**62
 
 
 @dataclass(frozen=True)
-class Happened:
+class TracedEvent:
     """An event and what became of it. `behind` says what one that waits comes after, if anything of its contact's."""
 
     type: str
@@ -117,14 +117,14 @@ class History:
     """A part of it, in the order of sequence; `before` leads to the part before it, if there is one."""
 
     key: ContactKey
-    items: Sequence[Happened | Hole]
-    unnumbered: Sequence[Happened] = ()
+    items: Sequence[TracedEvent | Hole]
+    unnumbered: Sequence[TracedEvent] = ()
     before: int | None = None
     newest: bool = True
 
     @property
-    def events(self) -> list[Happened]:
-        return [*(each for each in self.items if isinstance(each, Happened)), *self.unnumbered]
+    def events(self) -> list[TracedEvent]:
+        return [*(each for each in self.items if isinstance(each, TracedEvent)), *self.unnumbered]
 
     @property
     def contact_id(self) -> str | None:
@@ -141,7 +141,11 @@ class Historian:
         self._acked: Final = acked
 
     def history(
-        self, key: ContactKey, before: int = LATEST, known: Known | None = None, unpublished: Sequence[Unpublished] = ()
+        self,
+        key: ContactKey,
+        before: int = LATEST,
+        known: OutboxContact | None = None,
+        unpublished: Sequence[Unpublished] = (),
     ) -> History:
         """Return the part of a contact's history below the sequence *before*.
 
@@ -164,7 +168,7 @@ class Historian:
             newest=newest,
         )
 
-    def _numbered(self, key: ContactKey, page: Sequence[int], waiting: Mapping[int, Unpublished]) -> list[Happened]:
+    def _numbered(self, key: ContactKey, page: Sequence[int], waiting: Mapping[int, Unpublished]) -> list[TracedEvent]:
         letters = [*self._extract.letters(key, page[0], page[-1]), *self._unnumbered_letters(key)]
         records = _by_sequence(self._extract.events(key, page[0], page[-1]), attrgetter("sequence"))
         receipts = _by_sequence(self._extract.receipts(key, page[0], page[-1]), attrgetter("sequence"))
@@ -176,7 +180,7 @@ class Historian:
     def _unnumbered_letters(self, key: ContactKey) -> list[Letter]:
         return self._extract.unnumbered_letters(key, 2 * EVENTS_ON_A_PAGE)
 
-    def _unnumbered(self, key: ContactKey) -> list[Happened]:
+    def _unnumbered(self, key: ContactKey) -> list[TracedEvent]:
         letters = self._unnumbered_letters(key)
         receipts = self._extract.unnumbered_receipts(key, EVENTS_ON_A_PAGE)
         return [
@@ -191,12 +195,12 @@ class Historian:
         receipts: Sequence[Receipt],
         letters: Sequence[Letter],
         unpublished: Unpublished | None,
-    ) -> Happened:
+    ) -> TracedEvent:
         record = copies[0] if copies else None
         receipt = receipts[-1] if receipts else None
         places = {*(each.place for each in copies), *((each.topic, each.partition, each.offset) for each in receipts)}
         letter = next((each for each in letters if _is_about(each, sequence, places)), None)
-        found = Happened(
+        found = TracedEvent(
             type="",
             id="",
             sequence=sequence,
@@ -237,9 +241,9 @@ class Historian:
         return "acked" if all(acked) else "waiting"
 
 
-def _with_holes(found: Sequence[Happened], first: int, last: int, *, whole: bool) -> list[Happened | Hole]:
+def _with_holes(found: Sequence[TracedEvent], first: int, last: int, *, whole: bool) -> list[TracedEvent | Hole]:
     """Return *found* with what is missing between *first* and *last*. *whole*: before it there is nothing."""
-    items, expected, begun = list[Happened | Hole](), first, not whole
+    items, expected, begun = list[TracedEvent | Hole](), first, not whole
     for each in found:
         sequence = each.sequence or 0
         if sequence > expected:
@@ -251,7 +255,7 @@ def _with_holes(found: Sequence[Happened], first: int, last: int, *, whole: bool
     return items
 
 
-def _waiting_behind(items: Iterable[Happened | Hole]) -> Iterable[Happened | Hole]:
+def _waiting_behind(items: Iterable[TracedEvent | Hole]) -> Iterable[TracedEvent | Hole]:
     """Yield *items*, of which each that waits says what it waits for."""
     blocked: str | None = None
     for each in items:

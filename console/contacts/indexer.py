@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from console.contacts.index import Index, IndexAway, Reached, is_damage
 from console.contacts.index_rows import rows_of
-from console.contacts.topics import FollowedTopics, Look
+from console.contacts.topics import FollowedTopics, KafkaSnapshot
 from hubspot_consumer.kafka.records import Partition
 from runtime.clock import Clock
 from runtime.logs import logger
@@ -60,7 +60,7 @@ class Indexer:
         self._index: Final = index
         self._clock = clock
         self._trouble: Trouble | None = None
-        self._look: Look | None = None
+        self._look: KafkaSnapshot | None = None
         self._next_look = 0.0
         self._reached: dict[Partition, Reached] = {}
         # Of these the first record that comes must be the last that is known, or the topic is another one.
@@ -136,9 +136,9 @@ class Indexer:
             await asyncio.to_thread(self._index.forget_topic, topic)
             self._reached = {each: reached for each, reached in self._reached.items() if each[0] != topic}
             self._unproven = {each for each in self._unproven if each[0] != topic}
-            self._astray |= {each for each in (self._look or Look()).ends if each[0] == topic}
+            self._astray |= {each for each in (self._look or KafkaSnapshot()).ends if each[0] == topic}
 
-    async def _forget_deleted_records(self, look: Look) -> None:
+    async def _forget_deleted_records(self, look: KafkaSnapshot) -> None:
         moved = {each: first for each, first in look.beginnings.items() if first > self._first(each)}
         if not moved:
             return
@@ -149,7 +149,7 @@ class Indexer:
             if reached.next <= first:
                 self._unproven.discard(partition)
 
-    def _assign(self, topics: FollowedTopics, look: Look) -> None:
+    def _assign(self, topics: FollowedTopics, look: KafkaSnapshot) -> None:
         wanted = {TopicPartition(*each) for each in look.ends}
         if set(topics.reader.positions) != wanted:
             topics.reader.assign(wanted)

@@ -14,7 +14,7 @@ from schemas.contacts import ContactKey
 from schemas.envelope import Envelope, UnreadableRecord, read_envelope
 
 # A page waits for it.
-ANSWER_WITHIN_S: Final = 1.0
+OUTBOX_WITHIN_S: Final = 1.0
 _STATEMENT_WITHIN: Final = timedelta(milliseconds=800)
 _CONTACT: Final = "SELECT external_id, sequence FROM outbox_contacts WHERE contact_key = %s"
 _CONTACT_OF: Final = "SELECT contact_key FROM outbox_directory WHERE external_id = %s"
@@ -62,7 +62,7 @@ class Parked:
 
 
 @dataclass(frozen=True)
-class Known:
+class OutboxContact:
     """What the outbox knows of a contact: its user, and the last sequence that was given."""
 
     external_id: str | None
@@ -80,14 +80,14 @@ class ContactsOutbox:
         [found] = await self._ask((_CONTACT_OF, (external_id,)))
         return ContactKey(found[0][0]) if found else None
 
-    async def of(self, key: ContactKey, before: int, most: int) -> tuple[Known | None, list[Unpublished]]:
+    async def of(self, key: ContactKey, before: int, most: int) -> tuple[OutboxContact | None, list[Unpublished]]:
         """Return what is known of a contact, and its newest unpublished events below *before*. Raises OutboxAway."""
         known, events = await self._ask((_CONTACT, (key,)), (_EVENTS, (key, before, most)))
         unpublished = [
             Unpublished(id_, type_, sequence, committed_at, value.encode(), key)
             for id_, type_, sequence, committed_at, value in reversed(events)
         ]
-        return (Known(*known[0]) if known else None), unpublished
+        return (OutboxContact(*known[0]) if known else None), unpublished
 
     async def parked(self, external_id: str, most: int) -> list[Parked]:
         """Return the events of a user that wait for an email. Raises OutboxAway."""
@@ -97,7 +97,7 @@ class ContactsOutbox:
     async def _ask(self, *questions: tuple[LiteralString, Sequence[Any]]) -> list[list[Any]]:
         try:
             async with (
-                asyncio.timeout(ANSWER_WITHIN_S),
+                asyncio.timeout(OUTBOX_WITHIN_S),
                 await psycopg.AsyncConnection.connect(
                     self._url.get_secret_value(), autocommit=True, application_name="nerava-console"
                 ) as connection,

@@ -26,13 +26,13 @@ from hubspot_consumer.settings import Settings
 from runtime.clock import Clock
 from schemas.contacts import ContactKey
 
-ANSWER_WITHIN_S: Final = 20.0
+HUBSPOT_WITHIN_S: Final = 20.0
 # Each has its own events to fold; nobody changes their email so often.
 MOST_KEYS: Final = 10
 HUBSPOT: Final = ".hubapi.com"
 
 
-class CannotTell(Exception):
+class NotCompared(Exception):
     """HubSpot was not asked, or does not tell; the message says why."""
 
 
@@ -67,11 +67,6 @@ class _Known:
     set_aside: Mapping[ContactKey, frozenset[Place]]
     mends: Mapping[Place, Mend]
 
-    def keys_after(self, key: ContactKey, joined: JoinedKeys) -> list[ContactKey]:
-        """Return the keys that followed a key, the newest first."""
-        after = [later for _, later in reversed(self.moves) if key in joined.histories(later) and later != key]
-        return after + [later for previous, later in reversed(self.moves) if previous == key]
-
 
 class PresentState:
     """Asks by the consumer's own client, never two calls at once. It makes none without a token."""
@@ -105,9 +100,9 @@ class PresentState:
         return f"https://app.hubspot.com/contacts/{portal}/record/0-1/{contact_id}"
 
     async def compare(self, key: ContactKey, acked: Mapping[Partition, int]) -> Comparison:
-        """Return how a contact is at HubSpot. Raises CannotTell, and IndexAway."""
+        """Return how a contact is at HubSpot. Raises NotCompared, and IndexAway."""
         if not self.can_ask:
-            raise CannotTell("HUBSPOT_PRIVATE_APP_TOKEN is not set, so HubSpot is not asked")
+            raise NotCompared("HUBSPOT_PRIVATE_APP_TOKEN is not set, so HubSpot is not asked")
         known = await asyncio.to_thread(self._known, key)
         set_aside = frozenset[Place]().union(*known.set_aside.values())
         selection = Selection(set_aside=set_aside, mends=known.mends, dead_letters=False)
@@ -133,15 +128,15 @@ class PresentState:
 
     async def _held(self, keys: Sequence[ContactKey], names: Mapping[str, str]) -> HeldContacts:
         try:
-            async with asyncio.timeout(ANSWER_WITHIN_S):
+            async with asyncio.timeout(HUBSPOT_WITHIN_S):
                 with await self._client.slot():
                     held = await self._client.held_contacts(keys, names)
         except TimeoutError:
-            raise CannotTell("HubSpot does not answer in time") from None
+            raise NotCompared("HubSpot does not answer in time") from None
         if not isinstance(held, dict):
-            raise CannotTell(f"HubSpot does not tell: {held.cause if isinstance(held, RetryLater) else held.detail}")
+            raise NotCompared(f"HubSpot does not tell: {held.cause if isinstance(held, RetryLater) else held.detail}")
         if missing := [each for each in keys if each not in held]:
-            raise CannotTell(f"HubSpot's answer leaves {len(missing)} of {len(keys)} emails out: try again")
+            raise NotCompared(f"HubSpot's answer leaves {len(missing)} of {len(keys)} emails out: try again")
         return held
 
 
@@ -154,6 +149,7 @@ def _compared(
     keys = joined.histories(key)
     expected = expected_of(refolding, key, [known.events[each] for each in keys], contact, acked)
     refold = expected.refold
+    later = (after for previous, after in reversed(known.moves) if key in (previous, *joined.histories(after)))
     return Comparison(
         contact_id=contact.contact_id if contact else None,
         applied=applied_to(contact),
@@ -164,7 +160,7 @@ def _compared(
         unmapped=len(refold.unmapped),
         # The sequence says how far it is: it comes first.
         properties=sorted(compared(refold, contact), key=lambda each: (each.name != SEQUENCE, each.name)),
-        moved_to=next((each for each in known.keys_after(key, joined) if held[each] is not None), None),
+        moved_to=next((each for each in later if each != key and held[each] is not None), None),
     )
 
 

@@ -9,7 +9,7 @@ from console.contacts.extract import Extract
 from console.contacts.history import EVENTS_ON_A_PAGE, LATEST, Historian, History
 from console.contacts.index import Index, IndexAway
 from console.contacts.indexer import IndexState
-from console.contacts.outbox import ContactsOutbox, Known, OutboxAway, Parked, Unpublished
+from console.contacts.outbox import ContactsOutbox, OutboxAway, OutboxContact, Parked, Unpublished
 from schemas.contacts import ContactKey, contact_key
 from schemas.topics import Topics
 
@@ -18,7 +18,7 @@ NOT_SET: Final = "DATABASE_URL is not set"
 
 
 @dataclass
-class Found:
+class FoundContact:
     """What there is for the words *asked*. `away` and `outbox_away` say why the index or the outbox told nothing."""
 
     asked: str
@@ -26,7 +26,7 @@ class Found:
     key: ContactKey | None = None
     choices: Sequence[ContactKey] = ()
     history: History | None = None
-    known: Known | None = None
+    known: OutboxContact | None = None
     parked: Sequence[Parked] = ()
     keys_before: Sequence[ContactKey] = ()
     keys_after: Sequence[ContactKey] = ()
@@ -55,10 +55,10 @@ class Search:
     def state(self) -> IndexState:
         return self._state()
 
-    async def find(self, asked: str, before: int = LATEST) -> Found:
+    async def find(self, asked: str, before: int = LATEST) -> FoundContact:
         """Return what there is of the contact that has this email, in any case, or this external id."""
         asked = asked.strip()
-        found = Found(asked, self._state(), outbox_away=None if self._outbox else NOT_SET)
+        found = FoundContact(asked, self._state(), outbox_away=None if self._outbox else NOT_SET)
         keys = await self._keys(found)
         if len(keys) == 1:
             found.key = keys[0]
@@ -67,7 +67,7 @@ class Search:
         found.choices = keys if len(keys) > 1 else ()
         return found
 
-    async def _keys(self, found: Found) -> list[ContactKey]:
+    async def _keys(self, found: FoundContact) -> list[ContactKey]:
         email = _as_key(found.asked)
         keys = set[ContactKey]()
         if self._outbox is not None and email is None:
@@ -90,7 +90,7 @@ class Search:
             # An external id may look like an email.
             return extract.contacts_of(asked, MOST_CONTACTS)
 
-    async def _ask_outbox(self, found: Found, before: int) -> Sequence[Unpublished]:
+    async def _ask_outbox(self, found: FoundContact, before: int) -> Sequence[Unpublished]:
         if self._outbox is None or found.key is None or found.outbox_away:
             return ()
         try:
@@ -100,18 +100,20 @@ class Search:
             return ()
         return unpublished
 
-    async def _look_up(self, found: Found, before: int, unpublished: Sequence[Unpublished]) -> None:
+    async def _look_up(self, found: FoundContact, before: int, unpublished: Sequence[Unpublished]) -> None:
         try:
             await asyncio.to_thread(self._tell, found, before, unpublished)
         except IndexAway as why:
             found.away = str(why)
 
-    def _tell(self, found: Found, before: int, unpublished: Sequence[Unpublished]) -> None:
+    def _tell(self, found: FoundContact, before: int, unpublished: Sequence[Unpublished]) -> None:
         key = found.key or ContactKey("")
         with Extract.of(self._index, self._topics) as extract:
             historian = Historian(extract, self._topics, found.state.acked)
             found.history = historian.history(key, before, found.known, unpublished)
-            found.keys_before, found.keys_after = extract.keys_before(key), extract.keys_after(key)
+            moves = extract.moves(key)
+            found.keys_before = [previous for _, previous, after in moves if after == key]
+            found.keys_after = [after for _, previous, after in moves if previous == key]
         records = [each.record for each in found.history.events if each.record is not None]
         named = {each.external_id for each in records if each.external_id}
         if found.known is not None and found.known.external_id:

@@ -20,7 +20,7 @@ MOST_BYTES: Final = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True)
-class Look:
+class KafkaSnapshot:
     """What was there at one moment. `acked` is the first record of each partition that the group has not acked.
 
     It lacks partitions of which the group has acked nothing, and is None where nobody could say.
@@ -53,17 +53,17 @@ class FollowedTopics:
         await self.reader.stop()
         await self._admin.close()
 
-    async def look(self) -> Look:
+    async def look(self) -> KafkaSnapshot:
         """Return what is there now. Raises KafkaError."""
         found = await look(self._admin, self._names)
         missing = [name for name in self._names if name not in found]
         partitions = [TopicPartition(topic, part["partition"]) for topic, parts in found.items() for part in parts]
         if not partitions:
-            return Look(missing=missing)
+            return KafkaSnapshot(missing=missing)
         async with asyncio.timeout(2 * _ANSWER_WITHIN_MS / 1000):
             beginnings = await self.reader.starts(partitions)
             ends = await self.reader.ends(partitions)
-        return Look(_plain(beginnings), _plain(ends), missing, await self._acked(partitions))
+        return KafkaSnapshot(_plain(beginnings), _plain(ends), missing, await self._acked(partitions))
 
     async def _acked(self, partitions: Sequence[TopicPartition]) -> dict[Partition, int] | None:
         of_events = [partition for partition in partitions if partition.topic in self._events]

@@ -23,7 +23,7 @@ SELECT (SELECT count(*) FROM (SELECT 1 FROM outbox_events LIMIT {COUNTED}) AS co
 
 
 @dataclass(frozen=True)
-class Outbox:
+class OutboxBacklog:
     """Rows that no relay has published yet, the age of the first, and events whose user has no email yet."""
 
     rows: int
@@ -32,14 +32,14 @@ class Outbox:
 
 
 @dataclass(frozen=True)
-class Topics:
+class TopicsBacklog:
     """Events by topic that the group has not acked, and how many records there ever were."""
 
     lag: Mapping[str, int]
     written: int
 
 
-async def ask_outbox(url: str) -> Outbox:
+async def ask_outbox(url: str) -> OutboxBacklog:
     """Return what waits in the outbox. Raises psycopg.Error."""
     async with (
         await psycopg.AsyncConnection.connect(
@@ -51,7 +51,7 @@ async def ask_outbox(url: str) -> Outbox:
     if row is None:
         raise ValueError("the outbox answers nothing")
     rows, oldest, parked = row
-    return Outbox(rows, max(oldest, timedelta()) if oldest is not None else None, parked)
+    return OutboxBacklog(rows, max(oldest, timedelta()) if oldest is not None else None, parked)
 
 
 class TopicsReader:
@@ -63,7 +63,7 @@ class TopicsReader:
         self._topics: Final = topics
         self._lag: Lag | None = None
 
-    async def ask(self) -> Topics:
+    async def ask(self) -> TopicsBacklog:
         """Return what waits in Kafka. Raises KafkaError."""
         if self._lag is None:
             lag = Lag(self._options, self._group, self._topics)
@@ -74,7 +74,7 @@ class TopicsReader:
                 raise
             self._lag = lag
         by_topic = dict(await self._lag.read())
-        return Topics(by_topic, self._lag.written)
+        return TopicsBacklog(by_topic, self._lag.written)
 
     async def stop(self) -> None:
         if self._lag is not None:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, NoReturn
 
-from console.overview.backlog import Outbox, Topics
+from console.overview.backlog import OutboxBacklog, TopicsBacklog
 from console.overview.exposition import quantile, risen
-from console.overview.services import Producer, Worker
+from console.overview.services import Producer, WorkerStatus
 from console.overview.source import Source
 from runtime.clock import Clock
 
@@ -99,9 +99,9 @@ class Overview:
         self,
         *,
         producers: Sequence[Source[Producer]],
-        workers: Sequence[Source[Worker]],
-        topics: Source[Topics],
-        outbox: Source[Outbox] | None,
+        workers: Sequence[Source[WorkerStatus]],
+        topics: Source[TopicsBacklog],
+        outbox: Source[OutboxBacklog] | None,
         group: str,
         clock: Clock,
     ) -> None:

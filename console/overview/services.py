@@ -14,7 +14,7 @@ NEEDED: Final = frozenset({"mode", "unwell", "halted", "quota", "in_flight", "co
 
 
 @dataclass(frozen=True)
-class Worker:
+class WorkerStatus:
     """One worker's status, as `/v1/status` has it, and its counters."""
 
     status: Mapping[str, Any]
@@ -65,12 +65,12 @@ class Producer:
         return self.metrics.total("producer_relay_active") == 1
 
 
-async def ask_worker(http: httpx.AsyncClient, url: str) -> Worker:
+async def ask_worker(http: httpx.AsyncClient, url: str) -> WorkerStatus:
     """Return what the worker at *url* says. Raises httpx.HTTPError, and ValueError for what no worker says."""
     status = (await http.get(f"{url}/v1/status")).raise_for_status().json()
     if not isinstance(status, dict) or not status.keys() >= NEEDED:
         raise ValueError(f"{url} is no worker, or one of another version")
-    return Worker(status, Exposition.read((await http.get(f"{url}/metrics")).raise_for_status().text))
+    return WorkerStatus(status, Exposition.read((await http.get(f"{url}/metrics")).raise_for_status().text))
 
 
 async def ask_producer(http: httpx.AsyncClient, url: str) -> Producer:

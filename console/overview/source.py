@@ -19,7 +19,7 @@ Answer = TypeVar("Answer")
 Found = TypeVar("Found")
 
 EVERY_S: Final = 2.0
-ANSWER_WITHIN_S: Final = 4.0
+SOURCE_WITHIN_S: Final = 4.0
 # An answer that is older is none: the next one is overdue.
 STALE_AFTER_S: Final = 10.0
 # Rates are of so long; what comes in bursts would jump otherwise.
@@ -48,7 +48,7 @@ class Source(Generic[Answer]):
     async def look(self) -> None:
         """Ask once, and keep what it says, or why it does not answer."""
         try:
-            async with asyncio.timeout(ANSWER_WITHIN_S):
+            async with asyncio.timeout(SOURCE_WITHIN_S):
                 answer = await self._ask()
         except TROUBLES as error:
             if self._trouble is None:

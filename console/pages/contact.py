@@ -9,9 +9,9 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from console.audit_log import Actions
-from console.contacts.history import LATEST, Happened
+from console.contacts.history import LATEST, TracedEvent
 from console.contacts.index import IndexAway
-from console.contacts.present import CannotTell, PresentState
+from console.contacts.present import NotCompared, PresentState
 from console.contacts.search import Search
 from console.pages.runs import started
 from console.runs.run import Kind
@@ -60,7 +60,7 @@ def contact_pages(view: View, search: Search, present: PresentState, runs: Runs,
         state, asked = search.state, _contact(key)
         try:
             compared, why = await present.compare(asked, state.acked or {}), None
-        except (CannotTell, IndexAway) as error:
+        except (NotCompared, IndexAway) as error:
             compared, why = None, str(error)
         return view.page(
             request, "contact_present.html", key=asked, compared=compared, why=why, state=state, link=present.link
@@ -87,7 +87,7 @@ def _contact(words: str) -> ContactKey:
         raise HTTPException(400, f"that is no contact: {why}") from why
 
 
-def _pretty(event: Happened) -> str:
+def _pretty(event: TracedEvent) -> str:
     """Return an event's record as people read it; as it is, where it is no JSON."""
     text = event.value.decode(errors="replace")
     with contextlib.suppress(ValueError, RecursionError):

@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 
 from console.audit_log import Actions
 from console.person import Person
-from console.runs.run import Kind, Run
+from console.runs.run import Kind, StartedRun
 from console.runs.runs import AnotherGoesOn, Runs
 from console.web.view import View
 from schemas.contacts import shortened
@@ -33,7 +33,7 @@ def run_pages(view: View, runs: Runs, actions: Actions) -> APIRouter:
     """Return its routes. The fragment `/runs/{id}/live` comes every second while it goes on."""
     router = APIRouter()
 
-    def known(run_id: str) -> Run:
+    def known(run_id: str) -> StartedRun:
         run = runs.of(run_id)
         if run is None:
             raise HTTPException(404, "there is no such run, or it was long ago: the newest 200 are kept")
@@ -90,5 +90,5 @@ def _masked(value: Any) -> Any:
             return value
 
 
-def to_run(run: Run) -> RedirectResponse:
+def to_run(run: StartedRun) -> RedirectResponse:
     return RedirectResponse(f"/runs/{run.id}", status_code=303)

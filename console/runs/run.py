@@ -44,7 +44,7 @@ MOST_OUTPUT: Final = 4 * 1024 * 1024
 MOST_WORDS: Final = 40
 
 
-class Asked(BaseModel):
+class RunRequest(BaseModel):
     """What was asked for, by whom. *form* is what a page needs to ask the same again."""
 
     model_config = ConfigDict(frozen=True)
@@ -98,13 +98,13 @@ class _Heard:
             self.words = [*self.words, words][-MOST_WORDS:]
 
 
-class Run:
+class StartedRun:
     """One command. `look` brings what is told here up to date."""
 
     def __init__(self, folder: Path) -> None:
         self._folder: Final = folder
         self.id: Final = folder.name
-        self.asked: Final = Asked.model_validate_json((folder / ASKED).read_text())
+        self.asked: Final = RunRequest.model_validate_json((folder / ASKED).read_text())
         self._heard: Final = _Heard()
         self.state: State = "running"
         self.ended: datetime | None = None

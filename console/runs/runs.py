@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from pydantic import ValidationError
 
-from console.runs.run import ASKED, CODE, ERR, LOCK, OUT, PID, Asked, Kind, Run
+from console.runs.run import ASKED, CODE, ERR, LOCK, OUT, PID, Kind, RunRequest, StartedRun
 from runtime.clock import Clock
 
 PROGRAM: Final = (sys.executable, "-m", "hubspot_consumer")
@@ -35,7 +35,7 @@ _SCRIPT: Final = f'"$@" & echo $! >"$0/{PID}"; wait $!; echo $? >"$0/{CODE}.part
 class AnotherGoesOn(Exception):
     """What was asked for can't be begun beside *run*."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: StartedRun) -> None:
         super().__init__(f"a {run.asked.kind.replace('_', ' ')} goes on already")
         self.run: Final = run
 
@@ -49,10 +49,10 @@ class Runs:
         self.reprocessing: Final = folder / "reprocessing"
         self._clock = clock
         self._program: Final = program
-        self._known: dict[str, Run] = {}
+        self._known: dict[str, StartedRun] = {}
         self._processes: list[subprocess.Popen[bytes]] = []
 
-    def start(self, kind: Kind, arguments: Sequence[str], who: str, form: Mapping[str, Any]) -> Run:
+    def start(self, kind: Kind, arguments: Sequence[str], who: str, form: Mapping[str, Any]) -> StartedRun:
         """Start a command. Raises AnotherGoesOn, OSError, and ValueError for what can be no argument."""
         self._refuse_beside_another(kind)
         now = self._clock.now()
@@ -60,7 +60,7 @@ class Runs:
         # It holds emails.
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.mkdir(mode=0o700)
-        asked = Asked(kind=kind, arguments=tuple(arguments), who=who, began=now, form=dict(form))
+        asked = RunRequest(kind=kind, arguments=tuple(arguments), who=who, began=now, form=dict(form))
         try:
             self._processes.append(self._begin(folder, asked))
         except Exception:
@@ -70,7 +70,7 @@ class Runs:
         self._forget_old_ones()
         return self._run(folder.name)
 
-    def of(self, run_id: str) -> Run | None:
+    def of(self, run_id: str) -> StartedRun | None:
         """Return a run as it is now."""
         # What somebody typed into the address may lead anywhere.
         run = self._readable(run_id) if run_id in self._names() else None
@@ -78,14 +78,14 @@ class Runs:
             run.look()
         return run
 
-    def all(self, *kinds: Kind) -> list[Run]:
+    def all(self, *kinds: Kind) -> list[StartedRun]:
         """Return the runs of these *kinds* as they are now, the newest first."""
         runs = [run for name in self._names() if (run := self._readable(name)) and run.asked.kind in kinds]
         for run in runs:
             run.look()
         return runs
 
-    def _begin(self, folder: Path, asked: Asked) -> subprocess.Popen[bytes]:
+    def _begin(self, folder: Path, asked: RunRequest) -> subprocess.Popen[bytes]:
         with (folder / LOCK).open("wb") as lock, (folder / OUT).open("wb") as out, (folder / ERR).open("wb") as err:
             fcntl.flock(lock, fcntl.LOCK_EX)
             # By this file another console knows it for a run, and one that nobody locks would be lost.
@@ -125,15 +125,15 @@ class Runs:
             return []
         return sorted((path.name for path in self._folder.iterdir() if path.is_dir()), reverse=True)
 
-    def _readable(self, name: str) -> Run | None:
+    def _readable(self, name: str) -> StartedRun | None:
         try:
             return self._run(name)
         except (OSError, ValidationError):
             # A console was killed while it began, or a newer one knew more kinds.
             return None
 
-    def _run(self, name: str) -> Run:
+    def _run(self, name: str) -> StartedRun:
         if name not in self._known:
-            self._known[name] = Run(self._folder / name)
+            self._known[name] = StartedRun(self._folder / name)
         self._reap()
         return self._known[name]

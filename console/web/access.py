@@ -35,7 +35,7 @@ class SignInNeeded(Exception):
     """Nobody is signed in."""
 
 
-class Refused(Exception):
+class Forbidden(Exception):
     """Somebody is, and may not do this; the message says why."""
 
 
@@ -66,7 +66,7 @@ class Access:
         return self._sessions.begin(Person(f"{matching[0]} token", matching[0]))
 
     async def check(self, request: Request) -> None:
-        """Let the request in, with its session and person in its state. Raises SignInNeeded, and Refused."""
+        """Let the request in, with its session and person in its state. Raises SignInNeeded, and Forbidden."""
         path = request.url.path
         session = self._sessions.of(request.cookies.get(COOKIE))
         person = self._person(request, session)
@@ -80,7 +80,7 @@ class Access:
             return
         await _check_that_the_form_is_ours(request, session)
         if path not in FOR_ANYBODY and (person is None or not person.may_act):
-            raise Refused("you may look and not act: that needs the role operator")
+            raise Forbidden("you may look and not act: that needs the role operator")
 
     def _person(self, request: Request, session: Session | None) -> Person | None:
         signed_in = session.person if session is not None else None
@@ -112,13 +112,13 @@ class Access:
 async def _check_that_the_form_is_ours(request: Request, session: Session) -> None:
     # A browser says where a request comes from; other clients do not, and those no page of another site can make send.
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        raise Refused("the request comes from another site")
+        raise Forbidden("the request comes from another site")
     shown = request.headers.get(CSRF_HEADER)
     if shown is None:
         form = await request.form()
         shown = str(form.get(CSRF_FIELD, ""))
     if not hmac.compare_digest(shown.encode(), session.csrf.encode()):
-        raise Refused("the page is too old, or is not ours: load it again")
+        raise Forbidden("the page is too old, or is not ours: load it again")
 
 
 def _tokens(settings: Settings) -> dict[Role, SecretStr | None]:

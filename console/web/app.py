@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.base import RequestResponseEndpoint
 
 from console.audit_log import NotNoted
-from console.web.access import COOKIE, SIGN_IN, Access, Refused, SignInNeeded
+from console.web.access import COOKIE, SIGN_IN, Access, Forbidden, SignInNeeded
 from console.web.sessions import LASTS, Session
 from console.web.view import STATIC, View
 from runtime.health import Health
@@ -81,8 +81,8 @@ def _answer_refusals(app: FastAPI, view: View) -> None:
         path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return RedirectResponse(f"{SIGN_IN}?after={quote(path, safe='')}", 303)
 
-    @app.exception_handler(Refused)
-    async def refused(request: Request, why: Refused) -> Response:
+    @app.exception_handler(Forbidden)
+    async def refused(request: Request, why: Forbidden) -> Response:
         return _told(view, request, 403, "That is not allowed", str(why))
 
     @app.exception_handler(NotNoted)

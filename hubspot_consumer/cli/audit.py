@@ -17,10 +17,10 @@ from hubspot_consumer.cli.progress import ProgressAs, Watcher, now_at, progress,
 from hubspot_consumer.history.plan import Tally
 from hubspot_consumer.history.selection import Selection
 from hubspot_consumer.reprocessing.audit import Audit, contacts_of
-from hubspot_consumer.reprocessing.comparison import Difference
+from hubspot_consumer.reprocessing.comparison import ContactDifference
 from hubspot_consumer.reprocessing.projections import FoldedTopics
 from hubspot_consumer.reprocessing.run import Run
-from hubspot_consumer.reprocessing.session import Access, Session, session
+from hubspot_consumer.reprocessing.session import RunAccess, RunSession, session
 from hubspot_consumer.settings import Settings
 from runtime import logs
 from runtime.commands import read_settings
@@ -95,7 +95,7 @@ async def _audit(  # noqa: PLR0913 - what was asked for
             return await _repaired(folded, access, opened, contacts_of(found))
 
 
-async def _repaired(folded: FoldedTopics, access: Access, opened: Session, keys: Sequence[ContactKey]) -> int:
+async def _repaired(folded: FoldedTopics, access: RunAccess, opened: RunSession, keys: Sequence[ContactKey]) -> int:
     # With the other keys of whoever was moved: they are one contact.
     together = list(dict.fromkeys(one for key in keys for one in (*folded.moved.others(key), key)))
     folds = await access.writing.write(together)
@@ -123,7 +123,7 @@ def _batches(folded: FoldedTopics, sample: int, total: int) -> Iterator[list[Con
             yield drawn
 
 
-def _told(found: Sequence[Difference], audited: Audit, tally: Tally, *, as_json: bool) -> Iterator[str]:
+def _told(found: Sequence[ContactDifference], audited: Audit, tally: Tally, *, as_json: bool) -> Iterator[str]:
     kinds = Counter(difference.kind for difference in found)
     if as_json:
         told: dict[str, Any] = {"compared": audited.compared, "suppressed": audited.suppressed, "kinds": dict(kinds)}
@@ -136,7 +136,7 @@ def _told(found: Sequence[Difference], audited: Audit, tally: Tally, *, as_json:
     yield f"{audited.compared:,} contacts compared: {counted}"
 
 
-def _line(difference: Difference) -> str:
+def _line(difference: ContactDifference) -> str:
     who = f"{difference.kind:<8} {masked(difference.contact)} ({contact_hash(difference.contact)})"
     if not difference.name:
         return f"{who}: HubSpot has no such contact"

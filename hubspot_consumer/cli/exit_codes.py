@@ -1,4 +1,4 @@
-"""The ending: how a command that goes on for long comes to its exit code, whatever ends it."""
+"""Exit codes: how a command of the consumer comes to its own, whatever ends it."""
 
 import asyncio
 import os
@@ -21,23 +21,42 @@ from hubspot_consumer.reprocessing.hubspot_reader import CannotRead
 from hubspot_consumer.reprocessing.report import TooManyRefused
 from hubspot_consumer.reprocessing.run import AlreadyRunning, NoFolder, Run, UnfinishedRun
 from hubspot_consumer.worker.assignment import UnequalAssignment
-from runtime.commands import cause, fail, refuse
+from runtime.commands import INTERRUPTED, NOBODY_READS, cause, exit_for, fail, refuse, run_service
 from runtime.kafka.admission import KafkaAway, KafkaRefused, ask_admission
 from runtime.kafka.connection import KafkaConnection
 from runtime.kafka.new_topics import TopicsNotReady
 from runtime.kafka.topics import UnequalPartitions
-from runtime.logs import logger
 from runtime.server import PortTaken
 
-log = logger()
-
-INTERRUPTED: Final = 130
 NICENESS: Final = 10
-NOBODY_READS: Final = 141
 
 
 class NotDone(RuntimeError):
     """A command can't do what it was asked for; the message says why."""
+
+
+# What ends a command with an exit code and the error's own words.
+MISCONFIGURED: Final = (WrongPortal, KafkaRefused)
+FAILED: Final = (
+    AnotherRun,
+    CannotRead,
+    KafkaAway,
+    NotDone,
+    PortTaken,
+    ProvisionRefused,
+    SendingPaused,
+    TakenOver,
+    TooManyRefused,
+    TopicsMissing,
+    TopicsNotReady,
+    UnequalAssignment,
+    UnequalPartitions,
+)
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    """Run *work*; exit with 2 where a setting is wrong and with 1 where something else is, saying what."""
+    run_service(work, misconfigured=MISCONFIGURED, failed=FAILED)
 
 
 def open_run(folder: Path, name: str, asked: dict[str, Any], *, fresh: bool) -> Run:
@@ -59,20 +78,8 @@ def run_to_its_end(work: Coroutine[Any, Any, int], name: str, kafka: KafkaConnec
         code = asyncio.run(_until_stopped(_admitted(work, kafka), name, goes_on=goes_on))
         sys.stdout.flush()
     except Exception as error:
+        exit_for(error, misconfigured=MISCONFIGURED, failed=FAILED)
         match cause(error):
-            case WrongPortal() | KafkaRefused() as why:
-                refuse(str(why))
-            case AnotherRun() | CannotRead() | TakenOver() | TooManyRefused() as why:
-                fail(str(why) or "another process goes on with this run")
-            case (
-                NotDone()
-                | SendingPaused()
-                | TopicsMissing()
-                | TopicsNotReady()
-                | UnequalPartitions()
-                | KafkaAway() as why
-            ):
-                fail(str(why))
             case BrokenPipeError():
                 return _nobody_reads()
             case KafkaError() | OSError() as why:
@@ -107,16 +114,3 @@ def _nobody_reads() -> int:
     """Return what a program returns that `head` has seen enough of; Python would complain when it ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return NOBODY_READS
-
-
-def run_service(work: Coroutine[Any, Any, None]) -> None:
-    """Run *work*; exit with 2 where a setting is wrong and with 1 where something else is, saying what."""
-    try:
-        asyncio.run(work)
-    except (WrongPortal, KafkaRefused) as error:
-        refuse(str(error))
-    except (KafkaAway, PortTaken, UnequalPartitions, UnequalAssignment, ProvisionRefused, TopicsNotReady) as error:
-        fail(str(error))
-    except Exception:
-        log.exception("service.failed")
-        raise SystemExit(1) from None

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from hubspot_consumer.cli.exit_codes import run_service
+from hubspot_consumer.cli.exit_codes import run
 from hubspot_consumer.gates.pause import Pause, read_paused, say
 from hubspot_consumer.settings import Settings
 from runtime import logs
@@ -55,7 +55,7 @@ def _run(pause: Pause | None, *, dry_run: bool) -> None:
     if not settings.kafka_bootstrap_servers:
         refuse("KAFKA_BOOTSTRAP_SERVERS is not set: a pause is a record of a topic: host:port,host:port")
     logs.set_up(level=settings.log_level, secrets=settings.secrets)
-    run_service(_say(settings, pause, dry_run=dry_run))
+    run(_say(settings, pause, dry_run=dry_run))
 
 
 async def _say(settings: Settings, pause: Pause | None, *, dry_run: bool) -> None:

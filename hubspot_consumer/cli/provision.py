@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from hubspot_consumer.cli.exit_codes import run_service
+from hubspot_consumer.cli.exit_codes import run
 from hubspot_consumer.hubspot.paths import PATHS
 from hubspot_consumer.hubspot_access import hubspot_client
 from hubspot_consumer.metrics import Telemetry
@@ -12,7 +12,7 @@ from hubspot_consumer.provisioning.provision import Provision, ProvisionRefused
 from hubspot_consumer.settings import Settings
 from runtime import logs
 from runtime.clock import SystemClock
-from runtime.commands import read_settings, refuse
+from runtime.commands import FAILED, read_settings, refuse
 
 
 def provision(
@@ -29,7 +29,7 @@ def provision(
     if settings.read_token() is None:
         refuse("HUBSPOT_PRIVATE_APP_TOKEN is not set: set it to the token of a private app or a Service Key")
     logs.set_up(level=settings.log_level, secrets=settings.secrets)
-    run_service(_provision(settings, apply=apply))
+    run(_provision(settings, apply=apply))
 
 
 async def _provision(settings: Settings, *, apply: bool) -> None:
@@ -39,7 +39,7 @@ async def _provision(settings: Settings, *, apply: bool) -> None:
     finally:
         await client.close()
     if not well:
-        raise SystemExit(1)
+        raise SystemExit(FAILED)
 
 
 async def _provisioned(settings: Settings, provision: Provision, *, apply: bool) -> bool:

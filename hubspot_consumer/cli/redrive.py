@@ -21,7 +21,7 @@ from hubspot_consumer.delivery.batches import calls_of
 from hubspot_consumer.history.selection import Selection
 from hubspot_consumer.reprocessing.redrive import Legible, Settling, read_legible
 from hubspot_consumer.reprocessing.run import Run
-from hubspot_consumer.reprocessing.session import Session, session
+from hubspot_consumer.reprocessing.session import RunSession, session
 from hubspot_consumer.settings import Settings
 from runtime import logs
 from runtime.commands import read_settings
@@ -123,7 +123,7 @@ def _open(book: DeadLetterBook, which: LetterFilter, said: "_Said") -> list[Lett
 
 
 async def _write(  # noqa: PLR0913 - what was asked for
-    opened: Session,
+    opened: RunSession,
     run: Run,
     legible: Legible,
     selection: Selection,

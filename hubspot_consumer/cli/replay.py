@@ -26,11 +26,11 @@ from hubspot_consumer.cli.options import (
     moment,
 )
 from hubspot_consumer.cli.progress import ProgressAs, Watcher, now_at, progress, tell_plan, watched
-from hubspot_consumer.history.plan import Plan
+from hubspot_consumer.history.plan import RunPlan
 from hubspot_consumer.history.selection import Selection
 from hubspot_consumer.reprocessing.replay import Replay
 from hubspot_consumer.reprocessing.run import Run
-from hubspot_consumer.reprocessing.session import Session, session
+from hubspot_consumer.reprocessing.session import RunSession, session
 from hubspot_consumer.settings import Settings
 from runtime import logs
 from runtime.commands import read_settings, refuse
@@ -134,7 +134,7 @@ async def _replay(  # noqa: PLR0913 - what was asked for
     return _finished(run, opened, plan, as_json=as_json)
 
 
-def _told(plan: Plan, rate_share: float) -> Iterator[str]:
+def _told(plan: RunPlan, rate_share: float) -> Iterator[str]:
     tally = plan.tally
     yield f"events    {plan.read:,} read, {tally.events:,} of them to take effect again"
     if tally.unreadable:
@@ -151,7 +151,7 @@ def _duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def _finished(run: Run, opened: Session, plan: Plan, *, as_json: bool) -> int:
+def _finished(run: Run, opened: RunSession, plan: RunPlan, *, as_json: bool) -> int:
     report = opened.report
     seconds = (datetime.now(UTC) - run.began).total_seconds()
     told = {

@@ -15,7 +15,7 @@ from hubspot_consumer.history.plan import Tally
 from hubspot_consumer.history.selection import Selection
 from hubspot_consumer.reprocessing.projections import FoldedTopics
 from hubspot_consumer.reprocessing.run import Run
-from hubspot_consumer.reprocessing.session import Access, session
+from hubspot_consumer.reprocessing.session import RunAccess, session
 from hubspot_consumer.settings import Settings
 from runtime import logs
 from runtime.commands import read_settings
@@ -98,7 +98,7 @@ async def _resync(  # noqa: PLR0913 - what was asked for
     return 1 if report.refused or not report.contacts_written else 0
 
 
-async def _written(folded: FoldedTopics, access: Access, keys: list[ContactKey]) -> list[str]:
+async def _written(folded: FoldedTopics, access: RunAccess, keys: list[ContactKey]) -> list[str]:
     """Write the contact; return what of it is different in HubSpot afterwards, line by line."""
     names = sorted({name for key in keys for name in folded.refold(key).properties})
     before = await access.held.contacts(keys, names)

@@ -1,6 +1,6 @@
 """`worker`: read the topics and deliver, until told to stop."""
 
-from hubspot_consumer.cli.exit_codes import run_service
+from hubspot_consumer.cli.exit_codes import run
 from hubspot_consumer.metrics import Telemetry
 from hubspot_consumer.settings import Settings
 from hubspot_consumer.worker.endpoints import endpoints
@@ -23,7 +23,7 @@ def worker() -> None:
     """
     settings = read_settings(Settings)
     logs.set_up(level=settings.log_level, secrets=settings.secrets)
-    run_service(_work(settings))
+    run(_work(settings))
 
 
 async def _work(settings: Settings) -> None:

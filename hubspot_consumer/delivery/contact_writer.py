@@ -84,8 +84,6 @@ class ContactWriter:
                 yield each
 
     def _without_omissions(self, inputs: Sequence[Upsert]) -> Sequence[Upsert]:
-        if not self._omissions.names:
-            return inputs
         return [replace(one, properties=self._omissions.without(one.properties)) for one in inputs]
 
     def _hear(self, outcomes: Collection[Outcome]) -> None:

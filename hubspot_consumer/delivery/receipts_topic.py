@@ -24,7 +24,7 @@ MOST_WAITING: Final = 20_000
 # While receipts alone can't be written, acks go on without them.
 ACK_WITHIN_S: Final = 5.0
 RETRY_S: Final = 1.0
-LOOK_AGAIN_S: Final = 0.5
+LATE_RECEIPTS_EVERY_S: Final = 0.5
 MOST_BYTES_OF_A_BATCH: Final = 256 * 1024
 
 
@@ -136,7 +136,7 @@ class ReceiptsTopic:
         task = asyncio.create_task(work)
         try:
             while not task.done():
-                await asyncio.wait([task], timeout=LOOK_AGAIN_S)
+                await asyncio.wait([task], timeout=LATE_RECEIPTS_EVERY_S)
                 self._let_go_of_the_late()
             return task.result()
         finally:

@@ -45,7 +45,7 @@ GET_UNDELIVERED: Final = (
 GET_DEAD_LETTERS: Final = "`python -m hubspot_consumer dead-letters list` shows them, and `show` says what to do"
 
 
-class Group(NamedTuple):
+class GroupState(NamedTuple):
     """The consumer group: its state in Kafka's words, and how many members it has."""
 
     state: str
@@ -285,11 +285,11 @@ class KafkaChecks:
         admin, _ = await self._connected.seen()
         return await look(admin, self._settings.topics.all)
 
-    async def _describe_group(self) -> Group:
+    async def _describe_group(self) -> GroupState:
         admin, _ = await self._connected.seen()
         [answer] = await admin.describe_consumer_groups([self._settings.group])
         [(_, _, state, _, _, members, *_)] = answer.groups
-        return Group(state, len(members))
+        return GroupState(state, len(members))
 
 
 async def _told(asked: Awaitable[T]) -> T:

@@ -55,7 +55,7 @@ FROM pg_replication_slots WHERE slot_type = 'logical' AND database = current_dat
 """
 
 
-class Slot(NamedTuple):
+class ReplicationSlot(NamedTuple):
     """A logical replication slot, as Debezium has one, and how much of the log it keeps."""
 
     name: str
@@ -188,8 +188,8 @@ class OutboxChecks:
         [[relays]] = await self._rows(connection, RELAYS, name=RELAY_NAME)
         return (holders[0][0], holders[0][1]) if holders else None, relays
 
-    async def _read_slots(self) -> list[Slot]:
-        return [Slot(*row) for row in await self._rows(await self._connected.seen(), SLOTS)]
+    async def _read_slots(self) -> list[ReplicationSlot]:
+        return [ReplicationSlot(*row) for row in await self._rows(await self._connected.seen(), SLOTS)]
 
     async def _rows(
         self, connection: psycopg.AsyncConnection, question: LiteralString, **parameters: object
@@ -198,7 +198,7 @@ class OutboxChecks:
             return await (await connection.execute(question, parameters or None)).fetchall()
 
 
-def slots_answer(slots: Sequence[Slot]) -> Answer:
+def slots_answer(slots: Sequence[ReplicationSlot]) -> Answer:
     """Return what to say of the database's logical replication slots."""
     if not slots:
         return ok("none: the relay needs none")

@@ -17,7 +17,7 @@ from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.daily_quota import RESERVE, DailyQuota
 from hubspot_consumer.hubspot.outcomes import Halt, Refusal, Rejected, RetryLater
 from hubspot_consumer.hubspot.paths import PATHS
-from hubspot_consumer.hubspot.rate_limiter import Pacing, Slot
+from hubspot_consumer.hubspot.rate_limiter import Pacing, QuotaSlot
 from hubspot_consumer.hubspot.responses import PortalDetails
 from hubspot_consumer.provisioning.differences import Differences
 from hubspot_consumer.provisioning.provision import Provision, ProvisionRefused, allows_no_custom_events
@@ -46,7 +46,7 @@ class FewCalls(Pacing):
         super().__init__(MANY_CALLS, 1, DailyQuota(MANY_CALLS, clock), clock)
         self.seen: dict[str, str] = {}
 
-    async def slot(self) -> Slot:
+    async def slot(self) -> QuotaSlot:
         """Return when a call may be made, which is never two at once."""
         slot = await super().slot()
         self.pause(SPACING_S)

@@ -21,7 +21,7 @@ MOST_LOOKED_AT: Final = 5_000
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ReceiptsComparison:
     """How many acknowledged events were compared, from which time on (None: all), and which have no receipt."""
 
     compared: int
@@ -38,7 +38,7 @@ class _Receipts:
 
 async def compare(
     reader: TopicReader, committed: Mapping[TopicPartition, int], deliveries: Sequence[TopicPartition]
-) -> Comparison | None:
+) -> ReceiptsComparison | None:
     """Compare what was committed before this was called with the newest receipts, None where there never was any.
 
     Raises KafkaError.
@@ -58,7 +58,7 @@ async def compare(
         if without and looked_at < MOST_LOOKED_AT:
             suspects += await _records(reader, partition, without[:MOST_LOOKED_AT], receipts.event_ids)
             looked_at += len(without)
-    return Comparison(compared, receipts.since, suspects)
+    return ReceiptsComparison(compared, receipts.since, suspects)
 
 
 async def _read(reader: TopicReader, partitions: Sequence[TopicPartition]) -> _Receipts:

@@ -9,7 +9,7 @@ from hubspot_consumer.doctor.environment import Environment
 from hubspot_consumer.doctor.examination import CannotTell, Check, Checks, Look
 from hubspot_consumer.doctor.findings import Answer, count, fail, ok, warn
 
-ANSWER_WITHIN_S: Final = 4.0
+STATUS_WITHIN_S: Final = 4.0
 
 ASK_ELSEWHERE: Final = "start one: `python -m hubspot_consumer worker`; if it runs elsewhere, say --worker-url"
 SEE_RUNBOOK: Final = "the runbook's table says what to do"
@@ -102,7 +102,7 @@ class WorkerChecks:
             raise CannotTell("the worker does not answer: see worker") from error
 
     async def _ask(self) -> Mapping[str, Any]:
-        async with httpx.AsyncClient(timeout=ANSWER_WITHIN_S) as http:
+        async with httpx.AsyncClient(timeout=STATUS_WITHIN_S) as http:
             status = (await http.get(f"{self._url}/v1/status")).raise_for_status().json()
         if not isinstance(status, dict):
             raise TypeError("no status")

@@ -18,7 +18,7 @@ log = logger()
 
 FIRST_PROBE_S: Final = 2.0
 LONGEST_PROBE_S: Final = 60.0
-LOOK_AGAIN_S: Final = 1.0
+HALT_LOOK_EVERY_S: Final = 1.0
 # An outage ends without anybody of ours at work: nobody should have to wait for us to notice.
 LONGEST_PROBE_OF_OUTAGE_S: Final = 8.0
 # So many calls in a row without an answer open the circuit: one fault in a hundred does not, an outage does at once.
@@ -165,7 +165,7 @@ class HaltGate:
             if (wait_s := self._probe_at - self._clock.monotonic()) <= 0:
                 return True
             # A call that was in flight may open it earlier.
-            await self._clock.sleep(min(wait_s, LOOK_AGAIN_S))
+            await self._clock.sleep(min(wait_s, HALT_LOOK_EVERY_S))
 
     def _next_interval_s(self, halt: Halt, *, again: bool) -> float:
         if halt.until is not None:

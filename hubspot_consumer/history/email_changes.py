@@ -5,21 +5,13 @@ one's own events; unless HubSpot still has a contact of the older key, whose mov
 """
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Final, Protocol, TypeVar
+from typing import Final
 
 from hubspot_consumer.delivery.destination import Destination
 from hubspot_consumer.history.store import EventStore
 from hubspot_consumer.hubspot.outcomes import Halt, Rejected, RetryLater
-from hubspot_consumer.hubspot.requests import MOST_UPSERTS, KnownContacts
+from hubspot_consumer.hubspot.requests import MOST_UPSERTS, HeldContacts, KnownContacts
 from schemas.contacts import ContactKey
-
-
-class _AtHubSpot(Protocol):
-    @property
-    def contact_id(self) -> str: ...
-
-
-Contact = TypeVar("Contact", bound=_AtHubSpot)
 
 
 class JoinedKeys:
@@ -33,7 +25,7 @@ class JoinedKeys:
         """Return the keys whose events a contact is made of, oldest first; none for one that was moved on."""
         return () if key in self.gone else (*self._before.get(key, ()), key)
 
-    def join(self, previous: ContactKey, key: ContactKey, known: dict[str, Contact | None]) -> None:
+    def join(self, previous: ContactKey, key: ContactKey, known: KnownContacts | HeldContacts) -> None:
         """Take a move, the older ones first, and what HubSpot holds of both keys; change *known* where they are one."""
         contact, holder = known.get(previous), known.get(key)
         if contact is not None and holder is not None and contact.contact_id == holder.contact_id:

@@ -57,7 +57,7 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunPlan:
     """`takes` is at the run's part of the quota, if HubSpot is well."""
 
     read: int
@@ -67,7 +67,7 @@ class Plan:
     takes: timedelta
 
     @classmethod
-    def of(cls, read: int, tally: Tally, timeline: TimelineMode, calls_per_s: float) -> "Plan":
+    def of(cls, read: int, tally: Tally, timeline: TimelineMode, calls_per_s: float) -> "RunPlan":
         upserts = math.ceil(tally.contacts / MOST_UPSERTS)
         match timeline:
             case "custom_events":

@@ -18,7 +18,7 @@ from hubspot_consumer.delivery.dispatcher import Delivery
 from hubspot_consumer.holds.records import Held, encoded
 from hubspot_consumer.holds.worker import HoldInForce, Holds
 from hubspot_consumer.kafka.followed_topic import FollowedTopic
-from hubspot_consumer.kafka.lease import LOOK_AGAIN_S, Lease
+from hubspot_consumer.kafka.lease import LEASE_LOOK_EVERY_S, Lease
 from runtime.clock import Clock
 from runtime.logs import logger
 
@@ -103,7 +103,7 @@ class HoldAnswers:
             if to_answer := self._holds.to_answer():
                 # Whoever has our partitions by now may not know of the hold.
                 if not self._lease.valid:
-                    wait_s = LOOK_AGAIN_S
+                    wait_s = LEASE_LOOK_EVERY_S
                 elif not await self._answered(to_answer):
                     wait_s = TRY_AGAIN_S
             with suppress(TimeoutError):

@@ -12,7 +12,7 @@ from hubspot_consumer.hubspot.errors import correlation_id, policy_of, quota_spe
 from hubspot_consumer.hubspot.events_path import EventsPath
 from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Refusal, RetryLater
 from hubspot_consumer.hubspot.paths import PATHS, TOKEN_INFO, ApiVersion, Paths
-from hubspot_consumer.hubspot.rate_limiter import Pacing, Slot
+from hubspot_consumer.hubspot.rate_limiter import Pacing, QuotaSlot
 from hubspot_consumer.hubspot.requests import HeldContacts, KnownContacts, Move, Note, TimelineEntry, Upsert
 from hubspot_consumer.hubspot.responses import (
     Input,
@@ -71,7 +71,7 @@ class HubSpotClient:
         """End the connections."""
         await self._http.aclose()
 
-    async def slot(self) -> Slot:
+    async def slot(self) -> QuotaSlot:
         """Return when the quota allows one more call."""
         return await self._pacing.slot()
 

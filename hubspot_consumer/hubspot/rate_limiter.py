@@ -33,14 +33,14 @@ SETTLING: Final = 0.1
 # What others use is yielded and a little more: of a window that is full nobody can tell who wanted how much.
 YIELD: Final = 1.1
 # When a full window is in flight, their answers come at times nobody knows.
-LOOK_AGAIN_S: Final = 0.2
+ANSWERS_AWAITED_S: Final = 0.2
 LONGEST_STEP_S: Final = 5.0
 # HubSpot counts within ten seconds. What comes with another window is not its own, and would stop us for days.
 LONGEST_WINDOW_MS: Final = 60_000
 _A_COUNT: Final = re.compile("[0-9]{1,9}")
 
 
-class Slot:
+class QuotaSlot:
     """The right to make one call. Leaving the context says that the call was answered."""
 
     def __init__(self, pacing: "Pacing") -> None:
@@ -141,7 +141,7 @@ class Pacing:
         self._follows_at = self._clock.monotonic() + self._spacing_s
         self._settled_at = self._clock.monotonic() + self._window_s
 
-    async def slot(self) -> Slot:
+    async def slot(self) -> QuotaSlot:
         """Return when a call may be made."""
         while not await self._spaced():
             pass
@@ -150,7 +150,7 @@ class Pacing:
             await self._clock.sleep(min(wait, LONGEST_STEP_S))
         self._in_flight += 1
         self._last_slot_at = self._clock.monotonic()
-        return Slot(self)
+        return QuotaSlot(self)
 
     async def _spaced(self) -> bool:
         """Return whether the limiter let a call through; False when it is time to ask anew, maybe another limiter."""
@@ -212,7 +212,7 @@ class Pacing:
         paused_s = max(self._not_before, self._follows_at, self._last_slot_at + spacing_s) - now
         if self.used < max(1, self._own_now - self._taken_by_others):
             return paused_s
-        window_s = self._answered_at[0] + self._window_s - now if self._answered_at else LOOK_AGAIN_S
+        window_s = self._answered_at[0] + self._window_s - now if self._answered_at else ANSWERS_AWAITED_S
         return max(paused_s, window_s, 0.001)
 
     def _forget_old(self) -> None:

@@ -11,7 +11,7 @@ from runtime.clock import Clock
 
 # Of the 10 s after which the group takes a member for dead; the rest is for calls on their way.
 LASTS_S: Final = 6.0
-LOOK_AGAIN_S: Final = 0.1
+LEASE_LOOK_EVERY_S: Final = 0.1
 
 
 class Lease:
@@ -31,7 +31,7 @@ class Lease:
     async def until_valid(self) -> None:
         """Return when the group has been heard of again."""
         while not self.valid:
-            await self._clock.sleep(LOOK_AGAIN_S)
+            await self._clock.sleep(LEASE_LOOK_EVERY_S)
 
     @property
     def valid(self) -> bool:

@@ -20,7 +20,7 @@ class ProvisionRefused(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Plan:
+class ProvisionPlan:
     """What to create, in this order, and what is there but differs from what we write.
 
     `no_custom_events` is HubSpot's refusal where the tier or the token's scopes allow none.
@@ -38,7 +38,7 @@ class Provision:
         self._client = client
         self._paths: Final = paths
 
-    async def plan(self, *, custom_events: bool = True) -> Plan:
+    async def plan(self, *, custom_events: bool = True) -> ProvisionPlan:
         """Return what the portal lacks; *custom_events* False leaves those out. Raises ProvisionRefused."""
         groups = {group.get("name") for group in await self._list(self._paths.property_groups)}
         missing = []
@@ -55,7 +55,7 @@ class Provision:
                 if not allows_no_custom_events(error.refusal):
                     raise
                 refused = str(error)
-        return Plan(
+        return ProvisionPlan(
             [*missing, *properties.missing, *events.missing], [*properties.mismatches, *events.mismatches], refused
         )
 

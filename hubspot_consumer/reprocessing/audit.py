@@ -6,9 +6,9 @@ from typing import Final
 
 from hubspot_consumer.delivery.batches import calls_of
 from hubspot_consumer.hubspot.requests import MOST_UPSERTS
-from hubspot_consumer.reprocessing.comparison import Difference, differences
+from hubspot_consumer.reprocessing.comparison import ContactDifference, differences
 from hubspot_consumer.reprocessing.projections import FoldedTopics
-from hubspot_consumer.reprocessing.session import Access
+from hubspot_consumer.reprocessing.session import RunAccess
 from schemas.contacts import ContactKey
 
 # More is no drift but another portal, or none; and whoever reads the report has to end somewhere.
@@ -18,13 +18,15 @@ MOST_CONTACTS: Final = 10_000
 class Audit:
     """Compares contacts in calls of a hundred, in slots; those that differ are looked at twice."""
 
-    def __init__(self, topics: FoldedTopics, access: Access) -> None:
+    def __init__(self, topics: FoldedTopics, access: RunAccess) -> None:
         self._topics = topics
         self._access = access
         self.compared = 0
         self.suppressed = 0
 
-    async def compare(self, batches: Iterable[Sequence[ContactKey]], told: Callable[[int], object]) -> list[Difference]:
+    async def compare(
+        self, batches: Iterable[Sequence[ContactKey]], told: Callable[[int], object]
+    ) -> list[ContactDifference]:
         """Return how contacts differ, contact by contact. The topics must be followed. Raises CannotRead."""
         suspects: list[ContactKey] = []
         for keys in batches:
@@ -38,7 +40,7 @@ class Audit:
                 break
         return [each for together in calls_of(suspects, MOST_UPSERTS) for each in await self._compare(together)]
 
-    async def _compare(self, keys: Sequence[ContactKey]) -> list[Difference]:
+    async def _compare(self, keys: Sequence[ContactKey]) -> list[ContactDifference]:
         # In this order: what the group had finished before is in what HubSpot holds, and that is in the topics after.
         unfinished = await self._topics.unfinished_now()
         await self._access.held.until_answered(
@@ -55,6 +57,6 @@ class Audit:
         return found
 
 
-def contacts_of(found: Iterable[Difference]) -> list[ContactKey]:
+def contacts_of(found: Iterable[ContactDifference]) -> list[ContactKey]:
     """Return the contacts of differences that are in the order of contacts, each once."""
     return [key for key, _ in groupby(found, key=lambda difference: difference.contact)]

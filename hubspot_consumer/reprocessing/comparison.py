@@ -27,7 +27,7 @@ Verdict = Literal["same", "differs", "empty"]
 
 
 @dataclass(frozen=True)
-class Difference:
+class ContactDifference:
     """`missing`: HubSpot has no such contact. `stale` and `ahead`: it was written by an older or a newer event than the
     topics' newest. `empty` and `differs`: one property has no value, or another one.
     """
@@ -89,13 +89,15 @@ def compared(refold: Refold, contact: HeldContact | None) -> list[ComparedProper
     return [ComparedProperty(name, expected, held.get(name, "")) for name, expected in refold.properties.items()]
 
 
-def differences(refold: Refold, contact: HeldContact | None) -> list[Difference]:
+def differences(refold: Refold, contact: HeldContact | None) -> list[ContactDifference]:
     """Return how HubSpot's *contact* differs from what its events come to."""
     if contact is None:
-        return [Difference(refold.key, "missing")]
+        return [ContactDifference(refold.key, "missing")]
     behind: Kind = "stale" if applied_to(contact) < refold.sequence else "ahead"
     return [
-        Difference(refold.key, behind if each.name == SEQUENCE else each.verdict, each.name, each.expected, each.held)
+        ContactDifference(
+            refold.key, behind if each.name == SEQUENCE else each.verdict, each.name, each.expected, each.held
+        )
         for each in compared(refold, contact)
         if each.verdict != "same"
     ]

@@ -16,7 +16,7 @@ class CannotRead(RuntimeError):
     """HubSpot refuses to tell what it holds."""
 
 
-class Held:
+class HubSpotReader:
     """Asks until HubSpot answers."""
 
     def __init__(self, client: HubSpotClient, retries: Retries) -> None:

@@ -7,7 +7,7 @@ from hubspot_consumer.ordering.lane import Fold
 from hubspot_consumer.reprocessing.projections import FoldedTopics
 from hubspot_consumer.reprocessing.report import Report
 from hubspot_consumer.reprocessing.run import Run
-from hubspot_consumer.reprocessing.session import Access
+from hubspot_consumer.reprocessing.session import RunAccess
 from runtime.clock import Clock
 from schemas.contacts import ContactKey
 
@@ -18,7 +18,7 @@ Told = Callable[[int], object]
 class Replay:
     """Goes through the folded topics contact by contact, and keeps in the run's journal how far it has come."""
 
-    def __init__(self, run: Run, topics: FoldedTopics, access: Access, report: Report, clock: Clock) -> None:
+    def __init__(self, run: Run, topics: FoldedTopics, access: RunAccess, report: Report, clock: Clock) -> None:
         self._run = run
         self._topics = topics
         self._writing = access.writing

@@ -19,14 +19,14 @@ from hubspot_consumer.gates.retries import Retries
 from hubspot_consumer.gates.suppressions import Suppressions
 from hubspot_consumer.gates.unwritable_properties import Omissions
 from hubspot_consumer.history.email_changes import MovedContacts
-from hubspot_consumer.history.plan import Plan
+from hubspot_consumer.history.plan import RunPlan
 from hubspot_consumer.history.scan import Scan
 from hubspot_consumer.history.selection import Selection
 from hubspot_consumer.holds.run import Holding
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot_access import hubspot_client
 from hubspot_consumer.kafka.lag import Lag
-from hubspot_consumer.reprocessing.hubspot_reader import Held
+from hubspot_consumer.reprocessing.hubspot_reader import HubSpotReader
 from hubspot_consumer.reprocessing.projections import FoldedTopics
 from hubspot_consumer.reprocessing.report import Report
 from hubspot_consumer.reprocessing.run import Run
@@ -39,17 +39,17 @@ from schemas.contacts import ContactKey
 
 
 @dataclass(frozen=True)
-class Access:
+class RunAccess:
     """To HubSpot, at the run's part of the quota, which the workers keep from. *entries* is None without a timeline."""
 
     client: HubSpotClient
-    held: Held
+    held: HubSpotReader
     suppressions: Suppressions
     writing: Writing
     entries: TimelineEntries | None
 
 
-class Session:
+class RunSession:
     """Reads and plans for one run, and gives it access to HubSpot; connects to what is needed when it is needed."""
 
     def __init__(  # noqa: PLR0913 - what was asked for
@@ -107,16 +107,16 @@ class Session:
             await self.settlement().settle(taken, Redriven(at=self.clock.now(), run=self._run.id))
         return len(taken)
 
-    async def plan(self, folded: FoldedTopics) -> Plan:
+    async def plan(self, folded: FoldedTopics) -> RunPlan:
         """Return what writing it takes, as far as that is known without asking HubSpot."""
         setting = self._settings.hubspot_timeline
         mode: TimelineMode = "custom_events" if setting == "auto" else setting
         calls_per_s = self._settings.hubspot_rate_limit * self._rate_share / self._settings.hubspot_rate_window_s
         tally = await folded.tally()
-        return Plan.of(self._run.store.size, tally, mode if self._timeline else "off", calls_per_s)
+        return RunPlan.of(self._run.store.size, tally, mode if self._timeline else "off", calls_per_s)
 
     @asynccontextmanager
-    async def access(self, folded: FoldedTopics) -> AsyncIterator[Access]:
+    async def access(self, folded: FoldedTopics) -> AsyncIterator[RunAccess]:
         """Give access to HubSpot, which a pause keeps waiting. Raises KafkaError, WrongPortal, AnotherRun.
 
         Raises SendingPaused where a pause began before.
@@ -159,8 +159,8 @@ class Session:
                 clock=self.clock,
                 unfinished=folded.unfinished,
             )
-            held = Held(client, retries)
-            yield Access(client, held, suppressions, writing, entries if self._timeline else None)
+            held = HubSpotReader(client, retries)
+            yield RunAccess(client, held, suppressions, writing, entries if self._timeline else None)
 
     async def _all_keys(self, selection: Selection, lag: Lag) -> frozenset[ContactKey]:
         """Return the selected contacts with their other keys: those of their emails before and after."""
@@ -220,7 +220,7 @@ class _Ours:
 @asynccontextmanager
 async def session(
     settings: Settings, run: Run, command: str, rate_share: float, *, timeline: bool = True
-) -> AsyncIterator[Session]:
+) -> AsyncIterator[RunSession]:
     """Open a session, and close what it connected to."""
     async with AsyncExitStack() as opened:
-        yield Session(settings, run, command, rate_share, timeline=timeline, opened=opened)
+        yield RunSession(settings, run, command, rate_share, timeline=timeline, opened=opened)

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, Protocol, TypeVar, assert_never
+from typing import Any, Final, Protocol, TypeVar, assert_never
 
 from aiokafka.errors import KafkaError
 
@@ -47,13 +47,6 @@ class Refolds(Protocol):
 
     def refold(self, key: ContactKey, trials: Trials) -> Refold:
         """Return a contact's refold, by what is known now."""
-
-
-class _Attempt(NamedTuple):
-    """What a contact came to, and what became of its upsert."""
-
-    refold: Refold
-    outcome: Outcome | Again
 
 
 @dataclass
@@ -164,11 +157,11 @@ class Writing:
             wanted = [refold for refold in refolds if refold.wanted]
             self._report.contacts_without_events += len(refolds) - len(wanted)
             attempts = await _to_its_end(self._upsert(wanted, turn.take(), hold))
-        again = [attempt.refold.key for attempt in attempts if self._again(attempt, written)]
-        refusals = (attempt.outcome for attempt in attempts if isinstance(attempt.outcome, RetryLater | Halt))
+        again = [refold.key for refold, outcome in attempts if self._again(refold, outcome, written)]
+        refusals = (outcome for _, outcome in attempts if isinstance(outcome, RetryLater | Halt))
         return again, next(refusals, None)
 
-    async def _upsert(self, refolds: Sequence[Refold], slot: Slot, hold: Hold) -> list[_Attempt]:
+    async def _upsert(self, refolds: Sequence[Refold], slot: Slot, hold: Hold) -> list[tuple[Refold, Outcome | Again]]:
         """Write contacts, and note for the workers what they go on from."""
         asked = {str(position): refold for position, refold in enumerate(refolds)}
         inputs = [
@@ -184,12 +177,11 @@ class Writing:
             refold = asked[upsert.trace_id]
             if isinstance(outcome, Delivered):
                 hold.written(refold.key, refold.sequence, outcome.contact_id)
-            attempts.append(_Attempt(refold, outcome))
+            attempts.append((refold, outcome))
         return attempts
 
-    def _again(self, attempt: _Attempt, written: dict[ContactKey, Fold]) -> bool:
+    def _again(self, refold: Refold, outcome: Outcome | Again, written: dict[ContactKey, Fold]) -> bool:
         """Take a contact's outcome; return whether it is to be written again."""
-        refold, outcome = attempt.refold, attempt.outcome
         match outcome:
             case Delivered():
                 written[refold.key] = refold.fold(outcome.contact_id)

@@ -25,7 +25,7 @@ from schemas.envelope import Headers, UnreadableRecord, read_envelope
 ENOUGH_CONTACTS: Final = 1_000
 # Events read and not finished: what a worker holds in memory at the most, whatever the backlog.
 MOST_UNFINISHED: Final = 15_000
-LOOK_AGAIN_S: Final = 0.2
+ROOM_LOOK_EVERY_S: Final = 0.2
 # Dead letters on their way to Kafka.
 MOST_WRITING: Final = 500
 
@@ -132,7 +132,7 @@ class Reading:
 
     async def _wait(self) -> None:
         self._waited = True
-        await self._clock.sleep(LOOK_AGAIN_S)
+        await self._clock.sleep(ROOM_LOOK_EVERY_S)
 
     @property
     def _full(self) -> bool:

@@ -33,7 +33,7 @@ COMMIT_WITHIN_S: Final = 0.5
 # From when no call begins any more. While Kafka is away, leaving the group would wait for it.
 LEAVE_WITHIN_S: Final = 5.0
 CLOSE_WITHIN_S: Final = 0.5
-LOOK_AGAIN_S: Final = 0.05
+BUSY_LOOK_EVERY_S: Final = 0.05
 
 
 class ReadingEnded(RuntimeError):
@@ -64,7 +64,7 @@ class Service:
         self.parts.source.reading.end()
         give_up = self.clock.monotonic() + FINISH_WITHIN_S
         while self.parts.sink.delivery.busy and self.clock.monotonic() < give_up:
-            await self.clock.sleep(LOOK_AGAIN_S)
+            await self.clock.sleep(BUSY_LOOK_EVERY_S)
 
     async def _work(self) -> None:
         self.status.health.ill("worker", "starting: connecting to Kafka")

@@ -25,7 +25,7 @@ MOST_CONNECTIONS: Final = 4
 # Requests that are read or written at once; each may have a megabyte in memory.
 MOST_AT_ONCE: Final = 32
 CONNECTION_WITHIN_S: Final = 2.0
-ANSWER_WITHIN_S: Final = 8.0
+ACCEPTED_WITHIN_S: Final = 8.0
 # What was sent to a database; one that is there acknowledges it, however busy it is.
 HEARD_WITHIN_S: Final = 10.0
 RETRY_AFTER: Final = {"Retry-After": "2"}
@@ -116,10 +116,10 @@ class Intake:
         self._accepting.add(accepting)
         accepting.add_done_callback(self._accepting.discard)
         # Not cancelled: a database that stands still would not hear it, and the key makes a retry harmless.
-        done, _ = await asyncio.wait({accepting}, timeout=ANSWER_WITHIN_S)
+        done, _ = await asyncio.wait({accepting}, timeout=ACCEPTED_WITHIN_S)
         if not done:
             accepting.add_done_callback(_unheard)
-            raise _unavailable(f"it did not answer within {ANSWER_WITHIN_S:g} s")
+            raise _unavailable(f"it did not answer within {ACCEPTED_WITHIN_S:g} s")
         accepted = accepting.result()
         log.debug("intake.accepted", event_ids=accepted.ids, repeated=accepted.repeated)
         return accepted

@@ -16,7 +16,7 @@ from producer.old_outbox.imports import Import, Summary
 from producer.old_outbox.table import ROLES, OldTable, Role, Unclear, find_table
 from producer.settings import DatabaseSettings
 from runtime import logs
-from runtime.commands import fail, read_settings, refuse
+from runtime.commands import FAILED, fail, read_settings, refuse
 
 LINE_EVERY: Final = 10_000
 
@@ -78,7 +78,7 @@ def import_outbox(  # noqa: PLR0913 - typer reads a command's options from its p
         fail(f"DATABASE_URL: {str(error.orig).strip().splitlines()[0]}")
     print(*_told(importing.summary, old, applied=apply), sep="\n")
     if importing.summary.refused:
-        raise SystemExit(1)
+        raise SystemExit(FAILED)
 
 
 def _guess(old: OldTable) -> Iterator[str]:

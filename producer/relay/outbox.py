@@ -16,7 +16,7 @@ from runtime.clock import Clock
 from schemas.outbox import RELAY_LOCK, RELAY_NAME
 
 # A statement that takes longer has met a database that is gone without a word.
-ANSWER_WITHIN_S: Final = 15.0
+STATEMENT_WITHIN_S: Final = 15.0
 SETTLE_EVERY_S: Final = 0.5
 # With what is forgotten at once: 1,000 rows a second at most.
 FORGET_EVERY_S: Final = 5.0
@@ -235,12 +235,12 @@ class Outbox:
         self, connection: psycopg.AsyncConnection, statement: str, parameters: Any = None
     ) -> list[tuple[Any, ...]]:
         try:
-            async with asyncio.timeout(ANSWER_WITHIN_S):
+            async with asyncio.timeout(STATEMENT_WITHIN_S):
                 # Planned for its parameters: a plan for any would compare each row with each of `without`.
                 cursor = await connection.execute(statement, parameters, prepare=False)
                 return await cursor.fetchall() if cursor.description else []
         except TimeoutError:
-            raise psycopg.OperationalError(f"no answer within {ANSWER_WITHIN_S:g} s") from None
+            raise psycopg.OperationalError(f"no answer within {STATEMENT_WITHIN_S:g} s") from None
 
 
 def _array(positions: Iterable[int]) -> str:
@@ -253,5 +253,5 @@ async def _connection(database_url: str) -> psycopg.AsyncConnection:
         database_url,
         autocommit=True,
         # A host that is gone without a word must not keep the role.
-        **connection_options(RELAY_NAME, answer_within_s=ANSWER_WITHIN_S),
+        **connection_options(RELAY_NAME, answer_within_s=STATEMENT_WITHIN_S),
     )

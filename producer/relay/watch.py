@@ -18,7 +18,7 @@ from runtime.kafka.topics import UnequalPartitions, admin_client
 from schemas.topics import Topics
 
 LOOK_EVERY_S: Final = 3.0
-ANSWER_WITHIN_S: Final = 3.0
+KAFKA_WITHIN_S: Final = 3.0
 # Counting further would cost the database more than it tells.
 COUNT_UP_TO: Final = 100_000
 
@@ -59,7 +59,7 @@ class Watch:
 
     async def _look_at_kafka(self) -> None:
         try:
-            async with admin_client(self._kafka, request_timeout_ms=int(ANSWER_WITHIN_S * 1000)) as admin:
+            async with admin_client(self._kafka, request_timeout_ms=int(KAFKA_WITHIN_S * 1000)) as admin:
                 found = await find(admin, self._topics, self._topics.published)
         except (KafkaError, OSError, TimeoutError) as error:
             self._health.ill("kafka", await self._admission.why(error))

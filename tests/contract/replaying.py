@@ -28,7 +28,7 @@ from hubspot_consumer.reprocessing.projections import FoldedTopics
 from hubspot_consumer.reprocessing.replay import Replay
 from hubspot_consumer.reprocessing.report import Report
 from hubspot_consumer.reprocessing.run import Run
-from hubspot_consumer.reprocessing.session import Access
+from hubspot_consumer.reprocessing.session import RunAccess
 from hubspot_consumer.reprocessing.timeline_entries import TimelineEntries
 from hubspot_consumer.reprocessing.writing import Writing
 from sandbox.hubspot.app import simulator_app
@@ -162,7 +162,7 @@ async def replayed(
             clock=clock,
             unfinished=unfinished if unfinished is not None else ends,
         )
-        access = Access(client, cast("Any", None), cast("Any", None), writing, entries)
+        access = RunAccess(client, cast("Any", None), cast("Any", None), writing, entries)
         try:
             await topics.read(lambda _done, _total: None)
             await Replay(run, topics, access, report, clock).write(lambda _: None)

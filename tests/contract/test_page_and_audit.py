@@ -31,7 +31,7 @@ from hubspot_consumer.hubspot.rate_limiter import Pacing
 from hubspot_consumer.hubspot.requests import Upsert
 from hubspot_consumer.mapping import contact_properties
 from hubspot_consumer.reprocessing.audit import Audit
-from hubspot_consumer.reprocessing.hubspot_reader import Held
+from hubspot_consumer.reprocessing.hubspot_reader import HubSpotReader
 from hubspot_consumer.reprocessing.projections import FoldedTopics
 from hubspot_consumer.reprocessing.report import Report
 from hubspot_consumer.reprocessing.run import Run
@@ -185,7 +185,7 @@ async def said_by_audit(
     )
     quiet = cast("Any", QuietTopics(ends, committed))
     topics = FoldedTopics(run, quiet, quiet, selection, Report(100))
-    held = Held(client, Retries(HaltGate(clock), clock, random.Random(1)))
+    held = HubSpotReader(client, Retries(HaltGate(clock), clock, random.Random(1)))
     access = SimpleNamespace(suppressions=SimpleNamespace(holds=lambda _: False), client=client, held=held)
     try:
         await topics.read(lambda _done, _total: None)

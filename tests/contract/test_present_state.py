@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from console.contacts.index import Index, Reached
 from console.contacts.index_rows import rows_of
-from console.contacts.present import CannotTell, Comparison, PresentState
+from console.contacts.present import Comparison, NotCompared, PresentState
 from hubspot_consumer.dead_letters.corrections import Mend
 from hubspot_consumer.dead_letters.resolutions import Redriven
 from hubspot_consumer.kafka.records import Partition
@@ -176,7 +176,7 @@ async def test_a_contact_that_moved_is_made_of_the_events_of_both_emails(questio
 async def test_an_answer_that_is_none_is_told_in_words(question: Question) -> None:
     question.holds(EARNED)
     question.portal.tokens.revoke(TOKEN)
-    with pytest.raises(CannotTell, match="HubSpot does not tell: "):
+    with pytest.raises(NotCompared, match="HubSpot does not tell: "):
         await question.compared()
 
 

@@ -100,7 +100,7 @@ async def _waiting(caller: Caller, how_many: int) -> bool:
 async def test_a_database_that_stands_still_is_answered_for_and_the_event_may_be_sent_again(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(producer_intake, "ANSWER_WITHIN_S", 0.2)
+    monkeypatch.setattr(producer_intake, "ACCEPTED_WITHIN_S", 0.2)
     async with calling(database_url) as caller:
         async with await psycopg.AsyncConnection.connect(database_url) as blocker:
             await blocker.execute("INSERT INTO outbox_contacts (contact_key) VALUES ('ada@example.com')")

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 import console.control
 from console.__main__ import wire
 from console.audit_log import Actions
-from console.control import Service, compared
+from console.control import ServiceStatus, compared
 from console.runs.run import ASKED, CODE, ERR, LOCK, OUT
 from console.runs.runs import Runs
 from console.web.access import CSRF_HEADER
@@ -255,7 +255,11 @@ async def test_settings_stand_side_by_side_and_what_differs_is_marked(tmp_path: 
 
 
 def test_a_service_that_does_not_tell_its_settings_differs_in_none() -> None:
-    services = [Service(ONE, {"settings": {"A": 1}}), Service(TWO, {}), Service(TWO, {"settings": "?"})]
+    services = [
+        ServiceStatus(ONE, {"settings": {"A": 1}}),
+        ServiceStatus(TWO, {}),
+        ServiceStatus(TWO, {"settings": "?"}),
+    ]
 
     [setting] = compared(services)
 

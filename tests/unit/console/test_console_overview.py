@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
-from console.overview.backlog import Outbox, Topics
+from console.overview.backlog import OutboxBacklog, TopicsBacklog
 from console.overview.exposition import Exposition, quantile, risen
 from console.overview.flow import Overview
-from console.overview.services import Producer, Worker
+from console.overview.services import Producer, WorkerStatus
 from console.overview.source import Source
 from console.web.view import View
 from tests.clock import OwnedClock
@@ -22,7 +22,7 @@ from tests.clock import OwnedClock
 HALT = {"reason": "token_refused", "detail": "401", "since": "…", "next_probe": "…"}
 
 
-def worker(delivered: float, **changes: Any) -> Worker:
+def worker(delivered: float, **changes: Any) -> WorkerStatus:
     status: dict[str, Any] = {
         "mode": "live",
         "unwell": {},
@@ -43,7 +43,7 @@ def worker(delivered: float, **changes: Any) -> Worker:
         "hubspot_consumer_calls_total": [({"kind": "upsert", "status": "200"}, delivered / 10)],
         "hubspot_consumer_event_age_seconds_bucket": [({"le": "1"}, delivered), ({"le": "+Inf"}, delivered)],
     }
-    return Worker({**status, **changes}, Exposition(samples))
+    return WorkerStatus({**status, **changes}, Exposition(samples))
 
 
 def producer(published: float, **unwell: str) -> Producer:
@@ -59,10 +59,10 @@ class World:
     """What the console looks at; a part that is None does not answer."""
 
     clock: OwnedClock = field(default_factory=OwnedClock)
-    workers: list[Worker | None] = field(default_factory=lambda: [worker(0), worker(0)])
+    workers: list[WorkerStatus | None] = field(default_factory=lambda: [worker(0), worker(0)])
     producer: Producer | None = field(default_factory=lambda: producer(0))
-    topics: Topics | None = field(default_factory=lambda: Topics({"lifecycle.nova_earned": 4}, 100))
-    outbox: Outbox | None = field(default_factory=lambda: Outbox(2, timedelta(seconds=9), 5))
+    topics: TopicsBacklog | None = field(default_factory=lambda: TopicsBacklog({"lifecycle.nova_earned": 4}, 100))
+    outbox: OutboxBacklog | None = field(default_factory=lambda: OutboxBacklog(2, timedelta(seconds=9), 5))
 
     def overview(self) -> Overview:
         def asking(part: Callable[[], Any]) -> Callable[[], Awaitable[Any]]:
@@ -186,7 +186,7 @@ async def test_the_charts_have_a_gap_where_nobody_could_tell() -> None:
     overview = world.overview()
     sampling = overview._sample()
     await world.look()
-    for outbox in (Outbox(3, None, 0), None, Outbox(4, None, 0)):
+    for outbox in (OutboxBacklog(3, None, 0), None, OutboxBacklog(4, None, 0)):
         world.outbox = outbox
         await world.look()
         overview._samples.append(overview.now())

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from console.contacts.extract import Extract
-from console.contacts.history import LATEST, Happened, Historian, History, Hole
+from console.contacts.history import LATEST, Historian, History, Hole, TracedEvent
 from console.contacts.index import Index, Reached
 from console.contacts.index_rows import rows_of
-from console.contacts.outbox import Known, Unpublished
+from console.contacts.outbox import OutboxContact, Unpublished
 from hubspot_consumer.dead_letters.corrections import Mend
 from hubspot_consumer.dead_letters.resolutions import Discarded, Redriven
 from hubspot_consumer.kafka.records import Partition
@@ -61,14 +61,14 @@ def unpublished(sequence: int) -> Unpublished:
     return Unpublished(f"id-{sequence}", "nova_earned", sequence, BEGAN, made, KEY)
 
 
-def only(history: History) -> Happened:
+def only(history: History) -> TracedEvent:
     [event] = history.items
-    assert isinstance(event, Happened)
+    assert isinstance(event, TracedEvent)
     return event
 
 
 def told(history: History) -> list[tuple[int | None, str, str | None]]:
-    return [(each.sequence, each.state, each.behind) for each in history.items if isinstance(each, Happened)]
+    return [(each.sequence, each.state, each.behind) for each in history.items if isinstance(each, TracedEvent)]
 
 
 def holes(history: History) -> list[tuple[int, int, bool]]:
@@ -84,7 +84,7 @@ def test_events_of_all_topics_are_in_the_order_of_their_sequence(contact: Contac
 
     found = contact.history().items
 
-    assert [each.type for each in found if isinstance(each, Happened)] == [
+    assert [each.type for each in found if isinstance(each, TracedEvent)] == [
         "driver_signed_up",
         "nova_redeemed",
         "nova_earned",
@@ -144,7 +144,7 @@ def test_while_nobody_can_say_what_was_acked_no_event_on_kafka_is_said_to_wait_o
     contact.holds(one, event_record(sequence=2, offset=1), event_record(sequence=3, offset=2), receipt_record(one))
     contact.acked = None
 
-    history = contact.history(known=Known("usr_1", 4), unpublished=[unpublished(4)])
+    history = contact.history(known=OutboxContact("usr_1", 4), unpublished=[unpublished(4)])
 
     assert told(history) == [(1, "delivered", None), (2, "unknown", None), (3, "unknown", None), (4, "outbox", None)]
 
@@ -158,7 +158,7 @@ def test_what_waits_says_what_it_waits_behind(contact: Contact) -> None:
         receipt_record(one),
     )
 
-    history = contact.history(known=Known("usr_1", 4), unpublished=[unpublished(4)])
+    history = contact.history(known=OutboxContact("usr_1", 4), unpublished=[unpublished(4)])
 
     assert told(history) == [
         (1, "delivered", None),
@@ -190,13 +190,13 @@ def test_what_came_before_all_that_kafka_holds_is_no_hole_to_wait_behind(contact
 def test_what_the_outbox_has_given_and_nobody_holds_is_a_hole_at_the_end(contact: Contact) -> None:
     contact.holds(event_record(sequence=1))
 
-    assert holes(contact.history(known=Known("usr_1", 3))) == [(2, 3, False)]
+    assert holes(contact.history(known=OutboxContact("usr_1", 3))) == [(2, 3, False)]
 
 
 def test_an_event_that_is_published_and_still_in_the_outbox_is_there_once(contact: Contact) -> None:
     contact.holds(event_record(sequence=1))
 
-    assert told(contact.history(known=Known(None, 1), unpublished=[unpublished(1)])) == [(1, "waiting", None)]
+    assert told(contact.history(known=OutboxContact(None, 1), unpublished=[unpublished(1)])) == [(1, "waiting", None)]
 
 
 def test_an_event_that_was_published_twice_is_there_once(contact: Contact) -> None:

@@ -183,8 +183,6 @@ def test_no_query_of_a_page_reads_a_whole_table(index: Index) -> None:
         extract = Extract(connection, TOPICS)
         extract.knows(EMAIL)
         extract.contacts_of("usr_1", 5)
-        extract.keys_before(EMAIL)
-        extract.keys_after(EMAIL)
         extract.moves(EMAIL)
         extract.sequences(EMAIL, 100, 50)
         extract.events(EMAIL, 1, 50)

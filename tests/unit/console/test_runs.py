@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.runs import runs as runs_module
-from console.runs.run import CODE, PID, Run, _Heard
+from console.runs.run import CODE, PID, StartedRun, _Heard
 from console.runs.runs import AnotherGoesOn, Runs
 from tests.clock import OwnedClock
 from tests.polling import eventually
@@ -46,7 +46,7 @@ class Console:
     def again(self) -> Runs:
         return Runs(self.folder, self.clock, [sys.executable, "-S", "-c", PROGRAM])
 
-    def start(self, *arguments: str, kind: str = "replay") -> Run:
+    def start(self, *arguments: str, kind: str = "replay") -> StartedRun:
         self.clock.advance(1)
         return self.runs.start(kind, ["x", *arguments], "ada", {"since": "24h"})  # type: ignore[arg-type]
 
@@ -60,7 +60,7 @@ def console(tmp_path: Path) -> Iterator[Console]:
         process.wait()
 
 
-async def ended(run: Run) -> Run:
+async def ended(run: StartedRun) -> StartedRun:
     async def has_ended() -> bool:
         run.look()
         return run.state != "running"
@@ -69,7 +69,7 @@ async def ended(run: Run) -> Run:
     return run
 
 
-async def waits(run: Run) -> Run:
+async def waits(run: StartedRun) -> StartedRun:
     async def goes_on() -> bool:
         run.look()
         return run.part == "contacts"

@@ -22,7 +22,7 @@ from hubspot_consumer.doctor.findings import (
     ok,
     without_secrets,
 )
-from hubspot_consumer.doctor.outbox import MUCH_WAL, Slot, slots_answer
+from hubspot_consumer.doctor.outbox import MUCH_WAL, ReplicationSlot, slots_answer
 from hubspot_consumer.doctor.portal import FewCalls
 from hubspot_consumer.doctor.worker import MEND
 from hubspot_consumer.hubspot.account import Usage, read_scopes, read_usage
@@ -152,13 +152,19 @@ def test_lines_and_json_say_the_same() -> None:
     ("slots", "level", "words"),
     [
         ([], "ok", "the relay needs none"),
-        ([Slot("debezium", active=True, retained=5 << 20, status="reserved")], "ok", "debezium is read, keeps 5 MiB"),
-        ([Slot("debezium", active=True, retained=MUCH_WAL, status="extended")], "warn", "1,024 MiB"),
-        ([Slot("debezium", active=False, retained=0, status="reserved")], "fail", "debezium is not read"),
-        ([Slot("debezium", active=False, retained=0, status="lost")], "fail", "what it had to read is gone"),
+        (
+            [ReplicationSlot("debezium", active=True, retained=5 << 20, status="reserved")],
+            "ok",
+            "debezium is read, keeps 5 MiB",
+        ),
+        ([ReplicationSlot("debezium", active=True, retained=MUCH_WAL, status="extended")], "warn", "1,024 MiB"),
+        ([ReplicationSlot("debezium", active=False, retained=0, status="reserved")], "fail", "debezium is not read"),
+        ([ReplicationSlot("debezium", active=False, retained=0, status="lost")], "fail", "what it had to read is gone"),
     ],
 )
-def test_a_replication_slot_that_nobody_reads_is_a_failure(slots: list[Slot], level: Level, words: str) -> None:
+def test_a_replication_slot_that_nobody_reads_is_a_failure(
+    slots: list[ReplicationSlot], level: Level, words: str
+) -> None:
     answer = slots_answer(slots)
 
     assert answer.level == level

@@ -4,7 +4,7 @@ import pytest
 
 from hubspot_consumer.history.projection import Refold
 from hubspot_consumer.hubspot.requests import HeldContact
-from hubspot_consumer.reprocessing.comparison import Difference, differences, same
+from hubspot_consumer.reprocessing.comparison import ContactDifference, differences, same
 from schemas.contacts import ContactKey
 
 ADA = ContactKey("ada@example.com")
@@ -39,7 +39,7 @@ def refold(**properties: str) -> Refold:
     return Refold(ADA, {"nerava_event_sequence": "3", **properties}, 3)
 
 
-def kinds(found: list[Difference]) -> list[tuple[str, str]]:
+def kinds(found: list[ContactDifference]) -> list[tuple[str, str]]:
     return [(difference.kind, difference.name) for difference in found]
 
 
