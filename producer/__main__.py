@@ -46,7 +46,7 @@ log = logger()
 FINISH_WITHIN_S: Final = 5.0
 
 commands = typer.Typer(
-    help="Brings events from the outbox in PostgreSQL to Kafka. Settings come from the environment: see the README.",
+    help="Brings events from the outbox in PostgreSQL to Kafka. Settings come from the environment: see docs/settings.md.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
