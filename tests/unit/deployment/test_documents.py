@@ -13,6 +13,8 @@ from tests.foreign.markdown import anchors, relative_links
 ROOT = Path(__file__).parents[3]
 INDEX = ROOT / "docs" / "README.md"
 PARTS = ["Start", "Run", "Fix", "Understand"]
+# Rooms are named without their package, where the text says which it is about.
+UNDER = [ROOT, ROOT / "hubspot_consumer", ROOT / "producer", ROOT / "console", ROOT / "sandbox", ROOT / "tests"]
 
 
 def pages() -> list[Path]:
@@ -67,3 +69,10 @@ def test_the_glossary_has_at_most_40_terms_and_twelve_come_before_the_delivery_p
     assert len(re.findall(r"\*\*[^*]+\*\*", first)) <= 12
     assert len(terms) <= 40
     assert [term for term, times in Counter(terms).items() if times > 1] == []
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.stem)
+def test_a_document_names_no_file_that_is_not_there(page: Path) -> None:
+    named = set(re.findall(r"`([\w./-]+/[\w-]+\.(?:py|sh|yml|json|sql|toml|html|js))`", page.read_text()))
+
+    assert sorted(name for name in named if not any((under / name).exists() for under in UNDER)) == []
