@@ -80,7 +80,7 @@ class Settings(KafkaConnection, ServiceSettings):
     @classmethod
     def _a_header(cls, value: str | None) -> str | None:
         if value is not None and not _A_HEADER.fullmatch(value):
-            raise ValueError("should be the name of an HTTP header, as X-Forwarded-User")
+            raise ValueError("should be the name of an HTTP header, such as X-Forwarded-User")
         return value
 
     @field_validator("console_trusted_proxies")
@@ -90,21 +90,21 @@ class Settings(KafkaConnection, ServiceSettings):
             try:
                 ip_network(network)
             except ValueError:
-                raise ValueError("should be networks as 10.0.0.0/8, separated by commas") from None
+                raise ValueError("should be networks such as 10.0.0.0/8, separated by commas") from None
         return value
 
     @field_validator("console_producers", "console_consumers")
     @classmethod
     def _addresses(cls, value: str) -> str:
         if not all(map(_is_address, _listed(value))):
-            raise ValueError("should be addresses as http://127.0.0.1:8081, separated by commas")
+            raise ValueError("should be addresses such as http://127.0.0.1:8081, separated by commas")
         return value
 
     @model_validator(mode="after")
     def _somebody_can_sign_in(self) -> Self:
         if self.console_operator_token is None and self.console_reader_token is None and not self.console_proxy_header:
             raise ValueError(
-                "nobody could sign in: set CONSOLE_OPERATOR_TOKEN or CONSOLE_READER_TOKEN (`openssl rand -hex 32` makes"
+                "no one could sign in: set CONSOLE_OPERATOR_TOKEN or CONSOLE_READER_TOKEN (`openssl rand -hex 32` makes"
                 " one), or CONSOLE_PROXY_HEADER"
             )
         if self.console_proxy_header and not self.trusted_proxies:
@@ -113,7 +113,7 @@ class Settings(KafkaConnection, ServiceSettings):
                 " 10.1.2.3/32. Name 127.0.0.1 only where nobody but the proxy can connect from this machine"
             )
         if self.console_operator_token is not None and self.console_operator_token == self.console_reader_token:
-            raise ValueError("CONSOLE_OPERATOR_TOKEN and CONSOLE_READER_TOKEN are the same: make them differ")
+            raise ValueError("CONSOLE_OPERATOR_TOKEN and CONSOLE_READER_TOKEN must differ")
         return self
 
     @property

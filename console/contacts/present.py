@@ -139,7 +139,7 @@ class PresentState:
         except TimeoutError:
             raise CannotTell("HubSpot does not answer in time") from None
         if not isinstance(held, dict):
-            raise CannotTell(f"HubSpot does not tell: {held.cause if isinstance(held, RetryLater) else held.detail}")
+            raise CannotTell(f"HubSpot does not say: {held.cause if isinstance(held, RetryLater) else held.detail}")
         if missing := [each for each in keys if each not in held]:
             raise CannotTell(f"HubSpot's answer leaves {len(missing)} of {len(keys)} emails out: try again")
         return held

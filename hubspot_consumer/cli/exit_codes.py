@@ -63,7 +63,7 @@ def run_to_its_end(work: Coroutine[Any, Any, int], name: str, kafka: KafkaConnec
             case WrongPortal() | KafkaRefused() as why:
                 refuse(str(why))
             case AnotherRun() | CannotRead() | TakenOver() | TooManyRefused() as why:
-                fail(str(why) or "another process goes on with this run")
+                fail(str(why) or "another process continues this run")
             case (
                 NotDone()
                 | SendingPaused()
@@ -98,8 +98,8 @@ async def _until_stopped(work: Coroutine[Any, Any, int], name: str, *, goes_on: 
     try:
         return await running
     except asyncio.CancelledError:
-        again = f": run the same {name} again, and it goes on from here" if goes_on else ""
-        print(f"ended before its time{again}", file=sys.stderr)
+        again = f": run the same {name} again to continue" if goes_on else ""
+        print(f"stopped before it was finished{again}", file=sys.stderr)
         return INTERRUPTED
 
 

@@ -17,13 +17,11 @@ from runtime.commands import read_settings, refuse
 
 def provision(
     *,
-    apply: Annotated[
-        bool, typer.Option("--apply/--dry-run", help="Create what is missing, or only say what that is.")
-    ] = False,
+    apply: Annotated[bool, typer.Option("--apply/--dry-run", help="Create what is missing, or only show it.")] = False,
 ) -> None:
     """Create the property group, properties and event definitions that the portal lacks; change and delete nothing.
 
-    What is there and differs is named, to be changed by hand: then it exits with 1.
+    Names those that exist and differ, which you change by hand; exits with 1 then.
     """
     settings = read_settings(Settings)
     if settings.read_token() is None:
@@ -47,7 +45,7 @@ async def _provisioned(settings: Settings, provision: Provision, *, apply: bool)
     for mismatch in plan.mismatches:
         print(f"differs   {mismatch.what}: change it in HubSpot by hand")
     if plan.no_custom_events:
-        print(f"refused   custom events: timeline entries will be notes or off ({plan.no_custom_events})")
+        print(f"refused   custom events: the timeline gets notes or nothing ({plan.no_custom_events})")
     refused = False
     for missing in plan.missing:
         try:

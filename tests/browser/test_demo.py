@@ -78,7 +78,7 @@ async def test_the_poisoned_contact_is_found_explained_mended_and_redriven_by_cl
     await pictured(page, "dead-letter")
 
     # Mended: what is suggested is in the form already.
-    await page.get_by_role("button", name="Mend", exact=True).click()
+    await page.get_by_role("button", name="Save the correction", exact=True).click()
     await expect(page.locator("#run")).to_have_attribute("data-state", "done", timeout=SOON_MS)
 
     # Redriven: first what it would do, then for real.

@@ -78,7 +78,7 @@ AT_HUBSPOT = {
     "a token of another portal": Fault(set_to(HUBSPOT_PORTAL_ID="4243"), {"portal": "fail"}, "belongs to portal 4242"),
     "a scope is missing": Fault(without(CONTACTS_WRITE), {"scopes": "fail"}, CONTACTS_WRITE),
     "the scopes of custom events are missing": Fault(
-        without(*EVENT_SCOPES), {"scopes": "warn", "event_definitions": "warn"}, "will be notes or off"
+        without(*EVENT_SCOPES), {"scopes": "warn", "event_definitions": "warn"}, "the timeline gets notes or nothing"
     ),
     "a property is missing": Fault(
         removed(f"properties/{BALANCE}"), {"properties": "fail"}, f"missing: property {BALANCE}"

@@ -62,9 +62,9 @@ SIGNED_IN = KAFKA | {"CONSOLE_OPERATOR_TOKEN": "secret" * 6}
             "KAFKA_SSL_CAFILE: ",
         ),
         ("console serve", {}, "KAFKA_BOOTSTRAP_SERVERS: is not set"),
-        ("console serve", KAFKA, "nobody could sign in: set CONSOLE_OPERATOR_TOKEN"),
+        ("console serve", KAFKA, "no one could sign in: set CONSOLE_OPERATOR_TOKEN"),
         ("console serve", KAFKA | {"CONSOLE_OPERATOR_TOKEN": "secret"}, "CONSOLE_OPERATOR_TOKEN: should have at least"),
-        ("console serve", SIGNED_IN | {"CONSOLE_READER_TOKEN": "secret" * 6}, "are the same: make them differ"),
+        ("console serve", SIGNED_IN | {"CONSOLE_READER_TOKEN": "secret" * 6}, "must differ"),
         (
             "console serve",
             SIGNED_IN | {"CONSOLE_CONSUMERS": "http://w:99999"},

@@ -155,7 +155,7 @@ def test_lines_and_json_say_the_same() -> None:
         ([Slot("debezium", active=True, retained=5 << 20, status="reserved")], "ok", "debezium is read, keeps 5 MiB"),
         ([Slot("debezium", active=True, retained=MUCH_WAL, status="extended")], "warn", "1,024 MiB"),
         ([Slot("debezium", active=False, retained=0, status="reserved")], "fail", "debezium is not read"),
-        ([Slot("debezium", active=False, retained=0, status="lost")], "fail", "what it had to read is gone"),
+        ([Slot("debezium", active=False, retained=0, status="lost")], "fail", "has deleted log that it had to read"),
     ],
 )
 def test_a_replication_slot_that_nobody_reads_is_a_failure(slots: list[Slot], level: Level, words: str) -> None:
