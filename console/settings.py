@@ -24,34 +24,36 @@ class Settings(KafkaConnection, ServiceSettings):
 
     kafka_bootstrap_servers: str = Field(description="comma separated, as host:port")
     database_url: SecretStr | None = Field(
-        None, description="PostgreSQL of the outbox; without it, the console does not look at what is not published yet"
+        None, description="PostgreSQL of the outbox; without it, the console does not show unpublished events"
     )
-    console_port: int = Field(8082, ge=0, le=65_535, description="of its pages")
+    console_port: int = Field(8082, ge=0, le=65_535, description="port of the console")
     console_host: str = Field(
-        "127.0.0.1", description="the address to listen on: `0.0.0.0` for all, behind something that speaks TLS"
+        "127.0.0.1", description="the address to listen on; `0.0.0.0` for all, behind a proxy with TLS"
     )
     console_https: bool = Field(
-        default=False, description="people reach it by https, so their browsers shall send its cookie by nothing else"
+        default=False, description="`true` if people use https: browsers then send the cookie only over https"
     )
-    console_operator_token: SecretStr | None = Field(None, description="who signs in with it may act")
-    console_reader_token: SecretStr | None = Field(None, description="who signs in with it may look")
+    console_operator_token: SecretStr | None = Field(None, description="a person who signs in with it may act")
+    console_reader_token: SecretStr | None = Field(None, description="a person who signs in with it may only look")
     console_proxy_header: str | None = Field(
-        None, description="in which a proxy of `CONSOLE_TRUSTED_PROXIES` names who it has signed in: `X-Forwarded-User`"
+        None,
+        description="header in which a proxy of `CONSOLE_TRUSTED_PROXIES` passes a person's name: `X-Forwarded-User`",
     )
     console_trusted_proxies: str = Field(
         "",
-        description="networks whose `CONSOLE_PROXY_HEADER` is believed, separated by commas. Whoever can connect from"
-        " there can be anybody",
+        description="networks of trusted proxies, separated by commas. Everybody who can connect from there can pretend"
+        " to be anybody",
     )
     console_operators: str = Field(
-        "", description="names, separated by commas, that may act where a proxy signs people in; others may look"
+        "",
+        description="people who may act, separated by commas, if a proxy signs people in; others may only look",
     )
     console_producers: str = Field(
         "http://127.0.0.1:8080", description="addresses of the producers, separated by commas"
     )
     console_consumers: str = Field("http://127.0.0.1:8081", description="addresses of the workers, separated by commas")
     console_folder: Path = Field(
-        Path(".console"), description="where its index and the reports of its runs are; it holds emails"
+        Path(".console"), description="folder of the index and of the runs' reports; it contains emails"
     )
 
     @field_validator("database_url")

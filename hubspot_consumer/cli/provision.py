@@ -25,7 +25,7 @@ def provision(
     """
     settings = read_settings(Settings)
     if settings.read_token() is None:
-        refuse("HUBSPOT_PRIVATE_APP_TOKEN is not set: set it to the token of a private app or a Service Key")
+        refuse("HUBSPOT_PRIVATE_APP_TOKEN is not set: set it to the token of a private app, or a Service Key")
     logs.set_up(level=settings.log_level, secrets=settings.secrets)
     run_service(_provision(settings, apply=apply))
 
