@@ -21,7 +21,7 @@ TITLES: Final[Mapping[Kind, str]] = {
     "redrive_plan": "Dry run of a redrive",
     "redrive": "Redrive",
     "mend_plan": "Dry run of a correction",
-    "mend": "Mend",
+    "mend": "Correction",
     "discard": "Discard",
     "doctor": "The doctor",
     "resync_plan": "Dry run of a resync",

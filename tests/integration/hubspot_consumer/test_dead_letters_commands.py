@@ -159,7 +159,7 @@ async def test_export_says_which_file_it_can_not_write(prompt: Prompt, tmp_path:
     assert done.code == 1
     assert done.errors.startswith("FILE: ")
     assert "No such file or directory" in done.errors
-    assert "before its time" not in done.errors
+    assert "before it was finished" not in done.errors
 
 
 @pytest.mark.parametrize("command", [["list", "--json"], ["export"]])
@@ -225,9 +225,9 @@ async def test_the_doctor_counts_those_that_are_open_and_says_where_to_look(prom
     [
         (["discard", "0-0", "--yes"], "--why"),
         (["discard", "0-0", "--why", " ", "--yes"], "--why: say why"),
-        (["discard", "0-0", "--why", "so"], "say --yes, or --dry-run"),
-        (["discard", "--why", "so", "--yes"], "say which"),
-        (["discard", "0-0", "--reason", "too_large", "--why", "so", "--yes"], "say which"),
+        (["discard", "0-0", "--why", "so"], "pass --yes, or --dry-run"),
+        (["discard", "--why", "so", "--yes"], "name some"),
+        (["discard", "0-0", "--reason", "too_large", "--why", "so", "--yes"], "name some"),
         (["list", "--since", "yesterday"], "--since: 'yesterday' is not a time"),
         (["list", "--contact", "ada"], "--contact: "),
         (

@@ -111,7 +111,7 @@ AT_HUBSPOT = {
     "the day's calls are spent but for the reserve": Fault(
         partial(plant.hubspot_answers, answer=plant.usage_of(246_000, 250_000), path="api-usage"),
         {"daily_quota": "fail"},
-        "workers halt",
+        "workers send nothing",
     ),
     "the day's calls are spent": Fault(
         partial(plant.simulator_settings, daily_limit=1), {"token": "warn", "daily_quota": "fail"}, "DAILY"
@@ -156,7 +156,7 @@ ELSEWHERE = {
     "a topic is missing": Fault(topics(without=2), {"topics": "fail"}, f"{EVENT_TYPES[2]}"),
     "the topic of the dead letters is missing": Fault(topics(without=7), {"topics": "fail"}, "dead_letters"),
     "partition counts differ": Fault(topics({1: 5}), {"partitions": "fail"}, f"{EVENT_TYPES[1]} has 5"),
-    "topics that a broker made": Fault(topics(dict.fromkeys(range(7), 1)), {"partitions": "warn"}, "1 of each event"),
+    "topics that a broker made": Fault(topics(dict.fromkeys(range(7), 1)), {"partitions": "warn"}, "1 in each event"),
     "events are not read and no worker is there": Fault(
         set_to(CONSUMER_GROUP="nobody"), {"group": "fail", "lag": "fail"}, "no worker is in nobody"
     ),
@@ -190,11 +190,11 @@ async def test_a_fault_elsewhere_is_found_by_name(patient: Patient, fault: Fault
 @pytest.mark.parametrize(
     ("receipts", "level", "words"),
     [
-        ([(0, "0"), (1, "1"), (2, "2")], "ok", "each of 3 acked events has one"),
+        ([(0, "0"), (1, "1"), (2, "2")], "ok", "each of 3 acked events has a receipt"),
         # The third record is the same event as the second, from a relay that was killed.
-        ([(0, "0"), (1, "2"), (7, "1")], "ok", "each of 3 acked events has one"),
-        ([(0, "0"), (2, "2")], "warn", "1 acked event left none: {}nova_earned-1-1"),
-        ([(2, "2")], "warn", "2 acked events left none: {0}nova_earned-1-0, {0}nova_earned-1-1"),
+        ([(0, "0"), (1, "2"), (7, "1")], "ok", "each of 3 acked events has a receipt"),
+        ([(0, "0"), (2, "2")], "warn", "1 acked event left no receipt: {}nova_earned-1-1"),
+        ([(2, "2")], "warn", "2 acked events left no receipt: {0}nova_earned-1-0, {0}nova_earned-1-1"),
     ],
 )
 async def test_an_event_that_was_acked_and_left_no_receipt_is_found(
@@ -215,7 +215,7 @@ async def test_of_many_receipts_the_newest_are_compared(patient: Patient, monkey
 
     found = next(finding for finding in findings if finding.name == "receipts")
     assert found.level == "warn"
-    assert re.fullmatch(r"2 acked events published since .* UTC left none: \S+-1-0, \S+-1-1", found.what)
+    assert re.fullmatch(r"2 acked events published since .* UTC left no receipt: \S+-1-0, \S+-1-1", found.what)
 
 
 HALTED = {"reason": "token_refused", "detail": "401", "since": "2026-11-24T03:00:00+00:00", "next_probe": "soon"}
@@ -224,9 +224,9 @@ HALTED = {"reason": "token_refused", "detail": "401", "since": "2026-11-24T03:00
 @pytest.mark.parametrize(
     ("changes", "found", "words"),
     [
-        ({"halted": HALTED}, {"sending": "fail"}, "token_refused: 401; next probe soon"),
-        ({"contacts": {"holes_released": 3}}, {"holes": "warn"}, "3 released"),
-        ({"timeline": "off"}, {"timeline": "warn"}, "the worker says off"),
+        ({"halted": HALTED}, {"sending": "fail"}, "token_refused: 401; next attempt soon"),
+        ({"contacts": {"holes_released": 3}}, {"holes": "warn"}, "3 continued"),
+        ({"timeline": "off"}, {"timeline": "warn"}, "the worker uses off"),
         ({"mode": "dry_run"}, {"worker": "warn"}, "the settings here say live"),
         ({"unwell": {"kafka": "no broker answers"}}, {"worker": "fail"}, "kafka: no broker answers"),
     ],

@@ -50,7 +50,7 @@ async def test_a_dry_run_shows_what_is_wrong_and_the_difference_and_mends_nothin
         "dead letter 0-0, nova_earned of a***@example.com",
         "  wrong      payload.earned_at: Field required",
         '  + payload.earned_at: "2026-11-24T03:00:00.123456Z"',
-        "  it can be read then",
+        "  then it can be read",
     ]
     assert done.output.splitlines()[-1] == "nothing was mended: it was a dry run"
     assert (await prompt.listed())["0-0"]["mend"] is None
@@ -89,12 +89,12 @@ async def test_discarding_takes_the_mend_back(prompt: Prompt) -> None:
     [
         (["0-0", "--yes", "--suggested"], 2, "--note"),
         (["0-0", "--note", " ", "--yes", "--suggested"], 2, "--note: say why"),
-        (["0-0", "--note", "so", "--suggested"], 2, "say --yes, or --dry-run"),
+        (["0-0", "--note", "so", "--suggested"], 2, "pass --yes, or --dry-run"),
         (["0-0", "--note", "so", "--yes"], 2, "give the correction"),
         (["0-0", "--note", "so", "--yes", "--suggested", "--unset", "payload.x"], 2, "give the correction"),
-        (["0-0", "--note", "so", "--yes", "--set", "sequence=7"], 2, "are never mended"),
-        (["0-0", "--note", "so", "--yes", "--set", "totals.nova_earned_cents=7"], 2, "are never mended"),
-        (["0-0", "--note", "so", "--yes", "--unset", "contact"], 2, "are never mended"),
+        (["0-0", "--note", "so", "--yes", "--set", "sequence=7"], 2, "can't be corrected"),
+        (["0-0", "--note", "so", "--yes", "--set", "totals.nova_earned_cents=7"], 2, "can't be corrected"),
+        (["0-0", "--note", "so", "--yes", "--unset", "contact"], 2, "can't be corrected"),
         (["0-0", "--note", "so", "--yes", "--set", "payload.earned_at"], 2, "has no value"),
         (["0-0", "--note", "so", "--yes", "--set", "payload.earned_at=now"], 1, "payload.earned_at: Input should be"),
         (["0-0", "--note", "so", "--yes", "--set", "payload.session_id=x"], 1, "nothing was mended: faults remain"),
