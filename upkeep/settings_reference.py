@@ -82,7 +82,7 @@ def reference() -> str:
 def sample_environment() -> str:
     """Return the text of .env.example: a dry run beside servers of this machine, with every default as a comment."""
     lines = [
-        "# Every setting: see docs/settings.md. What is behind a # is at its default. As it stands it is a dry run,",
+        "# Every setting: see docs/settings.md. A line with a # shows a default. This file is a dry run,",
         "# beside a Kafka and a PostgreSQL on this machine. Secrets are better in files, which *_FILE names.",
     ]
     for section in sections():

@@ -51,7 +51,7 @@ class Held:
             await self._halt.open()
             refusal = await ask()
             if isinstance(refusal, Rejected):
-                raise CannotRead(f"HubSpot does not tell what it holds: {refusal.detail}")
+                raise CannotRead(f"HubSpot does not say what it holds: {refusal.detail}")
             self._halt.hear(refusal)
             if refusal is None:
                 return

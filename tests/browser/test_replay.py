@@ -89,7 +89,7 @@ async def test_a_replay_that_is_stopped_goes_on_where_it_was(
         await state(page, "running")
         await click(page, "Stop")
         await state(page, "stopped")
-        await expect(page.locator("#run")).to_contain_text("it goes on from here")
+        await expect(page.locator("#run")).to_contain_text("again to continue")
 
         await pipeline.simulator.remove_faults()
         await click(page, "Continue it")
