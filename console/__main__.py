@@ -53,8 +53,8 @@ Work = Callable[[], Coroutine[Any, Any, None]]
 AGAIN_S: Final = 1.0
 
 commands = typer.Typer(
-    help="One web page for people on call: what happened to a contact, whether we keep up, what is stuck, and acting "
-    "on it. Settings come from the environment: see docs/console.md.",
+    help="A web page for people on call: how events flow, what happened to a contact, what is stuck, and actions. "
+    "Settings are environment variables: see docs/console.md.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -71,8 +71,8 @@ def serve() -> None:
     """Serve the console on CONSOLE_HOST and CONSOLE_PORT, until told to stop.
 
     It needs KAFKA_BOOTSTRAP_SERVERS and a way to sign in: CONSOLE_OPERATOR_TOKEN, CONSOLE_READER_TOKEN or
-    CONSOLE_PROXY_HEADER. It reads what it finds, and says what it can't reach. Acting is done by the commands of
-    `python -m hubspot_consumer`, which read the same environment.
+    CONSOLE_PROXY_HEADER. It says what it can't reach. Actions run the commands of `python -m hubspot_consumer`, which
+    read the same environment.
     """
     settings, consumer = read_settings(Settings), read_settings(ConsumerSettings)
     logs.set_up(level=settings.log_level, secrets=(*settings.secrets, *consumer.secrets))

@@ -27,9 +27,11 @@ class NotNoted(Exception):
     """Kafka did not take what was to be noted of an action; the message says what that means for it."""
 
     def __init__(self, state: State, error: Exception) -> None:
-        self.title: Final = "That was not done" if state == "begun" else "That was begun, and its end is not noted"
-        meaning = "nothing was done" if state == "begun" else "do not do it again before you have looked"
-        super().__init__(f"Kafka does not take the record of the action ({type(error).__name__}): {meaning}")
+        self.title: Final = (
+            "Nothing was done" if state == "begun" else "The action was started, and its end is not recorded"
+        )
+        meaning = "nothing was done" if state == "begun" else "check what happened before you repeat it"
+        super().__init__(f"Kafka does not accept the record of the action ({type(error).__name__}): {meaning}")
 
 
 @dataclass

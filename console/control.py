@@ -28,7 +28,7 @@ class AnotherPause(Exception):
     """What holds is not the pause that was to be ended; the message says which it is."""
 
     def __init__(self, paused: Paused) -> None:
-        super().__init__(f"this pause is not the one you saw, so it holds on: since {paused}")
+        super().__init__(f"another pause has replaced the one that you saw, and is still in force: since {paused}")
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class Control:
             async with asyncio.timeout(READ_WITHIN_S):
                 await say(self._kafka, pause)
         except (KafkaError, OSError, TimeoutError, TopicsNotReady) as error:
-            words = f"Kafka did not say that it took it ({type(error).__name__}): see whether sending is paused"
+            words = f"Kafka did not confirm it ({type(error).__name__}): check whether sending is paused"
             raise KafkaDoesNotTell(words) from error
 
     async def _asked(self, urls: Sequence[str]) -> list[ServiceStatus]:

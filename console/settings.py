@@ -24,34 +24,36 @@ class Settings(KafkaConnection, ServiceSettings):
 
     kafka_bootstrap_servers: str = Field(description="comma separated, as host:port")
     database_url: SecretStr | None = Field(
-        None, description="PostgreSQL of the outbox; without it, the console does not look at what is not published yet"
+        None, description="PostgreSQL of the outbox; without it, the console does not show unpublished events"
     )
-    console_port: int = Field(8082, ge=0, le=65_535, description="of its pages")
+    console_port: int = Field(8082, ge=0, le=65_535, description="port of the console")
     console_host: str = Field(
-        "127.0.0.1", description="the address to listen on: `0.0.0.0` for all, behind something that speaks TLS"
+        "127.0.0.1", description="the address to listen on; `0.0.0.0` for all, behind a proxy with TLS"
     )
     console_https: bool = Field(
-        default=False, description="people reach it by https, so their browsers shall send its cookie by nothing else"
+        default=False, description="`true` if people use https: browsers then send the cookie only over https"
     )
-    console_operator_token: SecretStr | None = Field(None, description="who signs in with it may act")
-    console_reader_token: SecretStr | None = Field(None, description="who signs in with it may look")
+    console_operator_token: SecretStr | None = Field(None, description="a person who signs in with it may act")
+    console_reader_token: SecretStr | None = Field(None, description="a person who signs in with it may only look")
     console_proxy_header: str | None = Field(
-        None, description="in which a proxy of `CONSOLE_TRUSTED_PROXIES` names who it has signed in: `X-Forwarded-User`"
+        None,
+        description="header in which a proxy of `CONSOLE_TRUSTED_PROXIES` passes a person's name: `X-Forwarded-User`",
     )
     console_trusted_proxies: str = Field(
         "",
-        description="networks whose `CONSOLE_PROXY_HEADER` is believed, separated by commas. Whoever can connect from"
-        " there can be anybody",
+        description="networks of trusted proxies, separated by commas. Everybody who can connect from there can pretend"
+        " to be anybody",
     )
     console_operators: str = Field(
-        "", description="names, separated by commas, that may act where a proxy signs people in; others may look"
+        "",
+        description="people who may act, separated by commas, if a proxy signs people in; others may only look",
     )
     console_producers: str = Field(
         "http://127.0.0.1:8080", description="addresses of the producers, separated by commas"
     )
     console_consumers: str = Field("http://127.0.0.1:8081", description="addresses of the workers, separated by commas")
     console_folder: Path = Field(
-        Path(".console"), description="where its index and the reports of its runs are; it holds emails"
+        Path(".console"), description="folder of the index and of the runs' reports; it contains emails"
     )
 
     @field_validator("database_url")
@@ -80,7 +82,7 @@ class Settings(KafkaConnection, ServiceSettings):
     @classmethod
     def _a_header(cls, value: str | None) -> str | None:
         if value is not None and not _A_HEADER.fullmatch(value):
-            raise ValueError("should be the name of an HTTP header, as X-Forwarded-User")
+            raise ValueError("should be the name of an HTTP header, such as X-Forwarded-User")
         return value
 
     @field_validator("console_trusted_proxies")
@@ -90,21 +92,21 @@ class Settings(KafkaConnection, ServiceSettings):
             try:
                 ip_network(network)
             except ValueError:
-                raise ValueError("should be networks as 10.0.0.0/8, separated by commas") from None
+                raise ValueError("should be networks such as 10.0.0.0/8, separated by commas") from None
         return value
 
     @field_validator("console_producers", "console_consumers")
     @classmethod
     def _addresses(cls, value: str) -> str:
         if not all(map(_is_address, _listed(value))):
-            raise ValueError("should be addresses as http://127.0.0.1:8081, separated by commas")
+            raise ValueError("should be addresses such as http://127.0.0.1:8081, separated by commas")
         return value
 
     @model_validator(mode="after")
     def _somebody_can_sign_in(self) -> Self:
         if self.console_operator_token is None and self.console_reader_token is None and not self.console_proxy_header:
             raise ValueError(
-                "nobody could sign in: set CONSOLE_OPERATOR_TOKEN or CONSOLE_READER_TOKEN (`openssl rand -hex 32` makes"
+                "no one could sign in: set CONSOLE_OPERATOR_TOKEN or CONSOLE_READER_TOKEN (`openssl rand -hex 32` makes"
                 " one), or CONSOLE_PROXY_HEADER"
             )
         if self.console_proxy_header and not self.trusted_proxies:
@@ -113,7 +115,7 @@ class Settings(KafkaConnection, ServiceSettings):
                 " 10.1.2.3/32. Name 127.0.0.1 only where nobody but the proxy can connect from this machine"
             )
         if self.console_operator_token is not None and self.console_operator_token == self.console_reader_token:
-            raise ValueError("CONSOLE_OPERATOR_TOKEN and CONSOLE_READER_TOKEN are the same: make them differ")
+            raise ValueError("CONSOLE_OPERATOR_TOKEN and CONSOLE_READER_TOKEN must differ")
         return self
 
     @property

@@ -15,7 +15,7 @@ from hubspot_consumer.cli.suppress import suppress
 from runtime.kafka.topics import never_create_topics
 
 commands = typer.Typer(
-    help="Brings lifecycle events from Kafka to HubSpot. Settings come from the environment: see the README.",
+    help="Brings lifecycle events from Kafka to HubSpot. Settings are environment variables: see docs/settings.md.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -25,44 +25,49 @@ class KafkaSettings(KafkaConnection, ServiceSettings):
 class Settings(KafkaConnection, ServiceSettings):
     """The consumer's part of the contract's environment."""
 
-    hubspot_enabled: bool = Field(default=False, description="off: the consumer is up and healthy, and reads nothing")
+    hubspot_enabled: bool = Field(default=False, description="`false`: the consumer is healthy, and reads nothing")
     hubspot_send_live: bool = Field(
         default=False,
-        description="off: a dry run, which calls nothing. On needs the token, the portal and `HUBSPOT_ENABLED=true`",
+        description="`false`: a dry run, without calls. `true` needs the token, the portal and `HUBSPOT_ENABLED=true`",
     )
-    hubspot_private_app_token: SecretStr | None = Field(None, description="of a private app or a Service Key")
+    hubspot_private_app_token: SecretStr | None = Field(None, description="token of a private app, or a Service Key")
     hubspot_portal_id: int | None = Field(
-        None, ge=1, description="must be the token's own: the consumer asks HubSpot, and refuses to start otherwise"
+        None, ge=1, description="the token's own portal; the consumer asks HubSpot, and refuses to start with another"
     )
     hubspot_api_base_url: str = Field(
-        "https://api.hubapi.com", pattern=r"^https?://[^\s]+$", description="where HubSpot answers, or the simulator"
+        "https://api.hubapi.com", pattern=r"^https?://[^\s]+$", description="address of HubSpot, or of the simulator"
     )
-    hubspot_api_version: ApiVersion = Field("2026-03", description="of HubSpot's API")
+    hubspot_api_version: ApiVersion = Field("2026-03", description="version of HubSpot's API")
     hubspot_rate_limit: int = Field(
-        100, ge=1, le=10_000, description="the app's calls in a window; lowered by what HubSpot's headers say"
+        100, ge=1, le=10_000, description="the app's calls in a window; HubSpot's headers can lower it"
     )
-    hubspot_rate_window_s: float = Field(10, gt=0, le=3600, description="the window, in seconds")
+    hubspot_rate_window_s: float = Field(10, gt=0, le=3600, description="length of the window, in seconds")
     hubspot_daily_limit: int = Field(
         250_000,
         ge=1,
-        description="the account's calls a day; HubSpot's headers win. Its second half is spread until the portal's"
-        " midnight",
+        description="the account's calls a day; HubSpot's headers override it. The second half is spread until"
+        " the portal's midnight",
     )
     hubspot_timeline: TimelineSetting = Field(
         "auto",
-        description="how events are left on the contact's timeline; `auto` takes the best that the portal allows",
+        description="form of the entries on a contact's timeline; `auto` uses the best form that the portal allows",
     )
     delivery_receipts: bool = Field(
         default=True,
-        description="whether live workers leave a receipt of each event that has ended, in the topic `deliveries`",
+        description="whether live workers write a receipt of each finished event to the topic `deliveries`",
     )
     dead_letter_limit: int = Field(
-        100, ge=1, description="events that HubSpot may reject within an hour (or 1 % of all, if more) before it halts"
+        100,
+        ge=1,
+        description="events that HubSpot may reject within an hour (or 1 % of all, if more) before sending halts",
     )
     consumer_group: str = Field(
-        "hubspot-consumer", min_length=1, max_length=200, description="Kafka's; a dry run adds `-dry-run`"
+        "hubspot-consumer",
+        min_length=1,
+        max_length=200,
+        description="Kafka's consumer group; a dry run adds `-dry-run`",
     )
-    consumer_port: int = Field(8081, ge=0, le=65_535, description="of health, status and metrics")
+    consumer_port: int = Field(8081, ge=0, le=65_535, description="port of health, status and metrics")
 
     @field_validator("hubspot_private_app_token")
     @classmethod

@@ -45,7 +45,7 @@ log = logger()
 FINISH_WITHIN_S: Final = 5.0
 
 commands = typer.Typer(
-    help="Brings events from the outbox in PostgreSQL to Kafka. Settings come from the environment: see the README.",
+    help="Brings events from the outbox to Kafka. Settings are environment variables: see docs/settings.md.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -57,7 +57,7 @@ def migrate(
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the SQL for an empty database instead.")] = False,
 ) -> None:
-    """Create or update the outbox's tables and functions in DATABASE_URL. Does nothing where they are up to date."""
+    """Create or update the outbox's tables and functions in DATABASE_URL. Does nothing if they are up to date."""
     if dry_run:
         print(migration_sql())
         return
@@ -76,15 +76,15 @@ def migrate(
 def topics(
     *,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what is missing or differs, and create nothing.")
+        bool, typer.Option("--dry-run", help="Show what is missing or differs, and create nothing.")
     ] = False,
 ) -> None:
-    """Create the topics that Kafka lacks, those of the consumer and the console too; verify the others.
+    """Create missing topics, those of the consumer and the console too; verify the others.
 
-    New topics get KAFKA_PARTITIONS partitions, or as many as those that exist, and KAFKA_REPLICATION_FACTOR copies.
-    Those that no event is published to have one partition, and at least as many copies as the event topics.
-    What exists is never altered: where it has fewer partitions or copies, keeps events for less than 30 days, or could
-    lose acknowledged ones, the exit code is 1, and the command of Kafka's that changes it is printed.
+    New topics get KAFKA_PARTITIONS partitions, or as many as the existing ones, and KAFKA_REPLICATION_FACTOR copies.
+    Topics that no event is published to get one partition, and at least as many copies as the event topics.
+    Existing topics are never altered. If one has too few partitions or copies, keeps events for less than 30 days, or
+    could lose acknowledged events, the exit code is 1, and the Kafka command that changes it is printed.
     """
     settings = read_settings(KafkaSettings)
     logs.set_up(level=settings.log_level, secrets=settings.secrets)
@@ -100,7 +100,7 @@ def topics(
 
 @commands.command()
 def relay() -> None:
-    """Publish what is in the outbox to Kafka, until SIGTERM. Several may run: one is active, the others stand by."""
+    """Publish the outbox to Kafka, until SIGTERM. Several relays may run: one is active, the others stand by."""
     _run(http=False)
 
 
@@ -108,7 +108,7 @@ def relay() -> None:
 def serve() -> None:
     """Run the relay, and answer /v1/health, /v1/health/live and /metrics on PRODUCER_PORT.
 
-    With PRODUCER_INTAKE_TOKEN, take events of other services too, at POST /v1/events/{type}: /docs says how.
+    With PRODUCER_INTAKE_TOKEN, accept events of other services too, at POST /v1/events/{type}; /docs explains it.
     """
     _run(http=True)
 
@@ -124,19 +124,25 @@ def debezium_config(  # noqa: PLR0913 - typer reads a command's options from its
     ] = "connector",
     *,
     name: Annotated[
-        str, typer.Option(help="Of the connector; its heartbeats' topic is named after it.")
+        str, typer.Option(help="Name of the connector, and part of the name of its heartbeat topic.")
     ] = Connector.name,
-    slot: Annotated[str, typer.Option(help="Of the replication slot, which the connector makes.")] = Connector.slot,
-    publication: Annotated[str, typer.Option(help="Which `setup` makes.")] = Connector.publication,
-    schema: Annotated[str, typer.Option(help="Where outbox_events is.")] = Connector.schema,
-    user: Annotated[str | None, typer.Option(help="Whom Debezium logs in as, if not DATABASE_URL's user.")] = None,
+    slot: Annotated[
+        str, typer.Option(help="Name of the replication slot, which the connector creates.")
+    ] = Connector.slot,
+    publication: Annotated[
+        str, typer.Option(help="Name of the publication, which `setup` creates.")
+    ] = Connector.publication,
+    schema: Annotated[str, typer.Option(help="Schema of outbox_events.")] = Connector.schema,
+    user: Annotated[
+        str | None, typer.Option(help="User that Debezium logs in as; the default is DATABASE_URL's user.")
+    ] = None,
     password: Annotated[
-        str, typer.Option(help="Where Connect finds the password: a placeholder of its config providers.")
+        str, typer.Option(help="Placeholder of Connect's config providers for the password.")
     ] = Connector.password,
 ) -> None:
-    """Print what puts Debezium in the relay's place: its connector, for Kafka Connect's REST interface.
+    """Print the Debezium connector that replaces the relay, for Kafka Connect's REST interface.
 
-    The password is never printed. How to reach Kafka is for the Connect worker to know. The traps: docs/debezium.md.
+    The password is never printed. The Connect worker has its own Kafka settings. Read docs/debezium.md first.
     """
     settings = read_settings(DebeziumSettings)
     url = settings.database_url.get_secret_value()
@@ -184,7 +190,7 @@ async def _topics(settings: KafkaSettings, *, dry_run: bool) -> None:
         now = await new_topics.find(admin, names, names.all)
     print(f"{now.partitions or plan.partitions} partitions each")
     if any(one.is_certain for differing in found_as.values() for one in differing):
-        fail("topics that differ were left as they are: docs/runbook.md says what to do")
+        fail("topics that differ were not changed: docs/runbook.md says what to do")
 
 
 async def _publish(settings: Settings, *, http: bool) -> None:

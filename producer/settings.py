@@ -35,10 +35,10 @@ class DebeziumSettings(KafkaConnection, DatabaseSettings):
 class Settings(KafkaSettings, DatabaseSettings):
     """What `relay` and `serve` need: all of the producer's part of the contract's environment."""
 
-    producer_port: int = Field(8080, ge=0, le=65_535, description="of health, metrics and the intake")
+    producer_port: int = Field(8080, ge=0, le=65_535, description="port of health, metrics and the intake")
     producer_intake_token: SecretStr | None = Field(
         None,
-        description="who sends it may `POST /v1/events`; several are separated by commas. Without one, no intake",
+        description="bearer token for `POST /v1/events`; several are separated by commas. Without one, no intake",
     )
     outbox_retention_h: float = Field(
         0, ge=0, le=24 * 366, description="hours for which published rows are kept, in `outbox_published`"

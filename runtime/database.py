@@ -15,7 +15,7 @@ def of_postgresql(value: SecretStr) -> SecretStr:
     try:
         url = make_url(value.get_secret_value())
     except (ArgumentError, ValueError):
-        raise ValueError("is no URL; it should be postgresql://user:password@host:port/name") from None
+        raise ValueError("is not a URL; it should be postgresql://user:password@host:port/name") from None
     if url.get_backend_name() not in ("postgresql", "postgres"):
         raise ValueError("should begin with postgresql://")
     # SQLAlchemy's way of naming a driver is none that libpq knows. Nor are its ways of writing a space: libpq quotes in

@@ -23,7 +23,9 @@ class ServiceSettings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
 
-    log_level: LogLevel = Field("info", description="of the services' logs; `debug` tells each event's way")
+    log_level: LogLevel = Field(
+        "info", description="level of the services' logs; `debug` shows the steps of each event"
+    )
 
     _secret_files: Mapping[str, Path] = {}
 

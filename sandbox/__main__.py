@@ -22,7 +22,7 @@ DIRECTORY: Final = Path(".sandbox")
 ENVIRONMENT: Final = DIRECTORY / "environment"
 
 commands = typer.Typer(
-    help="Kafka, PostgreSQL and a HubSpot simulator on this machine, with nothing installed.",
+    help="Kafka, PostgreSQL and a HubSpot simulator on this machine, without any installation.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -44,8 +44,8 @@ commands.command()(hubspot)
 @commands.command()
 def demo(
     *,
-    events: Annotated[int, typer.Option(min=50, help="How many events the day has.")] = 5_000,
-    seed: Annotated[int, typer.Option(help="Another seed, another day.")] = 1,
+    events: Annotated[int, typer.Option(min=50, help="Number of events of the day.")] = 5_000,
+    seed: Annotated[int, typer.Option(help="Seed of the random traffic.")] = 1,
     keep: Annotated[bool, typer.Option("--keep", help="Leave it running at the end, and print the addresses.")] = False,
     api_version: Annotated[ApiVersion, typer.Option(help="The version of HubSpot's API.")] = "2026-03",
     notes: Annotated[bool, typer.Option("--notes", help="A portal that takes no custom events.")] = False,

@@ -22,7 +22,7 @@ commands = typer.Typer(
 def settings(
     *,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what is stale; exit with 1 if anything is.")
+        bool, typer.Option("--dry-run", help="Only show what is stale; exit with 1 if anything is.")
     ] = False,
 ) -> None:
     """Write docs/settings.md and .env.example from the settings' classes."""
@@ -42,7 +42,7 @@ def advisories(
     *,
     osv_url: Annotated[str, typer.Option(help="Ask this database, which speaks OSV: https://host/v1/query.")] = "",
     where_reachable: Annotated[
-        bool, typer.Option("--where-reachable", help="Exit with 0, and say so, where no database can be reached.")
+        bool, typer.Option("--where-reachable", help="Exit with 0, and say so, if no database can be reached.")
     ] = False,
 ) -> None:
     """Look up known vulnerabilities of all versions in uv.lock, those of the tools too.
@@ -55,7 +55,7 @@ def advisories(
         print(f"NOT CHECKED for known vulnerabilities: no database of advisories can be reached ({unreachable})")
         raise SystemExit(0 if where_reachable else 3) from None
     for advisory in found:
-        mended = f"mended by {', '.join(advisory.mended_by)}" if advisory.mended_by else "not mended yet"
+        mended = f"fixed by {', '.join(advisory.mended_by)}" if advisory.mended_by else "not mended yet"
         print(f"{advisory.package} {advisory.version}: {advisory.name}, {mended}")
     if found:
         fail(f"{len(found)} known vulnerabilities in {versions} locked versions: `uv lock --upgrade-package NAME`")

@@ -44,7 +44,7 @@ def known_advisories(osv_url: str = "") -> tuple[list[Advisory], int]:
         probe.write_text(KNOWN_TO_BE_VULNERABLE)
         found, _ = _ask([*database, "--no-deps", "--requirement", str(probe)])
         if not found:
-            raise Unreachable(f"it knows nothing of {KNOWN_TO_BE_VULNERABLE}, of which everybody knows")
+            raise Unreachable(f"it does not know the vulnerabilities of {KNOWN_TO_BE_VULNERABLE}")
         export = ["export", "--frozen", "--all-extras", "--no-emit-project", "--quiet", "--output-file", str(locked)]
         subprocess.run([str(BIN / "uv"), *export], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - our own
         return _ask([*database, "--require-hashes", "--requirement", str(locked)])

@@ -22,18 +22,18 @@ WIDTH: Final = 100
 INTRODUCTION: Final = """\
 # Settings
 
-Made from the code by `make settings`; `make check` fails where it is stale.
+`make settings` generates this page from the code; `make check` fails if it is stale.
 
-Settings are environment variables. They are read once, when a command starts, and an empty one is as good as none. A
-wrong or missing one is one line that names it, and exit code 2; all that are wrong are named at once. The doctor,
-`python -m hubspot_consumer doctor`, goes further: it asks HubSpot, Kafka and PostgreSQL whether they are right.
+Settings are environment variables. They are read once, when a command starts, and an empty one counts as not set. Each
+wrong or missing setting is one line that names it; the exit code is 2. The doctor,
+`python -m hubspot_consumer doctor`, also asks HubSpot, Kafka and PostgreSQL whether the settings are right.
 
-[.env.example](../.env.example) has them all, for a shell or for containers: `cp .env.example .env`, change it, then
+[.env.example](../.env.example) has all settings, for a shell or for containers: `cp .env.example .env`, change it, then
 `set -a; . ./.env; set +a`.
 
-A **secret** may be in a file instead, as Docker and Kubernetes mount them: the variable with `_FILE` behind its name
-holds the path. Set one of the two. Files are read when a command starts; that of the HubSpot token also when HubSpot
-refuses the token, so that a rotation needs no restart. No command shows a secret, and in log lines it is masked.
+A **secret** may be in a file instead, as Docker and Kubernetes mount it: the variable with `_FILE` behind its name
+has the path. Set only one of the two. Files are read when a command starts. The file of the HubSpot token is also read
+when HubSpot refuses the token, so a rotation needs no restart. No command shows a secret, and log lines mask it.
 """
 
 
@@ -52,23 +52,23 @@ def sections() -> list[Section]:
     return [
         Section(
             "All services",
-            "Kafka is needed by all commands but the producer's `migrate`, `import-outbox` and `debezium-config`, and a"
+            "All commands need Kafka, except the producer's `migrate`, `import-outbox` and `debezium-config`, and a"
             " consumer that is disabled.",
             common,
         ),
         Section(
-            "The producer", "`migrate` and `import-outbox` need `DATABASE_URL` alone.", _own(ProducerSettings, common)
+            "The producer", "`migrate` and `import-outbox` need only `DATABASE_URL`.", _own(ProducerSettings, common)
         ),
         Section(
             "The consumer",
             "`HUBSPOT_SEND_LIVE=true` without `HUBSPOT_ENABLED=true`, a token and a portal is refused."
-            " The doctor looks into the outbox where it has `DATABASE_URL` too.",
+            " The doctor checks the outbox if `DATABASE_URL` is set.",
             _own(ConsumerSettings, common),
         ),
         Section(
             "The console",
-            "It needs one way to sign in: a token, or a proxy's header. With `DATABASE_URL` it looks into the outbox"
-            " too. The commands that it runs read the consumer's settings, from the same environment.",
+            "The console needs one way to sign in: a token, or a proxy's header. With `DATABASE_URL` it shows the"
+            " outbox too. The commands that it runs read the consumer's settings from the same environment.",
             _own(ConsoleSettings, common | ProducerSettings.model_fields),
         ),
     ]
@@ -82,7 +82,7 @@ def reference() -> str:
 def sample_environment() -> str:
     """Return the text of .env.example: a dry run beside servers of this machine, with every default as a comment."""
     lines = [
-        "# Every setting: see docs/settings.md. What is behind a # is at its default. As it stands it is a dry run,",
+        "# Every setting: see docs/settings.md. A line with a # shows a default. This file is a dry run,",
         "# beside a Kafka and a PostgreSQL on this machine. Secrets are better in files, which *_FILE names.",
     ]
     for section in sections():

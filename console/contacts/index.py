@@ -143,7 +143,7 @@ class Index:
             with closing(sqlite3.connect(f"{self.file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
                 connection.execute("BEGIN")
                 if _version(connection) != VERSION:
-                    raise IndexAway("the index is of another version, and about to be made anew")
+                    raise IndexAway("the index has another version, and is about to be built again")
                 yield connection
         except sqlite3.DatabaseError as error:
             raise IndexAway(f"the index can't be read ({error})") from error

@@ -134,7 +134,7 @@ class PresentState:
         except TimeoutError:
             raise NotCompared("HubSpot does not answer in time") from None
         if not isinstance(held, dict):
-            raise NotCompared(f"HubSpot does not tell: {held.cause if isinstance(held, RetryLater) else held.detail}")
+            raise NotCompared(f"HubSpot does not say: {held.cause if isinstance(held, RetryLater) else held.detail}")
         if missing := [each for each in keys if each not in held]:
             raise NotCompared(f"HubSpot's answer leaves {len(missing)} of {len(keys)} emails out: try again")
         return held

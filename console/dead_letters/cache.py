@@ -59,7 +59,7 @@ class LettersReader:
         if reading.done():
             return await reading
         if self._last is None:
-            raise NotRead("they are still being read: load the page again")
+            raise NotRead("the dead letters are still being read: load the page again")
         return replace(self._last, read_again=True)
 
     async def stop(self) -> None:

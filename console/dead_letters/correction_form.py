@@ -88,7 +88,7 @@ def mending_form(letter: Letter, value: bytes) -> MendingForm:
 def _note(letter: Letter, values: Mapping[str, Any], unset: Sequence[str]) -> str:
     if letter.mend is not None:
         return letter.mend.note
-    words = [f"{name} as the event itself tells it" for name in values] + [f"{name} was misspelled" for name in unset]
+    words = [f"{name}, from the event itself" for name in values] + [f"{name} was misspelled" for name in unset]
     return "; ".join(words)
 
 

@@ -49,7 +49,7 @@ async def ask_outbox(url: str) -> OutboxBacklog:
     ):
         row = await (await connection.execute(_OUTBOX)).fetchone()
     if row is None:
-        raise ValueError("the outbox answers nothing")
+        raise ValueError("the outbox does not answer")
     rows, oldest, parked = row
     return OutboxBacklog(rows, max(oldest, timedelta()) if oldest is not None else None, parked)
 

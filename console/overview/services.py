@@ -69,7 +69,7 @@ async def ask_worker(http: httpx.AsyncClient, url: str) -> WorkerStatus:
     """Return what the worker at *url* says. Raises httpx.HTTPError, and ValueError for what no worker says."""
     status = (await http.get(f"{url}/v1/status")).raise_for_status().json()
     if not isinstance(status, dict) or not status.keys() >= NEEDED:
-        raise ValueError(f"{url} is no worker, or one of another version")
+        raise ValueError(f"{url} is not a worker, or has another version")
     return WorkerStatus(status, Exposition.read((await http.get(f"{url}/metrics")).raise_for_status().text))
 
 
@@ -78,5 +78,5 @@ async def ask_producer(http: httpx.AsyncClient, url: str) -> Producer:
     # 503 is an answer too: it says what is unwell.
     health = (await http.get(f"{url}/v1/health")).json()
     if not isinstance(health, dict) or "unwell" not in health:
-        raise ValueError(f"{url} is no producer")
+        raise ValueError(f"{url} is not a producer")
     return Producer(health, Exposition.read((await http.get(f"{url}/metrics")).raise_for_status().text))

@@ -27,11 +27,11 @@ Sequence = Annotated[int, Query(ge=1, le=LATEST)]
 STATES: Final = {
     "outbox": ("in the outbox, not published yet", "warn"),
     "waiting": ("on Kafka, waiting", "warn"),
-    "unknown": ("on Kafka; nobody can say just now whether it ended", "warn"),
+    "unknown": ("on Kafka; it may have ended: Kafka does not say", "warn"),
     "acked": ("finished by a worker; no receipt says how", ""),
     "delivered": ("delivered", "good"),
     "dead_letter": ("dead letter", "bad"),
-    "redriven": ("was a dead letter, and redriven", "good"),
+    "redriven": ("redriven dead letter", "good"),
     "discarded": ("dead letter, discarded", ""),
     "suppressed": ("not sent: the contact is suppressed", ""),
 }
@@ -84,7 +84,7 @@ def _contact(words: str) -> ContactKey:
     try:
         return contact_key(words)
     except ValueError as why:
-        raise HTTPException(400, f"that is no contact: {why}") from why
+        raise HTTPException(400, f"not a contact: {why}") from why
 
 
 def _pretty(event: TracedEvent) -> str:

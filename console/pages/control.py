@@ -47,7 +47,7 @@ def control_pages(view: View, control: Control, runs: Runs, actions: Actions, do
         person: Person = request.state.person
         note = words_of("note", (await request.form()).get("note"))
         if not note:
-            raise HTTPException(400, "say why: whoever is on call reads it")
+            raise HTTPException(400, "give a reason: people on call read it")
         try:
             async with actions.action(request, "pause", note=without_emails(note)):
                 await control.pause(person.name, note)

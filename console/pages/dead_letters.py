@@ -62,7 +62,7 @@ def dead_letter_pages(view: View, reader: LettersReader, runs: Runs, actions: Ac
         return view.page(
             request,
             "dead_letters.html",
-            trouble=letters.read_again and "It takes long to read them: these are older ones.",
+            trouble=letters.read_again and "Reading takes long: these are from an earlier reading.",
             groups=[each.group(clock.now()) for each in letters.alike],
             shown=found[-MOST_SHOWN:][::-1],
             found=len(found),
@@ -97,7 +97,7 @@ def dead_letter_pages(view: View, reader: LettersReader, runs: Runs, actions: Ac
         form = await request.form()
         ids, why = _ids(form), words_of("why", form.get("why"))
         if not (ids and why):
-            raise HTTPException(400, "say which dead letters shall not take effect, and why")
+            raise HTTPException(400, "select dead letters, and say why they must not take effect")
         arguments = ["dead-letters", "discard", *ids, f"--why={why}", "--yes"]
         return await started(request, runs, actions, "discard", arguments, {"ids": ids, "why": why})
 
@@ -110,7 +110,7 @@ def dead_letter_pages(view: View, reader: LettersReader, runs: Runs, actions: Ac
         for change in changes:
             words_of("a field", change, LONGEST_VALUE)
         if not (note and changes):
-            raise HTTPException(400, "say what is to be changed, and why")
+            raise HTTPException(400, "change a field, and say why")
         options = ["--yes"] if live else ["--dry-run"]
         arguments = ["dead-letters", "mend", letter.id, *changes, f"--note={note}", *options, "--json"]
         said = {"ids": [letter.id], "changes": changes, "note": note}
@@ -156,7 +156,7 @@ def _chosen(form: FormData) -> tuple[list[str], dict[str, Any]]:
         return [f"--id={each}" for each in ids], {"ids": ids}
     if reason:
         return [f"--reason={reason}"], {"reason": reason}
-    raise HTTPException(400, "say which dead letters: tick some")
+    raise HTTPException(400, "select some dead letters")
 
 
 def _ids(form: FormData) -> list[str]:
@@ -166,7 +166,7 @@ def _ids(form: FormData) -> list[str]:
 
 def _pretty(value: bytes | None) -> str:
     if value is None:
-        return "none: beside its headers there was no room for it; it is where the record was"
+        return "none: it did not fit beside the headers; the original record still has it"
     try:
         text = json.dumps(read_json(value), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):

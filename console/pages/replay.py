@@ -52,7 +52,7 @@ def replay_pages(view: View, runs: Runs, actions: Actions, clock: Clock) -> APIR
         form = await request.form()
         planned = runs.of(str(form.get("plan", "")))
         if planned is None or planned.asked.kind not in ("replay_plan", "replay"):
-            raise HTTPException(400, "look at a plan first: it says what will be done")
+            raise HTTPException(400, "look at a plan first: it shows what will be done")
         said = {**planned.asked.form, "fresh": form.get("fresh") == "yes"}
         return await started(request, runs, actions, "replay", _arguments(said, runs, "--yes"), said)
 
@@ -71,7 +71,7 @@ def _said(form: FormData, now: datetime) -> dict[str, Any]:
         "fresh": False,
     }
     if (said["from"] == "since" and not _A_TIME.fullmatch(since)) or (until and not _A_TIME.fullmatch(until)):
-        raise HTTPException(400, "say since when: 2026-11-24T03:00:00Z, or an age as 90m, 24h, 7d")
+        raise HTTPException(400, "give a start: 2026-11-24T03:00:00Z, or an age such as 90m, 24h, 7d")
     return said
 
 

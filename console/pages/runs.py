@@ -20,8 +20,8 @@ TITLES: Final[Mapping[Kind, str]] = {
     "replay": "Replay",
     "redrive_plan": "Dry run of a redrive",
     "redrive": "Redrive",
-    "mend_plan": "Dry run of a mend",
-    "mend": "Mend",
+    "mend_plan": "Dry run of a correction",
+    "mend": "Correction",
     "discard": "Discard",
     "doctor": "The doctor",
     "resync_plan": "Dry run of a resync",
@@ -36,7 +36,7 @@ def run_pages(view: View, runs: Runs, actions: Actions) -> APIRouter:
     def known(run_id: str) -> StartedRun:
         run = runs.of(run_id)
         if run is None:
-            raise HTTPException(404, "there is no such run, or it was long ago: the newest 200 are kept")
+            raise HTTPException(404, "there is no such run; only the newest 200 are kept")
         return run
 
     @router.get("/runs/{run_id}")
@@ -69,7 +69,7 @@ async def started(  # noqa: PLR0913, PLR0917 - what it is made of
             run = runs.start(kind, arguments, person.name, form)
             noted.outcome["run"] = run.id
     except OSError as error:
-        raise HTTPException(503, f"CONSOLE_FOLDER: nothing can be started there: {error.strerror}") from error
+        raise HTTPException(503, f"CONSOLE_FOLDER: no command can be started there: {error.strerror}") from error
     except AnotherGoesOn as another:
         return RedirectResponse(f"/runs/{another.run.id}?instead=1", status_code=303)
     return to_run(run)

@@ -1,4 +1,4 @@
-// What the pages do in the browser beside htmx: charts, and saying so when the console itself does not answer.
+// The pages' own script beside htmx: charts, and a notice when the console itself does not answer.
 "use strict";
 
 const unanswered = () => document.getElementById("unanswered");
@@ -9,9 +9,9 @@ function answers() {
 }
 
 function doesNotAnswer() {
-  // Figures stay on the page, and must not look like those of now.
+  // The figures stay on the page, and must not look current.
   const notice = unanswered();
-  // Once, or whoever listens hears it again at each poll.
+  // Show it once: a screen reader would announce it again at each poll.
   if (!notice.hidden) return;
   const asOf = document.getElementById("as-of");
   notice.querySelector("time").textContent = asOf ? asOf.textContent : "an earlier time";
@@ -25,7 +25,7 @@ document.addEventListener("htmx:afterOnLoad", answers);
 document.addEventListener("htmx:responseError", (event) => {
   if (event.detail.xhr.status >= 500 && event.detail.requestConfig.verb === "get") doesNotAnswer();
 });
-// A refusal comes as a fragment that says why: it is shown where the answer would have been.
+// A refusal is a fragment that says why: it is shown in the place of the answer.
 document.addEventListener("htmx:beforeSwap", (event) => {
   const status = event.detail.xhr.status;
   if (event.detail.requestConfig.verb !== "get" && status >= 400) {
@@ -34,8 +34,8 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   }
 });
 
-// What is polled comes anew each time, changed or not. Of it whoever listens is told the lines marked `data-says`, and
-// only those that were not there before.
+// Polled parts are replaced each time, changed or not. A screen reader announces only lines marked `data-says` that were
+// not there before.
 const lines = () => [...document.querySelectorAll("[data-says]")]
   .map((element) => (element.dataset.says || element.textContent).replace(/\s+/g, " ").trim());
 let told = new Set();
@@ -53,7 +53,7 @@ function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
-// In UTC, as logs are.
+// Times are in UTC, as in logs.
 const clock = (seconds) => (seconds == null ? "—" : new Date(seconds * 1000).toISOString().slice(11, 19));
 
 function chart(element) {
@@ -71,7 +71,7 @@ function chart(element) {
   new ResizeObserver(() => plot.setSize({ width: element.clientWidth, height: 200 })).observe(element);
   return (samples) => {
     plot.setData([samples.at, ...series.map(([name]) => samples[name])]);
-    // Who can't see the lines is told where they end.
+    // A screen reader gets the last values of the lines.
     const last = series.map(([name, label]) => `${label} ${samples[name].at(-1)?.toFixed(1) ?? "not known"}`);
     element.setAttribute("aria-label", `${element.closest("figure").querySelector("figcaption").textContent}: ${last.join(", ")}`);
   };
@@ -94,7 +94,7 @@ async function keepCharts(container) {
 }
 
 document.addEventListener("DOMContentLoaded", () => {
-  // The page itself was read out.
+  // The screen reader has read these lines with the page.
   told = new Set(lines());
   for (const container of document.querySelectorAll("[data-samples]")) keepCharts(container);
   // `data-all="name"` ticks every box of that name.

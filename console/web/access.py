@@ -80,7 +80,7 @@ class Access:
             return
         await _check_that_the_form_is_ours(request, session)
         if path not in FOR_ANYBODY and (person is None or not person.may_act):
-            raise Forbidden("you may look and not act: that needs the role operator")
+            raise Forbidden("you may only look: acting needs the role operator")
 
     def _person(self, request: Request, session: Session | None) -> Person | None:
         signed_in = session.person if session is not None else None
@@ -118,7 +118,7 @@ async def _check_that_the_form_is_ours(request: Request, session: Session) -> No
         form = await request.form()
         shown = str(form.get(CSRF_FIELD, ""))
     if not hmac.compare_digest(shown.encode(), session.csrf.encode()):
-        raise Forbidden("the page is too old, or is not ours: load it again")
+        raise Forbidden("the page is too old, or not from this console: load it again")
 
 
 def _tokens(settings: Settings) -> dict[Role, SecretStr | None]:

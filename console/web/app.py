@@ -83,7 +83,7 @@ def _answer_refusals(app: FastAPI, view: View) -> None:
 
     @app.exception_handler(Forbidden)
     async def refused(request: Request, why: Forbidden) -> Response:
-        return _told(view, request, 403, "That is not allowed", str(why))
+        return _told(view, request, 403, "Not allowed", str(why))
 
     @app.exception_handler(NotNoted)
     async def not_noted(request: Request, why: NotNoted) -> Response:
@@ -93,7 +93,7 @@ def _answer_refusals(app: FastAPI, view: View) -> None:
     async def other(request: Request, error: HTTPException) -> Response:
         if getattr(request.state, "session", None) is None:
             return PlainTextResponse(str(error.detail), error.status_code, headers=error.headers)
-        return _told(view, request, error.status_code, "That can't be shown", str(error.detail))
+        return _told(view, request, error.status_code, "Error", str(error.detail))
 
 
 def _is_small(request: Request) -> bool:

@@ -29,23 +29,25 @@ from schemas.contacts import ContactKey, contact_hash, masked
 
 def audit(  # noqa: PLR0913 - the options of the command
     *,
-    sample: Annotated[int, typer.Option(min=0, help="Compare so many contacts, drawn at random; else all.")] = 0,
-    email: Annotated[
-        list[str] | None, typer.Option("--contact", help="Compare this contact; may be said again.")
-    ] = None,
-    repair: Annotated[bool, typer.Option("--repair", help="Write those that differ again, as `resync` does.")] = False,
+    sample: Annotated[
+        int, typer.Option(min=0, help="Compare this many contacts, chosen at random; 0 compares all.")
+    ] = 0,
+    email: Annotated[list[str] | None, typer.Option("--contact", help="Compare this contact; may be repeated.")] = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Write contacts that differ again, as `resync` does.")
+    ] = False,
     rate_share: RateShare = 0.3,
     yes: Yes = False,
     as_json: AsJson = False,
     progress_as: ProgressAs = "bars",
 ) -> None:
-    """Compare what the topics come to with what HubSpot holds, property by property; write nothing.
+    """Reconcile HubSpot with the topics: compare contacts property by property, and write nothing.
 
-    Tells contacts that are missing; stale or ahead, written by an older or a newer event than the topics' newest; and
-    properties that are empty or differ. What a worker has yet to write, and dead letters, are no differences. It reads
-    a hundred contacts a call, at its part of the quota.
+    Lists contacts that are missing, stale (last written by an older event than the topics' newest) or ahead (by a newer
+    one), and properties that are empty or differ. Events that a worker still has to write, and dead letters, are not
+    differences. Reads a hundred contacts a call, within its share of the quota.
 
-    Exits with 0 if all is the same or was repaired, with 1 if not, with 2 if it was asked wrongly.
+    Exits with 0 if nothing differs or all was repaired, with 1 if something differs, with 2 if an option is wrong.
     """
     settings = read_settings(Settings)
     can_write(settings, dry_run=False)

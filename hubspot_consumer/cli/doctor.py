@@ -27,10 +27,10 @@ def doctor(
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Look at everything between the outbox and HubSpot, and say what is wrong and what to do.
+    """Check everything between the outbox and HubSpot, and say what is wrong and what to do.
 
-    Reads, and writes nothing. Makes six calls to HubSpot at the most, spaced so that a worker beside it keeps its
-    quota. DATABASE_URL lets it look into the outbox. Exits with 0 when all is well, 1 for warnings, 2 for failures.
+    Writes nothing. Makes at most six calls to HubSpot, spaced so that workers keep their quota. Checks the outbox if
+    DATABASE_URL is set. Exits with 0 if all is well, with 1 for warnings, with 2 for failures.
     """
     # What it finds is what it has to say: the lines of the libraries that it looks with are not.
     logs.set_up(level=logging.CRITICAL)

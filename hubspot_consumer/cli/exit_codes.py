@@ -105,8 +105,8 @@ async def _until_stopped(work: Coroutine[Any, Any, int], name: str, *, goes_on: 
     try:
         return await running
     except asyncio.CancelledError:
-        again = f": run the same {name} again, and it goes on from here" if goes_on else ""
-        print(f"ended before its time{again}", file=sys.stderr)
+        again = f": run the same {name} again to continue" if goes_on else ""
+        print(f"stopped before it was finished{again}", file=sys.stderr)
         return INTERRUPTED
 
 

@@ -28,13 +28,13 @@ RateShare = Annotated[
     typer.Option(
         min=0.01,
         max=MOST_QUOTA_SHARE,
-        help="The part of the quota that it takes; the workers keep to the rest meanwhile.",
+        help="The share of the quota that this run uses; the workers use the rest.",
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask: for scripts.")]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Drop an unfinished run instead of going on with it.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Drop an unfinished run instead of continuing it.")]
 Folder = Annotated[
-    Path, typer.Option(help="Where it keeps what it reads, to go on after it was ended, and its report.")
+    Path, typer.Option(help="Folder for the events that it reads, from which it can continue, and for its report.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 FOLDER_DEFAULT: Final = Path(FOLDER)
@@ -60,7 +60,9 @@ def moment(option: str, text: str, now: datetime) -> datetime:
         # Kafka finds no record by a time before 1970.
         return max(_EPOCH, in_utc(said if said.tzinfo else said.replace(tzinfo=UTC)))
     except ValueError:
-        refuse(f"{option}: {text!r} is no time: say 2026-11-24T03:00:00Z, 2026-11-24, or an age as 90m, 24h, 7d")
+        refuse(
+            f"{option}: {text!r} is not a time: give 2026-11-24T03:00:00Z, 2026-11-24, or an age such as 90m, 24h, 7d"
+        )
 
 
 def known_types(types: list[str] | None) -> list[str]:
@@ -101,7 +103,7 @@ def can_write(settings: Settings, *, dry_run: bool) -> None:
 def can_ask(*, yes: bool) -> None:
     """Exit with 2 where nobody is at a terminal to be asked, and --yes was not said: before anything is read."""
     if not (yes or sys.stdin.isatty()):
-        refuse("nobody is there to be asked: say --yes, or --dry-run to see what would be done")
+        refuse("there is no terminal to ask at: pass --yes, or --dry-run to see what would be done")
 
 
 def agreed(question: str, *, yes: bool) -> bool:

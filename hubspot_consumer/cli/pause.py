@@ -13,39 +13,39 @@ from runtime.clock import SystemClock
 from runtime.commands import read_settings, refuse
 from runtime.kafka.admission import ask_admission
 
-By = Annotated[str, typer.Option(help="Who says so, as /v1/status and the log shall tell it.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+By = Annotated[str, typer.Option(help="Who pauses sending; /v1/status and the log show it.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")]
 # It is shown in a line, and in a console's banner.
 LONGEST_WORDS = 300
 
 
 def pause(
     *,
-    note: Annotated[str, typer.Option(help="Why: whoever is on call reads it in /v1/status.", show_default=False)],
+    note: Annotated[str, typer.Option(help="Why; people on call read it in /v1/status.", show_default=False)],
     by: By = "",
     dry_run: DryRun = False,
 ) -> None:
-    """Send nothing to HubSpot any more, in all workers, until `resume`. Nothing is lost: events wait in Kafka.
+    """Stop sending to HubSpot in all workers, until `resume`. Nothing is lost: events wait in Kafka.
 
-    Workers hear of it within a second or two; calls that are under way come to their end. A paused worker is healthy,
-    says `paused` in /v1/status, makes no call, and sets nothing aside. Workers that start later are paused too. Replay,
-    redrive, resync and audit refuse to start. For an import in HubSpot, say, or while somebody mends a mapping.
+    Use it for an import in HubSpot, or while a mapping is corrected. Workers stop within two seconds; calls under way
+    end normally. A paused worker is healthy, shows `paused` in /v1/status, makes no call and sets no event aside.
+    Workers that start later are paused too. Replay, redrive, resync and audit refuse to start.
 
-    Paused already: the new note replaces the old one.
+    If sending is already paused, the new note replaces the old one.
     """
     for option, words in (("--note", note), ("--by", by)):
         if len(words) > LONGEST_WORDS:
             refuse(f"{option} should have at most {LONGEST_WORDS} characters")
     if not note.strip():
-        refuse("--note is empty: say why, for whoever is on call")
+        refuse("--note is empty: say why, for people on call")
     _run(Pause(at=datetime.now(UTC), by=by.strip(), note=note.strip()), dry_run=dry_run)
 
 
 def resume(*, dry_run: DryRun = False) -> None:
-    """Send again, in all workers, at once: what waits goes out, each contact's events in their order.
+    """Send again in all workers, at once: waiting events go out, each contact's in order.
 
-    Where something else halts sending too, such as a refused token, a probe goes out first, and that stays until it is
-    mended.
+    If something else halts sending too, such as a refused token, one call tries whether that is over. Sending stays
+    halted until it is.
     """
     _run(None, dry_run=dry_run)
 
@@ -53,7 +53,7 @@ def resume(*, dry_run: DryRun = False) -> None:
 def _run(pause: Pause | None, *, dry_run: bool) -> None:
     settings = read_settings(Settings)
     if not settings.kafka_bootstrap_servers:
-        refuse("KAFKA_BOOTSTRAP_SERVERS is not set: a pause is a record of a topic: host:port,host:port")
+        refuse("KAFKA_BOOTSTRAP_SERVERS is not set: a pause is a record on Kafka: host:port,host:port")
     logs.set_up(level=settings.log_level, secrets=settings.secrets)
     run(_say(settings, pause, dry_run=dry_run))
 

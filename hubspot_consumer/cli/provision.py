@@ -17,17 +17,15 @@ from runtime.commands import FAILED, read_settings, refuse
 
 def provision(
     *,
-    apply: Annotated[
-        bool, typer.Option("--apply/--dry-run", help="Create what is missing, or only say what that is.")
-    ] = False,
+    apply: Annotated[bool, typer.Option("--apply/--dry-run", help="Create what is missing, or only show it.")] = False,
 ) -> None:
     """Create the property group, properties and event definitions that the portal lacks; change and delete nothing.
 
-    What is there and differs is named, to be changed by hand: then it exits with 1.
+    Names those that exist and differ, which you change by hand; exits with 1 then.
     """
     settings = read_settings(Settings)
     if settings.read_token() is None:
-        refuse("HUBSPOT_PRIVATE_APP_TOKEN is not set: set it to the token of a private app or a Service Key")
+        refuse("HUBSPOT_PRIVATE_APP_TOKEN is not set: set it to the token of a private app, or a Service Key")
     logs.set_up(level=settings.log_level, secrets=settings.secrets)
     run(_provision(settings, apply=apply))
 
@@ -47,7 +45,7 @@ async def _provisioned(settings: Settings, provision: Provision, *, apply: bool)
     for mismatch in plan.mismatches:
         print(f"differs   {mismatch.what}: change it in HubSpot by hand")
     if plan.no_custom_events:
-        print(f"refused   custom events: timeline entries will be notes or off ({plan.no_custom_events})")
+        print(f"refused   custom events: the timeline gets notes or nothing ({plan.no_custom_events})")
     refused = False
     for missing in plan.missing:
         try:

@@ -37,24 +37,27 @@ MOST_TOLD = 200
 def redrive(  # noqa: PLR0913 - the options of the command
     *,
     ids: Annotated[
-        list[str] | None, typer.Option("--id", help="This one, as `dead-letters list` shows it; may be said again.")
+        list[str] | None,
+        typer.Option("--id", help="The dead letter with this id of `dead-letters list`; may be repeated."),
     ] = None,
-    reason: Annotated[list[str] | None, typer.Option(help="Those of this reason; may be said again.")] = None,
-    event_type: Annotated[list[str] | None, typer.Option(help="Those of this event type; may be said again.")] = None,
-    email: Annotated[str, typer.Option("--contact", help="Those of this contact.")] = "",
+    reason: Annotated[list[str] | None, typer.Option(help="Dead letters with this reason; may be repeated.")] = None,
+    event_type: Annotated[
+        list[str] | None, typer.Option(help="Dead letters of this event type; may be repeated.")
+    ] = None,
+    email: Annotated[str, typer.Option("--contact", help="Dead letters of this contact.")] = "",
     rate_share: RateShare = 0.3,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which could be read by now.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show which ones can be read now.")] = False,
     yes: Yes = False,
     as_json: AsJson = False,
     progress_as: ProgressAs = "bars",
 ) -> None:
-    """Let dead letters take effect after all, once what they died of is mended.
+    """Let dead letters take effect after all, once their cause is repaired.
 
-    Each contact is written as all its events come to: nothing over newer values. Timeline entries are left under their
-    own ids. Every dead letter ends redriven, or dead with its new reason; none is redriven twice. Those that shall not
-    take effect, `dead-letters discard` settles.
+    Each contact gets the values that all its events give, so nothing overwrites newer values. Timeline entries are
+    written under their own ids. Each dead letter ends redriven, or dead with its new reason; none is redriven twice.
+    Use `dead-letters discard` for those that must not take effect.
 
-    Exits with 0 if all were redriven, with 1 if some are still dead, with 2 if it was asked wrongly.
+    Exits with 0 if all were redriven, with 1 if some are still dead, with 2 if an option is wrong.
     """
     settings = read_settings(Settings)
     can_write(settings, dry_run=dry_run)
@@ -92,7 +95,7 @@ async def _redrive(  # noqa: PLR0913 - what was asked for
         book = await opened.dead_letters()
         letters = _open(book, which, said)
         if not letters:
-            said.nothing("no dead letter of that kind is open")
+            said.nothing("no matching dead letter is open")
             return 0
         legible = await read_legible(book, letters, settings.topics.dead_letters)
         said.plan(letters, legible, watcher)
@@ -118,7 +121,7 @@ def _open(book: DeadLetterBook, which: LetterFilter, said: "_Said") -> list[Lett
     """Return those that are meant and open. Raises NotDone where an id is nobody's."""
     for letter in letters_of(book, sorted(which.ids)):
         if not letter.is_open:
-            said.aside(f"{letter.id} is {letter.state} already")
+            said.aside(f"{letter.id} is already {letter.state}")
     return book.open(which)
 
 
@@ -198,4 +201,4 @@ def _told(letters: Sequence[Letter], legible: Legible) -> Iterator[str]:
         yield f"{number:>8,}  {reason}"
     yield f"{len(letters):,} dead letters of {len(legible.letters):,} contacts"
     if legible.unreadable:
-        yield f"{len(legible.unreadable):,} of them nobody can read or map, as before"
+        yield f"{len(legible.unreadable):,} of them still can't be read or mapped"

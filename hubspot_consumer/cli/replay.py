@@ -39,32 +39,33 @@ from runtime.commands import read_settings, refuse
 def replay(  # noqa: PLR0913 - the options of the command
     *,
     since: Annotated[
-        str, typer.Option(help="Events since then: 2026-11-24T03:00:00Z, or an age as 90m, 24h, 7d.")
+        str, typer.Option(help="Events since then: 2026-11-24T03:00:00Z, or an age such as 90m, 24h, 7d.")
     ] = "",
-    until: Annotated[str, typer.Option(help="Events until then; the newest there are unless given.")] = "",
-    from_earliest: Annotated[bool, typer.Option("--from-earliest", help="All events that the topics hold.")] = False,
-    event_type: Annotated[list[str] | None, typer.Option(help="Events of this type alone; may be said again.")] = None,
+    until: Annotated[str, typer.Option(help="Events until then; the default is the newest.")] = "",
+    from_earliest: Annotated[bool, typer.Option("--from-earliest", help="All events on the topics.")] = False,
+    event_type: Annotated[list[str] | None, typer.Option(help="Only events of this type; may be repeated.")] = None,
     rate_share: RateShare = 0.3,
-    timeline: Annotated[bool, typer.Option(help="Leave the timeline entries too; none is there twice.")] = True,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only read, fold, and say what would be written.")] = False,
+    timeline: Annotated[bool, typer.Option(help="Write timeline entries too; none appears twice.")] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only read, and show what would be written.")] = False,
     yes: Yes = False,
     fresh: Fresh = False,
     folder: Folder = FOLDER_DEFAULT,
     as_json: AsJson = False,
     progress_as: ProgressAs = "bars",
 ) -> None:
-    """Let events take effect again: after a mapping was mended, an outage, or a portal that was restored.
+    """Let past events take effect again, for example after a mapping was corrected or a portal was restored.
 
-    Folds the topics from a time to their end and writes each contact once, with the newest value of each property,
-    whichever event that is of: no contact moves backwards. Workers go on meanwhile, with the rest of the quota. It says
-    first what it will do, and asks. Ended by Ctrl-C or a crash, the same command goes on where it was.
+    Reads the topics from a time to their end, and writes each contact once, with the newest value of each property. No
+    contact moves backwards. Workers continue with the rest of the quota. The command shows its plan first, and asks.
+    After Ctrl-C or a crash, the same command continues.
 
-    Exits with 0, with 1 if HubSpot refused something or it could not go on, with 2 if it was asked wrongly.
+    Exits with 0 if all was written, with 1 if HubSpot refused something or it could not continue, with 2 if an option
+    is wrong.
     """
     settings = read_settings(Settings)
     can_write(settings, dry_run=dry_run)
     if bool(since) == from_earliest:
-        refuse("say either --since or --from-earliest")
+        refuse("pass either --since or --from-earliest")
     if not dry_run:
         can_ask(yes=yes)
     topics = frozenset(settings.topics.of(name) for name in known_types(event_type))
@@ -108,7 +109,7 @@ async def _replay(  # noqa: PLR0913 - what was asked for
         if run.resumed and watcher is not None:
             watcher.tell(resumed=run.began.isoformat())
         elif run.resumed:
-            print(f"going on with the replay of {run.began:%Y-%m-%d %H:%M:%S} UTC", file=sys.stderr)
+            print(f"continuing the replay of {run.began:%Y-%m-%d %H:%M:%S} UTC", file=sys.stderr)
         began = time.monotonic()
         with progress("read", watcher) as shown:
             folded = await opened.folded_topics(selection, shown)
@@ -138,7 +139,7 @@ def _told(plan: RunPlan, rate_share: float) -> Iterator[str]:
     tally = plan.tally
     yield f"events    {plan.read:,} read, {tally.events:,} of them to take effect again"
     if tally.unreadable:
-        yield f"          {tally.unreadable:,} that nobody can read: see `dead-letters list`"
+        yield f"          {tally.unreadable:,} can't be read: see `dead-letters list`"
     yield from tally.told_of_unmapped()
     yield f"contacts  {tally.contacts:,}"
     yield f"calls     {plan.upserts:,} for the contacts, {plan.timeline_calls:,} for the timeline"

@@ -24,19 +24,20 @@ from schemas.envelope import Envelope
 
 
 def resync(
-    email: Annotated[str, typer.Argument(help="Whose contact.")],
+    email: Annotated[str, typer.Argument(help="Email of the contact.")],
     *,
     rate_share: RateShare = 0.1,
-    timeline: Annotated[bool, typer.Option(help="Leave the timeline entries too; none is there twice.")] = True,
+    timeline: Annotated[bool, typer.Option(help="Write timeline entries too; none appears twice.")] = True,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what its events come to, and ask HubSpot nothing.")
+        bool, typer.Option("--dry-run", help="Show the values that its events give, without a call to HubSpot.")
     ] = False,
     progress_as: ProgressAs = "bars",
 ) -> None:
     """Let all events of one contact take effect again, and show what that changes.
 
-    Reads the partitions of that contact, folds its events as the mapping is now, and writes it once: a worker that has
-    newer events of it waits meanwhile. Exits with 1 if there are no events of it, or if HubSpot refuses it.
+    Reads the contact's partitions, applies the present mapping to its events, and writes the contact once. A worker
+    with newer events of the contact waits meanwhile. Exits with 1 if there are no events, or if HubSpot refuses the
+    contact.
     """
     settings = read_settings(Settings)
     can_write(settings, dry_run=dry_run)
@@ -73,7 +74,7 @@ async def _resync(  # noqa: PLR0913 - what was asked for
         events = sorted((each for refold in refolds for each in refold.events), key=lambda each: each[0].at_ms)
         if not events:
             other = "other " if any(refold.unmapped for refold in refolds) else ""
-            print(f"the topics hold no {other}event of {masked(key)} ({contact_hash(key)})")
+            print(f"the topics have no {other}event of {masked(key)} ({contact_hash(key)})")
             return 1
         if watcher is not None:
             watcher.tell(plan={"events": len(events), "contacts": 1})
@@ -88,12 +89,12 @@ async def _resync(  # noqa: PLR0913 - what was asked for
                 shown(1, 1)
             print(*written, sep="\n")
         if redriven := await opened.settle(book):
-            print(f"{redriven} dead letters of it took effect, too")
+            print(f"{redriven} dead letters of the contact took effect, too")
     report = opened.report
     for refused in report.refused:
         print(f"refused: {refused.event_type or 'the contact'}: {refused.detail}")
     if report.contacts_suppressed:
-        print("it is suppressed, and was not written: see `suppress --undo`")
+        print("the contact is suppressed, so it was not written: see `suppress --undo`")
     print(f"{report.contacts_written} contact written, {report.timeline_entries} timeline entries left")
     return 1 if report.refused or not report.contacts_written else 0
 
@@ -116,7 +117,7 @@ async def _written(folded: FoldedTopics, access: RunAccess, keys: list[ContactKe
         changed = [name for name in names if held.get(name, "") != now.properties.get(name, "")]
         lines += [f"  {name:<40} {held.get(name) or '-'} -> {now.properties.get(name) or '-'}" for name in changed]
         if not changed:
-            lines.append("  nothing of it was different")
+            lines.append("  nothing was different")
     return lines
 
 

@@ -18,8 +18,9 @@ log = logger()
 def worker() -> None:
     """Read the seven topics and deliver to HubSpot.
 
-    HUBSPOT_ENABLED=false: up and healthy, reads nothing. HUBSPOT_SEND_LIVE=false: a dry run that logs what it would
-    write, calls nothing, and skips nothing for the live run later. SIGTERM: delivers what it has read, exits 0.
+    With HUBSPOT_ENABLED=false it is healthy and reads nothing. With HUBSPOT_SEND_LIVE=false it is a dry run: it logs
+    what it would write, calls nothing, and a later live run skips nothing. On SIGTERM it delivers what it has read, and
+    exits with 0.
     """
     settings = read_settings(Settings)
     logs.set_up(level=settings.log_level, secrets=settings.secrets)

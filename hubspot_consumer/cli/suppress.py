@@ -13,19 +13,19 @@ from schemas.contacts import contact_key, masked
 
 
 def suppress(
-    email: Annotated[str, typer.Argument(help="Whose contact must never be written again.")],
+    email: Annotated[str, typer.Argument(help="Email of the contact that must never be written again.")],
     *,
     undo: Annotated[bool, typer.Option("--undo", help="Take the email off the list.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")] = False,
 ) -> None:
-    """Never write a contact again: for whoever asked to be forgotten, before you delete the contact in HubSpot.
+    """Never write a contact again. Use it for a person who asked to be forgotten, then delete the contact in HubSpot.
 
-    HubSpot does not keep an API call from creating a deleted contact anew. The list is a topic of hashes, which all
-    workers follow: events of that contact are acknowledged and counted, and sent nowhere.
+    HubSpot does not stop an API call from creating a deleted contact again. The list is a topic of hashes that all
+    workers follow. They acknowledge and count the contact's events, and do not send them.
     """
     settings = read_settings(Settings)
     if not settings.kafka_bootstrap_servers:
-        refuse("KAFKA_BOOTSTRAP_SERVERS is not set: the list is a topic: host:port,host:port")
+        refuse("KAFKA_BOOTSTRAP_SERVERS is not set: the list is on Kafka: host:port,host:port")
     try:
         key = contact_key(email)
     except ValueError as error:

@@ -33,13 +33,13 @@ LONGEST: Final = 255
 
 def _names_nobody(text: str) -> str:
     if without_emails(text) != text:
-        raise ValueError("an email can't be kept with a mend, which is kept for ever")
+        raise ValueError("an email can't be kept with a correction, which is kept for ever")
     return text
 
 
 def _is_not_personal(name: str) -> str:
     if name in PERSONAL:
-        raise ValueError("what names a person can't be kept with a mend, which is kept for ever")
+        raise ValueError("what names a person can't be kept with a correction, which is kept for ever")
     return name
 
 
@@ -151,7 +151,8 @@ def changes_of(value: bytes, said: Mapping[str, str], unset: tuple[str, ...]) ->
         raise CanNotBeMended(f"it has no field {', '.join(unknown)}; there are {', '.join(known)}")
     if personal := [name for name in said if name in PERSONAL]:
         raise CanNotBeMended(
-            f"{', '.join(personal)} names a person, and a mend is kept for ever: track the event anew, discard this one"
+            f"{', '.join(personal)} names a person, and corrections are kept for ever: "
+            "track the event again, then discard this one"
         )
     try:
         return Changes(values={name: _as_typed(model, name, text) for name, text in said.items()}, unset=unset)

@@ -60,9 +60,9 @@ class Moves:
                 if not await self._finished(fold, previous):
                     return RetryLater("events of the contact's previous email are not finished yet", LOOK_AGAIN)
             except (KafkaError, OSError) as error:
-                return RetryLater(f"Kafka does not tell what is finished: {type(error).__name__}", LOOK_AGAIN)
+                return RetryLater(f"Kafka does not say what is finished: {type(error).__name__}", LOOK_AGAIN)
             if self._lanes.is_held(previous):
-                return RetryLater("the contact's previous email is held", LOOK_AGAIN)
+                return RetryLater("a run holds the contact's previous email", LOOK_AGAIN)
             with self._lanes.in_flight.touching(previous):
                 refusal = await self._move(previous, fold.lane.key)
             if refusal is not None:
@@ -95,7 +95,7 @@ class Moves:
             return None
         words = {"contact": contact_hash(key), "previous": contact_hash(previous), "contact_id": contact.contact_id}
         if holder is not None:
-            log.warning("contact.not_moved", **words, why="there is one with the new email: merge them in HubSpot")
+            log.warning("contact.not_moved", **words, why="another contact has the new email: merge the two in HubSpot")
             return None
         with await self._destination.slot():
             refusal = await self._destination.move(contact.contact_id, key)

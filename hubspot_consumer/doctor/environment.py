@@ -50,11 +50,11 @@ class Environment:
         if self.faults:
             return fail(
                 "; ".join(self.faults),
-                "set it; until then nothing that needs it starts, and what else is said is a guess",
+                "set it; until then services do not start, and the other findings are guesses",
             )
         match settings.mode:
             case "disabled":
-                return ok("disabled: HUBSPOT_ENABLED is false, and nothing is read")
+                return ok("disabled: HUBSPOT_ENABLED is false, so nothing is read")
             case "dry_run":
                 return ok(f"a dry run in the group {settings.group}: HUBSPOT_SEND_LIVE is false")
             case "live":

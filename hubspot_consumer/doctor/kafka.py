@@ -30,7 +30,7 @@ LEARN_TOPIC_MS: Final = 10
 
 T = TypeVar("T")
 
-CONNECT: Final = "look at the brokers, and at KAFKA_BOOTSTRAP_SERVERS and the other KAFKA_* settings"
+CONNECT: Final = "check the brokers, KAFKA_BOOTSTRAP_SERVERS and the other KAFKA_* settings"
 GET_WORKERS: Final = "start one: `python -m hubspot_consumer worker`"
 GET_TOPICS: Final = "run `python -m producer topics`"
 GET_SETTINGS: Final = "run `python -m producer topics`: it says what should be otherwise, and prints the commands"
@@ -40,7 +40,7 @@ GET_NO_AUTO_CREATE: Final = (
 )
 GET_UNDELIVERED: Final = (
     "they may not have been delivered, unless receipts were off or dropped (`receipts.dropped` in the workers' log): "
-    "`audit` shows what HubSpot lacks, `replay` brings it"
+    "`audit` shows what HubSpot lacks, and `replay` writes it"
 )
 GET_DEAD_LETTERS: Final = "`python -m hubspot_consumer dead-letters list` shows them, and `show` says what to do"
 
@@ -104,8 +104,8 @@ class KafkaChecks:
             return fail(f"no such topic: {', '.join(missing)}", GET_TOPICS)
         leaderless = [name for name, partitions in described.items() if any(one["leader"] < 0 for one in partitions)]
         if leaderless:
-            return fail(f"partitions without a leader: {', '.join(leaderless)}", "look at the brokers")
-        return ok(f"{len(names.events)} of events, and {names.dead_letters}")
+            return fail(f"partitions without a leader: {', '.join(leaderless)}", "check the brokers")
+        return ok(f"{len(names.events)} event topics, and {names.dead_letters}")
 
     async def partitions(self) -> Answer:
         """Whether the event topics have equal partition counts, as a contact's order needs."""
@@ -122,10 +122,10 @@ class KafkaChecks:
             raise CannotTell("none of the event topics exists: see topics")
         if each == 1 < self._settings.kafka_partitions:
             return warn(
-                "1 of each event topic, as a broker creates topics that nobody has created: one worker alone can read",
-                "run `python -m producer topics`: it says which of them differ, and how",
+                "1 in each event topic, as if a broker created the topics by itself: only one worker can read",
+                "run `python -m producer topics`: it names the topics that differ, and how",
             )
-        return ok(f"{each} of each event topic")
+        return ok(f"{each} in each event topic")
 
     async def topic_settings(self) -> Answer:
         """Whether all topics that exist have the settings that we ask for, and enough copies."""
@@ -164,7 +164,7 @@ class KafkaChecks:
         if members > partitions > 0:
             return warn(f"{count(members, 'worker')} in {name}, for {partitions} partitions", "stop some")
         if state != "Stable":
-            return warn(f"{count(members, 'worker')} in {name}, which is rebalancing ({state})", "look again")
+            return warn(f"{count(members, 'worker')} in {name}, which is rebalancing ({state})", "run the doctor again")
         return ok(f"{count(members, 'worker')} in {name}")
 
     async def lag(self) -> Answer:
@@ -179,13 +179,16 @@ class KafkaChecks:
         if not (await self._see(self._group)).members:
             return fail(f"{what}; and no worker", GET_WORKERS)
         if total >= MUCH_LAG:
-            return warn(what, "see worker, sending and daily_quota; if they are well, more comes than the quota takes")
+            return warn(
+                what,
+                "see worker, sending and daily_quota; if these are ok, more events arrive than the quota allows",
+            )
         return ok(what)
 
     async def receipts(self) -> Answer:
         """Whether each event that the group has acked left a receipt, partition by partition."""
         if self._settings.mode != "live" or not self._settings.delivery_receipts:
-            raise CannotTell("no receipts are left in a dry run, or with DELIVERY_RECEIPTS=false")
+            raise CannotTell("a dry run and DELIVERY_RECEIPTS=false leave no receipts")
         topic = self._settings.topics.deliveries
         described = await self._topics()
         if topic not in described:
@@ -200,14 +203,17 @@ class KafkaChecks:
                     await self._reader(), acked, [TopicPartition(topic, one["partition"]) for one in described[topic]]
                 )
         except TimeoutError:
-            return warn("the receipts could not be compared in time", "look again when Kafka has less to do")
+            return warn(
+                "the receipts could not be compared within the time limit",
+                "run the doctor again when Kafka is less busy",
+            )
         if found is None:
             raise CannotTell(f"{topic} is empty: no event has ended yet")
         since = f" published since {found.since:%Y-%m-%d %H:%M} UTC" if found.since else ""
         if not found.missing:
-            return ok(f"each of {count(found.compared, 'acked event')}{since} has one")
+            return ok(f"each of {count(found.compared, 'acked event')}{since} has a receipt")
         named = ", ".join(found.missing[:3]) + (", …" if len(found.missing) > 3 else "")
-        return warn(f"{count(len(found.missing), 'acked event')}{since} left none: {named}", GET_UNDELIVERED)
+        return warn(f"{count(len(found.missing), 'acked event')}{since} left no receipt: {named}", GET_UNDELIVERED)
 
     async def dead_letters(self) -> Answer:
         """How many are open, and why and when the newest was set aside."""
@@ -224,9 +230,11 @@ class KafkaChecks:
         except TimeoutError:
             if not told:
                 raise
-            return warn(f"{told[0]:,} on the topic: too many to tell in time how many are open", GET_DEAD_LETTERS)
+            return warn(
+                f"{told[0]:,} on the topic: too many to count the open ones within the time limit", GET_DEAD_LETTERS
+            )
         if not (letters := book.open()):
-            return ok("none is open")
+            return ok("no dead letter is open")
         newest = max(letters, key=lambda letter: letter.failed_at)
         age = duration((datetime.now(UTC) - newest.failed_at).total_seconds())
         what = f"{len(letters):,} open, the newest {age} ago: {newest.reason or '?'}: {newest.detail or '?'}"

@@ -84,7 +84,7 @@ class OutboxChecks:
     def checks(self) -> Checks:
         return Checks(
             [
-                Check("database", self.database, "look at PostgreSQL, and at DATABASE_URL"),
+                Check("database", self.database, "check PostgreSQL and DATABASE_URL"),
                 Check("outbox", self.waiting),
                 Check("parked", self.parked),
                 Check("relay", self.relay),
@@ -104,9 +104,9 @@ class OutboxChecks:
         try:
             connection = await self._connected.seen()
         except TimeoutError:
-            return fail("DATABASE_URL: no answer in time", "look at PostgreSQL, and at DATABASE_URL")
+            return fail("DATABASE_URL: no answer in time", "check PostgreSQL and DATABASE_URL")
         except psycopg.Error as error:
-            return fail(f"DATABASE_URL: {_first_line(error)}", "look at PostgreSQL, and at DATABASE_URL")
+            return fail(f"DATABASE_URL: {_first_line(error)}", "check PostgreSQL and DATABASE_URL")
         [[migrated]] = await self._rows(connection, HAS_OUTBOX)
         if not migrated:
             return fail("the database has no outbox", "run `python -m producer migrate`")
@@ -120,10 +120,10 @@ class OutboxChecks:
         what = f"{count(rows, 'event', at_most=COUNT_UP_TO)} waiting, the first for {duration(oldest_s)}"
         active, _ = await self._see(self._relay)
         if active is None and any(slot.brings_events for slot in await self._see(self._slots)):
-            return ok(f"{what}; a replication slot is read, so rows leave only when somebody deletes them")
+            return ok(f"{what}; a replication slot is read, so rows stay until somebody deletes them")
         if oldest_s >= VERY_OLD_S:
-            return fail(what, "see relay, kafka and topics; the relay's log and health say what stands in its way")
-        return warn(what, "see relay, kafka and topics, and look again") if oldest_s >= OLD_S else ok(what)
+            return fail(what, "see relay, kafka and topics; the relay's log and health say what blocks it")
+        return warn(what, "see relay, kafka and topics, then run the doctor again") if oldest_s >= OLD_S else ok(what)
 
     async def parked(self) -> Answer:
         """How many events wait until somebody names their user's email."""
@@ -133,7 +133,7 @@ class OutboxChecks:
         what = f"{count(rows, 'event', at_most=COUNT_UP_TO)} of users without a known email, the first for "
         what += duration(oldest_s)
         if rows >= MANY_PARKED:
-            return warn(what, "see that driver_signed_up, with its email, is produced for every user")
+            return warn(what, "make sure that driver_signed_up, with the email, is produced for every user")
         return ok(what)
 
     async def relay(self) -> Answer:
@@ -146,11 +146,13 @@ class OutboxChecks:
             standbys = f", {relays - 1} standing by" if relays > 1 else ""
             what = f"active for {duration(since_s or 0)} (backend {pid}){standbys}"
             if slots:
-                return warn(f"{what}, and the replication slot {slots} is read", "stop one: both publish every event")
+                return warn(
+                    f"{what}, and the replication slot {slots} is read", "stop one of them: both publish every event"
+                )
             return ok(what)
         if slots:
             return ok(f"none; the replication slot {slots} is read instead")
-        return fail("no relay is active, and nothing else reads the outbox", "start one: `python -m producer serve`")
+        return fail("no relay is active, and no replication slot is read", "start one: `python -m producer serve`")
 
     async def slot(self) -> Answer:
         """Whether each logical replication slot is read: one that is not fills the disk."""
@@ -208,15 +210,17 @@ def slots_answer(slots: Sequence[ReplicationSlot]) -> Answer:
     )
     if any(slot.status == "lost" for slot in slots):
         return fail(
-            f"{told}; what it had to read is gone",
-            "drop the slot, and restart the connector: it begins with what is in the outbox",
+            f"{told}; PostgreSQL has deleted log that it had to read",
+            "drop the slot and restart the connector: it starts with the rows in the outbox",
         )
     if any(slot.status == "unreserved" for slot in slots):
-        return fail(f"{told}; the log that it has to read may go at any moment", "look at the connector, and its log")
+        return fail(
+            f"{told}; PostgreSQL may delete log that it has to read at any moment", "check the connector and its log"
+        )
     if not all(slot.active for slot in slots):
         return fail(told, "start the connector, or drop the slot: PostgreSQL keeps the log until the disk is full")
     if any(slot.retained >= MUCH_WAL for slot in slots):
-        return warn(told, "the connector is behind: look at its log, and at the disk of PostgreSQL")
+        return warn(told, "the connector is behind: check its log, and PostgreSQL's disk")
     return ok(told)
 
 

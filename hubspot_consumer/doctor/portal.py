@@ -33,10 +33,12 @@ NEARLY_SPENT: Final = 0.1
 MOST_NAMED: Final = 5
 CUSTOM_EVENTS: Final = ("auto", "custom_events")
 
-LOOK_AT_HUBSPOT: Final = "look at https://status.hubspot.com, and at HUBSPOT_API_BASE_URL"
-PROVISION: Final = "run `python -m hubspot_consumer provision`: it names all, and with --apply creates what is missing"
-SPENDS: Final = "find out who else spends the account's calls, or wait for the day's end"
-ADD_SCOPES: Final = "add them to the private app or Service Key"
+LOOK_AT_HUBSPOT: Final = "check https://status.hubspot.com and HUBSPOT_API_BASE_URL"
+PROVISION: Final = (
+    "run `python -m hubspot_consumer provision`: it names everything that is missing, and creates it with --apply"
+)
+SPENDS: Final = "find out which other app spends the account's calls, or wait for the end of the day"
+ADD_SCOPES: Final = "add the scopes to the private app or Service Key"
 
 
 class FewCalls(Pacing):
@@ -101,13 +103,16 @@ class PortalChecks:
             return fail("HubSpot does not answer in time", LOOK_AT_HUBSPOT)
         match details:
             case PortalDetails():
-                return ok(f"taken by {self._settings.hubspot_api_base_url}")
+                return ok(f"accepted by {self._settings.hubspot_api_base_url}")
             case RetryLater(cause=cause, outage=outage):
-                return fail(cause, LOOK_AT_HUBSPOT) if outage else warn(cause, "look again in ten seconds")
+                return fail(cause, LOOK_AT_HUBSPOT) if outage else warn(cause, "run the doctor again in ten seconds")
             case Halt(reason="token_refused", detail=detail):
                 return fail(detail, "put a valid token into HUBSPOT_PRIVATE_APP_TOKEN, and restart the workers")
             case Halt(detail=detail) | Rejected(detail=detail):
-                return warn(f"not refused, but HubSpot does not say whose it is: {detail}", "see the other lines")
+                return warn(
+                    f"not refused, but HubSpot does not say which portal it belongs to: {detail}",
+                    "see the other findings",
+                )
 
     async def portal(self) -> Answer:
         """Whether the token belongs to HUBSPOT_PORTAL_ID."""
@@ -117,13 +122,15 @@ class PortalChecks:
         if actual is None:
             raise CannotTell("HubSpot does not say which portal the token belongs to")
         if expected is None:
-            return warn(f"HUBSPOT_PORTAL_ID is not set; the token's is {actual}", f"set HUBSPOT_PORTAL_ID={actual}")
+            return warn(
+                f"HUBSPOT_PORTAL_ID is not set; the token belongs to portal {actual}", f"set HUBSPOT_PORTAL_ID={actual}"
+            )
         if actual != expected:
             return fail(
                 f"HUBSPOT_PORTAL_ID is {expected}, and the token belongs to portal {actual}",
                 f"set HUBSPOT_PORTAL_ID={actual}, or use a token of portal {expected}",
             )
-        return ok(f"{actual}, the token's own")
+        return ok(f"{actual}, to which the token belongs")
 
     async def scopes(self) -> Answer:
         """Whether the token may do what the consumer does; where HubSpot does not tell, whether calls were refused."""
@@ -135,11 +142,11 @@ class PortalChecks:
         missing = [scope for scope in (*CONTACT_SCOPES, *events, *SCHEMA_SCOPES) if scope not in scopes]
         what = f"missing: {', '.join(missing)}"
         if not missing:
-            return ok("all that are needed")
+            return ok("the token has every scope that is needed")
         if any(scope in CONTACT_SCOPES for scope in missing):
             return fail(what, ADD_SCOPES)
         if any(scope in EVENT_SCOPES for scope in missing):
-            return warn(f"{what}: timeline entries will be notes or off", ADD_SCOPES)
+            return warn(f"{what}: the timeline gets notes or nothing", ADD_SCOPES)
         return warn(f"{what}: `provision` needs them, a worker does not", ADD_SCOPES)
 
     async def properties(self) -> Answer:
@@ -149,7 +156,7 @@ class PortalChecks:
             found = await self._properties.seen()
         except ProvisionRefused as error:
             return _refused(error)
-        return _schema(found, "all there, and as we write them")
+        return _schema(found, "all are there, with the types that we write")
 
     async def event_definitions(self) -> Answer:
         """Whether the portal takes custom events, and has the definitions of ours."""
@@ -165,8 +172,8 @@ class PortalChecks:
             what = f"the portal's tier or the token's scopes allow no custom events ({error})"
             if timeline == "custom_events":
                 return fail(what, "add the scopes, or set HUBSPOT_TIMELINE=auto")
-            return warn(f"{what}: timeline entries will be notes or off", "add the scopes, or set HUBSPOT_TIMELINE=off")
-        return _schema(found, "all there, with their properties")
+            return warn(f"{what}: the timeline gets notes or nothing", "add the scopes, or set HUBSPOT_TIMELINE=off")
+        return _schema(found, "all are there, with their properties")
 
     async def daily_quota(self) -> Answer:
         """How much of the day's calls is left, and when the day ends."""
@@ -180,14 +187,18 @@ class PortalChecks:
         left = max(0, usage.limit - usage.used)
         what = f"{left:,} of {usage.limit:,} calls left; the day ends {self._end_of_day(usage, zone)}{self._burst()}"
         if left <= usage.limit * RESERVE:
-            return fail(f"{what}; workers halt until then", SPENDS)
-        return warn(f"{what}; workers spread what is left", SPENDS) if left <= usage.limit * NEARLY_SPENT else ok(what)
+            return fail(f"{what}; workers send nothing until then", SPENDS)
+        return (
+            warn(f"{what}; workers spread the rest over the day", SPENDS)
+            if left <= usage.limit * NEARLY_SPENT
+            else ok(what)
+        )
 
     def _online(self) -> None:
         if self._offline:
             raise CannotTell("--offline: HubSpot is not called")
         if self._settings.hubspot_private_app_token is None:
-            dry = "" if self._settings.hubspot_send_live else ", which a dry run does not need"
+            dry = "" if self._settings.hubspot_send_live else ", and a dry run does not need it"
             raise CannotTell(f"HUBSPOT_PRIVATE_APP_TOKEN is not set{dry}")
 
     async def _answering(self, *, or_spent: bool = False) -> PortalDetails | Refusal:
@@ -210,15 +221,15 @@ class PortalChecks:
                 await look.seen()
             except ProvisionRefused as error:
                 if isinstance(error.refusal, Halt) and error.refusal.reason == "scope_missing":
-                    return warn(f"HubSpot does not list them, and refuses a call: {error}", ADD_SCOPES)
+                    return warn(f"HubSpot does not list the scopes, and refuses a call: {error}", ADD_SCOPES)
             except TimeoutError:
                 continue
-        raise CannotTell(f"HubSpot does not list them, and refuses no call that was made ({_words(refusal)})")
+        raise CannotTell(f"HubSpot does not list the scopes, and refused no call of the doctor ({_words(refusal)})")
 
     def _usage_by_headers(self, refusal: Refusal) -> Usage:
         limit, left = (self._pacing.seen.get(name) for name in ("Daily", "Daily-Remaining"))
         if limit is None or left is None:
-            raise CannotTell(f"HubSpot tells nothing of the day's calls ({_words(refusal)})")
+            raise CannotTell(f"HubSpot does not report the day's calls ({_words(refusal)})")
         return Usage(int(limit), max(0, int(limit) - int(left)), None)
 
     def _burst(self) -> str:
@@ -255,7 +266,7 @@ def _several(faults: Sequence[str]) -> str:
 
 def _refused(error: ProvisionRefused) -> Answer:
     passing = isinstance(error.refusal, RetryLater)
-    return warn(str(error), "look again") if passing else fail(str(error), "see token and scopes")
+    return warn(str(error), "run the doctor again") if passing else fail(str(error), "see token and scopes")
 
 
 def _words(refusal: Refusal) -> str:

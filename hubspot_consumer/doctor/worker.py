@@ -11,18 +11,18 @@ from hubspot_consumer.doctor.findings import Answer, count, fail, ok, warn
 
 STATUS_WITHIN_S: Final = 4.0
 
-ASK_ELSEWHERE: Final = "start one: `python -m hubspot_consumer worker`; if it runs elsewhere, say --worker-url"
+ASK_ELSEWHERE: Final = "start one: `python -m hubspot_consumer worker`; if it runs elsewhere, pass --worker-url"
 SEE_RUNBOOK: Final = "the runbook's table says what to do"
 MEND: Final[Mapping[str, str]] = {
     "paused": "`python -m hubspot_consumer resume` ends the pause",
-    "token_refused": "put a new token where the workers read it; only from a file is it read again without a restart",
-    "scope_missing": "add the scope that is named to the private app or Service Key",
-    "endpoint_not_found": "look at HUBSPOT_API_VERSION and HUBSPOT_API_BASE_URL",
-    "payment_required": "look at the account's subscription",
-    "daily_quota_spent": "wait for the portal's midnight, or find out who else spends the calls",
-    "hubspot_unavailable": "look at https://status.hubspot.com; it resumes by itself",
-    "portal_not_provisioned": "run `python -m hubspot_consumer provision --apply`; it resumes by itself",
-    "too_many_dead_letters": "see properties and dead_letters; it resumes by itself once HubSpot takes an event",
+    "token_refused": "give the workers a new token; they read it again without a restart only from a file",
+    "scope_missing": "add the named scope to the private app or Service Key",
+    "endpoint_not_found": "check HUBSPOT_API_VERSION and HUBSPOT_API_BASE_URL",
+    "payment_required": "check the account's subscription",
+    "daily_quota_spent": "wait for the portal's midnight, or find out which other app spends the calls",
+    "hubspot_unavailable": "check https://status.hubspot.com; sending resumes by itself",
+    "portal_not_provisioned": "run `python -m hubspot_consumer provision --apply`; sending resumes by itself",
+    "too_many_dead_letters": "see properties and dead_letters; sending resumes by itself once HubSpot accepts an event",
 }
 
 
@@ -57,7 +57,7 @@ class WorkerChecks:
             return fail(f"{mode} at {self._url}, unwell: {'; '.join(ill)}", SEE_RUNBOOK)
         if mode != self._settings.mode:
             return warn(
-                f"it runs in the mode {mode}, and the settings here say {self._settings.mode}",
+                f"it runs in the mode {mode}, but the settings here say {self._settings.mode}",
                 "restart it with these settings, or run the doctor with its own",
             )
         return ok(f"{mode} at {self._url}")
@@ -71,15 +71,18 @@ class WorkerChecks:
         what = f"halted since {halted.get('since')}: {reason}: {halted.get('detail')}"
         if reason == "paused":
             return warn(what, MEND[reason])
-        return fail(f"{what}; next probe {halted.get('next_probe')}", MEND.get(reason, SEE_RUNBOOK))
+        return fail(f"{what}; next attempt {halted.get('next_probe')}", MEND.get(reason, SEE_RUNBOOK))
 
     async def holes(self) -> Answer:
         """Whether contacts wait for an earlier event, or were let go without it."""
         contacts = (await self._seen()).get("contacts") or {}
         waiting, released = contacts.get("waiting_for_earlier_event", 0), contacts.get("holes_released", 0)
-        what = f"{count(waiting, 'contact')} waiting for an earlier event, {released:,} released without it"
+        what = f"{count(waiting, 'contact')} waiting for an earlier event, {released:,} continued without it"
         if released:
-            return warn(what, "`lane.hole_released` in the worker's log names contacts and sequences: lost before us?")
+            return warn(
+                what,
+                "`lane.hole_released` in the worker's log names contacts and sequences: find out what lost them",
+            )
         return ok(what)
 
     async def timeline(self) -> Answer:
@@ -87,12 +90,12 @@ class WorkerChecks:
         status = await self._seen()
         takes, wanted = str(status.get("timeline")), self._settings.hubspot_timeline
         if status.get("mode") != "live":
-            raise CannotTell("the worker is not live: it leaves no timeline entries")
+            raise CannotTell("the worker is not live, so it writes no timeline entries")
         if wanted == takes or (wanted == "auto" and takes == "custom_events"):
             return ok(takes)
         return warn(
-            f"HUBSPOT_TIMELINE is {wanted}, and the worker says {takes}",
-            "see event_definitions and scopes; a worker looks when it starts, so restart it",
+            f"HUBSPOT_TIMELINE is {wanted}, but the worker uses {takes}",
+            "see event_definitions and scopes; then restart the worker, which checks them when it starts",
         )
 
     async def _seen(self) -> Mapping[str, Any]:

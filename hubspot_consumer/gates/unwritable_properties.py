@@ -25,7 +25,9 @@ class Omissions:
             words = f"the portal does not take the property {INDISPENSABLE}: run `provision --apply`"
             return Halt("portal_not_provisioned", words)
         for name in sorted(set(names) - self.names):
-            log.error("property.left_out", property=name, do="run `provision`; what was left out, a replay brings")
+            log.error(
+                "property.left_out", property=name, do="run `provision`, then `replay` to write what was left out"
+            )
             self.names.add(name)
         return None
 

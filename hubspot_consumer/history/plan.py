@@ -52,7 +52,7 @@ class Tally:
     def told_of_unmapped(self) -> Iterator[str]:
         """Yield the lines that tell a person of those."""
         if self.unmapped:
-            yield f"{self.unmapped:,} events that can't be mapped are skipped: mend the mapping, and run it again"
+            yield f"{self.unmapped:,} events that can't be mapped are skipped: correct the mapping, and run it again"
             yield from (f"  {each}" for each in self.examples)
 
 

@@ -75,12 +75,12 @@ class Coverage:
 def _why(missing: Collection[int], members: Sequence[Member] | None) -> str:
     numbers = ", ".join(map(str, sorted(missing)))
     if members is None:
-        return f"Kafka does not tell which workers hold the partitions {numbers}"
+        return f"Kafka does not say which workers have the partitions {numbers}"
     silent = [member for member in members if not member.numbers.isdisjoint(missing)]
     if not silent:
-        return f"the workers' group rebalances: nobody holds the partitions {numbers}"
+        return f"the workers' group rebalances: no worker has the partitions {numbers}"
     who = "; ".join(f"{member.name} (partitions {_listed(member.numbers & set(missing))})" for member in silent)
-    return f"no answer from {who}: still in a call, stopped, cut off from Kafka, or of a version that knows no holds"
+    return f"no answer from {who}: still in a call, stopped, cut off from Kafka, or of a version without holds"
 
 
 def _listed(numbers: Collection[int]) -> str:

@@ -12,7 +12,7 @@ class TakenOver(RuntimeError):
     """Another process goes on with the same run: this one holds nothing any more."""
 
     def __init__(self) -> None:
-        super().__init__("another process goes on with this run, and this one must not write any more")
+        super().__init__("another process continues this run, so this one must not write any more")
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class AnotherRun(RuntimeError):
         heard_at = moment_of(other.heard_at_s)
         super().__init__(
             f"another run is active: {other.command}, last heard at {heard_at:%H:%M:%S} UTC. Wait for its end; "
-            f"if it was killed, it is taken for ended {other.for_s:g} s after it was heard"
+            f"if it was killed, it counts as ended {other.for_s:g} s after that"
         )
         self.other: Final = other
 

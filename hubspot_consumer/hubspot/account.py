@@ -45,7 +45,7 @@ def read_usage(response: httpx.Response) -> Usage | Refusal:
         limit, used = item.get("usageLimit"), item.get("currentUsage")
         if isinstance(limit, int) and isinstance(used, int) and limit > 0:
             return Usage(limit, used, _moment(item.get("resetsAt")))
-    return Rejected("rejected_by_hubspot", "HubSpot's answer tells no use of the day's calls")
+    return Rejected("rejected_by_hubspot", "HubSpot's answer does not say how many of the day's calls are used")
 
 
 def _moment(text: object) -> datetime | None:

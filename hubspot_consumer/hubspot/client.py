@@ -80,7 +80,11 @@ class HubSpotClient:
         daily = self._pacing.daily
         if (until := daily.spent_until) is None:
             return None
-        return Halt("daily_quota_spent", f"{daily.remaining} of {daily.limit} calls are left, which is kept", until)
+        return Halt(
+            "daily_quota_spent",
+            f"{daily.remaining} of {daily.limit} calls are left, which are reserved for others",
+            until,
+        )
 
     async def create(self, inputs: Sequence[Upsert]) -> WriteAnswer[Upsert]:
         """Create up to 100 contacts, in a slot; one that exists is not written, and is rejected or unclear."""

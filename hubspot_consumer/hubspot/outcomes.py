@@ -73,7 +73,7 @@ class Halt:
     correlation_id: str | None = field(default=None, compare=False)
 
 
-UNSURE: Final = RetryLater("the group has not been heard of, and may have given the partitions away")
+UNSURE: Final = RetryLater("the group has not answered, and may have given the partitions away")
 
 Outcome = Delivered | RetryLater | Rejected | Halt
 Refusal = RetryLater | Rejected | Halt

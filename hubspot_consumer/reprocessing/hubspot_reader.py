@@ -45,7 +45,7 @@ class HubSpotReader:
         async def readable() -> Refusal | None:
             refusal = await ask()
             if isinstance(refusal, Rejected):
-                raise CannotRead(f"HubSpot does not tell what it holds: {refusal.detail}")
+                raise CannotRead(f"HubSpot does not say what it holds: {refusal.detail}")
             return refusal
 
         await self._retries.until_answered(readable)

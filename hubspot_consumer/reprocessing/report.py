@@ -68,8 +68,8 @@ class Report:
         by_hubspot = len(self.refused) - len(self._skipped)
         if by_hubspot > self.most_refused:
             raise TooManyRefused(
-                f"HubSpot refused {by_hubspot} contacts or events, the last: {refused.detail}: mend the mapping "
-                "or the portal (`provision` names what it lacks), then run the same command again; it goes on from here"
+                f"HubSpot refused {by_hubspot} contacts or events, the last: {refused.detail}: correct the "
+                "mapping or the portal (`provision` names what it lacks), then run the same command again to continue"
             )
 
     def skip(self, refold: Refold) -> None:

@@ -61,8 +61,8 @@ class Run:
             lock.close()
             words = json.dumps(kept["asked"])
             raise UnfinishedRun(
-                f"a {name} of {kept['began']} is unfinished, and was asked for {words}: run it again as it was, to go "
-                "on, or say --fresh to drop it"
+                f"a {name} of {kept['began']} with {words} is unfinished: run it again with these options to continue, "
+                "or pass --fresh to drop it"
             )
         return cls(file, lock, kept["id"], datetime.fromisoformat(kept["began"]), resumed=True)
 
@@ -89,7 +89,7 @@ def _locked(file: Path) -> TextIO:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         lock.close()
-        raise AlreadyRunning(f"a {file.stem} goes on in another process, in {file.parent}") from None
+        raise AlreadyRunning(f"a {file.stem} runs in another process, in {file.parent}") from None
     return lock
 
 

@@ -74,7 +74,9 @@ class Progress:
         else:
             # The same words at each look, of which one is logged.
             since = self._clock.now() - timedelta(seconds=idle_s)
-            self._health.ill(PART, f"no event was finished since {since:%H:%M} UTC, and some are to be: see /v1/status")
+            self._health.ill(
+                PART, f"no event was finished since {since:%H:%M} UTC, although some are waiting: see /v1/status"
+            )
         # As long as calls come back, or are not due, it is what HubSpot answers, which a restart does not mend.
         self.stuck = self._health.unwell.get(PART) if now - self._ended_at >= most_s else None
 

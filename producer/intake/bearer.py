@@ -28,7 +28,7 @@ class Bearer:
         if not any(matches):
             raise Problem(
                 "unauthorized",
-                "the token is none of PRODUCER_INTAKE_TOKEN's",
+                "the token is not one of PRODUCER_INTAKE_TOKEN",
                 headers={"WWW-Authenticate": 'Bearer error="invalid_token"'},
             )
 

@@ -66,7 +66,7 @@ def _parse(body: bytes) -> Any:
     except RecursionError:
         raise Problem("malformed_json", "the body is nested too deeply") from None
     except json.JSONDecodeError as error:
-        raise Problem("malformed_json", f"the body is no JSON: {error}") from None
+        raise Problem("malformed_json", f"the body is not JSON: {error}") from None
 
 
 def _integer(digits: str) -> int | float:

@@ -100,7 +100,7 @@ class Intake:
     def place(self) -> Iterator[None]:
         """Hold a place for a request. Raises Problem, `busy`, when there is none: nobody queues for one."""
         if self._taken >= MOST_AT_ONCE:
-            raise Problem("busy", f"{MOST_AT_ONCE} requests are in work", headers=RETRY_AFTER)
+            raise Problem("busy", f"{MOST_AT_ONCE} requests are in progress", headers=RETRY_AFTER)
         self._taken += 1
         try:
             yield

@@ -57,8 +57,14 @@ def _one() -> dict[str, Any]:
         "parameters": [
             {"name": "type", "in": "path", "required": True, "schema": {"enum": list(EVENTS)}},
             _header("Idempotency-Key", _KEY_SAYS, {"type": "string", "minLength": 1, "maxLength": 255}, required=True),
-            _header("Occurred-At", "When it happened; now, if left out.", {"type": "string", "format": "date-time"}),
-            _header("traceparent", "Of W3C; goes along to HubSpot's side.", {"type": "string", "pattern": TRACEPARENT}),
+            _header(
+                "Occurred-At", "When the event happened; the default is now.", {"type": "string", "format": "date-time"}
+            ),
+            _header(
+                "traceparent",
+                "A W3C trace context; it travels with the event.",
+                {"type": "string", "pattern": TRACEPARENT},
+            ),
         ],
         "requestBody": _body(
             {"oneOf": [_ref(model.__name__) for model in EVENTS.values()]},
@@ -181,7 +187,7 @@ _PAGE: Final = """<!doctype html>
 <style>body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem }}
 pre {{ background: #f4f4f4; padding: .8rem; overflow: auto }} :target {{ background: #ffc }}</style></head><body>
 <h1>Intake of lifecycle events</h1>
-<p>The whole of it for programs: <a href="openapi.json">openapi.json</a> (OpenAPI 3.1).</p>
+<p>For programs: <a href="openapi.json">openapi.json</a> (OpenAPI 3.1).</p>
 <p>The body of a request is the event's payload, as <code>Content-Type: application/json</code>, with the headers
 <code>Authorization: Bearer …</code> and <code>Idempotency-Key: …</code>. <code>Occurred-At</code> and
 <code>traceparent</code> may be added. The answer is 202 and <code>{{"id": "…"}}</code>, once the event is committed.

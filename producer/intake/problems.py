@@ -45,14 +45,16 @@ class Kind:
 
 KINDS: Final[dict[Code, Kind]] = {
     "unauthorized": Kind(
-        HTTPStatus.UNAUTHORIZED, "No valid token", "Send Authorization: Bearer with one of PRODUCER_INTAKE_TOKEN's."
+        HTTPStatus.UNAUTHORIZED,
+        "No valid token",
+        "Send Authorization: Bearer with one of the tokens of PRODUCER_INTAKE_TOKEN.",
     ),
     "bad_idempotency_key": Kind(
         HTTPStatus.BAD_REQUEST,
         "No valid idempotency key",
         "Make a key for each event (a UUID, or an id of your own), and send the same one with each retry.",
     ),
-    "malformed_json": Kind(HTTPStatus.BAD_REQUEST, "The body is no JSON", "Send JSON in UTF-8."),
+    "malformed_json": Kind(HTTPStatus.BAD_REQUEST, "The body is not JSON", "Send JSON in UTF-8."),
     "unknown_event_type": Kind(HTTPStatus.NOT_FOUND, "No such event type", "The detail lists those there are."),
     "too_slow": Kind(HTTPStatus.REQUEST_TIMEOUT, "The body came too slowly", "Try again."),
     "too_large": Kind(
@@ -64,7 +66,7 @@ KINDS: Final[dict[Code, Kind]] = {
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The body is of another type", "Send Content-Type: application/json."
     ),
     "invalid_event": Kind(
-        HTTPStatus(422), "Not a valid event", "Nothing was taken. Mend the fields that `errors` names."
+        HTTPStatus(422), "Not a valid event", "Nothing was taken. Correct the fields that `errors` names."
     ),
     "idempotency_key_reused": Kind(
         HTTPStatus(422), "The idempotency key belongs to another request", "Make a new key for another event."

@@ -23,29 +23,36 @@ LINE_EVERY: Final = 10_000
 
 def import_outbox(  # noqa: PLR0913 - typer reads a command's options from its parameters
     *,
-    apply: Annotated[bool, typer.Option("--apply", help="Do it. Without, it only says what it would do.")] = False,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Import the rows; without this option, only show what would be imported.")
+    ] = False,
     table: Annotated[str | None, typer.Option(help="The old worker's table, or a view of it.")] = None,
-    id_column: Annotated[str | None, typer.Option(help="Tells its rows apart.")] = None,
-    type_column: Annotated[str | None, typer.Option(help="The event's type.")] = None,
-    payload_column: Annotated[str | None, typer.Option(help="The payload, as JSON.")] = None,
-    created_column: Annotated[str | None, typer.Option(help="When the row was made: they come in this order.")] = None,
-    processed_column: Annotated[str | None, typer.Option(help="When, or whether, the row was processed.")] = None,
+    id_column: Annotated[str | None, typer.Option(help="Column that identifies a row.")] = None,
+    type_column: Annotated[str | None, typer.Option(help="Column of the event's type.")] = None,
+    payload_column: Annotated[str | None, typer.Option(help="Column of the payload, as JSON.")] = None,
+    created_column: Annotated[
+        str | None, typer.Option(help="Column of the time when the row was created; rows are imported in this order.")
+    ] = None,
+    processed_column: Annotated[
+        str | None, typer.Option(help="Column that says when, or whether, the row was processed.")
+    ] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Rows that were processed too, for whole totals and timelines.")
+        bool, typer.Option("--all", help="Import processed rows too, for complete totals and timelines.")
     ] = False,
     mark_processed: Annotated[
-        bool, typer.Option("--mark-processed", help="Mark what was imported, so that the old worker passes it over.")
+        bool,
+        typer.Option("--mark-processed", help="Mark imported rows as processed, so that the old worker skips them."),
     ] = False,
     user_id_prefix: Annotated[
-        str, typer.Option(help="In front of each user_id, if your backend now sends it so: nerava_user_")
+        str, typer.Option(help="Prefix of each user_id, if your backend now sends one: nerava_user_")
     ] = "",
 ) -> None:
-    """Track what the old worker left unprocessed in its table, in DATABASE_URL, as events of now, in order.
+    """Import the rows that the old worker left unprocessed in its table in DATABASE_URL, in order.
 
-    Without --apply it writes nothing. Each row is imported once, whatever is killed in between: run it again, and it
-    goes on. Rows that can't be tracked are named with the reason, and tried again by the next run; the exit code is 1
-    then. Columns are guessed where no option says them. Stop the old worker first, or what it is at may reach HubSpot
-    twice; without --mark-processed its rows stay as they are. Step by step: docs/moving-over.md.
+    Without --apply it writes nothing. Each row is imported once, even if a run is killed: run it again, and it
+    continues. Rows that can't be imported are named with the reason, and the exit code is 1; the next run tries them
+    again. Columns without an option are guessed. Stop the old worker first, or a row that it is processing may reach
+    HubSpot twice. Without --mark-processed the old table stays as it is. Step by step: docs/moving-over.md.
     """
     if everything and (mark_processed or processed_column):
         refuse("--all reads no column that says what was processed: leave out --mark-processed and --processed-column")

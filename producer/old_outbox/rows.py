@@ -82,7 +82,7 @@ def _payload(event_type: str, text: str | None) -> dict[str, Any]:
     except (ValueError, RecursionError):
         payload = None
     if not isinstance(payload, dict):
-        raise Unimportable(f"{event_type}: the payload is no JSON object")
+        raise Unimportable(f"{event_type}: the payload is not a JSON object")
     return payload
 
 

@@ -139,7 +139,7 @@ def _named(name: str, relations: Sequence[Relation]) -> Relation:
     if len(found) > 1:
         raise Unclear(f"--table: there are {' and '.join(map(str, found))}: say which")
     if found[0].is_ours:
-        raise Unclear(f"--table: {name} is no table of the old worker's: it belongs to the outbox of now")
+        raise Unclear(f"--table: {name} is not a table of the old worker: it belongs to the present outbox")
     return found[0]
 
 

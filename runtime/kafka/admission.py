@@ -182,12 +182,12 @@ async def _reason(broker: _Broker, fault: BaseException) -> KafkaRefused | Kafka
             return _of_its_certificate(broker, fault)
         case SaslAuthenticationFailed():
             return KafkaRefused(
-                f"KAFKA_SASL_PASSWORD: {broker.name} does not take it for the user of KAFKA_SASL_USERNAME"
+                f"KAFKA_SASL_PASSWORD: {broker.name} does not accept it for the user KAFKA_SASL_USERNAME"
             )
         case UnsupportedSaslMechanismError():
             taken = " or ".join(await broker.mechanisms()) or "others"
             asked = broker.options.get("sasl_mechanism")
-            return KafkaRefused(f"KAFKA_SASL_MECHANISM: is {asked}, and {broker.name} takes {taken}")
+            return KafkaRefused(f"KAFKA_SASL_MECHANISM: is {asked}, and {broker.name} accepts {taken}")
         case IllegalSaslStateError():
             return KafkaRefused(_protocol(broker, "takes no user: set SSL" if broker.tls else "takes no user"))
         case TimeoutError():
@@ -202,8 +202,8 @@ def _of_its_certificate(broker: _Broker, fault: ssl.SSLCertVerificationError) ->
         # Whoever runs the broker has to renew it: then it heals by itself.
         return KafkaAway(f"its {words}")
     if fault.verify_code in _OF_OTHER_NAMES:
-        return KafkaRefused(f"KAFKA_BOOTSTRAP_SERVERS: the certificate of {broker.name} is another's ({words})")
-    return KafkaRefused(f"KAFKA_SSL_CAFILE: nothing in it vouches for the certificate of {broker.name} ({words})")
+        return KafkaRefused(f"KAFKA_BOOTSTRAP_SERVERS: the certificate of {broker.name} has other names ({words})")
+    return KafkaRefused(f"KAFKA_SSL_CAFILE: the certificate of {broker.name} is not trusted ({words})")
 
 
 async def _other_protocol(broker: _Broker) -> KafkaRefused | None:

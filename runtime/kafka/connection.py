@@ -13,21 +13,23 @@ class KafkaConnection(BaseModel):
 
     kafka_bootstrap_servers: str | None = Field(None, description="`host:port`, separated by commas")
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", description="how to reach Kafka; both of SASL need a username and a password"
+        "PLAINTEXT", description="how to connect to Kafka; both SASL values need a username and a password"
     )
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
-        "PLAIN", description="how the user proves to be it"
+        "PLAIN", description="how the user authenticates"
     )
     kafka_sasl_username: str | None = Field(None, description="the user's name at Kafka")
     kafka_sasl_password: SecretStr | None = Field(None, description="the user's password")
     kafka_ssl_cafile: str | None = Field(
-        None, description="file of the certificates to trust; without one, those that the system trusts"
+        None, description="file of trusted certificates; without it, the system's certificates"
     )
     kafka_topic_prefix: str = Field(
-        "lifecycle.", pattern=r"^[A-Za-z0-9._-]{0,100}$", description="in front of each topic's name"
+        "lifecycle.", pattern=r"^[A-Za-z0-9._-]{0,100}$", description="prefix of each topic's name"
     )
-    kafka_partitions: int = Field(12, ge=1, le=10_000, description="of topics that are created; all have equally many")
-    kafka_replication_factor: int = Field(1, ge=1, le=32, description="copies of topics that are created")
+    kafka_partitions: int = Field(
+        12, ge=1, le=10_000, description="number of partitions of new topics; all have the same number"
+    )
+    kafka_replication_factor: int = Field(1, ge=1, le=32, description="copies of new topics")
 
     @field_validator("kafka_bootstrap_servers")
     @classmethod

@@ -105,7 +105,7 @@ async def test_what_somebody_changed_at_hubspot_is_marked_beside_what_the_events
     await find(page, ADA)
     await until_shown(page, 2, "delivered")
     verdict = page.locator("#verdict")
-    await expect(verdict).to_have_text("as its events say", timeout=SOON_MS)
+    await expect(verdict).to_have_text("matches its events", timeout=SOON_MS)
 
     await change_at_hubspot(pipeline, nerava_nova_balance_cents="7")
     await page.reload()
@@ -121,8 +121,8 @@ async def test_what_somebody_changed_at_hubspot_is_marked_beside_what_the_events
     await page.get_by_role("button", name="Resync the contact").click()
     await expect(page.locator("#ended")).to_contain_text("Done", timeout=2 * SOON_MS)
     await expect(page.get_by_label("What it printed")).to_contain_text("nerava_nova_balance_cents")
-    await page.get_by_role("link", name="To the contact").click()
-    await expect(verdict).to_have_text("as its events say", timeout=SOON_MS)
+    await page.get_by_role("link", name="Back to the contact").click()
+    await expect(verdict).to_have_text("matches its events", timeout=SOON_MS)
 
 
 async def test_what_waits_says_where_and_behind_what(pipeline: Pipeline, page: Page) -> None:
@@ -134,7 +134,7 @@ async def test_what_waits_says_where_and_behind_what(pipeline: Pipeline, page: P
     await producer.launch_and_wait()
     await eventually(lambda: is_empty(pipeline.database_url), saying="it is published")
     first = await until_shown(page, 1, "waiting")
-    await expect(first).to_contain_text("Nothing of this contact is before it.")
+    await expect(first).to_contain_text("No earlier event of this contact is unfinished.")
     await producer.stop()
     await track(pipeline, ("nova_earned", EARNED))
 
@@ -155,8 +155,8 @@ async def test_an_event_whose_email_nobody_named_yet_is_found_by_its_user(pipeli
 async def test_nothing_found_says_where_it_was_looked_for(page: Page) -> None:
     await find(page, "nobody@example.com")
 
-    await expect(page.locator("#nothing")).to_contain_text("Nothing is known of nobody@example.com")
-    await expect(page.locator("#nothing")).to_contain_text("in the outbox, also among the events that wait")
+    await expect(page.locator("#nothing")).to_contain_text("No contact was found for nobody@example.com")
+    await expect(page.locator("#nothing")).to_contain_text("the outbox, with the events that wait")
     assert await serious_findings(page) == []
 
 

@@ -56,7 +56,7 @@ async def test_what_is_paused_by_a_click_goes_out_when_it_is_resumed_by_another(
 
     await page.get_by_role("button", name="Pause", exact=True).click()
     await expect(page.locator("[data-sending=on]"), "without a reason nothing is paused").to_be_visible()
-    await page.get_by_label("Why, for whoever is on call").fill("an import runs")
+    await page.get_by_label("Reason, for people on call").fill("an import runs")
     await page.get_by_role("button", name="Pause", exact=True).click()
     await expect(page.locator("[data-sending=paused]")).to_contain_text("by operator token: an import runs")
     await expect(row).to_contain_text("paused", timeout=SOON_MS)
@@ -93,7 +93,7 @@ async def test_settings_are_shown_without_secrets_and_the_doctor_is_asked_by_a_c
     await expect(page.locator("#ended")).to_be_visible(timeout=60_000)
     await expect(page.locator("[data-finding=token]")).to_be_visible()
     assert await serious_findings(page) == []
-    await page.get_by_role("link", name="To control").click()
+    await page.get_by_role("link", name="Back to control").click()
     await expect(page.locator("[data-finding=sending]")).to_contain_text("not halted")
 
 

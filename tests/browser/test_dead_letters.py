@@ -56,11 +56,11 @@ async def test_a_poisoned_event_is_found_explained_mended_and_redriven_by_clicki
 
     await click(page, "Try it: dry run")
     await ended(page)
-    await expect(page.locator("#run")).to_contain_text("It can be read then.")
+    await expect(page.locator("#run")).to_contain_text("With this correction it can be read.")
     await page.get_by_role("link", name="To dead letter").click()
     await expect(page.locator("#state")).to_have_text("dead")
 
-    await click(page, "Mend")
+    await click(page, "Save the correction")
     await ended(page)
     await click(page, "Redrive it: dry run")
     await ended(page)
@@ -86,8 +86,8 @@ async def test_a_poisoned_event_is_found_explained_mended_and_redriven_by_clicki
 async def test_what_is_ticked_is_discarded_with_its_note_and_nothing_else(ids: list[str], page: Page) -> None:
     await page.goto("/dead-letters")
     await page.get_by_role("row", name=BOB).get_by_role("checkbox").check()
-    await page.get_by_label("Why they shall never take effect").fill("a test of ours")
-    await click(page, "Discard the ticked")
+    await page.get_by_label("Why they must never take effect").fill("a test of ours")
+    await click(page, "Discard the selected")
     await ended(page)
 
     await page.goto("/dead-letters?state=all")
@@ -114,7 +114,7 @@ async def test_without_javascript_and_by_the_keyboard_a_dead_letter_is_mended_an
     context = await chromium.new_context(base_url=console.url, storage_state=state, java_script_enabled=False)
     plain = await context.new_page()
     await plain.goto(f"/dead-letters/{ids[0]}")
-    await plain.get_by_label("Why it may be changed so").fill("asked ada@example.com")
+    await plain.get_by_label("Why this correction is right").fill("asked ada@example.com")
     await plain.keyboard.press("Tab")
     await plain.keyboard.press("Tab")
     await plain.keyboard.press("Enter")
@@ -125,7 +125,7 @@ async def test_without_javascript_and_by_the_keyboard_a_dead_letter_is_mended_an
         return await plain.locator("#run[data-state=done]").count() == 1
 
     await eventually(mended, within_s=30, every_s=0.5, saying="the mend is done")
-    await expect(plain.locator("#run")).to_contain_text("It can be read then.")
+    await expect(plain.locator("#run")).to_contain_text("With this correction it can be read.")
     await context.close()
     begun, done = await actions(pipeline)
     assert (begun["state"], done["state"], begun["action"], begun["who"]) == ("begun", "done", "mend", "operator token")
@@ -140,7 +140,7 @@ async def test_all_that_are_shown_are_ticked_at_once_and_what_nobody_can_read_st
 ) -> None:
     await page.goto("/dead-letters")
     await page.get_by_label("All of these").check()
-    await click(page, "Redrive the ticked: dry run")
+    await click(page, "Redrive the selected: dry run")
     await ended(page)
 
     await expect(page.locator("#run")).to_contain_text("2 of them nobody can read, so they will stay dead")
@@ -171,8 +171,8 @@ async def test_a_reader_sees_everything_and_is_offered_nothing_to_do(ids: list[s
 
 async def test_a_note_in_markup_is_shown_as_it_was_typed(ids: list[str], page: Page) -> None:
     await page.goto(f"/dead-letters/{ids[0]}")
-    await page.get_by_label("Why it may be changed so").fill("<img src=x onerror=alert(1)>")
-    await click(page, "Mend")
+    await page.get_by_label("Why this correction is right").fill("<img src=x onerror=alert(1)>")
+    await click(page, "Save the correction")
     await ended(page)
     await page.goto(f"/dead-letters/{ids[0]}")
 

@@ -29,7 +29,7 @@ async def click(page: Page, name: str) -> None:
 async def planned(page: Page) -> None:
     """Ask for the plan of a replay of everything."""
     await page.goto("/replay")
-    await page.get_by_label("all that the topics hold").check()
+    await page.get_by_label("all events on the topics").check()
     await click(page, "Show the plan")
     await state(page, "done")
 
@@ -89,10 +89,10 @@ async def test_a_replay_that_is_stopped_goes_on_where_it_was(
         await state(page, "running")
         await click(page, "Stop")
         await state(page, "stopped")
-        await expect(page.locator("#run")).to_contain_text("it goes on from here")
+        await expect(page.locator("#run")).to_contain_text("again to continue")
 
         await pipeline.simulator.remove_faults()
-        await click(page, "Go on with it")
+        await click(page, "Continue it")
         await state(page, "done")
 
     findings, _ = await pipeline.findings()
@@ -104,13 +104,13 @@ async def test_a_time_that_is_none_is_refused_in_words(pipeline: Pipeline, page:
     await page.get_by_label("Since", exact=True).fill("<b>yesterday</b>")
     await click(page, "Show the plan")
 
-    await expect(page.locator("main")).to_contain_text("say since when")
+    await expect(page.locator("main")).to_contain_text("give a start")
 
     await page.goto("/replay")
     await page.get_by_label("Since", exact=True).fill("25 h")
     await click(page, "Show the plan")
     await state(page, "failed")
-    await expect(page.locator("#run")).to_contain_text("--since: '25 h' is no time")
+    await expect(page.locator("#run")).to_contain_text("--since: '25 h' is not a time")
 
 
 async def test_a_reader_sees_the_runs_and_is_offered_none(pipeline: Pipeline, readers_page: Page, page: Page) -> None:

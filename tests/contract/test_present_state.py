@@ -176,7 +176,7 @@ async def test_a_contact_that_moved_is_made_of_the_events_of_both_emails(questio
 async def test_an_answer_that_is_none_is_told_in_words(question: Question) -> None:
     question.holds(EARNED)
     question.portal.tokens.revoke(TOKEN)
-    with pytest.raises(NotCompared, match="HubSpot does not tell: "):
+    with pytest.raises(NotCompared, match="HubSpot does not say: "):
         await question.compared()
 
 

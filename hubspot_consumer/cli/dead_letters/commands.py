@@ -26,20 +26,22 @@ from runtime.commands import read_settings, refuse
 STATES: Final[tuple[State, ...]] = get_args(State)
 
 dead_letters = typer.Typer(
-    help="Events that were set aside: look at them, and settle them. Needs the KAFKA_* settings alone.",
+    help="Look at events that were set aside, correct and discard them. Needs only the KAFKA_* settings.",
     no_args_is_help=True,
 )
 
 dead_letters.command()(mend)
 
-Ids = Annotated[list[str], typer.Argument(help="As `list` shows them: 0-17.")]
-Reasons = Annotated[list[str] | None, typer.Option("--reason", help="Of this reason; may be said again.")]
-EventTypes = Annotated[list[str] | None, typer.Option("--event-type", help="Of this type; may be said again.")]
-Email = Annotated[str, typer.Option("--contact", help="Of the contact with this email.")]
-Since = Annotated[str, typer.Option(help="Set aside since then: 2026-11-24T03:00:00Z, or an age as 90m, 24h, 7d.")]
+Ids = Annotated[list[str], typer.Argument(help="Ids of `list`, such as 0-17.")]
+Reasons = Annotated[list[str] | None, typer.Option("--reason", help="Only this reason; may be repeated.")]
+EventTypes = Annotated[list[str] | None, typer.Option("--event-type", help="Only this event type; may be repeated.")]
+Email = Annotated[str, typer.Option("--contact", help="Only the contact with this email.")]
+Since = Annotated[
+    str, typer.Option(help="Only those set aside since then: 2026-11-24T03:00:00Z, or an age such as 90m, 24h, 7d.")
+]
 States = Annotated[
     list[str] | None,
-    typer.Option("--state", help="dead or mended, which are open, redriven, discarded, or all; may be said again."),
+    typer.Option("--state", help="dead, mended (both open), redriven, discarded, or all; may be repeated."),
 ]
 
 
@@ -52,7 +54,7 @@ def list_dead_letters(  # noqa: PLR0913 - the options of the command
     since: Since = "",
     state: States = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each.")] = False,
-    show_contacts: Annotated[bool, typer.Option("--show-contacts", help="With --json: whole emails.")] = False,
+    show_contacts: Annotated[bool, typer.Option("--show-contacts", help="With --json: show whole emails.")] = False,
 ) -> None:
     """List the dead letters that are open, and count them by reason.
 
@@ -77,9 +79,9 @@ def list_dead_letters(  # noqa: PLR0913 - the options of the command
 def show(
     ids: Ids,
     *,
-    reveal: Annotated[bool, typer.Option("--reveal", help="Show emails whole, and bytes that are no text.")] = False,
+    reveal: Annotated[bool, typer.Option("--reveal", help="Show whole emails, and bytes that are not text.")] = False,
 ) -> None:
-    """Show all that is known of some dead letters: their headers, their values, and what to do about them."""
+    """Show everything about some dead letters: headers, values, and what to do."""
     settings = read_settings(KafkaSettings)
 
     async def shown(book: DeadLetterBook) -> int:
@@ -96,19 +98,19 @@ def show(
 
 @dead_letters.command()
 def export(  # noqa: PLR0913 - the options of the command
-    file: Annotated[Path, typer.Argument(help="Where to; - is standard output.")] = STANDARD_OUTPUT,
+    file: Annotated[Path, typer.Argument(help="The file to write; - is standard output.")] = STANDARD_OUTPUT,
     *,
     reason: Reasons = None,
     event_type: EventTypes = None,
     email: Email = "",
     since: Since = "",
     state: States = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
 ) -> None:
-    """Write dead letters as JSON lines, with their keys, values and headers as they are: emails too.
+    """Write dead letters as JSON lines, with keys, values and headers unchanged, and so with emails.
 
-    A line for each record: an event that was set aside twice has two, and each names the ids of both. What is no UTF-8
-    is in base64, under `key_base64` and the like.
+    Each record is a line. An event that was set aside twice has two lines, and each names both ids. Bytes that are not
+    UTF-8 are in base64, in fields such as `key_base64`.
     """
     settings = read_settings(KafkaSettings)
     which = _which(reason, event_type, email, since, state)
@@ -129,9 +131,9 @@ def export(  # noqa: PLR0913 - the options of the command
 
 @dead_letters.command()
 def discard(  # noqa: PLR0913 - the options of the command
-    ids: Annotated[list[str] | None, typer.Argument(help="As `list` shows them: 0-17.")] = None,
+    ids: Annotated[list[str] | None, typer.Argument(help="Ids of `list`, such as 0-17.")] = None,
     *,
-    why: Annotated[str, typer.Option(help="Why they shall not take effect; kept with them.")],
+    why: Annotated[str, typer.Option(help="Why they must not take effect; kept with them.")],
     reason: Reasons = None,
     event_type: EventTypes = None,
     email: Email = "",
@@ -139,15 +141,15 @@ def discard(  # noqa: PLR0913 - the options of the command
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be discarded.")] = False,
     yes: Yes = False,
 ) -> None:
-    """Settle dead letters that shall not take effect: they are open no more. Nothing is deleted.
+    """Close dead letters that must not take effect. Nothing is deleted.
 
-    Name them, or say which by options. Exits with 1 if an id is not known, or that event took effect by a redrive.
+    Name them by ids, or select them by options. Exits with 1 if an id is unknown, or its event was redriven.
     """
     settings = read_settings(KafkaSettings)
-    why = note("--why", why, "say why they shall not take effect; it is kept with them")
+    why = note("--why", why, "say why they must not take effect; it is kept with them")
     which = _which(reason, event_type, email, since, None)
     if bool(ids) == (which != LetterFilter()):
-        refuse("say which: either their ids, or --reason, --event-type, --contact or --since")
+        refuse("name some: either by ids, or by --reason, --event-type, --contact or --since")
     if not dry_run:
         can_ask(yes=yes)
 
@@ -185,8 +187,8 @@ def _which(
 def _to_discard(book: DeadLetterBook, ids: Sequence[str]) -> list[Letter]:
     letters = letters_of(book, ids)
     if redriven := [letter.id for letter in letters if letter.state == "redriven"]:
-        raise NotDone(f"took effect by a redrive, so there is nothing to discard: {', '.join(redriven)}")
+        raise NotDone(f"already took effect by a redrive: {', '.join(redriven)}")
     for letter in letters:
         if letter.state == "discarded":
-            print(f"{letter.id} is discarded already: {letter.note}")
+            print(f"{letter.id} is already discarded: {letter.note}")
     return [letter for letter in letters if letter.is_open]

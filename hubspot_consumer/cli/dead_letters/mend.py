@@ -31,7 +31,9 @@ from hubspot_consumer.settings import KafkaSettings
 from runtime.commands import read_settings, refuse
 from schemas.contacts import shortened
 
-ONLY_THE_PAYLOAD: Final = "say payload.FIELD: the id, type, sequence, contact and totals of an event are never mended"
+ONLY_THE_PAYLOAD: Final = (
+    "give payload.FIELD: the id, type, sequence, contact and totals of an event can't be corrected"
+)
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class _Proposed:
 
     def lines(self) -> Iterator[str]:
         yield f"dead letter {self.letter.id}, {printable(self.letter.event_type or '-')} of {whose(self.letter)}"
-        yield from (f"  is wrong   {fault}" for fault in self.before)
+        yield from (f"  wrong      {fault}" for fault in self.before)
         payload = (document_of(self.value) or {"payload": {}})["payload"]
         for name in self.changes.unset:
             yield f"  - {PREFIX}{printable(name)}: {_shown(payload.get(name))}"
@@ -59,58 +61,61 @@ class _Proposed:
             if name in payload:
                 yield f"  - {PREFIX}{name}: {_shown(payload[name])}"
             yield f"  + {PREFIX}{name}: {_shown(value)}"
-        yield from (f"  is left    {fault}" for fault in self.after)
-        yield "  it can be read then" if not self.after else "  nobody can read it even then"
+        yield from (f"  remains    {fault}" for fault in self.after)
+        yield "  then it can be read" if not self.after else "  then it still can't be read"
 
 
 def mend(  # noqa: PLR0913 - the options of the command
-    ids: Annotated[list[str], typer.Argument(help="As `list` shows them: 0-17.")],
+    ids: Annotated[list[str], typer.Argument(help="Ids of `list`, such as 0-17.")],
     *,
     change: Annotated[
         list[str] | None,
-        typer.Option("--set", help="payload.FIELD=VALUE: what it is to be read as; may be said again."),
+        typer.Option("--set", help="payload.FIELD=VALUE: the new value of a field; may be repeated."),
     ] = None,
-    unset: Annotated[list[str] | None, typer.Option(help="payload.FIELD: leave it out; may be said again.")] = None,
+    unset: Annotated[
+        list[str] | None, typer.Option(help="payload.FIELD: leave the field out; may be repeated.")
+    ] = None,
     suggested: Annotated[
-        bool, typer.Option("--suggested", help="Make of each what it tells itself: see --dry-run.")
+        bool, typer.Option("--suggested", help="Use the values that each event suggests: see --dry-run.")
     ] = False,
-    note: Annotated[str, typer.Option(help="Why it may be changed so; kept with it.")],
+    note: Annotated[str, typer.Option(help="Why the correction is right; kept with it.")],
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only show the difference, and if it can be read.")
+        bool, typer.Option("--dry-run", help="Only show the difference, and whether it can be read then.")
     ] = False,
     yes: Yes = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each.")] = False,
 ) -> None:
-    """Read dead letters otherwise than they were written: a field that is missing, misspelled or wrong.
+    """Correct the payload of dead letters: fields that are missing, misspelled or wrong.
 
-    Nothing is written over: what is kept are the changes, and every later redrive, replay, resync and audit reads the
-    event with them. It stays open until it is redriven. To mend it again drops the changes before; to discard it, too.
-    Only fields of the payload can be changed, and none can be set that names a person, since a mend is kept for ever.
+    The record stays as it is. The correction is stored beside it, and every later redrive, replay, resync and audit
+    reads the event with it. The dead letter stays open until it is redriven. A new correction replaces the old one, and
+    discarding the dead letter drops it. Only fields of the payload can be corrected, and none that names a person,
+    because corrections are kept for ever.
 
-    --suggested: a misspelled name becomes the right one, a missing time the time when the event occurred.
+    --suggested gives misspelled fields their right name, and missing times the time when the event occurred.
 
-    Exits with 1 if one of them can't be read even then, or is not open: then none is mended.
+    Exits with 1 if one of the dead letters is not open, or still can't be read; then none is corrected.
     """
     settings = read_settings(KafkaSettings)
     said = dict(_said(each) for each in change or ())
     left_out = tuple(_field("--unset", each) for each in unset or ())
     if bool(said or left_out) == suggested:
-        refuse("say what is to be changed: --set and --unset, or --suggested")
-    note = options.note("--note", note, "say why it may be changed so; it is kept with it")
+        refuse("give the correction: --set and --unset, or --suggested")
+    note = options.note("--note", note, "say why the correction is right; it is kept with it")
     if not dry_run:
         can_ask(yes=yes)
 
     async def mended_(book: DeadLetterBook) -> int:
         letters = letters_of(book, ids)
         if settled := [f"{letter.id} is {letter.state}" for letter in letters if not letter.is_open]:
-            raise NotDone(f"only what is open can be mended: {', '.join(settled)}")
+            raise NotDone(f"only open dead letters can be mended: {', '.join(settled)}")
         proposed = [each async for each in _proposed(book, letters, said, left_out)]
         for each in proposed:
             print(json.dumps(each.as_json()) if as_json else "\n".join(each.lines()))
         if gone := [letter.id for letter in letters if letter.id not in {each.letter.id for each in proposed}]:
             raise NotDone(f"Kafka has deleted it: {', '.join(gone)}")
         if any(each.after for each in proposed):
-            raise NotDone("nothing was mended: see what is left")
+            raise NotDone("nothing was mended: faults remain")
         if dry_run or not agreed(f"Mend {len(proposed):,}?", yes=yes):
             _say("nothing was mended" + (": it was a dry run" if dry_run else ""), as_json=as_json)
             return 0
@@ -131,7 +136,7 @@ async def _proposed(
         except CanNotBeMended as error:
             raise NotDone(f"{letter.id}: {error}") from None
         if changes is None:
-            raise NotDone(f"{letter.id}: it tells nothing that would make it right: say what with --set and --unset")
+            raise NotDone(f"{letter.id}: the event suggests no correction: use --set and --unset")
         yield _Proposed(letter, value, changes, faults(letter.key, value), faults(letter.key, mended(value, changes)))
 
 
@@ -150,7 +155,7 @@ def _resolution(proposed: _Proposed, note: str) -> Mended:
 def _said(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
-        refuse(f"--set: {text!r} says no value: payload.FIELD=VALUE")
+        refuse(f"--set: {text!r} has no value: payload.FIELD=VALUE")
     return _field("--set", name), value
 
 

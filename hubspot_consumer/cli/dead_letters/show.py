@@ -28,7 +28,7 @@ _COLUMNS: Final = ("id", "reason", "type", "contact", "sequence", "failed at (UT
 def table(letters: Sequence[Letter]) -> None:
     """Print the newest of *letters* as a table, and how many there are of each reason."""
     if not letters:
-        print("no dead letters that are so")
+        print("no matching dead letters")
         return
     shown = letters[-MOST_ROWS:]
     if len(shown) < len(letters):
@@ -91,7 +91,7 @@ def in_full(letter: Letter, record: Any, *, reveal: bool) -> Iterator[str]:
         "reason": letter.reason or "-",
         "detail": letter.detail or "-",
         "failed": f"{letter.failed_at:%Y-%m-%d %H:%M:%S} UTC, after {attempts}",
-        "was": f"{place[0]}, partition {place[1]}, offset {place[2]}" if place else "no record of an event topic",
+        "was": f"{place[0]}, partition {place[1]}, offset {place[2]}" if place else "not a record of an event topic",
         "set aside": times,
         **({"mend": _changes(letter.mend)} if letter.mend is not None else {}),
         "do": _do(letter),
@@ -148,14 +148,14 @@ def _text(value: bytes | None, *, reveal: bool) -> str:
     try:
         text = value.decode()
     except UnicodeDecodeError:
-        words = f"{len(value):,} bytes that are no text"
+        words = f"{len(value):,} bytes that are not text"
         return f"{words}; as base64: {base64.b64encode(value).decode()}" if reveal else words
     return printable(text if reveal else without_emails(text))
 
 
 def _value(value: bytes | None, *, reveal: bool) -> Iterator[str]:
     if value is None:
-        yield "none: beside its headers there was no room for it; it is where the record was"
+        yield "none: it did not fit beside the headers; the original record still has it"
         return
     try:
         document = read_json(value)

@@ -75,7 +75,7 @@ def test_every_locked_version_is_looked_up_and_a_vulnerable_one_is_named(databas
     done = audited(database.url)
 
     assert done.exit_code == 1
-    assert "PYSEC-1, mended by 999.1" in done.stdout
+    assert "PYSEC-1, fixed by 999.1" in done.stdout
     assert done.stdout.startswith("psycopg ")
     assert "1 known vulnerabilities in" in done.stderr
     names = {package.partition("==")[0] for package in database.asked}

@@ -69,10 +69,10 @@ async def test_an_action_whose_end_can_not_be_noted_says_so_and_hides_nothing_th
 ) -> None:
     ours = actions(kafka.bootstrap_servers, Topics(topic_prefix))
 
-    with pytest.raises(NotNoted, match="before you have looked") as told:
+    with pytest.raises(NotNoted, match="before you repeat it") as told:
         async with ours.action(ADA, "redrive"):
             monkeypatch.setattr("console.audit_log.WRITTEN_WITHIN_S", 0)
-    assert "its end is not noted" in told.value.title
+    assert "its end is not recorded" in told.value.title
 
     async def fails() -> None:
         async with ours.action(ADA, "redrive"):

@@ -92,7 +92,7 @@ AT_HUBSPOT = {
     "a token of another portal": Fault(set_to(HUBSPOT_PORTAL_ID="4243"), {"portal": "fail"}, "belongs to portal 4242"),
     "a scope is missing": Fault(without(CONTACTS_WRITE), {"scopes": "fail"}, CONTACTS_WRITE),
     "the scopes of custom events are missing": Fault(
-        without(*EVENT_SCOPES), {"scopes": "warn", "event_definitions": "warn"}, "will be notes or off"
+        without(*EVENT_SCOPES), {"scopes": "warn", "event_definitions": "warn"}, "the timeline gets notes or nothing"
     ),
     "a property is missing": Fault(
         removed(f"properties/{BALANCE}"), {"properties": "fail"}, f"missing: property {BALANCE}"
@@ -125,7 +125,7 @@ AT_HUBSPOT = {
     "the day's calls are spent but for the reserve": Fault(
         partial(plant.hubspot_answers, answer=plant.usage_of(246_000, 250_000), path="api-usage"),
         {"daily_quota": "fail"},
-        "workers halt",
+        "workers send nothing",
     ),
     "the day's calls are spent": Fault(
         partial(plant.simulator_settings, daily_limit=1), {"token": "warn", "daily_quota": "fail"}, "DAILY"
@@ -173,7 +173,7 @@ ELSEWHERE = {
     "topics that a broker made": Fault(
         topics(dict.fromkeys(range(7), 1), bare=True),
         {"partitions": "warn", "topic_settings": "warn"},
-        "1 of each event",
+        "1 in each event",
     ),
     "topics that somebody made": Fault(
         topics(bare=True),
@@ -224,11 +224,11 @@ async def test_a_broker_that_creates_what_it_is_asked_about_is_found(
 @pytest.mark.parametrize(
     ("receipts", "level", "words"),
     [
-        ([(0, "0"), (1, "1"), (2, "2")], "ok", "each of 3 acked events has one"),
+        ([(0, "0"), (1, "1"), (2, "2")], "ok", "each of 3 acked events has a receipt"),
         # The third record is the same event as the second, from a relay that was killed.
-        ([(0, "0"), (1, "2"), (7, "1")], "ok", "each of 3 acked events has one"),
-        ([(0, "0"), (2, "2")], "warn", "1 acked event left none: {}nova_earned-1-1"),
-        ([(2, "2")], "warn", "2 acked events left none: {0}nova_earned-1-0, {0}nova_earned-1-1"),
+        ([(0, "0"), (1, "2"), (7, "1")], "ok", "each of 3 acked events has a receipt"),
+        ([(0, "0"), (2, "2")], "warn", "1 acked event left no receipt: {}nova_earned-1-1"),
+        ([(2, "2")], "warn", "2 acked events left no receipt: {0}nova_earned-1-0, {0}nova_earned-1-1"),
     ],
 )
 async def test_an_event_that_was_acked_and_left_no_receipt_is_found(
@@ -249,7 +249,7 @@ async def test_of_many_receipts_the_newest_are_compared(patient: Patient, monkey
 
     found = next(finding for finding in findings if finding.name == "receipts")
     assert found.level == "warn"
-    assert re.fullmatch(r"2 acked events published since .* UTC left none: \S+-1-0, \S+-1-1", found.what)
+    assert re.fullmatch(r"2 acked events published since .* UTC left no receipt: \S+-1-0, \S+-1-1", found.what)
 
 
 HALTED = {"reason": "token_refused", "detail": "401", "since": "2026-11-24T03:00:00+00:00", "next_probe": "soon"}
@@ -258,9 +258,9 @@ HALTED = {"reason": "token_refused", "detail": "401", "since": "2026-11-24T03:00
 @pytest.mark.parametrize(
     ("changes", "found", "words"),
     [
-        ({"halted": HALTED}, {"sending": "fail"}, "token_refused: 401; next probe soon"),
-        ({"contacts": {"holes_released": 3}}, {"holes": "warn"}, "3 released"),
-        ({"timeline": "off"}, {"timeline": "warn"}, "the worker says off"),
+        ({"halted": HALTED}, {"sending": "fail"}, "token_refused: 401; next attempt soon"),
+        ({"contacts": {"holes_released": 3}}, {"holes": "warn"}, "3 continued"),
+        ({"timeline": "off"}, {"timeline": "warn"}, "the worker uses off"),
         ({"mode": "dry_run"}, {"worker": "warn"}, "the settings here say live"),
         ({"unwell": {"kafka": "no broker answers"}}, {"worker": "fail"}, "kafka: no broker answers"),
     ],

@@ -48,9 +48,9 @@ async def test_a_dry_run_shows_what_is_wrong_and_the_difference_and_mends_nothin
     assert (done.code, done.errors) == (0, "")
     assert done.output.splitlines()[:4] == [
         "dead letter 0-0, nova_earned of a***@example.com",
-        "  is wrong   payload.earned_at: Field required",
+        "  wrong      payload.earned_at: Field required",
         '  + payload.earned_at: "2026-11-24T03:00:00.123456Z"',
-        "  it can be read then",
+        "  then it can be read",
     ]
     assert done.output.splitlines()[-1] == "nothing was mended: it was a dry run"
     assert (await prompt.listed())["0-0"]["mend"] is None
@@ -81,7 +81,7 @@ async def test_discarding_takes_the_mend_back(prompt: Prompt) -> None:
     again = await prompt.run("mend", "0-0", "--suggested", "--note", "a test", "--yes")
 
     assert (told["state"], told["mend"]) == ("discarded", None)
-    assert (again.code, again.errors) == (1, "only what is open can be mended: 0-0 is discarded\n")
+    assert (again.code, again.errors) == (1, "only open dead letters can be mended: 0-0 is discarded\n")
 
 
 @pytest.mark.parametrize(
@@ -89,17 +89,17 @@ async def test_discarding_takes_the_mend_back(prompt: Prompt) -> None:
     [
         (["0-0", "--yes", "--suggested"], 2, "--note"),
         (["0-0", "--note", " ", "--yes", "--suggested"], 2, "--note: say why"),
-        (["0-0", "--note", "so", "--suggested"], 2, "say --yes, or --dry-run"),
-        (["0-0", "--note", "so", "--yes"], 2, "say what is to be changed"),
-        (["0-0", "--note", "so", "--yes", "--suggested", "--unset", "payload.x"], 2, "say what is to be changed"),
-        (["0-0", "--note", "so", "--yes", "--set", "sequence=7"], 2, "are never mended"),
-        (["0-0", "--note", "so", "--yes", "--set", "totals.nova_earned_cents=7"], 2, "are never mended"),
-        (["0-0", "--note", "so", "--yes", "--unset", "contact"], 2, "are never mended"),
-        (["0-0", "--note", "so", "--yes", "--set", "payload.earned_at"], 2, "says no value"),
+        (["0-0", "--note", "so", "--suggested"], 2, "pass --yes, or --dry-run"),
+        (["0-0", "--note", "so", "--yes"], 2, "give the correction"),
+        (["0-0", "--note", "so", "--yes", "--suggested", "--unset", "payload.x"], 2, "give the correction"),
+        (["0-0", "--note", "so", "--yes", "--set", "sequence=7"], 2, "can't be corrected"),
+        (["0-0", "--note", "so", "--yes", "--set", "totals.nova_earned_cents=7"], 2, "can't be corrected"),
+        (["0-0", "--note", "so", "--yes", "--unset", "contact"], 2, "can't be corrected"),
+        (["0-0", "--note", "so", "--yes", "--set", "payload.earned_at"], 2, "has no value"),
         (["0-0", "--note", "so", "--yes", "--set", "payload.earned_at=now"], 1, "payload.earned_at: Input should be"),
-        (["0-0", "--note", "so", "--yes", "--set", "payload.session_id=x"], 1, "nothing was mended: see what is left"),
+        (["0-0", "--note", "so", "--yes", "--set", "payload.session_id=x"], 1, "nothing was mended: faults remain"),
         (["0-1", "--note", "so", "--yes", "--set", "payload.name=Ada"], 1, "names a person"),
-        (["0-0", "0-2", "--note", "so", "--yes", "--suggested"], 1, "0-2: it tells nothing that would make it right"),
+        (["0-0", "0-2", "--note", "so", "--yes", "--suggested"], 1, "0-2: the event suggests no correction"),
         (["0-0", "0-9", "--note", "so", "--yes", "--suggested"], 1, "no such dead letter: 0-9"),
     ],
 )

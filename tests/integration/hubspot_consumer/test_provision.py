@@ -66,6 +66,6 @@ async def test_a_tier_without_custom_events_gets_the_rest(simulator: Simulator) 
     asked_for = await provision(simulator, "--apply", HUBSPOT_TIMELINE="custom_events")
 
     assert (auto.code, asked_for.code) == (0, 1)
-    assert "refused   custom events: timeline entries will be notes or off" in auto.output
+    assert "refused   custom events: the timeline gets notes or nothing" in auto.output
     assert "created   property nerava_role" in auto.output
     assert "event nerava" not in auto.output

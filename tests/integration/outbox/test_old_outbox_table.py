@@ -42,8 +42,8 @@ async def test_a_guess_that_is_not_clear_is_refused_with_the_option_that_tells(
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("outbox_events", "it belongs to the outbox of now"),
-        ("public.outbox_parked", "it belongs to the outbox of now"),
+        ("outbox_events", "it belongs to the present outbox"),
+        ("public.outbox_parked", "it belongs to the present outbox"),
         ("nowhere", "there is no nowhere"),
     ],
 )

@@ -53,7 +53,7 @@ async def test_no_post_is_taken_without_the_pages_own_token(tmp_path: Path, meth
         answer = await visitor.http.request(method, path, headers=shown)
 
         assert answer.status_code == 403
-        assert "is not ours" in answer.text
+        assert "not from this console" in answer.text
 
 
 @pytest.mark.parametrize(("method", "path"), ACTIONS)
@@ -88,7 +88,7 @@ async def test_whoever_signed_in_sees_the_overview_and_their_role(tmp_path: Path
     page = await visitor.http.get("/")
     assert page.status_code == 200
     assert f"{role} token" in page.text
-    assert ("(may look)" in page.text) == (role == "reader")
+    assert ("(read only)" in page.text) == (role == "reader")
 
 
 async def test_a_token_that_nobody_has_signs_nobody_in(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ async def test_a_token_that_nobody_has_signs_nobody_in(tmp_path: Path) -> None:
         answer = await visitor.sign_in(token.encode("utf-8", "replace").decode())
 
         assert answer.status_code == 403
-        assert "Nobody has this token" in answer.text
+        assert "This token is wrong" in answer.text
     assert (await visitor.http.get("/")).status_code == 303
 
 
@@ -163,7 +163,7 @@ async def test_a_trusted_proxy_says_who_it_is_and_the_settings_say_what_they_may
 
     assert page.status_code == 200
     assert name in page.text
-    assert ("(may look)" in page.text) == (role == "reader")
+    assert ("(read only)" in page.text) == (role == "reader")
 
 
 @pytest.mark.parametrize(

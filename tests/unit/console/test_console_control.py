@@ -117,7 +117,7 @@ async def test_the_page_says_whether_sending_is_paused_and_what_each_worker_does
         assert "2026-11-24 03:00:00.000 UTC by ada: &lt;b&gt;an import&lt;/b&gt; runs" in page
         one, two = re.findall(r'<tr data-worker="(?:.|\n)*?</tr>', page)
         assert "live</span>" in one
-        assert "and besides <code>token_refused</code>: 401" in one
+        assert "also <code>token_refused</code>: 401" in one
         assert "dry run</span> HubSpot is not called" in two
         assert ("Resume sending" in page) == (path == "/control")
 
@@ -135,7 +135,7 @@ async def test_without_kafka_the_page_says_that_nobody_knows_and_offers_to_resum
     for path, form in (("/control/pause", {"note": "x"}), ("/control/resume", {})):
         answer = await post(somebody, path, **form)
         assert answer.status_code == 503
-        assert "see whether sending is paused" in answer.text
+        assert "check whether sending is paused" in answer.text
     assert [state for _, state, _ in kafka.noted] == ["begun", "failed"] * 2
 
 
@@ -214,8 +214,8 @@ async def test_while_nobody_knows_which_pause_holds_it_can_be_ended(
 @pytest.mark.parametrize(
     ("note", "why"),
     [
-        ("", "say why"),
-        ("  ", "say why"),
+        ("", "give a reason"),
+        ("  ", "give a reason"),
         ("x" * (LONGEST_WORDS + 1), f"note should have at most {LONGEST_WORDS} characters; it has {LONGEST_WORDS + 1}"),
         ("a\x00b", "note should be one line, without control characters"),
     ],

@@ -77,8 +77,8 @@ async def test_each_event_says_what_became_of_it(tmp_path: Path) -> None:
     assert "It changed 2 properties property value nerava_role driver nerava_signup_date 2026-11-24" in said
     assert "2 nova_earned dead letter, open rejected_by_hubspot 400:" in said
     assert 'href="/dead-letters/0-0"' in page
-    assert "3: missing : not on Kafka; the outbox is not looked at" in said
-    assert "4 nova_redeemed on Kafka; nobody can say just now whether it ended committed" in said
+    assert "3: missing : not on Kafka; the outbox is not shown" in said
+    assert "4 nova_redeemed on Kafka; it may have ended: Kafka does not say committed" in said
     assert "Behind" not in said
     assert "DATABASE_URL is not set" in said
 
@@ -95,17 +95,17 @@ async def test_nothing_found_says_what_was_looked_at_and_how_far_the_index_is(tm
 
     said = words(await page_of(tmp_path, "nobody@example.com"))
 
-    assert "Nothing is known of nobody@example.com" in said
-    assert "in the index of what Kafka holds" in said
-    assert "The index does not know yet how far it is" in said
-    assert "The outbox is not looked at: DATABASE_URL is not set" in said
+    assert "No contact was found for nobody@example.com" in said
+    assert "the index of Kafka's records" in said
+    assert "The index does not know yet how many records it lacks" in said
+    assert "The outbox is not shown: DATABASE_URL is not set" in said
 
 
 async def test_without_an_index_the_page_says_so(tmp_path: Path) -> None:
     said = words(await page_of(tmp_path, EMAIL))
-    assert "Kafka's part is not shown: the index can't be read" in said
-    assert "Nobody could be asked" in said
-    assert "in the index of what Kafka holds" not in said
+    assert "Kafka's records are not shown: the index can't be read" in said
+    assert "Neither Kafka nor the outbox could be searched" in said
+    assert "the index of Kafka's records" not in said
 
 
 async def test_a_database_that_does_not_answer_is_said_and_the_rest_is_shown(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ async def test_a_database_that_does_not_answer_is_said_and_the_rest_is_shown(tmp
 
     page = (await visitor.http.get("/contacts", params={"q": EMAIL})).text
 
-    assert "The outbox is not looked at: the database can't be read (OperationalError)" in words(page)
+    assert "The outbox is not shown: the database can't be read (OperationalError)" in words(page)
     assert 'data-state="delivered"' in page
     assert "secret" not in page
 
@@ -135,8 +135,8 @@ async def test_a_contact_that_moved_leads_to_its_other_emails(tmp_path: Path) ->
     moved = event_record("merchant_contact_updated", 1, email="new@example.com", made=made)
     fill(tmp_path, event_record(email="old@example.com"), moved)
 
-    assert "had the email old@example.com" in words(await page_of(tmp_path, "new@example.com"))
-    assert "has the email now new@example.com" in words(await page_of(tmp_path, "old@example.com"))
+    assert "previous email old@example.com" in words(await page_of(tmp_path, "new@example.com"))
+    assert "newer email new@example.com" in words(await page_of(tmp_path, "old@example.com"))
 
 
 async def test_a_long_history_leads_to_its_earlier_parts(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ async def test_a_long_history_leads_to_its_earlier_parts(tmp_path: Path) -> None
 
     earlier = await page_of(tmp_path, EMAIL, before=11)
     assert re.findall(r'data-sequence="(\d*)"', earlier) == [str(number) for number in range(1, 11)]
-    assert "To the newest events" in earlier
+    assert "Newest events" in earlier
 
 
 async def test_records_that_nobody_can_read_are_shown_as_they_are(tmp_path: Path) -> None:

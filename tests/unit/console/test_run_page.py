@@ -38,7 +38,7 @@ async def test_of_what_failed_half_way_it_is_not_said_that_nothing_was_done(
 ) -> None:
     page = (await operator.see(f"/runs/{left(tmp_path, kind, 1)}")).text
 
-    assert "what it had written is written" in page
+    assert "what it wrote before stays written" in page
     assert "Not done" not in page
 
 
@@ -49,7 +49,7 @@ async def test_a_plan_that_failed_is_not_done(operator: Operator, tmp_path: Path
 async def test_what_goes_on_is_told_in_words(operator: Operator, tmp_path: Path) -> None:
     run = left(tmp_path, "replay", 1, errors='{"resumed": "2026-11-24T03:00:00+00:00"}\n')
 
-    assert "Goes on with what was begun at 2026-11-24 03:00:00.000 UTC." in (await operator.see(f"/runs/{run}")).text
+    assert "Continues the run that began at 2026-11-24 03:00:00.000 UTC." in (await operator.see(f"/runs/{run}")).text
 
 
 async def test_of_thousands_of_dead_letters_the_page_says_how_many_it_shows(operator: Operator, tmp_path: Path) -> None:
@@ -59,5 +59,5 @@ async def test_of_thousands_of_dead_letters_the_page_says_how_many_it_shows(oper
 
     page = (await operator.see(f"/runs/{left(tmp_path, 'redrive', 1, report)}")).text
 
-    assert "Here are 2 of 9,000, those that are still dead first." in page
-    assert "5,000 of them nobody can read" in page
+    assert "This list has 2 of 9,000, those that are still dead first." in page
+    assert "5,000 of them can't be read" in page

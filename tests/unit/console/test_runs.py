@@ -29,7 +29,7 @@ for line in lines:
 if code == "wait":
     print('{"part": "contacts", "done": 1, "total": 2}', file=sys.stderr, flush=True)
     told.wait()
-    print("ended before its time", file=sys.stderr)
+    print("stopped before it was finished", file=sys.stderr)
     code = "130"
 sys.exit(int(code))
 """
@@ -110,7 +110,7 @@ async def test_it_is_stopped_by_a_signal_that_it_may_answer(console: Console) ->
 
     run.stop()
 
-    assert ((await ended(run)).state, run.words) == ("stopped", ["ended before its time"])
+    assert ((await ended(run)).state, run.words) == ("stopped", ["stopped before it was finished"])
     run.stop()
 
 

@@ -12,17 +12,12 @@ from hubspot_consumer.hubspot.client import CallMade
 from hubspot_consumer.metrics import Telemetry
 from producer.telemetry import Telemetry as ProducersTelemetry
 from runtime.health import Health
+from tests.foreign.markdown import anchors
 from tests.foreign.monitoring import ALERTS, DASHBOARDS, FOLDER, alerts, cases, panels, queries, read_yaml
 from tests.foreign.promql import Exposed
 from tests.parts import status_of
 
 ROOT = FOLDER.parent
-
-
-def headings(page: Path) -> set[str]:
-    """Return the anchors of a page's headings, as GitHub makes them."""
-    titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 @pytest.fixture
@@ -44,7 +39,7 @@ def test_every_alert_says_how_urgent_it_is_and_what_it_means_and_leads_to_its_pa
         assert alert["annotations"]["summary"].endswith("."), name
         page, _, anchor = alert["annotations"]["runbook"].partition("#")
         assert anchor == name.lower()
-        assert anchor in headings(ROOT / page), name
+        assert anchor in anchors(ROOT / page), name
 
 
 def test_no_alert_is_there_twice_and_none_of_the_runbooks_is_gone() -> None:

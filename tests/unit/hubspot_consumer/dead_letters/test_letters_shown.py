@@ -56,13 +56,13 @@ def test_a_json_value_is_printed_prettily_with_its_letters_as_they_are() -> None
 @pytest.mark.parametrize(
     ("record", "words"),
     [
-        ({"value": None}, "none: beside its headers there was no room for it"),
-        ({"value": b"\xff\xfe"}, "2 bytes that are no text"),
-        ({"key": b"\xff"}, "1 bytes that are no text"),
+        ({"value": None}, "none: it did not fit beside the headers"),
+        ({"value": b"\xff\xfe"}, "2 bytes that are not text"),
+        ({"key": b"\xff"}, "1 bytes that are not text"),
         ({"key": None}, "contact    -"),
         ({"key": b"usr_42"}, "contact    usr_42"),
         ({"headers": [("id", None)]}, "event      -, of type -, sequence -"),
-        ({"headers": ()}, "no record of an event topic"),
+        ({"headers": ()}, "not a record of an event topic"),
     ],
 )
 def test_what_is_missing_or_no_text_is_said(record: dict[str, Any], words: str) -> None:

@@ -159,7 +159,11 @@ def test_lines_and_json_say_the_same() -> None:
         ),
         ([ReplicationSlot("debezium", active=True, retained=MUCH_WAL, status="extended")], "warn", "1,024 MiB"),
         ([ReplicationSlot("debezium", active=False, retained=0, status="reserved")], "fail", "debezium is not read"),
-        ([ReplicationSlot("debezium", active=False, retained=0, status="lost")], "fail", "what it had to read is gone"),
+        (
+            [ReplicationSlot("debezium", active=False, retained=0, status="lost")],
+            "fail",
+            "has deleted log that it had to read",
+        ),
     ],
 )
 def test_a_replication_slot_that_nobody_reads_is_a_failure(

@@ -255,7 +255,7 @@ def test_a_refusal_to_start_says_since_when_who_and_why() -> None:
     ("arguments", "says"),
     [
         (["pause"], "--note"),
-        (["pause", "--note", "  "], "--note is empty: say why, for whoever is on call"),
+        (["pause", "--note", "  "], "--note is empty: say why, for people on call"),
         (["pause", "--note", "x" * 301], "--note should have at most 300 characters"),
         (["pause", "--note", "x", "--by", "x" * 301], "--by should have at most 300 characters"),
         (["pause", "--note", "x"], "KAFKA_BOOTSTRAP_SERVERS is not set"),

@@ -172,7 +172,7 @@ def test_where_kafka_does_not_tell_who_is_there_nobody_is_taken_for_absent() -> 
     obeyed, told = run_fast(waited())
     assert not obeyed
     assert told
-    assert "Kafka does not tell" in told[0]
+    assert "Kafka does not say" in told[0]
 
 
 def test_a_hold_that_nobody_answers_is_given_up_in_time_and_it_is_told_who_is_waited_for() -> None:

@@ -65,7 +65,7 @@ def test_a_worker_that_finishes_nothing_of_what_there_is_turns_unwell_and_stuck_
     bench.pass_time(3 * LOOK_EVERY_S)
 
     assert bench.health.unwell == {
-        "progress": "no event was finished since 00:00 UTC, and some are to be: see /v1/status"
+        "progress": "no event was finished since 00:00 UTC, although some are waiting: see /v1/status"
     }
     assert bench.progress.stuck == bench.health.unwell["progress"]
 
