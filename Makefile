@@ -23,9 +23,9 @@ setup: $(READY) ## make .venv from uv.lock, and nothing else
 $(READY): uv.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or later is needed: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
-	@if command -v uv >/dev/null; then uv sync --frozen --extra dev --compile-bytecode --python "$$(command -v $(PYTHON))"; \
+	@if command -v uv >/dev/null; then uv sync --frozen --compile-bytecode --python "$$(command -v $(PYTHON))"; \
 	else $(PYTHON) -m venv .venv-uv && .venv-uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) && \
-	  .venv-uv/bin/uv sync --frozen --extra dev --compile-bytecode --python "$$(command -v $(PYTHON))"; fi
+	  .venv-uv/bin/uv sync --frozen --compile-bytecode --python "$$(command -v $(PYTHON))"; fi
 	@touch $@
 
 demo: $(READY) ## play a day of traffic from PostgreSQL to HubSpot, and account for every event
@@ -72,7 +72,7 @@ audit: $(READY) ## look up known vulnerabilities of everything in uv.lock
 sbom: $(READY) ## list what each service is made of, from uv.lock, as CycloneDX in dist/
 	@mkdir -p "$(DIST)"
 	@for service in producer consumer console; do \
-	  $(BIN)/uv export --quiet --frozen --no-dev --extra $$service --format cyclonedx1.5 \
+	  $(BIN)/uv export --quiet --frozen --no-dev --package nerava-lifecycle-services --extra $$service --format cyclonedx1.5 \
 	    --preview-features sbom-export --output-file "$(DIST)/sbom-$$service.json" >/dev/null && \
 	  echo "$(DIST)/sbom-$$service.json" || exit 1; \
 	done
