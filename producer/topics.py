@@ -9,6 +9,7 @@ from aiokafka.errors import for_code
 
 from producer.topic_settings import asked_of
 from runtime.clock import Clock
+from runtime.endings import CannotGoOn
 from runtime.kafka.topics import Partitions, equal_partitions, look
 from schemas.topics import Topics
 
@@ -17,11 +18,11 @@ POLL_S: Final = 0.1
 _ALREADY_EXISTS: Final = 36
 
 
-class TooFewBrokers(RuntimeError):
+class TooFewBrokers(CannotGoOn):
     """Kafka has fewer brokers than each partition should have copies."""
 
 
-class TopicsNotReady(RuntimeError):
+class TopicsNotReady(CannotGoOn):
     """Kafka did not create a topic, or did not name a leader for each of its partitions in time."""
 
 

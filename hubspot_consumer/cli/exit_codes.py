@@ -5,29 +5,15 @@ import os
 import signal
 import sys
 from collections.abc import Coroutine
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 from aiokafka.errors import KafkaError
 
-from hubspot_consumer.delivery.portal import WrongPortal
-from hubspot_consumer.gates.pause import SendingPaused
-from hubspot_consumer.holds.listener import TakenOver
-from hubspot_consumer.holds.run import AnotherRun
-from hubspot_consumer.kafka.lag import TopicsMissing
-from hubspot_consumer.kafka.new_topic import TopicNotCreated
-from hubspot_consumer.provisioning.provision import ProvisionRefused
-from hubspot_consumer.reprocessing.hubspot_reader import CannotRead
-from hubspot_consumer.reprocessing.report import TooManyRefused
-from hubspot_consumer.reprocessing.run import AlreadyRunning, NoFolder, Run, UnfinishedRun
-from hubspot_consumer.worker.assignment import UnequalAssignment
 from runtime.commands import cause, fail, refuse
-from runtime.kafka.admission import KafkaAway, KafkaRefused, ask_admission
+from runtime.endings import CannotGoOn, Misconfigured
+from runtime.kafka.admission import ask_admission
 from runtime.kafka.connection import KafkaConnection
-from runtime.kafka.topics import UnequalPartitions
 from runtime.logs import logger
-from runtime.server import PortTaken
 
 log = logger()
 
@@ -36,16 +22,8 @@ NICENESS: Final = 10
 NOBODY_READS: Final = 141
 
 
-class NotDone(RuntimeError):
+class NotDone(CannotGoOn):
     """A command can't do what it was asked for; the message says why."""
-
-
-def open_run(folder: Path, name: str, asked: dict[str, Any], *, fresh: bool) -> Run:
-    """Begin a run, or go on with it; exit with 2 where that can't be."""
-    try:
-        return Run.open(folder, name, asked, datetime.now(UTC), fresh=fresh)
-    except (UnfinishedRun, NoFolder, AlreadyRunning) as error:
-        refuse(str(error))
 
 
 def run_to_its_end(work: Coroutine[Any, Any, int], name: str, kafka: KafkaConnection, *, goes_on: bool = True) -> int:
@@ -60,18 +38,9 @@ def run_to_its_end(work: Coroutine[Any, Any, int], name: str, kafka: KafkaConnec
         sys.stdout.flush()
     except Exception as error:
         match cause(error):
-            case WrongPortal() | KafkaRefused() as why:
+            case Misconfigured() as why:
                 refuse(str(why))
-            case AnotherRun() | CannotRead() | TakenOver() | TooManyRefused() as why:
-                fail(str(why) or "another process goes on with this run")
-            case (
-                NotDone()
-                | SendingPaused()
-                | TopicsMissing()
-                | TopicNotCreated()
-                | UnequalPartitions()
-                | KafkaAway() as why
-            ):
+            case CannotGoOn() as why:
                 fail(str(why))
             case BrokenPipeError():
                 return _nobody_reads()
@@ -113,9 +82,9 @@ def run_service(work: Coroutine[Any, Any, None]) -> None:
     """Run *work*; exit with 2 where a setting is wrong and with 1 where something else is, saying what."""
     try:
         asyncio.run(work)
-    except (WrongPortal, KafkaRefused) as error:
+    except Misconfigured as error:
         refuse(str(error))
-    except (KafkaAway, PortTaken, UnequalPartitions, UnequalAssignment, ProvisionRefused, TopicNotCreated) as error:
+    except CannotGoOn as error:
         fail(str(error))
     except Exception:
         log.exception("service.failed")

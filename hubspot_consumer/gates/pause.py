@@ -14,6 +14,7 @@ from hubspot_consumer.gates.circuit_breaker import HaltGate, Paused
 from hubspot_consumer.kafka.followed_topic import FollowedTopic
 from hubspot_consumer.kafka.new_topic import create_topic
 from runtime.clock import Clock
+from runtime.endings import CannotGoOn
 from schemas.texts import Words
 from schemas.times import KeptTime, moment_of
 
@@ -38,7 +39,7 @@ class Pause(BaseModel):
     note: Words = ""
 
 
-class SendingPaused(RuntimeError):
+class SendingPaused(CannotGoOn):
     """Nothing may be sent; the message says since when, and why."""
 
     def __init__(self, paused: Paused) -> None:

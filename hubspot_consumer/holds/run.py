@@ -22,6 +22,7 @@ from hubspot_consumer.kafka.followed_topic import FollowedTopic
 from hubspot_consumer.kafka.lag import Lag, TopicsMissing
 from hubspot_consumer.kafka.new_topic import create_topic
 from runtime.clock import Clock
+from runtime.endings import CannotGoOn
 from runtime.logs import logger
 from schemas.contacts import ContactKey
 from schemas.times import moment_of
@@ -44,7 +45,7 @@ NUMBERS_LEFT_OUT: Final = 1_000
 REPLICAS_TO_SPARE: Final = 3
 
 
-class AnotherRun(RuntimeError):
+class AnotherRun(CannotGoOn):
     """Another reprocessing run is active: two would move each other's contacts backwards."""
 
     def __init__(self, other: OtherRun) -> None:

@@ -7,12 +7,14 @@ from typing import Any, Final
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import for_code
 
+from runtime.endings import CannotGoOn
+
 LEADER_WITHIN_S: Final = 30.0
 POLL_S: Final = 0.1
 _EXISTS: Final = 36
 
 
-class TopicNotCreated(RuntimeError):
+class TopicNotCreated(CannotGoOn):
     """Kafka did not create a topic, or did not name its leader in time."""
 
 

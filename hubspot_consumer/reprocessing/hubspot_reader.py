@@ -10,12 +10,13 @@ from hubspot_consumer.hubspot.outcomes import Halt, Refusal, Rejected, RetryLate
 from hubspot_consumer.hubspot.requests import HeldContacts
 from runtime.backoff import backoff_s
 from runtime.clock import Clock
+from runtime.endings import CannotGoOn
 from schemas.contacts import ContactKey
 
 Ask = Callable[[], Awaitable[Refusal | None]]
 
 
-class CannotRead(RuntimeError):
+class CannotRead(CannotGoOn):
     """HubSpot refuses to tell what it holds."""
 
 

@@ -28,6 +28,7 @@ STATES: Final[tuple[State, ...]] = get_args(State)
 dead_letters = typer.Typer(
     help="Events that were set aside: look at them, and settle them. Needs the KAFKA_* settings alone.",
     no_args_is_help=True,
+    add_completion=False,
 )
 
 dead_letters.command()(mend)

@@ -8,7 +8,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 import producer.topics
-from producer.__main__ import _topics
+from producer.cli.topics import _topics
 from producer.settings import KafkaSettings
 from runtime.kafka.topics import UnequalPartitions
 from schemas.topics import Topics
