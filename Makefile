@@ -13,7 +13,7 @@ SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadsc
 DIST ?= dist
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check chaos bench stack up down schemas settings audit sbom clean
+.PHONY: help setup demo test check pythons chaos bench stack up down schemas settings audit sbom clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,7 +32,7 @@ demo: $(READY) ## play a day of traffic from PostgreSQL to HubSpot, and account 
 	@$(BIN)/python -m sandbox demo $(ARGS)
 
 test: $(READY) ## run the tests, on a real Kafka and a real PostgreSQL; the longest are of make chaos
-	@$(BIN)/pytest $(SIDE_BY_SIDE)
+	@$(BIN)/pytest $(SIDE_BY_SIDE) --cov
 
 check: $(READY) ## format, lint, types, import contracts and fast tests; needs no service
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
@@ -42,6 +42,9 @@ check: $(READY) ## format, lint, types, import contracts and fast tests; needs n
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/pytest $(SIDE_BY_SIDE) tests/unit tests/contract
+
+pythons: $(READY) ## run the unit tests on each promised Python, 3.11 to 3.14, that this machine has
+	@$(BIN)/python -m upkeep pythons
 
 chaos: $(READY) ## kill things in the middle, and account for every event
 	@$(BIN)/pytest tests/chaos -m "chaos or not chaos"
@@ -78,4 +81,4 @@ sbom: $(READY) ## list what each service is made of, from uv.lock, as CycloneDX 
 	done
 
 clean: ## remove the environment and what the sandbox left
-	@rm -rf .venv .venv-uv .sandbox .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .venv .venv-* .sandbox .pytest_cache .coverage .mypy_cache .ruff_cache .hypothesis
