@@ -13,7 +13,7 @@ SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadsc
 DIST ?= dist
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check chaos bench stack up down schemas settings house audit sbom clean
+.PHONY: help setup demo test check pythons chaos bench stack up down schemas settings house audit sbom clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,16 +23,16 @@ setup: $(READY) ## make .venv from uv.lock, and nothing else
 $(READY): uv.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or later is needed: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
-	@if command -v uv >/dev/null; then uv sync --frozen --extra dev --compile-bytecode --python "$$(command -v $(PYTHON))"; \
+	@if command -v uv >/dev/null; then uv sync --frozen --compile-bytecode --python "$$(command -v $(PYTHON))"; \
 	else $(PYTHON) -m venv .venv-uv && .venv-uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) && \
-	  .venv-uv/bin/uv sync --frozen --extra dev --compile-bytecode --python "$$(command -v $(PYTHON))"; fi
+	  .venv-uv/bin/uv sync --frozen --compile-bytecode --python "$$(command -v $(PYTHON))"; fi
 	@touch $@
 
 demo: $(READY) ## play a day of traffic from PostgreSQL to HubSpot, and account for every event
 	@$(BIN)/python -m sandbox demo $(ARGS)
 
 test: $(READY) ## run the tests, on a real Kafka and a real PostgreSQL; the longest are of make chaos
-	@$(BIN)/pytest $(SIDE_BY_SIDE)
+	@$(BIN)/pytest $(SIDE_BY_SIDE) --cov
 
 check: $(READY) ## format, lint, types, import contracts and fast tests; needs no service
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
@@ -42,6 +42,9 @@ check: $(READY) ## format, lint, types, import contracts and fast tests; needs n
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/pytest $(SIDE_BY_SIDE) tests/unit tests/contract
+
+pythons: $(READY) ## run the unit tests on each promised Python, 3.11 to 3.14, that this machine has
+	@$(BIN)/python -m upkeep pythons
 
 chaos: $(READY) ## kill things in the middle, and account for every event
 	@$(BIN)/pytest tests/chaos -m "chaos or not chaos"
@@ -75,10 +78,10 @@ audit: $(READY) ## look up known vulnerabilities of everything in uv.lock
 sbom: $(READY) ## list what each service is made of, from uv.lock, as CycloneDX in dist/
 	@mkdir -p "$(DIST)"
 	@for service in producer consumer console; do \
-	  $(BIN)/uv export --quiet --frozen --no-dev --extra $$service --format cyclonedx1.5 \
+	  $(BIN)/uv export --quiet --frozen --no-dev --package nerava-lifecycle-services --extra $$service --format cyclonedx1.5 \
 	    --preview-features sbom-export --output-file "$(DIST)/sbom-$$service.json" >/dev/null && \
 	  echo "$(DIST)/sbom-$$service.json" || exit 1; \
 	done
 
 clean: ## remove the environment and what the sandbox left
-	@rm -rf .venv .venv-uv .sandbox .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .venv .venv-* .sandbox .pytest_cache .coverage .mypy_cache .ruff_cache .hypothesis

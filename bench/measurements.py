@@ -14,6 +14,7 @@ from bench.faust_cost import faust_cost
 from bench.receipts_cost import receipts
 from bench.relaying import relay_flat, relay_latency, relaying
 from bench.replaying import replay_beside, replaying
+from bench.start_up import start_up
 from bench.stopping import stopping
 from bench.tracking_cost import tracking_cost
 from bench.wake_up import waking
@@ -178,6 +179,11 @@ async def wake_up(bed: Bed) -> list[Row]:
     return [await waking(url, bed.directory, bed.stack.postgres.pid, bed.say)]
 
 
+async def startup(_: Bed) -> list[Row]:
+    """What starting a command costs in CPU time, beside `import pydantic, httpx, aiokafka`."""
+    return await asyncio.to_thread(start_up)
+
+
 Measurement = Callable[[Bed], Awaitable[list[Row]]]
 
 MEASUREMENTS: Final[Mapping[str, Measurement]] = {
@@ -198,6 +204,7 @@ MEASUREMENTS: Final[Mapping[str, Measurement]] = {
         stopping,
         contact_pages,
         receipts,
+        startup,
     )
 }
 

@@ -7,14 +7,15 @@ FROM ${PYTHON} AS build
 ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=/app
 RUN pip install --no-cache-dir uv==0.13.9
 WORKDIR /source
-COPY pyproject.toml uv.lock README.md ./
+COPY pyproject.toml uv.lock ./
+COPY docker/pyproject.toml docker/services_wheel.py docker/
 # The libraries first, and by themselves: this layer changes with the lock alone.
-RUN uv sync --frozen --no-dev --extra console --no-install-project
+RUN uv sync --frozen --no-dev --package nerava-lifecycle-services --extra console --no-install-workspace
 COPY schemas schemas
 COPY runtime runtime
 COPY hubspot_consumer hubspot_consumer
 COPY console console
-RUN uv sync --frozen --no-dev --extra console --no-editable
+RUN uv sync --frozen --no-dev --package nerava-lifecycle-services --extra console --no-editable
 
 FROM ${PYTHON} AS service
 RUN groupadd --gid 10001 nerava \

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings
 
+from runtime.endings import CannotGoOn, Misconfigured
 from runtime.logs import logger
 
 log = logger()
@@ -25,7 +26,6 @@ NOBODY_READS: Final = 141
 # Of a service: whoever stops it kills it after 10 to 30 s.
 EXIT_WITHIN_S: Final = 9.0
 
-Kinds = tuple[type[BaseException], ...]
 AnySettings = TypeVar("AnySettings", bound=BaseSettings)
 
 
@@ -49,21 +49,21 @@ def fail(lines: str) -> NoReturn:
     raise SystemExit(FAILED)
 
 
-def exit_for(error: BaseException, *, misconfigured: Kinds = (), failed: Kinds = ()) -> None:
-    """Exit with 2 or 1, saying what *error* says, where its cause is of these kinds; return where it is of neither."""
-    why = cause(error)
-    if isinstance(why, misconfigured):
-        refuse(str(why))
-    if isinstance(why, failed):
-        fail(str(why))
+def exit_for(error: BaseException) -> None:
+    """Exit with 2 for Misconfigured and with 1 for CannotGoOn, printing the message; return for any other error."""
+    match cause(error):
+        case Misconfigured() as why:
+            refuse(str(why))
+        case CannotGoOn() as why:
+            fail(str(why))
 
 
-def run_service(work: Coroutine[Any, Any, None], *, misconfigured: Kinds = (), failed: Kinds = ()) -> None:
-    """Run *work*. Exit for errors of these kinds as `exit_for` does, and for others with 1 after logging them."""
+def run_service(work: Coroutine[Any, Any, None]) -> None:
+    """Run *work*. Exit for its errors as `exit_for` does, and with 1 for any other error, after logging that."""
     try:
         asyncio.run(work)
     except Exception as error:
-        exit_for(error, misconfigured=misconfigured, failed=failed)
+        exit_for(error)
         log.exception("service.failed")
         raise SystemExit(FAILED) from None
 

@@ -12,13 +12,15 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from runtime.endings import CannotGoOn
+
 # For requests in work when it is told to stop; somebody else kills after 10 to 30 s.
 _FINISH_WITHIN_S: Final = 2
 # A container's port.
 EVERYWHERE: Final = "0.0.0.0"  # noqa: S104 - what is behind it asks for a token, or tells nothing
 
 
-class PortTaken(RuntimeError):
+class PortTaken(CannotGoOn):
     """Another process listens on the port; the message names the variable."""
 
 

@@ -90,6 +90,7 @@ def _copy(sources: list[str], target: Path) -> None:
         if source.is_dir():
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
         else:
+            target.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, target)
 
 

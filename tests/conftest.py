@@ -21,11 +21,19 @@ from hypothesis import settings
 settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")
 
+TESTS = Path(__file__).parent
 _numbers = count(1)
 
 
 def _containers() -> bool:
     return os.environ.get("NERAVA_TEST_STACK") == "testcontainers"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep what waits for servers out of the coverage figure: tracing costs time, and those tests are timed."""
+    for item in items:
+        if item.path.relative_to(TESTS).parts[0] not in ("unit", "contract"):
+            item.add_marker("no_cover")
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import typer
 
 from runtime.commands import fail
 from upkeep import house as layout
+from upkeep import pythons as promised
 from upkeep import settings_reference
 from upkeep.advisories import Unreachable, known_advisories
 
@@ -78,6 +79,22 @@ def house(
     if faults := list(measured.faults()):
         print(*faults, sep="\n")
         raise SystemExit(1)
+
+
+@commands.command()
+def pythons() -> None:
+    """Run the unit tests on each promised Python that this machine has, each with an environment from uv.lock.
+
+    Names those that are not found. Exits with 1 if a test fails on any.
+    """
+    on = promised.found()
+    outcomes = {
+        version: promised.passes(version, interpreter) if interpreter else None for version, interpreter in on.items()
+    }
+    for version, passed in outcomes.items():
+        print(f"Python {version}: {'not found here' if passed is None else 'passed' if passed else 'FAILED'}")
+    if False in outcomes.values():
+        fail("the unit tests do not pass on every Python that `requires-python` promises")
 
 
 if __name__ == "__main__":

@@ -45,7 +45,8 @@ def known_advisories(osv_url: str = "") -> tuple[list[Advisory], int]:
         found, _ = _ask([*database, "--no-deps", "--requirement", str(probe)])
         if not found:
             raise Unreachable(f"it does not know the vulnerabilities of {KNOWN_TO_BE_VULNERABLE}")
-        export = ["export", "--frozen", "--all-extras", "--no-emit-project", "--quiet", "--output-file", str(locked)]
+        everything = ["--all-packages", "--all-extras", "--all-groups", "--no-emit-workspace"]
+        export = ["export", "--frozen", *everything, "--quiet", "--output-file", str(locked)]
         subprocess.run([str(BIN / "uv"), *export], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - our own
         return _ask([*database, "--require-hashes", "--requirement", str(locked)])
 

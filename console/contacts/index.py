@@ -184,7 +184,7 @@ class Index:
 
     def _connect(self) -> sqlite3.Connection:
         self.file.chmod(0o600)
-        connection = sqlite3.connect(self.file, _WAIT_S, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(self.file, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
         # A machine that loses its power loses the last transactions, whole ones: with them, how far they were.
         try:
             for setting in ("journal_mode = WAL", "synchronous = NORMAL", f"cache_size = -{_PAGES_IN_MEMORY_KIB}"):

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
-from hubspot_consumer.cli.exit_codes import open_run, run_to_its_end
-from hubspot_consumer.cli.options import AsJson, RateShare, Yes, agreed, can_ask, can_write, contact
+from hubspot_consumer.cli.exit_codes import run_to_its_end
+from hubspot_consumer.cli.options import AsJson, RateShare, Yes, agreed, can_ask, can_write, contact, open_run
 from hubspot_consumer.cli.progress import ProgressAs, Watcher, now_at, progress, watched
 from hubspot_consumer.history.plan import Tally
 from hubspot_consumer.history.selection import Selection

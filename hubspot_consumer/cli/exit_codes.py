@@ -5,66 +5,20 @@ import os
 import signal
 import sys
 from collections.abc import Coroutine
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 from aiokafka.errors import KafkaError
 
-from hubspot_consumer.delivery.portal import WrongPortal
-from hubspot_consumer.gates.pause import SendingPaused
-from hubspot_consumer.holds.listener import TakenOver
-from hubspot_consumer.holds.run import AnotherRun
-from hubspot_consumer.kafka.lag import TopicsMissing
-from hubspot_consumer.provisioning.provision import ProvisionRefused
-from hubspot_consumer.reprocessing.hubspot_reader import CannotRead
-from hubspot_consumer.reprocessing.report import TooManyRefused
-from hubspot_consumer.reprocessing.run import AlreadyRunning, NoFolder, Run, UnfinishedRun
-from hubspot_consumer.worker.assignment import UnequalAssignment
-from runtime.commands import INTERRUPTED, NOBODY_READS, cause, exit_for, fail, refuse, run_service
-from runtime.kafka.admission import KafkaAway, KafkaRefused, ask_admission
+from runtime.commands import INTERRUPTED, NOBODY_READS, cause, exit_for, fail
+from runtime.endings import CannotGoOn
+from runtime.kafka.admission import ask_admission
 from runtime.kafka.connection import KafkaConnection
-from runtime.kafka.new_topics import TopicsNotReady
-from runtime.kafka.topics import UnequalPartitions
-from runtime.server import PortTaken
 
 NICENESS: Final = 10
 
 
-class NotDone(RuntimeError):
+class NotDone(CannotGoOn):
     """A command can't do what it was asked for; the message says why."""
-
-
-# What ends a command with an exit code and the error's own words.
-MISCONFIGURED: Final = (WrongPortal, KafkaRefused)
-FAILED: Final = (
-    AnotherRun,
-    CannotRead,
-    KafkaAway,
-    NotDone,
-    PortTaken,
-    ProvisionRefused,
-    SendingPaused,
-    TakenOver,
-    TooManyRefused,
-    TopicsMissing,
-    TopicsNotReady,
-    UnequalAssignment,
-    UnequalPartitions,
-)
-
-
-def run(work: Coroutine[Any, Any, None]) -> None:
-    """Run *work*; exit with 2 where a setting is wrong and with 1 where something else is, saying what."""
-    run_service(work, misconfigured=MISCONFIGURED, failed=FAILED)
-
-
-def open_run(folder: Path, name: str, asked: dict[str, Any], *, fresh: bool) -> Run:
-    """Begin a run, or go on with it; exit with 2 where that can't be."""
-    try:
-        return Run.open(folder, name, asked, datetime.now(UTC), fresh=fresh)
-    except (UnfinishedRun, NoFolder, AlreadyRunning) as error:
-        refuse(str(error))
 
 
 def run_to_its_end(work: Coroutine[Any, Any, int], name: str, kafka: KafkaConnection, *, goes_on: bool = True) -> int:
@@ -78,7 +32,7 @@ def run_to_its_end(work: Coroutine[Any, Any, int], name: str, kafka: KafkaConnec
         code = asyncio.run(_until_stopped(_admitted(work, kafka), name, goes_on=goes_on))
         sys.stdout.flush()
     except Exception as error:
-        exit_for(error, misconfigured=MISCONFIGURED, failed=FAILED)
+        exit_for(error)
         match cause(error):
             case BrokenPipeError():
                 return _nobody_reads()

@@ -5,12 +5,12 @@ import signal
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
 from hubspot_consumer.holds.records import MOST_QUOTA_SHARE
-from hubspot_consumer.reprocessing.run import FOLDER
+from hubspot_consumer.reprocessing.run import FOLDER, AlreadyRunning, NoFolder, Run, UnfinishedRun
 from hubspot_consumer.settings import Settings
 from runtime.commands import refuse
 from schemas.contacts import ContactKey, contact_key
@@ -38,6 +38,14 @@ Folder = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 FOLDER_DEFAULT: Final = Path(FOLDER)
+
+
+def open_run(folder: Path, name: str, asked: dict[str, Any], *, fresh: bool) -> Run:
+    """Begin a run, or go on with it; exit with 2 where that can't be."""
+    try:
+        return Run.open(folder, name, asked, datetime.now(UTC), fresh=fresh)
+    except (UnfinishedRun, NoFolder, AlreadyRunning) as error:
+        refuse(str(error))
 
 
 def ago(text: str, now: datetime) -> datetime | None:

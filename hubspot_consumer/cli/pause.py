@@ -5,12 +5,11 @@ from typing import Annotated
 
 import typer
 
-from hubspot_consumer.cli.exit_codes import run
 from hubspot_consumer.gates.pause import Pause, read_paused, say
 from hubspot_consumer.settings import Settings
 from runtime import logs
 from runtime.clock import SystemClock
-from runtime.commands import read_settings, refuse
+from runtime.commands import read_settings, refuse, run_service
 from runtime.kafka.admission import ask_admission
 
 By = Annotated[str, typer.Option(help="Who pauses sending; /v1/status and the log show it.")]
@@ -55,7 +54,7 @@ def _run(pause: Pause | None, *, dry_run: bool) -> None:
     if not settings.kafka_bootstrap_servers:
         refuse("KAFKA_BOOTSTRAP_SERVERS is not set: a pause is a record on Kafka: host:port,host:port")
     logs.set_up(level=settings.log_level, secrets=settings.secrets)
-    run(_say(settings, pause, dry_run=dry_run))
+    run_service(_say(settings, pause, dry_run=dry_run))
 
 
 async def _say(settings: Settings, pause: Pause | None, *, dry_run: bool) -> None:

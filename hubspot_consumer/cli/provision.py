@@ -4,7 +4,6 @@ from typing import Annotated
 
 import typer
 
-from hubspot_consumer.cli.exit_codes import run
 from hubspot_consumer.hubspot.paths import PATHS
 from hubspot_consumer.hubspot_access import hubspot_client
 from hubspot_consumer.metrics import Telemetry
@@ -12,7 +11,7 @@ from hubspot_consumer.provisioning.provision import Provision, ProvisionRefused
 from hubspot_consumer.settings import Settings
 from runtime import logs
 from runtime.clock import SystemClock
-from runtime.commands import FAILED, read_settings, refuse
+from runtime.commands import FAILED, read_settings, refuse, run_service
 
 
 def provision(
@@ -27,7 +26,7 @@ def provision(
     if settings.read_token() is None:
         refuse("HUBSPOT_PRIVATE_APP_TOKEN is not set: set it to the token of a private app, or a Service Key")
     logs.set_up(level=settings.log_level, secrets=settings.secrets)
-    run(_provision(settings, apply=apply))
+    run_service(_provision(settings, apply=apply))
 
 
 async def _provision(settings: Settings, *, apply: bool) -> None:

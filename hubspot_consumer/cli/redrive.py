@@ -11,9 +11,19 @@ from typing import Annotated, Any
 
 import typer
 
-from hubspot_consumer.cli.exit_codes import open_run, run_to_its_end
+from hubspot_consumer.cli.exit_codes import run_to_its_end
 from hubspot_consumer.cli.lookup import letters_of
-from hubspot_consumer.cli.options import AsJson, RateShare, Yes, agreed, can_ask, can_write, contact, known_types
+from hubspot_consumer.cli.options import (
+    AsJson,
+    RateShare,
+    Yes,
+    agreed,
+    can_ask,
+    can_write,
+    contact,
+    known_types,
+    open_run,
+)
 from hubspot_consumer.cli.progress import ProgressAs, Watcher, progress, watched
 from hubspot_consumer.dead_letters.catalogue import DeadLetterBook
 from hubspot_consumer.dead_letters.dead_letter import Letter, LetterFilter

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hubspot_consumer.cli.exit_codes import open_run, run_to_its_end
+from hubspot_consumer.cli.exit_codes import run_to_its_end
 from hubspot_consumer.cli.options import (
     FOLDER_DEFAULT,
     AsJson,
@@ -24,6 +24,7 @@ from hubspot_consumer.cli.options import (
     can_write,
     known_types,
     moment,
+    open_run,
 )
 from hubspot_consumer.cli.progress import ProgressAs, Watcher, now_at, progress, tell_plan, watched
 from hubspot_consumer.history.plan import RunPlan

@@ -1,13 +1,12 @@
 """`worker`: read the topics and deliver, until told to stop."""
 
-from hubspot_consumer.cli.exit_codes import run
 from hubspot_consumer.metrics import Telemetry
 from hubspot_consumer.settings import Settings
 from hubspot_consumer.worker.endpoints import endpoints
 from hubspot_consumer.worker.status import Status
 from hubspot_consumer.worker.wiring import wire
 from runtime import logs
-from runtime.commands import EXIT_WITHIN_S, read_settings, stop_signal
+from runtime.commands import EXIT_WITHIN_S, read_settings, run_service, stop_signal
 from runtime.health import Health
 from runtime.logs import logger
 from runtime.server import serving
@@ -24,7 +23,7 @@ def worker() -> None:
     """
     settings = read_settings(Settings)
     logs.set_up(level=settings.log_level, secrets=settings.secrets)
-    run(_work(settings))
+    run_service(_work(settings))
 
 
 async def _work(settings: Settings) -> None:

@@ -4,11 +4,10 @@ from typing import Annotated
 
 import typer
 
-from hubspot_consumer.cli.exit_codes import run
 from hubspot_consumer.gates.suppressions import hash_of, set_suppressed
 from hubspot_consumer.settings import Settings
 from runtime import logs
-from runtime.commands import read_settings, refuse
+from runtime.commands import read_settings, refuse, run_service
 from schemas.contacts import contact_key, masked
 
 
@@ -33,6 +32,6 @@ def suppress(
     logs.set_up(level=settings.log_level, secrets=settings.secrets)
     words = "off the list" if undo else "on the list: its events will not be sent"
     if not dry_run:
-        run(set_suppressed(settings, key, suppressed=not undo))
+        run_service(set_suppressed(settings, key, suppressed=not undo))
     where = f"{masked(key)}, as {hash_of(key)[:12]}… in {settings.topics.suppressions}"
     print(f"{'would be ' if dry_run else ''}{words}: {where}")

@@ -12,13 +12,14 @@ from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot.outcomes import Halt, Refusal, Rejected, RetryLater
 from hubspot_consumer.settings import TimelineSetting
 from runtime.clock import Clock
+from runtime.endings import Misconfigured
 from runtime.logs import logger
 
 log = logger()
 Answer = TypeVar("Answer")
 
 
-class WrongPortal(ValueError):
+class WrongPortal(Misconfigured):
     """The token belongs to another portal than HUBSPOT_PORTAL_ID: contacts would be written to a stranger's CRM."""
 
 

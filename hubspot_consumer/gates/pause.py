@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from hubspot_consumer.gates.circuit_breaker import HaltGate, Paused
 from hubspot_consumer.kafka.followed_topic import FollowedTopic
 from runtime.clock import Clock
+from runtime.endings import CannotGoOn
 from runtime.kafka.connection import KafkaConnection
 from runtime.kafka.topic_writer import TopicWriter
 from schemas.texts import Words
@@ -36,7 +37,7 @@ class Pause(BaseModel):
     note: Words = ""
 
 
-class SendingPaused(RuntimeError):
+class SendingPaused(CannotGoOn):
     """Nothing may be sent; the message says since when, and why."""
 
     def __init__(self, paused: Paused) -> None:

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final, assert_never
 
 from hubspot_consumer.holds.records import Held, HoldBegun, Released, RunEnded, read_hold_record
+from runtime.endings import CannotGoOn
 
 
-class TakenOver(RuntimeError):
+class TakenOver(CannotGoOn):
     """Another process goes on with the same run: this one holds nothing any more."""
 
     def __init__(self) -> None:

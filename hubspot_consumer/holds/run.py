@@ -20,6 +20,7 @@ from hubspot_consumer.holds.worker import STALE
 from hubspot_consumer.kafka.followed_topic import FollowedTopic
 from hubspot_consumer.kafka.lag import Lag
 from runtime.clock import Clock
+from runtime.endings import CannotGoOn
 from runtime.kafka.connection import KafkaConnection
 from runtime.kafka.topic_writer import TopicWriter
 from runtime.logs import logger
@@ -35,7 +36,7 @@ CLOSE_WITHIN_S: Final = 10.0
 NUMBERS_LEFT_OUT: Final = 1_000
 
 
-class AnotherRun(RuntimeError):
+class AnotherRun(CannotGoOn):
     """Another reprocessing run is active: two would move each other's contacts backwards."""
 
     def __init__(self, other: OtherRun) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
+from runtime.endings import CannotGoOn
 from runtime.kafka.topics import equal_partitions, look, partition_of
 from schemas.contacts import ContactKey
 
@@ -119,5 +120,5 @@ class Lag:
         return self._by_partition.get(TopicPartition(topic, number))
 
 
-class TopicsMissing(RuntimeError):
+class TopicsMissing(CannotGoOn):
     """The topics whose events are to be reprocessed do not exist."""

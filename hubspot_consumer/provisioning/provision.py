@@ -9,9 +9,10 @@ from hubspot_consumer.hubspot.outcomes import Halt, Refusal, Rejected, RetryLate
 from hubspot_consumer.hubspot.paths import Paths
 from hubspot_consumer.hubspot.schema import GROUP
 from hubspot_consumer.provisioning.differences import Differences, Mismatch, Missing, of_events, of_properties
+from runtime.endings import CannotGoOn
 
 
-class ProvisionRefused(RuntimeError):
+class ProvisionRefused(CannotGoOn):
     """HubSpot did not list or create something; the message says what and why."""
 
     def __init__(self, what: str, refusal: Refusal) -> None:

@@ -7,12 +7,13 @@ from hubspot_consumer.gates.retries import Retries
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot.outcomes import Refusal, Rejected, RetryLater
 from hubspot_consumer.hubspot.requests import HeldContacts
+from runtime.endings import CannotGoOn
 from schemas.contacts import ContactKey
 
 Ask = Callable[[], Awaitable[Refusal | None]]
 
 
-class CannotRead(RuntimeError):
+class CannotRead(CannotGoOn):
     """HubSpot refuses to tell what it holds."""
 
 

@@ -10,6 +10,7 @@ from hubspot_consumer.history.store import EventStore
 from hubspot_consumer.hubspot.client import CallMade
 from hubspot_consumer.hubspot.outcomes import Rejected, Rejection
 from hubspot_consumer.ordering.lane import Fold, Pending
+from runtime.endings import CannotGoOn
 from runtime.logs import logger
 from schemas.contacts import ContactKey, contact_hash, masked
 
@@ -18,7 +19,7 @@ log = logger()
 MAPPING_FAILED: Final[Rejection] = "mapping_failed"
 
 
-class TooManyRefused(RuntimeError):
+class TooManyRefused(CannotGoOn):
     """HubSpot refuses more than the contacts can be to blame for: the mapping, or the portal, is broken."""
 
 

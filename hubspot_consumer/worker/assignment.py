@@ -11,6 +11,7 @@ from hubspot_consumer.holds.answers import HoldAnswers
 from hubspot_consumer.hubspot.rate_limiter import Pacing
 from hubspot_consumer.kafka.lag import Lag
 from hubspot_consumer.kafka.partition_alignment import Alignment
+from runtime.endings import CannotGoOn
 from runtime.logs import logger
 
 log = logger()
@@ -21,7 +22,7 @@ SETTLE_AT_REBALANCE_S: Final = 25.0
 FLUSH_AT_REBALANCE_S: Final = 1.0
 
 
-class UnequalAssignment(RuntimeError):
+class UnequalAssignment(CannotGoOn):
     """A worker holds other partition numbers of one topic than of another: a contact's events are in two hands."""
 
 

@@ -17,6 +17,8 @@ from aiokafka.errors import IllegalSaslStateError, SaslAuthenticationFailed, Uns
 from aiokafka.protocol.admin import SaslHandShakeRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
+from runtime.endings import CannotGoOn, Misconfigured
+
 ANSWER_WITHIN_S: Final = 3.0
 CLOSE_WITHIN_S: Final = 0.5
 # OpenSSL's numbers of what can be wrong with a certificate.
@@ -24,11 +26,11 @@ _NOT_OF_THIS_TIME: Final = (9, 10)
 _OF_OTHER_NAMES: Final = (62, 63, 64)
 
 
-class KafkaAway(RuntimeError):
+class KafkaAway(CannotGoOn):
     """No broker lets us in at present, and the settings may be right. The message says why."""
 
 
-class KafkaRefused(RuntimeError):
+class KafkaRefused(Misconfigured):
     """A broker answered, and other settings are all that can help. The message names the variable."""
 
 

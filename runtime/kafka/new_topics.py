@@ -8,6 +8,7 @@ from typing import Final
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, NotControllerError, TopicAlreadyExistsError, for_code
 
+from runtime.endings import CannotGoOn
 from runtime.kafka.connection import KafkaConnection
 from runtime.kafka.topic_settings import asked_of, differences, most_copies
 from runtime.kafka.topics import admin_client, equal_partitions, look
@@ -21,11 +22,11 @@ POLL_S: Final = 0.1
 _NO_CONTROLLER: Final = "Kafka has no controller just now: try again"
 
 
-class TooFewBrokers(RuntimeError):
+class TooFewBrokers(CannotGoOn):
     """Kafka has fewer brokers than each partition should have copies."""
 
 
-class TopicsNotReady(RuntimeError):
+class TopicsNotReady(CannotGoOn):
     """Kafka did not create a topic, or did not name a leader for each of its partitions in time."""
 
 

@@ -17,6 +17,8 @@ from aiokafka.errors import for_code
 from aiokafka.partitioner import murmur2
 from aiokafka.protocol.metadata import MetadataRequest
 
+from runtime.endings import CannotGoOn
+
 _UNKNOWN_TOPIC: Final = 3
 # Contacts whose hash is remembered: it costs several times what the rest of a row's way through the relay does.
 REMEMBERED: Final = 65_536
@@ -25,7 +27,7 @@ Partitions = Sequence[Mapping[str, Any]]
 """Of one topic, as aiokafka describes them: number, leader, replicas."""
 
 
-class UnequalPartitions(ValueError):
+class UnequalPartitions(CannotGoOn):
     """The event topics have different partition counts: one contact's events would go to different workers."""
 
 

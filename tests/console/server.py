@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
 
-from console.__main__ import wire
+from console.serve import wire
 from console.settings import Settings
 from console.web.access import SIGN_IN
 from hubspot_consumer.settings import Settings as ConsumerSettings

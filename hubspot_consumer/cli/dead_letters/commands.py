@@ -28,6 +28,7 @@ STATES: Final[tuple[State, ...]] = get_args(State)
 dead_letters = typer.Typer(
     help="Look at events that were set aside, correct and discard them. Needs only the KAFKA_* settings.",
     no_args_is_help=True,
+    add_completion=False,
 )
 
 dead_letters.command()(mend)

@@ -139,16 +139,22 @@ async def test_what_compose_starts_brings_an_event_to_the_simulator_and_ends_in_
 
 
 def wanted(service: str) -> set[str]:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    if service == "simulator":
+        return names(groups()["simulator"])
+    project = tomllib.loads((ROOT / "docker" / "pyproject.toml").read_text())["project"]
     return names(project["dependencies"] + project["optional-dependencies"][service])
 
 
 def for_development() -> set[str]:
     """Return what the project asks for beyond its services; much of it brings more along."""
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    assert {"pytest", "mypy"} <= names(extras["dev"])
+    assert {"pytest", "mypy"} <= names(groups()["dev"])
     # What a service has by way of another library is no development dependency of it.
-    return names(extras["dev"] + extras["sandbox"]) - {"nerava-lifecycle", "rich", "sqlalchemy"}
+    return names(groups()["dev"] + groups()["sandbox"]) - {"nerava-lifecycle-services", "rich", "sqlalchemy"}
+
+
+def groups() -> dict[str, list[str]]:
+    found = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    return {name: [one for one in group if isinstance(one, str)] for name, group in found.items()}
 
 
 def names(requirements: list[str]) -> set[str]:

@@ -41,7 +41,7 @@ def test_each_services_bill_is_valid_and_names_locked_versions_with_their_hashes
         for package in tomllib.loads((ROOT / "uv.lock").read_text())["package"]
     }
 
-    assert bill["metadata"]["component"]["name"] == "nerava-lifecycle"
+    assert bill["metadata"]["component"]["name"] == "nerava-lifecycle-services"
     assert has <= components.keys()
     assert lacks.isdisjoint(components)
     assert {(name, component["version"]) for name, component in components.items()} <= locked

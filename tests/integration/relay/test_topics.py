@@ -7,7 +7,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from producer.__main__ import _topics
+from producer.cli.topics import _topics
 from producer.settings import KafkaSettings
 from runtime.kafka import new_topics
 from runtime.kafka.topics import UnequalPartitions

@@ -13,11 +13,11 @@ import pytest
 from fastapi import FastAPI
 
 import console.control
-from console.__main__ import wire
 from console.audit_log import Actions
 from console.control import ServiceStatus, compared
 from console.runs.run import ASKED, CODE, ERR, LOCK, OUT
 from console.runs.runs import Runs
+from console.serve import wire
 from console.web.access import CSRF_HEADER
 from hubspot_consumer.cli.pause import LONGEST_WORDS
 from hubspot_consumer.gates.circuit_breaker import Paused

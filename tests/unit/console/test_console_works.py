@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from console.__main__ import AGAIN_S, kept_up
+from console.serve import AGAIN_S, kept_up
 from tests.clock import OwnedClock
 
 

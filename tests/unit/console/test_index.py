@@ -2,7 +2,8 @@
 
 import sqlite3
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -49,11 +50,12 @@ class DyingRows(Rows):
 
 
 @pytest.fixture
-def index(tmp_path: Path) -> Index:
+def index(tmp_path: Path) -> Iterator[Index]:
     index = Index(tmp_path / "console")
     index.open()
     index.add(rows_of(RECORDS, TOPICS), reached(RECORDS))
-    return index
+    yield index
+    index.close()
 
 
 def counts(index: Index) -> dict[str, int]:
@@ -73,16 +75,16 @@ def test_it_is_readable_by_its_owner_alone_for_emails_are_in_it(index: Index) ->
 def test_it_goes_on_where_it_was_when_it_is_opened_again(index: Index) -> None:
     index.close()
 
-    again = Index(index.file.parent)
-    again.open()
+    with closing(Index(index.file.parent)) as again:
+        again.open()
 
-    assert counts(again) == {"events": 2, "receipts": 1, "letters": 1, "resolutions": 1}
-    assert again.reached() == reached(RECORDS)
+        assert counts(again) == {"events": 2, "receipts": 1, "letters": 1, "resolutions": 1}
+        assert again.reached() == reached(RECORDS)
 
 
 def test_a_file_of_another_version_is_made_anew(index: Index) -> None:
     index.close()
-    with sqlite3.connect(index.file) as connection:
+    with closing(sqlite3.connect(index.file)) as connection:
         connection.execute(f"PRAGMA user_version = {VERSION - 1}")
     with pytest.raises(IndexAway, match="another version"), index.reading():
         pass
@@ -116,11 +118,11 @@ def test_a_file_that_somebody_deletes_is_found_missing(index: Index) -> None:
 
 def test_a_file_that_somebody_replaces_is_found_to_be_another(index: Index) -> None:
     index.file.rename(index.file.with_suffix(".old"))
-    other = Index(index.file.parent)
-    other.open()
+    with closing(Index(index.file.parent)) as other:
+        other.open()
 
-    assert other.is_there
-    assert not index.is_there
+        assert other.is_there
+        assert not index.is_there
 
 
 def test_a_reader_sees_one_moment_while_the_index_is_written(index: Index) -> None:

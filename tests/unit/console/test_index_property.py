@@ -86,8 +86,16 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.kafka = {partition: Topic() for partition in PARTITIONS}
-        self.index = Index(folder)
+        self.indexes = [Index(folder)]
         self.index.open()
+
+    @property
+    def index(self) -> Index:
+        return self.indexes[-1]
+
+    def close(self) -> None:
+        for index in self.indexes:
+            index.close()
 
     def step(self, name: str, partition: Partition, number: int) -> None:
         topic = self.kafka[partition]
@@ -116,8 +124,8 @@ class World:
                 self.reopen()
 
     def reopen(self) -> None:
-        # Not closed: a process that was killed closes nothing.
-        self.index = Index(self.folder)
+        # The one before stays open until the test is over: a process that was killed closes nothing.
+        self.indexes.append(Index(self.folder))
         self.index.open()
 
     def read(self, partition: Partition, number: int, kind: type[Rows], *, back: int = 0) -> int:
@@ -160,8 +168,7 @@ class World:
 @example([("write", RESOLUTIONS, 4), ("read", RESOLUTIONS, 4), ("repeat", RESOLUTIONS, 2)])
 @settings(max_examples=80)
 def test_whatever_happens_on_the_way_the_index_is_what_kafka_holds(steps: list[tuple[str, Partition, int]]) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        world = World(Path(folder))
+    with tempfile.TemporaryDirectory() as folder, contextlib.closing(World(Path(folder))) as world:
         for step in steps:
             world.step(*step)
         world.read_to_the_end()
@@ -174,9 +181,9 @@ def test_whatever_happens_on_the_way_the_index_is_what_kafka_holds(steps: list[t
 
 
 def test_the_model_itself_tells_a_row_that_is_missing(tmp_path: Path) -> None:
-    world = World(tmp_path)
-    world.step("write", PARTITIONS[0], 2)
-    world.step("read", PARTITIONS[0], 1)
+    with contextlib.closing(World(tmp_path)) as world:
+        world.step("write", PARTITIONS[0], 2)
+        world.step("read", PARTITIONS[0], 1)
 
-    with pytest.raises(AssertionError):
-        assert {table: set(rows) for table, rows in world.found().items()} == world.expected()
+        with pytest.raises(AssertionError):
+            assert {table: set(rows) for table, rows in world.found().items()} == world.expected()

@@ -3,14 +3,12 @@
 import re
 
 import pytest
-import typer
-from typer.main import get_command
 
-from console.__main__ import commands as console_commands
+from console.__main__ import COMMANDS as CONSOLE
 from console.settings import Settings as ConsoleSettings
-from hubspot_consumer.__main__ import commands as consumer_commands
+from hubspot_consumer.__main__ import COMMANDS as CONSUMER
 from hubspot_consumer.settings import Settings as ConsumerSettings
-from producer.__main__ import commands as producer_commands
+from producer.__main__ import COMMANDS as PRODUCER
 from producer.settings import Settings as ProducerSettings
 from sandbox import connect, kafka
 from sandbox.simulator import PORTAL_ID, TOKEN
@@ -27,9 +25,9 @@ SETTINGS: dict[str, tuple[Kind, ...]] = {
 # What whoever starts it must have chosen.
 CHOSEN = {"CONSOLE_OPERATOR_TOKEN": "o" * 32}
 COMMANDS = {
-    "nerava-producer": producer_commands,
-    "nerava-consumer": consumer_commands,
-    "nerava-console": console_commands,
+    "nerava-producer": PRODUCER,
+    "nerava-consumer": CONSUMER,
+    "nerava-console": CONSOLE,
 }
 OF_OURS = [name for name, service in services().items() if service.get("image") in SETTINGS]
 
@@ -52,10 +50,8 @@ def test_every_variable_is_a_setting_of_ours_and_all_are_taken(monkeypatch: pyte
 @pytest.mark.parametrize("name", [name for name in OF_OURS if "entrypoint" not in services()[name]])
 def test_every_command_exists(name: str) -> None:
     service = services()[name]
-    program = get_command(COMMANDS[service["image"]])
 
-    assert isinstance(program, typer.core.TyperGroup)
-    assert service["command"][0] in program.commands
+    assert service["command"][0] in COMMANDS[service["image"]]
 
 
 def test_ports_are_the_defaults_and_only_this_machine_reaches_them() -> None:

@@ -7,14 +7,7 @@ from structlog.testing import capture_logs
 
 from runtime import commands
 from runtime.commands import run_service
-
-
-class WrongSetting(ValueError):
-    """Only another setting mends it."""
-
-
-class PortInUse(RuntimeError):
-    """The settings may be right."""
+from runtime.endings import CannotGoOn, Misconfigured
 
 
 async def ending_with(error: Exception) -> None:
@@ -23,7 +16,7 @@ async def ending_with(error: Exception) -> None:
 
 def end(error: Exception) -> int:
     with pytest.raises(SystemExit) as ended:
-        run_service(ending_with(error), misconfigured=(WrongSetting,), failed=(PortInUse,))
+        run_service(ending_with(error))
     code: Any = ended.value.code
     return int(code)
 
@@ -37,9 +30,9 @@ def test_the_codes_are_those_that_scripts_of_others_know() -> None:
 @pytest.mark.parametrize(
     ("error", "code", "says"),
     [
-        (WrongSetting("PORT: no number"), 2, "PORT: no number\n"),
-        (PortInUse("PORT: taken"), 1, "PORT: taken\n"),
-        (ExceptionGroup("of tasks", [WrongSetting("PORT: no number")]), 2, "PORT: no number\n"),
+        (Misconfigured("PORT: no number"), 2, "PORT: no number\n"),
+        (CannotGoOn("PORT: taken"), 1, "PORT: taken\n"),
+        (ExceptionGroup("of tasks", [Misconfigured("PORT: no number")]), 2, "PORT: no number\n"),
     ],
 )
 def test_an_error_of_a_known_kind_is_told_in_a_line_of_its_own_words(

@@ -1,0 +1,166 @@
+"""`python -m console serve`: the one place where the console's objects are wired."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, NoReturn
+
+import httpx
+from fastapi import FastAPI
+
+from console.audit_log import Actions
+from console.contacts.index import Index
+from console.contacts.indexer import Indexer
+from console.contacts.outbox import ContactsOutbox
+from console.contacts.present import PresentState
+from console.contacts.search import Search
+from console.control import Control
+from console.dead_letters.cache import LettersReader
+from console.overview.backlog import TopicsReader, ask_outbox
+from console.overview.flow import Overview
+from console.overview.services import ask_producer, ask_worker
+from console.overview.source import SOURCE_WITHIN_S, Source
+from console.pages.contact import contact_pages
+from console.pages.control import control_pages
+from console.pages.dead_letters import dead_letter_pages
+from console.pages.overview import overview_pages
+from console.pages.replay import replay_pages
+from console.pages.runs import run_pages
+from console.pages.sign_in import sign_in_pages
+from console.runs.runs import Runs
+from console.settings import Settings
+from console.web.access import Access
+from console.web.app import console
+from console.web.sessions import Sessions
+from console.web.view import View
+from hubspot_consumer.settings import Settings as ConsumerSettings
+from runtime import logs
+from runtime.clock import Clock, SystemClock
+from runtime.commands import EXIT_WITHIN_S, read_settings, run_service, stop_signal
+from runtime.health import Health
+from runtime.logs import logger
+from runtime.server import serving
+
+log = logger()
+
+Work = Callable[[], Coroutine[Any, Any, None]]
+"""What goes on for as long as the console does."""
+
+AGAIN_S: Final = 1.0
+
+
+def serve() -> None:
+    """Serve the console on CONSOLE_HOST and CONSOLE_PORT, until told to stop.
+
+    It needs KAFKA_BOOTSTRAP_SERVERS and a way to sign in: CONSOLE_OPERATOR_TOKEN, CONSOLE_READER_TOKEN or
+    CONSOLE_PROXY_HEADER. It says what it can't reach. Actions run the commands of `python -m hubspot_consumer`, which
+    read the same environment.
+    """
+    settings, consumer = read_settings(Settings), read_settings(ConsumerSettings)
+    logs.set_up(level=settings.log_level, secrets=(*settings.secrets, *consumer.secrets))
+    run_service(_serve(settings, consumer))
+
+
+async def _serve(settings: Settings, consumer: ConsumerSettings) -> None:
+    stop = stop_signal(exit_within_s=EXIT_WITHIN_S)
+    async with AsyncExitStack() as opened:
+        http = await opened.enter_async_context(httpx.AsyncClient(timeout=SOURCE_WITHIN_S))
+        clock = SystemClock()
+        wired = wire(settings, consumer, http, clock)
+        for close in wired.closing:
+            opened.push_async_callback(close)
+        log.info("service.starting", port=settings.console_port)
+        await opened.enter_async_context(
+            serving(wired.app, settings.console_port, "CONSOLE_PORT", settings.console_host)
+        )
+        await _until(stop, wired.works, clock)
+    log.info("service.stopped")
+
+
+async def _until(stop: asyncio.Event, works: Sequence[Work], clock: Clock) -> None:
+    """Let *works* go on until *stop* is set."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(kept_up(work, clock)) for work in works]
+        await stop.wait()
+        for task in tasks:
+            task.cancel()
+
+
+async def kept_up(work: Work, clock: Clock) -> NoReturn:
+    """Let *work* go on, and begin it again whatever ends it: one fault of ours must not take all pages with it."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("console.work_ended")
+        await clock.sleep(AGAIN_S)
+
+
+@dataclass(frozen=True)
+class Wired:
+    """The console, before anything of it runs: what goes on while it is served, and what is closed at its end."""
+
+    app: FastAPI
+    works: Sequence[Work]
+    closing: tuple[Callable[[], Awaitable[None]], ...]
+
+
+def wire(settings: Settings, consumer: ConsumerSettings, http: httpx.AsyncClient, clock: Clock) -> Wired:
+    """Return the console; nobody is asked anything yet."""
+    kafka = settings.client_options()
+    topics = TopicsReader(kafka, consumer.group, settings.topics.events)
+    overview = _overview(settings, consumer.group, http, topics, clock)
+
+    def banner() -> Mapping[str, Any]:
+        flow = overview.now()
+        return {"halts": flow.halts, "modes": flow.modes}
+
+    actions = Actions(settings, clock)
+    sessions, health = Sessions(clock), Health()
+    view, access = View(banner), Access(settings, sessions)
+    letters, runs = LettersReader(kafka, settings.topics, clock), Runs(settings.console_folder, clock)
+    index = Index(settings.console_folder)
+    indexer = Indexer(kafka, settings.topics, consumer.group, index, clock)
+    present = PresentState(consumer, index, clock)
+    control = Control(
+        settings,
+        workers=settings.consumers,
+        producers=settings.producers,
+        http=http,
+        clock=clock,
+    )
+    pages = (
+        overview_pages(view, overview),
+        contact_pages(view, _search(settings, index, indexer), present, runs, actions),
+        dead_letter_pages(view, letters, runs, actions, clock),
+        replay_pages(view, runs, actions, clock),
+        run_pages(view, runs, actions),
+        control_pages(view, control, runs, actions, next(iter(settings.consumers), "")),
+        sign_in_pages(view, access, sessions),
+    )
+    app = console(view, access, pages, health, https=settings.console_https)
+    closing = (topics.stop, letters.stop, actions.stop, present.close, partial(asyncio.to_thread, index.close))
+    return Wired(app, [*overview.works(), indexer.follow], closing)
+
+
+def _search(settings: Settings, index: Index, indexer: Indexer) -> Search:
+    outbox = ContactsOutbox(settings.database_url) if settings.database_url else None
+    return Search(index, settings.topics, lambda: indexer.state, outbox)
+
+
+def _overview(settings: Settings, group: str, http: httpx.AsyncClient, topics: TopicsReader, clock: Clock) -> Overview:
+    url = settings.database_url
+    return Overview(
+        producers=[
+            Source(f"producer {address}", partial(ask_producer, http, address), clock) for address in settings.producers
+        ],
+        workers=[
+            Source(f"worker {address}", partial(ask_worker, http, address), clock) for address in settings.consumers
+        ],
+        topics=Source("Kafka", topics.ask, clock),
+        outbox=Source("outbox", lambda: ask_outbox(url.get_secret_value()), clock) if url else None,
+        group=group,
+        clock=clock,
+    )

@@ -1,0 +1,66 @@
+"""A program of several commands, each of which is imported when it is asked for: `--help` and `pause` need no Faust."""
+
+import gc
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+
+class Later(TyperCommand):
+    """A command that is not imported yet: its name, the first paragraph of its help, and `module:function`."""
+
+    def __init__(self, name: str, help: str, where: str) -> None:  # noqa: A002 - as click calls it
+        super().__init__(name, help=help)
+        self.where = where
+
+
+class _Group(TyperGroup):
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        name, found, rest = super().resolve_command(ctx, args)
+        if not isinstance(found, Later):
+            return name, found, rest
+        if ctx.obj is None:
+            return name, loaded(found.where, name), rest
+        # What modules are made of stays: to look for garbage among it would take a fifth of the time.
+        gc.disable()
+        named(ctx.obj)()
+        command = loaded(found.where, name)
+        gc.freeze()
+        gc.enable()
+        return name, command, rest
+
+
+def program(about: str, commands: Mapping[str, tuple[str, str]]) -> typer.Typer:
+    """Return a program with these commands: by name, where each is, as `module:function`, and what `--help` says of it.
+
+    Called with `obj="module:function"`, it calls that before the command: what only a process of its own may do.
+    """
+
+    class Group(_Group):
+        def __init__(self, **given: Any) -> None:
+            later = {name: Later(name, line, where) for name, (where, line) in commands.items()}
+            super().__init__(**{**given, "commands": later})
+
+    made = typer.Typer(
+        cls=Group, help=about, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+    )
+    made.callback()(lambda: None)
+    return made
+
+
+def loaded(where: str, name: str | None) -> Any:
+    """Import the command, or the group of commands, at *where*."""
+    found = named(where)
+    if not isinstance(found, typer.Typer):
+        function, found = found, typer.Typer(add_completion=False)
+        found.command(name)(function)
+    return typer.main.get_command(found)
+
+
+def named(where: str) -> Any:
+    """Return what is at *where*, `module:name`."""
+    module, _, name = where.partition(":")
+    return getattr(import_module(module), name)

@@ -1,0 +1,41 @@
+"""The unit tests on every Python that is promised, as far as this machine has it."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+UV: Final = ROOT / ".venv" / "bin" / "uv"
+# As `requires-python` says; a test holds the two together.
+PROMISED: Final = ("3.11", "3.12", "3.13", "3.14")
+
+
+def found() -> Mapping[str, Path | None]:
+    """Return an interpreter of each promised version, from the PATH or from pyenv, or None."""
+    return {version: next((one for one in _candidates(version) if _is(one, version)), None) for version in PROMISED}
+
+
+def passes(version: str, interpreter: Path) -> bool:
+    """Run the unit tests with *interpreter*, in an environment of its own that is made from uv.lock."""
+    environment = ROOT / f".venv-{version}"
+    sync = [str(UV), "sync", "--frozen", "--quiet", "--python", str(interpreter)]
+    variables = {**os.environ, "UV_PROJECT_ENVIRONMENT": str(environment)}
+    subprocess.run(sync, cwd=ROOT, env=variables, check=True)  # noqa: S603 - our own
+    tests = [str(environment / "bin" / "pytest"), "--numprocesses", "auto", "--quiet", "tests/unit"]
+    return subprocess.run(tests, cwd=ROOT, check=False).returncode == 0  # noqa: S603 - our own
+
+
+def _candidates(version: str) -> Iterator[Path]:
+    if there := shutil.which(f"python{version}"):
+        yield Path(there)
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    yield from sorted(pyenv.glob(f"versions/{version}.*/bin/python"), reverse=True)
+
+
+def _is(interpreter: Path, version: str) -> bool:
+    # What pyenv puts on the PATH for a version that is not chosen fails.
+    said = subprocess.run([str(interpreter), "--version"], capture_output=True, text=True, check=False)  # noqa: S603 - a Python
+    return said.stdout.startswith(f"Python {version}.")
