@@ -9,8 +9,8 @@ COMMANDS: Final = {
 }
 
 commands = program(
-    "One web page for people on call: what happened to a contact, whether we keep up, what is stuck, and acting "
-    "on it. Settings come from the environment: see docs/console.md.",
+    "A web page for people on call: how events flow, what happened to a contact, what is stuck, and actions. "
+    "Settings are environment variables: see docs/console.md.",
     COMMANDS,
 )
 

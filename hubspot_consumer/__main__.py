@@ -9,11 +9,11 @@ COMMANDS: Final = {
     "worker": (f"{CLI}.run_worker:worker", "Read the seven topics and deliver to HubSpot."),
     "suppress": (
         f"{CLI}.suppress:suppress",
-        "Never write a contact again: for whoever asked to be forgotten, before you delete the contact in HubSpot.",
+        "Never write a contact again, for a person who asked to be forgotten. Then delete the contact in HubSpot.",
     ),
     "doctor": (
         f"{CLI}.doctor:doctor",
-        "Look at everything between the outbox and HubSpot, and say what is wrong and what to do.",
+        "Check everything between the outbox and HubSpot, and say what is wrong and what to do.",
     ),
     "provision": (
         f"{CLI}.provision:provision",
@@ -21,7 +21,7 @@ COMMANDS: Final = {
     ),
     "replay": (
         f"{CLI}.replay:replay",
-        "Let events take effect again: after a mapping was mended, an outage, or a portal that was restored.",
+        "Let past events take effect again, for example after a mapping was corrected or a portal was restored.",
     ),
     "resync": (
         f"{CLI}.resync:resync",
@@ -29,28 +29,28 @@ COMMANDS: Final = {
     ),
     "audit": (
         f"{CLI}.audit:audit",
-        "Compare what the topics come to with what HubSpot holds, property by property; write nothing.",
+        "Reconcile HubSpot with the topics: compare contacts property by property, and write nothing.",
     ),
     "redrive": (
         f"{CLI}.redrive:redrive",
-        "Let dead letters take effect after all, once what they died of is mended.",
+        "Let dead letters take effect after all, once their cause is repaired.",
     ),
     "pause": (
         f"{CLI}.pause:pause",
-        "Send nothing to HubSpot any more, in all workers, until `resume`. Nothing is lost: events wait in Kafka.",
+        "Stop sending to HubSpot in all workers, until `resume`. Nothing is lost: events wait in Kafka.",
     ),
     "resume": (
         f"{CLI}.pause:resume",
-        "Send again, in all workers, at once: what waits goes out, each contact's events in their order.",
+        "Send again in all workers, at once: waiting events go out, each contact's in order.",
     ),
     "dead-letters": (
         f"{CLI}.dead_letters.commands:dead_letters",
-        "Events that were set aside: look at them, and settle them. Needs the KAFKA_* settings alone.",
+        "Look at events that were set aside, correct and discard them. Needs only the KAFKA_* settings.",
     ),
 }
 
 commands = program(
-    "Brings lifecycle events from Kafka to HubSpot. Settings come from the environment: see the README.", COMMANDS
+    "Brings lifecycle events from Kafka to HubSpot. Settings are environment variables: see docs/settings.md.", COMMANDS
 )
 
 if __name__ == "__main__":

@@ -8,15 +8,15 @@ CLI: Final = "producer.cli"
 COMMANDS: Final = {
     "migrate": (
         f"{CLI}.migrate:migrate",
-        "Create or update the outbox's tables and functions in DATABASE_URL. Does nothing where they are up to date.",
+        "Create or update the outbox's tables and functions in DATABASE_URL. Does nothing if they are up to date.",
     ),
     "topics": (
         f"{CLI}.topics:topics",
-        "Create the topics that Kafka lacks, one for each event type and one for the dead letters; verify the others.",
+        "Create missing topics, those of the consumer and the console too; verify the others.",
     ),
     "relay": (
         f"{CLI}.services:relay",
-        "Publish what is in the outbox to Kafka, until SIGTERM. Several may run: one is active, the others stand by.",
+        "Publish the outbox to Kafka, until SIGTERM. Several relays may run: one is active, the others stand by.",
     ),
     "serve": (
         f"{CLI}.services:serve",
@@ -24,16 +24,16 @@ COMMANDS: Final = {
     ),
     "import-outbox": (
         "producer.old_outbox.command:import_outbox",
-        "Track what the old worker left unprocessed in its table, in DATABASE_URL, as events of now, in order.",
+        "Import the rows that the old worker left unprocessed in its table in DATABASE_URL, in order.",
     ),
     "debezium-config": (
         f"{CLI}.debezium_config:debezium_config",
-        "Print what puts Debezium in the relay's place: its connector, for Kafka Connect's REST interface.",
+        "Print the Debezium connector that replaces the relay, for Kafka Connect's REST interface.",
     ),
 }
 
 commands = program(
-    "Brings events from the outbox in PostgreSQL to Kafka. Settings come from the environment: see the README.",
+    "Brings events from the outbox to Kafka. Settings are environment variables: see docs/settings.md.",
     COMMANDS,
 )
 

@@ -17,7 +17,7 @@ def suppress(
     undo: Annotated[bool, typer.Option("--undo", help="Take the email off the list.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")] = False,
 ) -> None:
-    """Never write a contact again. Use it for a person who asked to be forgotten, then delete the contact in HubSpot.
+    """Never write a contact again, for a person who asked to be forgotten. Then delete the contact in HubSpot.
 
     HubSpot does not stop an API call from creating a deleted contact again. The list is a topic of hashes that all
     workers follow. They acknowledge and count the contact's events, and do not send them.
