@@ -27,12 +27,12 @@ class ForKafka:
     GET_TOPICS: Final = "run `python -m producer topics`"
     GET_SETTINGS: Final = "run `python -m producer topics`: it says what should be otherwise, and prints the commands"
     GET_NO_AUTO_CREATE: Final = (
-        "set it to false on the brokers: a program that only asks about a topic of ours creates it, with one partition and "
-        "without our settings"
+        "set it to false on the brokers: a program that only asks about a topic of ours creates it, with one "
+        "partition and without our settings"
     )
     GET_UNDELIVERED: Final = (
-        "they may not have been delivered, unless receipts were off or dropped (`receipts.dropped` in the workers' log): "
-        "`audit` shows what HubSpot lacks, and `replay` writes it"
+        "they may not have been delivered, unless receipts were off or dropped (`receipts.dropped` in the workers' "
+        "log): `audit` shows what HubSpot lacks, and `replay` writes it"
     )
     GET_DEAD_LETTERS: Final = "`python -m hubspot_consumer dead-letters list` shows them, and `show` says what to do"
 
