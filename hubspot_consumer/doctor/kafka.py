@@ -179,22 +179,21 @@ class KafkaChecks:
         described = await self._topics()
         if topic not in described:
             raise CannotTell(f"{topic} does not exist: no event has ended yet")
-        admin, _ = await self._connected.seen()
+        admin, reader = await self._connected.seen()
+        deliveries = [TopicPartition(topic, one["partition"]) for one in described[topic]]
+        if not any((await reader.ends(deliveries)).values()):
+            raise CannotTell(f"{topic} is empty: no event has ended yet")
         committed = await admin.list_consumer_group_offsets(self._settings.group)
         acked = {one: at.offset for one, at in committed.items() if at.offset >= 0 and one.topic in described}
         try:
             async with asyncio.timeout(READ_WITHIN_S):
                 # Of its own: it is assigned other partitions than the one for offsets, one after the other.
-                found = await compare(
-                    await self._reader(), acked, [TopicPartition(topic, one["partition"]) for one in described[topic]]
-                )
+                found = await compare(await self._reader(), acked, deliveries)
         except TimeoutError:
             return warn(
                 "the receipts could not be compared within the time limit",
                 "run the doctor again when Kafka is less busy",
             )
-        if found is None:
-            raise CannotTell(f"{topic} is empty: no event has ended yet")
         since = f" published since {found.since:%Y-%m-%d %H:%M} UTC" if found.since else ""
         if not found.missing:
             return ok(f"each of {count(found.compared, 'acked event')}{since} has a receipt")

@@ -38,13 +38,8 @@ class _Receipts:
 
 async def compare(
     reader: TopicReader, committed: Mapping[TopicPartition, int], deliveries: Sequence[TopicPartition]
-) -> ReceiptsComparison | None:
-    """Compare what was committed before this was called with the newest receipts, None where there never was any.
-
-    Raises KafkaError.
-    """
-    if not any((await reader.ends(deliveries)).values()):
-        return None
+) -> ReceiptsComparison:
+    """Compare what was committed before this was called with the newest receipts. Raises KafkaError."""
     receipts = await _read(reader, deliveries)
     starts = await reader.starts(list(committed))
     if receipts.since is not None:

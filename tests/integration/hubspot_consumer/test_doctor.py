@@ -229,6 +229,7 @@ async def test_a_broker_that_creates_what_it_is_asked_about_is_found(
         ([(0, "0"), (1, "2"), (7, "1")], "ok", "each of 3 acked events has a receipt"),
         ([(0, "0"), (2, "2")], "warn", "1 acked event left no receipt: {}nova_earned-1-1"),
         ([(2, "2")], "warn", "2 acked events left no receipt: {0}nova_earned-1-0, {0}nova_earned-1-1"),
+        ([], "skip", "{}deliveries is empty: no event has ended yet"),
     ],
 )
 async def test_an_event_that_was_acked_and_left_no_receipt_is_found(
