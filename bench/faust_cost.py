@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer
 
-from hubspot_consumer.kafka.faust_worker import Worker
+from hubspot_consumer.kafka.faust_worker import FaustWorker
 from hubspot_consumer.kafka.gaps import Gaps
 from hubspot_consumer.kafka.lag import Lag
 from hubspot_consumer.kafka.lease import Lease
@@ -74,7 +74,7 @@ async def _faust(settings: Settings) -> float:
     clock, group = SystemClock(), f"{settings.group}-faust"
     positions, lag = Positions(clock, print), Lag(settings.client_options(), group, settings.topics.events)
     gaps = Gaps(offsets=offsets, positions=positions, lag=lag, health=Health(), waited=lambda: False, count=print)
-    worker = Worker(
+    worker = FaustWorker(
         settings,
         group,
         lease=Lease(clock),

@@ -41,7 +41,7 @@ class Noted:
     outcome: dict[str, Any] = field(default_factory=dict)
 
 
-class Actions:
+class AuditLog:
     """Writes the topic of actions. Its key is who acted."""
 
     def __init__(self, kafka: KafkaConnection, clock: Clock) -> None:

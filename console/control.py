@@ -10,7 +10,7 @@ import httpx
 from aiokafka.errors import KafkaError
 
 from hubspot_consumer.gates.circuit_breaker import Paused
-from hubspot_consumer.gates.pause import Pause, read_paused, say
+from hubspot_consumer.gates.pause import Pause, publish_pause, read_paused
 from runtime.clock import Clock
 from runtime.kafka.connection import KafkaConnection
 from runtime.kafka.new_topics import TopicsNotReady
@@ -119,7 +119,7 @@ class Control:
     async def _say(self, pause: Pause | None) -> None:
         try:
             async with asyncio.timeout(READ_WITHIN_S):
-                await say(self._kafka, pause)
+                await publish_pause(self._kafka, pause)
         except (KafkaError, OSError, TimeoutError, TopicsNotReady) as error:
             words = f"Kafka did not confirm it ({type(error).__name__}): check whether sending is paused"
             raise KafkaDoesNotTell(words) from error

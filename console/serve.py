@@ -10,7 +10,7 @@ from typing import Any, Final, NoReturn
 import httpx
 from fastapi import FastAPI
 
-from console.audit_log import Actions
+from console.audit_log import AuditLog
 from console.contacts.index import Index
 from console.contacts.indexer import Indexer
 from console.contacts.outbox import ContactsOutbox
@@ -117,7 +117,7 @@ def wire(settings: Settings, consumer: ConsumerSettings, http: httpx.AsyncClient
         flow = overview.now()
         return {"halts": flow.halts, "modes": flow.modes}
 
-    actions = Actions(settings, clock)
+    actions = AuditLog(settings, clock)
     sessions, health = Sessions(clock), Health()
     view, access = View(banner), Access(settings, sessions)
     letters, runs = LettersReader(kafka, settings.topics, clock), Runs(settings.console_folder, clock)

@@ -3,7 +3,7 @@
 from hubspot_consumer.hubspot.client import CallCounter, HubSpotClient
 from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
-from hubspot_consumer.hubspot.rate_limiter import Pacing
+from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.settings import Settings
 from runtime.clock import Clock
 from runtime.logs import logger
@@ -11,10 +11,10 @@ from runtime.logs import logger
 log = logger()
 
 
-def hubspot_client(settings: Settings, clock: Clock, count: CallCounter) -> tuple[HubSpotClient, Pacing]:
+def hubspot_client(settings: Settings, clock: Clock, count: CallCounter) -> tuple[HubSpotClient, RateLimiter]:
     """Return the client of the settings' portal, and what paces it."""
     daily = DailyQuota(settings.hubspot_daily_limit, clock)
-    pacing = Pacing(settings.hubspot_rate_limit, settings.hubspot_rate_window_s, daily, clock)
+    rate_limiter = RateLimiter(settings.hubspot_rate_limit, settings.hubspot_rate_window_s, daily, clock)
     http = http_client(settings.hubspot_api_base_url, settings.read_token)
     portal_id = settings.hubspot_portal_id or 0
-    return HubSpotClient(http, pacing, settings.hubspot_api_version, portal_id, count), pacing
+    return HubSpotClient(http, rate_limiter, settings.hubspot_api_version, portal_id, count), rate_limiter

@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 from hubspot_consumer.hubspot.client import CallMade
 from hubspot_consumer.hubspot.outcomes import Delivered, Halt, HaltReason, Outcome, Rejected, Rejection, RetryLater
 from hubspot_consumer.kafka.positions import Gap
-from hubspot_consumer.ordering.lane import Fold, Pending
+from hubspot_consumer.ordering.lane import ContactUpdate, Pending
 from hubspot_consumer.settings import Mode
 from runtime.tracing import recorded_trace_id_of
 from schemas.envelope import Unreadable
@@ -101,10 +101,10 @@ class Telemetry:
         """Count a gap in what was read."""
         self.gaps.labels(why).inc()
 
-    def taken(self, folds: Iterable[Fold]) -> None:
+    def taken(self, updates: Iterable[ContactUpdate]) -> None:
         """Count folds that go into a call."""
-        for fold in folds:
-            self._fold_events.observe(len(fold.events))
+        for update in updates:
+            self._fold_events.observe(len(update.events))
 
     def upserted(self, outcomes: Iterable[Outcome]) -> None:
         for outcome in outcomes:

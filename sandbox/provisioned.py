@@ -9,7 +9,7 @@ from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
 from hubspot_consumer.hubspot.paths import PATHS
-from hubspot_consumer.hubspot.rate_limiter import Pacing
+from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.provisioning.provision import Provision
 from runtime.clock import SystemClock
 from sandbox.hubspot.app import simulator_app
@@ -30,8 +30,8 @@ async def provision(portal: Portal) -> None:
     transport = httpx.ASGITransport(simulator_app(portal))
     async with http_client("http://simulator", lambda: SecretStr(SETUP_TOKEN), transport) as http:
         clock = SystemClock()
-        pacing = Pacing(MANY_CALLS, portal.settings.window_s, DailyQuota(MANY_CALLS, clock), clock)
-        client = HubSpotClient(http, pacing, VERSION, portal.portal_id, lambda _call: None)
+        rate_limiter = RateLimiter(MANY_CALLS, portal.settings.window_s, DailyQuota(MANY_CALLS, clock), clock)
+        client = HubSpotClient(http, rate_limiter, VERSION, portal.portal_id, lambda _call: None)
         provision = Provision(client, PATHS[VERSION])
         for missing in (await provision.plan()).missing:
             await provision.create(missing)

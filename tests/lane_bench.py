@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from hubspot_consumer.ordering.lane import Fold
+from hubspot_consumer.ordering.lane import ContactUpdate
 from hubspot_consumer.ordering.lanes import Lanes
 from schemas.contacts import ContactKey
 from tests.clock import OwnedClock
@@ -49,7 +49,7 @@ class Bench:
     def busy(self) -> int:
         return self.lanes.ready + self.lanes.new + self.lanes.unknown + self.lanes.holes + self.lanes.backing_off
 
-    def take(self) -> list[Fold]:
+    def take(self) -> list[ContactUpdate]:
         self.look_up()
         self.lanes.wake()
         return self.lanes.take_new(100) + self.lanes.take(100)
@@ -62,7 +62,7 @@ class Bench:
         return [sequences_of(fold) for fold in folds]
 
 
-def sequences_of(fold: Fold) -> list[int]:
+def sequences_of(fold: ContactUpdate) -> list[int]:
     return [event.sequence for event in fold.events]
 
 
@@ -74,7 +74,7 @@ class HubSpot:
         self.holds: int | None = None
         self.entries: list[int] = []
 
-    def write(self, fold: Fold) -> bool:
+    def write(self, fold: ContactUpdate) -> bool:
         """Apply a fold as HubSpot would; return False where it refuses to create what exists."""
         if fold.creates and self.holds is not None:
             return False
@@ -84,7 +84,7 @@ class HubSpot:
         return True
 
 
-def answer(bench: Bench, hubspot: HubSpot, fold: Fold, chance: random.Random) -> None:
+def answer(bench: Bench, hubspot: HubSpot, fold: ContactUpdate, chance: random.Random) -> None:
     """Let a call for *fold* end in one of the ways that it can."""
     outcome = chance.choice(["finished", "retry", "answer lost", "entries refused", "split"])
     if outcome == "retry":

@@ -3,9 +3,9 @@
 from types import SimpleNamespace
 from typing import Any, cast
 
-from hubspot_consumer.gates.circuit_breaker import HaltGate
-from hubspot_consumer.gates.unwritable_properties import Omissions
-from hubspot_consumer.hubspot.rate_limiter import Pacing
+from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
+from hubspot_consumer.gates.unwritable_properties import UnwritableProperties
+from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.kafka.offsets import Offsets
 from hubspot_consumer.ordering.lanes import Lanes
 from hubspot_consumer.worker.parts import Gates, Live, Parts, Sink, Source
@@ -20,7 +20,7 @@ def status_of(parts: Parts | None = None, health: Health | None = None) -> Statu
     return Status("live", health or Health(), {}, parts or idle_parts())
 
 
-def idle_parts(clock: Clock | None = None, *, limiter: Pacing | None = None, stuck: str | None = None) -> Parts:
+def idle_parts(clock: Clock | None = None, *, limiter: RateLimiter | None = None, stuck: str | None = None) -> Parts:
     clock = clock or OwnedClock()
     anything = cast("Any", None)
     live = (
@@ -39,7 +39,7 @@ def idle_parts(clock: Clock | None = None, *, limiter: Pacing | None = None, stu
         source=Source(
             cast("Any", SimpleNamespace(by_topic={})), Offsets(), anything, anything, anything, anything, anything
         ),
-        gates=Gates(HaltGate(clock), cast("Any", ()), Omissions()),
+        gates=Gates(CircuitBreaker(clock), cast("Any", ()), UnwritableProperties()),
         sink=Sink(
             Lanes(clock),
             cast("Any", SimpleNamespace(calls_in_flight=0)),

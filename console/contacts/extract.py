@@ -13,7 +13,7 @@ from uuid import UUID
 from console.contacts.index import Index
 from console.contacts.index_rows import LARGEST, headers_from
 from console.contacts.packing import unpacked
-from hubspot_consumer.dead_letters.corrections import Mend, mended
+from hubspot_consumer.dead_letters.corrections import Correction, mended
 from hubspot_consumer.dead_letters.dead_letter import Letter, SetAside, letter_of, read_set_aside
 from hubspot_consumer.dead_letters.resolutions import Resolutions
 from hubspot_consumer.history.store import Stored
@@ -71,7 +71,7 @@ class IndexedEvent:
         """The envelope; None for a record that is none."""
         return self.envelope_with(None)
 
-    def envelope_with(self, mend: Mend | None) -> Envelope | None:
+    def envelope_with(self, mend: Correction | None) -> Envelope | None:
         """Return the envelope that it is read as with a *mend*."""
         try:
             return read_envelope(self.key.encode(), mended(self.value, mend))

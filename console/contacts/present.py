@@ -9,11 +9,11 @@ import httpx
 
 from console.contacts.extract import Extract
 from console.contacts.index import Index
-from hubspot_consumer.dead_letters.corrections import Mend
+from hubspot_consumer.dead_letters.corrections import Correction
 from hubspot_consumer.dead_letters.dead_letter import Letter
 from hubspot_consumer.doctor.portal import FewCalls
 from hubspot_consumer.history.email_changes import JoinedKeys
-from hubspot_consumer.history.projection import Refolding
+from hubspot_consumer.history.projection import Projector
 from hubspot_consumer.history.selection import Selection
 from hubspot_consumer.history.store import Stored
 from hubspot_consumer.hubspot.client import CallMade, HubSpotClient
@@ -65,7 +65,7 @@ class _Known:
     events: Mapping[ContactKey, Sequence[Stored]]
     moves: Sequence[tuple[ContactKey, ContactKey]]
     set_aside: Mapping[ContactKey, frozenset[Place]]
-    mends: Mapping[Place, Mend]
+    mends: Mapping[Place, Correction]
 
 
 class PresentState:
@@ -106,10 +106,10 @@ class PresentState:
         known = await asyncio.to_thread(self._known, key)
         set_aside = frozenset[Place]().union(*known.set_aside.values())
         selection = Selection(set_aside=set_aside, mends=known.mends, dead_letters=False)
-        refolding = Refolding(selection, {})
-        names = (await asyncio.to_thread(refolding.refold, key, *known.events.values())).properties
+        projector = Projector(selection, {})
+        names = (await asyncio.to_thread(projector.project, key, *known.events.values())).properties
         held = await self._held(list(known.events), names)
-        return await asyncio.to_thread(_compared, key, known, refolding, held, acked)
+        return await asyncio.to_thread(_compared, key, known, projector, held, acked)
 
     def _known(self, key: ContactKey) -> _Known:
         with Extract.of(self._index, self._settings.topics) as extract:
@@ -130,7 +130,7 @@ class PresentState:
         try:
             async with asyncio.timeout(HUBSPOT_WITHIN_S):
                 with await self._client.slot():
-                    held = await self._client.held_contacts(keys, names)
+                    held = await self._client.remote_contacts(keys, names)
         except TimeoutError:
             raise NotCompared("HubSpot does not answer in time") from None
         if not isinstance(held, dict):
@@ -141,25 +141,25 @@ class PresentState:
 
 
 def _compared(
-    key: ContactKey, known: _Known, refolding: Refolding, held: HeldContacts, acked: Mapping[Partition, int]
+    key: ContactKey, known: _Known, projector: Projector, held: HeldContacts, acked: Mapping[Partition, int]
 ) -> Comparison:
     contact, joined, at_hubspot = held[key], JoinedKeys(), dict(held)
     for previous, after in known.moves:
         joined.join(previous, after, at_hubspot)
     keys = joined.histories(key)
-    expected = expected_of(refolding, key, [known.events[each] for each in keys], contact, acked)
-    refold = expected.refold
+    expected = expected_of(projector, key, [known.events[each] for each in keys], contact, acked)
+    projection = expected.projection
     later = (after for previous, after in reversed(known.moves) if key in (previous, *joined.histories(after)))
     return Comparison(
         contact_id=contact.contact_id if contact else None,
         applied=applied_to(contact),
-        expected=refold.sequence,
+        expected=projection.sequence,
         waiting=expected.waiting,
         set_aside=sum(len(known.set_aside[each]) for each in keys),
-        unreadable=refold.unreadable,
-        unmapped=len(refold.unmapped),
+        unreadable=projection.unreadable,
+        unmapped=len(projection.unmapped),
         # The sequence says how far it is: it comes first.
-        properties=sorted(compared(refold, contact), key=lambda each: (each.name != SEQUENCE, each.name)),
+        properties=sorted(compared(projection, contact), key=lambda each: (each.name != SEQUENCE, each.name)),
         moved_to=next((each for each in later if each != key and held[each] is not None), None),
     )
 

@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError
 
 from console.dead_letters.groups import Alike, alike_of
 from console.dead_letters.watermarks import Reach, reach_of
-from hubspot_consumer.dead_letters.catalogue import DeadLetterBook
+from hubspot_consumer.dead_letters.catalogue import DeadLetterCatalogue
 from hubspot_consumer.kafka.lag import TopicsMissing
 from runtime.clock import Clock
 from schemas.topics import Topics
@@ -25,13 +25,13 @@ class NotRead(Exception):
 
 
 @dataclass(frozen=True)
-class Letters:
+class DeadLetterCache:
     """The book of a moment, and those of it that are open, by reason.
 
     *read_again*: it is older than the page, and is being read again.
     """
 
-    book: DeadLetterBook
+    catalogue: DeadLetterCatalogue
     at: datetime
     alike: Sequence[Alike]
     read_again: bool = False
@@ -44,11 +44,11 @@ class LettersReader:
         self._options: Final = options
         self._topics: Final = topics
         self._clock = clock
-        self._reading: asyncio.Task[Letters] | None = None
-        self._last: Letters | None = None
+        self._reading: asyncio.Task[DeadLetterCache] | None = None
+        self._last: DeadLetterCache | None = None
         self._reach: Reach = {}
 
-    async def letters(self) -> Letters:
+    async def letters(self) -> DeadLetterCache:
         """Return them as they are now, or as they were when that takes long. Raises NotRead."""
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._read())
@@ -67,7 +67,7 @@ class LettersReader:
             self._reading.cancel()
             await asyncio.wait([self._reading])
 
-    async def _read(self) -> Letters:
+    async def _read(self) -> DeadLetterCache:
         at = self._clock.now()
         try:
             async with asyncio.timeout(GIVE_UP_AFTER_S):
@@ -76,11 +76,11 @@ class LettersReader:
                 if self._last is not None and reach == self._reach:
                     self._last = replace(self._last, at=at)
                     return self._last
-                book = await DeadLetterBook.read(self._options, self._topics, self._clock)
+                book = await DeadLetterCatalogue.read(self._options, self._topics, self._clock)
         except TopicsMissing as error:
             raise NotRead(str(error)) from error
         except (KafkaError, OSError, TimeoutError) as error:
             raise NotRead(f"Kafka does not answer ({type(error).__name__})") from error
         alike = await asyncio.to_thread(lambda: alike_of(book.open()))
-        self._last, self._reach = Letters(book, at, alike), reach
+        self._last, self._reach = DeadLetterCache(book, at, alike), reach
         return self._last

@@ -33,7 +33,7 @@ class Field:
 
 
 @dataclass(frozen=True)
-class MendingForm:
+class CorrectionForm:
     """*strangers* are fields that no event of its type has, each with whether it is proposed to leave it out."""
 
     fields: Sequence[Field]
@@ -58,7 +58,7 @@ class MendingForm:
         return [*words, *(f"--unset={PREFIX}{name}" for name in left_out if name in known)]
 
 
-def mending_form(letter: Letter, value: bytes) -> MendingForm:
+def mending_form(letter: Letter, value: bytes) -> CorrectionForm:
     """Return the form of a letter, filled with the mend that it has, or else with what the event itself suggests."""
     document = document_of(value)
     payload: Mapping[str, Any] = document["payload"] if document is not None else {}
@@ -82,7 +82,7 @@ def mending_form(letter: Letter, value: bytes) -> MendingForm:
     strangers = [
         (encodable(name), _text(each) or "", name in unset) for name, each in payload.items() if name not in known
     ]
-    return MendingForm(fields, strangers, found, _note(letter, values, unset))
+    return CorrectionForm(fields, strangers, found, _note(letter, values, unset))
 
 
 def _note(letter: Letter, values: Mapping[str, Any], unset: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from console.audit_log import Actions
+from console.audit_log import AuditLog
 from console.contacts.history import LATEST, TracedEvent
 from console.contacts.index import IndexAway
 from console.contacts.present import NotCompared, PresentState
@@ -37,7 +37,7 @@ STATES: Final = {
 }
 
 
-def contact_pages(view: View, search: Search, present: PresentState, runs: Runs, actions: Actions) -> APIRouter:
+def contact_pages(view: View, search: Search, present: PresentState, runs: Runs, actions: AuditLog) -> APIRouter:
     """Return its routes. HubSpot is asked by the fragment, `/contacts/present`, so that the page waits for nobody."""
     router = APIRouter()
 

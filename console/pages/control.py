@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
-from console.audit_log import Actions
+from console.audit_log import AuditLog
 from console.control import AnotherPause, Control, KafkaDoesNotTell, compared
 from console.pages.runs import started
 from console.person import Person
@@ -20,7 +20,7 @@ from schemas.contacts import without_emails
 MOST_BEFORE: Final = 5
 
 
-def control_pages(view: View, control: Control, runs: Runs, actions: Actions, doctors_worker: str) -> APIRouter:
+def control_pages(view: View, control: Control, runs: Runs, actions: AuditLog, doctors_worker: str) -> APIRouter:
     """Return its routes. The fragment `/control/live` comes every five seconds. The doctor asks *doctors_worker*."""
     router = APIRouter()
 

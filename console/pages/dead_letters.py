@@ -10,9 +10,9 @@ from fastapi.responses import Response
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 
-from console.audit_log import Actions
-from console.dead_letters.cache import Letters, LettersReader, NotRead
-from console.dead_letters.correction_form import OUT, MendingForm, mending_form
+from console.audit_log import AuditLog
+from console.dead_letters.cache import DeadLetterCache, LettersReader, NotRead
+from console.dead_letters.correction_form import OUT, CorrectionForm, mending_form
 from console.pages.runs import started
 from console.runs.runs import Runs
 from console.web.text_input import words_of
@@ -41,7 +41,7 @@ STATES: Final[dict[str, frozenset[State]]] = {
 }
 
 
-def dead_letter_pages(view: View, reader: LettersReader, runs: Runs, actions: Actions, clock: Clock) -> APIRouter:
+def dead_letter_pages(view: View, reader: LettersReader, runs: Runs, actions: AuditLog, clock: Clock) -> APIRouter:
     """Return its routes."""
     router = APIRouter()
 
@@ -58,7 +58,7 @@ def dead_letter_pages(view: View, reader: LettersReader, runs: Runs, actions: Ac
                 request, "dead_letters.html", trouble=str(why), groups=[], shown=[], found=0, at=None, **around
             )
         # Of a million it takes a second or so, and other pages don't wait meanwhile.
-        found = await asyncio.to_thread(letters.book.open, which)
+        found = await asyncio.to_thread(letters.catalogue.open, which)
         return view.page(
             request,
             "dead_letters.html",
@@ -119,11 +119,11 @@ def dead_letter_pages(view: View, reader: LettersReader, runs: Runs, actions: Ac
     return router
 
 
-async def _read(reader: LettersReader, letter_id: str) -> tuple[Letter, Any, MendingForm | None]:
+async def _read(reader: LettersReader, letter_id: str) -> tuple[Letter, Any, CorrectionForm | None]:
     """Return a dead letter, its record, and its form if it is one to be mended."""
     try:
         letters = await reader.letters()
-        letter = await asyncio.to_thread(letters.book.of_id, letter_id)
+        letter = await asyncio.to_thread(letters.catalogue.of_id, letter_id)
         if letter is None:
             raise HTTPException(404, f"there is no dead letter {letter_id}")
         record = await _record(letters, letter)
@@ -133,8 +133,8 @@ async def _read(reader: LettersReader, letter_id: str) -> tuple[Letter, Any, Men
     return letter, record, form if form is not None and form.can_be_mended else None
 
 
-async def _record(letters: Letters, letter: Letter) -> Any:
-    async for _, record in letters.book.records([letter.holder]):
+async def _record(letters: DeadLetterCache, letter: Letter) -> Any:
+    async for _, record in letters.catalogue.records([letter.holder]):
         return record
     return None
 

@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 
-from console.audit_log import Actions
+from console.audit_log import AuditLog
 from console.pages.runs import started
 from console.runs.runs import Runs
 from console.web.view import View
@@ -31,7 +31,7 @@ DEFAULTS: Final[Mapping[str, Any]] = {
 }
 
 
-def replay_pages(view: View, runs: Runs, actions: Actions, clock: Clock) -> APIRouter:
+def replay_pages(view: View, runs: Runs, actions: AuditLog, clock: Clock) -> APIRouter:
     """Return its routes. Nothing is started that was not shown as a plan before."""
     router = APIRouter()
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
-from console.audit_log import Actions
+from console.audit_log import AuditLog
 from console.person import Person
 from console.runs.run import Kind, StartedRun
 from console.runs.runs import AnotherGoesOn, Runs
@@ -29,7 +29,7 @@ TITLES: Final[Mapping[Kind, str]] = {
 }
 
 
-def run_pages(view: View, runs: Runs, actions: Actions) -> APIRouter:
+def run_pages(view: View, runs: Runs, actions: AuditLog) -> APIRouter:
     """Return its routes. The fragment `/runs/{id}/live` comes every second while it goes on."""
     router = APIRouter()
 
@@ -60,7 +60,7 @@ def run_pages(view: View, runs: Runs, actions: Actions) -> APIRouter:
 
 
 async def started(  # noqa: PLR0913, PLR0917 - what it is made of
-    request: Request, runs: Runs, actions: Actions, kind: Kind, arguments: Sequence[str], form: Mapping[str, Any]
+    request: Request, runs: Runs, actions: AuditLog, kind: Kind, arguments: Sequence[str], form: Mapping[str, Any]
 ) -> Response:
     """Start a run, note who did, and lead to its page: to that of another which goes on and does not let it begin."""
     person: Person = request.state.person

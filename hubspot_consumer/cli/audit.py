@@ -18,7 +18,7 @@ from hubspot_consumer.history.plan import Tally
 from hubspot_consumer.history.selection import Selection
 from hubspot_consumer.reprocessing.audit import Audit, contacts_of
 from hubspot_consumer.reprocessing.comparison import ContactDifference
-from hubspot_consumer.reprocessing.projections import FoldedTopics
+from hubspot_consumer.reprocessing.projections import TopicProjections
 from hubspot_consumer.reprocessing.run import Run
 from hubspot_consumer.reprocessing.session import RunAccess, RunSession, session
 from hubspot_consumer.settings import Settings
@@ -80,7 +80,7 @@ async def _audit(  # noqa: PLR0913 - what was asked for
         book = await opened.dead_letters()
         selection = Selection(contacts=contacts, set_aside=book.not_in_effect(), mends=book.mends(), dead_letters=False)
         with progress("read", watcher) as shown:
-            folded = await opened.folded_topics(selection, shown)
+            folded = await opened.projections(selection, shown)
         now_at("plan", watcher)
         tally = await folded.tally()
         total = tally.contacts
@@ -97,12 +97,12 @@ async def _audit(  # noqa: PLR0913 - what was asked for
             return await _repaired(folded, access, opened, contacts_of(found))
 
 
-async def _repaired(folded: FoldedTopics, access: RunAccess, opened: RunSession, keys: Sequence[ContactKey]) -> int:
+async def _repaired(folded: TopicProjections, access: RunAccess, opened: RunSession, keys: Sequence[ContactKey]) -> int:
     # With the other keys of whoever was moved: they are one contact.
     together = list(dict.fromkeys(one for key in keys for one in (*folded.moved.others(key), key)))
-    folds = await access.writing.write(together)
+    updates = await access.writing.write(together)
     if access.entries is not None:
-        await access.entries.leave(folds)
+        await access.entries.leave(updates)
     left = await Audit(folded, access).compare([list(keys)], lambda _done: None)
     print(f"{opened.report.contacts_written:,} contacts written again")
     for refused in opened.report.refused:
@@ -112,7 +112,7 @@ async def _repaired(folded: FoldedTopics, access: RunAccess, opened: RunSession,
     return 1 if left or opened.report.refused else 0
 
 
-def _batches(folded: FoldedTopics, sample: int, total: int) -> Iterator[list[ContactKey]]:
+def _batches(folded: TopicProjections, sample: int, total: int) -> Iterator[list[ContactKey]]:
     """Yield all contacts, or about *sample* of them that are drawn at random."""
     chance, left = random.Random(), sample  # noqa: S311 - draws a sample, guards nothing
     for keys, _ in folded.batches():

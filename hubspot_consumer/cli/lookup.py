@@ -6,41 +6,41 @@ from typing import Any
 
 from hubspot_consumer.cli.exit_codes import NotDone, run_to_its_end
 from hubspot_consumer.cli.progress import progress
-from hubspot_consumer.dead_letters.catalogue import DeadLetterBook
+from hubspot_consumer.dead_letters.catalogue import DeadLetterCatalogue
 from hubspot_consumer.dead_letters.dead_letter import Letter
-from hubspot_consumer.dead_letters.resolution_writer import Settlement
+from hubspot_consumer.dead_letters.resolution_writer import ResolutionWriter
 from hubspot_consumer.dead_letters.resolutions import Resolution
 from hubspot_consumer.settings import KafkaSettings
 from runtime import logs
 from runtime.clock import SystemClock
 
 
-def look(settings: KafkaSettings, work: Callable[[DeadLetterBook], Awaitable[int]], name: str) -> None:
+def look(settings: KafkaSettings, work: Callable[[DeadLetterCatalogue], Awaitable[int]], name: str) -> None:
     """Read the book and do *work* with it; exit as it says."""
     logs.set_up(level=logging.WARNING)
 
     async def read_and_work() -> int:
         with progress("read") as shown:
-            book = await DeadLetterBook.read(settings.client_options(), settings.topics, SystemClock(), shown)
+            book = await DeadLetterCatalogue.read(settings.client_options(), settings.topics, SystemClock(), shown)
         return await work(book)
 
     working: Coroutine[Any, Any, int] = read_and_work()
     raise SystemExit(run_to_its_end(working, f"dead-letters {name}", settings, goes_on=False))
 
 
-def letters_of(book: DeadLetterBook, ids: Sequence[str]) -> list[Letter]:
+def letters_of(catalogue: DeadLetterCatalogue, ids: Sequence[str]) -> list[Letter]:
     """Return the dead letters of *ids*, each once. Raises NotDone where there is none of that id."""
-    found = {letter_id: book.of_id(letter_id) for letter_id in ids}
+    found = {letter_id: catalogue.of_id(letter_id) for letter_id in ids}
     if unknown := [letter_id for letter_id, letter in found.items() if letter is None]:
         raise NotDone(f"no such dead letter: {', '.join(unknown)}: see `dead-letters list --state all`")
     return list({letter.id: letter for letter in found.values() if letter is not None}.values())
 
 
-async def settle(settings: KafkaSettings, resolutions: Sequence[tuple[Sequence[Letter], Resolution]]) -> None:
+async def resolve(settings: KafkaSettings, resolutions: Sequence[tuple[Sequence[Letter], Resolution]]) -> None:
     """Write what became of dead letters. Raises KafkaError, and TopicsNotReady."""
-    settlement = Settlement(settings)
+    settlement = ResolutionWriter(settings)
     try:
         for letters, resolution in resolutions:
-            await settlement.settle(letters, resolution)
+            await settlement.resolve(letters, resolution)
     finally:
         await settlement.close()

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from hubspot_consumer.gates.pause import Pause, read_paused, say
+from hubspot_consumer.gates.pause import Pause, publish_pause, read_paused
 from hubspot_consumer.settings import Settings
 from runtime import logs
 from runtime.clock import SystemClock
@@ -65,6 +65,6 @@ async def _say(settings: Settings, pause: Pause | None, *, dry_run: bool) -> Non
     if pause is None and paused is None:
         return
     if not dry_run:
-        await say(settings, pause)
+        await publish_pause(settings, pause)
     would = "would be " if dry_run else ""
     print(f"sending {would}{'paused' if pause else 'resumed'} in all workers that follow {topic}")

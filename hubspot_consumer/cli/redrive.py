@@ -25,11 +25,11 @@ from hubspot_consumer.cli.options import (
     open_run,
 )
 from hubspot_consumer.cli.progress import ProgressAs, Watcher, progress, watched
-from hubspot_consumer.dead_letters.catalogue import DeadLetterBook
+from hubspot_consumer.dead_letters.catalogue import DeadLetterCatalogue
 from hubspot_consumer.dead_letters.dead_letter import Letter, LetterFilter
 from hubspot_consumer.delivery.batches import calls_of
 from hubspot_consumer.history.selection import Selection
-from hubspot_consumer.reprocessing.redrive import Legible, Settling, read_legible
+from hubspot_consumer.reprocessing.redrive import Legible, Redriving, read_legible
 from hubspot_consumer.reprocessing.run import Run
 from hubspot_consumer.reprocessing.session import RunSession, session
 from hubspot_consumer.settings import Settings
@@ -116,7 +116,7 @@ async def _redrive(  # noqa: PLR0913 - what was asked for
         if not agreed("Redrive them?", yes=yes):
             said.nothing("nothing was written")
             return 0
-        settling = Settling(opened.settlement(), opened.report, run.id, opened.clock)
+        settling = Redriving(opened.settlement(), opened.report, run.id, opened.clock)
         await settling.unreadable(legible.unreadable)
         if legible.letters:
             set_aside = book.not_in_effect() | {event.place for event in legible.events}
@@ -127,12 +127,12 @@ async def _redrive(  # noqa: PLR0913 - what was asked for
     return 1 if settling.dead else 0
 
 
-def _open(book: DeadLetterBook, which: LetterFilter, said: "_Said") -> list[Letter]:
+def _open(catalogue: DeadLetterCatalogue, which: LetterFilter, said: "_Said") -> list[Letter]:
     """Return those that are meant and open. Raises NotDone where an id is nobody's."""
-    for letter in letters_of(book, sorted(which.ids)):
+    for letter in letters_of(catalogue, sorted(which.ids)):
         if not letter.is_open:
             said.aside(f"{letter.id} is already {letter.state}")
-    return book.open(which)
+    return catalogue.open(which)
 
 
 async def _write(  # noqa: PLR0913 - what was asked for
@@ -140,24 +140,24 @@ async def _write(  # noqa: PLR0913 - what was asked for
     run: Run,
     legible: Legible,
     selection: Selection,
-    settling: Settling,
+    settling: Redriving,
     *,
     watcher: Watcher | None,
 ) -> None:
     run.store.add(legible.events, {})
     with progress("read", watcher) as shown:
-        folded = await opened.folded_topics(selection, shown)
+        folded = await opened.projections(selection, shown)
     async with opened.access(folded) as access, folded.followed():
         with progress("contacts", watcher) as shown:
             for number, together in enumerate(calls_of(sorted(legible.letters), CONTACTS_AT_ONCE)):
                 keys: list[ContactKey] = list(
                     dict.fromkeys(one for key in together for one in (*folded.moved.others(key), key))
                 )
-                folds = await access.writing.write(keys)
+                updates = await access.writing.write(keys)
                 if access.entries is not None:
-                    await access.entries.leave(folds)
+                    await access.entries.leave(updates)
                 for key in together:
-                    await settling.written(legible.letters[key], suppressed=access.suppressions.holds(key))
+                    await settling.written(legible.letters[key], suppressed=access.suppressions.contains(key))
                 shown(number * CONTACTS_AT_ONCE + len(together), len(legible.letters))
 
 
@@ -183,7 +183,7 @@ class _Said:
         """Say why nothing was written."""
         print(json.dumps({"plan": self._plan, "redriven": 0, "still_dead": 0}, indent=2) if self._as_json else words)
 
-    def settled(self, run: Run, settling: Settling) -> None:
+    def settled(self, run: Run, settling: Redriving) -> None:
         if not self._as_json:
             print(f"{settling.redriven:,} redriven, {settling.dead:,} still dead: see `dead-letters list`")
             return

@@ -113,7 +113,7 @@ async def _replay(  # noqa: PLR0913 - what was asked for
             print(f"continuing the replay of {run.began:%Y-%m-%d %H:%M:%S} UTC", file=sys.stderr)
         began = time.monotonic()
         with progress("read", watcher) as shown:
-            folded = await opened.folded_topics(selection, shown)
+            folded = await opened.projections(selection, shown)
         read_s = time.monotonic() - began
         now_at("plan", watcher)
         plan = await opened.plan(folded)

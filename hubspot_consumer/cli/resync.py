@@ -13,7 +13,7 @@ from hubspot_consumer.cli.options import RateShare, can_write, contact, open_run
 from hubspot_consumer.cli.progress import ProgressAs, Watcher, progress, watched
 from hubspot_consumer.history.plan import Tally
 from hubspot_consumer.history.selection import Selection
-from hubspot_consumer.reprocessing.projections import FoldedTopics
+from hubspot_consumer.reprocessing.projections import TopicProjections
 from hubspot_consumer.reprocessing.run import Run
 from hubspot_consumer.reprocessing.session import RunAccess, session
 from hubspot_consumer.settings import Settings
@@ -66,21 +66,23 @@ async def _resync(  # noqa: PLR0913 - what was asked for
         with progress("read", watcher) as shown:
             book = await opened.dead_letters()
             selection = Selection(contacts=frozenset([key]), set_aside=book.not_in_effect(), mends=book.mends())
-            folded = await opened.folded_topics(selection, shown)
+            folded = await opened.projections(selection, shown)
         keys = [*folded.moved.others(key), key]
-        refolds = [folded.refold(one) for one in keys]
-        for line in sum(map(Tally.of, refolds), Tally()).told_of_unmapped():
+        projections = [folded.project(one) for one in keys]
+        for line in sum(map(Tally.of, projections), Tally()).told_of_unmapped():
             print(line)
-        events = sorted((each for refold in refolds for each in refold.events), key=lambda each: each[0].at_ms)
+        events = sorted(
+            (each for projection in projections for each in projection.events), key=lambda each: each[0].at_ms
+        )
         if not events:
-            other = "other " if any(refold.unmapped for refold in refolds) else ""
+            other = "other " if any(projection.unmapped for projection in projections) else ""
             print(f"the topics have no {other}event of {masked(key)} ({contact_hash(key)})")
             return 1
         if watcher is not None:
             watcher.tell(plan={"events": len(events), "contacts": 1})
         print(*_timeline(envelope for _, envelope in events), sep="\n")
         if dry_run:
-            print(*(f"{name:<40} {value}" for name, value in sorted(folded.refold(key).properties.items())), sep="\n")
+            print(*(f"{name:<40} {value}" for name, value in sorted(folded.project(key).properties.items())), sep="\n")
             print("nothing was written: it was a dry run")
             return 0
         async with opened.access(folded) as access, folded.followed():
@@ -99,13 +101,13 @@ async def _resync(  # noqa: PLR0913 - what was asked for
     return 1 if report.refused or not report.contacts_written else 0
 
 
-async def _written(folded: FoldedTopics, access: RunAccess, keys: list[ContactKey]) -> list[str]:
+async def _written(folded: TopicProjections, access: RunAccess, keys: list[ContactKey]) -> list[str]:
     """Write the contact; return what of it is different in HubSpot afterwards, line by line."""
-    names = sorted({name for key in keys for name in folded.refold(key).properties})
+    names = sorted({name for key in keys for name in folded.project(key).properties})
     before = await access.held.contacts(keys, names)
-    folds = await access.writing.write(keys)
+    updates = await access.writing.write(keys)
     if access.entries is not None:
-        await access.entries.leave(folds)
+        await access.entries.leave(updates)
     after = await access.held.contacts(keys, names)
     lines = []
     for key in keys:

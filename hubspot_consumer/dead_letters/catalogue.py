@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final, Self
 
-from hubspot_consumer.dead_letters.corrections import Mend
+from hubspot_consumer.dead_letters.corrections import Correction
 from hubspot_consumer.dead_letters.dead_letter import Letter, LetterFilter, SetAside, letter_of, read_set_aside
-from hubspot_consumer.dead_letters.reader import DeadLettersTopic
+from hubspot_consumer.dead_letters.reader import DeadLetterReader
 from hubspot_consumer.dead_letters.resolutions import Resolutions, read_resolutions
 from hubspot_consumer.kafka.records import Place
 from runtime.clock import Clock
@@ -17,7 +17,7 @@ from schemas.topics import Topics
 OPEN: Final = LetterFilter()
 
 
-class DeadLetterBook:
+class DeadLetterCatalogue:
     """Holds all dead letters of a moment without their values, the oldest first; those are read again when asked for.
 
     A million takes about a gigabyte.
@@ -35,7 +35,7 @@ class DeadLetterBook:
         """Read the topic to its present end, and then the resolutions. Raises KafkaError, and TopicsMissing."""
         events: dict[tuple[Any, ...], list[SetAside]] = {}
         alike: dict[str, str] = {}
-        async with DeadLettersTopic.opened(options, topics.dead_letters) as topic:
+        async with DeadLetterReader.opened(options, topics.dead_letters) as topic:
             async for record in topic.records(progress):
                 set_aside = _sharing(read_set_aside(record, topics), alike)
                 events.setdefault(set_aside.event, []).append(set_aside)
@@ -62,7 +62,7 @@ class DeadLetterBook:
         """
         return frozenset(place for letter in self.letters if not letter.in_effect for place in letter.places)
 
-    def mends(self) -> Mapping[Place, Mend]:
+    def mends(self) -> Mapping[Place, Correction]:
         """Return which records are read with a mend: the events' own, and those of their dead letters."""
         dead_letters = self._topics.dead_letters
         return {
@@ -78,7 +78,7 @@ class DeadLetterBook:
         What Kafka has deleted meanwhile is left out.
         """
         asked = {(one.partition, one.offset): one for one in set_aside}
-        async with DeadLettersTopic.opened(self._options, self._topics.dead_letters) as topic:
+        async with DeadLetterReader.opened(self._options, self._topics.dead_letters) as topic:
             async for record in topic.records_at(asked):
                 yield asked[record.partition, record.offset], record
 

@@ -66,7 +66,7 @@ class Changes(BaseModel):
         return self
 
 
-class Mend(Changes):
+class Correction(Changes):
     """Changes, and why somebody made them."""
 
     note: Words = Field(min_length=1)
@@ -95,7 +95,7 @@ PREFIX: Final = "payload."
 _ALIKE: Final = 0.75
 
 
-class CanNotBeMended(ValueError):
+class NotCorrectable(ValueError):
     """The changes are none that this event can have; the message says why."""
 
 
@@ -145,19 +145,19 @@ def changes_of(value: bytes, said: Mapping[str, str], unset: tuple[str, ...]) ->
     """Return the changes that somebody typed, each value of its field's type. Raises CanNotBeMended."""
     model = _model(document_of(value) or {})
     if model is None:
-        raise CanNotBeMended("its value has no payload of a type that this version knows")
+        raise NotCorrectable("its value has no payload of a type that this version knows")
     known = [name for name in model.model_fields if name != "type"]
     if unknown := [name for name in said if name not in known]:
-        raise CanNotBeMended(f"it has no field {', '.join(unknown)}; there are {', '.join(known)}")
+        raise NotCorrectable(f"it has no field {', '.join(unknown)}; there are {', '.join(known)}")
     if personal := [name for name in said if name in PERSONAL]:
-        raise CanNotBeMended(
+        raise NotCorrectable(
             f"{', '.join(personal)} names a person, and corrections are kept for ever: "
             "track the event again, then discard this one"
         )
     try:
         return Changes(values={name: _as_typed(model, name, text) for name, text in said.items()}, unset=unset)
     except ValidationError as error:
-        raise CanNotBeMended(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+        raise NotCorrectable(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
 
 
 def _as_typed(model: type[Event], name: str, text: str) -> Value:
@@ -167,11 +167,11 @@ def _as_typed(model: type[Event], name: str, text: str) -> Value:
         said = json.loads(text)
         _field(model, name).validate_json(text)
     except ValidationError as error:
-        raise CanNotBeMended(f"{PREFIX}{name}: {error.errors()[0]['msg']}") from None
+        raise NotCorrectable(f"{PREFIX}{name}: {error.errors()[0]['msg']}") from None
     except ValueError:
-        raise CanNotBeMended(f"{PREFIX}{name}: {_fault(model, name, text)}") from None
+        raise NotCorrectable(f"{PREFIX}{name}: {_fault(model, name, text)}") from None
     if not isinstance(said, str | int):
-        raise CanNotBeMended(f"{PREFIX}{name}: leave it out instead: --unset {PREFIX}{name}")
+        raise NotCorrectable(f"{PREFIX}{name}: leave it out instead: --unset {PREFIX}{name}")
     return said
 
 

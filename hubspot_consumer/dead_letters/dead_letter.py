@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
-from hubspot_consumer.dead_letters.corrections import Mend
+from hubspot_consumer.dead_letters.corrections import Correction
 from hubspot_consumer.dead_letters.resolutions import OPEN, DeadAgain, Discarded, Mended, Resolution, Resolutions, State
 from hubspot_consumer.kafka.records import Place
 from schemas.contacts import ContactKey, contact_key
@@ -98,7 +98,7 @@ class Letter:
 
     records: tuple[SetAside, ...]
     resolution: Resolution | None = None
-    mend: Mend | None = None
+    mend: Correction | None = None
 
     @property
     def id(self) -> str:

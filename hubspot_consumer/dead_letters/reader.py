@@ -17,7 +17,7 @@ MOST_BYTES: Final = 8 * 1024 * 1024
 FAR: Final = 500
 
 
-class DeadLettersTopic:
+class DeadLetterReader:
     """Hands out aiokafka's records. One reader at a time."""
 
     def __init__(self, reader: TopicReader, partitions: Sequence[TopicPartition]) -> None:

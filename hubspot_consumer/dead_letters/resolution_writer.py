@@ -13,13 +13,13 @@ from runtime.kafka.topic_writer import TopicWriter
 SENT_AT_ONCE: Final = 2_000
 
 
-class Settlement:
+class ResolutionWriter:
     """Writes resolutions, for as long as it is open."""
 
     def __init__(self, kafka: KafkaConnection) -> None:
         self._writer: Final = TopicWriter(kafka, kafka.topics.resolutions)
 
-    async def settle(self, letters: Iterable[Letter], resolution: Resolution) -> None:
+    async def resolve(self, letters: Iterable[Letter], resolution: Resolution) -> None:
         """Return when Kafka holds it for each record of *letters*, with the mend that each has.
 
         Raises KafkaError, and TopicsNotReady.

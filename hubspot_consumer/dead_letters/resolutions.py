@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from hubspot_consumer.dead_letters.corrections import Mend
+from hubspot_consumer.dead_letters.corrections import Correction
 from hubspot_consumer.kafka.followed_topic import FollowedTopic
 from runtime.clock import Clock
 from schemas.texts import Words
@@ -34,7 +34,7 @@ class Redriven(_Resolution):
     """It was tried again, and took effect: with its *mend*, where there is one."""
 
     state: Literal["redriven"] = "redriven"
-    mend: Mend | None = None
+    mend: Correction | None = None
 
 
 class Discarded(_Resolution):
@@ -51,14 +51,14 @@ class DeadAgain(_Resolution):
     reason: Words
     detail: Words
     attempts: int = Field(0, ge=0)
-    mend: Mend | None = None
+    mend: Correction | None = None
 
 
 class Mended(_Resolution):
     """It is to be read with that *mend*, and tried again. What is told beside it is the newest refusal."""
 
     state: Literal["mended"] = "mended"
-    mend: Mend
+    mend: Correction
     reason: Words
     detail: Words
     attempts: int = Field(0, ge=0)

@@ -17,7 +17,7 @@ log = logger()
 RETRY_S: Final = 1.0
 
 
-class DeadLetters:
+class DeadLetterWriter:
     """The topic of dead letters, written with the record's own key, value and headers."""
 
     def __init__(self, kafka: AIOKafkaProducer, topic: str, clock: Clock, telemetry: Telemetry) -> None:
@@ -42,7 +42,7 @@ class DeadLetters:
             await self._clock.sleep(RETRY_S)
         self.by_reason[reason] += 1
         self._telemetry.dead_letters.labels(reason).inc()
-        log.warning("dead_letter.written", **record.told, reason=reason, detail=detail, attempts=attempts)
+        log.warning("dead_letter.written", **record.log_fields, reason=reason, detail=detail, attempts=attempts)
 
     async def _sent(self, record: Record, letter: DeadLetter) -> bool:
         headers = letter.headers(record.headers)
@@ -53,8 +53,8 @@ class DeadLetters:
             except MessageSizeTooLargeError:
                 continue
             except KafkaError as error:
-                log.warning("dead_letter.not_written", **record.told, error=type(error).__name__)
+                log.warning("dead_letter.not_written", **record.log_fields, error=type(error).__name__)
                 return False
             return True
-        log.error("dead_letter.too_large", **record.told)
+        log.error("dead_letter.too_large", **record.log_fields)
         return False

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from hubspot_consumer.hubspot.requests import Note, TimelineEntry, Upsert
 from hubspot_consumer.mapping import Properties
-from hubspot_consumer.ordering.lane import Fold, Pending
+from hubspot_consumer.ordering.lane import ContactUpdate, Pending
 from schemas.envelope import Envelope
 
 Item = TypeVar("Item")
@@ -14,25 +14,27 @@ Item = TypeVar("Item")
 class Batch:
     """Up to 100 contacts, each with its fold, correlated with HubSpot's answer by trace id. Raises MappingFailed."""
 
-    def __init__(self, folds: Iterable[Fold]) -> None:
+    def __init__(self, updates: Iterable[ContactUpdate]) -> None:
         # Unique in the call even when a hand-made producer used one event id for two contacts.
-        self._folds: Final = {f"{position}:{fold.envelopes[-1].id}": fold for position, fold in enumerate(folds)}
+        self._updates: Final = {
+            f"{position}:{update.envelopes[-1].id}": update for position, update in enumerate(updates)
+        }
         self.upserts: Final = [
             Upsert(
                 trace_id,
-                fold.lane.key,
-                folded_properties(event.mapped.contact for event in fold.events),
-                [event.record for event in fold.events],
-                fold.lane.attempts,
+                update.lane.key,
+                coalesced_properties(event.mapped.contact for event in update.events),
+                [event.record for event in update.events],
+                update.lane.attempts,
             )
-            for trace_id, fold in self._folds.items()
+            for trace_id, update in self._updates.items()
         ]
 
-    def fold(self, trace_id: str) -> Fold:
-        return self._folds[trace_id]
+    def update(self, trace_id: str) -> ContactUpdate:
+        return self._updates[trace_id]
 
 
-def folded_properties(mapped: Iterable[Properties]) -> Properties:
+def coalesced_properties(mapped: Iterable[Properties]) -> Properties:
     """Return the newest value of each property that events set, in their order."""
     properties: Properties = {}
     for each in mapped:
@@ -43,17 +45,17 @@ def folded_properties(mapped: Iterable[Properties]) -> Properties:
 class TimelineItem(NamedTuple):
     """An event of a written fold, and the entry that it leaves."""
 
-    fold: Fold
+    update: ContactUpdate
     event: Pending
     entry: TimelineEntry
 
 
-def timeline_items(folds: Iterable[Fold]) -> list[TimelineItem]:
+def timeline_items(updates: Iterable[ContactUpdate]) -> list[TimelineItem]:
     """Return the entries of written folds, in the order of each contact. Raises MappingFailed."""
     return [
-        TimelineItem(fold, event, _entry(fold, event, event.envelope))
-        for fold in folds
-        for event in fold.events
+        TimelineItem(update, event, _entry(update, event, event.envelope))
+        for update in updates
+        for event in update.events
         if event.envelope is not None
     ]
 
@@ -76,12 +78,12 @@ def halves(items: Sequence[Item]) -> tuple[Sequence[Item], Sequence[Item]]:
     return items[:middle], items[middle:]
 
 
-def _entry(fold: Fold, event: Pending, envelope: Envelope) -> TimelineEntry:
+def _entry(update: ContactUpdate, event: Pending, envelope: Envelope) -> TimelineEntry:
     return TimelineEntry(
         uuid=str(envelope.id),
         event_type=envelope.type,
-        contact_key=fold.lane.key,
-        contact_id=fold.lane.contact_id,
+        contact_key=update.lane.key,
+        contact_id=update.lane.contact_id,
         occurred_at=envelope.occurred_at,
         properties=event.mapped.entry,
         records=[event.record],

@@ -6,8 +6,8 @@ from typing import Final
 
 from hubspot_consumer.delivery.batches import halves
 from hubspot_consumer.delivery.destination import Destination, Slot
-from hubspot_consumer.gates.circuit_breaker import HaltGate
-from hubspot_consumer.gates.unwritable_properties import Omissions
+from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
+from hubspot_consumer.gates.unwritable_properties import UnwritableProperties
 from hubspot_consumer.hubspot.outcomes import Delivered, Outcome, Rejected, RetryLater
 from hubspot_consumer.hubspot.requests import Upsert
 from hubspot_consumer.hubspot.responses import WriteAnswer
@@ -41,13 +41,13 @@ class ContactWriter:
     def __init__(
         self,
         destination: Destination,
-        omissions: Omissions,
-        halt: HaltGate,
+        unwritable: UnwritableProperties,
+        breaker: CircuitBreaker,
         count: Callable[[Collection[Outcome]], object] = lambda _outcomes: None,
     ) -> None:
         self._destination = destination
-        self._omissions = omissions
-        self._halt = halt
+        self._unwritable = unwritable
+        self._breaker = breaker
         self._count = count
 
     async def create(self, inputs: Sequence[Upsert], slot: Slot) -> WriteAnswer[Upsert]:
@@ -84,22 +84,22 @@ class ContactWriter:
                 yield each
 
     def _without_omissions(self, inputs: Sequence[Upsert]) -> Sequence[Upsert]:
-        return [replace(one, properties=self._omissions.without(one.properties)) for one in inputs]
+        return [replace(one, properties=self._unwritable.without(one.properties)) for one in inputs]
 
     def _hear(self, outcomes: Collection[Outcome]) -> None:
         self._count(outcomes)
         for outcome in outcomes:
             if isinstance(outcome, Delivered) and outcome.kept:
-                self._omissions.kept(outcome.kept)
-        self._halt.hear_all(outcomes)
+                self._unwritable.kept(outcome.kept)
+        self._breaker.record_all(outcomes)
 
     def _meaning(self, upsert: Upsert, outcome: Outcome | Again) -> Outcome | Again:
         if not isinstance(outcome, Rejected):
             return outcome
         if unwritable := outcome.unwritable.intersection(upsert.properties):
-            if (halt := self._omissions.leave_out(unwritable)) is None:
+            if (halt := self._unwritable.leave_out(unwritable)) is None:
                 return Again(outcome.detail)
-            self._halt.close(halt)
+            self._breaker.trip(halt)
             return halt
         if outcome.conflict and upsert.attempts < MOST_CONFLICTS:
             return Again(outcome.detail, conflict=True)

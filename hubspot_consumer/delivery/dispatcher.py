@@ -12,7 +12,7 @@ from typing import Any, Final, NoReturn
 
 from hubspot_consumer.delivery.destination import Destination, Slot
 from hubspot_consumer.delivery.writer import Calls
-from hubspot_consumer.gates.circuit_breaker import HaltGate
+from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.hubspot.requests import MOST_UPSERTS
 from hubspot_consumer.kafka.lease import Lease
 from hubspot_consumer.ordering.lanes import Lanes
@@ -39,14 +39,16 @@ class _Queue:
         return self.passed_over >= self.most_passed_over
 
 
-class Delivery:
+class Dispatcher:
     """Takes what is ready from *lanes* to *destination*, in slots, several calls in flight."""
 
-    def __init__(self, lanes: Lanes, destination: Destination, calls: Calls, halt: HaltGate, lease: Lease) -> None:
+    def __init__(
+        self, lanes: Lanes, destination: Destination, calls: Calls, breaker: CircuitBreaker, lease: Lease
+    ) -> None:
         self._lanes = lanes
         self._lease = lease
         self._destination = destination
-        self._halt = halt
+        self._breaker = breaker
         self._queues = (
             _Queue(lambda: lanes.ready, lambda most, slot: calls.deliver(lanes.take(most), slot)),
             _Queue(lambda: lanes.new, lambda most, slot: calls.create(lanes.take_new(most), slot)),
@@ -77,15 +79,15 @@ class Delivery:
     @property
     def busy(self) -> bool:
         """Whether a call is under way, or something waits for one that nothing keeps from going out."""
-        return bool(self._calls) or (self._has_work and self._halt.halted is None)
+        return bool(self._calls) or (self._has_work and self._breaker.halted is None)
 
     async def run(self) -> None:
         """Deliver until cancelled; calls in flight then go on, see `settle`."""
         while True:
             await self._something_ready()
             if (spent := self._destination.spent()) is not None:
-                self._halt.close(spent)
-            probing = await self._halt.open()
+                self._breaker.trip(spent)
+            probing = await self._breaker.until_allowed()
             await self._may_call.acquire()
             slot = await self._destination.slot()
             if not self._lease.valid:
@@ -94,7 +96,7 @@ class Delivery:
                 self._may_call.release()
                 await self._lease.until_valid()
                 continue
-            if not self._has_work or self._halt.paused or (not probing and self._destination.spent() is not None):
+            if not self._has_work or self._breaker.paused or (not probing and self._destination.spent() is not None):
                 # A call that ended meanwhile took it along, or the last of the day's calls; or somebody paused it.
                 slot.give_back()
                 self._may_call.release()
@@ -105,7 +107,7 @@ class Delivery:
             if probing:
                 await asyncio.wait([task])
 
-    async def settle(self, seconds: float) -> bool:
+    async def drain(self, seconds: float) -> bool:
         """Take nothing more until `resume`; return whether the calls in flight ended within *seconds*."""
         self.pause()
         if self._calls:

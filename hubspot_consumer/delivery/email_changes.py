@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError
 from hubspot_consumer.delivery.destination import Destination
 from hubspot_consumer.hubspot.outcomes import Halt, Rejected, RetryLater
 from hubspot_consumer.kafka.lag import Lag
-from hubspot_consumer.ordering.lane import Fold, Lane
+from hubspot_consumer.ordering.lane import ContactUpdate, Lane
 from hubspot_consumer.ordering.lanes import Lanes
 from runtime.clock import Clock
 from runtime.logs import logger
@@ -40,7 +40,7 @@ class _Wait:
     ends: Mapping[TopicPartition, int]
 
 
-class Moves:
+class ContactMoves:
     """Moves contacts before they are written; calls are made in slots of their own."""
 
     def __init__(self, lanes: Lanes, destination: Destination, lag: Lag, clock: Clock) -> None:
@@ -51,33 +51,33 @@ class Moves:
         # By lane: what is read again after a rebalance waits anew.
         self._waits: WeakKeyDictionary[Lane, dict[ContactKey, _Wait]] = WeakKeyDictionary()
 
-    async def before(self, fold: Fold) -> RetryLater | Halt | None:
+    async def before(self, update: ContactUpdate) -> RetryLater | Halt | None:
         """Move whom *fold* says to move; return why it can't be written yet, or None."""
-        if fold.written:
+        if update.written:
             return None
-        for previous in previous_keys(fold):
+        for previous in previous_keys(update):
             try:
-                if not await self._finished(fold, previous):
+                if not await self._finished(update, previous):
                     return RetryLater("events of the contact's previous email are not finished yet", LOOK_AGAIN)
             except (KafkaError, OSError) as error:
                 return RetryLater(f"Kafka does not say what is finished: {type(error).__name__}", LOOK_AGAIN)
             if self._lanes.is_held(previous):
                 return RetryLater("a run holds the contact's previous email", LOOK_AGAIN)
             with self._lanes.in_flight.touching(previous):
-                refusal = await self._move(previous, fold.lane.key)
+                refusal = await self._move(previous, update.lane.key)
             if refusal is not None:
                 return refusal
         return None
 
-    async def _finished(self, fold: Fold, previous: ContactKey) -> bool:
+    async def _finished(self, update: ContactUpdate, previous: ContactKey) -> bool:
         now, number = self._clock.monotonic(), self._lag.number_of(previous)
         # Its own partition can't be finished before this event is; what it held of the previous key is in our lanes.
-        ours = number == fold.events[0].record.partition
-        waits = self._waits.setdefault(fold.lane, {})
+        ours = number == update.events[0].record.partition
+        waits = self._waits.setdefault(update.lane, {})
         if (wait := waits.get(previous)) is None:
             wait = waits[previous] = _Wait(now, {} if ours else await self._lag.ends_of(number))
         if now - wait.since > LONGEST_WAIT_S:
-            log.warning("contact.moved_early", contact=contact_hash(fold.lane.key), previous=contact_hash(previous))
+            log.warning("contact.moved_early", contact=contact_hash(update.lane.key), previous=contact_hash(previous))
             return True
         if ours:
             return now - wait.since >= GRACE_S and not self._lanes.has(previous)
@@ -107,13 +107,13 @@ class Moves:
         return refusal
 
 
-def previous_keys(fold: Fold) -> Iterator[ContactKey]:
+def previous_keys(update: ContactUpdate) -> Iterator[ContactKey]:
     """Yield the contact keys that the events of *fold* name as previous ones."""
-    for envelope in fold.envelopes:
+    for envelope in update.envelopes:
         if isinstance(envelope.payload, MerchantContactUpdated) and envelope.payload.previous_email is not None:
             try:
                 previous = contact_key(envelope.payload.previous_email)
             except ValueError:
                 continue
-            if previous != fold.lane.key:
+            if previous != update.lane.key:
                 yield previous

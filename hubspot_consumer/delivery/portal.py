@@ -6,7 +6,7 @@ from itertools import count
 from typing import Final, TypeVar
 
 from hubspot_consumer.delivery.timeline import Timeline, TimelineMode
-from hubspot_consumer.gates.circuit_breaker import LONGEST_PROBE_OF_OUTAGE_S, HaltGate
+from hubspot_consumer.gates.circuit_breaker import LONGEST_PROBE_OF_OUTAGE_S, CircuitBreaker
 from hubspot_consumer.gates.retries import Retries
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot.outcomes import Halt, Refusal, Rejected, RetryLater
@@ -32,14 +32,14 @@ class Portal:
         *,
         portal_id: int,
         timeline: TimelineSetting,
-        halt: HaltGate,
+        breaker: CircuitBreaker,
         clock: Clock,
         jitter: random.Random,
     ) -> None:
         self._client = client
         self._portal_id: Final = portal_id
         self._timeline: Final = timeline
-        self._retries = Retries(halt, clock, jitter, longest_s=LONGEST_PROBE_OF_OUTAGE_S)
+        self._retries = Retries(breaker, clock, jitter, longest_s=LONGEST_PROBE_OF_OUTAGE_S)
 
     async def check(self) -> None:
         """Return when the token is known to belong to the portal. Raises WrongPortal."""

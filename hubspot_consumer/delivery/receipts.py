@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Final, Protocol
 
 from hubspot_consumer.delivery.receipts_topic import ReceiptsTopic
-from hubspot_consumer.gates.unwritable_properties import Omissions
+from hubspot_consumer.gates.unwritable_properties import UnwritableProperties
 from hubspot_consumer.hubspot.outcomes import Rejected
 from hubspot_consumer.kafka.offsets import Offsets
 from hubspot_consumer.kafka.records import LONGEST_ID, Record
@@ -57,10 +57,10 @@ NO_RECEIPTS: Final = NoReceipts()
 class ReceiptsOnKafka:
     """Hands each receipt to its topic, and has its event's ack withheld until the topic lets go of it."""
 
-    def __init__(self, topic: ReceiptsTopic, offsets: Offsets, omissions: Omissions, clock: Clock) -> None:
+    def __init__(self, topic: ReceiptsTopic, offsets: Offsets, unwritable: UnwritableProperties, clock: Clock) -> None:
         self._topic = topic
         self._offsets = offsets
-        self._omissions = omissions
+        self._unwritable = unwritable
         self._clock = clock
 
     def delivered(self, event: Pending, lane: Lane) -> None:
@@ -100,11 +100,11 @@ class ReceiptsOnKafka:
         self._put(receipt, _key_of(record), reason=error.reason, detail=error.detail[:LONGEST_DETAIL])
 
     def _put(self, receipt: Receipt, key: str, **more: object) -> None:
-        let_go = self._offsets.withhold(receipt.topic, receipt.partition, receipt.offset)
+        let_go = self._offsets.defer(receipt.topic, receipt.partition, receipt.offset)
         self._topic.put(key.encode(), receipt.model_copy(update=more).model_dump_json().encode(), let_go)
 
     def _set_by(self, event: Pending) -> Collection[str]:
-        return tuple(sorted(event.mapped.contact.keys() - self._omissions.names))
+        return tuple(sorted(event.mapped.contact.keys() - self._unwritable.names))
 
 
 def _of(envelope: Envelope, record: Record, outcome: ReceiptOutcome, at: datetime, attempts: int) -> Receipt:

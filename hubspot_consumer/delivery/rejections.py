@@ -7,11 +7,11 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from hubspot_consumer.dead_letters.writer import DeadLetters
+from hubspot_consumer.dead_letters.writer import DeadLetterWriter
 from hubspot_consumer.delivery.receipts import NO_RECEIPTS, Receipts
-from hubspot_consumer.gates.circuit_breaker import HaltGate
+from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.hubspot.outcomes import Halt, Rejected
-from hubspot_consumer.ordering.lane import Fold, Pending
+from hubspot_consumer.ordering.lane import ContactUpdate, Pending
 from runtime.clock import Clock
 from runtime.logs import logger
 
@@ -34,33 +34,38 @@ class Rejections:
     """Counts the last hour. `too_many` is a share of its events, and at least *least*."""
 
     def __init__(
-        self, least: int, dead_letters: DeadLetters, halt: HaltGate, clock: Clock, receipts: Receipts = NO_RECEIPTS
+        self,
+        least: int,
+        dead_letters: DeadLetterWriter,
+        breaker: CircuitBreaker,
+        clock: Clock,
+        receipts: Receipts = NO_RECEIPTS,
     ) -> None:
         self._least: Final = least
         self._dead_letters = dead_letters
-        self._halt = halt
+        self._breaker = breaker
         self._clock = clock
         self._receipts = receipts
         self._minutes: deque[_Minute] = deque()
 
-    async def reject(self, fold: Fold, event: Pending, rejection: Rejected) -> Halt | None:
+    async def reject(self, update: ContactUpdate, event: Pending, rejection: Rejected) -> Halt | None:
         """Set *event* aside, unless that has happened too often of late: then return why nothing is sent any more."""
         if self.too_many:
             words = f"{self.last_hour} events rejected within an hour; and now: {rejection.detail}"
             halt = Halt("too_many_dead_letters", words)
-            self._halt.close(halt)
+            self._breaker.trip(halt)
             return halt
         self._minute().rejected += 1
         log.warning(
             "delivery.rejected",
-            **event.told,
+            **event.log_fields,
             reason=rejection.reason,
             detail=rejection.detail,
             correlation_id=rejection.correlation_id,
         )
-        await self._dead_letters.put(event.record, rejection.reason, rejection.detail, fold.lane.attempts + 1)
-        self._receipts.rejected(event, fold.lane, rejection)
-        fold.set_aside.append(event)
+        await self._dead_letters.put(event.record, rejection.reason, rejection.detail, update.lane.attempts + 1)
+        self._receipts.rejected(event, update.lane, rejection)
+        update.set_aside.append(event)
         return None
 
     def delivered(self, events: int) -> None:

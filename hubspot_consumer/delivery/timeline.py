@@ -9,10 +9,10 @@ from typing import Final, Literal, Protocol, TypeVar, assert_never
 
 from hubspot_consumer.delivery.batches import TimelineItem, calls_of, halves, notes_of, timeline_items
 from hubspot_consumer.delivery.destination import Destination
-from hubspot_consumer.gates.circuit_breaker import HaltGate
+from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.hubspot.outcomes import UNSURE, Delivered, Halt, Refusal, Rejected, RetryLater
 from hubspot_consumer.hubspot.requests import MOST_NOTES, MOST_TIMELINE_ENTRIES
-from hubspot_consumer.ordering.lane import Fold, Pending
+from hubspot_consumer.ordering.lane import ContactUpdate, Pending
 from runtime.logs import logger
 
 log = logger()
@@ -25,7 +25,7 @@ _INSTEAD: Final[Mapping[TimelineMode, TimelineMode]] = {"custom_events": "notes"
 
 
 class Owner(Protocol):
-    def owns(self, fold: Fold) -> bool:
+    def owns(self, update: ContactUpdate) -> bool:
         """Return whether the contact of a fold is still ours to write to."""
 
 
@@ -36,7 +36,7 @@ class Right(Protocol):
 
 
 class Refusals(Protocol):
-    async def reject(self, fold: Fold, event: Pending, rejection: Rejected) -> Halt | None:
+    async def reject(self, update: ContactUpdate, event: Pending, rejection: Rejected) -> Halt | None:
         """Set aside an event whose entry HubSpot will never take; return why nothing can be sent, if that is so."""
 
 
@@ -44,46 +44,46 @@ class Timeline:
     """Leaves entries by `mode`. Where it is *automatic*, the next best takes over when the portal refuses one."""
 
     def __init__(
-        self, lanes: Owner, destination: Destination, rejections: Refusals, lease: Right, halt: HaltGate
+        self, lanes: Owner, destination: Destination, rejections: Refusals, lease: Right, breaker: CircuitBreaker
     ) -> None:
         self._lanes = lanes
         self._destination = destination
         self._rejections = rejections
         self._lease = lease
-        self._halt = halt
+        self._breaker = breaker
         self._notes = Notes(destination)
         # A dry run says what it would send.
         self.mode: TimelineMode = "custom_events"
         self.automatic = False
 
-    async def leave(self, folds: Sequence[Fold]) -> Mapping[Fold, Refusal]:
+    async def leave(self, updates: Sequence[ContactUpdate]) -> Mapping[ContactUpdate, Refusal]:
         """Leave the entries of written *folds*, each contact's in order; return why those of a fold were not left."""
         match self.mode:
             case "off":
                 return {}
             case "custom_events":
-                refused: dict[Fold, Refusal] = {}
-                for items in calls_of(timeline_items(folds), MOST_TIMELINE_ENTRIES):
+                refused: dict[ContactUpdate, Refusal] = {}
+                for items in calls_of(timeline_items(updates), MOST_TIMELINE_ENTRIES):
                     # A contact's entries go in order: what follows a refused one waits with it.
                     refused |= await self._send(_without(items, refused))
                 return refused
             case "notes":
-                return await self._leave_notes(folds)
+                return await self._leave_notes(updates)
             case _:
                 assert_never(self.mode)
 
-    async def _send(self, items: Sequence[TimelineItem]) -> dict[Fold, Refusal]:
+    async def _send(self, items: Sequence[TimelineItem]) -> dict[ContactUpdate, Refusal]:
         """Return the refusals by fold; what is rejected for good is a dead letter, and no refusal."""
         if not items:
             return {}
         refusal = self._or_instead("custom_events", await self._destination.send([item.entry for item in items]))
         match refusal:
             case None:
-                self._halt.hear(None)
+                self._breaker.record(None)
                 return {}
             case RetryLater() | Halt():
-                self._halt.hear(refusal)
-                return {item.fold: refusal for item in items}
+                self._breaker.record(refusal)
+                return {item.update: refusal for item in items}
             case Rejected() if len(items) > 1:
                 first, second = halves(items)
                 refused = await self._send(first)
@@ -93,45 +93,45 @@ class Timeline:
             case _:
                 assert_never(refusal)
 
-    async def _leave_notes(self, folds: Sequence[Fold]) -> dict[Fold, Refusal]:
-        refused: dict[Fold, Refusal] = {}
-        repeated = [fold for fold in folds if fold.repeated]
-        noted = await self._notes.events_of({fold.lane.contact_id for fold in repeated if fold.lane.contact_id})
+    async def _leave_notes(self, updates: Sequence[ContactUpdate]) -> dict[ContactUpdate, Refusal]:
+        refused: dict[ContactUpdate, Refusal] = {}
+        repeated = [update for update in updates if update.repeated]
+        noted = await self._notes.events_of({update.lane.contact_id for update in repeated if update.lane.contact_id})
         if isinstance(noted, RetryLater | Halt):
-            self._halt.hear(noted)
+            self._breaker.record(noted)
             refused, noted = dict.fromkeys(repeated, noted), set()
         items = [
             item
-            for item in _without(timeline_items(folds), refused)
+            for item in _without(timeline_items(updates), refused)
             # An event whose contact HubSpot never took is a dead letter, and has no contact to hang a note on.
-            if item.entry.contact_id and not (item.fold.repeated and item.entry.uuid in noted)
+            if item.entry.contact_id and not (item.update.repeated and item.entry.uuid in noted)
         ]
         for together in calls_of(items, MOST_NOTES):
             refused |= await self._note(_without(together, refused))
         return refused
 
-    async def _note(self, items: Sequence[TimelineItem]) -> dict[Fold, Refusal]:
+    async def _note(self, items: Sequence[TimelineItem]) -> dict[ContactUpdate, Refusal]:
         slot = await self._destination.slot()
         # While it waited for the slot, another worker may have been given the contacts.
-        notes = notes_of(item for item in items if self._lanes.owns(item.fold))
+        notes = notes_of(item for item in items if self._lanes.owns(item.update))
         if not notes:
             slot.give_back()
             return {}
         with slot:
             # Between this look and the call nothing else runs: see the lease.
             if not self._lease.valid:
-                return dict.fromkeys((item.fold for item in items), UNSURE)
+                return dict.fromkeys((item.update for item in items), UNSURE)
             answer = await self._destination.note([note for note, _ in notes.values()])
-        refused: dict[Fold, Refusal] = {}
+        refused: dict[ContactUpdate, Refusal] = {}
         outcomes = {trace_id: self._or_instead("notes", outcome) for trace_id, outcome in answer.outcomes.items()}
-        self._halt.hear_all(outcomes.values())
+        self._breaker.record_all(outcomes.values())
         for trace_id, outcome in outcomes.items():
             item = notes[trace_id][1]
             match outcome:
                 case Delivered():
                     pass
                 case RetryLater() | Halt():
-                    refused[item.fold] = outcome
+                    refused[item.update] = outcome
                 case Rejected():
                     refused |= await self._reject(item, outcome)
                 case _:
@@ -151,14 +151,14 @@ class Timeline:
             )
         return RetryLater(f"the portal does not take {mode}: {outcome.detail}")
 
-    async def _reject(self, item: TimelineItem, rejection: Rejected) -> dict[Fold, Refusal]:
+    async def _reject(self, item: TimelineItem, rejection: Rejected) -> dict[ContactUpdate, Refusal]:
         reason = Rejected("timeline_entry_rejected", rejection.detail)
-        halt = await self._rejections.reject(item.fold, item.event, reason)
-        return {item.fold: halt} if halt is not None else {}
+        halt = await self._rejections.reject(item.update, item.event, reason)
+        return {item.update: halt} if halt is not None else {}
 
 
-def _without(items: Sequence[TimelineItem], refused: Collection[Fold]) -> list[TimelineItem]:
-    return [item for item in items if item.fold not in refused]
+def _without(items: Sequence[TimelineItem], refused: Collection[ContactUpdate]) -> list[TimelineItem]:
+    return [item for item in items if item.update not in refused]
 
 
 class Notes:

@@ -8,18 +8,18 @@ from typing import Final, assert_never
 from hubspot_consumer.delivery.batches import Batch, halves
 from hubspot_consumer.delivery.contact_writer import NOT_OURS, Again, ContactWriter
 from hubspot_consumer.delivery.destination import Destination, Slot
-from hubspot_consumer.delivery.email_changes import Moves
+from hubspot_consumer.delivery.email_changes import ContactMoves
 from hubspot_consumer.delivery.receipts import NO_RECEIPTS, Receipts
 from hubspot_consumer.delivery.rejections import Rejections
 from hubspot_consumer.delivery.timeline import Timeline
-from hubspot_consumer.gates.circuit_breaker import HaltGate
+from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.gates.retries import wait_s
 from hubspot_consumer.gates.suppressions import Suppressions
 from hubspot_consumer.hubspot.outcomes import UNSURE, Delivered, Halt, Refusal, Rejected, RetryLater
 from hubspot_consumer.hubspot.requests import KnownContacts, Upsert
 from hubspot_consumer.kafka.lease import Lease
 from hubspot_consumer.metrics import Telemetry
-from hubspot_consumer.ordering.lane import Fold, Lane
+from hubspot_consumer.ordering.lane import ContactUpdate, Lane
 from hubspot_consumer.ordering.lanes import Lanes
 from runtime.clock import Clock
 from runtime.logs import logger
@@ -43,9 +43,9 @@ class Calls:
         timeline: Timeline,
         rejections: Rejections,
         suppressions: Suppressions,
-        moves: Moves,
+        moves: ContactMoves,
         lease: Lease,
-        halt: HaltGate,
+        breaker: CircuitBreaker,
         clock: Clock,
         telemetry: Telemetry,
         jitter: random.Random,
@@ -59,7 +59,7 @@ class Calls:
         self._suppressions = suppressions
         self._moves = moves
         self._lease = lease
-        self._halt = halt
+        self._breaker = breaker
         self._clock = clock
         self._telemetry = telemetry
         self._jitter = jitter
@@ -71,7 +71,7 @@ class Calls:
             found = await self._destination.known_contacts([lane.key for lane in lanes])
         match found:
             case dict():
-                self._halt.hear(None)
+                self._breaker.record(None)
                 for lane in lanes:
                     self._looked_up(lane, found)
             case Rejected() if len(lanes) > 1:
@@ -83,7 +83,7 @@ class Calls:
                 for lane in lanes:
                     self._lanes.known(lane, None, None)
             case RetryLater() | Halt():
-                self._halt.hear(found)
+                self._breaker.record(found)
                 for lane in lanes:
                     self._lanes.still_unknown(lane, self._wait_s(lane, found))
             case _:
@@ -101,128 +101,128 @@ class Calls:
         else:
             self._lanes.known(lane, None, None)
 
-    async def deliver(self, folds: Sequence[Fold], slot: Slot) -> None:
+    async def deliver(self, updates: Sequence[ContactUpdate], slot: Slot) -> None:
         """Write up to 100 contacts, then leave their timeline entries."""
-        folds = await self._wanted(folds)
-        self._telemetry.taken(folds)
-        written = [fold for fold in folds if fold.written]
-        upserted = await self._upsert(Batch(fold for fold in folds if not fold.written), slot)
+        updates = await self._wanted(updates)
+        self._telemetry.taken(updates)
+        written = [update for update in updates if update.written]
+        upserted = await self._upsert(Batch(update for update in updates if not update.written), slot)
         await self._leave_timeline_entries(written + upserted)
 
-    async def create(self, folds: Sequence[Fold], slot: Slot) -> None:
+    async def create(self, updates: Sequence[ContactUpdate], slot: Slot) -> None:
         """Write up to 100 contacts that are new, then leave their timeline entries; look up those that are not."""
-        folds = await self._wanted(folds)
-        self._telemetry.taken(folds)
-        batch, written = Batch(folds), list[Fold]()
+        updates = await self._wanted(updates)
+        self._telemetry.taken(updates)
+        batch, written = Batch(updates), list[ContactUpdate]()
         if not batch.upserts:
             slot.give_back()
             return
         answer = await self._contacts.create(batch.upserts, slot)
         for trace_id, outcome in answer.outcomes.items():
-            fold = batch.fold(trace_id)
+            update = batch.update(trace_id)
             match outcome:
                 case Delivered():
-                    written.append(_written(fold, outcome))
+                    written.append(_written(update, outcome))
                 case RetryLater() | Halt():
-                    self._retry(fold, outcome)
+                    self._retry(update, outcome)
                 case Rejected():
                     # Most likely there is one. What else may be wrong with it, its upsert will say.
-                    self._lanes.exists(fold)
+                    self._lanes.exists(update)
                 case _:
                     assert_never(outcome)
         for upsert in answer.unclear:
-            self._lanes.exists(batch.fold(upsert.trace_id))
+            self._lanes.exists(batch.update(upsert.trace_id))
         await self._leave_timeline_entries(written)
 
-    async def _upsert(self, batch: Batch, slot: Slot) -> list[Fold]:
+    async def _upsert(self, batch: Batch, slot: Slot) -> list[ContactUpdate]:
         """Return the folds that are written now; the others are back in their lanes or in the dead letters."""
 
         def guard(upsert: Upsert) -> Again | RetryLater | None:
             # While a half waited for its slot, another worker may have been given its contacts.
-            if not self._lanes.owns(batch.fold(upsert.trace_id)):
+            if not self._lanes.owns(batch.update(upsert.trace_id)):
                 return NOT_OURS
             return None if self._lease.valid else UNSURE
 
         written = []
         async for upsert, outcome in self._contacts.upsert(batch.upserts, slot, guard):
-            fold = batch.fold(upsert.trace_id)
+            update = batch.update(upsert.trace_id)
             match outcome:
                 case Delivered():
-                    written.append(_written(fold, outcome))
+                    written.append(_written(update, outcome))
                 case Again(conflict=True):
                     # By then it is there, to be updated.
-                    self._retry(fold, RetryLater(outcome.why))
+                    self._retry(update, RetryLater(outcome.why))
                 case Again():
-                    self._lanes.retry(fold, 0.0)
+                    self._lanes.retry(update, 0.0)
                 case RetryLater() | Halt():
-                    self._retry(fold, outcome)
+                    self._retry(update, outcome)
                 case Rejected():
-                    await self._rejected(fold, outcome)
+                    await self._rejected(update, outcome)
                 case _:
                     assert_never(outcome)
         return written
 
-    async def _rejected(self, fold: Fold, rejection: Rejected) -> None:
-        if len(fold.events) > 1:
-            self._lanes.split(fold)
-        elif (halt := await self._rejections.reject(fold, fold.events[0], rejection)) is None:
-            self._lanes.finished(fold)
+    async def _rejected(self, update: ContactUpdate, rejection: Rejected) -> None:
+        if len(update.events) > 1:
+            self._lanes.split(update)
+        elif (halt := await self._rejections.reject(update, update.events[0], rejection)) is None:
+            self._lanes.finished(update)
         else:
-            self._retry(fold, halt)
+            self._retry(update, halt)
 
-    async def _wanted(self, folds: Sequence[Fold]) -> list[Fold]:
+    async def _wanted(self, updates: Sequence[ContactUpdate]) -> list[ContactUpdate]:
         """Return the folds to write: of nobody who is suppressed, and of nobody with an event that can't be mapped.
 
         Whoever has a new email is moved first.
         """
         wanted = []
-        for fold in folds:
-            if self._suppressions.holds(fold.lane.key):
-                self._telemetry.suppressed.inc(len(fold.events))
-                for event in fold.events:
-                    self._receipts.suppressed(event, fold.lane.attempts)
-                self._lanes.finished(fold)
-            elif (failed := fold.mapping_failed) is not None:
-                await self._rejected(fold, Rejected("mapping_failed", str(failed)))
-            elif (refusal := await self._moves.before(fold)) is not None:
-                self._halt.hear(refusal)
-                self._retry(fold, refusal)
+        for update in updates:
+            if self._suppressions.contains(update.lane.key):
+                self._telemetry.suppressed.inc(len(update.events))
+                for event in update.events:
+                    self._receipts.suppressed(event, update.lane.attempts)
+                self._lanes.finished(update)
+            elif (failed := update.mapping_failed) is not None:
+                await self._rejected(update, Rejected("mapping_failed", str(failed)))
+            elif (refusal := await self._moves.before(update)) is not None:
+                self._breaker.record(refusal)
+                self._retry(update, refusal)
             else:
-                wanted.append(fold)
+                wanted.append(update)
         return wanted
 
-    async def _leave_timeline_entries(self, folds: Sequence[Fold]) -> None:
-        refused = await self._timeline.leave(folds)
-        for fold in folds:
-            if (refusal := refused.get(fold)) is not None:
-                self._retry(fold, refusal)
+    async def _leave_timeline_entries(self, updates: Sequence[ContactUpdate]) -> None:
+        refused = await self._timeline.leave(updates)
+        for update in updates:
+            if (refusal := refused.get(update)) is not None:
+                self._retry(update, refusal)
             else:
-                self._count(fold)
-                self._lanes.finished(fold)
+                self._count(update)
+                self._lanes.finished(update)
 
-    def _count(self, fold: Fold) -> None:
+    def _count(self, update: ContactUpdate) -> None:
         now, telling = self._clock.now(), log.is_enabled_for(logging.DEBUG)
-        for event in fold.events:
+        for event in update.events:
             self._telemetry.delivered(event, now)
-            if event not in fold.set_aside:
-                self._receipts.delivered(event, fold.lane)
+            if event not in update.set_aside:
+                self._receipts.delivered(event, update.lane)
             if event.envelope is not None and telling:
-                log.debug("event.delivered", **event.told, contact_id=fold.lane.contact_id)
-        self._rejections.delivered(len(fold.events))
+                log.debug("event.delivered", **event.log_fields, contact_id=update.lane.contact_id)
+        self._rejections.delivered(len(update.events))
 
-    def _retry(self, fold: Fold, refusal: Refusal) -> None:
-        after_s = self._wait_s(fold.lane, refusal)
+    def _retry(self, update: ContactUpdate, refusal: Refusal) -> None:
+        after_s = self._wait_s(update.lane, refusal)
         if log.is_enabled_for(logging.DEBUG):
             log.debug(
                 "delivery.retry_scheduled",
-                contact=contact_hash(fold.lane.key),
-                event_ids=[str(envelope.id) for envelope in fold.envelopes],
-                attempt=fold.lane.attempts,
+                contact=contact_hash(update.lane.key),
+                event_ids=[str(envelope.id) for envelope in update.envelopes],
+                attempt=update.lane.attempts,
                 wait_s=round(after_s, 1),
                 why=refusal.cause if isinstance(refusal, RetryLater) else refusal.detail,
                 correlation_id=refusal.correlation_id,
             )
-        self._lanes.retry(fold, after_s)
+        self._lanes.retry(update, after_s)
 
     def _wait_s(self, lane: Lane, refusal: Refusal) -> float:
         if isinstance(refusal, RetryLater):
@@ -230,6 +230,6 @@ class Calls:
         return wait_s(refusal, lane.attempts, self._jitter)
 
 
-def _written(fold: Fold, outcome: Delivered) -> Fold:
-    fold.written, fold.lane.contact_id = True, outcome.contact_id
-    return fold
+def _written(update: ContactUpdate, outcome: Delivered) -> ContactUpdate:
+    update.written, update.lane.contact_id = True, outcome.contact_id
+    return update

@@ -9,7 +9,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from hubspot_consumer.dead_letters.catalogue import DeadLetterBook
+from hubspot_consumer.dead_letters.catalogue import DeadLetterCatalogue
 from hubspot_consumer.doctor.environment import Environment
 from hubspot_consumer.doctor.examination import CannotTell, Check, Checks, Look
 from hubspot_consumer.doctor.findings import Answer, ForKafka, count, duration, fail, ok, warn
@@ -211,7 +211,7 @@ class KafkaChecks:
         told: list[int] = []
         try:
             async with asyncio.timeout(READ_WITHIN_S):
-                book = await DeadLetterBook.read(
+                book = await DeadLetterCatalogue.read(
                     options, self._settings.topics, SystemClock(), lambda _, total: told.append(total)
                 )
         except TimeoutError:

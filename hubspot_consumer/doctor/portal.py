@@ -17,7 +17,7 @@ from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.daily_quota import RESERVE, DailyQuota
 from hubspot_consumer.hubspot.outcomes import Halt, Refusal, Rejected, RetryLater
 from hubspot_consumer.hubspot.paths import PATHS
-from hubspot_consumer.hubspot.rate_limiter import Pacing, QuotaSlot
+from hubspot_consumer.hubspot.rate_limiter import QuotaSlot, RateLimiter
 from hubspot_consumer.hubspot.responses import PortalDetails
 from hubspot_consumer.provisioning.differences import Differences
 from hubspot_consumer.provisioning.provision import Provision, ProvisionRefused, allows_no_custom_events
@@ -41,7 +41,7 @@ SPENDS: Final = "find out which other app spends the account's calls, or wait fo
 ADD_SCOPES: Final = "add the scopes to the private app or Service Key"
 
 
-class FewCalls(Pacing):
+class FewCalls(RateLimiter):
     """Spaces a handful of calls. Gives way to nobody: a worker with a backlog leaves no room for hours."""
 
     def __init__(self, clock: Clock) -> None:

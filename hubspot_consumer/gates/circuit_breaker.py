@@ -49,7 +49,7 @@ class Paused:
         return f"{self.since:%Y-%m-%d %H:%M %Z}{f' by {self.by}' if self.by else ''}: {self.note}"
 
 
-class HaltGate:
+class CircuitBreaker:
     """Closed by a `Halt` or by an outage, opened by the first answer that is neither; then *resumed* is called."""
 
     def __init__(self, clock: Clock, resumed: Callable[[], object] = lambda: None) -> None:
@@ -87,7 +87,7 @@ class HaltGate:
         self._paused = paused
         self._goes_on.clear()
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """End a pause. What else halts is probed as soon as that is due."""
         if self._paused is None:
             return
@@ -95,30 +95,30 @@ class HaltGate:
         self._paused = None
         self._goes_on.set()
 
-    def hear_all(self, outcomes: Collection[Outcome]) -> None:
+    def record_all(self, outcomes: Collection[Outcome]) -> None:
         """Take the outcomes of one answer for what they say of HubSpot as a whole."""
         refusals = [outcome for outcome in outcomes if isinstance(outcome, RetryLater | Halt)]
         delivered = any(isinstance(outcome, Delivered) for outcome in outcomes)
         if delivered or len(refusals) < len(outcomes):
-            self.hear(None, delivered=delivered)
+            self.record(None, delivered=delivered)
         elif refusals:
-            self.hear(refusals[0])
+            self.record(refusals[0])
 
-    def hear(self, refusal: RetryLater | Halt | None, *, delivered: bool = False) -> None:
+    def record(self, refusal: RetryLater | Halt | None, *, delivered: bool = False) -> None:
         """Take what a call was answered; None is an answer that refuses nothing, or nothing but what it was asked."""
         match refusal:
             case None:
                 if self.answered(delivered=delivered):
                     self._resumed()
             case Halt():
-                self.close(refusal)
+                self.trip(refusal)
             case RetryLater():
                 if refusal.outage:
                     self.failed(refusal.cause)
             case _:
                 assert_never(refusal)
 
-    def close(self, halt: Halt) -> None:
+    def trip(self, halt: Halt) -> None:
         """Stop sending until a probe is answered. Several calls in flight that say the same count once."""
         now = self._clock.monotonic()
         if self._halted is not None and now < self._probe_at and halt.until is None:
@@ -145,7 +145,7 @@ class HaltGate:
         """Note a call that HubSpot did not answer, or answered with an error of its own."""
         self._failures += 1
         if self._failures >= FAILURES_OF_OUTAGE:
-            self.close(Halt("hubspot_unavailable", f"{self._failures} calls in a row failed, the last: {cause}"))
+            self.trip(Halt("hubspot_unavailable", f"{self._failures} calls in a row failed, the last: {cause}"))
 
     def answered(self, *, delivered: bool = False) -> bool:
         """HubSpot answered, and with no reason to halt: send again. Return whether sending was halted until now."""
@@ -156,7 +156,7 @@ class HaltGate:
         self._halted = None
         return True
 
-    async def open(self) -> bool:
+    async def until_allowed(self) -> bool:
         """Return False when sending is allowed, or True when it is time for one call as a probe."""
         while True:
             await self._goes_on.wait()

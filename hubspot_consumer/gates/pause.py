@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from hubspot_consumer.gates.circuit_breaker import HaltGate, Paused
+from hubspot_consumer.gates.circuit_breaker import CircuitBreaker, Paused
 from hubspot_consumer.kafka.followed_topic import FollowedTopic
 from runtime.clock import Clock
 from runtime.endings import CannotGoOn
@@ -44,12 +44,12 @@ class SendingPaused(CannotGoOn):
         super().__init__(f"sending is paused since {paused} (`python -m hubspot_consumer resume` ends the pause)")
 
 
-class Controls:
+class PauseControl:
     """Follows the topic, and pauses *halt* for as long as it says so. Without a topic nothing is paused."""
 
-    def __init__(self, options: Mapping[str, Any], topic: str, clock: Clock, halt: HaltGate) -> None:
+    def __init__(self, options: Mapping[str, Any], topic: str, clock: Clock, breaker: CircuitBreaker) -> None:
         self._topic: Final = FollowedTopic(options, topic, clock, self._take_in, look_again_s=LOOK_AGAIN_S)
-        self._halt = halt
+        self._breaker = breaker
         self._paused: Paused | None = None
         self._read = False
 
@@ -76,9 +76,9 @@ class Controls:
 
     def _obey(self) -> None:
         if self._paused is None:
-            self._halt.go_on()
+            self._breaker.resume()
         else:
-            self._halt.pause(self._paused)
+            self._breaker.pause(self._paused)
 
 
 def read_pause(record: Any) -> Paused | None:
@@ -94,8 +94,8 @@ def read_pause(record: Any) -> Paused | None:
 
 async def read_paused(options: Mapping[str, Any], topic: str, clock: Clock) -> Paused | None:
     """Return the pause that holds now, if there is one. Raises KafkaError."""
-    halt = HaltGate(clock)
-    controls = Controls(options, topic, clock, halt)
+    halt = CircuitBreaker(clock)
+    controls = PauseControl(options, topic, clock, halt)
     try:
         await controls.start()
     finally:
@@ -103,7 +103,7 @@ async def read_paused(options: Mapping[str, Any], topic: str, clock: Clock) -> P
     return halt.paused
 
 
-async def say(kafka: KafkaConnection, pause: Pause | None) -> None:
+async def publish_pause(kafka: KafkaConnection, pause: Pause | None) -> None:
     """Pause sending in all workers, or None: let it go on. Raises KafkaError, and TopicsNotReady."""
     async with TopicWriter(kafka, kafka.topics.controls) as writer:
         await writer.write(SENDING, pause.model_dump_json().encode() if pause is not None else None)

@@ -4,7 +4,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from hubspot_consumer.gates.circuit_breaker import HaltGate
+from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.hubspot.outcomes import Halt, Refusal, Rejected, RetryLater
 from runtime.backoff import LONGEST_S, backoff_s
 from runtime.clock import Clock
@@ -15,8 +15,10 @@ Answer = TypeVar("Answer")
 class Retries:
     """Waits out a halt and a pause before each attempt, and backs off after each that was refused."""
 
-    def __init__(self, halt: HaltGate, clock: Clock, jitter: random.Random, *, longest_s: float = LONGEST_S) -> None:
-        self._halt = halt
+    def __init__(
+        self, breaker: CircuitBreaker, clock: Clock, jitter: random.Random, *, longest_s: float = LONGEST_S
+    ) -> None:
+        self._breaker = breaker
         self._clock = clock
         self._jitter = jitter
         self._longest_s: Final = longest_s
@@ -27,9 +29,9 @@ class Retries:
         async def heard() -> Answer | Refusal:
             answer = await ask()
             if isinstance(answer, RetryLater | Halt):
-                self._halt.hear(answer)
+                self._breaker.record(answer)
             elif not isinstance(answer, Rejected):
-                self._halt.hear(None)
+                self._breaker.record(None)
             return answer
 
         return await self.until_done(heard)
@@ -38,7 +40,7 @@ class Retries:
         """Return what *attempt* comes to when it is not refused; the halt hears from *attempt* itself."""
         attempts = 0
         while True:
-            await self._halt.open()
+            await self._breaker.until_allowed()
             done = await attempt()
             if not isinstance(done, RetryLater | Halt | Rejected):
                 return done

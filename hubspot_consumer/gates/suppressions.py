@@ -26,7 +26,7 @@ class Suppressions:
         self._topic: Final = FollowedTopic(options, topic, clock, self._take_in, look_again_s=LOOK_AGAIN_S)
         self._hashes: set[str] = set()
 
-    def holds(self, key: ContactKey) -> bool:
+    def contains(self, key: ContactKey) -> bool:
         return bool(self._hashes) and hash_of(key) in self._hashes
 
     def __len__(self) -> int:

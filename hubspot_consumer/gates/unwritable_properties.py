@@ -12,7 +12,7 @@ log = logger()
 INDISPENSABLE: Final = "nerava_event_sequence"
 
 
-class Omissions:
+class UnwritableProperties:
     """What is left out is told once, and tried again when `try_again` says so."""
 
     def __init__(self) -> None:

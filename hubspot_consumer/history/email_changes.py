@@ -38,7 +38,7 @@ class JoinedKeys:
             before += [one for one in (*self._before.get(previous, ()), previous) if one not in (key, *before)]
 
 
-class MovedContacts:
+class EmailChanges:
     """By the moves that the *store* knows of. `histories` says what a contact's refold is made of.
 
     *count_move* is called for each contact that is given its newer email at HubSpot.
@@ -78,7 +78,7 @@ class MovedContacts:
         self._store.keep_moves(together)
         return frozenset(together.union(keys))
 
-    async def settle(
+    async def resolve(
         self, keys: Sequence[ContactKey], destination: Destination, *, move: bool = True
     ) -> RetryLater | Halt | None:
         """Find out whose contact is where; *move* whom HubSpot still has under the older key, if the keys are held."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hubspot_consumer.delivery.timeline import TimelineMode
-from hubspot_consumer.history.projection import Refold, Refolding
+from hubspot_consumer.history.projection import Projection, Projector
 from hubspot_consumer.history.store import EventStore
 from hubspot_consumer.hubspot.requests import MOST_NOTES, MOST_TIMELINE_ENTRIES, MOST_UPSERTS
 
@@ -44,10 +44,10 @@ class Tally:
         )
 
     @classmethod
-    def of(cls, refold: Refold) -> "Tally":
+    def of(cls, projection: Projection) -> "Tally":
         """Return that of one contact."""
-        examples = tuple(f"{envelope.id}: {why}" for envelope, why in refold.unmapped[:MOST_EXAMPLES])
-        return cls(len(refold.events), refold.wanted, refold.unreadable, len(refold.unmapped), examples)
+        examples = tuple(f"{envelope.id}: {why}" for envelope, why in projection.unmapped[:MOST_EXAMPLES])
+        return cls(len(projection.events), projection.wanted, projection.unreadable, len(projection.unmapped), examples)
 
     def told_of_unmapped(self) -> Iterator[str]:
         """Yield the lines that tell a person of those."""
@@ -93,26 +93,26 @@ class RunPlan:
         }
 
 
-async def tallied(file: Path, store: EventStore, refolding: Refolding) -> Tally:
+async def tallied(file: Path, store: EventStore, projector: Projector) -> Tally:
     """Fold everything in *file*, side by side where it is much."""
     processes = min(os.cpu_count() or 1, 1 + store.size // WORTH_A_PROCESS)
     if processes == 1:
-        return _tally(file, refolding, "", None)
+        return _tally(file, projector, "", None)
     borders = ["", *store.borders(processes)]
     loop = asyncio.get_running_loop()
     # Started anew rather than forked: this process has an event loop and connections.
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         parts = [
-            loop.run_in_executor(pool, _tally, file, refolding, after, up_to)
+            loop.run_in_executor(pool, _tally, file, projector, after, up_to)
             for after, up_to in zip(borders, [*borders[1:], None], strict=True)
         ]
         return sum(await asyncio.gather(*parts), Tally())
 
 
-def _tally(file: Path, refolding: Refolding, after: str, up_to: str | None) -> Tally:
+def _tally(file: Path, projector: Projector, after: str, up_to: str | None) -> Tally:
     store = EventStore(file)
     try:
         contacts = store.by_contact(after, up_to)
-        return sum((Tally.of(refolding.refold(key, stored)) for key, stored in contacts), Tally())
+        return sum((Tally.of(projector.project(key, stored)) for key, stored in contacts), Tally())
     finally:
         store.close()

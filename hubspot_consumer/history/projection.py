@@ -12,7 +12,7 @@ from hubspot_consumer.history.selection import Selection
 from hubspot_consumer.history.store import Stored
 from hubspot_consumer.kafka.records import Offsets, Place
 from hubspot_consumer.mapping import MappingFailed, Properties, map_event
-from hubspot_consumer.ordering.lane import Fold, Lane, Pending
+from hubspot_consumer.ordering.lane import ContactUpdate, Lane, Pending
 from schemas.contacts import ContactKey
 from schemas.envelope import Envelope, UnreadableRecord, read_envelope
 
@@ -20,7 +20,7 @@ _sequence = attrgetter("sequence")
 
 
 @dataclass
-class Refold:
+class Projection:
     """`properties` are what the selected events set, each with its newest value, whichever event that is of.
 
     `sequence` is the newest event's, `events` are the selected ones, in order; `dead` are those of them that are dead
@@ -39,13 +39,13 @@ class Refold:
     def wanted(self) -> bool:
         return bool(self.events)
 
-    def fold(self, contact_id: str) -> Fold:
+    def update(self, contact_id: str) -> ContactUpdate:
         """Return the selected events as those of a contact that is written, whose timeline may hold them already."""
         pending = [Pending(envelope.sequence, envelope, event.record(), _nothing) for event, envelope in self.events]
-        return Fold(Lane(self.key, contact_id=contact_id), pending, written=True, repeated=True)
+        return ContactUpdate(Lane(self.key, contact_id=contact_id), pending, written=True, repeated=True)
 
 
-class Refolding:
+class Projector:
     """Folds contacts by a *selection*; *unfinished* is where the workers' group had come to when the run began.
 
     What the group had not finished is folded in whatever was selected: the sequence that is written says that
@@ -56,33 +56,33 @@ class Refolding:
         self.selection: Final = selection
         self._unfinished: Final = unfinished
 
-    def refold(self, key: ContactKey, *histories: Sequence[Stored], without: Collection[Place] = ()) -> Refold:
+    def project(self, key: ContactKey, *histories: Sequence[Stored], without: Collection[Place] = ()) -> Projection:
         """Return the refold of a contact's events, which are in the order of their sequence headers.
 
         A contact that had other keys before has several *histories*, the last one its own. Dead letters count where
         they are selected and not in *without*.
         """
-        refold, newest, names = Refold(key), Properties(), set[str]()
-        envelopes = [each for history in histories for each in self._envelopes(refold, history, without)]
+        projection, newest, names = Projection(key), Properties(), set[str]()
+        envelopes = [each for history in histories for each in self._envelopes(projection, history, without)]
         for event, envelope, selected, dead in envelopes:
             try:
                 properties = map_event(envelope).contact
             except MappingFailed as failed:
-                refold.unmapped += [(envelope, str(failed))] if selected else []
+                projection.unmapped += [(envelope, str(failed))] if selected else []
                 continue
             newest |= properties
             if selected:
-                refold.events.append((event, envelope))
+                projection.events.append((event, envelope))
                 if dead:
-                    refold.dead.append((event, envelope))
+                    projection.dead.append((event, envelope))
             if selected or self._is_unfinished(event):
                 names |= properties.keys()
-            refold.sequence = envelope.sequence
-        refold.properties = {name: value for name, value in newest.items() if name in names}
-        return refold
+            projection.sequence = envelope.sequence
+        projection.properties = {name: value for name, value in newest.items() if name in names}
+        return projection
 
     def _envelopes(
-        self, refold: Refold, events: Sequence[Stored], without: Collection[Place]
+        self, projection: Projection, events: Sequence[Stored], without: Collection[Place]
     ) -> list[tuple[Stored, Envelope, bool, bool]]:
         found: dict[int, tuple[Stored, Envelope, bool, bool]] = {}
         selects = self.selection.selects
@@ -97,7 +97,7 @@ class Refolding:
                 value = mended(event.value, self.selection.mends.get(event.place))
                 envelope = read_envelope(_encoded(event.key), value)
             except UnreadableRecord:
-                refold.unreadable += selected
+                projection.unreadable += selected
             else:
                 found.setdefault(envelope.sequence, (event, envelope, selected, dead))
         # A hand-made header may say otherwise.

@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from hubspot_consumer.dead_letters.corrections import Mend, mended
+from hubspot_consumer.dead_letters.corrections import Correction, mended
 from hubspot_consumer.history.store import Columns, EventStore
 from hubspot_consumer.kafka.records import Offsets, Place
 from runtime.clock import Clock
@@ -42,7 +42,7 @@ class Scan:
         clock: Clock,
         contacts: Collection[ContactKey] = (),
         *,
-        mends: Mapping[Place, Mend] = MappingProxyType({}),
+        mends: Mapping[Place, Correction] = MappingProxyType({}),
     ) -> None:
         self._reader: Final = TopicReader(options, fetch_max_bytes=MOST_BYTES)
         self._store = store

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from hubspot_consumer.dead_letters.corrections import Mend
+from hubspot_consumer.dead_letters.corrections import Correction
 from hubspot_consumer.history.store import Stored
 from hubspot_consumer.kafka.records import Offsets, Place
 from schemas.contacts import ContactKey
@@ -27,7 +27,7 @@ class Selection:
     dead_letters: bool = True
     before: Offsets = field(default_factory=dict, compare=False)
     set_aside: frozenset[Place] = field(default=frozenset(), compare=False)
-    mends: Mapping[Place, Mend] = field(default_factory=dict, compare=False)
+    mends: Mapping[Place, Correction] = field(default_factory=dict, compare=False)
 
     def selects(self, event: Stored) -> bool:
         """Return whether what this event sets is to be written, and its timeline entry to be left."""

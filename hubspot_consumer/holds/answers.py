@@ -14,9 +14,9 @@ from uuid import uuid4
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from hubspot_consumer.delivery.dispatcher import Delivery
+from hubspot_consumer.delivery.dispatcher import Dispatcher
 from hubspot_consumer.holds.records import Held, encoded
-from hubspot_consumer.holds.worker import HoldInForce, Holds
+from hubspot_consumer.holds.worker import HoldInForce, WorkerHolds
 from hubspot_consumer.kafka.followed_topic import FollowedTopic
 from hubspot_consumer.kafka.lease import LEASE_LOOK_EVERY_S, Lease
 from runtime.clock import Clock
@@ -33,11 +33,11 @@ class HoldAnswers:
     def __init__(  # noqa: PLR0913 - the composition root wires each of them by name
         self,
         *,
-        holds: Holds,
+        holds: WorkerHolds,
         followed: FollowedTopic,
         topic: str,
         producer: AIOKafkaProducer,
-        delivery: Delivery,
+        delivery: Dispatcher,
         lease: Lease,
         clock: Clock,
     ) -> None:

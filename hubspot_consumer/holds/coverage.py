@@ -8,7 +8,7 @@ from typing import Final
 from aiokafka.errors import KafkaError
 
 from hubspot_consumer.holds.hold import Hold
-from hubspot_consumer.holds.listener import Answers, Heard, TakenOver
+from hubspot_consumer.holds.listener import Answers, HoldListener, TakenOver
 from hubspot_consumer.holds.members import Member, Members
 from runtime.clock import Clock
 from runtime.logs import logger
@@ -29,7 +29,7 @@ Waits = Callable[[str], object]
 class Coverage:
     """Waits for answers, and asks meanwhile who is there to give them; *waits* is told what it waits for."""
 
-    def __init__(self, heard: Heard, members: Members, clock: Clock, waits: Waits) -> None:
+    def __init__(self, heard: HoldListener, members: Members, clock: Clock, waits: Waits) -> None:
         self._heard = heard
         self._members = members
         self._clock = clock

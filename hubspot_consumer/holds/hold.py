@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from hubspot_consumer.holds.listener import Heard
+from hubspot_consumer.holds.listener import HoldListener
 from hubspot_consumer.holds.records import FOR_S, Written
 from runtime.clock import Clock
 from schemas.contacts import ContactKey
@@ -11,7 +11,7 @@ from schemas.contacts import ContactKey
 class Hold:
     """Contacts that no worker writes until it ends."""
 
-    def __init__(self, number: int, keys: frozenset[ContactKey], heard: Heard, clock: Clock) -> None:
+    def __init__(self, number: int, keys: frozenset[ContactKey], heard: HoldListener, clock: Clock) -> None:
         self.number: Final = number
         self.keys: Final = keys
         self.outcome: dict[ContactKey, Written] = {}

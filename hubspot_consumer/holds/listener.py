@@ -45,7 +45,7 @@ class Answers:
             self.complete.set()
 
 
-class Heard:
+class HoldListener:
     """Takes in the topic's records for *run*."""
 
     def __init__(self, run: str) -> None:

@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 
 from hubspot_consumer.holds.coverage import Coverage
 from hubspot_consumer.holds.hold import Hold
-from hubspot_consumer.holds.listener import Heard, OtherRun, TakenOver
+from hubspot_consumer.holds.listener import HoldListener, OtherRun, TakenOver
 from hubspot_consumer.holds.members import Members
 from hubspot_consumer.holds.records import FOR_S, HoldBegun, HoldRecord, Released, RunEnded, encoded
 from hubspot_consumer.holds.worker import STALE
@@ -48,7 +48,7 @@ class AnotherRun(CannotGoOn):
         self.other: Final = other
 
 
-class Holding:
+class RunHolds:
     """One run's holds. *waits* is told, now and then, why a hold is not entered yet."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - all of them are what names a run and where it is
@@ -66,7 +66,7 @@ class Holding:
         self._command: Final = command
         self._quota_share: Final = quota_share
         self._clock = clock
-        self._heard = Heard(run)
+        self._heard = HoldListener(run)
         self._followed = FollowedTopic(
             options, topics.holds, clock, self._heard.take_in, look_again_s=TRY_AGAIN_S, newest=STALE
         )

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, assert_never
 
-from hubspot_consumer.delivery.dispatcher import Delivery
+from hubspot_consumer.delivery.dispatcher import Dispatcher
 from hubspot_consumer.holds.records import Held, HoldBegun, Released, RunEnded, Written, read_hold_record
-from hubspot_consumer.hubspot.rate_limiter import Pacing
+from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.ordering.lanes import Lanes
 from runtime.clock import Clock
 from runtime.logs import logger
@@ -43,13 +43,13 @@ class _Run:
     until: float
 
 
-class Holds:
+class WorkerHolds:
     """Those in force, as the records of the topic tell; *changed* is set when there may be one to answer."""
 
-    def __init__(self, lanes: Lanes, delivery: Delivery, pacing: Pacing, clock: Clock) -> None:
+    def __init__(self, lanes: Lanes, delivery: Dispatcher, rate_limiter: RateLimiter, clock: Clock) -> None:
         self._lanes = lanes
         self._delivery = delivery
-        self._pacing = pacing
+        self._rate_limiter = rate_limiter
         self._clock = clock
         self._in_force: dict[tuple[str, int], HoldInForce] = {}
         self._runs: dict[str, _Run] = {}
@@ -143,7 +143,7 @@ class Holds:
         self._lend()
 
     def _lend(self) -> None:
-        self._pacing.lend(max((run.quota_share for run in self._runs.values()), default=0.0))
+        self._rate_limiter.lend(max((run.quota_share for run in self._runs.values()), default=0.0))
 
     def _in_a_call(self, hold: HoldInForce) -> bool:
         return any(key in self._lanes.in_flight for key in hold.contacts)

@@ -12,7 +12,7 @@ from hubspot_consumer.hubspot.errors import correlation_id, policy_of, quota_spe
 from hubspot_consumer.hubspot.events_path import EventsPath
 from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Refusal, RetryLater
 from hubspot_consumer.hubspot.paths import PATHS, TOKEN_INFO, ApiVersion, Paths
-from hubspot_consumer.hubspot.rate_limiter import Pacing, QuotaSlot
+from hubspot_consumer.hubspot.rate_limiter import QuotaSlot, RateLimiter
 from hubspot_consumer.hubspot.requests import HeldContacts, KnownContacts, Move, Note, TimelineEntry, Upsert
 from hubspot_consumer.hubspot.responses import (
     Input,
@@ -22,13 +22,13 @@ from hubspot_consumer.hubspot.responses import (
     WriteAnswer,
     read_allowed,
     read_created,
-    read_held_contacts,
     read_known_contacts,
     read_noted_events,
     read_notes,
     read_notes_of_contacts,
     read_page,
     read_portal,
+    read_remote_contacts,
     read_send,
     read_written,
 )
@@ -58,10 +58,15 @@ class HubSpotClient:
     """HubSpot, for one portal and one token. No method raises for what HubSpot or the network answers."""
 
     def __init__(
-        self, http: httpx.AsyncClient, pacing: Pacing, version: ApiVersion, portal_id: int, count: CallCounter
+        self,
+        http: httpx.AsyncClient,
+        rate_limiter: RateLimiter,
+        version: ApiVersion,
+        portal_id: int,
+        count: CallCounter,
     ) -> None:
         self._http = http
-        self._pacing = pacing
+        self._rate_limiter = rate_limiter
         self._paths: Final[Paths] = PATHS[version]
         self._events_path: Final = EventsPath(self._paths)
         self._portal_id: Final = portal_id
@@ -73,11 +78,11 @@ class HubSpotClient:
 
     async def slot(self) -> QuotaSlot:
         """Return when the quota allows one more call."""
-        return await self._pacing.slot()
+        return await self._rate_limiter.slot()
 
     def spent(self) -> Halt | None:
         """Return why no call may be made until midnight, if only the reserve of the day's calls is left."""
-        daily = self._pacing.daily
+        daily = self._rate_limiter.daily
         if (until := daily.spent_until) is None:
             return None
         return Halt(
@@ -114,10 +119,10 @@ class HubSpotClient:
         answer = await self._read(keys, ())
         return read_known_contacts(answer, keys) if isinstance(answer, httpx.Response) else answer
 
-    async def held_contacts(self, keys: Sequence[ContactKey], names: Collection[str]) -> HeldContacts | Refusal:
+    async def remote_contacts(self, keys: Sequence[ContactKey], names: Collection[str]) -> HeldContacts | Refusal:
         """Return up to 100 contacts with these of their properties, by contact key, in a slot."""
         answer = await self._read(keys, names)
-        return read_held_contacts(answer, keys) if isinstance(answer, httpx.Response) else answer
+        return read_remote_contacts(answer, keys) if isinstance(answer, httpx.Response) else answer
 
     async def _read(self, keys: Sequence[ContactKey], names: Collection[str]) -> httpx.Response | RetryLater:
         body = {
@@ -169,7 +174,7 @@ class HubSpotClient:
         answer = await self._call_in_slot("account", "GET", self._paths.account)
         details = read_portal(answer) if isinstance(answer, httpx.Response) else answer
         if isinstance(details, PortalDetails) and details.zone is not None:
-            self._pacing.daily.keep_time_of(details.zone)
+            self._rate_limiter.daily.keep_time_of(details.zone)
         return details
 
     async def scopes(self) -> frozenset[str] | Refusal:
@@ -237,9 +242,9 @@ class HubSpotClient:
             log.info("hubspot.not_answered", kind=kind, error=type(error).__name__)
             return RetryLater(f"no answer: {type(error).__name__}", outage=True)
         self._count(CallMade(kind, str(response.status_code), inputs, response.elapsed.total_seconds()))
-        self._pacing.observe(response.headers)
+        self._rate_limiter.observe(response.headers)
         if (wait := quota_spent_for(response)) is not None:
-            self._pacing.pause(wait.total_seconds())
+            self._rate_limiter.pause(wait.total_seconds())
         return response
 
 

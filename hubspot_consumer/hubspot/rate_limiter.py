@@ -43,8 +43,8 @@ _A_COUNT: Final = re.compile("[0-9]{1,9}")
 class QuotaSlot:
     """The right to make one call. Leaving the context says that the call was answered."""
 
-    def __init__(self, pacing: "Pacing") -> None:
-        self._pacing = pacing
+    def __init__(self, rate_limiter: "RateLimiter") -> None:
+        self._pacing = rate_limiter
 
     def __enter__(self) -> Self:
         return self
@@ -59,7 +59,7 @@ class QuotaSlot:
         self._pacing.given_back()
 
 
-class Pacing:
+class RateLimiter:
     """Gives out slots: at most *quota* calls in any *window_s* seconds, as HubSpot counts them, over all workers."""
 
     def __init__(self, quota: int, window_s: float, daily: DailyQuota, clock: Clock) -> None:

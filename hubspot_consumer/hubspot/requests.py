@@ -146,14 +146,14 @@ class KnownContact:
 
 
 @dataclass(frozen=True)
-class HeldContact:
+class RemoteContact:
     """A contact as HubSpot holds it, with the properties that were asked for; one without a value is empty."""
 
     contact_id: str
     properties: Mapping[str, str]
 
 
-HeldContacts = dict[str, HeldContact | None]
+HeldContacts = dict[str, RemoteContact | None]
 """By lower-cased email; None for one that HubSpot lacks. What its answer leaves out is left out: nobody knows."""
 KnownContacts = dict[str, KnownContact | None]
 """By lower-cased email; None for one that HubSpot lacks. What its answer leaves out is left out: nobody knows."""

@@ -15,11 +15,11 @@ import httpx
 from hubspot_consumer.hubspot.errors import body_of, is_number, named_in, objects_of, read_item_refusal, read_refusal
 from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Outcome, Refusal, Rejected, RetryLater
 from hubspot_consumer.hubspot.requests import (
-    HeldContact,
     HeldContacts,
     KnownContact,
     KnownContacts,
     Note,
+    RemoteContact,
     Upsert,
     event_of_note,
 )
@@ -141,13 +141,13 @@ def read_allowed(response: httpx.Response) -> bool | Refusal:
 
 def read_known_contacts(response: httpx.Response, keys: Sequence[ContactKey]) -> KnownContacts | Refusal:
     """Return what a batch read found of *keys*, and what it did not find."""
-    found = read_held_contacts(response, keys)
+    found = read_remote_contacts(response, keys)
     if not isinstance(found, dict):
         return found
     return {key: _known(ContactKey(key), contact) if contact else None for key, contact in found.items()}
 
 
-def read_held_contacts(response: httpx.Response, keys: Sequence[ContactKey]) -> HeldContacts | Refusal:
+def read_remote_contacts(response: httpx.Response, keys: Sequence[ContactKey]) -> HeldContacts | Refusal:
     """Return the contacts that a batch read found of *keys*, each by all its emails, and those that it did not find."""
     if response.status_code == 404 and body_of(response).get("category") == "OBJECT_NOT_FOUND":
         # Elsewhere 207 says so. Any other 404 is the path's: to take it for new contacts could move them backwards.
@@ -164,12 +164,12 @@ def read_held_contacts(response: httpx.Response, keys: Sequence[ContactKey]) -> 
         properties = result.get("properties")
         if isinstance(properties, dict) and result.get("id"):
             emails = f"{properties.get('email') or ''};{properties.get('hs_additional_emails') or ''}"
-            contact = HeldContact(str(result["id"]), {name: str(value or "") for name, value in properties.items()})
+            contact = RemoteContact(str(result["id"]), {name: str(value or "") for name, value in properties.items()})
             held |= {_key(email): contact for email in emails.split(";") if email.strip()}
     return held
 
 
-def _known(key: ContactKey, contact: HeldContact) -> KnownContact:
+def _known(key: ContactKey, contact: RemoteContact) -> KnownContact:
     """Return a contact with the sequence of *key*, if that key wrote it last, and 0 if not."""
     number = contact.properties.get("nerava_event_sequence") or "0"
     sequence = int(float(number)) if is_number(number) else 0

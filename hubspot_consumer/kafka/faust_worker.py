@@ -34,7 +34,7 @@ MOST_BYTES_OF_A_PARTITION: Final = 32 * 1024
 Take = Callable[[Record], Awaitable[None]]
 
 
-class Worker:
+class FaustWorker:
     """Reads the topics in a consumer group and hands each record to *take*, which begins it in *offsets*.
 
     Every rebalance revokes all partitions: *revoked* is called, what *offsets* says is committed, then *dropped* is
@@ -79,7 +79,7 @@ class Worker:
         async def on_assigned(*_: Any, **__: Any) -> None:
             lease.renew(lease.now())
             self._held_back = set()
-            assigned(self.held)
+            assigned(self.assigned)
 
         # Faust keeps weak references to its receivers.
         self._receivers = (on_revoked, on_assigned)
@@ -104,7 +104,7 @@ class Worker:
         self._folder.cleanup()
 
     @property
-    def held(self) -> Collection[Partition]:
+    def assigned(self) -> Collection[Partition]:
         """The partitions that this worker holds."""
         return [(partition.topic, partition.partition) for partition in self._app.consumer.assignment()]
 
@@ -116,7 +116,7 @@ class Worker:
         await cast("Consumer", self._app.consumer).heed_errors()
 
     @property
-    def held_back(self) -> Collection[Partition]:
+    def paused(self) -> Collection[Partition]:
         """The partitions of which nothing is fetched for now."""
         return self._held_back
 
@@ -125,7 +125,7 @@ class Worker:
         if (offset := self._offsets.next_of(partition)) is not None:
             await cast("Consumer", self._app.consumer).seek_back(partition, offset)
 
-    def hold_back(self, partitions: Collection[Partition]) -> None:
+    def pause(self, partitions: Collection[Partition]) -> None:
         """Fetch nothing of these partitions for now, and go on with all others. What was fetched is still read."""
         # Not by `pause_partitions`: that drops what was fetched and not read yet.
         consumer = self._app.consumer

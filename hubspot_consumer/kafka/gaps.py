@@ -24,9 +24,9 @@ class Reader(Protocol):
     """The worker: it holds partitions, fetches nothing of some of them for now, and can fetch one again."""
 
     @property
-    def held(self) -> Collection[Partition]: ...
+    def assigned(self) -> Collection[Partition]: ...
     @property
-    def held_back(self) -> Collection[Partition]: ...
+    def paused(self) -> Collection[Partition]: ...
     async def seek_back(self, partition: Partition) -> None: ...
 
 
@@ -78,7 +78,7 @@ class Gaps:
         if self._waited():
             # Nothing is fetched for want of room. What was counted before still counts.
             return
-        read = set(reader.held) - set(reader.held_back)
+        read = set(reader.assigned) - set(reader.paused)
         looks = self._looks = {partition: self._look(partition) for partition in read}
         stalled = sorted(partition for partition, (_, looks) in looks.items() if looks >= LOOKS)
         if not stalled:

@@ -15,7 +15,7 @@ from hubspot_consumer.kafka.records import Partition
 class _Entry:
     offset: int
     finished: bool = False
-    withheld: int = 0
+    deferrals: int = 0
 
 
 @dataclass
@@ -46,15 +46,15 @@ class PartitionOffsets:
 
         return finish
 
-    def withhold(self, offset: int) -> Callable[[], None]:
+    def defer(self, offset: int) -> Callable[[], None]:
         """Defer the acknowledgement of *offset*, finished or not, until what is returned is called, once."""
         entry = self._by_offset.get(offset)
         if entry is None:
             return _nothing
-        entry.withheld += 1
+        entry.deferrals += 1
 
         def let_go() -> None:
-            entry.withheld -= 1
+            entry.deferrals -= 1
             self._acknowledge()
 
         return let_go
@@ -65,7 +65,7 @@ class PartitionOffsets:
         self._acknowledge()
 
     def _acknowledge(self) -> None:
-        while self._entries and self._entries[0].finished and not self._entries[0].withheld:
+        while self._entries and self._entries[0].finished and not self._entries[0].deferrals:
             entry = self._entries.popleft()
             del self._by_offset[entry.offset]
             self.acked = entry.offset + 1
@@ -130,10 +130,10 @@ class Offsets:
 
         return counted
 
-    def withhold(self, topic: str, partition: int, offset: int) -> Callable[[], None]:
+    def defer(self, topic: str, partition: int, offset: int) -> Callable[[], None]:
         """Defer a record's acknowledgement until what is returned is called, once. One that is not held is nobody's."""
         held = self._partitions.get((topic, partition))
-        return held.withhold(offset) if held is not None else _nothing
+        return held.defer(offset) if held is not None else _nothing
 
     def committable(self) -> Mapping[Partition, int]:
         """Return what to commit, of each partition of which there is more to commit than was committed."""

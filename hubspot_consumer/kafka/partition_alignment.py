@@ -27,7 +27,7 @@ class Ends(Protocol):
     async def ends(self) -> Mapping[TopicPartition, int]: ...
 
 
-class Alignment:
+class PartitionAlignment:
     """How far each partition of this worker was read, in offsets and in time. *kafka* knows where they end."""
 
     def __init__(self, offsets: Offsets, kafka: Ends) -> None:

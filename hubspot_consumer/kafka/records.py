@@ -36,7 +36,7 @@ class Record:
         return f"{self.topic}-{self.partition}-{self.offset}"
 
     @property
-    def told(self) -> dict[str, str]:
+    def log_fields(self) -> dict[str, str]:
         """What log lines say of it: where it is, and which event, whose, and of which trace, as far as it tells."""
         headers = Headers.decode(self.headers)
         told = {

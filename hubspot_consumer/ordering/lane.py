@@ -53,10 +53,10 @@ class Pending:
     finish: Callable[[], None]
 
     @property
-    def told(self) -> dict[str, str]:
+    def log_fields(self) -> dict[str, str]:
         """What log lines say of it."""
         # A hand-made record may have no header that names its event.
-        return self.record.told | ({"event_id": str(self.envelope.id)} if self.envelope else {})
+        return self.record.log_fields | ({"event_id": str(self.envelope.id)} if self.envelope else {})
 
     @cached_property
     def mapped(self) -> MappedEvent:
@@ -115,19 +115,19 @@ class Lane:
         """Take it that nobody knows any more what HubSpot holds of the contact, but that it may be there."""
         self.applied, self.hole_since, self.may_be_new = None, None, False
 
-    def applied_by(self, fold: "Fold") -> None:
+    def applied_by(self, update: "ContactUpdate") -> None:
         """Take it that HubSpot holds the contact as it is after *fold*."""
         # Of one that was late it holds more, and it may not be known any more how much.
-        if not fold.repeated:
-            self.applied = max(self.applied or 0, fold.events[-1].sequence)
+        if not update.repeated:
+            self.applied = max(self.applied or 0, update.events[-1].sequence)
 
-    def finished(self, fold: "Fold") -> None:
+    def finished(self, update: "ContactUpdate") -> None:
         """Take it that nothing is left to do of the events of *fold*."""
-        for event in fold.events:
+        for event in update.events:
             self.pending.pop(event.sequence, None)
             event.finish()
-        self.done = max(self.done, fold.events[-1].sequence)
-        self.applied_by(fold)
+        self.done = max(self.done, update.events[-1].sequence)
+        self.applied_by(update)
         self.attempts = 0
         self.hole_limit_s = HOLE_LIMIT_S
         if self.most_events is not None:
@@ -143,7 +143,7 @@ class Lane:
             self.pending.pop(first).finish()
             self.applied = max(self.applied, first)
 
-    def fold(self) -> "Fold":
+    def coalesce(self) -> "ContactUpdate":
         """Return the consecutive events that a call may take."""
         # One may have come since the lane was ready.
         self.pass_over_dead_letters()
@@ -151,17 +151,17 @@ class Lane:
         sequence = min(self.pending)
         # Late or repeated: what it would set is there, newer. Its timeline entry is sent again, under the same uuid.
         late = sequence <= applied
-        fold = Fold(self, [], written=late, repeated=late, creates=self.applied is None)
+        update = ContactUpdate(self, [], written=late, repeated=late, creates=self.applied is None)
         while (event := self.pending.get(sequence)) is not None and event.envelope is not None:
-            if len(fold.events) == self.most_events or (late and sequence > applied):
+            if len(update.events) == self.most_events or (late and sequence > applied):
                 break
-            fold.events.append(event)
+            update.events.append(event)
             sequence += 1
-        return fold
+        return update
 
 
 @dataclass(eq=False)
-class Fold:
+class ContactUpdate:
     """Consecutive events of one contact, to be applied as one.
 
     `written` says that the contact holds them or something newer already, so that only the timeline is left;

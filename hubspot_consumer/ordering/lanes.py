@@ -14,7 +14,7 @@ from typing import Final
 from hubspot_consumer.kafka.records import Record
 from hubspot_consumer.ordering.applied_cache import AppliedCache
 from hubspot_consumer.ordering.in_flight import InFlight
-from hubspot_consumer.ordering.lane import Fold, Lane, LaneState, Pending
+from hubspot_consumer.ordering.lane import ContactUpdate, Lane, LaneState, Pending
 from hubspot_consumer.ordering.waiting import Waiting
 from runtime.clock import Clock
 from runtime.logs import logger
@@ -73,35 +73,35 @@ class Lanes:
         """Give back a contact whose look-up failed, to be tried again after a wait."""
         self._again(lane, wait_s)
 
-    def take_new(self, most: int) -> list[Fold]:
+    def take_new(self, most: int) -> list[ContactUpdate]:
         """Take up to *most* contacts to create; each fold comes back once, also by `exists`."""
-        return [lane.fold() for lane in self._depart(most, LaneState.NEW)]
+        return [lane.coalesce() for lane in self._depart(most, LaneState.NEW)]
 
-    def exists(self, fold: Fold) -> None:
+    def exists(self, update: ContactUpdate) -> None:
         """Give back a contact that was not created, because there is one, or because it can't be told from that."""
-        fold.lane.may_be_new = False
-        self._again(fold.lane, wait_s=0.0)
+        update.lane.may_be_new = False
+        self._again(update.lane, wait_s=0.0)
 
-    def take(self, most: int) -> list[Fold]:
+    def take(self, most: int) -> list[ContactUpdate]:
         """Take up to *most* contacts that can run, each with its consecutive events; each fold comes back once."""
-        return [lane.fold() for lane in self._depart(most, LaneState.READY)]
+        return [lane.coalesce() for lane in self._depart(most, LaneState.READY)]
 
-    def finished(self, fold: Fold) -> None:
+    def finished(self, update: ContactUpdate) -> None:
         """Say that every event of *fold* is delivered or dead-lettered."""
-        lane = fold.lane
-        lane.finished(fold)
+        lane = update.lane
+        lane.finished(update)
         self._again(lane, wait_s=0.0)
 
-    def split(self, fold: Fold) -> None:
+    def split(self, update: ContactUpdate) -> None:
         """Give back a rejected fold, to come again in smaller parts until the guilty event stands alone."""
-        fold.lane.most_events = max(1, len(fold.events) // 2)
-        self._again(fold.lane, wait_s=0.0)
+        update.lane.most_events = max(1, len(update.events) // 2)
+        self._again(update.lane, wait_s=0.0)
 
-    def retry(self, fold: Fold, wait_s: float) -> None:
+    def retry(self, update: ContactUpdate, wait_s: float) -> None:
         """Give back a fold to be tried again after *wait_s* seconds; if it is `written`, without another upsert."""
-        lane = fold.lane
-        if fold.written:
-            lane.applied_by(fold)
+        lane = update.lane
+        if update.written:
+            lane.applied_by(update)
         self._again(lane, wait_s)
 
     def hold(self, keys: Collection[ContactKey]) -> None:
@@ -144,9 +144,9 @@ class Lanes:
         for queue in self._queues.values():
             queue.clear()
 
-    def owns(self, fold: Fold) -> bool:
+    def owns(self, update: ContactUpdate) -> bool:
         """Return whether a fold that was taken is still ours to deliver: not once `forget` gave its contact away."""
-        return self._lanes.get(fold.lane.key) is fold.lane
+        return self._lanes.get(update.lane.key) is update.lane
 
     def has(self, key: ContactKey) -> bool:
         """Return whether anything is pending of a contact."""
@@ -292,6 +292,6 @@ class Lanes:
             return
         self.holes_released += 1
         told = {"missing_from": lane.applied + 1, "missing_to": first - 1}
-        log.warning("lane.hole_released", **lane.pending[first].told, **told)
+        log.warning("lane.hole_released", **lane.pending[first].log_fields, **told)
         lane.applied = lane.done = first - 1
         lane.hole_since = None

@@ -7,7 +7,7 @@ from typing import Final
 from hubspot_consumer.delivery.batches import calls_of
 from hubspot_consumer.hubspot.requests import MOST_UPSERTS
 from hubspot_consumer.reprocessing.comparison import ContactDifference, differences
-from hubspot_consumer.reprocessing.projections import FoldedTopics
+from hubspot_consumer.reprocessing.projections import TopicProjections
 from hubspot_consumer.reprocessing.session import RunAccess
 from schemas.contacts import ContactKey
 
@@ -18,7 +18,7 @@ MOST_CONTACTS: Final = 10_000
 class Audit:
     """Compares contacts in calls of a hundred, in slots; those that differ are looked at twice."""
 
-    def __init__(self, topics: FoldedTopics, access: RunAccess) -> None:
+    def __init__(self, topics: TopicProjections, access: RunAccess) -> None:
         self._topics = topics
         self._access = access
         self.compared = 0
@@ -30,7 +30,7 @@ class Audit:
         """Return how contacts differ, contact by contact. The topics must be followed. Raises CannotRead."""
         suspects: list[ContactKey] = []
         for keys in batches:
-            allowed = [key for key in keys if not self._access.suppressions.holds(key)]
+            allowed = [key for key in keys if not self._access.suppressions.contains(key)]
             self.suppressed += len(keys) - len(allowed)
             for together in calls_of(allowed, MOST_UPSERTS):
                 suspects += contacts_of(await self._compare(together))
@@ -44,16 +44,16 @@ class Audit:
         # In this order: what the group had finished before is in what HubSpot holds, and that is in the topics after.
         unfinished = await self._topics.unfinished_now()
         await self._access.held.until_answered(
-            lambda: self._topics.moved.settle(keys, self._access.client, move=False),
+            lambda: self._topics.moved.resolve(keys, self._access.client, move=False),
         )
-        names = {name for key in keys for name in self._topics.refold(key).properties}
+        names = {name for key in keys for name in self._topics.project(key).properties}
         held = await self._access.held.contacts(keys, names)
         await self._topics.caught_up()
         found = []
         for key in keys:
             contact = held.get(key)
-            refold = self._topics.expected(key, contact, unfinished).refold
-            found += differences(refold, contact) if refold.wanted else []
+            projection = self._topics.expected(key, contact, unfinished).projection
+            found += differences(projection, contact) if projection.wanted else []
         return found
 
 

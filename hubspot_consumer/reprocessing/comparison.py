@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
-from hubspot_consumer.history.projection import Refold, Refolding
+from hubspot_consumer.history.projection import Projection, Projector
 from hubspot_consumer.history.store import Stored
-from hubspot_consumer.hubspot.requests import HeldContact
+from hubspot_consumer.hubspot.requests import RemoteContact
 from hubspot_consumer.hubspot.schema import PROPERTIES
 from hubspot_consumer.kafka.records import Offsets
 from schemas.contacts import ContactKey, contact_hash, masked
@@ -47,15 +47,15 @@ class ContactDifference:
 class Expected:
     """What HubSpot must hold of a contact now. *waiting* is how many of its events take effect later."""
 
-    refold: Refold
+    projection: Projection
     waiting: int
 
 
 def expected_of(
-    refolding: Refolding,
+    projector: Projector,
     key: ContactKey,
     histories: Sequence[Sequence[Stored]],
-    contact: HeldContact | None,
+    contact: RemoteContact | None,
     unfinished: Offsets,
 ) -> Expected:
     """Return what HubSpot must hold of a contact: what its events come to, up to the one that was applied last.
@@ -66,8 +66,8 @@ def expected_of(
     *earlier, own = histories or [[]]
     finished = (each.sequence for each in own if each.offset < unfinished.get((each.topic, each.partition), 0))
     up_to = max(applied_to(contact), *finished, 0)
-    refold = refolding.refold(key, *earlier, [each for each in own if each.sequence <= up_to])
-    return Expected(refold, len({each.sequence for each in own if each.sequence > up_to}))
+    projection = projector.project(key, *earlier, [each for each in own if each.sequence <= up_to])
+    return Expected(projection, len({each.sequence for each in own if each.sequence > up_to}))
 
 
 @dataclass(frozen=True)
@@ -83,27 +83,27 @@ class ComparedProperty:
         return "differs" if self.held else "empty"
 
 
-def compared(refold: Refold, contact: HeldContact | None) -> list[ComparedProperty]:
+def compared(projection: Projection, contact: RemoteContact | None) -> list[ComparedProperty]:
     """Return each property that a contact's events set, beside HubSpot's value of it."""
     held = contact.properties if contact is not None else {}
-    return [ComparedProperty(name, expected, held.get(name, "")) for name, expected in refold.properties.items()]
+    return [ComparedProperty(name, expected, held.get(name, "")) for name, expected in projection.properties.items()]
 
 
-def differences(refold: Refold, contact: HeldContact | None) -> list[ContactDifference]:
+def differences(projection: Projection, contact: RemoteContact | None) -> list[ContactDifference]:
     """Return how HubSpot's *contact* differs from what its events come to."""
     if contact is None:
-        return [ContactDifference(refold.key, "missing")]
-    behind: Kind = "stale" if applied_to(contact) < refold.sequence else "ahead"
+        return [ContactDifference(projection.key, "missing")]
+    behind: Kind = "stale" if applied_to(contact) < projection.sequence else "ahead"
     return [
         ContactDifference(
-            refold.key, behind if each.name == SEQUENCE else each.verdict, each.name, each.expected, each.held
+            projection.key, behind if each.name == SEQUENCE else each.verdict, each.name, each.expected, each.held
         )
-        for each in compared(refold, contact)
+        for each in compared(projection, contact)
         if each.verdict != "same"
     ]
 
 
-def applied_to(contact: HeldContact | None) -> int:
+def applied_to(contact: RemoteContact | None) -> int:
     """Return the sequence of the event that was applied to a contact last; 0 for none."""
     number = _number(contact.properties.get(SEQUENCE, "")) if contact is not None else None
     return int(number or 0)

@@ -30,7 +30,7 @@ class HubSpotReader:
 
         async def ask() -> Refusal | None:
             with await self._client.slot():
-                answer = await self._client.held_contacts(keys, names)
+                answer = await self._client.remote_contacts(keys, names)
             if not isinstance(answer, dict):
                 return answer
             held.update(answer)

@@ -9,14 +9,14 @@ from typing import Final
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from hubspot_consumer.delivery.destination import Destination
-from hubspot_consumer.history.email_changes import MovedContacts
+from hubspot_consumer.history.email_changes import EmailChanges
 from hubspot_consumer.history.plan import Tally, tallied
-from hubspot_consumer.history.projection import Refold, Refolding
+from hubspot_consumer.history.projection import Projection, Projector
 from hubspot_consumer.history.scan import Scan
 from hubspot_consumer.history.selection import Selection
 from hubspot_consumer.history.store import Stored
 from hubspot_consumer.hubspot.outcomes import Halt, RetryLater
-from hubspot_consumer.hubspot.requests import HeldContact
+from hubspot_consumer.hubspot.requests import RemoteContact
 from hubspot_consumer.kafka.lag import Lag
 from hubspot_consumer.kafka.records import Offsets
 from hubspot_consumer.reprocessing.comparison import Expected, expected_of
@@ -34,7 +34,7 @@ ASK_AGAIN_S: Final = 0.5
 _FIRST: Final = ContactKey("")
 
 
-class FoldedTopics:
+class TopicProjections:
     """*selection* is what was asked for, *report* counts the contacts that are moved.
 
     `unfinished` is where the workers' group had come to when the run began.
@@ -46,8 +46,8 @@ class FoldedTopics:
         self._lag = lag
         self._asked: Final = selection
         self.unfinished: Offsets = {}
-        self.moved: Final = MovedContacts(run.store, report.count_move)
-        self._refolding = Refolding(selection, {})
+        self.moved: Final = EmailChanges(run.store, report.count_move)
+        self._refolding = Projector(selection, {})
 
     async def read(self, progress: Progress) -> None:
         """Read to where the topics ended when the run began. Raises KafkaError."""
@@ -60,7 +60,7 @@ class FoldedTopics:
         self.unfinished = _as_offsets(store.fact("unfinished"))
         await self._scan.read_to(ends, progress)
         await asyncio.to_thread(store.put_in_order)
-        self._refolding = Refolding(replace(self._asked, before=ends), self.unfinished)
+        self._refolding = Projector(replace(self._asked, before=ends), self.unfinished)
 
     async def _unfinished_at_first(self) -> Offsets:
         # A new broker makes its groups' topic when it is first asked for one.
@@ -93,20 +93,20 @@ class FoldedTopics:
         """Return where the workers' group has come to by now. Raises KafkaError."""
         return await self._lag.unfinished()
 
-    def refold(self, key: ContactKey, trials: Trials | None = None) -> Refold:
+    def project(self, key: ContactKey, trials: Trials | None = None) -> Projection:
         """Return a contact's refold, by what is known now."""
-        return self._refolding.refold(key, *self._histories(key), without=trials.without(key) if trials else ())
+        return self._refolding.project(key, *self._histories(key), without=trials.without(key) if trials else ())
 
-    def expected(self, key: ContactKey, contact: HeldContact | None, unfinished: Offsets) -> Expected:
+    def expected(self, key: ContactKey, contact: RemoteContact | None, unfinished: Offsets) -> Expected:
         """Return what HubSpot must hold of a contact that it holds as *contact*, by what is known now."""
         return expected_of(self._refolding, key, self._histories(key), contact, unfinished)
 
     def _histories(self, key: ContactKey) -> list[list[Stored]]:
         return [self._run.store.events_of(one) for one in self.moved.histories(key)]
 
-    async def settle_moves(self, keys: Sequence[ContactKey], destination: Destination) -> RetryLater | Halt | None:
+    async def resolve_moves(self, keys: Sequence[ContactKey], destination: Destination) -> RetryLater | Halt | None:
         """Find out which of the contacts, which are held, were moved; return why that can't be known yet."""
-        return await self.moved.settle(keys, destination)
+        return await self.moved.resolve(keys, destination)
 
     def batches(self, after: ContactKey = _FIRST) -> Iterator[tuple[list[ContactKey], ContactKey]]:
         """Yield the contacts after a key, as many as are written between two entries in the journal, and up to where.
@@ -133,10 +133,10 @@ class FoldedTopics:
                 after = key
                 if self.moved.concerns(key):
                     continue
-                refold = self.refold(key)
-                if refold.wanted or refold.unmapped:
+                projection = self.project(key)
+                if projection.wanted or projection.unmapped:
                     wanted.append(key)
-                    events += len(refold.events)
+                    events += len(projection.events)
                 if len(wanted) == CONTACTS_AT_ONCE or events >= EVENTS_AT_ONCE:
                     return wanted, after
         return wanted, after if wanted else None

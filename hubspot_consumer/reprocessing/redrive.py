@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from hubspot_consumer.dead_letters.catalogue import DeadLetterBook
+from hubspot_consumer.dead_letters.catalogue import DeadLetterCatalogue
 from hubspot_consumer.dead_letters.corrections import mended
 from hubspot_consumer.dead_letters.dead_letter import Letter
-from hubspot_consumer.dead_letters.resolution_writer import Settlement
+from hubspot_consumer.dead_letters.resolution_writer import ResolutionWriter
 from hubspot_consumer.dead_letters.resolutions import DeadAgain, Redriven, Resolution
 from hubspot_consumer.history.store import Stored
 from hubspot_consumer.hubspot.outcomes import Rejected
@@ -35,10 +35,10 @@ class Legible:
         return frozenset(own | {event.place for event in self.events})
 
 
-async def read_legible(book: DeadLetterBook, letters: Sequence[Letter], topic: str) -> Legible:
+async def read_legible(catalogue: DeadLetterCatalogue, letters: Sequence[Letter], topic: str) -> Legible:
     """Return what can be read and mapped of *letters*, whose *topic* is that of the dead letters. Raises KafkaError."""
     legible = Legible()
-    values = {letter.id: value async for letter, value in book.values(letters)}
+    values = {letter.id: value async for letter, value in catalogue.values(letters)}
     for letter in letters:
         # One that Kafka has deleted meanwhile has no value, as those that never had one.
         value = values.get(letter.id) or b""
@@ -59,10 +59,10 @@ async def read_legible(book: DeadLetterBook, letters: Sequence[Letter], topic: s
     return legible
 
 
-class Settling:
+class Redriving:
     """Says of each dead letter what became of it, once HubSpot has said so."""
 
-    def __init__(self, settlement: Settlement, report: Report, run: str, clock: Clock) -> None:
+    def __init__(self, settlement: ResolutionWriter, report: Report, run: str, clock: Clock) -> None:
         self._settlement = settlement
         self._report = report
         self._run: Final = run
@@ -93,7 +93,7 @@ class Settling:
             await self._settle(taken, Redriven(at=self._now(), run=self._run))
 
     async def _settle(self, letters: Sequence[Letter], resolution: Resolution) -> None:
-        await self._settlement.settle(letters, resolution)
+        await self._settlement.resolve(letters, resolution)
         dead = {"reason": resolution.reason, "detail": resolution.detail} if isinstance(resolution, DeadAgain) else {}
         self.told += [{"id": letter.id, "state": resolution.state, **dead} for letter in letters]
         if isinstance(resolution, Redriven):

@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from hubspot_consumer.ordering.lane import Fold
-from hubspot_consumer.reprocessing.projections import FoldedTopics
+from hubspot_consumer.ordering.lane import ContactUpdate
+from hubspot_consumer.reprocessing.projections import TopicProjections
 from hubspot_consumer.reprocessing.report import Report
 from hubspot_consumer.reprocessing.run import Run
 from hubspot_consumer.reprocessing.session import RunAccess
@@ -18,7 +18,7 @@ Told = Callable[[int], object]
 class Replay:
     """Goes through the folded topics contact by contact, and keeps in the run's journal how far it has come."""
 
-    def __init__(self, run: Run, topics: FoldedTopics, access: RunAccess, report: Report, clock: Clock) -> None:
+    def __init__(self, run: Run, topics: TopicProjections, access: RunAccess, report: Report, clock: Clock) -> None:
         self._run = run
         self._topics = topics
         self._writing = access.writing
@@ -41,21 +41,21 @@ class Replay:
         try:
             for keys, following in self._topics.batches(after):
                 began = self._clock.monotonic()
-                folds = await self._writing.write(keys)
+                updates = await self._writing.write(keys)
                 took_s = self._clock.monotonic() - began
                 # The entries of these are left while the next contacts are written.
                 await _ended(leaving)
                 settled += len(keys)
-                leaving = asyncio.create_task(self._leave(folds, took_s, following, settled))
+                leaving = asyncio.create_task(self._leave(updates, took_s, following, settled))
                 told(settled)
             await _ended(leaving)
         finally:
             if leaving is not None:
                 leaving.cancel()
 
-    async def _leave(self, folds: Sequence[Fold], over_s: float, up_to: ContactKey, settled: int) -> None:
+    async def _leave(self, updates: Sequence[ContactUpdate], over_s: float, up_to: ContactKey, settled: int) -> None:
         if self._entries is not None:
-            await self._entries.leave(folds, over_s)
+            await self._entries.leave(updates, over_s)
         # Not before: whoever was written and has no entries yet would be passed over after a crash.
         self._report.keep_in(self._run.store, written_up_to=up_to, settled=settled)
 

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from hubspot_consumer.history.projection import Refold
+from hubspot_consumer.history.projection import Projection
 from hubspot_consumer.history.store import EventStore
 from hubspot_consumer.hubspot.client import CallMade
 from hubspot_consumer.hubspot.outcomes import Rejected, Rejection
-from hubspot_consumer.ordering.lane import Fold, Pending
+from hubspot_consumer.ordering.lane import ContactUpdate, Pending
 from runtime.endings import CannotGoOn
 from runtime.logs import logger
 from schemas.contacts import ContactKey, contact_hash, masked
@@ -73,22 +73,22 @@ class Report:
                 "mapping or the portal (`provision` names what it lacks), then run the same command again to continue"
             )
 
-    def skip(self, refold: Refold) -> None:
+    def skip(self, projection: Projection) -> None:
         """Note the events of a contact that can't be mapped, each once: the run goes on without them.
 
         No more than *most_refused* are told one by one; the plan counts them all.
         """
-        for envelope, why in refold.unmapped:
+        for envelope, why in projection.unmapped:
             event_id = str(envelope.id)
             if event_id not in self._skipped and len(self._skipped) < self.most_refused:
                 self._skipped.add(event_id)
-                self._note(Refused(refold.key, why, MAPPING_FAILED, event_id, envelope.type))
+                self._note(Refused(projection.key, why, MAPPING_FAILED, event_id, envelope.type))
 
-    async def reject(self, fold: Fold, event: Pending, rejection: Rejected) -> None:
+    async def reject(self, update: ContactUpdate, event: Pending, rejection: Rejected) -> None:
         """Note a timeline entry that HubSpot will not take: what the worker would make a dead letter of."""
         envelope = event.envelope
         named = (str(envelope.id), envelope.type) if envelope else ()
-        self.refuse(Refused(fold.lane.key, rejection.detail, rejection.reason, *named))
+        self.refuse(Refused(update.lane.key, rejection.detail, rejection.reason, *named))
 
     def keep_in(self, store: EventStore, **facts: Any) -> None:
         """Keep it beside where writing had come to, in one transaction."""

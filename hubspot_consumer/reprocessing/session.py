@@ -7,27 +7,27 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from hubspot_consumer.dead_letters.catalogue import DeadLetterBook
-from hubspot_consumer.dead_letters.resolution_writer import Settlement
+from hubspot_consumer.dead_letters.catalogue import DeadLetterCatalogue
+from hubspot_consumer.dead_letters.resolution_writer import ResolutionWriter
 from hubspot_consumer.dead_letters.resolutions import Redriven
 from hubspot_consumer.delivery.contact_writer import ContactWriter
 from hubspot_consumer.delivery.portal import Portal
 from hubspot_consumer.delivery.timeline import Timeline, TimelineMode
-from hubspot_consumer.gates.circuit_breaker import HaltGate
-from hubspot_consumer.gates.pause import Controls, SendingPaused, read_paused
+from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
+from hubspot_consumer.gates.pause import PauseControl, SendingPaused, read_paused
 from hubspot_consumer.gates.retries import Retries
 from hubspot_consumer.gates.suppressions import Suppressions
-from hubspot_consumer.gates.unwritable_properties import Omissions
-from hubspot_consumer.history.email_changes import MovedContacts
+from hubspot_consumer.gates.unwritable_properties import UnwritableProperties
+from hubspot_consumer.history.email_changes import EmailChanges
 from hubspot_consumer.history.plan import RunPlan
 from hubspot_consumer.history.scan import Scan
 from hubspot_consumer.history.selection import Selection
-from hubspot_consumer.holds.run import Holding
+from hubspot_consumer.holds.run import RunHolds
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot_access import hubspot_client
 from hubspot_consumer.kafka.lag import Lag
 from hubspot_consumer.reprocessing.hubspot_reader import HubSpotReader
-from hubspot_consumer.reprocessing.projections import FoldedTopics
+from hubspot_consumer.reprocessing.projections import TopicProjections
 from hubspot_consumer.reprocessing.report import Report
 from hubspot_consumer.reprocessing.run import Run
 from hubspot_consumer.reprocessing.timeline_entries import TimelineEntries
@@ -72,7 +72,7 @@ class RunSession:
         if (paused := await read_paused(self._kafka, self._settings.topics.controls, self.clock)) is not None:
             raise SendingPaused(paused)
 
-    async def folded_topics(self, selection: Selection, progress: Progress) -> FoldedTopics:
+    async def projections(self, selection: Selection, progress: Progress) -> TopicProjections:
         """Read what *selection* asks for. Raises KafkaError, TopicsMissing and UnequalPartitions."""
         lag = Lag(self._kafka, self._settings.group, self._settings.topics.events)
         self._opened.push_async_callback(lag.stop)
@@ -86,28 +86,28 @@ class RunSession:
         scan = Scan(self._kafka, partitions, self._run.store, self.clock, selection.contacts, mends=selection.mends)
         self._opened.push_async_callback(scan.stop)
         await scan.start()
-        folded = FoldedTopics(self._run, scan, lag, selection, self.report)
+        folded = TopicProjections(self._run, scan, lag, selection, self.report)
         await folded.read(progress)
         return folded
 
-    async def dead_letters(self) -> DeadLetterBook:
+    async def dead_letters(self) -> DeadLetterCatalogue:
         """Return the dead letters as they are now. Raises KafkaError, and TopicsMissing."""
-        return await DeadLetterBook.read(self._kafka, self._settings.topics, self.clock)
+        return await DeadLetterCatalogue.read(self._kafka, self._settings.topics, self.clock)
 
-    def settlement(self) -> Settlement:
+    def settlement(self) -> ResolutionWriter:
         """Return where it is written what became of them."""
-        settlement = Settlement(self._settings)
+        settlement = ResolutionWriter(self._settings)
         self._opened.push_async_callback(settlement.close)
         return settlement
 
-    async def settle(self, book: DeadLetterBook) -> int:
+    async def settle(self, catalogue: DeadLetterCatalogue) -> int:
         """Say of the dead letters that took effect by this run that they are redriven; return how many these are."""
-        taken = [letter for letter in book.open() if letter.event_id in self.report.redriven]
+        taken = [letter for letter in catalogue.open() if letter.event_id in self.report.redriven]
         if taken:
-            await self.settlement().settle(taken, Redriven(at=self.clock.now(), run=self._run.id))
+            await self.settlement().resolve(taken, Redriven(at=self.clock.now(), run=self._run.id))
         return len(taken)
 
-    async def plan(self, folded: FoldedTopics) -> RunPlan:
+    async def plan(self, folded: TopicProjections) -> RunPlan:
         """Return what writing it takes, as far as that is known without asking HubSpot."""
         setting = self._settings.hubspot_timeline
         mode: TimelineMode = "custom_events" if setting == "auto" else setting
@@ -116,22 +116,22 @@ class RunSession:
         return RunPlan.of(self._run.store.size, tally, mode if self._timeline else "off", calls_per_s)
 
     @asynccontextmanager
-    async def access(self, folded: FoldedTopics) -> AsyncIterator[RunAccess]:
+    async def access(self, folded: TopicProjections) -> AsyncIterator[RunAccess]:
         """Give access to HubSpot, which a pause keeps waiting. Raises KafkaError, WrongPortal, AnotherRun.
 
         Raises SendingPaused where a pause began before.
         """
-        halt = HaltGate(self.clock)
-        controls = Controls(self._kafka, self._settings.topics.controls, self.clock, halt)
+        halt = CircuitBreaker(self.clock)
+        controls = PauseControl(self._kafka, self._settings.topics.controls, self.clock, halt)
         self._opened.push_async_callback(controls.stop)
         await controls.start()
         if halt.paused is not None:
             raise SendingPaused(halt.paused)
-        client, pacing = hubspot_client(self._settings, self.clock, self.report.count_call)
+        client, rate_limiter = hubspot_client(self._settings, self.clock, self.report.count_call)
         self._opened.push_async_callback(client.close)
-        pacing.divide(self._rate_share)
+        rate_limiter.divide(self._rate_share)
         if self._run.resumed:
-            pacing.follow_another()
+            rate_limiter.follow_another()
         suppressions = Suppressions(self._kafka, self._settings.topics.suppressions, self.clock)
         self._opened.push_async_callback(suppressions.stop)
         await suppressions.start()
@@ -143,13 +143,13 @@ class RunSession:
                 await portal.choose(timeline)
             retries = Retries(halt, self.clock, self._jitter)
             writing = Writing(
-                refolds=folded,
+                projections=folded,
                 destination=client,
-                contacts=ContactWriter(client, Omissions(), halt),
+                contacts=ContactWriter(client, UnwritableProperties(), halt),
                 holding=holding,
-                halt=halt,
+                breaker=halt,
                 retries=retries,
-                suppressed=suppressions.holds,
+                suppressed=suppressions.contains,
                 report=self.report,
             )
             entries = TimelineEntries(
@@ -174,21 +174,21 @@ class RunSession:
             await scan.read_to(await scan.ends(), lambda _done, _total: None)
         finally:
             await scan.stop()
-        return MovedContacts(self._run.store).with_others(selection.contacts)
+        return EmailChanges(self._run.store).with_others(selection.contacts)
 
-    def _portal(self, client: HubSpotClient, halt: HaltGate) -> Portal:
+    def _portal(self, client: HubSpotClient, breaker: CircuitBreaker) -> Portal:
         return Portal(
             client,
             portal_id=self._settings.hubspot_portal_id or 0,
             timeline=self._settings.hubspot_timeline,
-            halt=halt,
+            breaker=breaker,
             clock=self.clock,
             jitter=self._jitter,
         )
 
     @asynccontextmanager
-    async def _holding(self) -> AsyncIterator[Holding]:
-        holding = Holding(
+    async def _holding(self) -> AsyncIterator[RunHolds]:
+        holding = RunHolds(
             self._settings, self._settings.group, self._run.id, self._command, self._rate_share, self.clock
         )
         await holding.start()

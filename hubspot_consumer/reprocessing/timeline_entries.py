@@ -9,7 +9,7 @@ from hubspot_consumer.gates.retries import Retries
 from hubspot_consumer.hubspot.outcomes import Refusal
 from hubspot_consumer.hubspot.requests import MOST_TIMELINE_ENTRIES
 from hubspot_consumer.kafka.records import Offsets
-from hubspot_consumer.ordering.lane import Fold
+from hubspot_consumer.ordering.lane import ContactUpdate
 from hubspot_consumer.reprocessing.report import Report
 from runtime.clock import Clock
 
@@ -26,51 +26,51 @@ class TimelineEntries:
         self._clock = clock
         self._unfinished: Final = unfinished
 
-    async def leave(self, folds: Sequence[Fold], over_s: float = 0.0) -> None:
+    async def leave(self, updates: Sequence[ContactUpdate], over_s: float = 0.0) -> None:
         """Return when HubSpot has taken or refused each entry; waits out whatever passes.
 
         The calls are spread *over_s* seconds: one after the other, they would be all that HubSpot does meanwhile.
         """
-        parts = list(_filling_calls(folds))
+        parts = list(_filling_calls(updates))
         began = self._clock.monotonic()
         for number, part in enumerate(parts):
             await self._clock.sleep(began + over_s * number / len(parts) - self._clock.monotonic())
             await self._leave(part)
 
-    async def _leave(self, folds: Sequence[Fold]) -> None:
+    async def _leave(self, updates: Sequence[ContactUpdate]) -> None:
         async def attempt() -> Refusal | None:
-            nonlocal folds
+            nonlocal updates
             refused_before = len(self._report.refused)
-            again = await self._timeline.leave([self._allowed(fold) for fold in folds])
+            again = await self._timeline.leave([self._allowed(update) for update in updates])
             if self._timeline.mode != "off":
-                left = sum(len(fold.events) for fold in map(self._allowed, folds))
-                left -= sum(len(fold.events) for fold in again) + len(self._report.refused) - refused_before
+                left = sum(len(update.events) for update in map(self._allowed, updates))
+                left -= sum(len(update.events) for update in again) + len(self._report.refused) - refused_before
                 self._report.timeline_entries += left
-            folds = list(again)
+            updates = list(again)
             return next(iter(again.values()), None)
 
         await self._retries.until_done(attempt)
 
-    def _allowed(self, fold: Fold) -> Fold:
+    def _allowed(self, update: ContactUpdate) -> ContactUpdate:
         if self._timeline.mode != "notes":
-            return fold
+            return update
         # HubSpot keeps every copy of a note, and a worker may be about to leave those that its group has not finished.
         first = self._unfinished
         finished = [
             event
-            for event in fold.events
+            for event in update.events
             if event.record.offset < first.get((event.record.topic, event.record.partition), event.record.offset + 1)
         ]
-        return replace(fold, events=finished)
+        return replace(update, events=finished)
 
 
-def _filling_calls(folds: Sequence[Fold]) -> Iterator[list[Fold]]:
+def _filling_calls(updates: Sequence[ContactUpdate]) -> Iterator[list[ContactUpdate]]:
     """Yield *folds* in parts whose entries fill a call, each but the last; a contact's may be in two parts."""
-    part, room = list[Fold](), MOST_TIMELINE_ENTRIES
-    for fold in folds:
-        events = fold.events
+    part, room = list[ContactUpdate](), MOST_TIMELINE_ENTRIES
+    for update in updates:
+        events = update.events
         while events:
-            part.append(replace(fold, events=events[:room]))
+            part.append(replace(update, events=events[:room]))
             events, room = events[room:], room - len(events[:room])
             if not room:
                 yield part

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from hubspot_consumer.history.projection import Refold
+from hubspot_consumer.history.projection import Projection
 from hubspot_consumer.history.store import Stored
 from hubspot_consumer.kafka.records import Place
 from schemas.contacts import ContactKey
@@ -30,9 +30,9 @@ class Trials:
         others = trial.candidates[: trial.tried] + trial.candidates[trial.tried + 1 :]
         return frozenset(event.place for event, _ in others if event.place not in trial.accepted)
 
-    def passed(self, refold: Refold) -> bool:
+    def passed(self, projection: Projection) -> bool:
         """Take that HubSpot took a fold; return whether there is another candidate to try."""
-        trial = self._trials.get(refold.key)
+        trial = self._trials.get(projection.key)
         if trial is None:
             return False
         if trial.tried < len(trial.candidates):
@@ -40,14 +40,14 @@ class Trials:
             trial.tried += 1
         return trial.tried < len(trial.candidates)
 
-    def failed(self, refold: Refold) -> tuple[tuple[Stored, Envelope] | None, bool]:
+    def failed(self, projection: Projection) -> tuple[tuple[Stored, Envelope] | None, bool]:
         """Take that HubSpot refused a fold; return the event to blame, if one is, and whether to try without it."""
-        trial = self._trials.get(refold.key)
+        trial = self._trials.get(projection.key)
         if trial is None:
-            if not refold.dead:
+            if not projection.dead:
                 return None, False
-            trial = self._trials[refold.key] = _Trial(refold.dead)
-            if len(refold.dead) > 1:
+            trial = self._trials[projection.key] = _Trial(projection.dead)
+            if len(projection.dead) > 1:
                 return None, True
         if trial.tried == len(trial.candidates):
             return None, False

@@ -16,14 +16,14 @@ from aiokafka.errors import KafkaError
 from hubspot_consumer.delivery.batches import calls_of
 from hubspot_consumer.delivery.contact_writer import Again, ContactWriter
 from hubspot_consumer.delivery.destination import Destination, Slot
-from hubspot_consumer.gates.circuit_breaker import HaltGate
+from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.gates.retries import Retries
-from hubspot_consumer.history.projection import Refold
+from hubspot_consumer.history.projection import Projection
 from hubspot_consumer.holds.hold import Hold
-from hubspot_consumer.holds.run import Holding
+from hubspot_consumer.holds.run import RunHolds
 from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Outcome, Rejected, RetryLater
 from hubspot_consumer.hubspot.requests import MOST_UPSERTS, Upsert
-from hubspot_consumer.ordering.lane import Fold
+from hubspot_consumer.ordering.lane import ContactUpdate
 from hubspot_consumer.reprocessing.report import Refused, Report
 from hubspot_consumer.reprocessing.trials import Trials
 from schemas.contacts import ContactKey
@@ -36,16 +36,16 @@ MOST_CALLS_IN_FLIGHT: Final = 4
 CALL_TAKES_S: Final = 36.0
 
 
-class Refolds(Protocol):
+class Projections(Protocol):
     """Where the folds come from."""
 
     async def caught_up(self) -> None:
         """Return when all that is on the topics now is known."""
 
-    async def settle_moves(self, keys: Sequence[ContactKey], destination: Destination) -> RetryLater | Halt | None:
+    async def resolve_moves(self, keys: Sequence[ContactKey], destination: Destination) -> RetryLater | Halt | None:
         """Return when it is known which of the contacts, which are held, were moved; or why that can't be known yet."""
 
-    def refold(self, key: ContactKey, trials: Trials) -> Refold:
+    def project(self, key: ContactKey, trials: Trials) -> Projection:
         """Return a contact's refold, by what is known now."""
 
 
@@ -67,20 +67,20 @@ class Writing:
     def __init__(  # noqa: PLR0913 - the composition root wires each of them by name
         self,
         *,
-        refolds: Refolds,
+        projections: Projections,
         destination: Destination,
         contacts: ContactWriter,
-        holding: Holding,
-        halt: HaltGate,
+        holding: RunHolds,
+        breaker: CircuitBreaker,
         retries: Retries,
         suppressed: Callable[[ContactKey], bool],
         report: Report,
     ) -> None:
-        self._refolds = refolds
+        self._refolds = projections
         self._destination = destination
         self._contacts = contacts
         self._holding = holding
-        self._halt = halt
+        self._breaker = breaker
         self._retries = retries
         self._suppressed = suppressed
         self._report = report
@@ -88,7 +88,7 @@ class Writing:
         self._conflicts = Counter[ContactKey]()
         self._one_probe = asyncio.Lock()
 
-    async def write(self, keys: Sequence[ContactKey]) -> list[Fold]:
+    async def write(self, keys: Sequence[ContactKey]) -> list[ContactUpdate]:
         """Write contacts; return what is left of those that were written: timeline entries."""
         allowed = [key for key in keys if not self._suppressed(key)]
         self._report.contacts_suppressed += len(keys) - len(allowed)
@@ -98,10 +98,10 @@ class Writing:
                 group.create_task(self._write_together(together, may_call))
                 for together in calls_of(allowed, MOST_UPSERTS)
             ]
-        return [fold for call in calls for fold in call.result()]
+        return [update for call in calls for update in call.result()]
 
-    async def _write_together(self, keys: Sequence[ContactKey], may_call: asyncio.Semaphore) -> list[Fold]:
-        written: dict[ContactKey, Fold] = {}
+    async def _write_together(self, keys: Sequence[ContactKey], may_call: asyncio.Semaphore) -> list[ContactUpdate]:
+        written: dict[ContactKey, ContactUpdate] = {}
 
         async def attempt() -> RetryLater | Halt | None:
             nonlocal keys
@@ -121,8 +121,8 @@ class Writing:
         async with AsyncExitStack() as alone:
             await alone.enter_async_context(self._one_probe)
             if (spent := self._destination.spent()) is not None:
-                self._halt.close(spent)
-            if not await self._halt.open():
+                self._breaker.trip(spent)
+            if not await self._breaker.until_allowed():
                 await alone.aclose()
             # Before the hold: the workers should not have to wait for our quota.
             turn = _Turn(await self._destination.slot())
@@ -133,7 +133,7 @@ class Writing:
                     turn.slot.give_back()
 
     async def _attempt_whatever_kafka_does(
-        self, keys: Sequence[ContactKey], turn: _Turn, written: dict[ContactKey, Fold]
+        self, keys: Sequence[ContactKey], turn: _Turn, written: dict[ContactKey, ContactUpdate]
     ) -> tuple[list[ContactKey], RetryLater | Halt | None]:
         try:
             return await self._attempt(keys, turn, written)
@@ -142,31 +142,33 @@ class Writing:
             return list(keys), RetryLater(f"Kafka does not answer: {type(error).__name__}")
 
     async def _attempt(
-        self, keys: Sequence[ContactKey], turn: _Turn, written: dict[ContactKey, Fold]
+        self, keys: Sequence[ContactKey], turn: _Turn, written: dict[ContactKey, ContactUpdate]
     ) -> tuple[list[ContactKey], RetryLater | Halt | None]:
         """Return whom to write again, and why if it is not at once."""
         async with self._holding.hold(keys) as hold:
             hold.touch()
             await self._refolds.caught_up()
-            if (refusal := await self._refolds.settle_moves(keys, self._destination)) is not None:
-                self._halt.hear(refusal)
+            if (refusal := await self._refolds.resolve_moves(keys, self._destination)) is not None:
+                self._breaker.record(refusal)
                 return list(keys), refusal
-            refolds = [self._refolds.refold(key, self._trials) for key in keys]
-            for refold in refolds:
-                self._report.skip(refold)
-            wanted = [refold for refold in refolds if refold.wanted]
-            self._report.contacts_without_events += len(refolds) - len(wanted)
+            projections = [self._refolds.project(key, self._trials) for key in keys]
+            for projection in projections:
+                self._report.skip(projection)
+            wanted = [projection for projection in projections if projection.wanted]
+            self._report.contacts_without_events += len(projections) - len(wanted)
             attempts = await _to_its_end(self._upsert(wanted, turn.take(), hold))
-        again = [refold.key for refold, outcome in attempts if self._again(refold, outcome, written)]
+        again = [projection.key for projection, outcome in attempts if self._again(projection, outcome, written)]
         refusals = (outcome for _, outcome in attempts if isinstance(outcome, RetryLater | Halt))
         return again, next(refusals, None)
 
-    async def _upsert(self, refolds: Sequence[Refold], slot: Slot, hold: Hold) -> list[tuple[Refold, Outcome | Again]]:
+    async def _upsert(
+        self, projections: Sequence[Projection], slot: Slot, hold: Hold
+    ) -> list[tuple[Projection, Outcome | Again]]:
         """Write contacts, and note for the workers what they go on from."""
-        asked = {str(position): refold for position, refold in enumerate(refolds)}
+        asked = {str(position): projection for position, projection in enumerate(projections)}
         inputs = [
-            Upsert(trace_id, refold.key, refold.properties, attempts=self._conflicts[refold.key])
-            for trace_id, refold in asked.items()
+            Upsert(trace_id, projection.key, projection.properties, attempts=self._conflicts[projection.key])
+            for trace_id, projection in asked.items()
         ]
 
         def guard(_upsert: Upsert) -> RetryLater | None:
@@ -174,38 +176,40 @@ class Writing:
 
         attempts = []
         async for upsert, outcome in self._contacts.upsert(inputs, slot, guard):
-            refold = asked[upsert.trace_id]
+            projection = asked[upsert.trace_id]
             if isinstance(outcome, Delivered):
-                hold.written(refold.key, refold.sequence, outcome.contact_id)
-            attempts.append((refold, outcome))
+                hold.written(projection.key, projection.sequence, outcome.contact_id)
+            attempts.append((projection, outcome))
         return attempts
 
-    def _again(self, refold: Refold, outcome: Outcome | Again, written: dict[ContactKey, Fold]) -> bool:
+    def _again(
+        self, projection: Projection, outcome: Outcome | Again, written: dict[ContactKey, ContactUpdate]
+    ) -> bool:
         """Take a contact's outcome; return whether it is to be written again."""
         match outcome:
             case Delivered():
-                written[refold.key] = refold.fold(outcome.contact_id)
-                self._report.redriven |= {str(envelope.id) for _, envelope in refold.dead}
-                return self._trials.passed(refold)
+                written[projection.key] = projection.update(outcome.contact_id)
+                self._report.redriven |= {str(envelope.id) for _, envelope in projection.dead}
+                return self._trials.passed(projection)
             case Again():
-                self._conflicts[refold.key] += outcome.conflict
+                self._conflicts[projection.key] += outcome.conflict
                 return True
             case RetryLater() | Halt():
                 return True
             case Rejected():
-                return self._rejected(refold, outcome)
+                return self._rejected(projection, outcome)
             case _:
                 assert_never(outcome)
 
-    def _rejected(self, refold: Refold, rejection: Rejected) -> bool:
-        guilty, again = self._trials.failed(refold)
+    def _rejected(self, projection: Projection, rejection: Rejected) -> bool:
+        guilty, again = self._trials.failed(projection)
         if guilty is not None:
             _, envelope = guilty
             self._report.refuse(
-                Refused(refold.key, rejection.detail, rejection.reason, str(envelope.id), envelope.type)
+                Refused(projection.key, rejection.detail, rejection.reason, str(envelope.id), envelope.type)
             )
         elif not again:
-            self._report.refuse(Refused(refold.key, rejection.detail, rejection.reason))
+            self._report.refuse(Refused(projection.key, rejection.detail, rejection.reason))
         return again
 
 

@@ -5,12 +5,12 @@ from collections import defaultdict
 from collections.abc import Collection
 from typing import Final
 
-from hubspot_consumer.delivery.dispatcher import Delivery
+from hubspot_consumer.delivery.dispatcher import Dispatcher
 from hubspot_consumer.delivery.receipts_topic import ReceiptsTopic
 from hubspot_consumer.holds.answers import HoldAnswers
-from hubspot_consumer.hubspot.rate_limiter import Pacing
+from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.kafka.lag import Lag
-from hubspot_consumer.kafka.partition_alignment import Alignment
+from hubspot_consumer.kafka.partition_alignment import PartitionAlignment
 from runtime.endings import CannotGoOn
 from runtime.logs import logger
 
@@ -34,16 +34,16 @@ class Assignment:
 
     def __init__(  # noqa: PLR0913 - the composition root wires each of them by name
         self,
-        delivery: Delivery,
-        pacing: Pacing | None,
+        delivery: Dispatcher,
+        rate_limiter: RateLimiter | None,
         lag: Lag,
-        alignment: Alignment,
+        alignment: PartitionAlignment,
         *,
         holds: HoldAnswers | None = None,
         receipts: ReceiptsTopic | None = None,
     ) -> None:
         self._delivery = delivery
-        self._pacing = pacing
+        self._rate_limiter = rate_limiter
         self._lag = lag
         self._alignment = alignment
         self._holds = holds
@@ -54,7 +54,7 @@ class Assignment:
         """Let the calls in flight end: the partitions are about to go to others."""
         if self._holds is not None:
             self._holds.revoked()
-        await self._delivery.settle(SETTLE_AT_REBALANCE_S)
+        await self._delivery.drain(SETTLE_AT_REBALANCE_S)
         if self._receipts is not None:
             await self._receipts.flush(FLUSH_AT_REBALANCE_S)
 
@@ -65,9 +65,9 @@ class Assignment:
             self._delivery.fail(UnequalAssignment(unequal))
             return
         self._alignment.assigned(held)
-        if self._pacing is not None:
+        if self._rate_limiter is not None:
             # A worker that is left with nothing asks about its portal like any other.
-            self._pacing.divide(max(len(held), 1) / self._lag.partition_count)
+            self._rate_limiter.divide(max(len(held), 1) / self._lag.partition_count)
         log.info("worker.assigned", partitions=len(held), of=self._lag.partition_count)
         if self._holds is not None:
             self._holds.assigned({number for _, number in held})

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from hubspot_consumer.dead_letters.writer import DeadLetters
-from hubspot_consumer.delivery.dispatcher import Delivery
+from hubspot_consumer.dead_letters.writer import DeadLetterWriter
+from hubspot_consumer.delivery.dispatcher import Dispatcher
 from hubspot_consumer.delivery.receipts import NO_RECEIPTS, Receipts
 from hubspot_consumer.gates.suppressions import Suppressions
 from hubspot_consumer.kafka.offsets import Offsets
-from hubspot_consumer.kafka.partition_alignment import Alignment
+from hubspot_consumer.kafka.partition_alignment import PartitionAlignment
 from hubspot_consumer.kafka.records import Record
 from hubspot_consumer.metrics import Telemetry
 from hubspot_consumer.ordering.lane import Pending
@@ -30,18 +30,18 @@ ROOM_LOOK_EVERY_S: Final = 0.2
 MOST_WRITING: Final = 500
 
 
-class Reading:
+class RecordConsumer:
     """Takes each record to its lane or to the dead letters, and holds the reader back when enough is unfinished."""
 
     def __init__(  # noqa: PLR0913 - the composition root wires each of them by name
         self,
         *,
         lanes: Lanes,
-        delivery: Delivery,
+        delivery: Dispatcher,
         offsets: Offsets,
-        alignment: Alignment,
+        alignment: PartitionAlignment,
         suppressions: Suppressions,
-        dead_letters: DeadLetters,
+        dead_letters: DeadLetterWriter,
         clock: Clock,
         telemetry: Telemetry,
         receipts: Receipts = NO_RECEIPTS,
@@ -73,7 +73,7 @@ class Reading:
             await self._set_aside(record, error, finish)
         else:
             key, event = ContactKey(envelope.contact.email), Pending(envelope.sequence, envelope, record, finish)
-            if self._suppressions.holds(key):
+            if self._suppressions.contains(key):
                 # Before it can wait for anything; those that were read before the contact was, `calls` passes over.
                 self._telemetry.suppressed.inc()
                 self._receipts.suppressed(event)

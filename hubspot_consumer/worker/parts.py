@@ -4,26 +4,26 @@ from dataclasses import dataclass
 
 from aiokafka import AIOKafkaProducer
 
-from hubspot_consumer.dead_letters.writer import DeadLetters
-from hubspot_consumer.delivery.dispatcher import Delivery
+from hubspot_consumer.dead_letters.writer import DeadLetterWriter
+from hubspot_consumer.delivery.dispatcher import Dispatcher
 from hubspot_consumer.delivery.portal import Portal
 from hubspot_consumer.delivery.receipts_topic import ReceiptsTopic
 from hubspot_consumer.delivery.timeline import Timeline
-from hubspot_consumer.gates.circuit_breaker import HaltGate
-from hubspot_consumer.gates.pause import Controls
+from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
+from hubspot_consumer.gates.pause import PauseControl
 from hubspot_consumer.gates.suppressions import Suppressions
-from hubspot_consumer.gates.unwritable_properties import Omissions
+from hubspot_consumer.gates.unwritable_properties import UnwritableProperties
 from hubspot_consumer.holds.answers import HoldAnswers
-from hubspot_consumer.holds.worker import Holds
-from hubspot_consumer.hubspot.rate_limiter import Pacing
-from hubspot_consumer.kafka.faust_worker import Worker
+from hubspot_consumer.holds.worker import WorkerHolds
+from hubspot_consumer.hubspot.rate_limiter import RateLimiter
+from hubspot_consumer.kafka.faust_worker import FaustWorker
 from hubspot_consumer.kafka.gaps import Gaps
 from hubspot_consumer.kafka.lag import Lag
 from hubspot_consumer.kafka.offsets import Offsets
-from hubspot_consumer.kafka.partition_alignment import Alignment
+from hubspot_consumer.kafka.partition_alignment import PartitionAlignment
 from hubspot_consumer.ordering.lanes import Lanes
 from hubspot_consumer.worker.assignment import Assignment
-from hubspot_consumer.worker.consumer import Reading
+from hubspot_consumer.worker.consumer import RecordConsumer
 from hubspot_consumer.worker.progress import Progress
 
 
@@ -31,9 +31,9 @@ from hubspot_consumer.worker.progress import Progress
 class Gates:
     """What may keep a call from going out."""
 
-    breaker: HaltGate
+    breaker: CircuitBreaker
     suppressions: Suppressions
-    unwritable: Omissions
+    unwritable: UnwritableProperties
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ class Source:
 
     lag: Lag
     offsets: Offsets
-    alignment: Alignment
+    alignment: PartitionAlignment
     gaps: Gaps
-    worker: Worker
-    reading: Reading
+    worker: FaustWorker
+    reading: RecordConsumer
     assignment: Assignment
 
 
@@ -54,9 +54,9 @@ class Sink:
     """What becomes of the events: calls to HubSpot, or dead letters. In a dry run the calls are logged."""
 
     lanes: Lanes
-    delivery: Delivery
+    delivery: Dispatcher
     timeline: Timeline
-    dead_letters: DeadLetters
+    dead_letters: DeadLetterWriter
     producer: AIOKafkaProducer
 
 
@@ -64,10 +64,10 @@ class Sink:
 class Live:
     """The parts that a dry run lacks, because it asks HubSpot nothing. *receipts* is None where they are turned off."""
 
-    rate_limiter: Pacing
+    rate_limiter: RateLimiter
     portal: Portal
-    controls: Controls
-    holds: Holds
+    controls: PauseControl
+    holds: WorkerHolds
     hold_answers: HoldAnswers
     receipts: ReceiptsTopic | None
 

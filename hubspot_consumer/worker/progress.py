@@ -8,9 +8,9 @@ from collections.abc import Callable, Collection
 from datetime import timedelta
 from typing import Final
 
-from hubspot_consumer.delivery.dispatcher import Delivery
-from hubspot_consumer.gates.circuit_breaker import HaltGate
-from hubspot_consumer.hubspot.rate_limiter import Pacing
+from hubspot_consumer.delivery.dispatcher import Dispatcher
+from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
+from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.kafka.lag import Lag
 from hubspot_consumer.kafka.offsets import Offsets
 from hubspot_consumer.ordering.lanes import Lanes
@@ -32,9 +32,9 @@ class Progress:
         lag: Lag,
         offsets: Offsets,
         lanes: Lanes,
-        delivery: Delivery,
-        halt: HaltGate,
-        pacing: Pacing | None,
+        delivery: Dispatcher,
+        breaker: CircuitBreaker,
+        rate_limiter: RateLimiter | None,
         health: Health,
         clock: Clock,
     ) -> None:
@@ -43,8 +43,8 @@ class Progress:
         self._offsets = offsets
         self._lanes = lanes
         self._delivery = delivery
-        self._halt = halt
-        self._pacing = pacing
+        self._breaker = breaker
+        self._rate_limiter = rate_limiter
         self._health = health
         self._clock = clock
         self._finished = self._ended = 0
@@ -67,7 +67,7 @@ class Progress:
         self._tell(self._finished_at)
 
     def _tell(self, now: float) -> None:
-        most_s = MOST_S if self._pacing is None else MOST_S + 2 * self._pacing.spacing_s
+        most_s = MOST_S if self._rate_limiter is None else MOST_S + 2 * self._rate_limiter.spacing_s
         idle_s = now - self._finished_at
         if idle_s < most_s:
             self._health.well(PART)
@@ -87,7 +87,7 @@ class Progress:
     @property
     def _waits(self) -> bool:
         """Whether nothing can go on for a reason that `/v1/status` tells: a halt, or a run that holds the contacts."""
-        if self._halt.halted is not None:
+        if self._breaker.halted is not None:
             return True
         lanes = self._lanes
         return lanes.held > 0 and not (lanes.backing_off or lanes.holes or self._may_go)

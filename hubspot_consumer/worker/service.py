@@ -136,7 +136,7 @@ class Service:
     async def _keep_aligned(self) -> NoReturn:
         source = self.parts.source
         while True:
-            source.worker.hold_back(source.alignment.ahead() if source.offsets.unfinished > CROWD else ())
+            source.worker.pause(source.alignment.ahead() if source.offsets.unfinished > CROWD else ())
             # `_watch_lag` asks the same, and says so where Kafka does not answer.
             with suppress(KafkaError, OSError, TimeoutError):
                 await source.alignment.look()
@@ -155,7 +155,7 @@ class Service:
 
     async def _stop(self) -> None:
         give_up = self.clock.monotonic() + LEAVE_WITHIN_S
-        settled = await self.parts.sink.delivery.settle(SETTLE_AT_STOP_S)
+        settled = await self.parts.sink.delivery.drain(SETTLE_AT_STOP_S)
         live = self.parts.live
         if live is not None and live.receipts is not None:
             # An event without a receipt by then is not acked, and is repeated.

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from hubspot_consumer.delivery.receipts_topic import ReceiptsTopic
-from hubspot_consumer.gates.circuit_breaker import HaltGate
+from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.hubspot.outcomes import HaltReason
-from hubspot_consumer.hubspot.rate_limiter import Pacing
+from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.ordering.lanes import Lanes
 from hubspot_consumer.settings import Mode
 from hubspot_consumer.worker.parts import Parts
@@ -102,7 +102,7 @@ def _of(parts: Parts) -> dict[str, Any]:
     }
 
 
-def _halted(breaker: HaltGate) -> dict[str, Any] | None:
+def _halted(breaker: CircuitBreaker) -> dict[str, Any] | None:
     if (halted := breaker.halted) is None:
         return None
     # The first call after a pause finds out whether another reason still halts.
@@ -120,7 +120,7 @@ def _receipts(receipts: ReceiptsTopic) -> dict[str, int]:
     return {"written": receipts.written, "waiting": receipts.waiting, "dropped": receipts.dropped}
 
 
-def _quota(limiter: Pacing) -> dict[str, Any]:
+def _quota(limiter: RateLimiter) -> dict[str, Any]:
     return {
         "limit": limiter.quota,
         "window_s": limiter.window_s,

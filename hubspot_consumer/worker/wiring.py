@@ -8,39 +8,39 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
-from hubspot_consumer.dead_letters.writer import DeadLetters
+from hubspot_consumer.dead_letters.writer import DeadLetterWriter
 from hubspot_consumer.delivery.contact_writer import ContactWriter
 from hubspot_consumer.delivery.destination import Destination, DryRun
-from hubspot_consumer.delivery.dispatcher import Delivery
-from hubspot_consumer.delivery.email_changes import Moves
+from hubspot_consumer.delivery.dispatcher import Dispatcher
+from hubspot_consumer.delivery.email_changes import ContactMoves
 from hubspot_consumer.delivery.portal import Portal
 from hubspot_consumer.delivery.receipts import NO_RECEIPTS, Receipts, ReceiptsOnKafka
 from hubspot_consumer.delivery.receipts_topic import MOST_BYTES_OF_A_BATCH, ReceiptsTopic
 from hubspot_consumer.delivery.rejections import Rejections
 from hubspot_consumer.delivery.timeline import Timeline
 from hubspot_consumer.delivery.writer import Calls
-from hubspot_consumer.gates.circuit_breaker import HaltGate
-from hubspot_consumer.gates.pause import Controls
+from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
+from hubspot_consumer.gates.pause import PauseControl
 from hubspot_consumer.gates.suppressions import Suppressions
-from hubspot_consumer.gates.unwritable_properties import Omissions
+from hubspot_consumer.gates.unwritable_properties import UnwritableProperties
 from hubspot_consumer.holds.answers import HoldAnswers
-from hubspot_consumer.holds.worker import LOOK_AGAIN_S, STALE, Holds
+from hubspot_consumer.holds.worker import LOOK_AGAIN_S, STALE, WorkerHolds
 from hubspot_consumer.hubspot.client import HubSpotClient
-from hubspot_consumer.hubspot.rate_limiter import Pacing
+from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.hubspot_access import hubspot_client
-from hubspot_consumer.kafka.faust_worker import Worker
+from hubspot_consumer.kafka.faust_worker import FaustWorker
 from hubspot_consumer.kafka.followed_topic import FollowedTopic
 from hubspot_consumer.kafka.gaps import Gaps
 from hubspot_consumer.kafka.lag import Lag
 from hubspot_consumer.kafka.lease import Lease
 from hubspot_consumer.kafka.offsets import Offsets
-from hubspot_consumer.kafka.partition_alignment import Alignment
+from hubspot_consumer.kafka.partition_alignment import PartitionAlignment
 from hubspot_consumer.kafka.positions import Positions
 from hubspot_consumer.metrics import Telemetry
 from hubspot_consumer.ordering.lanes import Lanes
 from hubspot_consumer.settings import Settings
 from hubspot_consumer.worker.assignment import Assignment
-from hubspot_consumer.worker.consumer import Reading
+from hubspot_consumer.worker.consumer import RecordConsumer
 from hubspot_consumer.worker.parts import Gates, Live, Parts, Sink, Source
 from hubspot_consumer.worker.progress import Progress
 from hubspot_consumer.worker.service import Service
@@ -68,7 +68,7 @@ class _Base:
     jitter: random.Random
     lag: Lag
     offsets: Offsets
-    alignment: Alignment
+    alignment: PartitionAlignment
     lanes: Lanes
     lease: Lease
     gates: Gates
@@ -85,13 +85,13 @@ def wire(settings: Settings, telemetry: Telemetry) -> Service:
     live = _live(base, sink, client, limiter, receipts_topic) if client is not None and limiter is not None else None
     source = _source(base, sink, receipts, live)
     progress = Progress(
-        held=lambda: source.worker.held,
+        held=lambda: source.worker.assigned,
         lag=base.lag,
         offsets=base.offsets,
         lanes=base.lanes,
         delivery=sink.delivery,
-        halt=base.gates.breaker,
-        pacing=limiter,
+        breaker=base.gates.breaker,
+        rate_limiter=limiter,
         health=base.health,
         clock=base.clock,
     )
@@ -103,7 +103,7 @@ def wire(settings: Settings, telemetry: Telemetry) -> Service:
 def _base(settings: Settings, telemetry: Telemetry) -> _Base:
     kafka, topics, clock = settings.client_options(), settings.topics, SystemClock()
     lag, offsets = Lag(kafka, settings.group, topics.events), Offsets()
-    alignment = Alignment(offsets, lag)
+    alignment = PartitionAlignment(offsets, lag)
     lanes = Lanes(clock, alignment.earlier_were_read)
     return _Base(
         settings=settings,
@@ -118,9 +118,9 @@ def _base(settings: Settings, telemetry: Telemetry) -> _Base:
         lanes=lanes,
         lease=Lease(clock),
         gates=Gates(
-            HaltGate(clock, resumed=lanes.stop_backing_off),
+            CircuitBreaker(clock, resumed=lanes.stop_backing_off),
             Suppressions(kafka, topics.suppressions, clock),
-            Omissions(),
+            UnwritableProperties(),
         ),
         producer=AIOKafkaProducer(**kafka, acks="all", enable_idempotence=True, max_request_size=LARGEST_DEAD_LETTER),
     )
@@ -139,7 +139,7 @@ def _receipts(base: _Base, topic: ReceiptsTopic | None) -> Receipts:
 
 def _sink(base: _Base, destination: Destination, receipts: Receipts) -> Sink:
     gates, lanes = base.gates, base.lanes
-    dead_letters = DeadLetters(base.producer, base.settings.topics.dead_letters, base.clock, base.telemetry)
+    dead_letters = DeadLetterWriter(base.producer, base.settings.topics.dead_letters, base.clock, base.telemetry)
     rejections = Rejections(base.settings.dead_letter_limit, dead_letters, gates.breaker, base.clock, receipts)
     timeline = Timeline(lanes, destination, rejections, base.lease, gates.breaker)
     calls = Calls(
@@ -149,32 +149,32 @@ def _sink(base: _Base, destination: Destination, receipts: Receipts) -> Sink:
         timeline=timeline,
         rejections=rejections,
         suppressions=gates.suppressions,
-        moves=Moves(lanes, destination, base.lag, base.clock),
+        moves=ContactMoves(lanes, destination, base.lag, base.clock),
         lease=base.lease,
-        halt=gates.breaker,
+        breaker=gates.breaker,
         clock=base.clock,
         telemetry=base.telemetry,
         jitter=base.jitter,
         receipts=receipts,
     )
-    delivery = Delivery(lanes, destination, calls, gates.breaker, base.lease)
+    delivery = Dispatcher(lanes, destination, calls, gates.breaker, base.lease)
     return Sink(lanes, delivery, timeline, dead_letters, base.producer)
 
 
-def _live(base: _Base, sink: Sink, client: HubSpotClient, limiter: Pacing, receipts: ReceiptsTopic | None) -> Live:
+def _live(base: _Base, sink: Sink, client: HubSpotClient, limiter: RateLimiter, receipts: ReceiptsTopic | None) -> Live:
     settings, kafka, clock = base.settings, base.kafka, base.clock
-    holds = Holds(base.lanes, sink.delivery, limiter, clock)
+    holds = WorkerHolds(base.lanes, sink.delivery, limiter, clock)
     return Live(
         rate_limiter=limiter,
         portal=Portal(
             client,
             portal_id=settings.hubspot_portal_id or 0,
             timeline=settings.hubspot_timeline,
-            halt=base.gates.breaker,
+            breaker=base.gates.breaker,
             clock=clock,
             jitter=base.jitter,
         ),
-        controls=Controls(kafka, settings.topics.controls, clock, base.gates.breaker),
+        controls=PauseControl(kafka, settings.topics.controls, clock, base.gates.breaker),
         holds=holds,
         hold_answers=HoldAnswers(
             holds=holds,
@@ -192,7 +192,7 @@ def _live(base: _Base, sink: Sink, client: HubSpotClient, limiter: Pacing, recei
 
 
 def _source(base: _Base, sink: Sink, receipts: Receipts, live: Live | None) -> Source:
-    reading = Reading(
+    reading = RecordConsumer(
         lanes=base.lanes,
         delivery=sink.delivery,
         offsets=base.offsets,
@@ -213,7 +213,7 @@ def _source(base: _Base, sink: Sink, receipts: Receipts, live: Live | None) -> S
     )
     positions = Positions(base.clock, base.telemetry.gap)
     gaps = _gaps(base, positions, reading.waited)
-    worker = Worker(
+    worker = FaustWorker(
         base.settings,
         base.settings.group,
         lease=base.lease,

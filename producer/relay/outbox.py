@@ -97,7 +97,7 @@ class Outbox:
         self._settled_at = self._forgot_at = float("-inf")
         # Up to _settled nothing can appear that is not visible; up to _after we have read what was visible then.
         self._after = 0
-        self._settled = 0
+        self._low_watermark = 0
         self._settling: tuple[int, frozenset[str]] = (0, frozenset())
 
     @classmethod
@@ -156,7 +156,7 @@ class Outbox:
         """Show the database, and ourselves, that this relay is there."""
         await self._read("SELECT")
 
-    async def settle(self) -> None:
+    async def raise_low_watermark(self) -> None:
         """Learn up to which position nothing can appear any more; now and then, since it costs more than it spares."""
         if self._clock.monotonic() - self._settled_at < SETTLE_EVERY_S:
             return
@@ -164,13 +164,13 @@ class Outbox:
         [[highest, writers]] = await self._execute(self._active, WRITERS)
         settling, awaited = self._settling
         if not awaited.intersection(writers):
-            self._settled, self._settling = settling, (highest, frozenset(writers))
+            self._low_watermark, self._settling = settling, (highest, frozenset(writers))
         if not writers:
-            self._settled = highest
+            self._low_watermark = highest
 
     async def head(self, rows: int, *, without: Iterable[int] = ()) -> list[Row]:
         """Return the first rows in the order of their positions: at most *rows*, and about 16 MiB of payload."""
-        settled, after = self._settled, self._after
+        settled, after = self._low_watermark, self._after
         known = [position for position in without if position > after]
         parameters = {"rows": rows, "octets": LARGEST_FETCH, "without": _array(known), "after": after}
         found = await self._read(HEAD, parameters)

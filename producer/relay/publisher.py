@@ -56,7 +56,7 @@ class Publisher:
     async def _read(self, stop: asyncio.Event) -> None:
         naps = 0
         while not stop.is_set() and self._fault is None:
-            await self._outbox.settle()
+            await self._outbox.raise_low_watermark()
             if len(self._held) >= MOST_ROWS or self._octets >= MOST_OCTETS:
                 await self._wait_for_progress(LONGEST_NAP_S)
                 continue

@@ -14,21 +14,21 @@ import httpx
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from hubspot_consumer.dead_letters.writer import DeadLetters
+from hubspot_consumer.dead_letters.writer import DeadLetterWriter
 from hubspot_consumer.delivery.contact_writer import ContactWriter
-from hubspot_consumer.delivery.dispatcher import Delivery
-from hubspot_consumer.delivery.email_changes import Moves
+from hubspot_consumer.delivery.dispatcher import Dispatcher
+from hubspot_consumer.delivery.email_changes import ContactMoves
 from hubspot_consumer.delivery.receipts import ReceiptsOnKafka
 from hubspot_consumer.delivery.rejections import Rejections
 from hubspot_consumer.delivery.timeline import Timeline
 from hubspot_consumer.delivery.writer import Calls
-from hubspot_consumer.gates.circuit_breaker import HaltGate
-from hubspot_consumer.gates.unwritable_properties import Omissions
+from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
+from hubspot_consumer.gates.unwritable_properties import UnwritableProperties
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
 from hubspot_consumer.hubspot.paths import PATHS
-from hubspot_consumer.hubspot.rate_limiter import Pacing
+from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.kafka.lease import Lease
 from hubspot_consumer.kafka.offsets import Offsets
 from hubspot_consumer.kafka.records import Record
@@ -164,36 +164,36 @@ class Worker:
         self._clock = clock = LoopClock()
         self._chance = random.Random(seed)
         self._http = http_client("http://hubspot", lambda: SecretStr(TOKEN), Unreliable(portal, answers, self._chance))
-        pacing = Pacing(QUOTA, 10, DailyQuota(DAILY_LIMIT, clock), clock)
-        client = HubSpotClient(self._http, pacing, "2026-03", PORTAL_ID, lambda _call: None)
+        rate_limiter = RateLimiter(QUOTA, 10, DailyQuota(DAILY_LIMIT, clock), clock)
+        client = HubSpotClient(self._http, rate_limiter, "2026-03", PORTAL_ID, lambda _call: None)
         self._topic = DeadLetterTopic()
         self._all_read = False
         # A hole is given up only when what fills it can't come any more.
         self._lanes = Lanes(clock, earlier_were_read=lambda *_: self._all_read)
         lease, telemetry = Lease(clock), Telemetry()
-        halt = HaltGate(clock, resumed=self._lanes.stop_backing_off)
+        halt = CircuitBreaker(clock, resumed=self._lanes.stop_backing_off)
         lease.renew(inf)
-        self._receipts, omissions = TopicOfReceipts(), Omissions()
-        receipts = ReceiptsOnKafka(cast("Any", self._receipts), Offsets(), omissions, clock)
-        dead_letters = DeadLetters(cast("Any", self._topic), "dead", clock, telemetry)
+        self._receipts, unwritable = TopicOfReceipts(), UnwritableProperties()
+        receipts = ReceiptsOnKafka(cast("Any", self._receipts), Offsets(), unwritable, clock)
+        dead_letters = DeadLetterWriter(cast("Any", self._topic), "dead", clock, telemetry)
         rejections = Rejections(MANY, dead_letters, halt, clock, receipts)
         calls = Calls(
             lanes=self._lanes,
             destination=client,
-            contacts=ContactWriter(client, omissions, halt, telemetry.upserted),
+            contacts=ContactWriter(client, unwritable, halt, telemetry.upserted),
             timeline=Timeline(self._lanes, client, rejections, lease, halt),
             rejections=rejections,
             suppressions=cast("Any", NobodySuppressed()),
             # Nobody has a new email here: nothing asks Kafka what is finished of the old one.
-            moves=Moves(self._lanes, client, cast("Any", None), clock),
+            moves=ContactMoves(self._lanes, client, cast("Any", None), clock),
             lease=lease,
-            halt=halt,
+            breaker=halt,
             clock=clock,
             telemetry=telemetry,
             jitter=self._chance,
             receipts=receipts,
         )
-        self._delivery = Delivery(self._lanes, client, calls, halt, lease)
+        self._delivery = Dispatcher(self._lanes, client, calls, halt, lease)
 
     async def deliver(self, events: Sequence[Envelope], arrivals: Sequence[int]) -> Delivered:
         """Deliver the events at the places that *arrivals* lists, in that order. Raises AssertionError when stuck."""

@@ -13,18 +13,18 @@ from pydantic import SecretStr
 
 from hubspot_consumer.delivery.contact_writer import ContactWriter
 from hubspot_consumer.delivery.timeline import Timeline
-from hubspot_consumer.gates.circuit_breaker import HaltGate
+from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.gates.retries import Retries
-from hubspot_consumer.gates.unwritable_properties import Omissions
+from hubspot_consumer.gates.unwritable_properties import UnwritableProperties
 from hubspot_consumer.history.selection import Selection
 from hubspot_consumer.history.store import Stored
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
-from hubspot_consumer.hubspot.rate_limiter import Pacing
+from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.hubspot.requests import TimelineEntry, Upsert
 from hubspot_consumer.kafka.records import Offsets
-from hubspot_consumer.reprocessing.projections import FoldedTopics
+from hubspot_consumer.reprocessing.projections import TopicProjections
 from hubspot_consumer.reprocessing.replay import Replay
 from hubspot_consumer.reprocessing.report import Report
 from hubspot_consumer.reprocessing.run import Run
@@ -136,21 +136,21 @@ async def replayed(
     quiet = cast("Any", QuietTopics(ends, unfinished if unfinished is not None else ends))
     report = Report(MOST_REFUSED)
     report.go_on_from(run.store)
-    topics = FoldedTopics(run, quiet, quiet, selection, report)
+    topics = TopicProjections(run, quiet, quiet, selection, report)
     clock, jitter = LoopClock(), random.Random(1)
     transport = httpx.ASGITransport(simulator_app(portal))
     async with http_client("http://hubspot", lambda: SecretStr(TOKEN), transport) as http:
-        pacing = Pacing(100, 10, DailyQuota(250_000, clock), clock)
-        client = Mortal(http, pacing, "2026-03", PORTAL_ID, report.count_call)
+        rate_limiter = RateLimiter(100, 10, DailyQuota(250_000, clock), clock)
+        client = Mortal(http, rate_limiter, "2026-03", PORTAL_ID, report.count_call)
         client.dies_at, client.afterwards = dies_at, afterwards
-        halt, ours = HaltGate(clock), cast("Any", SimpleNamespace(valid=True, holds=lambda _: True))
+        halt, ours = CircuitBreaker(clock), cast("Any", SimpleNamespace(valid=True, holds=lambda _: True))
         retries = Retries(halt, clock, jitter)
         writing = Writing(
-            refolds=topics,
+            projections=topics,
             destination=client,
-            contacts=ContactWriter(client, Omissions(), halt),
+            contacts=ContactWriter(client, UnwritableProperties(), halt),
             holding=cast("Any", Alone()),
-            halt=halt,
+            breaker=halt,
             retries=retries,
             suppressed=lambda _: False,
             report=report,

@@ -14,7 +14,7 @@ from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
 from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Rejected, RetryLater
 from hubspot_consumer.hubspot.paths import PATHS, ApiVersion
-from hubspot_consumer.hubspot.rate_limiter import Pacing
+from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.hubspot.requests import KnownContact, TimelineEntry, Upsert
 from hubspot_consumer.hubspot.responses import PortalDetails
 from hubspot_consumer.mapping import contact_properties, timeline_properties
@@ -50,9 +50,9 @@ def client_of(http: httpx.AsyncClient, version: ApiVersion = "2026-03") -> HubSp
     return HubSpotClient(http, pacing_of(MANY_CALLS), version, PORTAL_ID, lambda _call: None)
 
 
-def pacing_of(quota: int) -> Pacing:
+def pacing_of(quota: int) -> RateLimiter:
     clock = SystemClock()
-    return Pacing(quota, 10, DailyQuota(MANY_CALLS, clock), clock)
+    return RateLimiter(quota, 10, DailyQuota(MANY_CALLS, clock), clock)
 
 
 @pytest.fixture(params=list(PATHS))
@@ -171,10 +171,10 @@ async def test_a_connection_that_fails_is_a_retry_of_everything_in_the_call() ->
 
 
 async def test_no_call_leaves_without_a_slot(http: httpx.AsyncClient) -> None:
-    pacing = pacing_of(2)
-    client = HubSpotClient(http, pacing, "2026-03", PORTAL_ID, lambda _call: None)
+    rate_limiter = pacing_of(2)
+    client = HubSpotClient(http, rate_limiter, "2026-03", PORTAL_ID, lambda _call: None)
     await client.portal()
-    pacing.pause(3_600)
+    rate_limiter.pause(3_600)
 
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(client.portal(), 0.05)

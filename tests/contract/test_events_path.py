@@ -12,7 +12,7 @@ from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
 from hubspot_consumer.hubspot.outcomes import Halt, RetryLater
 from hubspot_consumer.hubspot.paths import PATHS, ApiVersion
-from hubspot_consumer.hubspot.rate_limiter import Pacing
+from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.hubspot.requests import TimelineEntry
 from hubspot_consumer.mapping import timeline_properties
 from hubspot_consumer.provisioning.provision import Provision
@@ -44,8 +44,8 @@ async def http(portal: Portal) -> AsyncIterator[httpx.AsyncClient]:
 
 def client_of(http: httpx.AsyncClient, version: ApiVersion) -> HubSpotClient:
     clock = SystemClock()
-    pacing = Pacing(MANY_CALLS, 10, DailyQuota(MANY_CALLS, clock), clock)
-    return HubSpotClient(http, pacing, version, PORTAL_ID, lambda _call: None)
+    rate_limiter = RateLimiter(MANY_CALLS, 10, DailyQuota(MANY_CALLS, clock), clock)
+    return HubSpotClient(http, rate_limiter, version, PORTAL_ID, lambda _call: None)
 
 
 def entry(sequence: int = 1) -> TimelineEntry:

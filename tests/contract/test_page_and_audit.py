@@ -20,19 +20,19 @@ from console.contacts.extract import Extract
 from console.contacts.index import Index, Reached
 from console.contacts.index_rows import rows_of
 from console.contacts.present import PresentState
-from hubspot_consumer.delivery.batches import folded_properties
-from hubspot_consumer.gates.circuit_breaker import HaltGate
+from hubspot_consumer.delivery.batches import coalesced_properties
+from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.gates.retries import Retries
 from hubspot_consumer.history.selection import Selection
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
-from hubspot_consumer.hubspot.rate_limiter import Pacing
+from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.hubspot.requests import Upsert
 from hubspot_consumer.mapping import contact_properties
 from hubspot_consumer.reprocessing.audit import Audit
 from hubspot_consumer.reprocessing.hubspot_reader import HubSpotReader
-from hubspot_consumer.reprocessing.projections import FoldedTopics
+from hubspot_consumer.reprocessing.projections import TopicProjections
 from hubspot_consumer.reprocessing.report import Report
 from hubspot_consumer.reprocessing.run import Run
 from hubspot_consumer.settings import Settings
@@ -125,8 +125,8 @@ async def said_by_page_and_audit(portal: Portal, world: World, folder: Path) -> 
     committed = {(topic, 0): world.committed for topic in TOPICS.events}
     transport, clock = httpx.ASGITransport(simulator_app(portal)), OwnedClock()
     async with http_client("http://hubspot", lambda: SecretStr(TOKEN), transport) as http:
-        pacing = Pacing(100, 10, DailyQuota(250_000, clock), clock)
-        client = HubSpotClient(http, pacing, "2026-03", PORTAL_ID, lambda _call: None)
+        rate_limiter = RateLimiter(100, 10, DailyQuota(250_000, clock), clock)
+        client = HubSpotClient(http, rate_limiter, "2026-03", PORTAL_ID, lambda _call: None)
         await write(client, world, records)
         try:
             page = await said_by_page(index, clock, transport, committed)
@@ -141,7 +141,7 @@ async def write(client: HubSpotClient, world: World, records: Sequence[KafkaReco
     for key, wanted in zip(KEYS, world.at_hubspot, strict=True):
         if wanted is not None:
             own = [one for one in envelopes if one.contact.email == key and one.sequence <= wanted.up_to]
-            properties = folded_properties(map(contact_properties, own))
+            properties = coalesced_properties(map(contact_properties, own))
             changed = {"nerava_total_nova_earned_cents": "7"} if wanted.changed else {}
             with await client.slot():
                 await client.upsert([Upsert("1", key, {**properties, **changed})])
@@ -184,8 +184,8 @@ async def said_by_audit(
         set_aside=frozenset(place for letter in letters for place in letter.places), dead_letters=False
     )
     quiet = cast("Any", QuietTopics(ends, committed))
-    topics = FoldedTopics(run, quiet, quiet, selection, Report(100))
-    held = HubSpotReader(client, Retries(HaltGate(clock), clock, random.Random(1)))
+    topics = TopicProjections(run, quiet, quiet, selection, Report(100))
+    held = HubSpotReader(client, Retries(CircuitBreaker(clock), clock, random.Random(1)))
     access = SimpleNamespace(suppressions=SimpleNamespace(holds=lambda _: False), client=client, held=held)
     try:
         await topics.read(lambda _done, _total: None)

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from console.contacts.index import Index, Reached
 from console.contacts.index_rows import rows_of
 from console.contacts.present import Comparison, NotCompared, PresentState
-from hubspot_consumer.dead_letters.corrections import Mend
+from hubspot_consumer.dead_letters.corrections import Correction
 from hubspot_consumer.dead_letters.resolutions import Redriven
 from hubspot_consumer.kafka.records import Partition
 from hubspot_consumer.mapping import contact_properties
@@ -150,7 +150,7 @@ async def test_a_mended_event_that_was_redriven_is_expected_as_it_is_read_now(qu
     payload = {name: each for name, each in PAYLOADS["nova_redeemed"].items() if name != "redeemed_at"}
     poisoned = event_record("nova_redeemed", 2, made=envelope("nova_redeemed", 2, payload=payload))
     letter = letter_record(poisoned, "invalid_envelope")
-    mend = Mend(values={"redeemed_at": PAYLOADS["nova_redeemed"]["redeemed_at"]}, note="so")
+    mend = Correction(values={"redeemed_at": PAYLOADS["nova_redeemed"]["redeemed_at"]}, note="so")
     question.holds(EARNED, poisoned, letter, resolution_record(letter, Redriven(at=BEGAN, mend=mend)))
     await question.write(properties_of(("nova_earned", 1), ("nova_redeemed", 2)))
 

@@ -12,7 +12,7 @@ from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
 from hubspot_consumer.hubspot.outcomes import Halt
 from hubspot_consumer.hubspot.paths import PATHS
-from hubspot_consumer.hubspot.rate_limiter import Pacing
+from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.hubspot.schema import PROPERTIES
 from hubspot_consumer.provisioning.provision import Provision, ProvisionRefused
 from runtime.clock import SystemClock
@@ -34,8 +34,8 @@ async def provision(portal: Portal) -> AsyncIterator[Provision]:
     transport = httpx.ASGITransport(simulator_app(portal))
     async with http_client("http://hubspot", lambda: SecretStr(TOKEN), transport) as http:
         clock = SystemClock()
-        pacing = Pacing(MANY_CALLS, 10, DailyQuota(MANY_CALLS, clock), clock)
-        client = HubSpotClient(http, pacing, "2026-03", PORTAL_ID, lambda _call: None)
+        rate_limiter = RateLimiter(MANY_CALLS, 10, DailyQuota(MANY_CALLS, clock), clock)
+        client = HubSpotClient(http, rate_limiter, "2026-03", PORTAL_ID, lambda _call: None)
         yield Provision(client, PATHS["2026-03"])
 
 

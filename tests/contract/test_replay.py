@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hubspot_consumer.dead_letters.corrections import Mend
+from hubspot_consumer.dead_letters.corrections import Correction
 from hubspot_consumer.history.selection import Selection
 from hubspot_consumer.history.store import Stored
 from hubspot_consumer.mapping import contact_properties
@@ -110,7 +110,7 @@ def test_a_replay_that_goes_on_reads_what_was_mended_meanwhile_as_it_was_mended(
     payload = {name: each for name, each in PAYLOADS["nova_earned"].items() if name != "earned_at"}
     lacking = stored(0, 2, "nova_earned", 1, payload={**payload, "new_balance_cents": 900})
     events = [stored(0, 1, "nova_earned", 0), lacking]
-    mends = {lacking.place: Mend(values={"earned_at": PAYLOADS["nova_earned"]["earned_at"]}, note="so")}
+    mends = {lacking.place: Correction(values={"earned_at": PAYLOADS["nova_earned"]["earned_at"]}, note="so")}
     dead, redriven = Selection(set_aside=frozenset([lacking.place])), Selection(mends=mends)
 
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as other:

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
-from hubspot_consumer.hubspot.rate_limiter import Pacing
+from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.hubspot.requests import Note, TimelineEntry, Upsert
 from runtime.clock import SystemClock
 from sandbox.hubspot.app import simulator_app
@@ -35,8 +35,8 @@ WRITES: dict[str, tuple[str, Callable[[HubSpotClient], Awaitable[object]]]] = {
 
 def client_of(http: httpx.AsyncClient) -> HubSpotClient:
     clock = SystemClock()
-    pacing = Pacing(100, 10, DailyQuota(10_000, clock), clock)
-    return HubSpotClient(http, pacing, "2026-03", PORTAL_ID, lambda _call: None)
+    rate_limiter = RateLimiter(100, 10, DailyQuota(10_000, clock), clock)
+    return HubSpotClient(http, rate_limiter, "2026-03", PORTAL_ID, lambda _call: None)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from uuid import uuid4
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from hubspot_consumer.holds.records import HoldBegun, HoldRecord, encoded, read_hold_record
-from hubspot_consumer.holds.run import Holding
+from hubspot_consumer.holds.run import RunHolds
 from runtime.clock import SystemClock
 from sandbox.processes import free_port
 from sandbox.services import Service
@@ -22,8 +22,8 @@ ADA, GRACE = ContactKey("ada@example.com"), ContactKey("grace@example.com")
 AT = "2026-11-24T03:00:00Z"
 
 
-def holding_of(pipeline: Pipeline, run: str = "", waits: Callable[[str], object] = lambda _: None) -> Holding:
-    return Holding(
+def holding_of(pipeline: Pipeline, run: str = "", waits: Callable[[str], object] = lambda _: None) -> RunHolds:
+    return RunHolds(
         topic_list.connection(pipeline.environment["KAFKA_BOOTSTRAP_SERVERS"], pipeline.topics),
         pipeline.environment["CONSUMER_GROUP"],
         run or f"run-{uuid4().hex[:8]}",
@@ -35,7 +35,7 @@ def holding_of(pipeline: Pipeline, run: str = "", waits: Callable[[str], object]
 
 
 @asynccontextmanager
-async def started(pipeline: Pipeline, run: str = "") -> AsyncIterator[Holding]:
+async def started(pipeline: Pipeline, run: str = "") -> AsyncIterator[RunHolds]:
     holding = holding_of(pipeline, run)
     await holding.start()
     try:

@@ -7,7 +7,7 @@ from typing import Any, cast
 from hubspot_consumer.holds.answers import HoldAnswers
 from hubspot_consumer.holds.records import Held, HoldBegun, HoldRecord
 from hubspot_consumer.holds.records import read_hold_record as read
-from hubspot_consumer.holds.worker import Holds
+from hubspot_consumer.holds.worker import WorkerHolds
 from hubspot_consumer.kafka.lease import Lease
 from hubspot_consumer.ordering.lanes import Lanes
 from schemas.contacts import ContactKey
@@ -46,7 +46,7 @@ class Worker:
         self.bench = Bench()
         self.lanes = self.bench.lanes = Lanes(clock)
         self.delivery, self.pacing = Delivery(), Pacing()
-        self.holds = Holds(self.lanes, cast("Any", self.delivery), cast("Any", self.pacing), clock)
+        self.holds = WorkerHolds(self.lanes, cast("Any", self.delivery), cast("Any", self.pacing), clock)
         self.lease = Lease(clock)
         self.lease.renew(clock.monotonic())
         self.said: list[Held] = []

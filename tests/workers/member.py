@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Collection
 
-from hubspot_consumer.kafka.faust_worker import Worker
+from hubspot_consumer.kafka.faust_worker import FaustWorker
 from hubspot_consumer.kafka.gaps import Gaps
 from hubspot_consumer.kafka.lag import Lag
 from hubspot_consumer.kafka.lease import Lease
@@ -36,7 +36,7 @@ class Member:
             waited=lambda: False,
             count=self._count,
         )
-        self.worker = Worker(
+        self.worker = FaustWorker(
             settings,
             settings.group,
             lease=self.lease,

@@ -14,10 +14,10 @@ from hubspot_consumer.cli.dead_letters.mend import mend
 from hubspot_consumer.cli.dead_letters.show import as_json as told
 from hubspot_consumer.cli.dead_letters.show import in_full, table
 from hubspot_consumer.cli.exit_codes import NotDone
-from hubspot_consumer.cli.lookup import letters_of, look, settle
+from hubspot_consumer.cli.lookup import letters_of, look, resolve
 from hubspot_consumer.cli.options import Yes, agreed, can_ask, contact, moment, note
 from hubspot_consumer.cli.progress import progress
-from hubspot_consumer.dead_letters.catalogue import DeadLetterBook
+from hubspot_consumer.dead_letters.catalogue import DeadLetterCatalogue
 from hubspot_consumer.dead_letters.dead_letter import Letter, LetterFilter
 from hubspot_consumer.dead_letters.resolutions import Discarded, State
 from hubspot_consumer.settings import KafkaSettings
@@ -64,7 +64,7 @@ def list_dead_letters(  # noqa: PLR0913 - the options of the command
     settings = read_settings(KafkaSettings)
     which = _which(reason, event_type, email, since, state)
 
-    async def shown(book: DeadLetterBook) -> int:
+    async def shown(book: DeadLetterCatalogue) -> int:
         letters = book.open(which)
         if as_json:
             for letter in letters:
@@ -85,7 +85,7 @@ def show(
     """Show everything about some dead letters: headers, values, and what to do."""
     settings = read_settings(KafkaSettings)
 
-    async def shown(book: DeadLetterBook) -> int:
+    async def shown(book: DeadLetterCatalogue) -> int:
         letters = letters_of(book, ids)
         holders = {letter.holder.id: letter for letter in letters}
         found = {one.id: record async for one, record in book.records(letter.holder for letter in letters)}
@@ -117,7 +117,7 @@ def export(  # noqa: PLR0913 - the options of the command
     which = _which(reason, event_type, email, since, state)
     exported = Exported(file, force=force)
 
-    async def written(book: DeadLetterBook) -> int:
+    async def written(book: DeadLetterCatalogue) -> int:
         letters = {one.id: letter for letter in book.open(which) for one in letter.records}
         done = 0
         with exported, progress("exported") as shown:
@@ -154,7 +154,7 @@ def discard(  # noqa: PLR0913 - the options of the command
     if not dry_run:
         can_ask(yes=yes)
 
-    async def discarded(book: DeadLetterBook) -> int:
+    async def discarded(book: DeadLetterCatalogue) -> int:
         letters = _to_discard(book, ids) if ids else book.open(which)
         table(letters)
         if not letters or dry_run:
@@ -163,7 +163,7 @@ def discard(  # noqa: PLR0913 - the options of the command
         if not agreed(f"Discard {len(letters):,}?", yes=yes):
             print("nothing was discarded")
             return 0
-        await settle(settings, [(letters, Discarded(at=datetime.now(UTC), note=why))])
+        await resolve(settings, [(letters, Discarded(at=datetime.now(UTC), note=why))])
         print(f"{len(letters):,} discarded")
         return 0
 
@@ -185,8 +185,8 @@ def _which(
     )
 
 
-def _to_discard(book: DeadLetterBook, ids: Sequence[str]) -> list[Letter]:
-    letters = letters_of(book, ids)
+def _to_discard(catalogue: DeadLetterCatalogue, ids: Sequence[str]) -> list[Letter]:
+    letters = letters_of(catalogue, ids)
     if redriven := [letter.id for letter in letters if letter.state == "redriven"]:
         raise NotDone(f"already took effect by a redrive: {', '.join(redriven)}")
     for letter in letters:

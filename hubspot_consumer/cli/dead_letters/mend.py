@@ -11,14 +11,14 @@ import typer
 from hubspot_consumer.cli import options
 from hubspot_consumer.cli.dead_letters.show import MOST_CHARACTERS, printable, whose
 from hubspot_consumer.cli.exit_codes import NotDone
-from hubspot_consumer.cli.lookup import letters_of, look, settle
+from hubspot_consumer.cli.lookup import letters_of, look, resolve
 from hubspot_consumer.cli.options import Yes, agreed, can_ask
-from hubspot_consumer.dead_letters.catalogue import DeadLetterBook
+from hubspot_consumer.dead_letters.catalogue import DeadLetterCatalogue
 from hubspot_consumer.dead_letters.corrections import (
     PREFIX,
-    CanNotBeMended,
     Changes,
-    Mend,
+    Correction,
+    NotCorrectable,
     changes_of,
     document_of,
     faults,
@@ -105,7 +105,7 @@ def mend(  # noqa: PLR0913 - the options of the command
     if not dry_run:
         can_ask(yes=yes)
 
-    async def mended_(book: DeadLetterBook) -> int:
+    async def mended_(book: DeadLetterCatalogue) -> int:
         letters = letters_of(book, ids)
         if settled := [f"{letter.id} is {letter.state}" for letter in letters if not letter.is_open]:
             raise NotDone(f"only open dead letters can be mended: {', '.join(settled)}")
@@ -119,7 +119,7 @@ def mend(  # noqa: PLR0913 - the options of the command
         if dry_run or not agreed(f"Mend {len(proposed):,}?", yes=yes):
             _say("nothing was mended" + (": it was a dry run" if dry_run else ""), as_json=as_json)
             return 0
-        await settle(settings, [([each.letter], _resolution(each, note)) for each in proposed])
+        await resolve(settings, [([each.letter], _resolution(each, note)) for each in proposed])
         _say(f"{len(proposed):,} mended: `redrive` lets them take effect", as_json=as_json)
         return 0
 
@@ -127,13 +127,13 @@ def mend(  # noqa: PLR0913 - the options of the command
 
 
 async def _proposed(
-    book: DeadLetterBook, letters: Sequence[Letter], said: dict[str, str], unset: tuple[str, ...]
+    catalogue: DeadLetterCatalogue, letters: Sequence[Letter], said: dict[str, str], unset: tuple[str, ...]
 ) -> Any:
-    async for letter, read in book.values(letters):
+    async for letter, read in catalogue.values(letters):
         value = read or b""
         try:
             changes = changes_of(value, said, unset) if said or unset else suggested_changes(value)
-        except CanNotBeMended as error:
+        except NotCorrectable as error:
             raise NotDone(f"{letter.id}: {error}") from None
         if changes is None:
             raise NotDone(f"{letter.id}: the event suggests no correction: use --set and --unset")
@@ -144,7 +144,7 @@ def _resolution(proposed: _Proposed, note: str) -> Mended:
     letter = proposed.letter
     return Mended(
         at=datetime.now(UTC),
-        mend=Mend(values=proposed.changes.values, unset=proposed.changes.unset, note=note),
+        mend=Correction(values=proposed.changes.values, unset=proposed.changes.unset, note=note),
         reason=letter.reason,
         detail=letter.detail,
         attempts=letter.attempts,

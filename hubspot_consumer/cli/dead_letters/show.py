@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hubspot_consumer.dead_letters.corrections import Mend
+from hubspot_consumer.dead_letters.corrections import Correction
 from hubspot_consumer.dead_letters.dead_letter import Letter
 from hubspot_consumer.dead_letters.remedies import remedy
 from schemas.contacts import contact_hash, masked, shortened, without_emails
@@ -123,7 +123,7 @@ def _do(letter: Letter) -> str:
     return remedy(letter.reason) if letter.is_open else "nothing"
 
 
-def _changes(mend: Mend) -> str:
+def _changes(mend: Correction) -> str:
     left_out = [f"payload.{name} left out" for name in mend.unset]
     return "; ".join([*(f"payload.{name} is {value}" for name, value in mend.values.items()), *left_out])
 

@@ -8,7 +8,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from fastapi import Request
 
-from console.audit_log import Actions, NotNoted
+from console.audit_log import AuditLog, NotNoted
 from console.person import Person
 from schemas.topics import Topics
 from tests.clock import OwnedClock
@@ -28,8 +28,8 @@ async def noted(kafka: Any, topic: str) -> list[dict[str, Any]]:
     return [json.loads(record.value) for record in records]
 
 
-def actions(bootstrap_servers: str, topics: Topics) -> Actions:
-    return Actions(topic_list.connection(bootstrap_servers, topics), OwnedClock())
+def actions(bootstrap_servers: str, topics: Topics) -> AuditLog:
+    return AuditLog(topic_list.connection(bootstrap_servers, topics), OwnedClock())
 
 
 async def test_an_action_is_on_the_topic_before_it_is_done_and_again_with_what_came_of_it(

@@ -10,9 +10,9 @@ from aiokafka import AIOKafkaProducer
 
 from console.dead_letters.cache import LettersReader
 from hubspot_consumer.dead_letters import catalogue as dead_letter_book
-from hubspot_consumer.dead_letters.catalogue import DeadLetterBook
+from hubspot_consumer.dead_letters.catalogue import DeadLetterCatalogue
 from hubspot_consumer.dead_letters.dead_letter import Letter, LetterFilter, letter_of
-from hubspot_consumer.dead_letters.resolution_writer import Settlement
+from hubspot_consumer.dead_letters.resolution_writer import ResolutionWriter
 from hubspot_consumer.dead_letters.resolutions import DeadAgain, Discarded, Redriven
 from hubspot_consumer.kafka.lag import TopicsMissing
 from runtime.clock import SystemClock
@@ -40,11 +40,11 @@ class Shelf:
                 self.topics.dead_letters, value, key, headers=list(marks), partition=partition
             )
 
-    async def book(self) -> DeadLetterBook:
-        return await DeadLetterBook.read(self.options, self.topics, SystemClock())
+    async def book(self) -> DeadLetterCatalogue:
+        return await DeadLetterCatalogue.read(self.options, self.topics, SystemClock())
 
-    def settlement(self) -> Settlement:
-        return Settlement(topic_list.connection(self.options["bootstrap_servers"], self.topics))
+    def settlement(self) -> ResolutionWriter:
+        return ResolutionWriter(topic_list.connection(self.options["bootstrap_servers"], self.topics))
 
 
 @pytest.fixture
@@ -85,18 +85,18 @@ async def test_pages_read_it_again_when_something_was_set_aside_or_settled_and_o
     reader = LettersReader(shelf.options, shelf.topics, SystemClock())
     await shelf.put((b"ada@example.com", b"1", headers("1")), partition=0)
     first = await reader.letters()
-    assert (await reader.letters()).book is first.book
+    assert (await reader.letters()).catalogue is first.catalogue
 
     await shelf.put((b"bob@example.com", b"2", headers("2")), partition=1)
     second = await reader.letters()
-    assert [len(each.book.open()) for each in (first, second)] == [1, 2]
+    assert [len(each.catalogue.open()) for each in (first, second)] == [1, 2]
 
     settlement = shelf.settlement()
-    await settlement.settle(second.book.open()[:1], Discarded(at=NOW, note="so"))
+    await settlement.resolve(second.catalogue.open()[:1], Discarded(at=NOW, note="so"))
     await settlement.close()
     third = await reader.letters()
-    assert len(third.book.open()) == 1
-    assert (await reader.letters()).book is third.book
+    assert len(third.catalogue.open()) == 1
+    assert (await reader.letters()).catalogue is third.catalogue
     assert threading.main_thread() not in assembling
     await reader.stop()
 
@@ -107,7 +107,7 @@ async def test_without_dead_letters_it_is_empty(shelf: Shelf) -> None:
 
 async def test_without_the_topic_it_says_what_to_run(shelf: Shelf) -> None:
     with pytest.raises(TopicsMissing, match=r"no dead letters' topic none\.dead_letters: run `python -m producer top"):
-        await DeadLetterBook.read(shelf.options, Topics("none."), SystemClock())
+        await DeadLetterCatalogue.read(shelf.options, Topics("none."), SystemClock())
 
 
 async def test_what_is_settled_is_not_open_any_more_and_of_an_event_set_aside_twice_both_are(shelf: Shelf) -> None:
@@ -117,9 +117,9 @@ async def test_what_is_settled_is_not_open_any_more_and_of_an_event_set_aside_tw
     one, two, three, _ = before.letters
     settlement = shelf.settlement()
 
-    await settlement.settle([one], Redriven(at=NOW, run="r1"))
-    await settlement.settle([two], Discarded(at=NOW, note="a test"))
-    await settlement.settle([three], DeadAgain(at=NOW, reason="rejected_by_hubspot", detail="400", attempts=2))
+    await settlement.resolve([one], Redriven(at=NOW, run="r1"))
+    await settlement.resolve([two], Discarded(at=NOW, note="a test"))
+    await settlement.resolve([three], DeadAgain(at=NOW, reason="rejected_by_hubspot", detail="400", attempts=2))
     await settlement.close()
 
     after = await shelf.book()

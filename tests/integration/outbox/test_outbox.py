@@ -69,7 +69,7 @@ class Scene:
 
     async def _read(self, rows: int) -> int:
         self._clock.advance(SETTLE_EVERY_S)
-        await self._outbox.settle()
+        await self._outbox.raise_low_watermark()
         found = [row.position for row in await self._outbox.head(rows, without=self._held)]
         assert found == sorted(found)
         self._held += found

@@ -13,7 +13,7 @@ import pytest
 from fastapi import FastAPI
 
 import console.control
-from console.audit_log import Actions
+from console.audit_log import AuditLog
 from console.control import ServiceStatus, compared
 from console.runs.run import ASKED, CODE, ERR, LOCK, OUT
 from console.runs.runs import Runs
@@ -79,7 +79,7 @@ def kafka(monkeypatch: pytest.MonkeyPatch) -> Kafka:
     kafka = Kafka()
     monkeypatch.setattr(console.control, "read_paused", kafka.read_paused)
     monkeypatch.setattr(console.control, "say", kafka.say)
-    monkeypatch.setattr(Actions, "_write", kafka.note)
+    monkeypatch.setattr(AuditLog, "_write", kafka.note)
     return kafka
 
 

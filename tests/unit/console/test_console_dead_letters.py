@@ -16,7 +16,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from console.audit_log import Noted, NotNoted
-from console.dead_letters.cache import Letters, NotRead
+from console.dead_letters.cache import DeadLetterCache, NotRead
 from console.dead_letters.groups import alike_of
 from console.pages.contact import contact_pages
 from console.pages.dead_letters import dead_letter_pages
@@ -28,7 +28,7 @@ from console.web.access import CSRF_HEADER, Access
 from console.web.app import console
 from console.web.sessions import Sessions
 from console.web.view import View
-from hubspot_consumer.dead_letters.catalogue import DeadLetterBook
+from hubspot_consumer.dead_letters.catalogue import DeadLetterCatalogue
 from hubspot_consumer.dead_letters.dead_letter import Letter
 from hubspot_consumer.dead_letters.resolutions import Discarded, Resolutions
 from runtime.health import Health
@@ -62,7 +62,7 @@ RECORDS = [
 ]
 
 
-class Book(DeadLetterBook):
+class Book(DeadLetterCatalogue):
     """A book whose records are here."""
 
     async def records(self, set_aside: Iterable[Any]) -> AsyncIterator[tuple[Any, Any]]:
@@ -80,10 +80,10 @@ class Reader:
         self.trouble = ""
         self.read_again = False
 
-    async def letters(self) -> Letters:
+    async def letters(self) -> DeadLetterCache:
         if self.trouble:
             raise NotRead(self.trouble)
-        return Letters(self.book, AT, alike_of(self.book.open()), read_again=self.read_again)
+        return DeadLetterCache(self.book, AT, alike_of(self.book.open()), read_again=self.read_again)
 
 
 class Notes:

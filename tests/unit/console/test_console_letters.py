@@ -13,7 +13,7 @@ from console.dead_letters import cache as letters_module
 from console.dead_letters.cache import LettersReader, NotRead
 from console.dead_letters.groups import Alike, alike_of
 from console.dead_letters.watermarks import Reach
-from hubspot_consumer.dead_letters.catalogue import DeadLetterBook
+from hubspot_consumer.dead_letters.catalogue import DeadLetterCatalogue
 from hubspot_consumer.dead_letters.dead_letter import Letter
 from hubspot_consumer.kafka.lag import TopicsMissing
 from schemas.topics import Topics
@@ -43,19 +43,19 @@ class Shelf:
     def add_one(self) -> None:
         self.reach = {**self.reach, ("resolutions", 0): (0, len(self.reach))}
 
-    async def read(self, *_: object) -> DeadLetterBook:
+    async def read(self, *_: object) -> DeadLetterCatalogue:
         self.readings += 1
         self.began.set()
         await self.let.wait()
         if self.fault is not None:
             raise self.fault
-        return DeadLetterBook({}, Topics(), [])
+        return DeadLetterCatalogue({}, Topics(), [])
 
 
 @pytest.fixture
 async def shelf(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Shelf]:
     made = Shelf()
-    monkeypatch.setattr(DeadLetterBook, "read", made.read)
+    monkeypatch.setattr(DeadLetterCatalogue, "read", made.read)
     monkeypatch.setattr(letters_module, "WAIT_S", 0.05)
     monkeypatch.setattr(letters_module, "reach_of", made.reach_of)
     monkeypatch.setattr(letters_module, "alike_of", made.alike_of)
@@ -83,10 +83,10 @@ async def test_as_long_as_the_topics_end_where_they_did_the_same_book_is_told_as
 
     again = await shelf.reader.letters()
 
-    assert (shelf.readings, again.book is first.book, again.alike is first.alike) == (1, True, True)
+    assert (shelf.readings, again.catalogue is first.catalogue, again.alike is first.alike) == (1, True, True)
     assert again.at == first.at + timedelta(seconds=60)
     shelf.add_one()
-    assert (await shelf.reader.letters()).book is not first.book
+    assert (await shelf.reader.letters()).catalogue is not first.catalogue
     assert shelf.readings == 2
 
 
@@ -145,4 +145,4 @@ async def test_what_can_not_be_read_is_told_and_tried_again_by_the_next_page(
             await shelf.reader.letters()
 
     shelf.fault = None
-    assert (await shelf.reader.letters()).book.letters == []
+    assert (await shelf.reader.letters()).catalogue.letters == []

@@ -12,7 +12,7 @@ from console.contacts.history import LATEST, Historian, History, Hole, TracedEve
 from console.contacts.index import Index, Reached
 from console.contacts.index_rows import rows_of
 from console.contacts.outbox import OutboxContact, Unpublished
-from hubspot_consumer.dead_letters.corrections import Mend
+from hubspot_consumer.dead_letters.corrections import Correction
 from hubspot_consumer.dead_letters.resolutions import Discarded, Redriven
 from hubspot_consumer.kafka.records import Partition
 from schemas.contacts import ContactKey
@@ -241,7 +241,7 @@ def test_a_mended_event_tells_what_it_changes_as_it_is_read_now(contact: Contact
     contact.holds(record, letter)
     assert only(contact.history()).changed == {}
 
-    mend = Mend(values={"earned_at": "2026-11-24T03:00:00Z"}, note="so")
+    mend = Correction(values={"earned_at": "2026-11-24T03:00:00Z"}, note="so")
     contact.holds(resolution_record(letter, Redriven(at=BEGAN, mend=mend)))
 
     assert only(contact.history()).changed["nerava_nova_balance_cents"] == "500"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hubspot_consumer import mapping as mapping_of
-from hubspot_consumer.delivery.batches import folded_properties
+from hubspot_consumer.delivery.batches import coalesced_properties
 from hubspot_consumer.hubspot.schema import GROUP, PROPERTIES
 from hubspot_consumer.mapping import MAPPINGS, MappingFailed, contact_properties, map_event, timeline_properties
 from schemas.envelope import Envelope, read_envelope
@@ -101,7 +101,7 @@ def test_a_fold_holds_what_its_events_one_after_the_other_would_leave(drawn: lis
     for event in events:
         contact |= contact_properties(event)
 
-    assert folded_properties(map(contact_properties, events)) == contact
+    assert coalesced_properties(map(contact_properties, events)) == contact
     assert contact["nerava_event_sequence"] == str(len(events))
     assert all(re.fullmatch(r"-?\d+", value) for name, value in contact.items() if name.endswith("_cents"))
 

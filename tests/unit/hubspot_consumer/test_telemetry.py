@@ -13,7 +13,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from hubspot_consumer.hubspot.client import CallMade
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
 from hubspot_consumer.hubspot.outcomes import Halt, HaltReason
-from hubspot_consumer.hubspot.rate_limiter import Pacing
+from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.kafka.records import Record
 from hubspot_consumer.metrics import Telemetry
 from hubspot_consumer.ordering.lane import Pending
@@ -134,14 +134,14 @@ async def test_gauges_tell_what_the_status_tells() -> None:
     clock = OwnedClock()
     daily = DailyQuota(1_000, clock)
     daily.observe({"X-HubSpot-RateLimit-Daily": "1000", "X-HubSpot-RateLimit-Daily-Remaining": "900"})
-    pacing = Pacing(100, 10, daily, clock)
-    pacing.divide(0.5)
-    (await pacing.slot()).give_back()
-    await pacing.slot()
-    parts, telemetry = idle_parts(clock, limiter=pacing), Telemetry()
+    rate_limiter = RateLimiter(100, 10, daily, clock)
+    rate_limiter.divide(0.5)
+    (await rate_limiter.slot()).give_back()
+    await rate_limiter.slot()
+    parts, telemetry = idle_parts(clock, limiter=rate_limiter), Telemetry()
     status = status_of(parts)
     status.health.ill("kafka", "no broker answers")
-    parts.gates.breaker.close(Halt("token_refused", "401"))
+    parts.gates.breaker.trip(Halt("token_refused", "401"))
     telemetry.shows(status.report)
 
     def one(name: str, **labels: str) -> float | None:

@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaConnectionError
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from structlog.testing import capture_logs
 
-from hubspot_consumer.dead_letters.writer import DeadLetters
+from hubspot_consumer.dead_letters.writer import DeadLetterWriter
 from hubspot_consumer.hubspot.errors import LONGEST_NAME, policy_of, read_item_refusal, read_refusal
 from hubspot_consumer.hubspot.outcomes import Halt
 from hubspot_consumer.metrics import Telemetry
@@ -31,7 +31,7 @@ HEADERS = [("id", b"of the event"), ("traceparent", TRACEPARENT.encode())]
 
 
 def test_a_record_tells_its_event_its_contact_its_place_and_its_trace() -> None:
-    told = record(partition=3, offset=17, key=EMAIL.encode(), headers=HEADERS).told
+    told = record(partition=3, offset=17, key=EMAIL.encode(), headers=HEADERS).log_fields
 
     assert told == {
         "event_id": "of the event",
@@ -43,13 +43,13 @@ def test_a_record_tells_its_event_its_contact_its_place_and_its_trace() -> None:
 
 @pytest.mark.parametrize("key", [b"", b"\xff", b"nobody"])
 def test_a_record_that_nobody_can_read_tells_where_it_is(key: bytes) -> None:
-    told = record(key=key, headers=[("traceparent", b"rubbish"), ("id", b"x" * 1_000_000)]).told
+    told = record(key=key, headers=[("traceparent", b"rubbish"), ("id", b"x" * 1_000_000)]).log_fields
 
     assert told == {"record": "lifecycle.nova_earned-0-0", "event_id": "x" * 64}
 
 
 def test_an_event_is_told_by_its_envelope_where_the_record_has_no_header() -> None:
-    assert pending(12, lambda: None).told["event_id"] == "00000000-0000-0000-0000-00000000000c"
+    assert pending(12, lambda: None).log_fields["event_id"] == "00000000-0000-0000-0000-00000000000c"
 
 
 def test_a_row_tells_the_same_of_its_event() -> None:
@@ -70,7 +70,7 @@ async def test_a_dead_letter_is_told_with_all_that_is_known_of_its_record() -> N
             if self.attempts == 1:
                 raise KafkaConnectionError
 
-    letters = DeadLetters(cast("Any", Kafka()), "lifecycle.dead_letters", OwnedClock(), Telemetry())
+    letters = DeadLetterWriter(cast("Any", Kafka()), "lifecycle.dead_letters", OwnedClock(), Telemetry())
     with capture_logs() as lines:
         await letters.put(record(key=EMAIL.encode(), headers=HEADERS), "invalid_envelope", "payload: is missing", 2)
 

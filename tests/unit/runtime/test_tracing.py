@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from opentelemetry.trace import SpanKind, StatusCode
 
 from hubspot_consumer.delivery.batches import Batch, notes_of, timeline_items
-from hubspot_consumer.ordering.lane import Fold, Lane, Pending
+from hubspot_consumer.ordering.lane import ContactUpdate, Lane, Pending
 from producer.relay.row import Row
 from producer.relay.sender import Sender
 from producer.telemetry import Telemetry
@@ -145,7 +145,7 @@ def test_what_hubspot_is_asked_comes_from_the_records_of_the_events() -> None:
     first, second = record(headers=headers_of(TRACEPARENT)), record(headers=headers_of(ANOTHER))
     lane = Lane(ContactKey(EMAIL), contact_id="1")
     events = [Pending(1, read(sequence=1), first, lambda: None), Pending(2, read(sequence=2), second, lambda: None)]
-    fold = Fold(lane, events)
+    fold = ContactUpdate(lane, events)
 
     (upsert,) = Batch([fold]).upserts
     items = timeline_items([fold])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from console.contacts.extract import IndexedEvent
 from console.web.view import moment
-from hubspot_consumer.dead_letters.corrections import Mend
+from hubspot_consumer.dead_letters.corrections import Correction
 from hubspot_consumer.dead_letters.resolutions import DeadAgain, Mended, Resolutions
 from hubspot_consumer.history.store import Stored
 from hubspot_consumer.holds.listener import OtherRun
@@ -57,7 +57,7 @@ def test_a_record_of_ours_with_a_time_that_no_utc_has_stays_readable(time: str) 
         json.dumps({**told, "partition": 0, "offset": 0, "at": time, "published_at": time})
     )
     dead = DeadAgain(at=AT, reason="x", detail="")
-    mended = Mended(at=AT, mend=Mend(unset=("x",), note="n"), reason="x", detail="", failed_at=AT)
+    mended = Mended(at=AT, mend=Correction(unset=("x",), note="n"), reason="x", detail="", failed_at=AT)
 
     assert moment(receipt.at) == moment(receipt.published_at)
     for resolution in (dead, mended):

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from hubspot_consumer.dead_letters.corrections import (
     PERSONAL,
-    CanNotBeMended,
     Changes,
-    Mend,
+    Correction,
+    NotCorrectable,
     changes_of,
     faults,
     mended,
@@ -26,7 +26,7 @@ from tests.kafka.dead_letters import AT, AT_MS, as_read, headers, letter, letter
 from tests.samples import EMAIL, PAYLOADS, TIME_OF, UNTELLABLE, envelope, value
 
 KEY = EMAIL.encode()
-MEND = Mend(values={"earned_at": "2026-11-24T03:00:00Z"}, note="it occurred then")
+MEND = Correction(values={"earned_at": "2026-11-24T03:00:00Z"}, note="it occurred then")
 MENDED = Mended(at=AT, mend=MEND, reason="invalid_envelope", detail="", attempts=2, failed_at=AT)
 REDRIVEN = Redriven(at=AT, run="r1", mend=MEND)
 
@@ -54,7 +54,7 @@ def test_a_time_that_no_utc_has_can_be_mended_and_neither_be_set_nor_suggested(t
     assert faults(KEY, poisoned) == []
     assert suggested_changes(poisoned) == Changes(values={"earned_at": envelope()["occurred_at"]})
     assert suggested_changes(value(json.loads(poisoned) | {"occurred_at": time})) is None
-    with pytest.raises(CanNotBeMended, match="within the years 1 to 9999"):
+    with pytest.raises(NotCorrectable, match="within the years 1 to 9999"):
         changes_of(without("nova_earned", "earned_at"), {"earned_at": time}, ())
 
 
@@ -108,7 +108,7 @@ def test_what_is_typed_becomes_of_its_fields_type() -> None:
     ],
 )
 def test_a_value_that_its_field_can_not_have_is_refused(said: dict[str, str], words: str) -> None:
-    with pytest.raises(CanNotBeMended) as raised:
+    with pytest.raises(NotCorrectable) as raised:
         changes_of(value(envelope()), said, ())
 
     assert words in str(raised.value)
@@ -117,7 +117,7 @@ def test_a_value_that_its_field_can_not_have_is_refused(said: dict[str, str], wo
 @pytest.mark.parametrize("name", ["email", "previous_email", "name", "phone"])
 def test_what_names_a_person_can_be_left_out_and_never_be_set(name: str) -> None:
     whole = value(envelope("merchant_contact_updated"))
-    with pytest.raises(CanNotBeMended, match="names a person"):
+    with pytest.raises(NotCorrectable, match="names a person"):
         changes_of(whole, {name: "+1 555 0100"}, ())
     with pytest.raises(ValidationError):
         Changes(values={name: "Ada"})
@@ -218,4 +218,4 @@ def test_a_resolution_whose_mend_names_somebody_or_changes_nothing_is_none(value
 
 
 def test_a_note_keeps_no_email() -> None:
-    assert Mend(values={"x": 1}, note="asked ada@example.com").note == "asked a***@example.com"
+    assert Correction(values={"x": 1}, note="asked ada@example.com").note == "asked a***@example.com"

@@ -7,8 +7,8 @@ import pytest
 
 from hubspot_consumer.delivery.contact_writer import MOST_CONFLICTS, NOT_OURS, Again, ContactWriter
 from hubspot_consumer.delivery.destination import DryRun, Slot
-from hubspot_consumer.gates.circuit_breaker import HaltGate
-from hubspot_consumer.gates.unwritable_properties import INDISPENSABLE, Omissions
+from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
+from hubspot_consumer.gates.unwritable_properties import INDISPENSABLE, UnwritableProperties
 from hubspot_consumer.hubspot.outcomes import UNSURE, Delivered, Halt, Outcome, Rejected, RetryLater
 from hubspot_consumer.hubspot.requests import Upsert
 from hubspot_consumer.hubspot.responses import WriteAnswer
@@ -48,9 +48,9 @@ class Bench:
     """A contact writer, whose HubSpot answers each call in the same way."""
 
     def __init__(self, answer: Callable[[Sequence[Upsert]], WriteAnswer[Upsert]]) -> None:
-        self.hubspot, self.halt = HubSpot(answer), HaltGate(OwnedClock())
+        self.hubspot, self.halt = HubSpot(answer), CircuitBreaker(OwnedClock())
         self.counted: list[Outcome] = []
-        self._writer = ContactWriter(self.hubspot, Omissions(), self.halt, self.counted.extend)
+        self._writer = ContactWriter(self.hubspot, UnwritableProperties(), self.halt, self.counted.extend)
         self.refused: dict[str, Again | RetryLater] = {}
 
     async def upsert(self, *inputs: Upsert) -> dict[str, Outcome | Again]:

@@ -11,13 +11,13 @@ import pytest
 
 from hubspot_consumer.delivery.contact_writer import ContactWriter
 from hubspot_consumer.delivery.destination import DryRun, Slot
-from hubspot_consumer.delivery.dispatcher import MOST_LOOK_UPS_PASSED_OVER, Delivery
-from hubspot_consumer.delivery.email_changes import Moves
+from hubspot_consumer.delivery.dispatcher import MOST_LOOK_UPS_PASSED_OVER, Dispatcher
+from hubspot_consumer.delivery.email_changes import ContactMoves
 from hubspot_consumer.delivery.rejections import Rejections
 from hubspot_consumer.delivery.timeline import Timeline
 from hubspot_consumer.delivery.writer import Calls
-from hubspot_consumer.gates.circuit_breaker import HaltGate, Paused
-from hubspot_consumer.gates.unwritable_properties import Omissions
+from hubspot_consumer.gates.circuit_breaker import CircuitBreaker, Paused
+from hubspot_consumer.gates.unwritable_properties import UnwritableProperties
 from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Outcome, RetryLater
 from hubspot_consumer.hubspot.requests import KnownContact, KnownContacts, TimelineEntry, Upsert
 from hubspot_consumer.hubspot.responses import WriteAnswer
@@ -95,8 +95,13 @@ class Bench:
     def __init__(self) -> None:
         clock = SystemClock()
         self.finished: list[int] = []
-        self.hubspot, self.lanes, self.lease, self.omissions = HubSpot(), Lanes(clock), Lease(clock), Omissions()
-        self.halt = HaltGate(clock, resumed=self.lanes.stop_backing_off)
+        self.hubspot, self.lanes, self.lease, self.omissions = (
+            HubSpot(),
+            Lanes(clock),
+            Lease(clock),
+            UnwritableProperties(),
+        )
+        self.halt = CircuitBreaker(clock, resumed=self.lanes.stop_backing_off)
         # As long as a test takes on a busy machine.
         self.lease.renew(clock.monotonic() + 600)
         self.dead_letters, self.suppressed, lag = DeadLetters(), Suppressed(), cast("Any", None)
@@ -109,14 +114,14 @@ class Bench:
             timeline=self.timeline,
             rejections=rejections,
             suppressions=cast("Any", self.suppressed),
-            moves=Moves(self.lanes, self.hubspot, lag, clock),
+            moves=ContactMoves(self.lanes, self.hubspot, lag, clock),
             lease=self.lease,
-            halt=self.halt,
+            breaker=self.halt,
             clock=clock,
             telemetry=Telemetry(),
             jitter=random.Random(1),
         )
-        self.delivery = Delivery(self.lanes, self.hubspot, calls, self.halt, self.lease)
+        self.delivery = Dispatcher(self.lanes, self.hubspot, calls, self.halt, self.lease)
 
     def add(self, contacts: int, sequence: int, name: str = "c") -> None:
         for number in range(contacts):
@@ -230,7 +235,7 @@ async def test_failures_in_a_row_halt_and_the_first_answer_lets_everybody_try_ag
 
 
 async def test_a_fault_of_ours_is_raised_even_while_sending_is_halted(bench: Bench) -> None:
-    bench.halt.close(Halt("token_refused", "401"))
+    bench.halt.trip(Halt("token_refused", "401"))
     bench.add(1, 1)
 
     bench.delivery.fail(ValueError("a bug"))
@@ -273,7 +278,7 @@ async def test_delivery_is_busy_as_long_as_anything_can_go_out_look_ups_too(benc
 
 
 async def test_while_sending_is_halted_what_waits_is_no_reason_to_be_busy(bench: Bench) -> None:
-    bench.halt.close(Halt("token_refused", "revoked"))
+    bench.halt.trip(Halt("token_refused", "revoked"))
     bench.add(1, 1)
 
     assert not bench.delivery.busy
@@ -295,6 +300,6 @@ async def test_what_waited_for_its_slot_when_somebody_paused_does_not_go_out_bef
     await eventually(given_back, within_s=5, saying="the slot is given back")
     assert bench.hubspot.calls == []
     assert not bench.delivery.busy, "whoever stops it does not wait for what is paused"
-    bench.halt.go_on()
+    bench.halt.resume()
 
     assert await bench.next_call() == ("create", 1)

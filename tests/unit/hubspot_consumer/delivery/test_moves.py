@@ -4,10 +4,10 @@ import asyncio
 from contextlib import nullcontext
 from typing import Any, cast
 
-from hubspot_consumer.delivery.email_changes import Moves
+from hubspot_consumer.delivery.email_changes import ContactMoves
 from hubspot_consumer.hubspot.outcomes import RetryLater
 from hubspot_consumer.hubspot.requests import KnownContact, KnownContacts
-from hubspot_consumer.ordering.lane import Fold, Pending
+from hubspot_consumer.ordering.lane import ContactUpdate, Pending
 from hubspot_consumer.ordering.lanes import Lanes
 from schemas.contacts import ContactKey
 from schemas.envelope import read_envelope
@@ -49,34 +49,34 @@ class Lag:
         return True
 
 
-def fold_of_a_move(lanes: Lanes) -> Fold:
+def fold_of_a_move(lanes: Lanes) -> ContactUpdate:
     payload = PAYLOADS["merchant_contact_updated"] | {"email": GRACE, "previous_email": ADA}
     made = read_envelope(GRACE.encode(), value(envelope("merchant_contact_updated", 1, GRACE, payload=payload)))
     lanes.add(GRACE, Pending(1, made, record(), lambda: None))
-    [fold] = lanes.take_new(1)
-    return fold
+    [update] = lanes.take_new(1)
+    return update
 
 
 async def test_a_contact_that_is_held_is_moved_when_it_is_released() -> None:
     clock, hubspot = OwnedClock(), HubSpot()
     lanes = Lanes(clock)
-    moves, fold = Moves(lanes, cast("Any", hubspot), cast("Any", Lag()), clock), fold_of_a_move(lanes)
+    moves, update = ContactMoves(lanes, cast("Any", hubspot), cast("Any", Lag()), clock), fold_of_a_move(lanes)
     hubspot.answer.set()
     lanes.hold([ADA])
-    assert isinstance(await moves.before(fold), RetryLater)
+    assert isinstance(await moves.before(update), RetryLater)
     assert hubspot.moved == []
 
     lanes.release(ADA)
 
-    assert await moves.before(fold) is None
+    assert await moves.before(update) is None
     assert hubspot.moved == [("1", GRACE)]
 
 
 async def test_a_contact_that_is_being_moved_is_in_a_call() -> None:
     clock, hubspot = OwnedClock(), HubSpot()
     lanes = Lanes(clock)
-    moves, fold = Moves(lanes, cast("Any", hubspot), cast("Any", Lag()), clock), fold_of_a_move(lanes)
-    moving = asyncio.create_task(moves.before(fold))
+    moves, update = ContactMoves(lanes, cast("Any", hubspot), cast("Any", Lag()), clock), fold_of_a_move(lanes)
+    moving = asyncio.create_task(moves.before(update))
     await hubspot.asked.wait()
     assert ADA in lanes.in_flight
 

@@ -10,14 +10,14 @@ import pytest
 
 from hubspot_consumer.delivery.contact_writer import ContactWriter
 from hubspot_consumer.delivery.destination import DryRun
-from hubspot_consumer.delivery.dispatcher import Delivery
-from hubspot_consumer.delivery.email_changes import Moves
+from hubspot_consumer.delivery.dispatcher import Dispatcher
+from hubspot_consumer.delivery.email_changes import ContactMoves
 from hubspot_consumer.delivery.receipts import LONGEST_DETAIL, ReceiptsOnKafka
 from hubspot_consumer.delivery.rejections import Rejections
 from hubspot_consumer.delivery.timeline import Timeline
 from hubspot_consumer.delivery.writer import Calls
-from hubspot_consumer.gates.circuit_breaker import HaltGate
-from hubspot_consumer.gates.unwritable_properties import Omissions
+from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
+from hubspot_consumer.gates.unwritable_properties import UnwritableProperties
 from hubspot_consumer.hubspot.outcomes import Delivered, Outcome, Refusal, Rejected, RetryLater
 from hubspot_consumer.hubspot.requests import KnownContact, KnownContacts, TimelineEntry, Upsert
 from hubspot_consumer.hubspot.responses import WriteAnswer
@@ -26,7 +26,7 @@ from hubspot_consumer.kafka.offsets import Offsets
 from hubspot_consumer.kafka.records import Record
 from hubspot_consumer.metrics import Telemetry
 from hubspot_consumer.ordering.lanes import Lanes
-from hubspot_consumer.worker.consumer import Reading
+from hubspot_consumer.worker.consumer import RecordConsumer
 from schemas.contacts import ContactKey
 from schemas.deliveries import Receipt
 from schemas.envelope import Headers
@@ -72,12 +72,12 @@ class Worker:
     def __init__(self) -> None:
         clock, telemetry = LoopClock(), Telemetry()
         self.kafka, self.hubspot, self.suppressed = ReceiptsKafka(), HubSpot(), Suppressed()
-        self.omissions = Omissions()
+        self.omissions = UnwritableProperties()
         self.lanes, self.offsets = Lanes(clock), Offsets()
         self.offsets.assigned({(f"lifecycle.{event_type}", 0): 0 for event_type in EVENTS})
         self.topic = self.kafka.topic(clock)
         receipts = ReceiptsOnKafka(self.topic, self.offsets, self.omissions, clock)
-        halt, lease, dead = HaltGate(clock), Lease(clock), cast("Any", DeadLetters())
+        halt, lease, dead = CircuitBreaker(clock), Lease(clock), cast("Any", DeadLetters())
         lease.renew(1e9)
         rejections = Rejections(100, dead, halt, clock, receipts)
         calls = Calls(
@@ -87,17 +87,17 @@ class Worker:
             timeline=Timeline(self.lanes, self.hubspot, rejections, lease, halt),
             rejections=rejections,
             suppressions=cast("Any", self.suppressed),
-            moves=Moves(self.lanes, self.hubspot, cast("Any", None), clock),
+            moves=ContactMoves(self.lanes, self.hubspot, cast("Any", None), clock),
             lease=lease,
-            halt=halt,
+            breaker=halt,
             clock=clock,
             telemetry=telemetry,
             jitter=random.Random(1),
             receipts=receipts,
         )
-        self.delivery = Delivery(self.lanes, self.hubspot, calls, halt, lease)
+        self.delivery = Dispatcher(self.lanes, self.hubspot, calls, halt, lease)
         alignment: Any = type("Alignment", (), {"read": lambda *_: None})()
-        self.reading = Reading(
+        self.reading = RecordConsumer(
             lanes=self.lanes,
             delivery=self.delivery,
             offsets=self.offsets,

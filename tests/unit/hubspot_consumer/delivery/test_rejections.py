@@ -3,10 +3,10 @@
 from typing import Any, cast
 
 from hubspot_consumer.delivery.rejections import Rejections
-from hubspot_consumer.gates.circuit_breaker import HaltGate
+from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.hubspot.outcomes import Halt, Rejected
 from hubspot_consumer.kafka.records import Record
-from hubspot_consumer.ordering.lane import Fold, Lane, Pending
+from hubspot_consumer.ordering.lane import ContactUpdate, Lane, Pending
 from schemas.contacts import ContactKey
 from tests.clock import OwnedClock
 from tests.samples import pending
@@ -25,15 +25,15 @@ class DeadLetters:
 class Bench:
     def __init__(self) -> None:
         self.clock, self.dead_letters = OwnedClock(), DeadLetters()
-        self.halt = HaltGate(self.clock)
+        self.halt = CircuitBreaker(self.clock)
         self.rejections = Rejections(100, cast("Any", self.dead_letters), self.halt, self.clock)
 
     async def reject(self, number: int) -> Halt | None:
         """Return what the last of them was answered."""
         event: Pending = pending(1, lambda: None)
-        fold, answer = Fold(Lane(ContactKey("ada@example.com")), [event]), None
+        update, answer = ContactUpdate(Lane(ContactKey("ada@example.com")), [event]), None
         for _ in range(number):
-            answer = await self.rejections.reject(fold, event, NO)
+            answer = await self.rejections.reject(update, event, NO)
         return answer
 
 

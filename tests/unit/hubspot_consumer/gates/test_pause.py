@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from console.web.view import moment
 from hubspot_consumer.__main__ import commands
 from hubspot_consumer.delivery.portal import Portal
-from hubspot_consumer.gates.circuit_breaker import HaltGate, Paused
-from hubspot_consumer.gates.pause import SENDING, Controls, Pause, SendingPaused, read_pause
+from hubspot_consumer.gates.circuit_breaker import CircuitBreaker, Paused
+from hubspot_consumer.gates.pause import SENDING, Pause, PauseControl, SendingPaused, read_pause
 from hubspot_consumer.hubspot.outcomes import Halt
 from hubspot_consumer.metrics import Telemetry
 from hubspot_consumer.worker.endpoints import endpoints
@@ -33,7 +33,7 @@ def said(pause: Pause | bytes | None, key: bytes = SENDING) -> Any:
     return SimpleNamespace(key=key, value=value, timestamp=SINCE.timestamp() * 1000)
 
 
-def told(gate: HaltGate) -> tuple[str | None, str | None]:
+def told(gate: CircuitBreaker) -> tuple[str | None, str | None]:
     """Return why nothing is sent, and what there is behind it."""
     halted, behind = gate.halted, gate.behind
     return halted.reason if halted else None, behind.reason if behind else None
@@ -41,14 +41,14 @@ def told(gate: HaltGate) -> tuple[str | None, str | None]:
 
 def test_nothing_goes_through_in_a_pause_and_all_of_it_at_once_afterwards() -> None:
     async def work() -> None:
-        gate = HaltGate(LoopClock())
+        gate = CircuitBreaker(LoopClock())
         gate.pause(PAUSED)
-        opening = asyncio.create_task(gate.open())
+        opening = asyncio.create_task(gate.until_allowed())
         await asyncio.sleep(24 * 3600)
         assert not opening.done()
         began = LoopClock().monotonic()
 
-        gate.go_on()
+        gate.resume()
 
         assert await opening is False
         assert LoopClock().monotonic() - began < 0.1
@@ -59,16 +59,16 @@ def test_nothing_goes_through_in_a_pause_and_all_of_it_at_once_afterwards() -> N
 
 def test_a_halt_that_comes_in_a_pause_is_probed_when_the_pause_is_over() -> None:
     async def work() -> None:
-        gate = HaltGate(LoopClock())
+        gate = CircuitBreaker(LoopClock())
         gate.pause(PAUSED)
         # A call that was under way.
-        gate.close(REFUSED)
+        gate.trip(REFUSED)
         assert told(gate) == ("paused", "token_refused")
-        opening = asyncio.create_task(gate.open())
+        opening = asyncio.create_task(gate.until_allowed())
         await asyncio.sleep(3600)
         assert not opening.done()
 
-        gate.go_on()
+        gate.resume()
 
         assert await opening is True
         assert told(gate) == ("token_refused", None)
@@ -78,9 +78,9 @@ def test_a_halt_that_comes_in_a_pause_is_probed_when_the_pause_is_over() -> None
 
 def test_a_pause_that_comes_in_a_halt_keeps_back_the_next_probe_and_outlives_the_halt() -> None:
     async def work() -> None:
-        gate = HaltGate(LoopClock())
-        gate.close(REFUSED)
-        opening = asyncio.create_task(gate.open())
+        gate = CircuitBreaker(LoopClock())
+        gate.trip(REFUSED)
+        opening = asyncio.create_task(gate.until_allowed())
         await asyncio.sleep(0.5)
         gate.pause(PAUSED)
         await asyncio.sleep(3600)
@@ -90,7 +90,7 @@ def test_a_pause_that_comes_in_a_halt_keeps_back_the_next_probe_and_outlives_the
         assert told(gate) == ("paused", None)
         await asyncio.sleep(3600)
         assert not opening.done()
-        gate.go_on()
+        gate.resume()
 
         assert await opening is False
 
@@ -100,13 +100,13 @@ def test_a_pause_that_comes_in_a_halt_keeps_back_the_next_probe_and_outlives_the
 def test_a_day_whose_calls_are_spent_is_not_probed_because_a_pause_ended() -> None:
     async def work() -> None:
         clock = LoopClock()
-        gate = HaltGate(clock)
+        gate = CircuitBreaker(clock)
         midnight = clock.now() + timedelta(hours=10)
         gate.pause(PAUSED)
-        gate.close(Halt("daily_quota_spent", "0 left", midnight))
+        gate.trip(Halt("daily_quota_spent", "0 left", midnight))
 
-        gate.go_on()
-        await gate.open()
+        gate.resume()
+        await gate.until_allowed()
 
         assert clock.now() >= midnight
 
@@ -114,12 +114,12 @@ def test_a_day_whose_calls_are_spent_is_not_probed_because_a_pause_ended() -> No
 
 
 def test_a_pause_is_told_of_once_and_again_with_another_note() -> None:
-    gate = HaltGate(OwnedClock())
+    gate = CircuitBreaker(OwnedClock())
     with capture_logs() as lines:
         for paused in (PAUSED, PAUSED, Paused(SINCE, "grace", "still")):
             gate.pause(paused)
         for _ in range(2):
-            gate.go_on()
+            gate.resume()
 
     assert [(line["event"], line.get("note"), line.get("reason")) for line in lines] == [
         ("delivery.paused", "an import runs", None),
@@ -130,7 +130,7 @@ def test_a_pause_is_told_of_once_and_again_with_another_note() -> None:
 
 def test_a_portal_is_asked_nothing_in_a_pause() -> None:
     async def work() -> None:
-        gate, asked = HaltGate(LoopClock()), list[str]()
+        gate, asked = CircuitBreaker(LoopClock()), list[str]()
 
         class Client:
             async def portal(self) -> Any:
@@ -141,7 +141,7 @@ def test_a_portal_is_asked_nothing_in_a_pause() -> None:
             cast("Any", Client()),
             portal_id=4711,
             timeline="off",
-            halt=gate,
+            breaker=gate,
             clock=LoopClock(),
             jitter=cast("Any", None),
         )
@@ -150,7 +150,7 @@ def test_a_portal_is_asked_nothing_in_a_pause() -> None:
         await asyncio.sleep(3600)
         assert asked == []
 
-        gate.go_on()
+        gate.resume()
         await checking
 
         assert asked == ["portal"]
@@ -200,8 +200,8 @@ def test_a_pause_since_a_time_that_no_utc_has_is_one_since_the_nearest_that_has(
 
 
 async def test_the_last_that_is_said_holds_and_what_was_before_the_start_is_not_told() -> None:
-    gate = HaltGate(OwnedClock())
-    controls = Controls({"bootstrap_servers": "localhost:1"}, "lifecycle.controls", OwnedClock(), gate)
+    gate = CircuitBreaker(OwnedClock())
+    controls = PauseControl({"bootstrap_servers": "localhost:1"}, "lifecycle.controls", OwnedClock(), gate)
     first, last = (Pause(at=SINCE, note=note) for note in ("first", "last"))
     with capture_logs() as lines:
         for record in (said(first), said(None), said(last), said(None, key=b"another")):
@@ -222,7 +222,7 @@ async def test_a_paused_worker_is_healthy_and_says_who_paused_it_and_what_else_t
     parts = idle_parts()
     status = status_of(parts)
     status.health.ill("portal", "starting: asking HubSpot about its portal")
-    parts.gates.breaker.close(REFUSED)
+    parts.gates.breaker.trip(REFUSED)
     parts.gates.breaker.pause(PAUSED)
     transport = httpx.ASGITransport(endpoints(status, Telemetry()))
     async with httpx.AsyncClient(transport=transport, base_url="http://worker") as http:
@@ -240,7 +240,7 @@ async def test_a_paused_worker_is_healthy_and_says_who_paused_it_and_what_else_t
         "behind": {"reason": "token_refused", "detail": "401"},
     }
     assert 'hubspot_consumer_halted{reason="paused"} 1.0' in metrics
-    parts.gates.breaker.go_on()
+    parts.gates.breaker.resume()
     assert status.report()["halted"]["next_probe"] == (START + timedelta(seconds=2)).isoformat()
 
 

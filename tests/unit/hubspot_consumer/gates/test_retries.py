@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from hubspot_consumer.gates.circuit_breaker import FAILURES_OF_OUTAGE, FIRST_PROBE_S, HaltGate
+from hubspot_consumer.gates.circuit_breaker import FAILURES_OF_OUTAGE, FIRST_PROBE_S, CircuitBreaker
 from hubspot_consumer.gates.retries import Retries, wait_s
 from hubspot_consumer.hubspot.outcomes import Halt, Refusal, Rejected, RetryLater
 from tests.clock import OwnedClock
@@ -20,7 +20,7 @@ class Bench:
 
     def __init__(self, *refusals: Refusal) -> None:
         self.clock = OwnedClock()
-        self.halt = HaltGate(self.clock)
+        self.halt = CircuitBreaker(self.clock)
         self.retries = Retries(self.halt, self.clock, random.Random(1))
         self._refusals = list(refusals)
         self.asked_at: list[float] = []

@@ -17,7 +17,7 @@ async def test_what_is_no_name_of_a_contact_is_not_kept(key: bytes | None) -> No
     for name, value in ((key, b"{}"), (hash_of(ADA).encode(), b"{}")):
         suppressions._take_in(SimpleNamespace(key=name, value=value))
 
-    assert (len(suppressions), suppressions.holds(ADA)) == (1, True)
+    assert (len(suppressions), suppressions.contains(ADA)) == (1, True)
     suppressions._take_in(SimpleNamespace(key=hash_of(ADA).encode(), value=None))
-    assert not suppressions.holds(ADA)
+    assert not suppressions.contains(ADA)
     await suppressions.stop()

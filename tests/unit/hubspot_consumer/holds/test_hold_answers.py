@@ -17,15 +17,15 @@ def test_a_hold_is_answered_when_the_calls_about_its_contacts_have_ended() -> No
         worker.answers.assigned([4, 1])
         worker.bench.add(1)
         worker.bench.add(1, key=GRACE)
-        folds = {fold.lane.key: fold for fold in worker.bench.take()}
+        updates = {update.lane.key: update for update in worker.bench.take()}
         worker.hear(begun(1, ADA, GRACE))
         worker.hear(begun(2, ContactKey("lena@example.com")))
-        worker.lanes.finished(folds[GRACE])
+        worker.lanes.finished(updates[GRACE])
         await asyncio.sleep(5)
         assert worker.answered == [(2, (1, 4))]
         assert worker.pacing.lent == 0.4
 
-        worker.lanes.retry(folds[ADA], 30)
+        worker.lanes.retry(updates[ADA], 30)
         await asyncio.sleep(0.1)
 
         assert worker.answered == [(2, (1, 4)), (1, (1, 4))]
@@ -35,7 +35,7 @@ def test_a_call_that_began_before_the_partitions_changed_hands_is_waited_for_too
     @answering
     async def _(worker: Worker) -> None:
         worker.bench.add(1)
-        [fold] = worker.bench.take()
+        [update] = worker.bench.take()
         worker.answers.revoked()
         worker.lanes.forget()
         worker.answers.assigned([1])
@@ -43,7 +43,7 @@ def test_a_call_that_began_before_the_partitions_changed_hands_is_waited_for_too
         await asyncio.sleep(5)
         assert worker.answered == []
 
-        worker.lanes.retry(fold, 0.0)
+        worker.lanes.retry(update, 0.0)
         await asyncio.sleep(0.1)
 
         assert worker.answered == [(1, (1,))]

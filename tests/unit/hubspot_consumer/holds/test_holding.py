@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaConnectionError
 
 from hubspot_consumer.holds.coverage import TOO_LITTLE_S, Coverage
 from hubspot_consumer.holds.hold import Hold
-from hubspot_consumer.holds.listener import Answers, Heard, TakenOver
+from hubspot_consumer.holds.listener import Answers, HoldListener, TakenOver
 from hubspot_consumer.holds.members import Member
 from hubspot_consumer.holds.records import FOR_S, Held, HoldBegun, HoldRecord, RunEnded
 from schemas.contacts import ContactKey
@@ -23,20 +23,20 @@ def begun(run: str, number: int) -> HoldBegun:
     return HoldBegun(run=run, number=number, command=f"command of {run}", quota_share=0.5)
 
 
-def hear(heard: Heard, *records: HoldRecord | bytes, after_s: float = 0.0) -> None:
+def hear(heard: HoldListener, *records: HoldRecord | bytes, after_s: float = 0.0) -> None:
     for record in records:
         heard.take_in(as_read(record, START + timedelta(seconds=after_s)))
 
 
 @pytest.fixture
-def heard() -> Heard:
-    heard = Heard("ours")
+def heard() -> HoldListener:
+    heard = HoldListener("ours")
     heard.announce(1)
     return heard
 
 
 def test_of_two_runs_that_begin_at_once_the_first_in_the_topic_is_the_one() -> None:
-    first, second = Heard("a"), Heard("b")
+    first, second = HoldListener("a"), HoldListener("b")
     for number, heard in enumerate((first, second), start=1):
         heard.announce(number)
         hear(heard, begun("a", 1), begun("b", 2))
@@ -46,7 +46,7 @@ def test_of_two_runs_that_begin_at_once_the_first_in_the_topic_is_the_one() -> N
     assert (second.other_run.command, second.other_run.heard_at_s) == ("command of a", START.timestamp())
 
 
-def test_a_run_that_ended_or_was_not_heard_of_in_time_is_no_other_run(heard: Heard) -> None:
+def test_a_run_that_ended_or_was_not_heard_of_in_time_is_no_other_run(heard: HoldListener) -> None:
     hear(heard, begun("killed", 1))
     hear(heard, begun("ended", 1), RunEnded(run="ended"), after_s=50)
     hear(heard, begun("ours", 1), after_s=FOR_S)
@@ -54,7 +54,7 @@ def test_a_run_that_ended_or_was_not_heard_of_in_time_is_no_other_run(heard: Hea
     assert heard.other_run is None
 
 
-def test_a_run_that_was_heard_of_in_time_is_another_run_until_it_ends(heard: Heard) -> None:
+def test_a_run_that_was_heard_of_in_time_is_another_run_until_it_ends(heard: HoldListener) -> None:
     hear(heard, begun("other", 1), b"no JSON")
     hear(heard, begun("ours", 1), after_s=FOR_S - 1)
     assert heard.other_run is not None
@@ -65,7 +65,7 @@ def test_a_run_that_was_heard_of_in_time_is_another_run_until_it_ends(heard: Hea
 
 
 def test_who_goes_on_with_a_run_ends_its_old_holds_and_the_old_process_holds_nothing_any_more() -> None:
-    old, new, clock = Heard("ours"), Heard("ours"), OwnedClock()
+    old, new, clock = HoldListener("ours"), HoldListener("ours"), OwnedClock()
     old.announce(1)
     hold = Hold(2, frozenset([ADA]), old, clock)
     before: tuple[HoldRecord, ...] = (begun("ours", 1), begun("ours", 2))
@@ -83,7 +83,7 @@ def test_who_goes_on_with_a_run_ends_its_old_holds_and_the_old_process_holds_not
 
 def test_only_what_is_held_can_have_been_written() -> None:
     clock = OwnedClock()
-    hold = Hold(1, frozenset([ADA]), Heard("ours"), clock)
+    hold = Hold(1, frozenset([ADA]), HoldListener("ours"), clock)
     clock.advance(10)
 
     hold.written(ADA, 7, "1")
@@ -113,7 +113,7 @@ class Run:
 
     def __init__(self, members: Members, partitions: Sequence[int] = (1, 2)) -> None:
         clock = LoopClock()
-        self.heard, self.told = Heard("ours"), list[str]()
+        self.heard, self.told = HoldListener("ours"), list[str]()
         self.coverage = Coverage(self.heard, cast("Any", members), clock, self.told.append)
         self.hold = Hold(5, frozenset([ContactKey("c@example.com")]), self.heard, clock)
         self.answers: Answers = self.heard.ask(5, partitions)

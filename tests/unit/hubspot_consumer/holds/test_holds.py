@@ -38,11 +38,11 @@ def test_what_the_run_wrote_is_not_written_again_and_leaves_its_timeline_entries
 
     worker.hear(Released(run="r", number=1, written={ADA: Written(sequence=3, contact_id="77")}))
 
-    [fold] = worker.bench.take()
-    assert (fold.written, sequences_of(fold), fold.lane.contact_id) == (True, [2, 3], "77")
-    worker.lanes.finished(fold)
-    [fold] = worker.bench.take()
-    assert (fold.written, sequences_of(fold)) == (False, [4])
+    [update] = worker.bench.take()
+    assert (update.written, sequences_of(update), update.lane.contact_id) == (True, [2, 3], "77")
+    worker.lanes.finished(update)
+    [update] = worker.bench.take()
+    assert (update.written, sequences_of(update)) == (False, [4])
 
 
 def test_a_contact_of_which_nothing_was_known_is_looked_up_no_more_once_the_run_wrote_it(worker: Worker) -> None:
@@ -51,8 +51,8 @@ def test_a_contact_of_which_nothing_was_known_is_looked_up_no_more_once_the_run_
     worker.hear(Released(run="r", number=1, written={ADA: Written(sequence=2, contact_id="77")}))
 
     assert worker.lanes.unknown == 0
-    [fold] = worker.bench.take()
-    assert (fold.written, sequences_of(fold)) == (False, [3])
+    [update] = worker.bench.take()
+    assert (update.written, sequences_of(update)) == (False, [3])
 
 
 def test_what_a_run_wrote_and_nobody_had_read_leaves_its_entries_in_order(worker: Worker) -> None:
@@ -69,7 +69,7 @@ def test_what_a_run_wrote_and_nobody_had_read_leaves_its_entries_in_order(worker
     read_as_far = True
     worker.clock.advance(1)
 
-    assert [sequences_of(fold) for fold in worker.bench.take()] == [[2, 3]]
+    assert [sequences_of(update) for update in worker.bench.take()] == [[2, 3]]
 
 
 def test_what_a_run_that_is_not_heard_of_any_more_may_have_written_is_looked_up(worker: Worker) -> None:
@@ -100,8 +100,8 @@ def test_a_hold_that_was_released_late_is_over_already(worker: Worker) -> None:
 
     worker.hear(Released(run="r", number=1, written={ADA: Written(sequence=9, contact_id=None)}))
 
-    [fold] = worker.bench.take()
-    assert (fold.written, sequences_of(fold)) == (False, [2])
+    [update] = worker.bench.take()
+    assert (update.written, sequences_of(update)) == (False, [2])
 
 
 def test_a_contact_of_two_holds_waits_for_the_end_of_both(worker: Worker) -> None:

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hubspot_consumer.holds.records import FOR_S, HoldBegun, HoldRecord, Released, RunEnded, Written
-from hubspot_consumer.holds.worker import Holds
-from hubspot_consumer.ordering.lane import Fold
+from hubspot_consumer.holds.worker import WorkerHolds
+from hubspot_consumer.ordering.lane import ContactUpdate
 from hubspot_consumer.ordering.lanes import Lanes
 from schemas.contacts import ContactKey
 from tests.kafka.hold_records import as_read
@@ -39,10 +39,10 @@ class Scene:
         self.bench = Bench()
         # A hole is given up only when what fills it can't come any more.
         self.lanes = self.bench.lanes = Lanes(self.bench.clock, lambda *_: not self.waiting)
-        self.holds = Holds(self.lanes, cast("Any", _Delivery()), cast("Any", _Pacing()), self.bench.clock)
+        self.holds = WorkerHolds(self.lanes, cast("Any", _Delivery()), cast("Any", _Pacing()), self.bench.clock)
         self.hubspot = {key: HubSpot(EVENTS) for key in CONTACTS}
         self.waiting = list(arrivals)
-        self.in_flight: list[Fold] = []
+        self.in_flight: list[ContactUpdate] = []
         self.run: Run | None = None
         self.numbers = 0
 
@@ -67,10 +67,10 @@ class Scene:
         self.lanes.wake()
         self.in_flight += self.lanes.take_new(100) + self.lanes.take(100)
         if self.run is not None and self.run.obeyed:
-            assert not {fold.lane.key for fold in self.in_flight} & self.run.keys, "a held contact is in a call"
+            assert not {update.lane.key for update in self.in_flight} & self.run.keys, "a held contact is in a call"
         if self.in_flight and self.chance.random() < 0.7:
-            fold = self.in_flight.pop(self.chance.randrange(len(self.in_flight)))
-            answer(self.bench, self.hubspot[fold.lane.key], fold, self.chance)
+            update = self.in_flight.pop(self.chance.randrange(len(self.in_flight)))
+            answer(self.bench, self.hubspot[update.lane.key], update, self.chance)
         elif not self.in_flight:
             self.bench.clock.advance(1)
 

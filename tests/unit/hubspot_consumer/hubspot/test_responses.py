@@ -16,10 +16,10 @@ from hubspot_consumer.hubspot.responses import (
     PortalDetails,
     read_allowed,
     read_created,
-    read_held_contacts,
     read_known_contacts,
     read_page,
     read_portal,
+    read_remote_contacts,
     read_send,
     read_written,
 )
@@ -347,7 +347,7 @@ def test_half_of_a_surrogate_pair_is_replaced_wherever_hubspot_says_it(half: str
     [outcome] = read_written(answer(207, b'{"errors": [' + error + b"]}"), [ADA]).outcomes.values()
     assert isinstance(outcome, Rejected)
     assert outcome.detail.encode().endswith(b"? of a***@example.com")
-    contacts = read_held_contacts(answer(200, held), [ADA.contact_key])
+    contacts = read_remote_contacts(answer(200, held), [ADA.contact_key])
     assert isinstance(contacts, dict)
     contact = contacts[ADA.contact_key]
     assert contact is not None

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hubspot_consumer.kafka.offsets import Offsets
-from hubspot_consumer.kafka.partition_alignment import Alignment
+from hubspot_consumer.kafka.partition_alignment import PartitionAlignment
 from hubspot_consumer.kafka.records import Partition, Record
 from tests.clock import run_fast
 
@@ -24,7 +24,7 @@ class Reader:
         held = list(partitions or ((topic, number) for topic in TOPICS for number in NUMBERS))
         self.kafka = {TopicPartition(*partition): 100 for partition in held}
         self.offsets = Offsets()
-        self.alignment = Alignment(self.offsets, self)
+        self.alignment = PartitionAlignment(self.offsets, self)
         self.alignment.assigned(held)
         self.offsets.assigned(dict.fromkeys(held, 0))
 

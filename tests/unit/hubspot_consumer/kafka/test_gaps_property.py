@@ -66,8 +66,8 @@ class Reader:
             waited=lambda: False,
             count=self._count,
         )
-        self.held: list[Partition] = [PARTITION]
-        self.held_back: list[Partition] = []
+        self.assigned: list[Partition] = [PARTITION]
+        self.paused: list[Partition] = []
 
     def _count(self, gap: Gap) -> None:
         self.gaps[gap] += 1

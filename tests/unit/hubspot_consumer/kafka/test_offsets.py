@@ -119,7 +119,7 @@ def test_what_is_withheld_is_committed_in_order_when_it_is_finished_and_let_go(o
     offsets = Offsets()
     offsets.assigned({PLACE: 0})
     finish = read(offsets, *range(15))
-    let_go = [offsets.withhold(*PLACE, number) for number in range(15)]
+    let_go = [offsets.defer(*PLACE, number) for number in range(15)]
 
     for step in order[:steps]:
         (let_go if step % 2 else finish)[step // 2]()
@@ -134,16 +134,16 @@ def test_what_is_not_held_is_nobodys_to_withhold(offsets: Offsets) -> None:
     read(offsets, 0)[0]()
 
     for topic, offset in (("topic", 0), ("topic", 7), ("another", 0)):
-        offsets.withhold(topic, 0, offset)()
+        offsets.defer(topic, 0, offset)()
 
     assert offsets.committable() == {PLACE: 1}
 
 
 def test_what_was_withheld_before_a_rebalance_lets_nothing_be_committed_after_it(offsets: Offsets) -> None:
-    [finish], let_go = read(offsets, 0), offsets.withhold(*PLACE, 0)
+    [finish], let_go = read(offsets, 0), offsets.defer(*PLACE, 0)
     offsets.forget()
     offsets.assigned({PLACE: 0})
-    [finish_again], let_go_again = read(offsets, 0), offsets.withhold(*PLACE, 0)
+    [finish_again], let_go_again = read(offsets, 0), offsets.defer(*PLACE, 0)
 
     finish()
     let_go()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubspot_consumer.ordering.lane import HOLE_LIMIT_AFTER_LOOK_UP_S, HOLE_LIMIT_S, Fold
+from hubspot_consumer.ordering.lane import HOLE_LIMIT_AFTER_LOOK_UP_S, HOLE_LIMIT_S, ContactUpdate
 from hubspot_consumer.ordering.lanes import Lanes
 from tests.clock import OwnedClock
 from tests.lane_bench import ADA, GRACE, Bench, HubSpot, answer, sequences_of
@@ -22,7 +22,7 @@ def bench() -> Bench:
 def test_any_order_of_arrival_any_outcome_of_calls_and_any_restart_applies_events_in_order_and_once(
     arrivals: list[int], unreadable: set[int], seed: int
 ) -> None:
-    bench, chance, in_flight = Bench(), random.Random(seed), list[Fold]()
+    bench, chance, in_flight = Bench(), random.Random(seed), list[ContactUpdate]()
     readable = [sequence for sequence in sorted(arrivals) if sequence not in unreadable]
     hubspot, waiting = HubSpot(readable), list(arrivals)
     while waiting or in_flight or bench.busy:
@@ -92,34 +92,34 @@ def test_what_hubspot_holds_already_needs_only_its_timeline_entry(bench: Bench) 
     bench.add(3, 4, 5, 6)
     bench.look_up(4)
 
-    [fold] = bench.lanes.take(100)
-    assert (fold.written, sequences_of(fold)) == (True, [3, 4])
-    bench.lanes.finished(fold)
-    [fold] = bench.lanes.take(100)
-    assert (fold.written, sequences_of(fold)) == (False, [5, 6])
+    [update] = bench.lanes.take(100)
+    assert (update.written, sequences_of(update)) == (True, [3, 4])
+    bench.lanes.finished(update)
+    [update] = bench.lanes.take(100)
+    assert (update.written, sequences_of(update)) == (False, [5, 6])
 
 
 def test_a_contact_whose_first_event_is_here_is_created_without_a_look_up(bench: Bench) -> None:
     bench.add(1, 2)
 
     assert (bench.lanes.new, bench.lanes.unknown) == (1, 0)
-    [fold] = bench.lanes.take_new(100)
-    assert (fold.creates, sequences_of(fold)) == (True, [1, 2])
-    bench.lanes.finished(fold)
+    [update] = bench.lanes.take_new(100)
+    assert (update.creates, sequences_of(update)) == (True, [1, 2])
+    bench.lanes.finished(update)
     bench.add(3)
-    [fold] = bench.lanes.take(100)
-    assert (fold.creates, sequences_of(fold)) == (False, [3])
+    [update] = bench.lanes.take(100)
+    assert (update.creates, sequences_of(update)) == (False, [3])
 
 
 def test_a_contact_that_exists_already_is_looked_up_and_not_created_again(bench: Bench) -> None:
     bench.add(1, 2)
-    [fold] = bench.lanes.take_new(100)
-    bench.lanes.exists(fold)
+    [update] = bench.lanes.take_new(100)
+    bench.lanes.exists(update)
 
     assert (bench.lanes.new, bench.lanes.unknown) == (0, 1)
     bench.look_up(1)
-    [fold] = bench.lanes.take(100)
-    assert (fold.written, fold.creates, sequences_of(fold)) == (True, False, [1])
+    [update] = bench.lanes.take(100)
+    assert (update.written, update.creates, sequences_of(update)) == (True, False, [1])
 
 
 def test_a_first_event_that_comes_late_spares_the_look_up(bench: Bench) -> None:
@@ -133,8 +133,8 @@ def test_a_first_event_that_comes_late_spares_the_look_up(bench: Bench) -> None:
 
 def test_when_hubspot_answers_again_nobody_backs_off_any_more(bench: Bench) -> None:
     bench.add(1)
-    [fold] = bench.take()
-    bench.lanes.retry(fold, wait_s=30)
+    [update] = bench.take()
+    bench.lanes.retry(update, wait_s=30)
     assert bench.take() == []
 
     bench.lanes.stop_backing_off()
@@ -180,12 +180,12 @@ def test_a_rejected_fold_comes_again_in_halves_until_the_guilty_event_stands_alo
     bench.add(*range(1, 9))
     guilty, alone = 6, list[int]()
     for _ in range(20):
-        for fold in bench.take():
-            if guilty in sequences_of(fold) and len(fold.events) > 1:
-                bench.lanes.split(fold)
+        for update in bench.take():
+            if guilty in sequences_of(update) and len(update.events) > 1:
+                bench.lanes.split(update)
             else:
-                alone += sequences_of(fold) if guilty in sequences_of(fold) else []
-                bench.lanes.finished(fold)
+                alone += sequences_of(update) if guilty in sequences_of(update) else []
+                bench.lanes.finished(update)
 
     assert alone == [guilty]
     assert sorted(sequence for _, sequence in bench.finished) == list(range(1, 9))
@@ -193,10 +193,10 @@ def test_a_rejected_fold_comes_again_in_halves_until_the_guilty_event_stands_alo
 
 def test_a_retry_waits_its_time_and_takes_along_what_came_meanwhile(bench: Bench) -> None:
     bench.add(1)
-    [fold] = bench.take()
+    [update] = bench.take()
     bench.add(2)
     assert bench.take() == []
-    bench.lanes.retry(fold, wait_s=3)
+    bench.lanes.retry(update, wait_s=3)
     assert bench.taken() == []
     assert bench.lanes.backing_off == 1
 
@@ -230,11 +230,11 @@ def test_what_was_applied_before_a_restart_leaves_its_entries_in_order_however_i
     read_as_far = True
     clock.advance(1)
     lanes.wake()
-    folds = lanes.take(100)
-    assert [sequences_of(fold) for fold in folds] == [[6, 7]]
-    lanes.finished(folds[0])
+    updates = lanes.take(100)
+    assert [sequences_of(update) for update in updates] == [[6, 7]]
+    lanes.finished(updates[0])
 
-    assert [sequences_of(fold) for fold in lanes.take(100)] == [[8]]
+    assert [sequences_of(update) for update in lanes.take(100)] == [[8]]
 
 
 @given(st.lists(st.integers(0, 2), min_size=12, max_size=12), st.sets(st.integers(1, 12)), st.integers())
@@ -256,13 +256,13 @@ def test_whatever_somebody_else_applies_entries_leave_in_order_however_the_topic
             again = bench.restart()
             unread = [sorted({*topic, *(n for n in again if dealt[n - 1] == i)}) for i, topic in enumerate(unread)]
         bench.look_up(holds)
-        for fold in bench.take():
-            if fold.creates and holds:
-                bench.lanes.exists(fold)
+        for update in bench.take():
+            if update.creates and holds:
+                bench.lanes.exists(update)
                 continue
-            holds = max(holds, *sequences_of(fold))
-            entries += [sequence for sequence in sequences_of(fold) if sequence not in entries]
-            bench.lanes.finished(fold)
+            holds = max(holds, *sequences_of(update))
+            entries += [sequence for sequence in sequences_of(update) if sequence not in entries]
+            bench.lanes.finished(update)
         bench.clock.advance(1)
 
     assert entries == [sequence for sequence in range(1, 13) if sequence not in unreadable]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from hubspot_consumer.history.projection import Refold
-from hubspot_consumer.hubspot.requests import HeldContact
+from hubspot_consumer.history.projection import Projection
+from hubspot_consumer.hubspot.requests import RemoteContact
 from hubspot_consumer.reprocessing.comparison import ContactDifference, differences, same
 from schemas.contacts import ContactKey
 
@@ -35,8 +35,8 @@ def test_another_value_is_not(name: str, expected: str, held: str) -> None:
     assert not same(name, expected, held)
 
 
-def refold(**properties: str) -> Refold:
-    return Refold(ADA, {"nerava_event_sequence": "3", **properties}, 3)
+def projection(**properties: str) -> Projection:
+    return Projection(ADA, {"nerava_event_sequence": "3", **properties}, 3)
 
 
 def kinds(found: list[ContactDifference]) -> list[tuple[str, str]]:
@@ -44,21 +44,21 @@ def kinds(found: list[ContactDifference]) -> list[tuple[str, str]]:
 
 
 def test_each_way_to_differ_has_its_name() -> None:
-    held = HeldContact("1", {"nerava_event_sequence": "2", "nerava_role": "", "phone": "2"})
+    held = RemoteContact("1", {"nerava_event_sequence": "2", "nerava_role": "", "phone": "2"})
 
-    assert kinds(differences(refold(nerava_role="driver", phone="1"), held)) == [
+    assert kinds(differences(projection(nerava_role="driver", phone="1"), held)) == [
         ("stale", "nerava_event_sequence"),
         ("empty", "nerava_role"),
         ("differs", "phone"),
     ]
-    assert kinds(differences(refold(), HeldContact("1", {"nerava_event_sequence": "4"}))) == [
+    assert kinds(differences(projection(), RemoteContact("1", {"nerava_event_sequence": "4"}))) == [
         ("ahead", "nerava_event_sequence")
     ]
-    assert kinds(differences(refold(), None)) == [("missing", "")]
-    assert differences(refold(), HeldContact("1", {"nerava_event_sequence": "3"})) == []
+    assert kinds(differences(projection(), None)) == [("missing", "")]
+    assert differences(projection(), RemoteContact("1", {"nerava_event_sequence": "3"})) == []
 
 
 def test_what_is_told_of_a_difference_holds_no_whole_email() -> None:
-    [found] = differences(refold(), None)
+    [found] = differences(projection(), None)
 
     assert "ada@" not in str(found.as_json())

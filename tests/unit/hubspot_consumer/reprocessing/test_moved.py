@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from hubspot_consumer.delivery.destination import DryRun
-from hubspot_consumer.history.email_changes import MovedContacts
+from hubspot_consumer.history.email_changes import EmailChanges
 from hubspot_consumer.history.store import EventStore
 from hubspot_consumer.hubspot.requests import KnownContact, KnownContacts
 from schemas.contacts import ContactKey
@@ -38,9 +38,9 @@ def store(tmp_path: Path) -> Iterator[EventStore]:
     store.close()
 
 
-async def settled(store: EventStore, portal: Portal, *, move: bool = True) -> MovedContacts:
-    moved = MovedContacts(store)
-    assert await moved.settle([NEWEST, OLD, NEW], cast("Any", portal), move=move) is None
+async def settled(store: EventStore, portal: Portal, *, move: bool = True) -> EmailChanges:
+    moved = EmailChanges(store)
+    assert await moved.resolve([NEWEST, OLD, NEW], cast("Any", portal), move=move) is None
     return moved
 
 
@@ -77,14 +77,14 @@ async def test_two_contacts_of_both_keys_stay_two(store: EventStore) -> None:
 def test_the_keys_of_one_contact_come_together(store: EventStore) -> None:
     store.note_move(ContactKey("a@example.com"), ContactKey("b@example.com"), 3)
 
-    assert MovedContacts(store).with_others([NEW]) == {OLD, NEW, NEWEST}
-    assert MovedContacts(store).batches() == [[OLD, NEW, NEWEST]]
+    assert EmailChanges(store).with_others([NEW]) == {OLD, NEW, NEWEST}
+    assert EmailChanges(store).batches() == [[OLD, NEW, NEWEST]]
 
 
 async def test_one_that_is_moved_while_it_is_about_to_be_written_is_left_for_later(store: EventStore) -> None:
-    moved = MovedContacts(store)
+    moved = EmailChanges(store)
 
-    assert await moved.settle([OLD], cast("Any", Portal(newest="1"))) is None
+    assert await moved.resolve([OLD], cast("Any", Portal(newest="1"))) is None
 
     assert tuple(moved.histories(OLD)) == ()
 
@@ -94,6 +94,6 @@ async def test_a_key_that_is_asked_about_alone_again_stays_what_it_was_with_the_
     portal = Portal(old="1", newest="2", new="3")
     moved = await settled(store, portal)
 
-    assert await moved.settle([OLD], cast("Any", portal)) is None
+    assert await moved.resolve([OLD], cast("Any", portal)) is None
 
     assert tuple(moved.histories(OLD)) == (OLD,)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubspot_consumer.history.projection import Refold, Refolding
+from hubspot_consumer.history.projection import Projection, Projector
 from hubspot_consumer.history.selection import Selection
 from hubspot_consumer.history.store import Stored
 from hubspot_consumer.reprocessing.trials import Trials
@@ -27,17 +27,17 @@ def test_exactly_the_guilty_ones_are_blamed_and_the_last_write_holds_all_others(
     history = events(number)
     dead = data.draw(st.sets(st.sampled_from(history)))
     guilty = data.draw(st.sets(st.sampled_from(sorted(dead)))) if dead else set()
-    refolding = Refolding(Selection(set_aside=frozenset(event.place for event in dead)), {})
-    trials, blamed, written = Trials(), set[Stored](), list[Refold]()
+    projector = Projector(Selection(set_aside=frozenset(event.place for event in dead)), {})
+    trials, blamed, written = Trials(), set[Stored](), list[Projection]()
 
     for _ in range(3 * number + 3):
-        refold = refolding.refold(ADA, history, without=trials.without(ADA))
-        if any(event in guilty for event, _ in refold.events):
-            culprit, again = trials.failed(refold)
+        projection = projector.project(ADA, history, without=trials.without(ADA))
+        if any(event in guilty for event, _ in projection.events):
+            culprit, again = trials.failed(projection)
             blamed |= {culprit[0]} if culprit else set()
         else:
-            written.append(refold)
-            again = trials.passed(refold)
+            written.append(projection)
+            again = trials.passed(projection)
         if not again:
             break
     else:
@@ -48,6 +48,6 @@ def test_exactly_the_guilty_ones_are_blamed_and_the_last_write_holds_all_others(
 
 
 def test_where_no_dead_letter_is_to_blame_the_contact_is() -> None:
-    refold = Refolding(Selection(), {}).refold(ADA, events(3))
+    projection = Projector(Selection(), {}).project(ADA, events(3))
 
-    assert Trials().failed(refold) == (None, False)
+    assert Trials().failed(projection) == (None, False)

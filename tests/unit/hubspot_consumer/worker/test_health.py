@@ -18,7 +18,7 @@ class Bench:
         self._app = endpoints(self.status, Telemetry())
 
     def halt(self, reason: HaltReason) -> None:
-        self._parts.gates.breaker.close(Halt(reason, "as HubSpot says"))
+        self._parts.gates.breaker.trip(Halt(reason, "as HubSpot says"))
 
     async def get(self, path: str) -> tuple[int, dict[str, Any]]:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(self._app), base_url="http://worker") as http:

@@ -5,10 +5,10 @@ from typing import Any, cast
 
 import pytest
 
-from hubspot_consumer.gates.circuit_breaker import HaltGate
+from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
 from hubspot_consumer.hubspot.outcomes import Halt
-from hubspot_consumer.hubspot.rate_limiter import Pacing
+from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.kafka.offsets import Offsets
 from hubspot_consumer.ordering.lanes import Lanes
 from hubspot_consumer.worker.progress import MOST_S, Progress
@@ -26,7 +26,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.clock, self.health = OwnedClock(), Health()
-        self.offsets, self.lanes, self.halt = Offsets(), Lanes(self.clock), HaltGate(self.clock)
+        self.offsets, self.lanes, self.halt = Offsets(), Lanes(self.clock), CircuitBreaker(self.clock)
         self.lags = {MINE: 1, ANOTHERS: 1}
         self.delivery = SimpleNamespace(calls_ended=0, calls_in_flight=0)
         self.daily = DailyQuota(1_000, self.clock)
@@ -36,8 +36,8 @@ class Bench:
             offsets=self.offsets,
             lanes=self.lanes,
             delivery=cast("Any", self.delivery),
-            halt=self.halt,
-            pacing=Pacing(100, 10, self.daily, self.clock),
+            breaker=self.halt,
+            rate_limiter=RateLimiter(100, 10, self.daily, self.clock),
             health=self.health,
             clock=self.clock,
         )
@@ -94,7 +94,7 @@ def test_a_worker_with_nothing_to_finish_is_well_whatever_there_is_for_others(be
 
 
 def test_while_sending_is_halted_nothing_need_be_finished_and_the_time_begins_anew_after_it(bench: Bench) -> None:
-    bench.halt.close(Halt("hubspot_unavailable", "503"))
+    bench.halt.trip(Halt("hubspot_unavailable", "503"))
     bench.pass_time(5 * MOST_S)
     bench.halt.answered()
     bench.pass_time(MOST_S - 2 * LOOK_EVERY_S)
@@ -116,8 +116,8 @@ def test_calls_that_come_back_and_finish_nothing_make_it_unwell_and_no_case_for_
 
 def test_a_wait_that_hubspot_asked_for_makes_it_unwell_and_no_case_for_a_restart(bench: Bench) -> None:
     bench.lanes.add(ContactKey(EMAIL), pending(1, lambda: None))
-    [fold] = bench.lanes.take_new(1)
-    bench.lanes.retry(fold, 24 * 3_600)
+    [update] = bench.lanes.take_new(1)
+    bench.lanes.retry(update, 24 * 3_600)
     bench.pass_time(2 * MOST_S)
     assert "progress" in bench.health.unwell
     assert bench.progress.stuck is None

@@ -9,7 +9,7 @@ from hubspot_consumer.kafka.offsets import Offsets
 from hubspot_consumer.kafka.records import Record
 from hubspot_consumer.metrics import Telemetry
 from hubspot_consumer.ordering.lanes import Lanes
-from hubspot_consumer.worker.consumer import Reading
+from hubspot_consumer.worker.consumer import RecordConsumer
 from runtime.clock import SystemClock
 from schemas.contacts import ContactKey
 from schemas.envelope import Headers
@@ -54,7 +54,7 @@ class Bench:
         self.dead_letters, self.delivery, self.suppressed = SlowDeadLetters(), Delivery(), set[ContactKey]()
         alignment: Any = type("Alignment", (), {"read": lambda *_: None})()
         suppressions: Any = type("Suppressions", (), {"holds": lambda _, key: key in self.suppressed})()
-        self.reading = Reading(
+        self.reading = RecordConsumer(
             lanes=self.lanes,
             delivery=cast("Any", self.delivery),
             offsets=self.offsets,
@@ -106,8 +106,8 @@ async def test_one_that_has_a_place_in_a_lane_is_acked_when_it_is_written_and_it
     assert bench.acked == 0
 
     await bench.take(1, value(envelope(sequence=1)))
-    [fold] = bench.lanes.take_new(10)
-    bench.lanes.finished(fold)
+    [update] = bench.lanes.take_new(10)
+    bench.lanes.finished(update)
 
     assert bench.acked == 2
 

@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
-from hubspot_consumer.hubspot.rate_limiter import Pacing
+from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.metrics import Telemetry
 from hubspot_consumer.settings import Settings
 from hubspot_consumer.worker.endpoints import endpoints
@@ -75,7 +75,7 @@ async def test_the_status_tells_every_setting_by_its_variable_and_of_secrets_onl
 
 async def test_a_worker_tells_which_part_of_the_quota_is_lent_in_status_health_and_metrics() -> None:
     clock = LoopClock()
-    limiter = Pacing(100, 10, DailyQuota(1_000, clock), clock)
+    limiter = RateLimiter(100, 10, DailyQuota(1_000, clock), clock)
     transport = httpx.ASGITransport(endpoints(status_of(idle_parts(clock, limiter=limiter)), Telemetry()))
     async with httpx.AsyncClient(transport=transport, base_url="http://worker") as http:
         before = (await http.get("/v1/health")).json()

@@ -9,7 +9,7 @@ from hubspot_consumer.gates.circuit_breaker import (
     FAILURES_OF_OUTAGE,
     LONGEST_PROBE_OF_OUTAGE_S,
     LONGEST_PROBE_S,
-    HaltGate,
+    CircuitBreaker,
 )
 from hubspot_consumer.hubspot.outcomes import Halt
 from tests.clock import OwnedClock
@@ -21,24 +21,24 @@ REJECTED = Halt("too_many_dead_letters", "100 within an hour")
 async def test_an_open_gate_lets_everything_through_at_once() -> None:
     clock = OwnedClock()
 
-    assert not await HaltGate(clock).open()
+    assert not await CircuitBreaker(clock).until_allowed()
     assert clock.monotonic() == 0
 
 
 async def test_a_halt_names_its_reason_and_the_next_probe_and_an_answer_ends_it() -> None:
     clock = OwnedClock()
-    gate = HaltGate(clock)
-    gate.close(REFUSED)
+    gate = CircuitBreaker(clock)
+    gate.trip(REFUSED)
 
     assert gate.halted is not None
     assert (gate.halted.reason, gate.halted.detail) == ("token_refused", "401")
     probe_at = gate.halted.next_probe
-    assert await gate.open()
+    assert await gate.until_allowed()
     assert clock.now() == probe_at
 
     assert gate.answered()
     assert gate.halted is None
-    assert not await gate.open()
+    assert not await gate.until_allowed()
     assert not gate.answered()
 
 
@@ -48,13 +48,13 @@ async def test_a_halt_names_its_reason_and_the_next_probe_and_an_answer_ends_it(
 )
 async def test_probes_come_further_and_further_apart_up_to_a_limit(halt: Halt, longest_s: float) -> None:
     clock = OwnedClock()
-    gate = HaltGate(clock)
+    gate = CircuitBreaker(clock)
     times = [0.0]
-    gate.close(halt)
+    gate.trip(halt)
     for _ in range(10):
-        assert await gate.open()
+        assert await gate.until_allowed()
         times.append(clock.monotonic())
-        gate.close(halt)
+        gate.trip(halt)
 
     waits = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert waits[:3] == [2, 4, 8]
@@ -65,30 +65,30 @@ async def test_probes_come_further_and_further_apart_up_to_a_limit(halt: Halt, l
 
 async def test_calls_in_flight_that_all_say_the_same_count_once() -> None:
     clock = OwnedClock()
-    gate = HaltGate(clock)
+    gate = CircuitBreaker(clock)
     for _ in range(8):
-        gate.close(REFUSED)
-    await gate.open()
+        gate.trip(REFUSED)
+    await gate.until_allowed()
 
     assert clock.monotonic() == 2
 
 
 async def test_a_halt_until_a_time_probes_then_and_not_before() -> None:
     clock = OwnedClock()
-    gate = HaltGate(clock)
-    gate.close(Halt("daily_quota_spent", "0 left"))
+    gate = CircuitBreaker(clock)
+    gate.trip(Halt("daily_quota_spent", "0 left"))
     midnight = clock.now() + timedelta(hours=5)
     for _ in range(8):
-        gate.close(Halt("daily_quota_spent", "0 left", midnight))
+        gate.trip(Halt("daily_quota_spent", "0 left", midnight))
 
     assert gate.halted is not None
     assert gate.halted.next_probe == midnight
-    assert await gate.open()
+    assert await gate.until_allowed()
     assert clock.now() == midnight
 
 
 def test_failures_in_a_row_are_an_outage_and_a_few_among_answers_are_not() -> None:
-    gate = HaltGate(OwnedClock())
+    gate = CircuitBreaker(OwnedClock())
     for _ in range(10):
         for _ in range(FAILURES_OF_OUTAGE - 1):
             gate.failed("503")
@@ -104,8 +104,8 @@ def test_failures_in_a_row_are_an_outage_and_a_few_among_answers_are_not() -> No
 
 
 def test_after_too_many_rejections_it_takes_a_delivery_to_go_on() -> None:
-    gate = HaltGate(OwnedClock())
-    gate.close(REJECTED)
+    gate = CircuitBreaker(OwnedClock())
+    gate.trip(REJECTED)
 
     assert not gate.answered()
     assert gate.halted is not None

@@ -5,8 +5,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubspot_consumer.dead_letters.corrections import Mend
-from hubspot_consumer.history.projection import Refolding
+from hubspot_consumer.dead_letters.corrections import Correction
+from hubspot_consumer.history.projection import Projector
 from hubspot_consumer.history.selection import Selection
 from hubspot_consumer.history.store import Stored
 from hubspot_consumer.mapping import contact_properties
@@ -33,38 +33,40 @@ EARNED_AGAIN = stored("nova_earned", 3, new_balance_cents=900)
 def test_each_property_has_its_newest_value_even_where_that_is_of_an_event_that_was_not_selected() -> None:
     selection = Selection(topics=frozenset([OF["nova_redeemed"]]))
 
-    refold = Refolding(selection, FINISHED).refold(ADA, [EARNED, REDEEMED, EARNED_AGAIN])
+    projection = Projector(selection, FINISHED).project(ADA, [EARNED, REDEEMED, EARNED_AGAIN])
 
-    assert refold.properties["nerava_nova_balance_cents"] == "900"
-    assert refold.properties["nerava_last_redemption_at"]
-    assert "nerava_total_nova_earned_cents" not in refold.properties
-    assert refold.properties["nerava_event_sequence"] == "3"
-    assert [envelope.sequence for _, envelope in refold.events] == [2]
+    assert projection.properties["nerava_nova_balance_cents"] == "900"
+    assert projection.properties["nerava_last_redemption_at"]
+    assert "nerava_total_nova_earned_cents" not in projection.properties
+    assert projection.properties["nerava_event_sequence"] == "3"
+    assert [envelope.sequence for _, envelope in projection.events] == [2]
 
 
 def test_what_the_group_has_not_finished_is_folded_in_whatever_was_selected() -> None:
     selection = Selection(topics=frozenset([OF["nova_redeemed"]]))
 
-    refold = Refolding(selection, {**FINISHED, (OF["nova_earned"], 0): 3}).refold(ADA, [EARNED, REDEEMED, EARNED_AGAIN])
+    projection = Projector(selection, {**FINISHED, (OF["nova_earned"], 0): 3}).project(
+        ADA, [EARNED, REDEEMED, EARNED_AGAIN]
+    )
 
     # The worker passes over what the sequence covers: so its values must be there.
-    assert refold.properties["nerava_event_sequence"] == "3"
-    assert refold.properties["nerava_total_nova_earned_cents"] == "1500"
-    assert len(refold.events) == 1
+    assert projection.properties["nerava_event_sequence"] == "3"
+    assert projection.properties["nerava_total_nova_earned_cents"] == "1500"
+    assert len(projection.events) == 1
 
 
 def test_a_contact_without_a_selected_event_is_not_wanted() -> None:
     selection = Selection(topics=frozenset([OF["driver_signed_up"]]))
 
-    assert not Refolding(selection, {}).refold(ADA, [EARNED, REDEEMED]).wanted
+    assert not Projector(selection, {}).project(ADA, [EARNED, REDEEMED]).wanted
 
 
 def test_an_event_that_was_read_twice_counts_once() -> None:
     again = EARNED._replace(offset=77)
 
-    refold = Refolding(Selection(), FINISHED).refold(ADA, [EARNED, again, REDEEMED])
+    projection = Projector(Selection(), FINISHED).project(ADA, [EARNED, again, REDEEMED])
 
-    assert [envelope.sequence for _, envelope in refold.events] == [1, 2]
+    assert [envelope.sequence for _, envelope in projection.events] == [1, 2]
 
 
 def test_a_dead_letter_counts_only_where_it_is_selected_and_not_left_out() -> None:
@@ -73,10 +75,10 @@ def test_a_dead_letter_counts_only_where_it_is_selected_and_not_left_out() -> No
     )
     events = [EARNED, REDEEMED, EARNED_AGAIN]
 
-    refold = Refolding(selection, FINISHED).refold(ADA, events)
-    without = Refolding(selection, FINISHED).refold(ADA, events, without=[EARNED_AGAIN.place])
+    projection = Projector(selection, FINISHED).project(ADA, events)
+    without = Projector(selection, FINISHED).project(ADA, events, without=[EARNED_AGAIN.place])
 
-    assert (refold.sequence, [envelope.sequence for _, envelope in refold.dead]) == (3, [3])
+    assert (projection.sequence, [envelope.sequence for _, envelope in projection.dead]) == (3, [3])
     assert (without.sequence, without.properties["nerava_nova_balance_cents"]) == (1, "500")
 
 
@@ -84,39 +86,39 @@ def test_a_copy_of_a_dead_letter_is_dead_too() -> None:
     copy = EARNED_AGAIN._replace(offset=99)
     selection = Selection(set_aside=frozenset([copy.place]))
 
-    refold = Refolding(selection, FINISHED).refold(ADA, [EARNED, EARNED_AGAIN, copy], without=[EARNED_AGAIN.place])
+    projection = Projector(selection, FINISHED).project(ADA, [EARNED, EARNED_AGAIN, copy], without=[EARNED_AGAIN.place])
 
-    assert refold.sequence == 1
+    assert projection.sequence == 1
 
 
 def test_what_comes_after_the_beginning_of_the_run_is_folded_in_and_leaves_no_entry() -> None:
     before = {(OF["nova_earned"], 0): 3, (OF["nova_redeemed"], 0): 3}
     selection = Selection(before=before)
 
-    refold = Refolding(selection, before).refold(ADA, [EARNED, REDEEMED, EARNED_AGAIN])
+    projection = Projector(selection, before).project(ADA, [EARNED, REDEEMED, EARNED_AGAIN])
 
-    assert (refold.sequence, refold.properties["nerava_nova_balance_cents"]) == (3, "900")
-    assert [envelope.sequence for _, envelope in refold.events] == [1, 2]
+    assert (projection.sequence, projection.properties["nerava_nova_balance_cents"]) == (3, "900")
+    assert [envelope.sequence for _, envelope in projection.events] == [1, 2]
 
 
 def test_an_unreadable_event_is_counted_and_passed_over() -> None:
     broken = EARNED_AGAIN._replace(value=b"{}")
 
-    refold = Refolding(Selection(), FINISHED).refold(ADA, [EARNED, broken])
+    projection = Projector(Selection(), FINISHED).project(ADA, [EARNED, broken])
 
-    assert (refold.unreadable, refold.sequence) == (1, 1)
+    assert (projection.unreadable, projection.sequence) == (1, 1)
 
 
 def test_a_contact_that_was_moved_has_the_older_history_under_its_own() -> None:
     older = [stored("merchant_contact_created", 1, email="old@example.com", name="Ada L", phone="1")]
     own = [stored("merchant_contact_updated", 1, phone="2")]
 
-    refold = Refolding(Selection(), FINISHED).refold(ADA, older, own)
+    projection = Projector(Selection(), FINISHED).project(ADA, older, own)
 
-    assert refold.properties["phone"] == "2"
-    assert refold.properties["firstname"] == "Ada"
-    assert refold.properties["nerava_contact_key"] == EMAIL
-    assert len(refold.events) == 2
+    assert projection.properties["phone"] == "2"
+    assert projection.properties["firstname"] == "Ada"
+    assert projection.properties["nerava_contact_key"] == EMAIL
+    assert len(projection.events) == 2
 
 
 HISTORIES = st.lists(st.sampled_from(EVENT_TYPES), min_size=1, max_size=12)
@@ -133,10 +135,10 @@ def test_written_over_what_was_applied_a_refold_gives_what_all_events_in_order_g
     applied = data.draw(st.integers(min(finished, len(events)), len(events)))
     held = _folded(events[:applied])
 
-    refold = Refolding(selection, unfinished).refold(ADA, events)
+    projection = Projector(selection, unfinished).project(ADA, events)
 
-    if refold.wanted:
-        held |= refold.properties
+    if projection.wanted:
+        held |= projection.properties
         assert held == _folded(events)
 
 
@@ -150,10 +152,14 @@ def _folded(events: list[Stored]) -> dict[str, str]:
 def test_a_record_is_read_as_it_was_mended_wherever_it_is_folded() -> None:
     made = envelope("nova_earned", 3, payload={"user_id": "usr_1"})
     poisoned = Stored(EMAIL, 3, OF["nova_earned"], 0, 3, 3000, value(made))
-    mend = Mend(values={**PAYLOADS["nova_earned"], "new_balance_cents": 7}, note="it lacked them")
+    mend = Correction(values={**PAYLOADS["nova_earned"], "new_balance_cents": 7}, note="it lacked them")
 
-    plain = Refolding(Selection(), FINISHED).refold(ADA, [EARNED, poisoned])
-    refold = Refolding(Selection(mends={poisoned.place: mend}), FINISHED).refold(ADA, [EARNED, poisoned])
+    plain = Projector(Selection(), FINISHED).project(ADA, [EARNED, poisoned])
+    projection = Projector(Selection(mends={poisoned.place: mend}), FINISHED).project(ADA, [EARNED, poisoned])
 
     assert (plain.sequence, plain.unreadable) == (1, 1)
-    assert (refold.sequence, refold.unreadable, refold.properties["nerava_nova_balance_cents"]) == (3, 0, "7")
+    assert (projection.sequence, projection.unreadable, projection.properties["nerava_nova_balance_cents"]) == (
+        3,
+        0,
+        "7",
+    )

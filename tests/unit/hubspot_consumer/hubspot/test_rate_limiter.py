@@ -12,16 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
-from hubspot_consumer.hubspot.rate_limiter import Pacing
+from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from tests.clock import LoopClock, run_fast
 
 WINDOW_S = 10.0
 MANY = 1_000_000
 
 
-def pacing_of(quota: int, daily_limit: int = MANY) -> Pacing:
+def pacing_of(quota: int, daily_limit: int = MANY) -> RateLimiter:
     clock = LoopClock()
-    return Pacing(quota, WINDOW_S, DailyQuota(daily_limit, clock), clock)
+    return RateLimiter(quota, WINDOW_S, DailyQuota(daily_limit, clock), clock)
 
 
 class Portal:
@@ -34,14 +34,14 @@ class Portal:
         self.counted: list[float] = []
         self.sent: list[tuple[float, float]] = []
 
-    async def call(self, pacing: Pacing) -> None:
+    async def call(self, rate_limiter: RateLimiter) -> None:
         loop = asyncio.get_running_loop()
         sent = loop.time()
         await asyncio.sleep(self._latency_s * self._jitter.random())
         headers = self.count()
         await asyncio.sleep(self._latency_s * self._jitter.random())
         self.sent.append((sent, loop.time()))
-        pacing.observe(headers)
+        rate_limiter.observe(headers)
 
     def count(self) -> Mapping[str, str]:
         now = asyncio.get_running_loop().time()
@@ -73,14 +73,14 @@ class Portal:
         )
 
 
-async def calls(portal: Portal, pacing: Pacing, number: int, at_once: int) -> None:
+async def calls(portal: Portal, rate_limiter: RateLimiter, number: int, at_once: int) -> None:
     """Make *number* calls as fast as the pacing lets."""
     may_call = asyncio.Semaphore(at_once)
 
     async def call() -> None:
         async with may_call:
-            with await pacing.slot():
-                await portal.call(pacing)
+            with await rate_limiter.slot():
+                await portal.call(rate_limiter)
 
     async with asyncio.TaskGroup() as tasks:
         for _ in range(number):
@@ -135,24 +135,24 @@ async def _rebalancing(portal: Portal, holdings: Sequence[Sequence[int]], each_s
     for held in holdings:
         until = asyncio.get_running_loop().time() + each_s
         async with asyncio.TaskGroup() as tasks:
-            for pacing, partitions in zip(workers, held, strict=False):
-                pacing.divide(partitions / sum(held))
-                tasks.create_task(_backlogged(portal, pacing, until))
+            for rate_limiter, partitions in zip(workers, held, strict=False):
+                rate_limiter.divide(partitions / sum(held))
+                tasks.create_task(_backlogged(portal, rate_limiter, until))
 
 
-async def _backlogged(portal: Portal, pacing: Pacing, until: float) -> None:
+async def _backlogged(portal: Portal, rate_limiter: RateLimiter, until: float) -> None:
     may_call, loop = asyncio.Semaphore(8), asyncio.get_running_loop()
     async with asyncio.TaskGroup() as tasks:
         while True:
             await may_call.acquire()
-            slot = await pacing.slot()
-            if loop.time() >= until or pacing.daily.spent_until:
+            slot = await rate_limiter.slot()
+            if loop.time() >= until or rate_limiter.daily.spent_until:
                 slot.give_back()
                 return
 
             async def call(slot: Any = slot) -> None:
                 with slot:
-                    await portal.call(pacing)
+                    await portal.call(rate_limiter)
                 may_call.release()
 
             tasks.create_task(call())
@@ -187,9 +187,9 @@ def test_the_first_call_of_an_idle_system_leaves_at_once() -> None:
 
 def test_a_lower_quota_in_the_headers_is_kept_and_a_higher_one_is_not() -> None:
     async def learned(maximum: str) -> int:
-        pacing = pacing_of(100)
-        pacing.observe({"X-HubSpot-RateLimit-Max": maximum, "X-HubSpot-RateLimit-Interval-Milliseconds": "10000"})
-        return pacing.quota
+        rate_limiter = pacing_of(100)
+        rate_limiter.observe({"X-HubSpot-RateLimit-Max": maximum, "X-HubSpot-RateLimit-Interval-Milliseconds": "10000"})
+        return rate_limiter.quota
 
     assert run_fast(learned("50")) == 50
     assert {run_fast(learned(maximum)) for maximum in ("190", "0", "many", "\u00b2", "9" * 5000, "")} == {100}
@@ -197,9 +197,9 @@ def test_a_lower_quota_in_the_headers_is_kept_and_a_higher_one_is_not() -> None:
 
 def test_while_paused_no_slot_is_given_out() -> None:
     async def paused() -> float:
-        pacing = pacing_of(100)
-        pacing.pause(7)
-        await pacing.slot()
+        rate_limiter = pacing_of(100)
+        rate_limiter.pause(7)
+        await rate_limiter.slot()
         return asyncio.get_running_loop().time()
 
     assert run_fast(paused()) == pytest.approx(7, abs=1e-3)
@@ -207,19 +207,19 @@ def test_while_paused_no_slot_is_given_out() -> None:
 
 def test_a_slot_that_is_given_back_costs_nothing() -> None:
     async def used() -> tuple[int, int]:
-        pacing = pacing_of(2)
+        rate_limiter = pacing_of(2)
         for _ in range(5):
-            (await pacing.slot()).give_back()
-        return pacing.used, pacing.daily.remaining
+            (await rate_limiter.slot()).give_back()
+        return rate_limiter.used, rate_limiter.daily.remaining
 
     assert run_fast(used()) == (0, MANY)
 
 
 def test_once_half_of_the_day_is_spent_the_rest_lasts_until_midnight() -> None:
     # The test's day begins at midnight.
-    portal, pacing = Portal(100, 0.05, seed=1), pacing_of(100, daily_limit=2_000)
+    portal, rate_limiter = Portal(100, 0.05, seed=1), pacing_of(100, daily_limit=2_000)
 
-    run_fast(_backlogged(portal, pacing, until=timedelta(hours=24).total_seconds() - 60))
+    run_fast(_backlogged(portal, rate_limiter, until=timedelta(hours=24).total_seconds() - 60))
 
     fast = [sent for sent, _ in portal.sent[:1_000]]
     slow = [sent for sent, _ in portal.sent[1_000:]]
@@ -248,17 +248,17 @@ def test_what_is_lent_is_left_to_the_run_and_comes_back() -> None:
 
 
 def test_a_worker_keeps_to_what_it_does_not_lend() -> None:
-    portal, pacing = Portal(100, 0.15, seed=1), pacing_of(100)
-    pacing.divide(0.5)
+    portal, rate_limiter = Portal(100, 0.15, seed=1), pacing_of(100)
+    rate_limiter.divide(0.5)
 
     async def lending() -> None:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_backlogged(portal, pacing, until=300))
+            tasks.create_task(_backlogged(portal, rate_limiter, until=300))
             await asyncio.sleep(100)
-            pacing.lend(0.8)
-            assert pacing.share == pytest.approx(0.1)
+            rate_limiter.lend(0.8)
+            assert rate_limiter.share == pytest.approx(0.1)
             await asyncio.sleep(100)
-            pacing.lend(0.0)
+            rate_limiter.lend(0.0)
 
     run_fast(lending())
 
@@ -270,12 +270,12 @@ def test_a_worker_keeps_to_what_it_does_not_lend() -> None:
 
 def test_lending_the_same_part_again_costs_no_time() -> None:
     async def renewed() -> float:
-        pacing = pacing_of(100)
-        pacing.lend(0.5)
+        rate_limiter = pacing_of(100)
+        rate_limiter.lend(0.5)
         await asyncio.sleep(60)
-        pacing.lend(0.5)
+        rate_limiter.lend(0.5)
         before = asyncio.get_running_loop().time()
-        await pacing.slot()
+        await rate_limiter.slot()
         return asyncio.get_running_loop().time() - before
 
     assert run_fast(renewed()) == pytest.approx(0, abs=1e-3)
@@ -283,21 +283,21 @@ def test_lending_the_same_part_again_costs_no_time() -> None:
 
 def test_what_a_large_loan_made_a_worker_wait_for_is_over_with_the_loan() -> None:
     async def waited() -> list[float]:
-        pacing, loop = pacing_of(100), asyncio.get_running_loop()
+        rate_limiter, loop = pacing_of(100), asyncio.get_running_loop()
 
         async def call() -> None:
-            with await pacing.slot():
+            with await rate_limiter.slot():
                 pass
 
-        pacing.divide(0.02)
+        rate_limiter.divide(0.02)
         await call()
         await call()
-        pacing.lend(0.9)
+        rate_limiter.lend(0.9)
         # A call every 51 s by now, and this one waits for the limiter.
         waiting = asyncio.create_task(call())
         await asyncio.sleep(1)
         assert not waiting.done()
-        pacing.lend(0.0)
+        rate_limiter.lend(0.0)
         ended = [loop.time()]
         for calling in (waiting, call(), call()):
             await calling
@@ -310,11 +310,11 @@ def test_what_a_large_loan_made_a_worker_wait_for_is_over_with_the_loan() -> Non
 
 def test_hubspots_own_word_to_wait_outlives_a_loan() -> None:
     async def waited() -> float:
-        pacing = pacing_of(100)
-        pacing.pause(30)
-        pacing.lend(0.9)
-        pacing.lend(0.0)
-        await pacing.slot()
+        rate_limiter = pacing_of(100)
+        rate_limiter.pause(30)
+        rate_limiter.lend(0.9)
+        rate_limiter.lend(0.0)
+        await rate_limiter.slot()
         return asyncio.get_running_loop().time()
 
     assert run_fast(waited()) == pytest.approx(30, abs=1)
@@ -322,8 +322,8 @@ def test_hubspots_own_word_to_wait_outlives_a_loan() -> None:
 
 def test_headers_with_a_window_that_is_not_hubspots_stop_nobody() -> None:
     async def waited() -> float:
-        pacing = pacing_of(100)
-        pacing.observe(
+        rate_limiter = pacing_of(100)
+        rate_limiter.observe(
             {
                 "X-HubSpot-RateLimit-Max": "1",
                 "X-HubSpot-RateLimit-Remaining": "0",
@@ -331,7 +331,7 @@ def test_headers_with_a_window_that_is_not_hubspots_stop_nobody() -> None:
             }
         )
         for _ in range(10):
-            await pacing.slot()
+            await rate_limiter.slot()
         return asyncio.get_running_loop().time()
 
     assert run_fast(waited()) < 2
