@@ -95,9 +95,9 @@ def test_masking_takes_as_long_as_a_text_is(text: Callable[[int], str], mask: Ca
     def takes_s(letters: int) -> float:
         made, took = text(letters), []
         for _ in range(5):
-            began = time.perf_counter()
+            began = time.thread_time()
             mask(made)
-            took.append(time.perf_counter() - began)
+            took.append(time.thread_time() - began)
         return min(took)
 
     # 32 times as long: the square of that is 1,024.
