@@ -41,6 +41,7 @@ check: $(READY) ## format, lint, types, import contracts and fast tests; needs n
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python -m upkeep house --quiet
 	@$(BIN)/pytest $(SIDE_BY_SIDE) tests/unit tests/contract
 
 pythons: $(READY) ## run the unit tests on each promised Python, 3.11 to 3.14, that this machine has
