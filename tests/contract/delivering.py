@@ -143,7 +143,7 @@ class TopicOfReceipts:
 
 
 class NobodySuppressed:
-    def holds(self, _key: ContactKey) -> bool:
+    def contains(self, _key: ContactKey) -> bool:
         return False
 
 

@@ -143,7 +143,7 @@ async def replayed(
         rate_limiter = RateLimiter(100, 10, DailyQuota(250_000, clock), clock)
         client = Mortal(http, rate_limiter, "2026-03", PORTAL_ID, report.count_call)
         client.dies_at, client.afterwards = dies_at, afterwards
-        halt, ours = CircuitBreaker(clock), cast("Any", SimpleNamespace(valid=True, holds=lambda _: True))
+        halt, ours = CircuitBreaker(clock), cast("Any", SimpleNamespace(valid=True, owns=lambda _: True))
         retries = Retries(halt, clock, jitter)
         writing = Writing(
             projections=topics,

@@ -186,7 +186,7 @@ async def said_by_audit(
     quiet = cast("Any", QuietTopics(ends, committed))
     topics = TopicProjections(run, quiet, quiet, selection, Report(100))
     held = HubSpotReader(client, Retries(CircuitBreaker(clock), clock, random.Random(1)))
-    access = SimpleNamespace(suppressions=SimpleNamespace(holds=lambda _: False), client=client, held=held)
+    access = SimpleNamespace(suppressions=SimpleNamespace(contains=lambda _: False), client=client, held=held)
     try:
         await topics.read(lambda _done, _total: None)
         found = await Audit(topics, cast("Any", access)).compare([KEYS], lambda _: None)

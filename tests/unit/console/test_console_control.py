@@ -78,7 +78,7 @@ class Kafka:
 def kafka(monkeypatch: pytest.MonkeyPatch) -> Kafka:
     kafka = Kafka()
     monkeypatch.setattr(console.control, "read_paused", kafka.read_paused)
-    monkeypatch.setattr(console.control, "say", kafka.say)
+    monkeypatch.setattr(console.control, "publish_pause", kafka.say)
     monkeypatch.setattr(AuditLog, "_write", kafka.note)
     return kafka
 

@@ -43,7 +43,7 @@ class TwoRows:
     async def _nothing(self) -> None:
         pass
 
-    beat = forget = settle = wake_up = _nothing
+    beat = forget = raise_low_watermark = wake_up = _nothing
 
     async def notified(self, within_s: float) -> None:
         await asyncio.sleep(within_s)

@@ -85,7 +85,7 @@ class DeadLetters:
 
 
 class Suppressed(set[ContactKey]):
-    def holds(self, key: ContactKey) -> bool:
+    def contains(self, key: ContactKey) -> bool:
         return key in self
 
 

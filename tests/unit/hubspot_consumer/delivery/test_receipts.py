@@ -62,7 +62,7 @@ class DeadLetters:
 
 
 class Suppressed(set[ContactKey]):
-    def holds(self, key: ContactKey) -> bool:
+    def contains(self, key: ContactKey) -> bool:
         return key in self
 
 

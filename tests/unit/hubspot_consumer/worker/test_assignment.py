@@ -30,8 +30,8 @@ async def test_before_partitions_go_calls_end_and_then_their_receipts_are_waited
     came: list[str] = []
 
     class Delivery:
-        async def settle(self, _seconds: float) -> bool:
-            came.append("settled")
+        async def drain(self, _seconds: float) -> bool:
+            came.append("drained")
             return True
 
     class Receipts:
@@ -39,8 +39,8 @@ async def test_before_partitions_go_calls_end_and_then_their_receipts_are_waited
             assert seconds > 0
             came.append("flushed")
 
-    parts: dict[str, Any] = {"delivery": Delivery(), "pacing": None, "lag": None, "alignment": None}
+    parts: dict[str, Any] = {"delivery": Delivery(), "rate_limiter": None, "lag": None, "alignment": None}
 
     await Assignment(**parts, receipts=Receipts()).revoked()  # type: ignore[arg-type]
 
-    assert came == ["settled", "flushed"]
+    assert came == ["drained", "flushed"]

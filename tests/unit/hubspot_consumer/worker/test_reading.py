@@ -53,7 +53,7 @@ class Bench:
         self.offsets.assigned({("lifecycle.nova_earned", 0): 0})
         self.dead_letters, self.delivery, self.suppressed = SlowDeadLetters(), Delivery(), set[ContactKey]()
         alignment: Any = type("Alignment", (), {"read": lambda *_: None})()
-        suppressions: Any = type("Suppressions", (), {"holds": lambda _, key: key in self.suppressed})()
+        suppressions: Any = type("Suppressions", (), {"contains": lambda _, key: key in self.suppressed})()
         self.reading = RecordConsumer(
             lanes=self.lanes,
             delivery=cast("Any", self.delivery),
