@@ -62,8 +62,8 @@ class SetAside(NamedTuple):
     def event(self) -> tuple[Any, ...]:
         """The identity of the event: its id, or else its record, with the key; or else the dead letter's own place.
 
-        The key is a part of it because hand-made records may share ids. Records of the same event have the same identity: a worker
-        that took over sets an event aside again, and the relay may have sent it twice.
+        The key is a part of it because hand-made records may share ids. Records of the same event have the same
+        identity: a worker that took over sets an event aside again, and the relay may have sent it twice.
         """
         if self.event_id:
             return (self.event_id, self.key)
@@ -121,7 +121,7 @@ class Letter:
 
     @property
     def holder(self) -> SetAside:
-        """The newest record that has a value, or the newest at all. A record without room beside its headers has none."""
+        """The newest record that has a value, or else the newest. A value that did not fit in the record is missing."""
         return next((record for record in reversed(self.records) if record.has_value), self.newest)
 
     @property

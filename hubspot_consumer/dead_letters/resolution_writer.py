@@ -39,7 +39,7 @@ class ResolutionWriter:
 
 
 def _with_mend(letter: Letter, resolution: Resolution) -> bytes | None:
-    """Return the value that repeats the dead letter's correction, or None without one: only the newest value counts."""
+    """Return the value that repeats the dead letter's correction, or None: only the newest value counts."""
     if letter.mend is None or not isinstance(resolution, Redriven | DeadAgain):
         return None
     return resolution.model_copy(update={"mend": letter.mend}).model_dump_json().encode()
