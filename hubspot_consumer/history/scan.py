@@ -35,7 +35,7 @@ class Scan:
     sequence or an email change, not to the stored value.
     """
 
-    def __init__(  # noqa: PLR0913 - what was asked for
+    def __init__(  # noqa: PLR0913 - the source, the store and the filters of the scan
         self,
         options: Mapping[str, Any],
         partitions: Sequence[TopicPartition],

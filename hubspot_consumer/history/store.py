@@ -40,7 +40,7 @@ Columns = tuple[str, int, str, int, int, int, bytes]
 
 
 class Stored(NamedTuple):
-    """One unchanged event; `sequence` is that of its header, if it has one, and `at_ms` the record's timestamp."""
+    """One unchanged event. `sequence` is from its header, or else its envelope; `at_ms` is the record's timestamp."""
 
     key: str
     sequence: int

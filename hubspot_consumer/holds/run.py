@@ -51,7 +51,7 @@ class AnotherRun(CannotGoOn):
 class RunHolds:
     """One run's holds. *waits* is called every few seconds with the reason why a hold is not entered yet."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - all of them are what names a run and where it is
+    def __init__(  # noqa: PLR0913, PLR0917 - they identify the run and its Kafka cluster
         self,
         kafka: KafkaConnection,
         group: str,

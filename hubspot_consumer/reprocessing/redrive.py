@@ -53,7 +53,7 @@ async def read_legible(catalogue: DeadLetterCatalogue, letters: Sequence[Letter]
             continue
         key, holder = ContactKey(envelope.contact.email), letter.holder
         legible.letters.setdefault(key, []).append(letter)
-        # The place on the dead letters' topic is used, because the event's own topic may have deleted it or never had it.
+        # The place on the dead letters' topic is used, because the event's own topic may not have the event.
         place = (topic, holder.partition, holder.offset)
         legible.events.append(Stored(key, envelope.sequence, *place, holder.at_ms, value))
     return legible

@@ -40,7 +40,10 @@ from schemas.contacts import ContactKey
 
 @dataclass(frozen=True)
 class RunAccess:
-    """Access to HubSpot at the run's share of the quota, which workers leave free. *entries* may be None."""
+    """Access to HubSpot at the run's share of the quota, which workers leave free.
+
+    *entries* is None if the run writes no timeline entries.
+    """
 
     client: HubSpotClient
     held: HubSpotReader
@@ -52,7 +55,7 @@ class RunAccess:
 class RunSession:
     """Reads and plans for one run, and gives it access to HubSpot; each connection is made when it is first needed."""
 
-    def __init__(  # noqa: PLR0913 - what was asked for
+    def __init__(  # noqa: PLR0913 - the options of the run
         self, settings: Settings, run: Run, command: str, rate_share: float, *, timeline: bool, opened: AsyncExitStack
     ) -> None:
         self._settings: Final = settings
