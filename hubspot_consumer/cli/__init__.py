@@ -1,1 +1,1 @@
-"""The commands: what each takes, and what it prints."""
+"""The commands: their options and their output."""

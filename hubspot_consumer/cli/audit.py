@@ -1,4 +1,4 @@
-"""`python -m hubspot_consumer audit`: whether HubSpot holds what the topics come to."""
+"""`python -m hubspot_consumer audit`: reconciliation of HubSpot with the topics."""
 
 import json
 import logging
@@ -63,7 +63,7 @@ def audit(  # noqa: PLR0913 - the options of the command
             raise SystemExit(run_to_its_end(work, "audit", settings, goes_on=False))
 
 
-async def _audit(  # noqa: PLR0913 - what was asked for
+async def _audit(  # noqa: PLR0913 - the options of the command
     settings: Settings,
     run: Run,
     contacts: frozenset[ContactKey],
@@ -98,7 +98,7 @@ async def _audit(  # noqa: PLR0913 - what was asked for
 
 
 async def _repaired(folded: TopicProjections, access: RunAccess, opened: RunSession, keys: Sequence[ContactKey]) -> int:
-    # With the other keys of whoever was moved: they are one contact.
+    # After an email change, the other keys of the contact are written too: they are one contact.
     together = list(dict.fromkeys(one for key in keys for one in (*folded.moved.others(key), key)))
     updates = await access.writing.write(together)
     if access.entries is not None:
@@ -113,7 +113,7 @@ async def _repaired(folded: TopicProjections, access: RunAccess, opened: RunSess
 
 
 def _batches(folded: TopicProjections, sample: int, total: int) -> Iterator[list[ContactKey]]:
-    """Yield all contacts, or about *sample* of them that are drawn at random."""
+    """Yield all contacts in batches, or about *sample* of them drawn at random; 0 yields all."""
     chance, left = random.Random(), sample  # noqa: S311 - draws a sample, guards nothing
     for keys, _ in folded.batches():
         if not sample:

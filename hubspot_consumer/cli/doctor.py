@@ -1,4 +1,4 @@
-"""`python -m hubspot_consumer doctor`: what it takes, and where its checks are wired."""
+"""`python -m hubspot_consumer doctor`: its options, and the wiring of its checks."""
 
 import asyncio
 import logging
@@ -32,7 +32,7 @@ def doctor(
     Writes nothing. Makes at most six calls to HubSpot, spaced so that workers keep their quota. Checks the outbox if
     DATABASE_URL is set. Exits with 0 if all is well, with 1 for warnings, with 2 for failures.
     """
-    # What it finds is what it has to say: the lines of the libraries that it looks with are not.
+    # The findings are the output: log lines of the libraries that the checks use would clutter it.
     logs.set_up(level=logging.CRITICAL)
     logging.disable(logging.CRITICAL)
     environment = read_environment()

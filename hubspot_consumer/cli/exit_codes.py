@@ -1,4 +1,4 @@
-"""Exit codes: how a command of the consumer comes to its own, whatever ends it."""
+"""Exit codes: the exit code of a consumer command for every way in which it can end."""
 
 import asyncio
 import os
@@ -18,15 +18,15 @@ NICENESS: Final = 10
 
 
 class NotDone(CannotGoOn):
-    """A command can't do what it was asked for; the message says why."""
+    """A command can't do what its options request; the message gives the reason."""
 
 
 def run_to_its_end(work: Coroutine[Any, Any, int], name: str, kafka: KafkaConnection, *, goes_on: bool = True) -> int:
-    """Run a command that reads from *kafka* until it ends or is told to; return its exit code.
+    """Run a command that reads from *kafka* until it ends or gets SIGTERM or SIGINT; return its exit code.
 
-    *goes_on*: run again, it goes on from there.
+    *goes_on* is True if the same command, run again after a stop, continues.
     """
-    # What it folds in a second would be the live events' delay, where the workers are on the same machine.
+    # Projecting events uses a whole CPU: at normal priority it would delay workers on the same machine.
     os.nice(NICENESS)
     try:
         code = asyncio.run(_until_stopped(_admitted(work, kafka), name, goes_on=goes_on))
@@ -47,7 +47,7 @@ async def _admitted(work: Coroutine[Any, Any, int], kafka: KafkaConnection) -> i
         await ask_admission(kafka.client_options())
         return await work
     finally:
-        # Where it was not begun.
+        # The coroutine was not begun if the admission failed.
         work.close()
 
 
@@ -65,6 +65,9 @@ async def _until_stopped(work: Coroutine[Any, Any, int], name: str, *, goes_on: 
 
 
 def _nobody_reads() -> int:
-    """Return what a program returns that `head` has seen enough of; Python would complain when it ends."""
+    """Return the exit code for a closed pipe, such as one to `head`.
+
+    Standard output is redirected to /dev/null, because Python would print an error at its exit otherwise.
+    """
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return NOBODY_READS

@@ -1,4 +1,4 @@
-"""Looking into the book of dead letters: what the commands about them begin with, and how they settle."""
+"""Helpers of the dead letters' commands: they read the catalogue, look up ids, and write resolutions."""
 
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -16,7 +16,7 @@ from runtime.clock import SystemClock
 
 
 def look(settings: KafkaSettings, work: Callable[[DeadLetterCatalogue], Awaitable[int]], name: str) -> None:
-    """Read the book and do *work* with it; exit as it says."""
+    """Read the catalogue, run *work* with it, and exit with the exit code that it returns."""
     logs.set_up(level=logging.WARNING)
 
     async def read_and_work() -> int:
@@ -29,7 +29,7 @@ def look(settings: KafkaSettings, work: Callable[[DeadLetterCatalogue], Awaitabl
 
 
 def letters_of(catalogue: DeadLetterCatalogue, ids: Sequence[str]) -> list[Letter]:
-    """Return the dead letters of *ids*, each once. Raises NotDone where there is none of that id."""
+    """Return the dead letters of *ids*, each once. Raises NotDone for an unknown id."""
     found = {letter_id: catalogue.of_id(letter_id) for letter_id in ids}
     if unknown := [letter_id for letter_id, letter in found.items() if letter is None]:
         raise NotDone(f"no such dead letter: {', '.join(unknown)}: see `dead-letters list --state all`")
@@ -37,7 +37,7 @@ def letters_of(catalogue: DeadLetterCatalogue, ids: Sequence[str]) -> list[Lette
 
 
 async def resolve(settings: KafkaSettings, resolutions: Sequence[tuple[Sequence[Letter], Resolution]]) -> None:
-    """Write what became of dead letters. Raises KafkaError, and TopicsNotReady."""
+    """Write resolutions of dead letters. Raises KafkaError and TopicsNotReady."""
     settlement = ResolutionWriter(settings)
     try:
         for letters, resolution in resolutions:

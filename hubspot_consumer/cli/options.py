@@ -1,4 +1,4 @@
-"""The options that the commands of reprocessing share, and how they are read."""
+"""The options that the reprocessing commands share, and the functions that read and check them."""
 
 import re
 import signal
@@ -20,7 +20,7 @@ from schemas.times import in_utc
 
 _AGE: Final = re.compile(r"([0-9]{1,6})([mhd])")
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
-# No event is older.
+# The earliest time of any event.
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 RateShare = Annotated[
@@ -41,7 +41,7 @@ FOLDER_DEFAULT: Final = Path(FOLDER)
 
 
 def open_run(folder: Path, name: str, asked: dict[str, Any], *, fresh: bool) -> Run:
-    """Begin a run, or go on with it; exit with 2 where that can't be."""
+    """Begin or continue a run; exit with 2 if that is not possible."""
     try:
         return Run.open(folder, name, asked, datetime.now(UTC), fresh=fresh)
     except (UnfinishedRun, NoFolder, AlreadyRunning) as error:
@@ -49,7 +49,7 @@ def open_run(folder: Path, name: str, asked: dict[str, Any], *, fresh: bool) -> 
 
 
 def ago(text: str, now: datetime) -> datetime | None:
-    """Return the time that was an age before *now*: 90m, 24h, 7d; None if *text* is no age."""
+    """Return *now* minus an age such as 90m, 24h or 7d, at the earliest 1970; None if *text* is no age."""
     age = _AGE.fullmatch(text)
     if age is None:
         return None
@@ -60,7 +60,10 @@ def ago(text: str, now: datetime) -> datetime | None:
 
 
 def moment(option: str, text: str, now: datetime) -> datetime:
-    """Return the time that *text* says: ISO 8601, in UTC unless it says otherwise, or an age: 90m, 24h, 7d."""
+    """Return the time that *text* means: an ISO 8601 time, in UTC without an offset, or an age such as 90m, 24h or 7d.
+
+    Exits with 2 for any other text.
+    """
     if (then := ago(text, now)) is not None:
         return then
     try:
@@ -74,14 +77,14 @@ def moment(option: str, text: str, now: datetime) -> datetime:
 
 
 def known_types(types: list[str] | None) -> list[str]:
-    """Return *types*, each of which must be an event type."""
+    """Return *types*, or an empty list for None; exit with 2 if one is no event type."""
     if unknown := [name for name in types or () if name not in EVENT_TYPES]:
         refuse(f"--event-type: no such type: {', '.join(unknown)}; there are {', '.join(EVENT_TYPES)}")
     return types or []
 
 
 def contact(option: str, email: str) -> ContactKey:
-    """Return the contact key of an email that somebody typed."""
+    """Return the contact key of an email that a person typed; exit with 2 if it is not valid."""
     try:
         return contact_key(email)
     except ValueError as error:
@@ -89,7 +92,7 @@ def contact(option: str, email: str) -> ContactKey:
 
 
 def note(option: str, text: str, why: str) -> str:
-    """Return what somebody typed to be kept for ever: not empty, and not longer than what is kept."""
+    """Return a typed text that is kept for ever, stripped; exit with 2 if it is empty or too long."""
     if not text.strip():
         refuse(f"{option}: {why}")
     if len(text) > LONGEST_KEPT:
@@ -98,7 +101,7 @@ def note(option: str, text: str, why: str) -> str:
 
 
 def can_write(settings: Settings, *, dry_run: bool) -> None:
-    """Exit with 2 where the settings let nothing be read, or be written."""
+    """Exit with 2 if the settings do not allow reading from Kafka, or, unless *dry_run*, writing to HubSpot."""
     if not settings.kafka_bootstrap_servers:
         refuse("KAFKA_BOOTSTRAP_SERVERS is not set: host:port,host:port")
     if not dry_run and settings.mode != "live":
@@ -109,16 +112,16 @@ def can_write(settings: Settings, *, dry_run: bool) -> None:
 
 
 def can_ask(*, yes: bool) -> None:
-    """Exit with 2 where nobody is at a terminal to be asked, and --yes was not said: before anything is read."""
+    """Exit with 2 if there is no terminal for a question and --yes is missing; called before the topics are read."""
     if not (yes or sys.stdin.isatty()):
         refuse("there is no terminal to ask at: pass --yes, or --dry-run to see what would be done")
 
 
 def agreed(question: str, *, yes: bool) -> bool:
-    """Ask the person at the terminal, who may press Ctrl-C: nothing was begun yet."""
+    """Return whether the person at the terminal agrees. Ctrl-C ends the command, because nothing was begun yet."""
     if yes:
         return True
-    # The loop's own handler would be heard after the answer.
+    # The event loop's handler of SIGINT would run only after the answer, so Python's own is used meanwhile.
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return typer.confirm(question, err=True)

@@ -1,4 +1,4 @@
-"""`python -m hubspot_consumer pause` and `resume`: nothing is sent to HubSpot until somebody says otherwise."""
+"""`python -m hubspot_consumer pause` and `resume`: stop and restart sending to HubSpot in all workers."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -14,7 +14,7 @@ from runtime.kafka.admission import ask_admission
 
 By = Annotated[str, typer.Option(help="Who pauses sending; /v1/status and the log show it.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")]
-# It is shown in a line, and in a console's banner.
+# Limit in characters: the note is shown in one line, and in the console's banner.
 LONGEST_WORDS = 300
 
 

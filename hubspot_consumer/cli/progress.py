@@ -19,7 +19,7 @@ LINE_EVERY_S: Final = 10.0
 
 class Shown(Protocol):
     def __call__(self, done: int, total: int) -> None:
-        """Show how much is done."""
+        """Show that *done* of *total* items are done."""
 
 
 class _Rate(ProgressColumn):
@@ -28,9 +28,9 @@ class _Rate(ProgressColumn):
 
 
 class Watcher:
-    """Tells one JSON object a line: the plan once it is made, and all the time which part has come how far.
+    """Prints JSON lines on standard error: the plan once it is made, and regularly the progress of the present part.
 
-    From a thread of its own: to fold a million events keeps the others busy, and silence would look like a hang.
+    It prints from its own thread: projecting a million events blocks the event loop, and silence looks like a hang.
     """
 
     def __init__(self) -> None:
@@ -48,18 +48,18 @@ class Watcher:
         self._thread.join()
 
     def tell(self, **what: Any) -> None:
-        """Tell it once."""
+        """Print one JSON object."""
         with self._lock:
             print(json.dumps(what), file=sys.stderr, flush=True)
 
     def at(self, part: str, done: int, total: int | None) -> None:
-        """Note how far a part has come, to be told with the next line."""
+        """Record the progress of a part for the next regular line; a new part is printed at once."""
         if self._now is None or self._now["part"] != part:
             self.tell(part=part, done=done, total=total)
         self._now = {"part": part, "done": done, "total": total}
 
     def tell_now(self) -> None:
-        """Tell how far it has come: a part that ended quickly would end untold."""
+        """Print the present progress, so that the end of a short part is not missed."""
         if (now := self._now) is not None:
             self.tell(**now)
 
@@ -70,7 +70,7 @@ class Watcher:
 
 @contextmanager
 def progress(what: str, watcher: Watcher | None = None) -> Iterator[Shown]:
-    """Show on standard error how far *what* has come: as a bar, as lines, or as the *watcher* wants it."""
+    """Show the progress of *what* on standard error: as a bar, as text lines, or as JSON lines with a *watcher*."""
     if watcher is not None:
         watcher.at(what, 0, None)
         yield partial(watcher.at, what)
@@ -110,13 +110,13 @@ ProgressAs = Annotated[
     Literal["bars", "json"],
     typer.Option("--progress", help="bars for people; json: a line twice a second on standard error, for programs."),
 ]
-# Twice a second is promised.
+# The help of --progress promises two lines a second; this leaves a margin.
 TELL_EVERY_S: Final = 0.4
 
 
 @contextmanager
 def watched(progress_as: str) -> Iterator[Watcher | None]:
-    """Tell a program that watches, meanwhile; None where it is a person."""
+    """Return a watcher that runs during the context, or None if the progress is not for a program."""
     if progress_as != "json":
         yield None
         return
@@ -125,13 +125,13 @@ def watched(progress_as: str) -> Iterator[Watcher | None]:
 
 
 def now_at(part: str, watcher: Watcher | None) -> None:
-    """Tell a program that a part has begun of which nobody can say how long it is."""
+    """Print that a part of unknown length has begun, if there is a *watcher*."""
     if watcher is not None:
         watcher.at(part, 0, None)
 
 
 def tell_plan(watcher: Watcher | None, plan: Mapping[str, Any], words: Iterator[str]) -> None:
-    """Tell what will be done: to a person in *words*."""
+    """Print the plan on standard error: as JSON with a *watcher*, or else as *words*."""
     if watcher is not None:
         watcher.tell(plan=plan)
     else:

@@ -1,4 +1,4 @@
-"""`python -m hubspot_consumer provision`: what the portal lacks, shown or created."""
+"""`python -m hubspot_consumer provision`: show or create the definitions that the portal lacks."""
 
 from typing import Annotated
 
@@ -52,7 +52,7 @@ async def _provisioned(settings: Settings, provision: Provision, *, apply: bool)
                 await provision.create(missing)
             print(f"{'created' if apply else 'missing'}   {missing.what}")
         except ProvisionRefused as error:
-            # The others may be allowed.
+            # The loop continues, because the portal may allow the others.
             refused = True
             print(f"refused   {error}")
     if not plan.missing:

@@ -1,4 +1,4 @@
-"""`python -m hubspot_consumer redrive`: dead letters, back into effect."""
+"""`python -m hubspot_consumer redrive`: let dead letters take effect after all."""
 
 import json
 import logging
@@ -38,9 +38,9 @@ from runtime.commands import read_settings
 from schemas.contacts import ContactKey, shortened
 from schemas.texts import LONGEST_KEPT
 
-# Contacts between two settlements: what a crash lets happen twice, to no harm.
+# Contacts whose dead letters are resolved together: after a crash so many may be written again, which does no harm.
 CONTACTS_AT_ONCE = 500
-# Of thousands, nobody reads each; `dead-letters list` knows them all.
+# Limit of dead letters in the JSON output, because nobody reads thousands; `dead-letters list` has all of them.
 MOST_TOLD = 200
 
 
@@ -87,7 +87,7 @@ def redrive(  # noqa: PLR0913 - the options of the command
             raise SystemExit(run_to_its_end(work, "redrive", settings))
 
 
-async def _redrive(  # noqa: PLR0913 - what was asked for
+async def _redrive(  # noqa: PLR0913 - the options of the command
     settings: Settings,
     run: Run,
     which: LetterFilter,
@@ -100,7 +100,7 @@ async def _redrive(  # noqa: PLR0913 - what was asked for
 ) -> int:
     said = _Said(as_json=as_json)
     async with session(settings, run, "redrive", rate_share) as opened:
-        # Each that is refused again is what this command is there to find out.
+        # There is no limit: finding the dead letters that are refused again is a purpose of this command.
         opened.report.most_refused = sys.maxsize
         book = await opened.dead_letters()
         letters = _open(book, which, said)
@@ -128,14 +128,14 @@ async def _redrive(  # noqa: PLR0913 - what was asked for
 
 
 def _open(catalogue: DeadLetterCatalogue, which: LetterFilter, said: "_Said") -> list[Letter]:
-    """Return those that are meant and open. Raises NotDone where an id is nobody's."""
+    """Return the open dead letters that *which* selects. Raises NotDone for an unknown id."""
     for letter in letters_of(catalogue, sorted(which.ids)):
         if not letter.is_open:
             said.aside(f"{letter.id} is already {letter.state}")
     return catalogue.open(which)
 
 
-async def _write(  # noqa: PLR0913 - what was asked for
+async def _write(  # noqa: PLR0913 - the options of the command
     opened: RunSession,
     run: Run,
     legible: Legible,
@@ -162,7 +162,7 @@ async def _write(  # noqa: PLR0913 - what was asked for
 
 
 class _Said:
-    """What the command says: to a person as it goes, to a program one JSON object at the end."""
+    """The output of the command: text lines during the work, or with *as_json* one JSON object at the end."""
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
@@ -180,7 +180,7 @@ class _Said:
             self.aside(line)
 
     def nothing(self, words: str) -> None:
-        """Say why nothing was written."""
+        """Print the reason why nothing was written."""
         print(json.dumps({"plan": self._plan, "redriven": 0, "still_dead": 0}, indent=2) if self._as_json else words)
 
     def settled(self, run: Run, settling: Redriving) -> None:

@@ -1,4 +1,4 @@
-"""`python -m hubspot_consumer replay` and `resync`: what they take, and what they say."""
+"""`python -m hubspot_consumer replay`: its options and its output."""
 
 import json
 import logging
@@ -70,13 +70,13 @@ def replay(  # noqa: PLR0913 - the options of the command
     if not dry_run:
         can_ask(yes=yes)
     topics = frozenset(settings.topics.of(name) for name in known_types(event_type))
-    # Said wrongly, it leaves nothing in the folder.
+    # Wrong times exit here, before a file is created in the folder.
     _selection(since, until, topics, datetime.now(UTC))
-    # An age is of another time whenever it is said; the words are what was asked for.
+    # The options are compared as text: an age such as 24h is another time on each call.
     asked = {"since": since, "until": until, "event_types": sorted(event_type or []), "timeline": timeline}
     logs.set_up(level=logging.WARNING, secrets=settings.secrets)
     run = open_run(folder, "plan" if dry_run else "replay", asked, fresh=fresh or dry_run)
-    # What was begun yesterday goes on with yesterday's times.
+    # Ages are relative to the start of the run, so a run from yesterday continues with yesterday's times.
     selection = _selection(since, until, topics, run.began)
     told = {"timeline": timeline, "dry_run": dry_run, "yes": yes, "as_json": as_json}
     with watched(progress_as) as watcher:
@@ -90,7 +90,7 @@ def _selection(since: str, until: str, topics: frozenset[str], now: datetime) ->
     )
 
 
-async def _replay(  # noqa: PLR0913 - what was asked for
+async def _replay(  # noqa: PLR0913 - the options of the command
     settings: Settings,
     run: Run,
     selection: Selection,

@@ -1,4 +1,4 @@
-"""`python -m hubspot_consumer resync`: one contact, written again."""
+"""`python -m hubspot_consumer resync`: write one contact again."""
 
 import logging
 import tempfile
@@ -50,7 +50,7 @@ def resync(
             raise SystemExit(run_to_its_end(work, "resync", settings, goes_on=False))
 
 
-async def _resync(  # noqa: PLR0913 - what was asked for
+async def _resync(  # noqa: PLR0913 - the options of the command
     settings: Settings,
     run: Run,
     key: ContactKey,
@@ -102,7 +102,7 @@ async def _resync(  # noqa: PLR0913 - what was asked for
 
 
 async def _written(folded: TopicProjections, access: RunAccess, keys: list[ContactKey]) -> list[str]:
-    """Write the contact; return what of it is different in HubSpot afterwards, line by line."""
+    """Write the contact; return lines with the differences of its remote state before and after."""
     names = sorted({name for key in keys for name in folded.project(key).properties})
     before = await access.held.contacts(keys, names)
     updates = await access.writing.write(keys)

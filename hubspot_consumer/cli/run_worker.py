@@ -1,4 +1,4 @@
-"""`worker`: read the topics and deliver, until told to stop."""
+"""`python -m hubspot_consumer worker`: read the topics and deliver, until SIGTERM or SIGINT."""
 
 from hubspot_consumer.metrics import Telemetry
 from hubspot_consumer.settings import Settings

@@ -1,4 +1,4 @@
-"""`suppress`: never write a contact again, or take it off the list."""
+"""`python -m hubspot_consumer suppress`: put a contact on the suppression list, or take it off."""
 
 from typing import Annotated
 

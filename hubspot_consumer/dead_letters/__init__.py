@@ -1,1 +1,1 @@
-"""Dead letters: written, read, corrected, and what became of them."""
+"""Dead letters: writing, reading and correcting them, and their resolutions."""

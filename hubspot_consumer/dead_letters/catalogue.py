@@ -1,4 +1,4 @@
-"""The book of dead letters: each event that was set aside, once, with what became of it."""
+"""The catalogue of dead letters: each event that was set aside, listed once, with its resolution."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -18,9 +18,9 @@ OPEN: Final = LetterFilter()
 
 
 class DeadLetterCatalogue:
-    """Holds all dead letters of a moment without their values, the oldest first; those are read again when asked for.
+    """All dead letters at the time of reading, oldest first, without their values, which are read again when needed.
 
-    A million takes about a gigabyte.
+    A million dead letters take about a gigabyte of memory.
     """
 
     def __init__(self, options: Mapping[str, Any], topics: Topics, letters: Sequence[Letter]) -> None:
@@ -32,23 +32,23 @@ class DeadLetterCatalogue:
     async def read(
         cls, options: Mapping[str, Any], topics: Topics, clock: Clock, progress: Progress = lambda _done, _total: None
     ) -> Self:
-        """Read the topic to its present end, and then the resolutions. Raises KafkaError, and TopicsMissing."""
+        """Read the topic to its present end, and then the resolutions. Raises KafkaError and TopicsMissing."""
         events: dict[tuple[Any, ...], list[SetAside]] = {}
         alike: dict[str, str] = {}
         async with DeadLetterReader.opened(options, topics.dead_letters) as topic:
             async for record in topic.records(progress):
                 set_aside = _sharing(read_set_aside(record, topics), alike)
                 events.setdefault(set_aside.event, []).append(set_aside)
-        # After the dead letters, so that what was settled meanwhile is not open.
+        # Resolutions are read after the dead letters, so that those resolved meanwhile are not listed as open.
         resolutions = await read_resolutions(options, topics.resolutions, clock)
         return cls(options, topics, await asyncio.to_thread(_assembled, events.values(), resolutions))
 
     def open(self, which: LetterFilter = OPEN) -> list[Letter]:
-        """Return the dead letters that *which* takes: those that are open, unless it says otherwise."""
+        """Return the dead letters that *which* selects: by default, the open ones."""
         return [letter for letter in self.letters if which.takes(letter)]
 
     def of_id(self, letter_id: str) -> Letter | None:
-        """Return the dead letter that has that id among its own."""
+        """Return the dead letter with that id among its records' ids, or None."""
         return self._by_id.get(letter_id)
 
     @cached_property
@@ -56,14 +56,14 @@ class DeadLetterCatalogue:
         return {letter_id: letter for letter in self.letters for letter_id in letter.ids}
 
     def not_in_effect(self) -> frozenset[Place]:
-        """Return the records whose events HubSpot does not hold: those open and those discarded.
+        """Return the records of open and discarded dead letters, whose events did not take effect in HubSpot.
 
-        One whose timeline entry alone was refused is in effect.
+        An event of which only the timeline entry was refused is in effect.
         """
         return frozenset(place for letter in self.letters if not letter.in_effect for place in letter.places)
 
     def mends(self) -> Mapping[Place, Correction]:
-        """Return which records are read with a mend: the events' own, and those of their dead letters."""
+        """Return corrections by record: the records of the events themselves, and those of their dead letters."""
         dead_letters = self._topics.dead_letters
         return {
             place: letter.mend
@@ -73,9 +73,9 @@ class DeadLetterCatalogue:
         }
 
     async def records(self, set_aside: Iterable[SetAside]) -> AsyncIterator[tuple[SetAside, Any]]:
-        """Yield aiokafka's record of each of *set_aside*, in one pass, in the topic's order. Raises KafkaError.
+        """Yield aiokafka's record of each of *set_aside*, in one pass, in the order of each partition.
 
-        What Kafka has deleted meanwhile is left out.
+        Records that Kafka has deleted meanwhile are skipped. Raises KafkaError and TopicsMissing.
         """
         asked = {(one.partition, one.offset): one for one in set_aside}
         async with DeadLetterReader.opened(self._options, self._topics.dead_letters) as topic:
@@ -83,13 +83,13 @@ class DeadLetterCatalogue:
                 yield asked[record.partition, record.offset], record
 
     async def values(self, letters: Iterable[Letter]) -> AsyncIterator[tuple[Letter, bytes | None]]:
-        """Yield the value of each of *letters*, in one pass; None where the record had none. Raises KafkaError."""
+        """Yield the value of each of *letters*, in one pass; None for a record without one. Raises KafkaError."""
         asked = {letter.holder.id: letter for letter in letters}
         async for set_aside, record in self.records(letter.holder for letter in asked.values()):
             yield asked[set_aside.id], record.value
 
     async def value_of(self, letter: Letter) -> bytes | None:
-        """Return the value of one. Raises KafkaError."""
+        """Return the value of a dead letter, or None if it has none. Raises KafkaError."""
         async for _, value in self.values([letter]):
             return value
         return None
@@ -101,7 +101,7 @@ def _assembled(events: Iterable[Sequence[SetAside]], resolutions: Resolutions) -
 
 
 def _sharing(set_aside: SetAside, alike: dict[str, str]) -> SetAside:
-    """Return it with texts that others have too, so that many alike take little memory."""
+    """Return *set_aside* with texts shared between equal records, so that many similar ones take little memory."""
     shared: dict[str, Any] = {
         name: alike.setdefault(text, text) for name in _SHARED if (text := getattr(set_aside, name))
     }

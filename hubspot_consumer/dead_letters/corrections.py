@@ -1,6 +1,7 @@
-"""The mend: what of a dead letter's payload is read otherwise than it was written, so that it can take effect.
+"""Corrections: changes with which the payload of a dead letter is read, so that the event can take effect.
 
-It is part of resolutions, which are kept for ever and from which nobody can be taken out: so it names no person.
+A correction is part of a resolution. Resolutions are kept for ever, and no person can be removed from them, so a
+correction names no person.
 """
 
 import json
@@ -26,7 +27,7 @@ from schemas.envelope import UnreadableRecord, read_envelope
 from schemas.events import EVENTS, Event
 from schemas.texts import Words
 
-# What names a person. Such a value can be taken away by a mend, and never be put in.
+# Fields that name a person. A correction can remove such a field, but not set it.
 PERSONAL: Final = frozenset({"email", "previous_email", "name", "phone"})
 LONGEST: Final = 255
 
@@ -50,7 +51,7 @@ Value = _Text | Annotated[int, Field(strict=True)] | Annotated[bool, Field(stric
 
 
 class Changes(BaseModel):
-    """Fields of a payload: what each is to be, and which are to be left out."""
+    """Changes of a payload: the new values of fields, and the fields to remove."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -67,13 +68,13 @@ class Changes(BaseModel):
 
 
 class Correction(Changes):
-    """Changes, and why somebody made them."""
+    """Changes, and the reason why a person made them."""
 
     note: Words = Field(min_length=1)
 
 
 def mended(value: bytes, changes: Changes | None) -> bytes:
-    """Return a record's value as it is read with *changes*. What has no payload stays as it is. Never raises."""
+    """Return a record's value with *changes* applied; a value without a payload is returned unchanged. Never raises."""
     document = document_of(value) if changes is not None else None
     if changes is None or document is None:
         return value
@@ -82,7 +83,7 @@ def mended(value: bytes, changes: Changes | None) -> bytes:
 
 
 def document_of(value: bytes) -> dict[str, Any] | None:
-    """Return the JSON of an event that has a payload; None for everything else."""
+    """Return the parsed JSON of an event with a payload; None for everything else."""
     try:
         document = json.loads(value)
     except (ValueError, RecursionError):
@@ -91,16 +92,16 @@ def document_of(value: bytes) -> dict[str, Any] | None:
 
 
 PREFIX: Final = "payload."
-# How like two names have to be for one to be the other, misspelled.
+# Similarity, from 0 to 1, from which a name counts as a misspelling of another.
 _ALIKE: Final = 0.75
 
 
 class NotCorrectable(ValueError):
-    """The changes are none that this event can have; the message says why."""
+    """The changes can't be applied to this event; the message gives the reason."""
 
 
 def faults(key: bytes | None, value: bytes) -> list[str]:
-    """Return `field: what is wrong` of each field for which the record can't be read; none where it can be."""
+    """Return a `field: fault` line for each field that keeps the record from being read; none if it can be read."""
     try:
         read_envelope(key, value)
     except UnreadableRecord as error:
@@ -109,15 +110,15 @@ def faults(key: bytes | None, value: bytes) -> list[str]:
 
 
 def fields_of(value: bytes) -> list[str]:
-    """Return the fields that the payload of an event of its type may have; none where the type is not known."""
+    """Return the fields that the payload of this event type may have; none for an unknown type."""
     model = _model(document_of(value) or {})
     return [name for name in model.model_fields if name != "type"] if model else []
 
 
 def suggested_changes(value: bytes) -> Changes | None:
-    """Return what would make a payload right, as far as the event itself tells; None where it tells nothing.
+    """Return changes that repair a payload with values of the event itself; None if there are none.
 
-    A name that was misspelled becomes the right one; a time that is missing becomes the time when the event occurred.
+    A misspelled field gets its right name. A missing time gets the time when the event occurred.
     """
     document = document_of(value) or {}
     model = _model(document)
@@ -137,12 +138,12 @@ def suggested_changes(value: bytes) -> Changes | None:
     try:
         return Changes(values=values, unset=tuple(unset))
     except ValidationError:
-        # Nothing is told, or what is may not be kept.
+        # There are no changes, or the values may not be stored in a correction.
         return None
 
 
 def changes_of(value: bytes, said: Mapping[str, str], unset: tuple[str, ...]) -> Changes:
-    """Return the changes that somebody typed, each value of its field's type. Raises CanNotBeMended."""
+    """Return the changes that a person typed, each value converted to its field's type. Raises NotCorrectable."""
     model = _model(document_of(value) or {})
     if model is None:
         raise NotCorrectable("its value has no payload of a type that this version knows")

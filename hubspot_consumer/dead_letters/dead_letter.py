@@ -1,4 +1,4 @@
-"""A dead letter as the book knows it: an event that was set aside, once or several times, and what became of it."""
+"""A dead letter of the catalogue: an event that was set aside, once or several times, and its resolution."""
 
 import re
 from collections.abc import Iterable
@@ -16,12 +16,16 @@ from schemas.times import moment_of
 from schemas.topics import Topics
 
 _A_NUMBER: Final = re.compile(r"-?[0-9]{1,18}")
-# The contact was written: only the entry on its timeline is missing.
+# Reasons for which the contact was written all the same: only the entry on its timeline is missing.
 IN_EFFECT_ALL_THE_SAME: Final = frozenset({"timeline_entry_rejected"})
 
 
 class SetAside(NamedTuple):
-    """One record of the dead letters' topic, without its value. What its headers do not tell is empty, or -1."""
+    """One record of the dead letters' topic, without its value.
+
+    Defaults for missing headers: empty text, None for the sequence, -1 for partition and offset, 0 for attempts, and
+    the record's own time for `failed_at_ms`. `key` and `at_ms` are the record's.
+    """
 
     partition: int
     offset: int
@@ -49,16 +53,17 @@ class SetAside(NamedTuple):
 
     @property
     def place(self) -> Place | None:
-        """Where the record was read; None for what never was a record: the relay's and Debezium's dead letters."""
+        """The event's record; None for dead letters of the relay and of Debezium, whose events never were records."""
         if not self.topic or self.topic_partition < 0 or self.topic_offset < 0:
             return None
         return (self.topic, self.topic_partition, self.topic_offset)
 
     @property
     def event(self) -> tuple[Any, ...]:
-        """What names the event: its id, or the record that it was. Hand-made records may share either: so with the key.
+        """The identity of the event: its id, or else its record, with the key; or else the dead letter's own place.
 
-        A worker that took over sets the same event aside again, and a relay may have sent it twice.
+        The key is a part of it because hand-made records may share ids. Records of the same event have the same
+        identity: a worker that took over sets an event aside again, and the relay may have sent it twice.
         """
         if self.event_id:
             return (self.event_id, self.key)
@@ -66,7 +71,7 @@ class SetAside(NamedTuple):
 
 
 def read_set_aside(record: Any, topics: Topics) -> SetAside:
-    """Return what one of aiokafka's records says. Never raises: Debezium's have few headers, hand-made ones any."""
+    """Return the content of one of aiokafka's records. Never raises, because hand-made records may have any headers."""
     text = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
     ours = {name.removeprefix(PREFIX): value for name, value in text.items() if name.startswith(PREFIX)}
     topic = ours.get("topic", "")
@@ -91,9 +96,10 @@ def read_set_aside(record: Any, topics: Topics) -> SetAside:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """*records* are those of one event, the oldest first. *resolution* is the newest that holds for it.
+    """A dead letter: the *records* of one event, oldest first, and its newest *resolution* if that covers all of them.
 
-    *mend* is what its value is read with, wherever that is: also where it was set aside again after it was mended.
+    *mend* is the correction with which the event is read, on its own topic too. It stays when the event is set aside
+    again after the correction.
     """
 
     records: tuple[SetAside, ...]
@@ -102,7 +108,7 @@ class Letter:
 
     @property
     def id(self) -> str:
-        """Its first record's, which stays the same when the event is set aside again."""
+        """The id of the first record, which stays the same when the event is set aside again."""
         return self.records[0].id
 
     @property
@@ -115,7 +121,7 @@ class Letter:
 
     @property
     def holder(self) -> SetAside:
-        """The newest record that has the value: where its headers left no room for it, a record has none."""
+        """The newest record that has a value, or else the newest. A value that did not fit in the record is missing."""
         return next((record for record in reversed(self.records) if record.has_value), self.newest)
 
     @property
@@ -124,7 +130,7 @@ class Letter:
 
     @property
     def contact(self) -> ContactKey | None:
-        """Whose event it is, or None where its key names no contact."""
+        """The contact of the event; None if the key names no contact."""
         try:
             return contact_key((self.key or b"").decode())
         except ValueError:
@@ -144,7 +150,7 @@ class Letter:
 
     @property
     def places(self) -> frozenset[Place]:
-        """The records that the event was, all copies of them."""
+        """The records of the event on its own topic, all copies."""
         return frozenset(record.place for record in self.records if record.place is not None)
 
     @property
@@ -173,26 +179,26 @@ class Letter:
 
     @property
     def note(self) -> str:
-        """Why it was discarded, or mended."""
+        """The reason why it was discarded or corrected; empty without one."""
         if isinstance(self.resolution, Discarded):
             return self.resolution.note
         return self.mend.note if self.mend is not None else ""
 
     @property
     def failed_at(self) -> datetime:
-        """When it was set aside, or tried again; the record's own time where no header tells."""
+        """The time of the newest refusal; the record's own time if no header has it."""
         refusal = self._refusal
         return refusal.at if isinstance(refusal, DeadAgain) else refusal.failed_at
 
     @property
     def in_effect(self) -> bool:
-        """Whether what the event sets of its contact was written all the same."""
+        """Whether the contact was written with the event's properties all the same."""
         return self.state == "redriven" or self.reason in IN_EFFECT_ALL_THE_SAME
 
 
 @dataclass(frozen=True)
 class LetterFilter:
-    """Which dead letters are meant: by default, those that are open."""
+    """A selection of dead letters: by default, all open ones."""
 
     reasons: frozenset[str] = frozenset()
     event_types: frozenset[str] = frozenset()
@@ -213,9 +219,9 @@ class LetterFilter:
 
 
 def letter_of(records: Iterable[SetAside], resolutions: Resolutions) -> Letter:
-    """Return the letter of an event's *records*.
+    """Return the dead letter of an event's *records*.
 
-    One that has no resolution makes it open again: whoever settled the others did not know of it.
+    A record without a resolution makes it open again, because it came after the resolution of the others.
     """
     ordered = tuple(sorted(records, key=lambda record: (record.at_ms, record.partition, record.offset)))
     found = [resolutions.of(record.id, record.at_ms) for record in ordered]

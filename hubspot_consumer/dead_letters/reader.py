@@ -1,4 +1,4 @@
-"""The topic of dead letters, read without a group: all of it, or some of its records."""
+"""The reader of the dead letters' topic: it reads all records or some of them, without a group."""
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -11,14 +11,14 @@ from hubspot_consumer.kafka.lag import TopicsMissing
 from runtime.kafka.topic_reader import Progress, TopicReader
 from runtime.kafka.topics import partitions_of
 
-# What is read ahead; one record may have as much.
+# Limit of one fetch response in bytes; a single dead letter may be that large.
 MOST_BYTES: Final = 8 * 1024 * 1024
-# To go there takes as long as to read some hundreds that nobody asked for.
+# Distance in records from which a seek is faster: it takes as long as reading some hundred unneeded records.
 FAR: Final = 500
 
 
 class DeadLetterReader:
-    """Hands out aiokafka's records. One reader at a time."""
+    """Yields aiokafka's records. Only one iteration may run at a time."""
 
     def __init__(self, reader: TopicReader, partitions: Sequence[TopicPartition]) -> None:
         self._reader = reader
@@ -27,7 +27,7 @@ class DeadLetterReader:
     @classmethod
     @asynccontextmanager
     async def opened(cls, options: Mapping[str, Any], name: str) -> AsyncIterator[Self]:
-        """Connect, meanwhile. Raises KafkaError, and TopicsMissing."""
+        """Return a reader that is connected during the context. Raises KafkaError and TopicsMissing."""
         partitions = await partitions_of(options, [name])
         if not partitions:
             raise TopicsMissing(f"no dead letters' topic {name}: run `python -m producer topics`")
@@ -39,13 +39,13 @@ class DeadLetterReader:
             await reader.stop()
 
     async def records(self, progress: Progress) -> AsyncIterator[Any]:
-        """Yield all that are there now, in the order of each partition. Raises KafkaError."""
+        """Yield all present records, in the order of each partition. Raises KafkaError."""
         self._reader.read_from(await self._reader.starts(self._partitions))
         async for record in self._reader.records_to(await self._reader.ends(self._partitions), progress):
             yield record
 
     async def records_at(self, places: Iterable[tuple[int, int]]) -> AsyncIterator[Any]:
-        """Yield the records of these partitions and offsets, as far as they are still there. Raises KafkaError."""
+        """Yield the records at these partitions and offsets; deleted ones are skipped. Raises KafkaError."""
         offsets = defaultdict[int, list[int]](list)
         for number, offset in places:
             offsets[number].append(offset)
@@ -56,7 +56,7 @@ class DeadLetterReader:
                 yield record
 
     async def _of_partition(self, partition: TopicPartition, wanted: list[int], end: int) -> AsyncIterator[Any]:
-        """*wanted* are offsets, the first of them last."""
+        """Yield the records at the offsets *wanted*, which are in descending order."""
         position = -FAR
         while wanted and position < end:
             if wanted[-1] - position >= FAR:

@@ -1,4 +1,4 @@
-"""Remedies: what to do about a dead letter, by its reason. The runbook's table says the same."""
+"""Remedies: the instructions for a dead letter, by its reason. The runbook's table has the same content."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -31,7 +31,7 @@ REMEDIES: Final[Mapping[str, str]] = {
 
 
 def remedy(reason: str) -> str:
-    """Return what to do about that reason."""
+    """Return the instructions for that reason."""
     return REMEDIES.get(
         reason, "this version does not know the reason: look at the detail, and find out which program wrote it"
     )

@@ -1,4 +1,4 @@
-"""The settlement of dead letters: their resolutions, written."""
+"""The writer of dead letters' resolutions."""
 
 import asyncio
 from collections.abc import Awaitable, Iterable
@@ -14,15 +14,15 @@ SENT_AT_ONCE: Final = 2_000
 
 
 class ResolutionWriter:
-    """Writes resolutions, for as long as it is open."""
+    """Writes resolutions to their topic until it is closed."""
 
     def __init__(self, kafka: KafkaConnection) -> None:
         self._writer: Final = TopicWriter(kafka, kafka.topics.resolutions)
 
     async def resolve(self, letters: Iterable[Letter], resolution: Resolution) -> None:
-        """Return when Kafka holds it for each record of *letters*, with the mend that each has.
+        """Return when Kafka has acknowledged the resolution for all records of *letters*, with their corrections.
 
-        Raises KafkaError, and TopicsNotReady.
+        Raises KafkaError and TopicsNotReady.
         """
         alike, left = resolution.model_dump_json().encode(), iter(letters)
         while some := list(islice(left, SENT_AT_ONCE)):
@@ -39,7 +39,7 @@ class ResolutionWriter:
 
 
 def _with_mend(letter: Letter, resolution: Resolution) -> bytes | None:
-    """Return the value for a letter with a mend, which the newest resolution has to say again: it alone counts."""
+    """Return the value that repeats the dead letter's correction, or None: only the newest value counts."""
     if letter.mend is None or not isinstance(resolution, Redriven | DeadAgain):
         return None
     return resolution.model_copy(update={"mend": letter.mend}).model_dump_json().encode()

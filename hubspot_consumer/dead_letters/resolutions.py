@@ -1,6 +1,7 @@
-"""Resolutions: what became of dead letters, on a compacted topic beside theirs. The key is the dead letter's id.
+"""Resolutions: the outcome of each dead letter, on a compacted topic of their own. The key is the dead letter's id.
 
-The newest record of a key counts. One that can't be read, by a newer version maybe, leaves its dead letter open.
+The newest record of a key counts. If it can't be read, for example because a newer version wrote it, the dead letter is
+open.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,10 +16,10 @@ from schemas.texts import Words
 from schemas.times import KeptTime
 
 State = Literal["dead", "mended", "redriven", "discarded"]
-"""What became of a dead letter. In the records and in the commands' JSON, so the words are a public contract."""
+"""The state of a dead letter. The words are in the records and in the commands' JSON, so they are a public contract."""
 OPEN: Final[frozenset[State]] = frozenset({"dead", "mended"})
 
-# Of the dead letter that it is about: another topic of that name may have the same id again.
+# Header with the dead letter's timestamp in ms: a topic that was deleted and created again has the same ids again.
 SET_ASIDE_AT: Final = "set_aside_at"
 LOOK_AGAIN_S: Final = 1.0
 
@@ -31,21 +32,21 @@ class _Resolution(BaseModel):
 
 
 class Redriven(_Resolution):
-    """It was tried again, and took effect: with its *mend*, where there is one."""
+    """The event was tried again and took effect, with its correction *mend* if it has one."""
 
     state: Literal["redriven"] = "redriven"
     mend: Correction | None = None
 
 
 class Discarded(_Resolution):
-    """Somebody decided that it shall not take effect, and said why. Its mend is forgotten."""
+    """A person decided that the event must not take effect, for the reason in *note*. Its correction is dropped."""
 
     state: Literal["discarded"] = "discarded"
     note: Words = Field(min_length=1)
 
 
 class DeadAgain(_Resolution):
-    """It was tried again, and refused with this reason: it is as open as before."""
+    """The event was tried again and refused for this reason: the dead letter stays open."""
 
     state: Literal["dead"] = "dead"
     reason: Words
@@ -55,7 +56,7 @@ class DeadAgain(_Resolution):
 
 
 class Mended(_Resolution):
-    """It is to be read with that *mend*, and tried again. What is told beside it is the newest refusal."""
+    """The event is to be read with the correction *mend*, and tried again. The other fields are the newest refusal."""
 
     state: Literal["mended"] = "mended"
     mend: Correction
@@ -70,7 +71,7 @@ _RESOLUTION: Final[TypeAdapter[Resolution]] = TypeAdapter(Annotated[Resolution, 
 
 
 class Standing(NamedTuple):
-    """A resolution that counts, and where on its topic it stands."""
+    """The resolution that counts for a dead letter, and its offset on the topic."""
 
     offset: int
     resolution: Resolution
@@ -78,7 +79,7 @@ class Standing(NamedTuple):
 
 
 class Resolutions:
-    """The resolutions that count, in memory: those that many dead letters share are there once."""
+    """The resolutions that count, in memory. Equal resolutions of many dead letters share one object."""
 
     def __init__(self) -> None:
         self._standing: dict[str, Standing] = {}
@@ -88,14 +89,14 @@ class Resolutions:
         return len(self._standing)
 
     def of(self, letter_id: str, set_aside_at_ms: int) -> Standing | None:
-        """Return the one of a dead letter, if it has any; of another that had the same id it is none."""
+        """Return the resolution of a dead letter, or None; one with the same id but another timestamp is ignored."""
         standing = self._standing.get(letter_id)
         if standing is None or standing.set_aside_at_ms not in (None, set_aside_at_ms):
             return None
         return standing
 
     def take_in(self, record: Any) -> None:
-        """Take in one of aiokafka's records, in their order."""
+        """Process one of aiokafka's records; they must come in order."""
         letter_id = (record.key or b"").decode(errors="replace")
         resolution = self._resolution(record.value or b"")
         if resolution is None:
@@ -110,7 +111,7 @@ class Resolutions:
 
 
 async def read_resolutions(options: Mapping[str, Any], topic: str, clock: Clock) -> Resolutions:
-    """Return those that are on the topic now; there are none where it does not exist. Raises KafkaError."""
+    """Return the present resolutions of the topic; a missing topic has none. Raises KafkaError."""
     resolutions = Resolutions()
     followed = FollowedTopic(options, topic, clock, resolutions.take_in, look_again_s=LOOK_AGAIN_S)
     try:

@@ -1,4 +1,4 @@
-"""Dead letters: records set aside with their reason, so that one contact's trouble is its own."""
+"""The writer of dead letters: it sets records aside with their reason, so that a bad event blocks no other contact."""
 
 from collections import Counter
 from typing import Final
@@ -18,7 +18,7 @@ RETRY_S: Final = 1.0
 
 
 class DeadLetterWriter:
-    """The topic of dead letters, written with the record's own key, value and headers."""
+    """Writes records to the dead letters' topic with their own key, value and headers, and headers for the reason."""
 
     def __init__(self, kafka: AIOKafkaProducer, topic: str, clock: Clock, telemetry: Telemetry) -> None:
         self._kafka = kafka
@@ -28,7 +28,7 @@ class DeadLetterWriter:
         self.by_reason: Counter[str] = Counter()
 
     async def put(self, record: Record, reason: str, detail: str, attempts: int) -> None:
-        """Return when Kafka holds the dead letter. Waits out an outage: a record is lost by no other way."""
+        """Return when Kafka has acknowledged the dead letter. Waits out an outage, so that the record is not lost."""
         letter = DeadLetter(
             reason=reason,
             detail=detail,
@@ -46,7 +46,7 @@ class DeadLetterWriter:
 
     async def _sent(self, record: Record, letter: DeadLetter) -> bool:
         headers = letter.headers(record.headers)
-        # Where the headers made it too large, the place in its topic still says where the value is.
+        # If the headers make the record too large, it is sent without its value: the headers name the original record.
         for value in (record.value, None):
             try:
                 await self._kafka.send_and_wait(self._topic, key=record.key, value=value, headers=headers)

@@ -1,1 +1,1 @@
-"""What the topics say of each contact, read again from a time on."""
+"""The history: each contact's events, read again from the topics from a given time on."""

@@ -1,7 +1,8 @@
-"""Moved contacts: whoever has a new email has two contact keys, and one contact in HubSpot, of the newer key.
+"""Email changes ("moves"): a person with a new email has two contact keys and one contact in HubSpot, of the newer key.
 
-To write the older key would create the contact again. So what happened under it goes to the newer one, before that
-one's own events; unless HubSpot still has a contact of the older key, whose move is yet to come, or was refused.
+A write with the older key would create the contact again. So the events of the older key are applied to the newer key,
+before its own events. The exception is an older key that still has a contact in HubSpot: its move is pending or was
+refused.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -15,21 +16,24 @@ from schemas.contacts import ContactKey
 
 
 class JoinedKeys:
-    """Which keys are one contact, as far as `join` was told what HubSpot holds of them."""
+    """The groups of keys that belong to one contact, built from the moves and remote contacts given to `join`."""
 
     def __init__(self) -> None:
         self.gone: set[ContactKey] = set()
         self._before: dict[ContactKey, list[ContactKey]] = {}
 
     def histories(self, key: ContactKey) -> Sequence[ContactKey]:
-        """Return the keys whose events a contact is made of, oldest first; none for one that was moved on."""
+        """Return the keys whose events make up a contact, oldest first; none for a key that was replaced."""
         return () if key in self.gone else (*self._before.get(key, ()), key)
 
     def join(self, previous: ContactKey, key: ContactKey, known: KnownContacts | HeldContacts) -> None:
-        """Take a move, the older ones first, and what HubSpot holds of both keys; change *known* where they are one."""
+        """Add a move, given the remote contacts of both keys; moves must come in order, oldest first.
+
+        Where both keys have the same remote contact, *known* is changed: the older key has none any more.
+        """
         contact, holder = known.get(previous), known.get(key)
         if contact is not None and holder is not None and contact.contact_id == holder.contact_id:
-            # HubSpot keeps the older one as a second email of the same contact.
+            # HubSpot stores the older email as a secondary email of the same contact.
             known[previous] = None
         self.gone.discard(previous)
         if known.get(previous) is None:
@@ -39,7 +43,7 @@ class JoinedKeys:
 
 
 class EmailChanges:
-    """By the moves that the *store* knows of. `histories` says what a contact's refold is made of.
+    """The email changes in the *store*, resolved against HubSpot.
 
     *count_move* is called for each contact that is given its newer email at HubSpot.
     """
@@ -48,15 +52,15 @@ class EmailChanges:
         self._store = store
         self._count_move = count_move
         self._joined: Final = JoinedKeys()
-        # One of the two keys may come alone again, which tells nothing new of them.
+        # Moves that were resolved: when one of the two keys comes alone later, its state stays as it is.
         self._settled: Final = set[tuple[ContactKey, ContactKey]]()
 
     def concerns(self, key: ContactKey) -> bool:
-        """Return whether a contact is part of a move: it is written with the others of it."""
+        """Return whether a key is part of a move; it is then written together with the other keys of its contact."""
         return self._store.moved(key)
 
     def batches(self) -> list[list[ContactKey]]:
-        """Return the keys of all moves, those of one contact together, as many as a call takes."""
+        """Return the keys of all moves in batches of one call; the keys of one contact are in the same batch."""
         batches: list[list[ContactKey]] = []
         for chain in _chains(self._store.moves()):
             if not batches or len(batches[-1]) + len(chain) > MOST_UPSERTS:
@@ -65,7 +69,7 @@ class EmailChanges:
         return batches
 
     def histories(self, key: ContactKey) -> Sequence[ContactKey]:
-        """Return the keys whose events a contact's refold is made of, oldest first; none for one that was moved on."""
+        """Return the keys whose events a projection needs, oldest first; none for a key that was replaced."""
         return self._joined.histories(key)
 
     def others(self, key: ContactKey) -> list[ContactKey]:
@@ -73,7 +77,7 @@ class EmailChanges:
         return [one for chain in _chains(self._store.moves()) if key in chain for one in chain if one != key]
 
     def with_others(self, keys: Collection[ContactKey]) -> frozenset[ContactKey]:
-        """Return *keys* and the other keys of the same contacts; from now on only these were ever moved."""
+        """Return *keys* and the other keys of the same contacts. Deletes the moves of all other contacts."""
         together = {key for chain in _chains(self._store.moves()) if not set(chain).isdisjoint(keys) for key in chain}
         self._store.keep_moves(together)
         return frozenset(together.union(keys))
@@ -81,9 +85,12 @@ class EmailChanges:
     async def resolve(
         self, keys: Sequence[ContactKey], destination: Destination, *, move: bool = True
     ) -> RetryLater | Halt | None:
-        """Find out whose contact is where; *move* whom HubSpot still has under the older key, if the keys are held."""
+        """Look up which keys have remote contacts; with *move*, change the email of those under the older key.
+
+        The keys must be held if *move* is set. Returns why HubSpot can't be called now, or None.
+        """
         moves = [(previous, key) for previous, key in self._store.moves() if previous in keys or key in keys]
-        # A contact that was moved just now comes with the others of its move, at the end.
+        # A contact whose move was read just now is written at the end, together with the other keys of its move.
         self._joined.gone.update(
             previous for previous, key in moves if key not in keys and (previous, key) not in self._settled
         )
@@ -119,7 +126,7 @@ class EmailChanges:
 
 
 def _chains(moves: Sequence[tuple[ContactKey, ContactKey]]) -> list[list[ContactKey]]:
-    """Return the keys that moves link, each group once."""
+    """Return the groups of keys that moves link, each group once."""
     group_of: dict[ContactKey, list[ContactKey]] = {}
     for previous, key in moves:
         first, second = group_of.get(previous, [previous]), group_of.get(key, [key])

@@ -1,4 +1,4 @@
-"""The plan: what a run would write and what that costs, found out by folding everything before anything is written."""
+"""The plan: what a run would write and what that costs, computed by projecting all events before any write."""
 
 import asyncio
 import math
@@ -16,16 +16,16 @@ from hubspot_consumer.history.projection import Projection, Projector
 from hubspot_consumer.history.store import EventStore
 from hubspot_consumer.hubspot.requests import MOST_NOTES, MOST_TIMELINE_ENTRIES, MOST_UPSERTS
 
-# Below it, to start a second process takes longer than it saves.
+# Events per process. For fewer, the start of a second process takes longer than it saves.
 WORTH_A_PROCESS: Final = 50_000
 MOST_EXAMPLES: Final = 5
 
 
 @dataclass(frozen=True)
 class Tally:
-    """`events` are selected ones, `contacts` those that have any; `unreadable` and `unmapped` can't take effect.
+    """Counts of selected events, and of contacts that have any. `unreadable` and `unmapped` events can't take effect.
 
-    `examples` say of some that are unmapped which they are, and why.
+    `examples` name some of the unmapped events, each with its reason.
     """
 
     events: int = 0
@@ -45,12 +45,12 @@ class Tally:
 
     @classmethod
     def of(cls, projection: Projection) -> "Tally":
-        """Return that of one contact."""
+        """Return the tally of one contact."""
         examples = tuple(f"{envelope.id}: {why}" for envelope, why in projection.unmapped[:MOST_EXAMPLES])
         return cls(len(projection.events), projection.wanted, projection.unreadable, len(projection.unmapped), examples)
 
     def told_of_unmapped(self) -> Iterator[str]:
-        """Yield the lines that tell a person of those."""
+        """Yield the lines that report the unmapped events to a person."""
         if self.unmapped:
             yield f"{self.unmapped:,} events that can't be mapped are skipped: correct the mapping, and run it again"
             yield from (f"  {each}" for each in self.examples)
@@ -58,7 +58,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class RunPlan:
-    """`takes` is at the run's part of the quota, if HubSpot is well."""
+    """The calls of a run. `takes` is its duration at the run's share of the quota, without errors from HubSpot."""
 
     read: int
     tally: Tally
@@ -73,7 +73,7 @@ class RunPlan:
             case "custom_events":
                 entries, in_slots = math.ceil(tally.events / MOST_TIMELINE_ENTRIES), 0
             case "notes":
-                # Each is looked for before it is left: a page of a contact's notes, and their texts.
+                # Existing notes are searched for first: a page of each contact's notes, and then their texts.
                 entries = 2 * math.ceil(tally.events / MOST_NOTES) + upserts
                 in_slots = entries
             case "off":
@@ -94,13 +94,13 @@ class RunPlan:
 
 
 async def tallied(file: Path, store: EventStore, projector: Projector) -> Tally:
-    """Fold everything in *file*, side by side where it is much."""
+    """Return the tally of all events in *file*; many events are projected in parallel processes."""
     processes = min(os.cpu_count() or 1, 1 + store.size // WORTH_A_PROCESS)
     if processes == 1:
         return _tally(file, projector, "", None)
     borders = ["", *store.borders(processes)]
     loop = asyncio.get_running_loop()
-    # Started anew rather than forked: this process has an event loop and connections.
+    # The processes are spawned, not forked: this process has an event loop and connections.
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         parts = [
             loop.run_in_executor(pool, _tally, file, projector, after, up_to)

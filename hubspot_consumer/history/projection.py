@@ -1,4 +1,4 @@
-"""The refold: what a contact's events come to when they are applied again, by the mapping as it is now."""
+"""The projection: the result of applying a contact's events again with the current mapping."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -21,10 +21,12 @@ _sequence = attrgetter("sequence")
 
 @dataclass
 class Projection:
-    """`properties` are what the selected events set, each with its newest value, whichever event that is of.
+    """The state of one contact.
 
-    `sequence` is the newest event's, `events` are the selected ones, in order; `dead` are those of them that are dead
-    letters. `unmapped` are selected ones that the mapping fails for, each with why; they are left out of all else.
+    `properties` are the properties that selected events set, each with its newest value from any event. `sequence` is
+    that of the newest event. `events` are the selected events in order, and `dead` those of them that are dead letters.
+    `unreadable` counts selected events that can't be read. `unmapped` are selected events that the mapping fails for,
+    each with the reason; they are in no other field.
     """
 
     key: ContactKey
@@ -40,16 +42,16 @@ class Projection:
         return bool(self.events)
 
     def update(self, contact_id: str) -> ContactUpdate:
-        """Return the selected events as those of a contact that is written, whose timeline may hold them already."""
+        """Return the contact update of the selected events: its upsert is done, its entries may exist."""
         pending = [Pending(envelope.sequence, envelope, event.record(), _nothing) for event, envelope in self.events]
         return ContactUpdate(Lane(self.key, contact_id=contact_id), pending, written=True, repeated=True)
 
 
 class Projector:
-    """Folds contacts by a *selection*; *unfinished* is where the workers' group had come to when the run began.
+    """Projects contacts by a *selection*; *unfinished* are the offsets of the workers' group when the run began.
 
-    What the group had not finished is folded in whatever was selected: the sequence that is written says that
-    everything before it took effect, and the worker would pass it over.
+    Events that the group had not finished are always projected, even if they are not selected: the run writes the
+    newest sequence to the contact, so workers skip all events before it.
     """
 
     def __init__(self, selection: Selection, unfinished: Offsets) -> None:
@@ -57,10 +59,10 @@ class Projector:
         self._unfinished: Final = unfinished
 
     def project(self, key: ContactKey, *histories: Sequence[Stored], without: Collection[Place] = ()) -> Projection:
-        """Return the refold of a contact's events, which are in the order of their sequence headers.
+        """Return the projection of a contact's events, which are in the order of their sequence headers.
 
-        A contact that had other keys before has several *histories*, the last one its own. Dead letters count where
-        they are selected and not in *without*.
+        A contact that had other keys before has several *histories*; the last one belongs to its own key. A dead letter
+        is applied if it is selected and not in *without*.
         """
         projection, newest, names = Projection(key), Properties(), set[str]()
         envelopes = [each for history in histories for each in self._envelopes(projection, history, without)]
@@ -86,7 +88,7 @@ class Projector:
     ) -> list[tuple[Stored, Envelope, bool, bool]]:
         found: dict[int, tuple[Stored, Envelope, bool, bool]] = {}
         selects = self.selection.selects
-        # The relay may have sent one twice, and one of the two may be a dead letter.
+        # The relay may have sent an event twice, and one of the two copies may be a dead letter.
         for _, copies in groupby(events, key=_sequence):
             event, *others = copies
             selected = selects(event) or (bool(others) and any(map(selects, others)))
@@ -100,7 +102,7 @@ class Projector:
                 projection.unreadable += selected
             else:
                 found.setdefault(envelope.sequence, (event, envelope, selected, dead))
-        # A hand-made header may say otherwise.
+        # The sequence in a hand-made header may differ from that in the envelope, which counts.
         return [found[number] for number in sorted(found)]
 
     def _is_dead(self, event: Stored, others: Sequence[Stored]) -> bool:
@@ -117,4 +119,4 @@ def _encoded(key: str) -> bytes:
 
 
 def _nothing() -> None:
-    """Nobody waits for an event that is finished again."""
+    """Do nothing: an event that takes effect again needs no ack."""

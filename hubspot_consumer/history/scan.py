@@ -1,6 +1,6 @@
-"""The scan: the topics' events from a time to their present end into the store, and what comes after that.
+"""The scan: it reads the topics' events from a time to the present end into the store, and then follows the topics.
 
-It reads with bare aiokafka and no group: nothing of the workers' is touched.
+It uses a bare aiokafka consumer without a group, so the workers' offsets and assignments are not touched.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -23,18 +23,19 @@ from schemas.events import MerchantContactUpdated
 
 log = logger()
 
-# Two connections' worth of fetches: what is read ahead, and never more.
+# Limit of one fetch response in bytes, which bounds what is read ahead.
 MOST_BYTES: Final = 8 * 1024 * 1024
 AGAIN_S: Final = 1.0
 
 
 class Scan:
-    """Reads *partitions* into *store*, as they are. With *contacts*, keeps theirs alone.
+    """Reads the events of *partitions* into *store*, unchanged; with *contacts*, only the events of these contacts.
 
-    *mends* are for what it has to understand of them itself.
+    Email changes are stored for all contacts. *mends* are the corrections by record: the scan applies them to read a
+    sequence or an email change, not to the stored value.
     """
 
-    def __init__(  # noqa: PLR0913 - what was asked for
+    def __init__(  # noqa: PLR0913 - the source, the store and the filters of the scan
         self,
         options: Mapping[str, Any],
         partitions: Sequence[TopicPartition],
@@ -59,7 +60,7 @@ class Scan:
         await self._reader.stop()
 
     async def begin(self, since: datetime | None, unfinished: Offsets) -> None:
-        """Go to the first record at or after *since*, or to what a group has not finished, if that is before."""
+        """Seek to the first record at or after *since*, or to the offset in *unfinished* if that is earlier."""
         starts = await self._reader.starts(self.partitions)
         if since is not None:
             for partition, first in (await self._reader.since(since, self.partitions)).items():
@@ -67,7 +68,7 @@ class Scan:
         self._go_to(starts)
 
     def go_on(self) -> bool:
-        """Go to where the store says that reading had come to; return whether it says so."""
+        """Seek to the positions in the store; return False, without a seek, if it lacks one of a partition."""
         kept = self._store.positions()
         known = {partition: kept[partition] for partition in self.partitions if partition in kept}
         if len(known) == len(self.partitions):
@@ -75,19 +76,19 @@ class Scan:
         return len(known) == len(self.partitions)
 
     async def ends(self) -> dict[TopicPartition, int]:
-        """Return where the partitions end now. Raises KafkaError."""
+        """Return the present end offsets of the partitions. Raises KafkaError."""
         return await self._reader.ends(self.partitions)
 
     async def read_to(self, ends: Offsets, progress: Progress) -> None:
-        """Return when all before *ends* is in the store. Raises KafkaError when Kafka stays away."""
+        """Return when all records before *ends* are in the store. Raises KafkaError when Kafka does not answer."""
         await self._reader.read_to(ends, self._take_in, progress)
 
     async def follow(self) -> NoReturn:
-        """Read what is added, until cancelled; waits out an outage of Kafka."""
+        """Read new records until cancelled. Waits out an outage of Kafka."""
         await self._reader.follow(self._take_in, self._wait_out)
 
     async def caught_up(self) -> None:
-        """Return when what the topics hold now is in the store, by the doing of `follow`; waits out an outage."""
+        """Return when `follow`, which must be running, has stored what the topics hold now. Waits out an outage."""
         while True:
             try:
                 return await self._reader.caught_up()

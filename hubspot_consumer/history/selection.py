@@ -1,4 +1,4 @@
-"""The selection: which events are to take effect again. Picklable, for the plan is made in several processes."""
+"""The selection: which events are to take effect again. It is picklable, because several processes compute the plan."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,11 +12,12 @@ from schemas.contacts import ContactKey
 
 @dataclass(frozen=True)
 class Selection:
-    """Times are those of Kafka's records, `until` included. Empty collections and None select everything.
+    """The criteria of a run. Empty collections and None select everything.
 
-    `before` is where the topics ended when the run began: what comes later is the workers' to do. `places` selects
-    exactly these records: a redrive's. `set_aside` are records that are dead letters, which take effect where they are
-    selected, unless `dead_letters` is off; `mends` says which records are read otherwise than they were written.
+    Times are those of Kafka's records; `until` is inclusive. `before` are the end offsets of the topics at the run's
+    start: workers deliver what comes later. `places` selects exactly these records, for a redrive. `set_aside` are the
+    records of dead letters, which take effect where they are selected, unless `dead_letters` is False. `mends` are
+    corrections by record.
     """
 
     since: datetime | None = None
@@ -30,7 +31,7 @@ class Selection:
     mends: Mapping[Place, Correction] = field(default_factory=dict, compare=False)
 
     def selects(self, event: Stored) -> bool:
-        """Return whether what this event sets is to be written, and its timeline entry to be left."""
+        """Return whether the properties and the timeline entry of this event are to be written."""
         if self.places is not None:
             return event.place in self.places
         if event.offset >= self.before.get((event.topic, event.partition), event.offset + 1):

@@ -1,6 +1,6 @@
-"""The store: events as they were read, on disk, so that memory is bounded however many there are.
+"""The store: unchanged events on disk, so that memory is bounded for any number of events.
 
-It is also the run's journal: where reading and writing had come to, so that a run that was killed goes on.
+It is also the run's journal: it records how far reading and writing have come, so that a killed run can continue.
 """
 
 import json
@@ -29,18 +29,18 @@ CREATE TABLE IF NOT EXISTS moves (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS moves_by_key ON moves (key);
 """
-# After the first reading: to keep it in order from the start would cost each insert a seek.
+# The index is built after the first reading: with an index, each insert would cost a seek.
 _INDEX: Final = "CREATE INDEX IF NOT EXISTS events_of_contact ON events (key, sequence)"
 _COLUMNS: Final = "key, sequence, topic, partition, offset, at_ms, value"
 _PAGES_IN_MEMORY_KIB: Final = 64 * 1024
 
 
 Columns = tuple[str, int, str, int, int, int, bytes]
-"""A `Stored` event without its names, which cost more than reading it."""
+"""A `Stored` event as a plain tuple: building the named tuple takes longer than reading the record."""
 
 
 class Stored(NamedTuple):
-    """One event as it was read; `sequence` is its header's."""
+    """One unchanged event. `sequence` is from its header, or else its envelope; `at_ms` is the record's timestamp."""
 
     key: str
     sequence: int
@@ -60,13 +60,13 @@ class Stored(NamedTuple):
 
 
 class EventStore:
-    """One run's events by contact and sequence. Each method is one transaction."""
+    """One run's events by contact and sequence. Each method that writes events or facts is one transaction."""
 
     def __init__(self, file: Path) -> None:
-        # Readable by nobody else: it holds emails. SQLite gives the files that it makes beside it the same rights.
+        # Only the owner may read it: it holds emails. SQLite gives the -wal and -shm files the same permissions.
         file.touch(0o600)
         self._connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
-        # A run that is killed loses nothing; a machine that loses its power may lose the run, which begins anew.
+        # A killed process loses nothing. After a power failure the run may have to begin anew.
         for setting in ("journal_mode = WAL", "synchronous = OFF", f"cache_size = -{_PAGES_IN_MEMORY_KIB}"):
             self._connection.execute(f"PRAGMA {setting}")
         self._connection.executescript(_SCHEMA)
@@ -75,7 +75,7 @@ class EventStore:
         self._connection.close()
 
     def add(self, events: Iterable[Columns], positions: Offsets) -> None:
-        """Keep *events*, and where reading goes on after them."""
+        """Store *events*, and the *positions* from which reading continues after them."""
         with self._connection as connection:
             connection.execute("BEGIN")
             connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", events)
@@ -85,39 +85,39 @@ class EventStore:
             )
 
     def positions(self) -> dict[tuple[str, int], int]:
-        """Return where reading goes on, by topic and partition."""
+        """Return the offsets from which reading continues, by topic and partition."""
         rows = self._connection.execute("SELECT topic, partition, next FROM positions")
         return {(topic, partition): following for topic, partition, following in rows}
 
     def put_in_order(self) -> None:
-        """Prepare for reading by contact. Takes a second for each million events, the first time."""
+        """Build the index for reading by contact. The first call takes about a second for each million events."""
         self._connection.execute(_INDEX)
 
     @property
     def size(self) -> int:
-        """How many records were kept."""
+        """The number of stored records."""
         size: int = self._connection.execute("SELECT coalesce(max(rowid), 0) FROM events").fetchone()[0]
         return size
 
     def borders(self, parts: int) -> list[str]:
-        """Return contact keys that divide the events into about equal *parts*: one less than that, or fewer."""
+        """Return contact keys that divide the events into about equal *parts*: at most *parts* - 1 keys."""
         query = "SELECT key FROM events ORDER BY key, sequence LIMIT 1 OFFSET ?"
         at = [self.size * part // parts for part in range(1, parts)]
         found = [row[0] for offset in at if (row := self._connection.execute(query, (offset,)).fetchone())]
         return sorted(set(found))
 
     def contacts_after(self, key: str, most: int) -> list[ContactKey]:
-        """Return the next contacts in the order of their keys."""
+        """Return up to *most* contact keys after *key*, in order."""
         query = "SELECT DISTINCT key FROM events WHERE key > ? ORDER BY key LIMIT ?"
         return [ContactKey(key) for (key,) in self._connection.execute(query, (key, most))]
 
     def events_of(self, key: str) -> list[Stored]:
-        """Return the events of a contact by sequence; one that was read twice is there twice."""
+        """Return the events of a contact by sequence; an event that was read twice is in the list twice."""
         query = f"SELECT {_COLUMNS} FROM events WHERE key = ? ORDER BY sequence"  # noqa: S608 - constants
         return [Stored(*row) for row in self._connection.execute(query, (key,))]
 
     def by_contact(self, after: str = "", up_to: str | None = None) -> Iterator[tuple[ContactKey, list[Stored]]]:
-        """Yield the contacts between two keys, each with its events."""
+        """Yield the contacts after one key up to and including another, each with its events by sequence."""
         where = "key > ? AND (? IS NULL OR key <= ?)"
         query = f"SELECT {_COLUMNS} FROM events WHERE {where} ORDER BY key, sequence"  # noqa: S608 - constants
         rows = map(Stored._make, self._connection.execute(query, (after, up_to, up_to)))
@@ -125,16 +125,16 @@ class EventStore:
             yield ContactKey(key), list(events)
 
     def note_move(self, previous: ContactKey, key: ContactKey, at_ms: int) -> None:
-        """Keep that an event of *key* names *previous* as the contact's previous email."""
+        """Store that an event of *key* names *previous* as the contact's previous email."""
         self._connection.execute("INSERT OR IGNORE INTO moves VALUES (?, ?, ?)", (previous, key, at_ms))
 
     def moves(self) -> list[tuple[ContactKey, ContactKey]]:
-        """Return the moves, from and to which key, the oldest first."""
+        """Return the moves as pairs of previous and new key, oldest first."""
         rows = self._connection.execute("SELECT previous, key FROM moves ORDER BY at_ms")
         return [(ContactKey(previous), ContactKey(key)) for previous, key in rows]
 
     def keep_moves(self, keys: Collection[ContactKey]) -> None:
-        """Forget the moves that none of *keys* is part of."""
+        """Delete the moves that none of *keys* is part of."""
         for previous, key in self.moves():
             if previous not in keys and key not in keys:
                 self._connection.execute("DELETE FROM moves WHERE previous = ? AND key = ?", (previous, key))
@@ -145,13 +145,13 @@ class EventStore:
         return self._connection.execute(query, (key, key)).fetchone() is not None
 
     def keep(self, **facts: Any) -> None:
-        """Keep what else the run must remember, as JSON."""
+        """Store other state of the run by name, as JSON."""
         with self._connection as connection:
             connection.execute("BEGIN")
             rows = [(name, json.dumps(value)) for name, value in facts.items()]
             connection.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", rows)
 
     def fact(self, name: str, default: Any = None) -> Any:
-        """Return what was kept by that name."""
+        """Return the value stored under that name."""
         row = self._connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
         return default if row is None else json.loads(row[0])

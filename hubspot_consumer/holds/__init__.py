@@ -1,1 +1,1 @@
-"""The protocol by which a run keeps workers from contacts that it writes, both sides of it."""
+"""The protocol of holds, both sides: a run keeps workers from writing the contacts that it writes itself."""

@@ -1,8 +1,8 @@
-"""Answers to holds: this worker tells the run which partitions it takes nothing of the held contacts from.
+"""Answers to holds: a worker publishes the assigned partitions from which it delivers nothing of the held contacts.
 
-The run writes when those who hold its contacts' partitions have answered. A partition may change hands at any moment.
-So whoever is given one takes nothing before it knows all holds that were published before, and nobody answers for
-partitions that may be somebody else's already.
+The run writes once the workers that are assigned its contacts' partitions have answered. A partition may be reassigned
+at any moment. So a newly assigned worker delivers nothing before it has read all earlier holds, and a worker answers
+only while its lease is valid, because its partitions may have been reassigned after that.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ TRY_AGAIN_S: Final = 1.0
 
 
 class HoldAnswers:
-    """Answers what *holds* finds in *followed*, and lets *delivery* take when it has caught up with that."""
+    """Answers the holds that *followed* delivers to *holds*, and resumes *delivery* once those are in force."""
 
     def __init__(  # noqa: PLR0913 - the composition root wires each of them by name
         self,
@@ -54,13 +54,13 @@ class HoldAnswers:
         self._rebalances = 0
 
     def revoked(self) -> None:
-        """Answer for no partition any more."""
+        """Answer for no partition from now on."""
         self._rebalances += 1
         self._numbers = ()
         self._assigned.clear()
 
     def assigned(self, numbers: Collection[int]) -> None:
-        """Answer for the partitions of these numbers; delivery goes on as soon as all present holds are known."""
+        """Answer for the partitions of these numbers; delivery is paused until all present holds have been read."""
         self._rebalances += 1
         self._numbers = tuple(sorted(numbers))
         self._holds.answer_anew()
@@ -68,18 +68,18 @@ class HoldAnswers:
         self._assigned.set()
 
     async def start(self) -> None:
-        """Return when all that is in the topic now is known. Raises KafkaError; may be called again then."""
+        """Return when the topic was read to its present end. Raises KafkaError, after which it may be called again."""
         await self._followed.start()
 
     async def stop(self) -> None:
         await self._followed.stop()
 
     async def follow(self) -> None:
-        """Take in what is added to the topic, until cancelled."""
+        """Process new records of the topic until cancelled."""
         await self._followed.follow()
 
     async def catch_up(self) -> NoReturn:
-        """Let delivery go on after each rebalance, when holds that were published before are in force."""
+        """Resume delivery after each rebalance, once all holds that were published before are in force."""
         while True:
             await self._assigned.wait()
             self._assigned.clear()
@@ -96,25 +96,25 @@ class HoldAnswers:
                 self._delivery.resume()
 
     async def answer(self) -> NoReturn:
-        """Answer each hold as soon as nothing of its contacts is in a call, and end those that expire."""
+        """Answer each hold as soon as none of its contacts is in a call, and end holds that expire."""
         while True:
             self._holds.changed.clear()
             wait_s = self._holds.expire()
             if to_answer := self._holds.to_answer():
-                # Whoever has our partitions by now may not know of the hold.
+                # Without a lease, another worker may have our partitions, and may not have read the hold.
                 if not self._lease.valid:
                     wait_s = LEASE_LOOK_EVERY_S
                 elif not await self._answered(to_answer):
                     wait_s = TRY_AGAIN_S
             with suppress(TimeoutError):
-                # Not `wait_for`: see delivery.
+                # Not `wait_for`, which in Python 3.11 can lose a cancellation: see delivery/dispatcher.py.
                 async with asyncio.timeout(wait_s):
                     await self._holds.changed.wait()
 
     async def _answered(self, holds: Sequence[HoldInForce]) -> bool:
-        """Return whether Kafka took all the answers."""
+        """Return whether Kafka has acknowledged all the answers."""
         for hold in holds:
-            # What changes while it is sent has to be answered again.
+            # Set before sending: a rebalance during the sending resets it, so that the hold is answered again.
             hold.answered = True
         try:
             await asyncio.gather(*(self._send(hold, self._numbers) for hold in holds))

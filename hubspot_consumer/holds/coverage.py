@@ -1,4 +1,4 @@
-"""Coverage: a hold is entered when a worker has answered for each partition of its contacts, or when there is none."""
+"""Coverage: a hold is entered when workers have answered for all partitions of its contacts, or when no worker runs."""
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
@@ -15,9 +15,9 @@ from runtime.logs import logger
 
 log = logger()
 
-# With less than this left there is no use in entering: a call to HubSpot may take 36 s.
+# A hold with less time left is not entered: a call to HubSpot may take 36 s.
 TOO_LITTLE_S: Final = 40.0
-# Workers answer sooner, unless there are none.
+# Running workers usually answer sooner, so the members are requested only after this time.
 ASK_WHO_IS_THERE_S: Final = 0.25
 ASK_AGAIN_S: Final = 0.5
 TELL_AFTER_S: Final = 3.0
@@ -27,7 +27,7 @@ Waits = Callable[[str], object]
 
 
 class Coverage:
-    """Waits for answers, and asks meanwhile who is there to give them; *waits* is told what it waits for."""
+    """Waits for answers, and checks the group's members meanwhile; *waits* is called with the reason of a wait."""
 
     def __init__(self, heard: HoldListener, members: Members, clock: Clock, waits: Waits) -> None:
         self._heard = heard
@@ -37,11 +37,11 @@ class Coverage:
         self._nobody_there = False
 
     async def complete(self, hold: Hold, answers: Answers) -> bool:
-        """Return whether the hold, which Kafka has acknowledged, is obeyed; False when its time is short.
+        """Return True when all workers comply with the hold, False when too little of its time is left.
 
-        Raises TakenOver.
+        Kafka must have acknowledged the hold. Raises TakenOver.
         """
-        # A worker that comes later knows all holds before it takes anything: so whoever is there now has to answer.
+        # A worker that joins later reads all holds before it delivers, so only the present members have to answer.
         wait_s = 0.0 if self._nobody_there else ASK_WHO_IS_THERE_S
         tell_at = self._clock.monotonic() + TELL_AFTER_S
         while not await _within(wait_s, answers):
@@ -60,7 +60,7 @@ class Coverage:
         return hold.time_left_s >= TOO_LITTLE_S
 
     async def _who_is_there(self) -> Sequence[Member] | None:
-        """Return the members of the group, or None where Kafka does not tell."""
+        """Return the members of the group, or None where Kafka does not return them."""
         try:
             return await self._members.now()
         except (KafkaError, OSError, TimeoutError) as error:

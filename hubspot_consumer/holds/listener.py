@@ -1,4 +1,4 @@
-"""What a run hears on the topic of holds: other runs, whoever goes on with its own, and the workers' answers."""
+"""The run's reader of the topic of holds: other runs, another process with the same run, and the workers' answers."""
 
 import asyncio
 from collections.abc import Collection
@@ -10,7 +10,7 @@ from runtime.endings import CannotGoOn
 
 
 class TakenOver(CannotGoOn):
-    """Another process goes on with the same run: this one holds nothing any more."""
+    """Another process continues the same run, so this process has no holds any more."""
 
     def __init__(self) -> None:
         super().__init__("another process continues this run, so this one must not write any more")
@@ -18,7 +18,7 @@ class TakenOver(CannotGoOn):
 
 @dataclass(frozen=True)
 class OtherRun:
-    """A run that announced itself, when Kafka heard of it last, and for how long that is worth."""
+    """A run that announced itself: the time of its last record, and the seconds for which that keeps it active."""
 
     run: str
     command: str
@@ -31,7 +31,7 @@ class OtherRun:
 
 @dataclass(eq=False)
 class Answers:
-    """The partitions of which no worker has answered a hold yet."""
+    """The partitions for which no worker has answered a hold yet; *complete* is set when there are none."""
 
     missing: set[int]
     complete: asyncio.Event = field(default_factory=asyncio.Event)
@@ -46,7 +46,7 @@ class Answers:
 
 
 class HoldListener:
-    """Takes in the topic's records for *run*."""
+    """Processes the topic's records for *run*."""
 
     def __init__(self, run: str) -> None:
         self._run: Final = run
@@ -60,30 +60,30 @@ class HoldListener:
 
     @property
     def was_active(self) -> bool:
-        """Whether the same run began before, and did not end."""
+        """Whether the topic shows an earlier process of the same run that did not end it."""
         return self._run in self._runs
 
     @property
     def other_run(self) -> OtherRun | None:
-        """Another run that was active when this one announced itself, by the order of the topic."""
+        """A run that was active when this one announced itself, in the order of the topic; None if there was none."""
         if self._announced_at_s is None:
             return None
         active = (other for other in self._before.values() if other.is_active(self._announced_at_s))
         return next(active, None)
 
     def announce(self, number: int) -> None:
-        """Take the hold of that number for the announcement of this run."""
+        """Treat the hold with that number as the announcement of this run."""
         self._announcement = number
 
     def ask(self, number: int, partitions: Collection[int]) -> Answers:
-        """Return what collects the answers to a hold, until `forget`."""
+        """Return the object that collects the answers to a hold, until `forget`."""
         return self._answers.setdefault(number, Answers(set(partitions)))
 
     def forget(self, number: int) -> None:
         self._answers.pop(number, None)
 
     def take_in(self, record: Any) -> None:
-        """Take one of aiokafka's records; what nobody can read is passed over."""
+        """Process one of aiokafka's records; an unreadable one is skipped."""
         match said := read_hold_record(record.value):
             case HoldBegun():
                 self._begin(said, record.timestamp / 1000)
@@ -93,7 +93,7 @@ class HoldListener:
             case RunEnded():
                 self._runs.pop(said.run, None)
                 self._before.pop(said.run, None)
-                # Of our own doing is only what comes before the announcement.
+                # This process ends the run only before its announcement. A later end comes from its successor.
                 self.taken_over |= said.run == self._run and self._announced_at_s is not None
             case Released() | None:
                 pass

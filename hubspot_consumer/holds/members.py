@@ -1,4 +1,4 @@
-"""The members of the workers' group, as Kafka describes them: who has to answer a hold."""
+"""The members of the workers' group, as Kafka describes them: the workers that have to answer a hold."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ REQUEST_WITHIN_MS: Final = 5_000
 
 @dataclass(frozen=True)
 class Member:
-    """A worker, and the numbers of the partitions that the group has given it; none while it rebalances."""
+    """A worker, and the numbers of its assigned partitions; there are none during a rebalance."""
 
     name: str
     numbers: frozenset[int]
 
 
 class Members:
-    """Asks Kafka; joins no group."""
+    """Requests the members from Kafka, without joining the group."""
 
     def __init__(self, options: Mapping[str, Any], group: str) -> None:
         self._admin: Final = AIOKafkaAdminClient(**options, request_timeout_ms=REQUEST_WITHIN_MS)
@@ -34,7 +34,7 @@ class Members:
         await self._admin.close()
 
     async def now(self) -> Sequence[Member]:
-        """Return who is in the group at this moment. Raises KafkaError where that can't be told."""
+        """Return the present members of the group. Raises KafkaError."""
         [answer] = await self._admin.describe_consumer_groups([self._group])
         [(code, _, _, _, _, members, *_)] = answer.groups
         if code:

@@ -1,4 +1,4 @@
-"""The records on the topic of holds: what a reprocessing run and the workers tell each other. Their key is the run."""
+"""The records on the topic of holds, from reprocessing runs and from workers. Their key is the run."""
 
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal
@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from schemas.contacts import LONGEST_EMAIL, ContactKey
 
 MOST_QUOTA_SHARE: Final = 0.9
-"""Of the quota, for a run: what is left keeps the workers going, whoever writes a hold."""
+"""Largest share of the quota for a run, which a hold from any program can't exceed: the workers need the rest."""
 FOR_S: Final = 60.0
-"""How long a hold is in force, unless it is released before."""
+"""Seconds for which a hold is in force, unless it is released earlier."""
 
 
 _Number = Annotated[int, Field(ge=0, le=2**63 - 1)]
@@ -25,7 +25,7 @@ class _OfRun(BaseModel):
 
 
 class HoldBegun(_OfRun):
-    """The run is about to write *contacts*. It is active for *for_s* seconds, and takes that share of the quota."""
+    """The run is about to write *contacts*. It is active for *for_s* seconds, and uses *quota_share* of the quota."""
 
     kind: Literal["hold"] = "hold"
     number: _Number
@@ -36,7 +36,7 @@ class HoldBegun(_OfRun):
 
 
 class Held(_OfRun):
-    """A worker that holds the partitions of these numbers takes nothing of the hold's contacts any more."""
+    """A worker that is assigned the partitions of these numbers delivers nothing of the hold's contacts any more."""
 
     kind: Literal["held"] = "held"
     number: _Number
@@ -45,7 +45,7 @@ class Held(_OfRun):
 
 
 class Written(BaseModel):
-    """What a contact was written with; the next of its events that takes effect is the one after *sequence*."""
+    """The state with which a contact was written; the next of its events to take effect is the one after *sequence*."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -54,9 +54,9 @@ class Written(BaseModel):
 
 
 class Released(_OfRun):
-    """The hold is over: *written* are those of its contacts that surely were written; the others may have been.
+    """The hold is over. *written* are the contacts that certainly were written; the others may have been.
 
-    Unless it was not *touched*: then no call was begun, and all of them are as they were.
+    If it was not *touched*, no call was begun, and none of its contacts has changed.
     """
 
     kind: Literal["released"] = "released"
@@ -66,7 +66,7 @@ class Released(_OfRun):
 
 
 class RunEnded(_OfRun):
-    """All of the run's holds are over, and its share of the quota is given back."""
+    """All of the run's holds are over, and the workers use its share of the quota again."""
 
     kind: Literal["ended"] = "ended"
 
@@ -76,7 +76,7 @@ _RECORD: Final[TypeAdapter[HoldRecord]] = TypeAdapter(Annotated[HoldRecord, Fiel
 
 
 def read_hold_record(value: bytes | None) -> HoldRecord | None:
-    """Return what a record says, or None where that is nothing that is known here."""
+    """Return the parsed record, or None for a value that this version can't read."""
     try:
         return _RECORD.validate_json(value or b"")
     except ValidationError:

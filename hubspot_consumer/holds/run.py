@@ -1,4 +1,4 @@
-"""Holding: keeping the workers from the contacts that a reprocessing run is about to write.
+"""The run's side of holds: it keeps the workers from writing the contacts that a reprocessing run is about to write.
 
 HubSpot has no conditional write, so of two writers of a contact one has to wait: see hubspot_consumer/holds/worker.py.
 """
@@ -32,12 +32,12 @@ log = logger()
 RENEW_S: Final = 20.0
 TRY_AGAIN_S: Final = 1.0
 CLOSE_WITHIN_S: Final = 10.0
-# Numbers of a process that was stopped and goes on are not taken for those of the one that has taken over.
+# Gap in the hold numbers after a takeover: a stopped process that wakes up does not reuse the numbers of its successor.
 NUMBERS_LEFT_OUT: Final = 1_000
 
 
 class AnotherRun(CannotGoOn):
-    """Another reprocessing run is active: two would move each other's contacts backwards."""
+    """Another reprocessing run is active: two runs could overwrite each other's contacts with older values."""
 
     def __init__(self, other: OtherRun) -> None:
         heard_at = moment_of(other.heard_at_s)
@@ -49,9 +49,9 @@ class AnotherRun(CannotGoOn):
 
 
 class RunHolds:
-    """One run's holds. *waits* is told, now and then, why a hold is not entered yet."""
+    """One run's holds. *waits* is called every few seconds with the reason why a hold is not entered yet."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - all of them are what names a run and where it is
+    def __init__(  # noqa: PLR0913, PLR0917 - they identify the run and its Kafka cluster
         self,
         kafka: KafkaConnection,
         group: str,
@@ -80,10 +80,10 @@ class RunHolds:
         self._ours = False
 
     async def start(self) -> None:
-        """Return when this is the one active run, and its share of the quota is lent by all workers.
+        """Return when this is the only active run, and all workers have lent it its share of the quota.
 
-        Goes on with the same run where a process was killed. Raises AnotherRun, KafkaError, TopicsNotReady,
-        TopicsMissing.
+        If an earlier process of the same run was killed, this one takes over. Raises AnotherRun, KafkaError,
+        TopicsNotReady and TopicsMissing.
         """
         try:
             await self._connect()
@@ -101,9 +101,10 @@ class RunHolds:
 
     @asynccontextmanager
     async def hold(self, keys: Collection[ContactKey]) -> AsyncIterator[Hold]:
-        """Enter when no worker writes these contacts any more, and none does until the context ends.
+        """Enter when no worker writes these contacts any more; none does until the context or the hold's time ends.
 
-        Then they are told what was `written`. Raises KafkaError, TakenOver.
+        At the end of the context, the contacts that were `written` are published to the workers. Raises KafkaError and
+        TakenOver.
         """
         hold = await self._entered(frozenset(keys), {self._lag.number_of(key) for key in keys})
         try:
@@ -112,7 +113,7 @@ class RunHolds:
             await self._release(hold)
 
     async def stop(self) -> None:
-        """Release everything, and give the quota back."""
+        """End the run: all holds are released, and the workers use the whole quota again."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -159,7 +160,7 @@ class RunHolds:
         await self._send(Released(run=self._run, number=hold.number, written=hold.outcome, touched=hold.touched))
 
     async def _renew(self) -> NoReturn:
-        """Announce the run anew where no hold has done so in time."""
+        """Announce the run again when no hold has done so for RENEW_S seconds."""
         while True:
             await self._clock.sleep(max(0.0, self._announced_at + RENEW_S - self._clock.monotonic()))
             if self._clock.monotonic() < self._announced_at + RENEW_S:

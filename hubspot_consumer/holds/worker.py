@@ -1,6 +1,6 @@
-"""Holds: contacts that a reprocessing run is about to write, of which this worker takes nothing until it is told to.
+"""The worker's side of holds: it delivers nothing of the contacts that a reprocessing run is about to write.
 
-HubSpot has no conditional write: of two writers of one contact, one could move it backwards. So one of them waits.
+HubSpot has no conditional write, so one of two writers of a contact could overwrite newer values. So one of them waits.
 """
 
 import asyncio
@@ -19,15 +19,15 @@ from schemas.contacts import ContactKey
 
 log = logger()
 
-# Longer than any hold is in force, and than what clocks may differ by.
+# Age from which records are ignored: longer than runs' holds are in force (FOR_S), plus the clock difference of hosts.
 STALE: Final = timedelta(minutes=5)
-# The wait before the topic is looked for again where it is missing.
+# The wait before the next check for a missing topic.
 LOOK_AGAIN_S: Final = 1.0
 
 
 @dataclass(eq=False)
 class HoldInForce:
-    """A hold, until when this worker obeys it, and whether it has told so since partitions changed hands."""
+    """A hold, when it expires on the monotonic clock, and whether this worker answered it after the last rebalance."""
 
     run: str
     number: int
@@ -44,7 +44,7 @@ class _Run:
 
 
 class WorkerHolds:
-    """Those in force, as the records of the topic tell; *changed* is set when there may be one to answer."""
+    """The holds in force, built from the topic's records; *changed* is set when there may be one to answer."""
 
     def __init__(self, lanes: Lanes, delivery: Dispatcher, rate_limiter: RateLimiter, clock: Clock) -> None:
         self._lanes = lanes
@@ -57,7 +57,7 @@ class WorkerHolds:
         lanes.in_flight.came_back = self._came_back
 
     def take_in(self, record: Any) -> None:
-        """Take one of aiokafka's records; what nobody can read, or is old, is passed over."""
+        """Process one of aiokafka's records; an unreadable or old one is skipped."""
         if self._clock.now().timestamp() - record.timestamp / 1000 > STALE.total_seconds():
             return
         match said := read_hold_record(record.value):
@@ -73,7 +73,7 @@ class WorkerHolds:
                 assert_never(said)
 
     def expire(self) -> float | None:
-        """End what was not renewed in time; return the seconds until the next may, None when none is in force."""
+        """End holds and runs that were not renewed in time; return the seconds to the next expiry, or None."""
         now = self._clock.monotonic()
         for hold in [hold for hold in self._in_force.values() if hold.until <= now]:
             self._end(hold.run, hold.number, None, how="expired")
@@ -84,20 +84,20 @@ class WorkerHolds:
         return min(ends) - now if ends else None
 
     def to_answer(self) -> list[HoldInForce]:
-        """Return the holds that are not answered and whose contacts are in no call any more."""
+        """Return the unanswered holds that have no contact in a call."""
         return [hold for hold in self._in_force.values() if not (hold.answered or self._in_a_call(hold))]
 
     def answer_anew(self) -> None:
-        """Take every hold for one that is not answered."""
+        """Mark all holds as unanswered."""
         for hold in self._in_force.values():
             hold.answered = False
         self.changed.set()
 
     def report(self) -> dict[str, Any] | None:
-        """Return the active run, and how many contacts are held, as JSON; None when there is none."""
+        """Return the active run and the number of held contacts, as JSON; None without an active run."""
         if not self._runs:
             return None
-        # Of several, the one whose share is lent.
+        # Of several runs, the one with the largest share is reported: that share is lent.
         name, run = max(self._runs.items(), key=lambda each: each[1].quota_share)
         contacts = len({key for hold in self._in_force.values() for key in hold.contacts})
         return {"run": name, "command": run.command, "quota_share": run.quota_share, "contacts_held": contacts}
@@ -118,14 +118,14 @@ class WorkerHolds:
     def _end(
         self, run: str, number: int, written: Mapping[ContactKey, Written] | None, *, how: str, touched: bool = True
     ) -> None:
-        """Release a hold; *written* None where nobody tells what the run wrote."""
+        """Release a hold; *written* is None if it is not known what the run wrote."""
         if (hold := self._in_force.pop((run, number), None)) is None:
             return
         for key in hold.contacts:
             if (one := (written or {}).get(key)) is not None:
                 self._lanes.written(key, one.sequence, one.contact_id)
             elif touched:
-                # A call that nobody answered may have written it.
+                # A call without an answer may have written the contact.
                 self._lanes.maybe_written(key)
             self._lanes.release(key)
         told = {"run": run, "number": number, "contacts": len(hold.contacts)}

@@ -1,1 +1,1 @@
-"""Reprocessing: replay, resync, redrive and audit, which fold the topics again beside running workers."""
+"""Reprocessing: replay, resync, redrive and audit, which project the topics again while the workers run."""

@@ -1,4 +1,4 @@
-"""The audit: what the topics come to, beside what HubSpot holds, contact by contact. It writes nothing."""
+"""The audit: reconciliation of the topics with HubSpot, contact by contact. It writes nothing."""
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
@@ -11,12 +11,12 @@ from hubspot_consumer.reprocessing.projections import TopicProjections
 from hubspot_consumer.reprocessing.session import RunAccess
 from schemas.contacts import ContactKey
 
-# More is no drift but another portal, or none; and whoever reads the report has to end somewhere.
+# More differences are no drift, but a sign of a wrong or an empty portal, and nobody could read such a long report.
 MOST_CONTACTS: Final = 10_000
 
 
 class Audit:
-    """Compares contacts in calls of a hundred, in slots; those that differ are looked at twice."""
+    """Compares contacts, a hundred a call, within the quota; contacts that differ are compared a second time."""
 
     def __init__(self, topics: TopicProjections, access: RunAccess) -> None:
         self._topics = topics
@@ -27,7 +27,7 @@ class Audit:
     async def compare(
         self, batches: Iterable[Sequence[ContactKey]], told: Callable[[int], object]
     ) -> list[ContactDifference]:
-        """Return how contacts differ, contact by contact. The topics must be followed. Raises CannotRead."""
+        """Return the differences, contact by contact. The topics must be followed. Raises CannotRead."""
         suspects: list[ContactKey] = []
         for keys in batches:
             allowed = [key for key in keys if not self._access.suppressions.contains(key)]
@@ -41,7 +41,7 @@ class Audit:
         return [each for together in calls_of(suspects, MOST_UPSERTS) for each in await self._compare(together)]
 
     async def _compare(self, keys: Sequence[ContactKey]) -> list[ContactDifference]:
-        # In this order: what the group had finished before is in what HubSpot holds, and that is in the topics after.
+        # The order matters: HubSpot has all that the group had finished, and the topics then have all that HubSpot had.
         unfinished = await self._topics.unfinished_now()
         await self._access.held.until_answered(
             lambda: self._topics.moved.resolve(keys, self._access.client, move=False),
@@ -58,5 +58,5 @@ class Audit:
 
 
 def contacts_of(found: Iterable[ContactDifference]) -> list[ContactKey]:
-    """Return the contacts of differences that are in the order of contacts, each once."""
+    """Return the contacts of *found*, each once; the differences of a contact must be next to each other."""
     return [key for key, _ in groupby(found, key=lambda difference: difference.contact)]

@@ -1,6 +1,6 @@
-"""The comparison: what a contact's events come to, beside what HubSpot holds of it.
+"""The comparison of a contact's projection with its remote contact.
 
-The audit and the console's contact page both ask here, so that they agree.
+The audit and the console's contact page both use it, so that they agree.
 """
 
 import math
@@ -19,17 +19,19 @@ from schemas.contacts import ContactKey, contact_hash, masked
 SEQUENCE: Final = "nerava_event_sequence"
 
 Kind = Literal["missing", "stale", "ahead", "empty", "differs"]
-"""How a contact differs. In the audit's JSON, so the words are a public contract."""
+"""The kind of a difference. The words are in the audit's JSON, so they are a public contract."""
 
 
 Verdict = Literal["same", "differs", "empty"]
-"""How a property is at HubSpot."""
+"""The result of comparing one property."""
 
 
 @dataclass(frozen=True)
 class ContactDifference:
-    """`missing`: HubSpot has no such contact. `stale` and `ahead`: it was written by an older or a newer event than the
-    topics' newest. `empty` and `differs`: one property has no value, or another one.
+    """One difference of a contact.
+
+    `missing`: HubSpot has no such contact. `stale` and `ahead`: it was last written by an older or a newer event than
+    the topics' newest. `empty` and `differs`: one property has no value, or another one.
     """
 
     contact: ContactKey
@@ -45,7 +47,7 @@ class ContactDifference:
 
 @dataclass(frozen=True)
 class Expected:
-    """What HubSpot must hold of a contact now. *waiting* is how many of its events take effect later."""
+    """The expected state of a remote contact. *waiting* is the number of its events that have yet to take effect."""
 
     projection: Projection
     waiting: int
@@ -58,10 +60,11 @@ def expected_of(
     contact: RemoteContact | None,
     unfinished: Offsets,
 ) -> Expected:
-    """Return what HubSpot must hold of a contact: what its events come to, up to the one that was applied last.
+    """Return the expected state of a remote contact: the projection of its events up to the last applied one.
 
-    That one is too old where the group has finished later events, by *unfinished*: then it is what those come to. The
-    last of *histories* is the contact's own, and those before are of its earlier keys; it is no contact without any.
+    If the group has finished later events, by the offsets *unfinished*, these are part of the projection too. The last
+    of *histories* is that of the contact's own key, and those before it are of its earlier keys. Without histories, the
+    key was replaced by a newer one.
     """
     *earlier, own = histories or [[]]
     finished = (each.sequence for each in own if each.offset < unfinished.get((each.topic, each.partition), 0))
@@ -84,13 +87,13 @@ class ComparedProperty:
 
 
 def compared(projection: Projection, contact: RemoteContact | None) -> list[ComparedProperty]:
-    """Return each property that a contact's events set, beside HubSpot's value of it."""
+    """Return each property of a contact's projection with its expected and its remote value."""
     held = contact.properties if contact is not None else {}
     return [ComparedProperty(name, expected, held.get(name, "")) for name, expected in projection.properties.items()]
 
 
 def differences(projection: Projection, contact: RemoteContact | None) -> list[ContactDifference]:
-    """Return how HubSpot's *contact* differs from what its events come to."""
+    """Return the differences between a projection and its remote *contact*."""
     if contact is None:
         return [ContactDifference(projection.key, "missing")]
     behind: Kind = "stale" if applied_to(contact) < projection.sequence else "ahead"
@@ -104,13 +107,13 @@ def differences(projection: Projection, contact: RemoteContact | None) -> list[C
 
 
 def applied_to(contact: RemoteContact | None) -> int:
-    """Return the sequence of the event that was applied to a contact last; 0 for none."""
+    """Return the sequence of the event that was applied last to a remote contact; 0 for none."""
     number = _number(contact.properties.get(SEQUENCE, "")) if contact is not None else None
     return int(number or 0)
 
 
 def same(name: str, expected: str, held: str) -> bool:
-    """Return whether HubSpot's value is the one that was written: it has its own ways to write numbers and times."""
+    """Return whether the remote value is the expected one: HubSpot has its own formats, for example of numbers."""
     match _TYPES.get(name):
         case "number":
             return _number(expected) == _number(held)

@@ -1,4 +1,4 @@
-"""What HubSpot holds: contacts with their properties, read in slots, whatever passes meanwhile."""
+"""The reader of remote contacts with their properties, within the quota; it waits out temporary failures."""
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Final
@@ -14,18 +14,18 @@ Ask = Callable[[], Awaitable[Refusal | None]]
 
 
 class CannotRead(CannotGoOn):
-    """HubSpot refuses to tell what it holds."""
+    """HubSpot rejects the requests that read contacts."""
 
 
 class HubSpotReader:
-    """Asks until HubSpot answers."""
+    """Repeats requests until HubSpot answers them."""
 
     def __init__(self, client: HubSpotClient, retries: Retries) -> None:
         self._client: Final = client
         self._retries = retries
 
     async def contacts(self, keys: Sequence[ContactKey], names: Collection[str]) -> HeldContacts:
-        """Return up to 100 contacts, each key with its contact or None. Raises CannotRead."""
+        """Return the remote contacts of up to 100 keys, None for a key without one. Raises CannotRead."""
         held: HeldContacts = {}
 
         async def ask() -> Refusal | None:
@@ -41,7 +41,7 @@ class HubSpotReader:
         return held
 
     async def until_answered(self, ask: Ask) -> None:
-        """Return when *ask* is refused nothing. Raises CannotRead."""
+        """Call *ask* until it returns no refusal. Raises CannotRead when it returns Rejected."""
 
         async def readable() -> Refusal | None:
             refusal = await ask()

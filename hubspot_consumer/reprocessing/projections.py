@@ -1,4 +1,4 @@
-"""The folded topics: what a run has read of them, kept up with what is added, as one refold for each contact."""
+"""The projections of a run: it reads the topics, follows them, and projects each contact from its events."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -26,7 +26,7 @@ from hubspot_consumer.reprocessing.trials import Trials
 from runtime.kafka.topic_reader import Progress
 from schemas.contacts import ContactKey
 
-# Contacts, or events of theirs, between two entries in the journal: enough for calls that are nearly all full.
+# Contacts, or their events, between two journal entries: so many that nearly all calls are full.
 CONTACTS_AT_ONCE: Final = 2_000
 EVENTS_AT_ONCE: Final = 30_000
 TIMES_ASKED: Final = 20
@@ -35,9 +35,9 @@ _FIRST: Final = ContactKey("")
 
 
 class TopicProjections:
-    """*selection* is what was asked for, *report* counts the contacts that are moved.
+    """Projects the contacts of *selection*; *report* counts the email changes that are made in HubSpot.
 
-    `unfinished` is where the workers' group had come to when the run began.
+    `unfinished` are the offsets that the workers' group had reached when the run began.
     """
 
     def __init__(self, run: Run, scan: Scan, lag: Lag, selection: Selection, report: Report) -> None:
@@ -50,7 +50,7 @@ class TopicProjections:
         self._refolding = Projector(selection, {})
 
     async def read(self, progress: Progress) -> None:
-        """Read to where the topics ended when the run began. Raises KafkaError."""
+        """Read the topics to their ends at the start of the run. Raises KafkaError."""
         store = self._run.store
         if not (store.fact("ends") and self._scan.go_on()):
             unfinished = await self._unfinished_at_first()
@@ -63,7 +63,7 @@ class TopicProjections:
         self._refolding = Projector(replace(self._asked, before=ends), self.unfinished)
 
     async def _unfinished_at_first(self) -> Offsets:
-        # A new broker makes its groups' topic when it is first asked for one.
+        # A new broker creates its topic of consumer groups on the first request, so the request is repeated.
         for _ in range(TIMES_ASKED):
             with suppress(GroupCoordinatorNotAvailableError):
                 return await self._lag.unfinished()
@@ -71,12 +71,12 @@ class TopicProjections:
         return await self._lag.unfinished()
 
     async def tally(self) -> Tally:
-        """Fold everything once, and count."""
+        """Project all contacts once, and return the counts."""
         return await tallied(self._run.file, self._run.store, self._refolding)
 
     @asynccontextmanager
     async def followed(self) -> AsyncIterator[None]:
-        """Read meanwhile what is added to the topics."""
+        """Read new records of the topics during the context."""
         following = asyncio.create_task(self._scan.follow())
         try:
             yield
@@ -86,32 +86,32 @@ class TopicProjections:
                 await following
 
     async def caught_up(self) -> None:
-        """Return when all that is on the topics now is known; they must be `followed`."""
+        """Return when the topics were read to their present ends; they must be `followed`."""
         await self._scan.caught_up()
 
     async def unfinished_now(self) -> Offsets:
-        """Return where the workers' group has come to by now. Raises KafkaError."""
+        """Return the offsets that the workers' group has reached by now. Raises KafkaError."""
         return await self._lag.unfinished()
 
     def project(self, key: ContactKey, trials: Trials | None = None) -> Projection:
-        """Return a contact's refold, by what is known now."""
+        """Return the projection of a contact from the events read so far."""
         return self._refolding.project(key, *self._histories(key), without=trials.without(key) if trials else ())
 
     def expected(self, key: ContactKey, contact: RemoteContact | None, unfinished: Offsets) -> Expected:
-        """Return what HubSpot must hold of a contact that it holds as *contact*, by what is known now."""
+        """Return the expected state of a remote *contact*, from the events read so far."""
         return expected_of(self._refolding, key, self._histories(key), contact, unfinished)
 
     def _histories(self, key: ContactKey) -> list[list[Stored]]:
         return [self._run.store.events_of(one) for one in self.moved.histories(key)]
 
     async def resolve_moves(self, keys: Sequence[ContactKey], destination: Destination) -> RetryLater | Halt | None:
-        """Find out which of the contacts, which are held, were moved; return why that can't be known yet."""
+        """Resolve the email changes of contacts, which must be held; return why that is not possible now, or None."""
         return await self.moved.resolve(keys, destination)
 
     def batches(self, after: ContactKey = _FIRST) -> Iterator[tuple[list[ContactKey], ContactKey]]:
-        """Yield the contacts after a key, as many as are written between two entries in the journal, and up to where.
+        """Yield batches of the contacts after a key, each with the key to record in the journal after the batch.
 
-        Those that were moved come last, each time: there are few.
+        Contacts with email changes come last, and again each time the run is continued: there are few.
         """
         while True:
             keys, following = self._next_contacts(after)
@@ -123,9 +123,9 @@ class TopicProjections:
             yield keys, after
 
     def _next_contacts(self, after: ContactKey) -> tuple[list[ContactKey], ContactKey | None]:
-        """Return the next contacts to write, or to tell of, and the key up to which these are all; None for no more.
+        """Return the next contacts to write or report, and the last key that was checked; None if there are no more.
 
-        Those that were moved are not among them.
+        Contacts with email changes are not among them.
         """
         wanted, events = list[ContactKey](), 0
         while keys := self._run.store.contacts_after(after, CONTACTS_AT_ONCE):

@@ -1,4 +1,4 @@
-"""Redriving: dead letters take effect after all, each contact as all its events come to, and are settled."""
+"""Redriving: dead letters take effect in a projection of all events of their contacts, and get their resolutions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ from schemas.envelope import UnreadableRecord, read_envelope
 
 @dataclass
 class Legible:
-    """Dead letters that can be read and mapped by now, as events of their contacts, and why the others can't."""
+    """Dead letters that can be read and mapped now, as events of their contacts, and the others with their errors."""
 
     events: list[Stored] = field(default_factory=list)
     letters: dict[ContactKey, list[Letter]] = field(default_factory=dict)
@@ -30,17 +30,17 @@ class Legible:
 
     @property
     def places(self) -> frozenset[Place]:
-        """The records of these events: their own, and those of the dead letters."""
+        """The records of these events, on their own topics and on the dead letters' topic."""
         own = {place for letters in self.letters.values() for letter in letters for place in letter.places}
         return frozenset(own | {event.place for event in self.events})
 
 
 async def read_legible(catalogue: DeadLetterCatalogue, letters: Sequence[Letter], topic: str) -> Legible:
-    """Return what can be read and mapped of *letters*, whose *topic* is that of the dead letters. Raises KafkaError."""
+    """Read and map *letters*, which are on *topic*, with their corrections. Raises KafkaError."""
     legible = Legible()
     values = {letter.id: value async for letter, value in catalogue.values(letters)}
     for letter in letters:
-        # One that Kafka has deleted meanwhile has no value, as those that never had one.
+        # A dead letter that Kafka has deleted meanwhile is treated like one that never had a value.
         value = values.get(letter.id) or b""
         try:
             envelope = read_envelope(letter.key, mended(value, letter.mend))
@@ -53,14 +53,14 @@ async def read_legible(catalogue: DeadLetterCatalogue, letters: Sequence[Letter]
             continue
         key, holder = ContactKey(envelope.contact.email), letter.holder
         legible.letters.setdefault(key, []).append(letter)
-        # Its own topic may have forgotten it, or never have had it.
+        # The place on the dead letters' topic is used, because the event's own topic may not have the event.
         place = (topic, holder.partition, holder.offset)
         legible.events.append(Stored(key, envelope.sequence, *place, holder.at_ms, value))
     return legible
 
 
 class Redriving:
-    """Says of each dead letter what became of it, once HubSpot has said so."""
+    """Writes the resolution of each dead letter, once its outcome at HubSpot is known."""
 
     def __init__(self, settlement: ResolutionWriter, report: Report, run: str, clock: Clock) -> None:
         self._settlement = settlement
@@ -72,12 +72,12 @@ class Redriving:
         self.told: list[dict[str, Any]] = []
 
     async def unreadable(self, letters: Sequence[tuple[Letter, UnreadableRecord | Rejected]]) -> None:
-        """Settle those that can't be read or mapped. Raises KafkaError."""
+        """Resolve the dead letters that can't be read or mapped. Raises KafkaError."""
         for letter, error in letters:
             await self._settle([letter], self._dead(letter, error.reason, error.detail))
 
     async def written(self, letters: Sequence[Letter], *, suppressed: bool) -> None:
-        """Settle the letters of a contact, which HubSpot took or refused. Raises KafkaError."""
+        """Resolve the dead letters of a contact by its outcome: accepted, refused or suppressed. Raises KafkaError."""
         by_event = {refused.event_id: refused for refused in self._report.refused if refused.event_id}
         contacts = {refused.contact: refused for refused in self._report.refused if not refused.event_id}
         taken = []

@@ -1,4 +1,4 @@
-"""A replay: the selected events take effect again, each contact in one write, beside the workers."""
+"""A replay: the selected events take effect again, each contact in one write, while the workers run."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -12,11 +12,11 @@ from runtime.clock import Clock
 from schemas.contacts import ContactKey
 
 Told = Callable[[int], object]
-"""Told how many contacts were settled: written, refused or passed over."""
+"""Called with the number of finished contacts: written, rejected or skipped."""
 
 
 class Replay:
-    """Goes through the folded topics contact by contact, and keeps in the run's journal how far it has come."""
+    """Writes the projections batch by batch, and records its progress in the run's journal."""
 
     def __init__(self, run: Run, topics: TopicProjections, access: RunAccess, report: Report, clock: Clock) -> None:
         self._run = run
@@ -27,9 +27,9 @@ class Replay:
         self._clock = clock
 
     async def write(self, told: Told) -> None:
-        """Return when every contact is written or refused, and its timeline entries are left.
+        """Return when every contact is written or rejected, and its timeline entries are sent.
 
-        Raises TooManyRefused. Cancelled, it ends what it was about; the run goes on from there.
+        Raises TooManyRefused. A cancellation waits for contact calls in flight; the run can continue later.
         """
         async with self._topics.followed():
             await self._write(told)
@@ -43,7 +43,7 @@ class Replay:
                 began = self._clock.monotonic()
                 updates = await self._writing.write(keys)
                 took_s = self._clock.monotonic() - began
-                # The entries of these are left while the next contacts are written.
+                # The entries of these contacts are sent while the next contacts are written.
                 await _ended(leaving)
                 settled += len(keys)
                 leaving = asyncio.create_task(self._leave(updates, took_s, following, settled))
@@ -56,7 +56,7 @@ class Replay:
     async def _leave(self, updates: Sequence[ContactUpdate], over_s: float, up_to: ContactKey, settled: int) -> None:
         if self._entries is not None:
             await self._entries.leave(updates, over_s)
-        # Not before: whoever was written and has no entries yet would be passed over after a crash.
+        # The journal is written last: after a crash, contacts without their entries would be skipped otherwise.
         self._report.keep_in(self._run.store, written_up_to=up_to, settled=settled)
 
 

@@ -1,4 +1,4 @@
-"""The report: what a run has done, kept in its store as it goes on, and told at the end."""
+"""The report: counts and refusals of a run, stored with its progress and printed at the end."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -20,12 +20,12 @@ MAPPING_FAILED: Final[Rejection] = "mapping_failed"
 
 
 class TooManyRefused(CannotGoOn):
-    """HubSpot refuses more than the contacts can be to blame for: the mapping, or the portal, is broken."""
+    """HubSpot refuses so much that the mapping or the portal must be broken, not single contacts."""
 
 
 @dataclass(frozen=True)
 class Refused:
-    """What HubSpot did not take, or what can't be mapped: a contact, or one event of it."""
+    """A contact, or one event of it, that HubSpot refused or that can't be mapped."""
 
     contact: ContactKey
     detail: str
@@ -41,7 +41,7 @@ class Refused:
 
 @dataclass
 class Report:
-    """Counts of one run, over all its processes. *most_refused* is where it gives up.
+    """Counts of one run, over all its processes. The run ends when HubSpot refuses more than *most_refused* times.
 
     `redriven` are the ids of the events that were dead letters and took effect.
     """
@@ -64,7 +64,7 @@ class Report:
         self.contacts_moved += 1
 
     def refuse(self, refused: Refused) -> None:
-        """Note what HubSpot will not take. Raises TooManyRefused."""
+        """Record a final refusal. Raises TooManyRefused."""
         self._note(refused)
         by_hubspot = len(self.refused) - len(self._skipped)
         if by_hubspot > self.most_refused:
@@ -74,9 +74,9 @@ class Report:
             )
 
     def skip(self, projection: Projection) -> None:
-        """Note the events of a contact that can't be mapped, each once: the run goes on without them.
+        """Record the events of a contact that can't be mapped, each once; the run continues without them.
 
-        No more than *most_refused* are told one by one; the plan counts them all.
+        At most *most_refused* such events are recorded; the plan counts them all.
         """
         for envelope, why in projection.unmapped:
             event_id = str(envelope.id)
@@ -85,17 +85,17 @@ class Report:
                 self._note(Refused(projection.key, why, MAPPING_FAILED, event_id, envelope.type))
 
     async def reject(self, update: ContactUpdate, event: Pending, rejection: Rejected) -> None:
-        """Note a timeline entry that HubSpot will not take: what the worker would make a dead letter of."""
+        """Record a timeline entry that HubSpot rejected. A worker would write a dead letter instead."""
         envelope = event.envelope
         named = (str(envelope.id), envelope.type) if envelope else ()
         self.refuse(Refused(update.lane.key, rejection.detail, rejection.reason, *named))
 
     def keep_in(self, store: EventStore, **facts: Any) -> None:
-        """Keep it beside where writing had come to, in one transaction."""
+        """Store the report together with *facts*, such as the progress of writing, in one transaction."""
         store.keep(**facts, report=self._as_kept())
 
     def go_on_from(self, store: EventStore) -> None:
-        """Take up what was counted before the run was ended."""
+        """Load the counts of the run's earlier processes from the store."""
         kept: dict[str, Any] = store.fact("report", {})
         for name in _COUNTED:
             setattr(self, name, kept.get(name, 0))

@@ -1,4 +1,4 @@
-"""A run: one reprocessing from its first record to its report, in a folder where it goes on after it was ended."""
+"""A run: one reprocessing from its first record to its report, with files from which it can continue after a stop."""
 
 import fcntl
 import json
@@ -14,7 +14,7 @@ FOLDER: Final = ".reprocessing"
 
 
 class UnfinishedRun(ValueError):
-    """There is a run that was asked for something else, and has not come to its end."""
+    """An unfinished run with other options exists."""
 
 
 class NoFolder(ValueError):
@@ -22,14 +22,14 @@ class NoFolder(ValueError):
 
 
 class AlreadyRunning(ValueError):
-    """The run is going on in another process."""
+    """Another process has the lock of the run."""
 
 
 class Run:
-    """One run's files: its store, and afterwards its report. *resumed* says that it was begun before."""
+    """One run's files: its store, and at the end its report. *resumed* is True if an earlier process began the run."""
 
     def __init__(self, file: Path, lock: TextIO, run_id: str, began: datetime, *, resumed: bool) -> None:
-        # Held as long as it is open; the kernel lets it go when the process ends, however it does.
+        # The lock lasts as long as the file is open: the kernel releases it when the process ends for any reason.
         self._lock = lock
         self.file: Final = file
         self.store: Final = EventStore(file)
@@ -39,9 +39,9 @@ class Run:
 
     @classmethod
     def open(cls, folder: Path, name: str, asked: Mapping[str, Any], now: datetime, *, fresh: bool) -> Self:
-        """Go on with the run of that name if it was asked the same, or begin one.
+        """Continue the run of that name if it has the same options *asked*, or begin one.
 
-        Raises UnfinishedRun, AlreadyRunning, and NoFolder.
+        Raises UnfinishedRun, AlreadyRunning and NoFolder.
         """
         file = folder / f"{name}.sqlite"
         try:
@@ -67,7 +67,7 @@ class Run:
         return cls(file, lock, kept["id"], datetime.fromisoformat(kept["began"]), resumed=True)
 
     def finish(self, report: Mapping[str, Any]) -> Path:
-        """Write the report beside the store, remove the store, and return where the report is."""
+        """Write the report into the store's folder, remove the store, and return the report's path."""
         self.store.close()
         path = self.file.with_name(f"{self.file.stem}-{self.began.astimezone(UTC):%Y%m%dT%H%M%S}-{self.id}.json")
         path.write_text(json.dumps(report, indent=2) + "\n")
@@ -76,7 +76,7 @@ class Run:
         return path
 
     def close(self, *, keep: bool) -> None:
-        """End without a report; *keep* what was read, to go on later."""
+        """End without a report; *keep* the store to continue later, or remove it."""
         self.store.close()
         if not keep:
             _remove(self.file)

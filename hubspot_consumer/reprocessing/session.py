@@ -1,4 +1,4 @@
-"""A session: what a run needs, connected and closed again. Where the parts of reprocessing are wired."""
+"""A session: the connections of a run, opened and closed. It is the composition root of reprocessing."""
 
 import asyncio
 import random
@@ -40,7 +40,10 @@ from schemas.contacts import ContactKey
 
 @dataclass(frozen=True)
 class RunAccess:
-    """To HubSpot, at the run's part of the quota, which the workers keep from. *entries* is None without a timeline."""
+    """Access to HubSpot at the run's share of the quota, which workers leave free.
+
+    *entries* is None if the run writes no timeline entries.
+    """
 
     client: HubSpotClient
     held: HubSpotReader
@@ -50,9 +53,9 @@ class RunAccess:
 
 
 class RunSession:
-    """Reads and plans for one run, and gives it access to HubSpot; connects to what is needed when it is needed."""
+    """Reads and plans for one run, and gives it access to HubSpot; each connection is made when it is first needed."""
 
-    def __init__(  # noqa: PLR0913 - what was asked for
+    def __init__(  # noqa: PLR0913 - the options of the run
         self, settings: Settings, run: Run, command: str, rate_share: float, *, timeline: bool, opened: AsyncExitStack
     ) -> None:
         self._settings: Final = settings
@@ -68,12 +71,12 @@ class RunSession:
         self.report.go_on_from(run.store)
 
     async def keep_off_while_paused(self) -> None:
-        """Raise SendingPaused where that is so, before anything is read for nothing. Raises KafkaError."""
+        """Raise SendingPaused if sending is paused, before the topics are read in vain. Raises KafkaError."""
         if (paused := await read_paused(self._kafka, self._settings.topics.controls, self.clock)) is not None:
             raise SendingPaused(paused)
 
     async def projections(self, selection: Selection, progress: Progress) -> TopicProjections:
-        """Read what *selection* asks for. Raises KafkaError, TopicsMissing and UnequalPartitions."""
+        """Read the events that *selection* needs. Raises KafkaError, TopicsMissing and UnequalPartitions."""
         lag = Lag(self._kafka, self._settings.group, self._settings.topics.events)
         self._opened.push_async_callback(lag.stop)
         await lag.start()
@@ -91,24 +94,24 @@ class RunSession:
         return folded
 
     async def dead_letters(self) -> DeadLetterCatalogue:
-        """Return the dead letters as they are now. Raises KafkaError, and TopicsMissing."""
+        """Return the present dead letters. Raises KafkaError and TopicsMissing."""
         return await DeadLetterCatalogue.read(self._kafka, self._settings.topics, self.clock)
 
     def settlement(self) -> ResolutionWriter:
-        """Return where it is written what became of them."""
+        """Return a writer of resolutions, which is closed with the session."""
         settlement = ResolutionWriter(self._settings)
         self._opened.push_async_callback(settlement.close)
         return settlement
 
     async def settle(self, catalogue: DeadLetterCatalogue) -> int:
-        """Say of the dead letters that took effect by this run that they are redriven; return how many these are."""
+        """Resolve the dead letters that took effect in this run as redriven, and return their number."""
         taken = [letter for letter in catalogue.open() if letter.event_id in self.report.redriven]
         if taken:
             await self.settlement().resolve(taken, Redriven(at=self.clock.now(), run=self._run.id))
         return len(taken)
 
     async def plan(self, folded: TopicProjections) -> RunPlan:
-        """Return what writing it takes, as far as that is known without asking HubSpot."""
+        """Return the plan of the run, estimated without a call to HubSpot."""
         setting = self._settings.hubspot_timeline
         mode: TimelineMode = "custom_events" if setting == "auto" else setting
         calls_per_s = self._settings.hubspot_rate_limit * self._rate_share / self._settings.hubspot_rate_window_s
@@ -117,9 +120,9 @@ class RunSession:
 
     @asynccontextmanager
     async def access(self, folded: TopicProjections) -> AsyncIterator[RunAccess]:
-        """Give access to HubSpot, which a pause keeps waiting. Raises KafkaError, WrongPortal, AnotherRun.
+        """Give access to HubSpot; a pause that begins later delays the calls.
 
-        Raises SendingPaused where a pause began before.
+        Raises SendingPaused if sending is paused already, KafkaError, WrongPortal and AnotherRun.
         """
         halt = CircuitBreaker(self.clock)
         controls = PauseControl(self._kafka, self._settings.topics.controls, self.clock, halt)
@@ -163,10 +166,10 @@ class RunSession:
             yield RunAccess(client, held, suppressions, writing, entries if self._timeline else None)
 
     async def _all_keys(self, selection: Selection, lag: Lag) -> frozenset[ContactKey]:
-        """Return the selected contacts with their other keys: those of their emails before and after."""
+        """Return the selected contacts with their other keys, from earlier and later emails."""
         naming = self._settings.topics.of("merchant_contact_updated")
         partitions = [partition for partition in lag.partitions if partition.topic == naming]
-        # Of nobody it keeps an event, and of everybody the moves.
+        # This scan stores only the email changes of all contacts, and no events, because no contact has an empty key.
         scan = Scan(self._kafka, partitions, self._run.store, self.clock, [ContactKey("")], mends=selection.mends)
         await scan.start()
         try:
@@ -209,7 +212,7 @@ async def _meanwhile(work: Coroutine[Any, Any, object]) -> AsyncIterator[None]:
 
 
 class _Ours:
-    """What a worker must ask before it writes is true here: the contacts are held."""
+    """The checks of a worker before a write, which always pass here: the run holds the contacts."""
 
     valid: Final = True
 
@@ -221,6 +224,6 @@ class _Ours:
 async def session(
     settings: Settings, run: Run, command: str, rate_share: float, *, timeline: bool = True
 ) -> AsyncIterator[RunSession]:
-    """Open a session, and close what it connected to."""
+    """Open a session, and close its connections at the end."""
     async with AsyncExitStack() as opened:
         yield RunSession(settings, run, command, rate_share, timeline=timeline, opened=opened)

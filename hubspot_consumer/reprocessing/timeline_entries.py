@@ -1,4 +1,4 @@
-"""The timeline entries of contacts that were written again: under the same ids, so that none is there twice."""
+"""The timeline entries of contacts that were written again: they have the same ids, so that none appears twice."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -15,7 +15,7 @@ from runtime.clock import Clock
 
 
 class TimelineEntries:
-    """Leaves the entries, until each is left or refused. *unfinished* is where the workers had come to at the start."""
+    """Sends timeline entries. *unfinished* are the offsets that the workers' group had reached when the run began."""
 
     def __init__(
         self, *, timeline: Timeline, retries: Retries, report: Report, clock: Clock, unfinished: Offsets
@@ -27,9 +27,9 @@ class TimelineEntries:
         self._unfinished: Final = unfinished
 
     async def leave(self, updates: Sequence[ContactUpdate], over_s: float = 0.0) -> None:
-        """Return when HubSpot has taken or refused each entry; waits out whatever passes.
+        """Return when HubSpot has accepted or rejected each entry; waits out temporary failures.
 
-        The calls are spread *over_s* seconds: one after the other, they would be all that HubSpot does meanwhile.
+        The calls are spread over *over_s* seconds: sent in a row, they would take all of HubSpot's capacity meanwhile.
         """
         parts = list(_filling_calls(updates))
         began = self._clock.monotonic()
@@ -54,7 +54,7 @@ class TimelineEntries:
     def _allowed(self, update: ContactUpdate) -> ContactUpdate:
         if self._timeline.mode != "notes":
             return update
-        # HubSpot keeps every copy of a note, and a worker may be about to leave those that its group has not finished.
+        # HubSpot stores every copy of a note, so workers send the notes of events that their group has not finished.
         first = self._unfinished
         finished = [
             event
@@ -65,7 +65,7 @@ class TimelineEntries:
 
 
 def _filling_calls(updates: Sequence[ContactUpdate]) -> Iterator[list[ContactUpdate]]:
-    """Yield *folds* in parts whose entries fill a call, each but the last; a contact's may be in two parts."""
+    """Yield *updates* in parts that each fill a call, except the last; a contact may be in several parts."""
     part, room = list[ContactUpdate](), MOST_TIMELINE_ENTRIES
     for update in updates:
         events = update.events

@@ -1,4 +1,4 @@
-"""Trials: where HubSpot refuses a contact whose dead letters are to take effect again, each of them is tried alone."""
+"""Trials: if HubSpot refuses a contact with dead letters that are to take effect, each of them is tried alone."""
 
 from dataclasses import dataclass, field
 
@@ -17,13 +17,13 @@ class _Trial:
 
 
 class Trials:
-    """Of the contacts that were refused; one that was not has no trial, and all its dead letters count."""
+    """The trials of refused contacts. Any other contact has no trial, and all its dead letters are applied."""
 
     def __init__(self) -> None:
         self._trials: dict[ContactKey, _Trial] = {}
 
     def without(self, key: ContactKey) -> frozenset[Place]:
-        """Return the dead letters that a contact's next fold leaves out."""
+        """Return the dead letters that the contact's next projection must not contain."""
         trial = self._trials.get(key)
         if trial is None:
             return frozenset()
@@ -31,7 +31,7 @@ class Trials:
         return frozenset(event.place for event, _ in others if event.place not in trial.accepted)
 
     def passed(self, projection: Projection) -> bool:
-        """Take that HubSpot took a fold; return whether there is another candidate to try."""
+        """Record that HubSpot accepted a projection; return whether there is another candidate to try."""
         trial = self._trials.get(projection.key)
         if trial is None:
             return False
@@ -41,7 +41,7 @@ class Trials:
         return trial.tried < len(trial.candidates)
 
     def failed(self, projection: Projection) -> tuple[tuple[Stored, Envelope] | None, bool]:
-        """Take that HubSpot refused a fold; return the event to blame, if one is, and whether to try without it."""
+        """Record that HubSpot refused a projection; return the event that caused it, if any, and whether to retry."""
         trial = self._trials.get(projection.key)
         if trial is None:
             if not projection.dead:

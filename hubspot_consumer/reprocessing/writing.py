@@ -1,7 +1,7 @@
-"""Writing: contacts are held, folded as the topics are then, written, and released.
+"""Writing: contacts are held, projected from the present topics, written, and released.
 
-What a worker applied before it let a contact go is on the topics by then, so the fold is at least as new as the
-contact: it needs no look-up, and moves none backwards.
+All events that workers applied before the hold are on the topics by then, so the projection is at least as new as the
+remote contact. So no look-up is needed, and no contact gets older values.
 """
 
 import asyncio
@@ -30,28 +30,28 @@ from schemas.contacts import ContactKey
 
 Answer = TypeVar("Answer")
 
-# Several at once: while one waits for the workers to let go, another is answered.
+# Several calls overlap: while one waits for its hold, another waits for its answer.
 MOST_CALLS_IN_FLIGHT: Final = 4
-# A call takes so long at the very most; one that begins later could end when the workers go on.
+# Longest duration of a call. A call that begins with less of the hold left could end when workers write again.
 CALL_TAKES_S: Final = 36.0
 
 
 class Projections(Protocol):
-    """Where the folds come from."""
+    """The source of projections."""
 
     async def caught_up(self) -> None:
-        """Return when all that is on the topics now is known."""
+        """Return when the topics were read to their present ends."""
 
     async def resolve_moves(self, keys: Sequence[ContactKey], destination: Destination) -> RetryLater | Halt | None:
-        """Return when it is known which of the contacts, which are held, were moved; or why that can't be known yet."""
+        """Resolve the email changes of contacts, which must be held; return why that is not possible now, or None."""
 
     def project(self, key: ContactKey, trials: Trials) -> Projection:
-        """Return a contact's refold, by what is known now."""
+        """Return the projection of a contact from the events read so far."""
 
 
 @dataclass
 class _Turn:
-    """A slot, which is given back unless it is taken for a call."""
+    """A rate limiter's slot, which is given back unless it is taken for a call."""
 
     slot: Slot
     taken: bool = False
@@ -62,7 +62,7 @@ class _Turn:
 
 
 class Writing:
-    """Writes contacts until HubSpot has taken or refused each; waits out whatever passes."""
+    """Writes contacts until HubSpot has accepted or rejected each; waits out temporary failures."""
 
     def __init__(  # noqa: PLR0913 - the composition root wires each of them by name
         self,
@@ -89,7 +89,7 @@ class Writing:
         self._one_probe = asyncio.Lock()
 
     async def write(self, keys: Sequence[ContactKey]) -> list[ContactUpdate]:
-        """Write contacts; return what is left of those that were written: timeline entries."""
+        """Write contacts; return the contact updates of those that were written, without timeline entries yet."""
         allowed = [key for key in keys if not self._suppressed(key)]
         self._report.contacts_suppressed += len(keys) - len(allowed)
         may_call = asyncio.Semaphore(MOST_CALLS_IN_FLIGHT)
@@ -117,14 +117,14 @@ class Writing:
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[_Turn]:
-        """Give a slot when calls may be made; while sending is halted, to one caller at a time."""
+        """Provide a slot when calls may be made; while the circuit breaker is open, one caller at a time may probe."""
         async with AsyncExitStack() as alone:
             await alone.enter_async_context(self._one_probe)
             if (spent := self._destination.spent()) is not None:
                 self._breaker.trip(spent)
             if not await self._breaker.until_allowed():
                 await alone.aclose()
-            # Before the hold: the workers should not have to wait for our quota.
+            # The slot comes before the hold: workers should not have to wait for the run's quota.
             turn = _Turn(await self._destination.slot())
             try:
                 yield turn
@@ -138,13 +138,13 @@ class Writing:
         try:
             return await self._attempt(keys, turn, written)
         except (KafkaError, OSError) as error:
-            # What was written is written again; the workers are told nothing, and look up what HubSpot holds.
+            # All contacts are written again. The workers get no outcome for this hold, and look up the remote contacts.
             return list(keys), RetryLater(f"Kafka does not answer: {type(error).__name__}")
 
     async def _attempt(
         self, keys: Sequence[ContactKey], turn: _Turn, written: dict[ContactKey, ContactUpdate]
     ) -> tuple[list[ContactKey], RetryLater | Halt | None]:
-        """Return whom to write again, and why if it is not at once."""
+        """Return the contacts to write again, and the reason if that has to wait."""
         async with self._holding.hold(keys) as hold:
             hold.touch()
             await self._refolds.caught_up()
@@ -164,7 +164,7 @@ class Writing:
     async def _upsert(
         self, projections: Sequence[Projection], slot: Slot, hold: Hold
     ) -> list[tuple[Projection, Outcome | Again]]:
-        """Write contacts, and note for the workers what they go on from."""
+        """Write contacts, and record in the hold the sequences from which workers continue."""
         asked = {str(position): projection for position, projection in enumerate(projections)}
         inputs = [
             Upsert(trace_id, projection.key, projection.properties, attempts=self._conflicts[projection.key])
@@ -185,7 +185,7 @@ class Writing:
     def _again(
         self, projection: Projection, outcome: Outcome | Again, written: dict[ContactKey, ContactUpdate]
     ) -> bool:
-        """Take a contact's outcome; return whether it is to be written again."""
+        """Process a contact's outcome; return whether the contact is to be written again."""
         match outcome:
             case Delivered():
                 written[projection.key] = projection.update(outcome.contact_id)
@@ -214,7 +214,7 @@ class Writing:
 
 
 async def _to_its_end(call: Coroutine[Any, Any, Answer]) -> Answer:
-    """Return what *call* returns; who is cancelled meanwhile waits for its end: only then may the workers go on."""
+    """Return the result of *call*. A cancellation waits for the call to end: workers may write only after that."""
     task = asyncio.create_task(call)
     try:
         return await asyncio.shield(task)

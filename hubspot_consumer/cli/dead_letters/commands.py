@@ -1,4 +1,4 @@
-"""`python -m hubspot_consumer dead-letters`: what was set aside, and settling it."""
+"""`python -m hubspot_consumer dead-letters`: list, show, export, correct and discard dead letters."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Dead letters as a file: a JSON line for each record, with everything that it holds, as it is."""
+"""The export of dead letters: a JSON line for each record, with its key, value and headers unchanged."""
 
 import base64
 import json
@@ -42,16 +42,16 @@ def line(letter: Letter, set_aside: SetAside, record: Any) -> bytes:
 
 
 class Exported:
-    """What is written to, meanwhile: a file is there once all of it is. Exits with 2 where it may not be written over.
+    """The output of an export, open during the context. A new file appears under its name only when it is complete.
 
-    Raises NotDone where it can't be written.
+    Exits with 2 if the file exists and *force* is False. Raises NotDone if the file can't be written.
     """
 
     def __init__(self, file: Path, *, force: bool) -> None:
         if file != STANDARD_OUTPUT and file.exists() and not force:
             refuse(f"FILE: {file} exists: say --force to write over it")
         self._file: Final = file
-        # What is no file, a pipe for one, can't be put in another's place.
+        # A path that is no regular file, such as a pipe, is written directly: a rename would replace it.
         self._in_place: Final = file.exists() and not file.is_file()
         self._part: Final = file if self._in_place else file.with_name(f".{file.name}.{os.getpid()}")
         self._opened: BinaryIO = sys.stdout.buffer
@@ -59,7 +59,7 @@ class Exported:
     def __enter__(self) -> Self:
         if self._file != STANDARD_OUTPUT:
             with self._told():
-                # Readable by nobody else: it holds emails.
+                # Only the owner may read the file, because it holds emails.
                 number = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
                 self._opened = os.fdopen(number, "wb")
         return self

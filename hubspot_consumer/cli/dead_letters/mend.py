@@ -1,4 +1,4 @@
-"""`python -m hubspot_consumer dead-letters mend`: what of a payload is wrong, and what it is to be read as."""
+"""`python -m hubspot_consumer dead-letters mend`: it shows the faults of payloads, and stores corrections."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -38,7 +38,7 @@ ONLY_THE_PAYLOAD: Final = (
 
 @dataclass(frozen=True)
 class _Proposed:
-    """The changes of one dead letter, its faults before, and what is left of them."""
+    """The proposed changes of one dead letter, its faults before them, and its remaining faults after them."""
 
     letter: Letter
     value: bytes

@@ -1,4 +1,4 @@
-"""Dead letters as a person or a program sees them: no whole email, unless it is asked for."""
+"""Dead letters as text for people and as JSON for programs; emails are masked unless `reveal` is True."""
 
 import base64
 import json
@@ -20,13 +20,13 @@ from schemas.texts import LONGEST_KEPT, read_json
 MOST_ROWS: Final = 1_000
 MOST_CHARACTERS: Final = 20_000
 LONGEST_CELL: Final = 400
-# Where nobody's terminal says how wide it is.
+# Width of the table in characters when the output is no terminal.
 WIDE: Final = 400
 _COLUMNS: Final = ("id", "reason", "type", "contact", "sequence", "failed at (UTC)", "attempts", "state")
 
 
 def table(letters: Sequence[Letter]) -> None:
-    """Print the newest of *letters* as a table, and how many there are of each reason."""
+    """Print the newest of *letters* as a table, and the number of *letters* by reason."""
     if not letters:
         print("no matching dead letters")
         return
@@ -44,7 +44,7 @@ def table(letters: Sequence[Letter]) -> None:
 
 
 def counts(letters: Iterable[Letter]) -> Iterator[str]:
-    """Yield how many dead letters there are of each reason, the most first."""
+    """Yield lines with the number of dead letters by reason, the most frequent first."""
     found = Counter(printable(letter.reason or "(none)") for letter in letters)
     yield ""
     for reason, number in found.most_common():
@@ -52,7 +52,7 @@ def counts(letters: Iterable[Letter]) -> Iterator[str]:
 
 
 def as_json(letter: Letter, *, reveal: bool = False) -> dict[str, Any]:
-    """Return a dead letter for a program, without its value."""
+    """Return a dead letter as JSON, without its value."""
     newest, contact = letter.newest, letter.contact
     return {
         "id": letter.id,
@@ -80,7 +80,7 @@ def as_json(letter: Letter, *, reveal: bool = False) -> dict[str, Any]:
 
 
 def in_full(letter: Letter, record: Any, *, reveal: bool) -> Iterator[str]:
-    """Yield the lines that tell all of a dead letter; *record* is aiokafka's, of the one that holds the value."""
+    """Yield lines with everything about a dead letter; *record* is aiokafka's record of its `holder`."""
     place = letter.newest.place
     times = "once" if len(letter.ids) == 1 else f"{len(letter.ids)} times: {', '.join(letter.ids)}"
     attempts = f"{letter.attempts} attempt{'' if letter.attempts == 1 else 's'}"
@@ -108,7 +108,7 @@ def in_full(letter: Letter, record: Any, *, reveal: bool) -> Iterator[str]:
 
 
 def whose(letter: Letter, *, reveal: bool = False) -> str:
-    """Return the key of a dead letter, as far as it may be shown."""
+    """Return the key of a dead letter, masked unless *reveal* is True; "-" if it has none."""
     if letter.key is None:
         return "-"
     if reveal:
@@ -129,7 +129,7 @@ def _changes(mend: Correction) -> str:
 
 
 def printable(text: str) -> str:
-    """Return *text* with what would move a terminal's cursor, or worse, written out."""
+    """Return *text* with unprintable characters escaped, because they could control the terminal."""
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
@@ -169,7 +169,7 @@ def _value(value: bytes | None, *, reveal: bool) -> Iterator[str]:
 
 
 def _masked(document: Any) -> Any:
-    """Return a JSON document with the emails in its strings masked: in its text they may be escaped."""
+    """Return a JSON document with the emails in its strings masked. In the JSON text, escapes could hide them."""
     match document:
         case str():
             return without_emails(document)
