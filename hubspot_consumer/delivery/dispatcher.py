@@ -126,7 +126,7 @@ class Dispatcher:
     async def failed(self) -> NoReturn:
         """Wait for a fault after which the worker must end, such as a bug in a call, and raise it."""
         await self._failed.wait()
-        # The lanes of a failed call would stay in flight for ever. A restart reads their events again: they are not acked.
+        # The lanes of a failed call would stay in flight for ever. A restart reads their events again.
         raise self._fault or RuntimeError("delivery failed")
 
     def resume(self) -> None:

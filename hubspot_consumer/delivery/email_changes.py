@@ -72,7 +72,7 @@ class ContactMoves:
 
     async def _finished(self, update: ContactUpdate, previous: ContactKey) -> bool:
         now, number = self._clock.monotonic(), self._lag.number_of(previous)
-        # The update's own partition can't be finished yet, but events of the previous key there are in this worker's lanes.
+        # The update's own partition can't be finished yet; the previous key's events in it are in this worker's lanes.
         ours = number == update.events[0].record.partition
         waits = self._waits.setdefault(update.lane, {})
         if (wait := waits.get(previous)) is None:
