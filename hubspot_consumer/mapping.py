@@ -24,7 +24,7 @@ from schemas.events import (
 Properties = dict[str, str]
 Mapped = Callable[[Any, Totals], Mapping[str, str | None]]
 
-# HubSpot rejects a longer property value of a custom event, in characters.
+# The limit, in characters, of a custom event's property value: HubSpot rejects longer ones.
 LONGEST_TIMELINE_VALUE: Final = 256
 
 MAPPINGS: Final[dict[type[Event], Mapped]] = {}

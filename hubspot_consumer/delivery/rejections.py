@@ -31,7 +31,7 @@ class _Minute:
 
 
 class Rejections:
-    """Counts the last hour's events. `too_many` is true from MOST_SHARE of them on, but not below *least*."""
+    """Counts the last hour's events. The limit is *least* rejected ones, or MOST_SHARE of all if that is more."""
 
     def __init__(
         self,

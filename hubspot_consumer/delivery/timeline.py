@@ -21,7 +21,7 @@ Answer = TypeVar("Answer")
 
 TimelineMode = Literal["custom_events", "notes", "off"]
 
-# The next mode for a portal that refuses the former.
+# By mode: the mode to use if the portal refuses it.
 _INSTEAD: Final[Mapping[TimelineMode, TimelineMode]] = {"custom_events": "notes", "notes": "off"}
 
 

@@ -27,7 +27,7 @@ from schemas.contacts import contact_hash
 
 log = logger()
 
-# An answer without a requested contact is a passing fault of HubSpot; after this many the lane goes on without.
+# An answer may lack a requested contact by a passing fault; after this many look-ups the lane goes on without it.
 MOST_LOOK_UPS: Final = 6
 
 

@@ -73,7 +73,7 @@ class CircuitBreaker:
 
     @property
     def behind(self) -> Halted | None:
-        """The halt besides a pause, as it was known when the pause began, or None."""
+        """The halt besides a pause, as it was last known, or None; always None without a pause."""
         return self._halted if self._paused is not None else None
 
     @property

@@ -41,7 +41,7 @@ class Lag:
         return len(self._partitions)
 
     async def missing_topics(self) -> list[str]:
-        """Return the missing topics, and store the partitions of the others. Raises UnequalPartitions and KafkaError."""
+        """Return the missing topics, and store the partitions of the others. Raises UnequalPartitions, KafkaError."""
         found = await look(self._admin, self.topics)
         counts = {topic: len(found[topic]) for topic in self.topics if topic in found}
         equal_partitions(counts)

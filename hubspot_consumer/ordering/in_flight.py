@@ -28,7 +28,7 @@ class InFlight:
 
     @contextmanager
     def touching(self, key: ContactKey) -> Iterator[None]:
-        """Count a call for as long as the context lasts: it also affects the contact *key*, which is not its own."""
+        """Count *key* as in a call for as long as the context lasts, because a call for another contact affects it."""
         self.begin(key)
         try:
             yield

@@ -11,12 +11,12 @@ from hubspot_consumer.mapping import MappedEvent, MappingFailed, map_event
 from schemas.contacts import ContactKey
 from schemas.envelope import Envelope
 
-# Wait for a missing event, which is late (in another topic) or never comes (its record was lost before Kafka).
+# The wait limit for a missing event: it is late (in another topic) or never comes (its record never got to Kafka).
 HOLE_LIMIT_S: Final = 60.0
 # The limit for a contact that was looked up just now. Its earlier events were read with the co-partitioned topics, or
 # the contact was deleted in HubSpot.
 HOLE_LIMIT_AFTER_LOOK_UP_S: Final = 10.0
-# After a rejection, the size limit of contact updates doubles with each success, and ends when it reaches this.
+# After a rejection, a lane's limit of events per update doubles with each success; from this value on it is dropped.
 LARGEST_PART: Final = 64
 
 

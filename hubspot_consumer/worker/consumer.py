@@ -74,7 +74,7 @@ class RecordConsumer:
         else:
             key, event = ContactKey(envelope.contact.email), Pending(envelope.sequence, envelope, record, finish)
             if self._suppressions.contains(key):
-                # Events that were read before their contact was suppressed are skipped by `Calls`, in `delivery/writer.py`.
+                # `Calls` skips events that were read before their contact was suppressed.
                 self._telemetry.suppressed.inc()
                 self._receipts.suppressed(event)
                 finish()

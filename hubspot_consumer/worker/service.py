@@ -58,7 +58,7 @@ class Service:
             await self._stop()
 
     async def _told_to_stop(self, stop: asyncio.Event) -> None:
-        """Return when *stop* is set and what was read by then is delivered, or FINISH_WITHIN_S has passed."""
+        """Return when *stop* is set, and then delivery is no longer busy or FINISH_WITHIN_S has passed."""
         await stop.wait()
         # An event that is finished after an unfinished one can't be acked, and a look-up may wait for seconds.
         self.parts.source.reading.end()
@@ -108,7 +108,7 @@ class Service:
             await self._at_last(self.parts.live.hold_answers.start)
 
     async def _at_last(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Repeat *ask* until Kafka answers, and return the answer. Raises KafkaRefused, unless Kafka once granted access."""
+        """Repeat *ask* until Kafka answers; return the answer. Raises KafkaRefused if Kafka never granted access."""
         while True:
             try:
                 return await ask()

@@ -13,8 +13,8 @@ from hubspot_consumer.settings import Mode
 from hubspot_consumer.worker.parts import Parts
 from runtime.health import Health
 
-# These halts are intended, or have no cause in the worker's settings: a worker that starts during one waits for its end,
-# and need not be replaced.
+# These halts are intended, or have no cause in the worker's settings: a worker that starts during one waits for its
+# end, and need not be replaced.
 _WAITS_AT_START: Final[Collection[HaltReason]] = ("paused", "hubspot_unavailable", "daily_quota_spent")
 # The report of a disabled consumer, which has no parts.
 _DISABLED: Final[Mapping[str, Any]] = {
