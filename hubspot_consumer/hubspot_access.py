@@ -1,4 +1,4 @@
-"""Composition: what several commands wire alike."""
+"""The composition that several commands share: the client of HubSpot."""
 
 from hubspot_consumer.hubspot.client import CallCounter, HubSpotClient
 from hubspot_consumer.hubspot.connection import http_client
@@ -12,7 +12,7 @@ log = logger()
 
 
 def hubspot_client(settings: Settings, clock: Clock, count: CallCounter) -> tuple[HubSpotClient, RateLimiter]:
-    """Return the client of the settings' portal, and what paces it."""
+    """Return the client of the portal in *settings*, and its rate limiter."""
     daily = DailyQuota(settings.hubspot_daily_limit, clock)
     rate_limiter = RateLimiter(settings.hubspot_rate_limit, settings.hubspot_rate_window_s, daily, clock)
     http = http_client(settings.hubspot_api_base_url, settings.read_token)

@@ -1,6 +1,6 @@
-"""What each lifecycle event does to its contact: one function per event, from envelope to contact properties.
+"""The mapping of lifecycle events: one function per event type, from envelope to contact properties.
 
-A new event needs its function here; a test refuses an event without one.
+A new event type needs a function here; a test fails for an event type without one.
 """
 
 import traceback
@@ -24,7 +24,7 @@ from schemas.events import (
 Properties = dict[str, str]
 Mapped = Callable[[Any, Totals], Mapping[str, str | None]]
 
-# HubSpot refuses a custom event's property value beyond this.
+# The limit, in characters, of a custom event's property value: HubSpot rejects longer ones.
 LONGEST_TIMELINE_VALUE: Final = 256
 
 MAPPINGS: Final[dict[type[Event], Mapped]] = {}
@@ -41,14 +41,14 @@ def maps(model: type[Event]) -> Callable[[Mapped], Mapped]:
 
 
 class MappedEvent(NamedTuple):
-    """What an event comes to: properties of its contact, and properties of its timeline entry."""
+    """The result of a mapping: properties of the contact, and properties of the timeline entry."""
 
     contact: Properties
     entry: Properties
 
 
 class MappingFailed(ValueError):
-    """An event can't be mapped. The message names the fault and its place in our code, and quotes no value."""
+    """An event can't be mapped. The message names the error and its place in the code, and quotes no value."""
 
     def __init__(self, event_type: str, fault: Exception) -> None:
         frame = traceback.extract_tb(fault.__traceback__)[-1]
@@ -57,10 +57,10 @@ class MappingFailed(ValueError):
 
 
 def map_event(envelope: Envelope) -> MappedEvent:
-    """Return what the event comes to. Raises MappingFailed, and nothing else, whatever a mapping function does."""
+    """Return the properties that the event sets. Raises only MappingFailed, whatever a mapping function raises."""
     try:
         contact, entry = contact_properties(envelope), timeline_properties(envelope)
-        # Raises for what is no text, and for text that no call to HubSpot can hold.
+        # Values that are no strings, and strings that UTF-8 can't encode, raise here.
         "".join([*contact, *contact.values(), *entry, *entry.values()]).encode()
     except Exception as fault:
         raise MappingFailed(envelope.type, fault) from fault
@@ -68,19 +68,19 @@ def map_event(envelope: Envelope) -> MappedEvent:
 
 
 def contact_properties(envelope: Envelope) -> Properties:
-    """Return what the contact is to hold after this event; all values as HubSpot wants them, as text."""
+    """Return the contact properties that the event sets; all values are text, as HubSpot requires."""
     mapped = MAPPINGS[type(envelope.payload)](envelope.payload, envelope.totals)
     always = {
         "nerava_external_id": envelope.contact.external_id,
         "nerava_event_sequence": str(envelope.sequence),
-        # Whose sequence it is: a contact that was merged, or has a second email, is that of several keys.
+        # The contact key that the sequence belongs to: a merged contact, or one with a second email, has several keys.
         "nerava_contact_key": envelope.contact.email,
     }
     return {name: value for name, value in {**mapped, **always}.items() if value is not None}
 
 
 def timeline_properties(envelope: Envelope) -> Properties:
-    """Return the properties of the event's timeline entry: its payload, field by field."""
+    """Return the properties of the timeline entry: the payload's fields, each cut to LONGEST_TIMELINE_VALUE."""
     fields = envelope.payload.model_dump(mode="json", exclude_none=True)
     return {name: str(value)[:LONGEST_TIMELINE_VALUE] for name, value in fields.items()}
 
@@ -143,7 +143,7 @@ def _merchant_contact_updated(event: MerchantContactUpdated, _: Totals) -> Mappi
 def _merchant(event: MerchantContactCreated | MerchantContactUpdated) -> Mapping[str, str | None]:
     properties = {"nerava_merchant_id": event.merchant_id, "phone": event.phone, "company": event.business_name}
     if event.name is not None:
-        # A name of one word clears the last name: HubSpot would keep the old one beside the new first name.
+        # A name of one word clears the last name, because HubSpot would keep the old one beside the new first name.
         properties["firstname"], _, properties["lastname"] = event.name.partition(" ")
     return properties
 

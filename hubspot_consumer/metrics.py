@@ -1,4 +1,4 @@
-"""What the consumer counts: Prometheus metrics in a registry of its own, read by /metrics and /v1/status."""
+"""The consumer's Prometheus metrics, in their own registry, which /metrics and the journal read."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
@@ -86,11 +86,11 @@ class Telemetry:
         self._begin_at_zero()
 
     def shows(self, report: Callable[[], Mapping[str, Any]]) -> None:
-        """Let the gauges tell, whenever they are read, what *report* returns then."""
+        """Register gauges that call *report* at each scrape."""
         self.registry.register(Gauges(report))
 
     def call(self, call: CallMade) -> None:
-        """Count a call that was answered, or was not."""
+        """Count a call, answered or not."""
         self.calls.labels(call.kind, call.status).inc()
         if call.seconds is not None:
             self._call_seconds.labels(call.kind).observe(call.seconds)
@@ -98,11 +98,11 @@ class Telemetry:
             self._batch_size.labels(call.kind).observe(call.inputs)
 
     def gap(self, why: Gap) -> None:
-        """Count a gap in what was read."""
+        """Count a gap in the records that were read."""
         self.gaps.labels(why).inc()
 
     def taken(self, updates: Iterable[ContactUpdate]) -> None:
-        """Count folds that go into a call."""
+        """Observe the sizes of contact updates that go into a call."""
         for update in updates:
             self._fold_events.observe(len(update.events))
 
@@ -111,19 +111,19 @@ class Telemetry:
             self._outcomes.labels(type(outcome).__name__).inc()
 
     def delivered(self, event: Pending, now: datetime) -> None:
-        """Count an event that HubSpot holds since *now*."""
+        """Count an event that was delivered at *now*, and observe its latency and age."""
         if (envelope := event.envelope) is None:
             return
         self.events_delivered.labels(envelope.type).inc()
         trace_id = recorded_trace_id_of(event.record.traceparent)
         exemplar = {"trace_id": trace_id} if trace_id else None
         self._latency.observe(_seconds(event.record.timestamp, now), exemplar)
-        # A record that was made by hand may have an id of another making.
+        # The event id of a hand-made record may contain no time.
         if envelope.tracked_at is not None:
             self._age.observe(_seconds(envelope.tracked_at, now), exemplar)
 
     def _begin_at_zero(self) -> None:
-        # A counter that appears with its first event has not increased, as Prometheus sees it: no alert would fire.
+        # Prometheus sees no increase in a counter that appears with its first event, so no alert would fire.
         for reason in (*get_args(Unreadable), *get_args(Rejection)):
             self.dead_letters.labels(reason)
         for event_type in EVENTS:
@@ -139,17 +139,17 @@ class Telemetry:
 
 
 def _seconds(since: datetime, now: datetime) -> float:
-    # Clocks of several machines are compared: what is ahead of ours is new.
+    # The times are from several machines: a time that is ahead of this clock counts as now.
     return max(0.0, (now - since).total_seconds())
 
 
 PREFIX: Final = "hubspot_consumer"
-# What may be unwell: an alert that ends must be seen to end.
+# These parts always have a value, so that an alert on one of them ends with a 0.
 PARTS: Final = ("worker", "kafka", "reading", "portal", "hubspot", "progress")
 
 
 class Gauges(Collector):
-    """Reads *report* whenever somebody reads the metrics."""
+    """Gauges of the status report, which *report* returns at each scrape."""
 
     def __init__(self, report: Callable[[], Mapping[str, Any]]) -> None:
         self._report: Final = report

@@ -9,7 +9,7 @@ from hubspot_consumer.hubspot.paths import ApiVersion
 from runtime.kafka.connection import KafkaConnection
 from runtime.settings import ServiceSettings
 
-# What an HTTP header can hold: a line's end or a typographic dash comes with copying.
+# The printable ASCII characters; copying a token may add a line break or a typographic dash.
 _A_TOKEN: Final = re.compile("[!-~]+")
 
 Mode = Literal["disabled", "dry_run", "live"]
@@ -17,13 +17,13 @@ TimelineSetting = Literal["auto", "custom_events", "notes", "off"]
 
 
 class KafkaSettings(KafkaConnection, ServiceSettings):
-    """What the commands need that call HubSpot for nothing."""
+    """The settings of commands that need Kafka and not HubSpot."""
 
     kafka_bootstrap_servers: str = Field(description="comma separated, as host:port")
 
 
 class Settings(KafkaConnection, ServiceSettings):
-    """The consumer's part of the contract's environment."""
+    """All settings of the consumer."""
 
     hubspot_enabled: bool = Field(default=False, description="`false`: the consumer is healthy, and reads nothing")
     hubspot_send_live: bool = Field(
@@ -94,7 +94,7 @@ class Settings(KafkaConnection, ServiceSettings):
         return self
 
     def read_token(self) -> SecretStr | None:
-        """Return the token, from its file if it has one as it stands now. Raises ValueError, naming the file."""
+        """Return the token; a token file is read again. Raises ValueError, which names the file's variable."""
         token = self.read_again("hubspot_private_app_token")
         if token is not None and not _A_TOKEN.fullmatch(token.get_secret_value()):
             raise ValueError("HUBSPOT_PRIVATE_APP_TOKEN_FILE: holds white space or letters that no token has")
@@ -113,5 +113,5 @@ class Settings(KafkaConnection, ServiceSettings):
 
 
 def group_of(name: str, mode: Mode) -> str:
-    """Return the consumer group of a worker. A dry run has its own, so that it skips nothing for the live run later."""
+    """Return the consumer group of a worker. A dry run has its own, so that it acks nothing for a later live run."""
     return f"{name}-dry-run" if mode == "dry_run" else name

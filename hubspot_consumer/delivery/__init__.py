@@ -1,1 +1,1 @@
-"""From lanes that are ready to calls to HubSpot, and what came of each event."""
+"""Turns ready lanes into calls to HubSpot, and handles the outcome of each event."""

@@ -1,4 +1,4 @@
-"""Batches: from the folds of many contacts to what one call asks of HubSpot."""
+"""Batches: the updates of many contacts, turned into the inputs of one call to HubSpot."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple, TypeVar
@@ -12,10 +12,10 @@ Item = TypeVar("Item")
 
 
 class Batch:
-    """Up to 100 contacts, each with its fold, correlated with HubSpot's answer by trace id. Raises MappingFailed."""
+    """Up to 100 contact updates, matched with HubSpot's answer by trace id. Raises MappingFailed."""
 
     def __init__(self, updates: Iterable[ContactUpdate]) -> None:
-        # Unique in the call even when a hand-made producer used one event id for two contacts.
+        # The position makes the trace id unique, even where a hand-made producer used one event id for two contacts.
         self._updates: Final = {
             f"{position}:{update.envelopes[-1].id}": update for position, update in enumerate(updates)
         }
@@ -35,7 +35,7 @@ class Batch:
 
 
 def coalesced_properties(mapped: Iterable[Properties]) -> Properties:
-    """Return the newest value of each property that events set, in their order."""
+    """Return the newest value of each property; *mapped* are the events' properties, oldest event first."""
     properties: Properties = {}
     for each in mapped:
         properties |= each
@@ -43,7 +43,7 @@ def coalesced_properties(mapped: Iterable[Properties]) -> Properties:
 
 
 class TimelineItem(NamedTuple):
-    """An event of a written fold, and the entry that it leaves."""
+    """An event of a written update, and its timeline entry."""
 
     update: ContactUpdate
     event: Pending
@@ -51,7 +51,7 @@ class TimelineItem(NamedTuple):
 
 
 def timeline_items(updates: Iterable[ContactUpdate]) -> list[TimelineItem]:
-    """Return the entries of written folds, in the order of each contact. Raises MappingFailed."""
+    """Return the entries of written updates, each contact's in order of sequence. Raises MappingFailed."""
     return [
         TimelineItem(update, event, _entry(update, event, event.envelope))
         for update in updates
@@ -61,19 +61,19 @@ def timeline_items(updates: Iterable[ContactUpdate]) -> list[TimelineItem]:
 
 
 def notes_of(items: Iterable[TimelineItem]) -> dict[str, tuple[Note, TimelineItem]]:
-    """Return the notes of *items*, by a trace id that is unique in a call, as for contacts."""
+    """Return the notes of *items*, by a trace id that is unique in the call."""
     traced = {f"{position}:{item.entry.uuid}": item for position, item in enumerate(items)}
     return {trace_id: (Note(trace_id, item.entry), item) for trace_id, item in traced.items()}
 
 
 def calls_of(items: Sequence[Item], most: int) -> Iterator[Sequence[Item]]:
-    """Yield *items* in parts that fit a call."""
+    """Yield *items* in parts of up to *most*."""
     for start in range(0, len(items), most):
         yield items[start : start + most]
 
 
 def halves(items: Sequence[Item]) -> tuple[Sequence[Item], Sequence[Item]]:
-    """Return *items* in two parts, to find out which of them takes down the others."""
+    """Return *items* in two parts, to find the input that makes HubSpot reject the whole call."""
     middle = (len(items) + 1) // 2
     return items[:middle], items[middle:]
 

@@ -1,4 +1,4 @@
-"""The contact writer: the calls that write contacts, for workers and for runs, and what their answers mean."""
+"""The contact writer: makes the calls that write contacts, for workers and runs, and interprets the answers."""
 
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -17,9 +17,9 @@ MOST_CONFLICTS: Final = 6
 
 @dataclass(frozen=True)
 class Again:
-    """The contact was not written, and the next upsert of it is likely to pass.
+    """The contact was not written, and its next upsert is likely to succeed.
 
-    `conflict` says that somebody else created the contact at the same moment.
+    `conflict`: another writer created the contact at the same time.
     """
 
     why: str
@@ -29,13 +29,13 @@ class Again:
 NOT_OURS: Final = Again("another worker may have the contact by now")
 
 Guard = Callable[[Upsert], Again | RetryLater | None]
-"""Returns why a contact must not be written now; None where it may be."""
+"""Returns the reason why a contact must not be written now, or None."""
 
 
 class ContactWriter:
-    """Makes calls to *destination* without the properties that the portal does not take.
+    """Writes contacts to *destination*, without the unwritable properties.
 
-    The halt hears every answer, and *count* is called with its outcomes.
+    The circuit breaker records every answer, and *count* is called with the outcomes of each.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class ContactWriter:
         self._count = count
 
     async def create(self, inputs: Sequence[Upsert], slot: Slot) -> WriteAnswer[Upsert]:
-        """Create up to 100 contacts; one that exists is not written, and is rejected or unclear."""
+        """Create up to 100 contacts; a contact that exists is not written, and its outcome is rejected or unclear."""
         with slot:
             answer = await self._destination.create(self._without_omissions(inputs))
         self._hear(answer.outcomes.values())
@@ -60,13 +60,14 @@ class ContactWriter:
     async def upsert(
         self, inputs: Sequence[Upsert], slot: Slot, guard: Guard
     ) -> AsyncIterator[tuple[Upsert, Outcome | Again]]:
-        """Write up to 100 contacts, and yield what became of each, call by call.
+        """Write up to 100 contacts, and yield the outcome of each, call by call.
 
-        Contacts whose outcome is unclear are asked about again in halves, each half in a slot of its own. *guard* is
-        asked directly before each call. A slot without a call is given back. A yielded Rejected is final.
+        Contacts whose outcome is unclear are written again in halves, each half in its own slot. *guard* is called for
+        each contact directly before a call, and a contact with a reason is left out of that call. A slot without a call
+        is given back. A yielded Rejected is final.
         """
         inputs = self._without_omissions(inputs)
-        # Between this look and the call nothing else runs: see the lease.
+        # No other task runs between this check and the call: see `kafka/lease.py`.
         outcomes: dict[str, Outcome | Again] = {one.trace_id: why for one in inputs if (why := guard(one)) is not None}
         if allowed := [one for one in inputs if one.trace_id not in outcomes]:
             with slot:

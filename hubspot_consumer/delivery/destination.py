@@ -1,4 +1,4 @@
-"""Where events are delivered: HubSpot, or nowhere in a dry run."""
+"""The destination of events: HubSpot, or the log in a dry run."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -15,7 +15,7 @@ log = logger()
 
 
 class Slot(Protocol):
-    """The right to make one call: a context for as long as the call takes, or given back unused."""
+    """The right to make one call: a context that lasts as long as the call, or is given back unused."""
 
     def __enter__(self) -> object: ...
 
@@ -28,13 +28,13 @@ class Slot(Protocol):
 
 class Destination(Protocol):
     async def slot(self) -> Slot:
-        """Return when one more call may be made."""
+        """Wait until one more call may be made, and return its slot."""
 
     def spent(self) -> Halt | None:
-        """Return why no call may be made for the rest of the day, if that is so."""
+        """Return why no call may be made for the rest of the day, or None."""
 
     async def create(self, inputs: Sequence[Upsert]) -> WriteAnswer[Upsert]:
-        """Create up to 100 contacts, in a slot; one that exists is not written, and is rejected or unclear."""
+        """Create up to 100 contacts, in a slot; one that exists is not written: its outcome is rejected or unclear."""
 
     async def upsert(self, inputs: Sequence[Upsert]) -> WriteAnswer[Upsert]:
         """Create or update up to 100 contacts, in a slot."""
@@ -43,28 +43,28 @@ class Destination(Protocol):
         """Give a contact another email, in a slot."""
 
     async def known_contacts(self, keys: Sequence[ContactKey]) -> KnownContacts | Refusal | None:
-        """Return what is held of up to 100 contacts, in a slot; None where nobody can tell."""
+        """Return id and last applied sequence of up to 100 contacts, in a slot; None in a dry run."""
 
     async def send(self, entries: Sequence[TimelineEntry]) -> Refusal | None:
-        """Leave up to 500 timeline entries; needs no slot."""
+        """Send up to 500 timeline entries as custom events; needs no slot."""
 
     async def note(self, notes: Sequence[Note]) -> WriteAnswer[Note]:
-        """Leave up to 100 timeline entries as notes, in a slot."""
+        """Send up to 100 timeline entries as notes, in a slot."""
 
     async def notes_of_contacts(self, contacts: Sequence[tuple[str, str | None]]) -> NotesOfContacts | Refusal:
-        """Return which notes are on up to 100 contacts, by their ids and from a place on, in a slot."""
+        """Return the ids of the notes of up to 100 contacts, in a slot; each contact is its id and a paging cursor."""
 
     async def noted_events(self, note_ids: Sequence[str]) -> set[str] | Refusal:
-        """Return which events up to 100 notes are about, in a slot."""
+        """Return the ids of the events that up to 100 notes name, in a slot."""
 
 
 class _FreeSlot(nullcontext[None]):
     def give_back(self) -> None:
-        """Nothing was taken."""
+        """Do nothing: a dry run uses no quota."""
 
 
 class DryRun:
-    """Logs what would be written and calls nothing."""
+    """Logs what would be written, and makes no call."""
 
     async def slot(self) -> Slot:
         return _FreeSlot()
@@ -88,7 +88,7 @@ class DryRun:
     async def move(self, contact_id: str, key: ContactKey) -> None:
         log.info("dry_run.move", contact=contact_hash(key), contact_id=contact_id)
 
-    async def known_contacts(self, keys: Sequence[ContactKey]) -> None:  # noqa: ARG002 - nobody is asked
+    async def known_contacts(self, keys: Sequence[ContactKey]) -> None:  # noqa: ARG002 - a dry run makes no call
         return None
 
     async def send(self, entries: Sequence[TimelineEntry]) -> None:
@@ -98,8 +98,8 @@ class DryRun:
         log.info("dry_run.timeline", entries=len(notes), event_ids=[note.entry.uuid for note in notes])
         return WriteAnswer.of_all(notes, Delivered("dry-run"))
 
-    async def notes_of_contacts(self, contacts: Sequence[tuple[str, str | None]]) -> NotesOfContacts:  # noqa: ARG002 - nobody is asked
+    async def notes_of_contacts(self, contacts: Sequence[tuple[str, str | None]]) -> NotesOfContacts:  # noqa: ARG002 - a dry run makes no call
         return NotesOfContacts([], [])
 
-    async def noted_events(self, note_ids: Sequence[str]) -> set[str]:  # noqa: ARG002 - nobody is asked
+    async def noted_events(self, note_ids: Sequence[str]) -> set[str]:  # noqa: ARG002 - a dry run makes no call
         return set()

@@ -1,7 +1,7 @@
-"""Delivery: from ready lanes to HubSpot and back to finished events.
+"""The dispatcher: takes lanes from their queues and starts a call for them, in each slot of the rate limiter.
 
-Natural batching: whenever pacing gives a slot, whatever is ready goes. An idle system sends one event in milliseconds;
-one with a backlog sends a hundred contacts and several hundred events a call.
+The batches are natural: a slot takes all contacts that are ready, up to the limit of a call. An idle system sends one
+event in milliseconds; a system with a backlog sends a hundred contacts and several hundred events per call.
 """
 
 import asyncio
@@ -17,17 +17,17 @@ from hubspot_consumer.hubspot.requests import MOST_UPSERTS
 from hubspot_consumer.kafka.lease import Lease
 from hubspot_consumer.ordering.lanes import Lanes
 
-# Enough to use up a quota of 190 calls in ten seconds at 400 ms a call.
+# Eight calls of 400 ms at a time use up a quota of 190 calls in ten seconds.
 MOST_CALLS_IN_FLIGHT: Final = 8
-# What few contacts wait for gives way to fuller calls this often and no more.
+# A queue with few contacts gives way to fuller calls at most this often.
 MOST_PASSED_OVER: Final = 20
-# A look-up gives way longer: the first event of its contact may be about to be read, and spare it.
+# A look-up gives way longer: once the contact's first event is read, the look-up is not needed.
 MOST_LOOK_UPS_PASSED_OVER: Final = 60
 
 
 @dataclass
 class _Queue:
-    """Contacts that wait for a call of one kind; `take` takes them at once, and is the call."""
+    """The contacts that wait for one kind of call; `take` removes up to a number of them and returns their call."""
 
     waiting: Callable[[], int]
     take: Callable[[int, Slot], Coroutine[Any, Any, None]]
@@ -40,7 +40,7 @@ class _Queue:
 
 
 class Dispatcher:
-    """Takes what is ready from *lanes* to *destination*, in slots, several calls in flight."""
+    """Delivers the events of *lanes* to *destination*; each call has a slot, and several calls are in flight."""
 
     def __init__(
         self, lanes: Lanes, destination: Destination, calls: Calls, breaker: CircuitBreaker, lease: Lease
@@ -60,7 +60,7 @@ class Dispatcher:
         )
         self._changed = asyncio.Event()
         self._calls: set[asyncio.Task[None]] = set()
-        # Ever, whatever came of them.
+        # Counts all calls since the start, whatever their outcome.
         self.calls_ended = 0
         self._may_call = asyncio.Semaphore(MOST_CALLS_IN_FLIGHT)
         self._fault: BaseException | None = None
@@ -69,7 +69,7 @@ class Dispatcher:
         self._taking.set()
 
     def notify(self) -> None:
-        """Say that something was added to the lanes."""
+        """Wake `run` after events were added to the lanes."""
         self._changed.set()
 
     @property
@@ -78,11 +78,11 @@ class Dispatcher:
 
     @property
     def busy(self) -> bool:
-        """Whether a call is under way, or something waits for one that nothing keeps from going out."""
+        """Whether a call is in flight, or could begin now: lanes wait for one and sending is not halted."""
         return bool(self._calls) or (self._has_work and self._breaker.halted is None)
 
     async def run(self) -> None:
-        """Deliver until cancelled; calls in flight then go on, see `settle`."""
+        """Deliver until cancelled; calls in flight then go on, see `drain`."""
         while True:
             await self._something_ready()
             if (spent := self._destination.spent()) is not None:
@@ -91,13 +91,13 @@ class Dispatcher:
             await self._may_call.acquire()
             slot = await self._destination.slot()
             if not self._lease.valid:
-                # Another worker may have our contacts by now, and our part of the quota.
+                # Another worker may have been assigned this worker's partitions and its part of the quota.
                 slot.give_back()
                 self._may_call.release()
                 await self._lease.until_valid()
                 continue
             if not self._has_work or self._breaker.paused or (not probing and self._destination.spent() is not None):
-                # A call that ended meanwhile took it along, or the last of the day's calls; or somebody paused it.
+                # During the wait another call may have taken the work or the last of the day's calls, or a pause began.
                 slot.give_back()
                 self._may_call.release()
                 continue
@@ -108,29 +108,29 @@ class Dispatcher:
                 await asyncio.wait([task])
 
     async def drain(self, seconds: float) -> bool:
-        """Take nothing more until `resume`; return whether the calls in flight ended within *seconds*."""
+        """Take no more lanes until `resume`; return whether the calls in flight ended within *seconds*."""
         self.pause()
         if self._calls:
             await asyncio.wait(self._calls, timeout=seconds)
         return not self._calls
 
     def pause(self) -> None:
-        """Take nothing more until `resume`; calls in flight go on."""
+        """Take no more lanes until `resume`; calls in flight go on."""
         self._taking.clear()
 
     def fail(self, fault: BaseException) -> None:
-        """Let `failed` raise *fault*: going on would do harm."""
+        """Make `failed` raise *fault*; only the first fault counts."""
         self._fault = self._fault or fault
         self._failed.set()
 
     async def failed(self) -> NoReturn:
-        """Raise what makes going on impossible, when it comes: also a fault of ours in a call."""
+        """Wait for a fault after which the worker must end, such as a bug in a call, and raise it."""
         await self._failed.wait()
-        # What the call held is not acked: it comes again after a restart. Carrying on would leave it stuck.
+        # The lanes of a failed call would stay in flight for ever. A restart reads their events again.
         raise self._fault or RuntimeError("delivery failed")
 
     def resume(self) -> None:
-        """Take again, after `settle` or `pause`."""
+        """Take lanes again, after `drain` or `pause`."""
         self._taking.set()
         self.notify()
 
@@ -153,14 +153,14 @@ class Dispatcher:
             if self._has_work:
                 return
             with suppress(TimeoutError):
-                # Not `wait_for`, which in Python 3.11 misses a cancellation that comes with what it waits for.
+                # `wait_for` of Python 3.11 loses a cancellation that arrives together with the result.
                 async with asyncio.timeout(next_due_s):
                     await self._changed.wait()
 
     def _next_call(self, slot: Slot, *, probing: bool) -> Coroutine[Any, Any, None]:
-        # The lanes are taken now, not when the call begins: the next slot sees what is left.
+        # The lanes are taken now and not when the call's task begins, so that the next slot takes only the others.
         waiting = [queue for queue in self._queues if queue.waiting()]
-        # In the order of the queues where several can fill a call.
+        # Where several queues can fill a call, the first of them is taken.
         next_queue = max(waiting, key=lambda queue: (queue.overdue, min(queue.waiting(), MOST_UPSERTS)))
         for queue in waiting:
             queue.passed_over = 0 if queue is next_queue else queue.passed_over + 1

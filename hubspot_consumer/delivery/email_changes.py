@@ -1,7 +1,8 @@
-"""Moves: an event that names the contact's previous email moves the contact to its new one, so that it is not doubled.
+"""Email changes: an event that names the contact's previous email moves the remote contact to the new email.
 
-The two emails are two contact keys: two lanes, often of two workers. So the move waits until the group has finished
-what the topics held of the previous one, or HubSpot would be told of it later and create it again.
+Without the move, HubSpot would have two contacts. The two emails are two contact keys and have two lanes, often in two
+workers. So the move waits until the group has finished the events of the previous key that Kafka stored by then: an
+upsert of the previous key after the move would create its contact again.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,33 +27,33 @@ from schemas.events import MerchantContactUpdated
 log = logger()
 
 LOOK_AGAIN: Final = timedelta(seconds=2)
-# Long enough for its topics to be read side by side.
+# Time in which this worker reads the co-partitioned topics up to the same moment.
 GRACE_S: Final = 5.0
-# Two contacts that swap emails would wait for each other for ever.
+# The limit ends the wait of two contacts that swap their emails, which would wait for each other for ever.
 LONGEST_WAIT_S: Final = 60.0
 
 
 @dataclass(frozen=True)
 class _Wait:
-    """Since when a move waits, and for what: the ends of the previous key's partitions at that time."""
+    """The start time of a move's wait, and the ends of the previous key's partitions at that time."""
 
     since: float
     ends: Mapping[TopicPartition, int]
 
 
 class ContactMoves:
-    """Moves contacts before they are written; calls are made in slots of their own."""
+    """Moves contacts to their new emails before they are written; each call takes its own slot."""
 
     def __init__(self, lanes: Lanes, destination: Destination, lag: Lag, clock: Clock) -> None:
         self._lanes = lanes
         self._destination = destination
         self._lag = lag
         self._clock = clock
-        # By lane: what is read again after a rebalance waits anew.
+        # Waits are stored by lane, so that an event that is read again after a rebalance waits anew.
         self._waits: WeakKeyDictionary[Lane, dict[ContactKey, _Wait]] = WeakKeyDictionary()
 
     async def before(self, update: ContactUpdate) -> RetryLater | Halt | None:
-        """Move whom *fold* says to move; return why it can't be written yet, or None."""
+        """Move the contacts of the previous emails in *update*; return why it can't be written yet, or None."""
         if update.written:
             return None
         for previous in previous_keys(update):
@@ -71,7 +72,7 @@ class ContactMoves:
 
     async def _finished(self, update: ContactUpdate, previous: ContactKey) -> bool:
         now, number = self._clock.monotonic(), self._lag.number_of(previous)
-        # Its own partition can't be finished before this event is; what it held of the previous key is in our lanes.
+        # The update's own partition can't be finished yet; the previous key's events in it are in this worker's lanes.
         ours = number == update.events[0].record.partition
         waits = self._waits.setdefault(update.lane, {})
         if (wait := waits.get(previous)) is None:
@@ -108,7 +109,7 @@ class ContactMoves:
 
 
 def previous_keys(update: ContactUpdate) -> Iterator[ContactKey]:
-    """Yield the contact keys that the events of *fold* name as previous ones."""
+    """Yield the previous contact keys that the events of *update* name."""
     for envelope in update.envelopes:
         if isinstance(envelope.payload, MerchantContactUpdated) and envelope.payload.previous_email is not None:
             try:

@@ -1,4 +1,4 @@
-"""What must be known of the portal before anything is sent: that it is the right one, and what it takes."""
+"""Checks the portal before the first delivery: whether the token belongs to it, and which entries it takes."""
 
 import random
 from collections.abc import Awaitable, Callable
@@ -20,11 +20,11 @@ Answer = TypeVar("Answer")
 
 
 class WrongPortal(Misconfigured):
-    """The token belongs to another portal than HUBSPOT_PORTAL_ID: contacts would be written to a stranger's CRM."""
+    """The token belongs to another portal than HUBSPOT_PORTAL_ID, so contacts would be written to the wrong CRM."""
 
 
 class Portal:
-    """Asks HubSpot until it answers: an outage or a revoked token at start-up heals by itself too."""
+    """Repeats each request until HubSpot answers, so that no outage or refused token at start-up needs a restart."""
 
     def __init__(  # noqa: PLR0913 - the composition root wires each of them by name
         self,
@@ -42,7 +42,7 @@ class Portal:
         self._retries = Retries(breaker, clock, jitter, longest_s=LONGEST_PROBE_OF_OUTAGE_S)
 
     async def check(self) -> None:
-        """Return when the token is known to belong to the portal. Raises WrongPortal."""
+        """Return when HubSpot has confirmed the token's portal, or does not name it. Raises WrongPortal."""
         actual = (await self._answered(self._client.portal)).portal_id
         if actual is None:
             log.warning("portal.not_checked", why="HubSpot does not say which portal the token belongs to")
@@ -53,7 +53,7 @@ class Portal:
             )
 
     async def choose(self, timeline: Timeline) -> None:
-        """Set how *timeline* leaves entries: as HUBSPOT_TIMELINE says, or by the best that the portal takes."""
+        """Set the mode of *timeline*: the value of HUBSPOT_TIMELINE or, for `auto`, the best that the portal takes."""
         timeline.automatic = self._timeline == "auto"
         timeline.mode = await self._best() if self._timeline == "auto" else self._timeline
         log.info("timeline.mode", mode=timeline.mode, why=f"HUBSPOT_TIMELINE={self._timeline}")

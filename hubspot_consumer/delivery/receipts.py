@@ -1,7 +1,7 @@
-"""Receipts: what the worker says of each event once it has ended, for whoever asks later what became of it.
+"""Receipts: a record of the outcome of each event, written when the event is finished, for later questions about it.
 
-An event is acked after its receipt is on Kafka, or given up: so whatever is killed, an event that is not read again
-has left one. Nothing else waits for receipts.
+An event is acked after its receipt is in Kafka or was given up. So even when a worker is killed, an event that is not
+read again has a receipt, unless that was given up. Nothing else waits for receipts.
 """
 
 from collections.abc import Collection
@@ -19,28 +19,28 @@ from schemas.contacts import ContactKey, contact_key
 from schemas.deliveries import Receipt, ReceiptOutcome
 from schemas.envelope import Envelope, Headers, UnreadableRecord
 
-# HubSpot's answers and pydantic's faults are shorter; whatever is not must still fit a record.
+# The details of HubSpot and pydantic are shorter; the limit keeps any other one within the size of a record.
 LONGEST_DETAIL: Final = 2_000
-# The contact holds the event: only the entry on its timeline is missing.
+# After this rejection the contact has the event's values, and only the timeline entry is missing.
 _TOOK_EFFECT: Final = "timeline_entry_rejected"
 
 
 class Receipts(Protocol):
     def delivered(self, event: Pending, lane: Lane) -> None:
-        """Say that HubSpot holds an event, before its lane says that it is finished."""
+        """Write that an event is in HubSpot; called before the event is finished, so that its ack is deferred."""
 
     def rejected(self, event: Pending, lane: Lane, rejection: Rejected) -> None:
-        """Say that HubSpot will never take an event, which is a dead letter now."""
+        """Write that HubSpot rejected an event for good, which is now a dead letter."""
 
     def suppressed(self, event: Pending, attempts: int = 0) -> None:
-        """Say that an event's contact must not be written."""
+        """Write that an event was not sent because its contact is suppressed."""
 
     def unreadable(self, record: Record, error: UnreadableRecord) -> None:
-        """Say that a record is no envelope, and a dead letter now."""
+        """Write that a record has no valid envelope and is now a dead letter."""
 
 
 class NoReceipts:
-    """Says nothing: a dry run delivers nothing."""
+    """Writes no receipts: for a dry run, and where receipts are turned off."""
 
     def delivered(self, event: Pending, lane: Lane) -> None: ...
 
@@ -55,7 +55,7 @@ NO_RECEIPTS: Final = NoReceipts()
 
 
 class ReceiptsOnKafka:
-    """Hands each receipt to its topic, and has its event's ack withheld until the topic lets go of it."""
+    """Passes each receipt to its topic, and defers its event's ack until the topic releases it."""
 
     def __init__(self, topic: ReceiptsTopic, offsets: Offsets, unwritable: UnwritableProperties, clock: Clock) -> None:
         self._topic = topic
@@ -108,7 +108,7 @@ class ReceiptsOnKafka:
 
 
 def _of(envelope: Envelope, record: Record, outcome: ReceiptOutcome, at: datetime, attempts: int) -> Receipt:
-    # Of what was checked when it was read: thousands a second.
+    # `model_construct` skips validation: the values were checked on reading, and thousands come per second.
     return Receipt.model_construct(
         event_id=str(envelope.id),
         type=envelope.type,

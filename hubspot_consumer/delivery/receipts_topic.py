@@ -1,4 +1,4 @@
-"""The topic of receipts, written beside everything else: nothing waits for it, and memory is bounded."""
+"""The topic of receipts, written in the background: delivery does not wait for it, and its memory is bounded."""
 
 import asyncio
 from collections import deque
@@ -19,9 +19,9 @@ from runtime.logs import logger
 log = logger()
 Result = TypeVar("Result")
 
-# More than a worker reads without finishing: while Kafka as a whole is away, none is dropped.
+# The limit is above `MOST_UNFINISHED` of `worker/consumer.py`, so no receipt is dropped while all of Kafka is away.
 MOST_WAITING: Final = 20_000
-# While receipts alone can't be written, acks go on without them.
+# Acks wait no longer than this, and go on without receipts while only these can't be written.
 ACK_WITHIN_S: Final = 5.0
 RETRY_S: Final = 1.0
 LATE_RECEIPTS_EVERY_S: Final = 0.5
@@ -30,7 +30,7 @@ MOST_BYTES_OF_A_BATCH: Final = 256 * 1024
 
 @dataclass(eq=False, slots=True)
 class _Waiting:
-    """A receipt on its way, and what to call, once, when its event may be acked."""
+    """A receipt that Kafka has not taken, and the callback that releases its event's ack, or None once called."""
 
     key: bytes
     value: bytes
@@ -44,9 +44,10 @@ class _Waiting:
 
 
 class ReceiptsTopic:
-    """Sends what is `put` in batches, in order.
+    """Sends receipts in batches, in the order in which they were `put`.
 
-    What Kafka does not take is tried again; beyond a bound new ones are dropped, counted, and told of once.
+    Receipts that Kafka does not take are sent again. Beyond `MOST_WAITING`, new receipts are dropped and counted, and
+    an error is logged once per outage.
     """
 
     def __init__(self, writer: TopicWriter, clock: Clock, telemetry: Telemetry) -> None:
@@ -57,7 +58,7 @@ class ReceiptsTopic:
         self._arrived = asyncio.Event()
         self._emptied = asyncio.Event()
         self._emptied.set()
-        # So that an outage is told of once.
+        # These flags let an outage be logged once.
         self._failing = False
         self._dropping = False
         self.written = 0
@@ -65,11 +66,11 @@ class ReceiptsTopic:
 
     @property
     def waiting(self) -> int:
-        """How many Kafka has not taken yet."""
+        """How many receipts Kafka has not taken yet."""
         return len(self._waiting)
 
     def put(self, key: bytes, value: bytes, let_go: Callable[[], None]) -> None:
-        """Take a receipt, and return at once; *let_go* is called, once, when it is on Kafka, given up, or late."""
+        """Queue a receipt; *let_go* is called once, when it is in Kafka, dropped, or older than ACK_WITHIN_S."""
         if len(self._waiting) >= MOST_WAITING:
             self._drop()
             let_go()
@@ -79,7 +80,7 @@ class ReceiptsTopic:
         self._arrived.set()
 
     async def write(self) -> NoReturn:
-        """Send what is put, until cancelled; waits out an outage of Kafka."""
+        """Send the queued receipts, until cancelled; an outage of Kafka is waited out."""
         while True:
             await self._arrived.wait()
             together = await self._beside(self._send())
@@ -96,7 +97,7 @@ class ReceiptsTopic:
                 self._emptied.set()
 
     async def flush(self, seconds: float) -> None:
-        """Return when nothing waits any more, or after *seconds*."""
+        """Return when no receipt waits, or after *seconds*."""
         with suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, seconds)):
                 await self._emptied.wait()
@@ -105,7 +106,7 @@ class ReceiptsTopic:
         await self._writer.stop()
 
     async def _send(self) -> int | None:
-        """Return how many of the first Kafka took, or None."""
+        """Send a batch of the oldest receipts; return how many Kafka took, or None after an error."""
         try:
             batch = await self._writer.batch()
             together = self._fill(batch)
@@ -122,7 +123,7 @@ class ReceiptsTopic:
         return together
 
     def _fill(self, batch: BatchBuilder) -> int:
-        """Return how many of the first that wait the batch holds now."""
+        """Fill a batch with the oldest receipts, and return how many it has."""
         together = 0
         for receipt in self._waiting:
             if batch.append(timestamp=None, key=receipt.key, value=receipt.value) is None:
@@ -132,7 +133,7 @@ class ReceiptsTopic:
         return together
 
     async def _beside(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """Return what *work* returns; meanwhile, let go of the acks that were withheld for too long."""
+        """Return the result of *work*; meanwhile, release the acks that were deferred for longer than ACK_WITHIN_S."""
         task = asyncio.create_task(work)
         try:
             while not task.done():

@@ -1,6 +1,6 @@
-"""Rejections: what HubSpot will never take, or what can't be mapped, is set aside, one by one and up to a limit.
+"""Rejections: an event that HubSpot rejects for good, or that can't be mapped, becomes a dead letter, up to a limit.
 
-A broken mapping, or a portal that was changed, must not empty a topic into dead letters.
+The limit keeps a broken mapping, or a change in the portal, from turning a whole topic into dead letters.
 """
 
 from collections import deque
@@ -19,7 +19,7 @@ log = logger()
 
 HOUR_S: Final = 3_600.0
 BUCKET_S: Final = 60.0
-# Of an hour's events.
+# Share of the last hour's events that may be rejected.
 MOST_SHARE: Final = 0.01
 
 
@@ -31,7 +31,7 @@ class _Minute:
 
 
 class Rejections:
-    """Counts the last hour. `too_many` is a share of its events, and at least *least*."""
+    """Counts the last hour's events. The limit is *least* rejected ones, or MOST_SHARE of all if that is more."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Rejections:
         self._minutes: deque[_Minute] = deque()
 
     async def reject(self, update: ContactUpdate, event: Pending, rejection: Rejected) -> Halt | None:
-        """Set *event* aside, unless that has happened too often of late: then return why nothing is sent any more."""
+        """Write *event* to the dead letters; if there are too many of late, trip the breaker and return the halt."""
         if self.too_many:
             words = f"{self.last_hour} events rejected within an hour; and now: {rejection.detail}"
             halt = Halt("too_many_dead_letters", words)

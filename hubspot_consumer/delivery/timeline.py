@@ -1,7 +1,8 @@
-"""The timeline: an entry for each event of the contacts that were written, in the way that the portal takes them.
+"""The timeline: one entry for each event of a written contact, in a form that the portal takes.
 
-Custom events where tier and scopes allow: HubSpot keeps the first of an id, so one that may be there is sent again.
-Notes otherwise: HubSpot keeps every copy, so a note that may be there is looked for first.
+Entries are custom events where the portal's tier and the token's scopes allow it. HubSpot stores only the first custom
+event of a uuid, so an entry that may exist is sent again. Otherwise entries are notes: HubSpot stores every copy, so a
+note that may exist is looked up first.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -20,28 +21,28 @@ Answer = TypeVar("Answer")
 
 TimelineMode = Literal["custom_events", "notes", "off"]
 
-# What a portal without the one is asked to take instead.
+# By mode: the mode to use if the portal refuses it.
 _INSTEAD: Final[Mapping[TimelineMode, TimelineMode]] = {"custom_events": "notes", "notes": "off"}
 
 
 class Owner(Protocol):
     def owns(self, update: ContactUpdate) -> bool:
-        """Return whether the contact of a fold is still ours to write to."""
+        """Return whether this worker may still write the contact of an update."""
 
 
 class Right(Protocol):
     @property
     def valid(self) -> bool:
-        """Whether nobody else can have been given our contacts."""
+        """Whether no other worker can have been assigned this worker's partitions."""
 
 
 class Refusals(Protocol):
     async def reject(self, update: ContactUpdate, event: Pending, rejection: Rejected) -> Halt | None:
-        """Set aside an event whose entry HubSpot will never take; return why nothing can be sent, if that is so."""
+        """Write an event whose entry was rejected to the dead letters; return the halt if there are too many."""
 
 
 class Timeline:
-    """Leaves entries by `mode`. Where it is *automatic*, the next best takes over when the portal refuses one."""
+    """Sends entries in the form of `mode`. If `automatic`, the next mode takes over when the portal refuses one."""
 
     def __init__(
         self, lanes: Owner, destination: Destination, rejections: Refusals, lease: Right, breaker: CircuitBreaker
@@ -52,19 +53,19 @@ class Timeline:
         self._lease = lease
         self._breaker = breaker
         self._notes = Notes(destination)
-        # A dry run says what it would send.
+        # This is the mode of a dry run; `Portal.choose` sets the mode of a live worker.
         self.mode: TimelineMode = "custom_events"
         self.automatic = False
 
     async def leave(self, updates: Sequence[ContactUpdate]) -> Mapping[ContactUpdate, Refusal]:
-        """Leave the entries of written *folds*, each contact's in order; return why those of a fold were not left."""
+        """Send the entries of written *updates*, each contact's in order; return the refusals by update."""
         match self.mode:
             case "off":
                 return {}
             case "custom_events":
                 refused: dict[ContactUpdate, Refusal] = {}
                 for items in calls_of(timeline_items(updates), MOST_TIMELINE_ENTRIES):
-                    # A contact's entries go in order: what follows a refused one waits with it.
+                    # The order of a contact's entries is kept: the entries after a refused one wait with it.
                     refused |= await self._send(_without(items, refused))
                 return refused
             case "notes":
@@ -73,7 +74,7 @@ class Timeline:
                 assert_never(self.mode)
 
     async def _send(self, items: Sequence[TimelineItem]) -> dict[ContactUpdate, Refusal]:
-        """Return the refusals by fold; what is rejected for good is a dead letter, and no refusal."""
+        """Return the refusals by update; an entry that is rejected for good becomes a dead letter and is no refusal."""
         if not items:
             return {}
         refusal = self._or_instead("custom_events", await self._destination.send([item.entry for item in items]))
@@ -103,7 +104,7 @@ class Timeline:
         items = [
             item
             for item in _without(timeline_items(updates), refused)
-            # An event whose contact HubSpot never took is a dead letter, and has no contact to hang a note on.
+            # A contact without an id was never written (its event is a dead letter), and a note needs a contact.
             if item.entry.contact_id and not (item.update.repeated and item.entry.uuid in noted)
         ]
         for together in calls_of(items, MOST_NOTES):
@@ -112,13 +113,13 @@ class Timeline:
 
     async def _note(self, items: Sequence[TimelineItem]) -> dict[ContactUpdate, Refusal]:
         slot = await self._destination.slot()
-        # While it waited for the slot, another worker may have been given the contacts.
+        # During the wait for the slot, another worker may have been assigned the partitions.
         notes = notes_of(item for item in items if self._lanes.owns(item.update))
         if not notes:
             slot.give_back()
             return {}
         with slot:
-            # Between this look and the call nothing else runs: see the lease.
+            # No other task runs between this check and the call: see `kafka/lease.py`.
             if not self._lease.valid:
                 return dict.fromkeys((item.update for item in items), UNSURE)
             answer = await self._destination.note([note for note, _ in notes.values()])
@@ -141,7 +142,7 @@ class Timeline:
         return refused
 
     def _or_instead(self, mode: TimelineMode, outcome: Answer) -> Answer | RetryLater:
-        """Return *outcome*, unless it says that the portal does not take entries of *mode* and another one is tried."""
+        """Return *outcome*; if the portal takes no entries of *mode*, switch to the next mode and return RetryLater."""
         if not (self.automatic and isinstance(outcome, Halt) and outcome.reason == "scope_missing"):
             return outcome
         if self.mode == mode:
@@ -162,7 +163,7 @@ def _without(items: Sequence[TimelineItem], refused: Collection[ContactUpdate]) 
 
 
 class Notes:
-    """Reads the notes of contacts, each call in a slot."""
+    """Reads the notes of contacts; each call takes a slot."""
 
     def __init__(self, destination: Destination) -> None:
         self._destination: Final = destination
@@ -189,5 +190,5 @@ class Notes:
 
 
 def _not_now(refusal: Refusal) -> RetryLater | Halt:
-    # No event is at fault when reading is refused, and to go on without knowing could double notes.
+    # A rejected read is no fault of an event, and sending without its result could duplicate notes.
     return RetryLater(refusal.detail) if isinstance(refusal, Rejected) else refusal

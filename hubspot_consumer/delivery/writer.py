@@ -1,4 +1,4 @@
-"""Calls: what one call to HubSpot asks for a batch of lanes, and what follows from its answer."""
+"""Calls: makes the calls to HubSpot for a batch of lanes, and applies their answers to the lanes."""
 
 import logging
 import random
@@ -27,12 +27,12 @@ from schemas.contacts import contact_hash
 
 log = logger()
 
-# An answer that leaves a contact out is a fault that passes; one that always does is not worth waiting for.
+# An answer may lack a requested contact by a passing fault; after this many look-ups the lane goes on without it.
 MOST_LOOK_UPS: Final = 6
 
 
 class Calls:
-    """Makes each kind of call, in a slot, and gives every lane back: finished, or to try again."""
+    """Makes each kind of call, in a slot, and gives back every lane, finished or for another attempt."""
 
     def __init__(  # noqa: PLR0913 - the composition root wires each of them by name
         self,
@@ -66,7 +66,7 @@ class Calls:
         self._receipts = receipts
 
     async def look_up(self, lanes: Sequence[Lane], slot: Slot) -> None:
-        """Ask what HubSpot holds of up to 100 contacts."""
+        """Look up the ids and sequences of up to 100 contacts, and give their lanes back."""
         with slot:
             found = await self._destination.known_contacts([lane.key for lane in lanes])
         match found:
@@ -75,11 +75,11 @@ class Calls:
                 for lane in lanes:
                     self._looked_up(lane, found)
             case Rejected() if len(lanes) > 1:
-                # One of them takes down the others, about whom HubSpot can tell.
+                # One bad contact makes HubSpot reject the look-up of all.
                 for half in halves(lanes):
                     await self.look_up(half, await self._destination.slot())
             case None | Rejected():
-                # Nobody can tell. If it is the contact that is at fault, its upsert will say so.
+                # The contact can't be looked up. If the contact itself is at fault, its upsert is rejected too.
                 for lane in lanes:
                     self._lanes.known(lane, None, None)
             case RetryLater() | Halt():
@@ -95,14 +95,14 @@ class Calls:
         elif lane.key in found:
             self._lanes.known(lane, None, 0)
         elif lane.left_out < MOST_LOOK_UPS:
-            # To take it for a new contact could move it backwards.
+            # The contact may exist: treating it as new could overwrite newer values.
             lane.left_out += 1
             self._lanes.still_unknown(lane, self._wait_s(lane, RetryLater("HubSpot's answer leaves the contact out")))
         else:
             self._lanes.known(lane, None, None)
 
     async def deliver(self, updates: Sequence[ContactUpdate], slot: Slot) -> None:
-        """Write up to 100 contacts, then leave their timeline entries."""
+        """Write up to 100 contacts, then send their timeline entries."""
         updates = await self._wanted(updates)
         self._telemetry.taken(updates)
         written = [update for update in updates if update.written]
@@ -110,7 +110,7 @@ class Calls:
         await self._leave_timeline_entries(written + upserted)
 
     async def create(self, updates: Sequence[ContactUpdate], slot: Slot) -> None:
-        """Write up to 100 contacts that are new, then leave their timeline entries; look up those that are not."""
+        """Create up to 100 contacts, then send their timeline entries; contacts that may exist are looked up."""
         updates = await self._wanted(updates)
         self._telemetry.taken(updates)
         batch, written = Batch(updates), list[ContactUpdate]()
@@ -126,7 +126,7 @@ class Calls:
                 case RetryLater() | Halt():
                     self._retry(update, outcome)
                 case Rejected():
-                    # Most likely there is one. What else may be wrong with it, its upsert will say.
+                    # The contact most likely exists. Any other fault shows in its upsert.
                     self._lanes.exists(update)
                 case _:
                     assert_never(outcome)
@@ -135,10 +135,10 @@ class Calls:
         await self._leave_timeline_entries(written)
 
     async def _upsert(self, batch: Batch, slot: Slot) -> list[ContactUpdate]:
-        """Return the folds that are written now; the others are back in their lanes or in the dead letters."""
+        """Return the updates that were written; the lanes of all others are given back."""
 
         def guard(upsert: Upsert) -> Again | RetryLater | None:
-            # While a half waited for its slot, another worker may have been given its contacts.
+            # During the wait of a half for its slot, another worker may have been assigned the partitions.
             if not self._lanes.owns(batch.update(upsert.trace_id)):
                 return NOT_OURS
             return None if self._lease.valid else UNSURE
@@ -150,7 +150,7 @@ class Calls:
                 case Delivered():
                     written.append(_written(update, outcome))
                 case Again(conflict=True):
-                    # By then it is there, to be updated.
+                    # At the next attempt the contact exists, and is updated.
                     self._retry(update, RetryLater(outcome.why))
                 case Again():
                     self._lanes.retry(update, 0.0)
@@ -171,9 +171,9 @@ class Calls:
             self._retry(update, halt)
 
     async def _wanted(self, updates: Sequence[ContactUpdate]) -> list[ContactUpdate]:
-        """Return the folds to write: of nobody who is suppressed, and of nobody with an event that can't be mapped.
+        """Return the updates to write, without suppressed contacts and without events that can't be mapped.
 
-        Whoever has a new email is moved first.
+        Contacts with a new email are moved first. An update that can't be written yet is given back.
         """
         wanted = []
         for update in updates:

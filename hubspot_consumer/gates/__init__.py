@@ -1,1 +1,1 @@
-"""What may keep a call from going out: a halt, a pause, a suppression, a property that is not written."""
+"""Gates before each call: the circuit breaker, the pause, the suppressions and the unwritable properties."""

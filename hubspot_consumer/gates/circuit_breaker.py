@@ -1,7 +1,7 @@
-"""The halt: sending stops for a reason that has nothing to do with any one event, and resumes by itself.
+"""The circuit breaker: it stops sending for a reason that no single event causes, and resumes sending by itself.
 
-A halt burns no event into dead letters. From time to time one call goes out as a probe; an answer opens the gate.
-A pause is a halt that people begin and end: as long as it holds, no probe goes out either, whatever else halts.
+While it is open, sending is halted, and no event becomes a dead letter for that. When a probe is due it is half-open:
+one call goes out, and an answer closes it. A pause is begun and ended by people; while it lasts, no probe goes out.
 """
 
 import asyncio
@@ -19,17 +19,17 @@ log = logger()
 FIRST_PROBE_S: Final = 2.0
 LONGEST_PROBE_S: Final = 60.0
 HALT_LOOK_EVERY_S: Final = 1.0
-# An outage ends without anybody of ours at work: nobody should have to wait for us to notice.
+# An outage ends without anyone's work on this side, so a short interval lets sending resume soon after it.
 LONGEST_PROBE_OF_OUTAGE_S: Final = 8.0
-# So many calls in a row without an answer open the circuit: one fault in a hundred does not, an outage does at once.
+# This many failed calls in a row trip the breaker: an outage reaches it at once, one fault in a hundred does not.
 FAILURES_OF_OUTAGE: Final = 5
-# HubSpot answers, all the while.
+# HubSpot answers calls during these halts, so only a delivery ends them.
 _ENDED_BY_A_DELIVERY: Final = frozenset({"too_many_dead_letters", "portal_not_provisioned"})
 
 
 @dataclass(frozen=True)
 class Halted:
-    """Why nothing is sent, since when, and when the next probe goes out: None in a pause."""
+    """The reason and the start of a halt, and the time of its next probe, which is None in a pause."""
 
     reason: HaltReason
     detail: str
@@ -39,7 +39,7 @@ class Halted:
 
 @dataclass(frozen=True)
 class Paused:
-    """Since when somebody lets nothing be sent, who, and why."""
+    """The start of a pause, the person who began it, and their note."""
 
     since: datetime
     by: str
@@ -50,7 +50,7 @@ class Paused:
 
 
 class CircuitBreaker:
-    """Closed by a `Halt` or by an outage, opened by the first answer that is neither; then *resumed* is called."""
+    """Opens at a `Halt` or an outage, and closes at the first answer that is neither; then *resumed* is called."""
 
     def __init__(self, clock: Clock, resumed: Callable[[], object] = lambda: None) -> None:
         self._clock = clock
@@ -65,7 +65,7 @@ class CircuitBreaker:
 
     @property
     def halted(self) -> Halted | None:
-        """Why nothing is sent now. In a pause that is the pause; see `behind`."""
+        """The reason why nothing is sent now, or None. During a pause it is the pause; see `behind`."""
         if (paused := self._paused) is not None:
             words = f"{paused.note} ({paused.by})" if paused.by else paused.note
             return Halted("paused", words, paused.since, None)
@@ -73,7 +73,7 @@ class CircuitBreaker:
 
     @property
     def behind(self) -> Halted | None:
-        """What halts sending besides a pause, as far as it was known when it began."""
+        """The halt besides a pause, as it was last known, or None; always None without a pause."""
         return self._halted if self._paused is not None else None
 
     @property
@@ -81,14 +81,14 @@ class CircuitBreaker:
         return self._paused
 
     def pause(self, paused: Paused) -> None:
-        """Let nothing through before `go_on`, no probe either. What is said again replaces what was said."""
+        """Send nothing until `resume`, not even probes. A second pause replaces the first."""
         if paused != self._paused:
             log.warning("delivery.paused", by=paused.by, note=paused.note, since=paused.since.isoformat())
         self._paused = paused
         self._goes_on.clear()
 
     def resume(self) -> None:
-        """End a pause. What else halts is probed as soon as that is due."""
+        """End a pause. If the breaker is open for another reason, its probe goes out when it is due."""
         if self._paused is None:
             return
         log.warning("delivery.resumed", reason="paused")
@@ -96,7 +96,7 @@ class CircuitBreaker:
         self._goes_on.set()
 
     def record_all(self, outcomes: Collection[Outcome]) -> None:
-        """Take the outcomes of one answer for what they say of HubSpot as a whole."""
+        """Record the outcomes of one answer as one result: refused only if every outcome is RetryLater or Halt."""
         refusals = [outcome for outcome in outcomes if isinstance(outcome, RetryLater | Halt)]
         delivered = any(isinstance(outcome, Delivered) for outcome in outcomes)
         if delivered or len(refusals) < len(outcomes):
@@ -105,7 +105,7 @@ class CircuitBreaker:
             self.record(refusals[0])
 
     def record(self, refusal: RetryLater | Halt | None, *, delivered: bool = False) -> None:
-        """Take what a call was answered; None is an answer that refuses nothing, or nothing but what it was asked."""
+        """Record the result of a call; None stands for an answer that is no RetryLater and no Halt."""
         match refusal:
             case None:
                 if self.answered(delivered=delivered):
@@ -119,11 +119,11 @@ class CircuitBreaker:
                 assert_never(refusal)
 
     def trip(self, halt: Halt) -> None:
-        """Stop sending until a probe is answered. Several calls in flight that say the same count once."""
+        """Open until a probe is answered. Further halts before the next probe are ignored, unless they set a time."""
         now = self._clock.monotonic()
         if self._halted is not None and now < self._probe_at and halt.until is None:
             return
-        # An outage that follows a refused token begins anew.
+        # A halt for another reason starts with the first probe interval.
         again = self._halted is not None and self._halted.reason == halt.reason
         self._interval_s = self._next_interval_s(halt, again=again)
         self._probe_at = now + self._interval_s
@@ -142,13 +142,13 @@ class CircuitBreaker:
         )
 
     def failed(self, cause: str) -> None:
-        """Note a call that HubSpot did not answer, or answered with an error of its own."""
+        """Count a call that HubSpot did not answer, or answered with a 5xx; trip after FAILURES_OF_OUTAGE in a row."""
         self._failures += 1
         if self._failures >= FAILURES_OF_OUTAGE:
             self.trip(Halt("hubspot_unavailable", f"{self._failures} calls in a row failed, the last: {cause}"))
 
     def answered(self, *, delivered: bool = False) -> bool:
-        """HubSpot answered, and with no reason to halt: send again. Return whether sending was halted until now."""
+        """Close, after an answer without a reason to halt; return whether the breaker was open until now."""
         self._failures = 0
         if self._halted is None or (self._halted.reason in _ENDED_BY_A_DELIVERY and not delivered):
             return False
@@ -157,14 +157,14 @@ class CircuitBreaker:
         return True
 
     async def until_allowed(self) -> bool:
-        """Return False when sending is allowed, or True when it is time for one call as a probe."""
+        """Wait until a call may go out; return True if it is a probe, or False if the breaker is closed."""
         while True:
             await self._goes_on.wait()
             if self._halted is None:
                 return False
             if (wait_s := self._probe_at - self._clock.monotonic()) <= 0:
                 return True
-            # A call that was in flight may open it earlier.
+            # The answer to a call in flight may close the breaker earlier.
             await self._clock.sleep(min(wait_s, HALT_LOOK_EVERY_S))
 
     def _next_interval_s(self, halt: Halt, *, again: bool) -> float:

@@ -1,7 +1,7 @@
-"""Controls: what people tell all workers. So far one: a pause, in which nothing is sent.
+"""Controls: commands of people to all workers. The only one is a pause, during which nothing is sent.
 
-They are records of a compacted topic, which each worker reads before its first call and follows from then on: so a
-pause holds for workers that start later, too, until somebody resumes. A pause loses nothing: events wait in Kafka.
+Controls are records of a compacted topic, which each worker reads before its first call and follows from then on. So a
+pause also holds for workers that start later, until it is ended. A pause loses nothing: events wait in Kafka.
 """
 
 from collections.abc import Mapping
@@ -18,34 +18,34 @@ from runtime.kafka.topic_writer import TopicWriter
 from schemas.texts import Words
 from schemas.times import KeptTime, moment_of
 
-# The topic's key of what holds for sending.
+# The record key of the control that pauses sending.
 SENDING: Final = b"sending"
-# The wait before the topic is looked for again where it is missing: a first pause is heard of so much later.
+# The interval of checks for a missing topic, which also delays the first pause ever.
 LOOK_AGAIN_S: Final = 1.0
 _ILLEGIBLE: Final = "the topic of controls holds a record that this version can't read"
 
 
 class Pause(BaseModel):
-    """The value of a control that stops sending. No value, or one that is not *paused*, lets it go on."""
+    """The value of a control record that pauses sending. No value, or *paused* false, ends the pause."""
 
     model_config = ConfigDict(frozen=True)
 
     paused: bool = True
     at: KeptTime
-    # Shown to whoever may see the status, and kept.
+    # Both are shown in the status and stay in the topic.
     by: Words = ""
     note: Words = ""
 
 
 class SendingPaused(CannotGoOn):
-    """Nothing may be sent; the message says since when, and why."""
+    """Sending is paused; the message says since when, by whom and why."""
 
     def __init__(self, paused: Paused) -> None:
         super().__init__(f"sending is paused since {paused} (`python -m hubspot_consumer resume` ends the pause)")
 
 
 class PauseControl:
-    """Follows the topic, and pauses *halt* for as long as it says so. Without a topic nothing is paused."""
+    """Follows the topic, and pauses and resumes *breaker* by its records. Without the topic there is no pause."""
 
     def __init__(self, options: Mapping[str, Any], topic: str, clock: Clock, breaker: CircuitBreaker) -> None:
         self._topic: Final = FollowedTopic(options, topic, clock, self._take_in, look_again_s=LOOK_AGAIN_S)
@@ -54,13 +54,13 @@ class PauseControl:
         self._read = False
 
     async def start(self) -> None:
-        """Return when what is said now is obeyed. Raises KafkaError; may be called again then."""
+        """Read the topic and apply its last control. Raises KafkaError, after which it may be called again."""
         await self._topic.start()
         self._read = True
         self._obey()
 
     async def follow(self) -> None:
-        """Obey what is said from now on, until cancelled."""
+        """Apply new controls, until cancelled."""
         await self._topic.follow()
 
     async def stop(self) -> None:
@@ -70,7 +70,7 @@ class PauseControl:
         if record.key != SENDING:
             return
         self._paused = read_pause(record)
-        # What was said before it started is history, but for the last.
+        # During `start` only the last control counts, which `start` applies itself.
         if self._read:
             self._obey()
 
@@ -82,7 +82,7 @@ class PauseControl:
 
 
 def read_pause(record: Any) -> Paused | None:
-    """Return what one of aiokafka's records says of sending. What can't be read is a pause: that harms nothing."""
+    """Return the pause that one of aiokafka's records begins, or None. An unreadable record is a pause, to be safe."""
     if record.value is None:
         return None
     try:
@@ -93,7 +93,7 @@ def read_pause(record: Any) -> Paused | None:
 
 
 async def read_paused(options: Mapping[str, Any], topic: str, clock: Clock) -> Paused | None:
-    """Return the pause that holds now, if there is one. Raises KafkaError."""
+    """Return the present pause, or None. Raises KafkaError."""
     halt = CircuitBreaker(clock)
     controls = PauseControl(options, topic, clock, halt)
     try:
@@ -104,6 +104,6 @@ async def read_paused(options: Mapping[str, Any], topic: str, clock: Clock) -> P
 
 
 async def publish_pause(kafka: KafkaConnection, pause: Pause | None) -> None:
-    """Pause sending in all workers, or None: let it go on. Raises KafkaError, and TopicsNotReady."""
+    """Pause sending in all workers, or resume it with None. Raises KafkaError and TopicsNotReady."""
     async with TopicWriter(kafka, kafka.topics.controls) as writer:
         await writer.write(SENDING, pause.model_dump_json().encode() if pause is not None else None)

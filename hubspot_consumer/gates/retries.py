@@ -1,4 +1,4 @@
-"""Retries: asking HubSpot, or doing what takes several calls, until nothing is refused any more."""
+"""Retries: repeats a call to HubSpot, or a step of several calls, until it is not refused."""
 
 import random
 from collections.abc import Awaitable, Callable
@@ -13,7 +13,7 @@ Answer = TypeVar("Answer")
 
 
 class Retries:
-    """Waits out a halt and a pause before each attempt, and backs off after each that was refused."""
+    """Waits before each attempt until the breaker allows a call, and backs off after each refused attempt."""
 
     def __init__(
         self, breaker: CircuitBreaker, clock: Clock, jitter: random.Random, *, longest_s: float = LONGEST_S
@@ -24,7 +24,7 @@ class Retries:
         self._longest_s: Final = longest_s
 
     async def until_answered(self, ask: Callable[[], Awaitable[Answer | Refusal]]) -> Answer:
-        """Return HubSpot's answer to *ask*, which is one call; the halt hears every answer."""
+        """Return HubSpot's answer to *ask*, which makes one call; the breaker records every answer."""
 
         async def heard() -> Answer | Refusal:
             answer = await ask()
@@ -37,7 +37,7 @@ class Retries:
         return await self.until_done(heard)
 
     async def until_done(self, attempt: Callable[[], Awaitable[Answer | Refusal]]) -> Answer:
-        """Return what *attempt* comes to when it is not refused; the halt hears from *attempt* itself."""
+        """Return the first result of *attempt* that is no refusal; *attempt* records its answers in the breaker."""
         attempts = 0
         while True:
             await self._breaker.until_allowed()
@@ -49,6 +49,6 @@ class Retries:
 
 
 def wait_s(refusal: Refusal, attempts: int, jitter: random.Random, *, longest_s: float = LONGEST_S) -> float:
-    """Return the seconds to wait after a refused attempt: the time that HubSpot asked for, and the backoff."""
+    """Return the seconds to wait after a refused attempt: the wait that HubSpot requested plus the backoff."""
     asked_s = refusal.after.total_seconds() if isinstance(refusal, RetryLater) and refusal.after else 0.0
     return asked_s + backoff_s(max(1, attempts), jitter, longest_s=longest_s)

@@ -1,7 +1,7 @@
-"""Suppressions: contacts that must never be written again, because they asked to be forgotten.
+"""Suppressions: contacts that must never be written again, because the person requested erasure.
 
-HubSpot's own list of deleted contacts does not hold for calls like ours: whoever we upsert is there again. So the list
-is ours: a compacted topic of hashes, from which no email can be read, that every worker follows.
+HubSpot does not check its list of deleted contacts for API calls: an upsert creates a deleted contact again. So this
+project has its own list: a compacted topic of email hashes, which every worker follows.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ _A_HASH: Final = re.compile("[0-9a-f]{64}")
 
 
 class Suppressions:
-    """Follows the topic; `holds` answers from memory. Without a topic nobody is suppressed."""
+    """Follows the topic; `contains` reads from memory. Without the topic no contact is suppressed."""
 
     def __init__(self, options: dict[str, Any], topic: str, clock: Clock) -> None:
         self._topic: Final = FollowedTopic(options, topic, clock, self._take_in, look_again_s=LOOK_AGAIN_S)
@@ -33,11 +33,11 @@ class Suppressions:
         return len(self._hashes)
 
     async def start(self) -> None:
-        """Return when all that is in the topic now is known. Raises KafkaError."""
+        """Read the topic to its present end. Raises KafkaError."""
         await self._topic.start()
 
     async def follow(self) -> None:
-        """Take in what is added, until cancelled."""
+        """Apply new records, until cancelled."""
         await self._topic.follow()
 
     async def stop(self) -> None:
@@ -48,17 +48,17 @@ class Suppressions:
         if record.value is None:
             self._hashes.discard(name)
         elif _A_HASH.fullmatch(name):
-            # Whatever else is on the topic is nobody's name.
+            # Other keys in the topic are ignored.
             self._hashes.add(name)
 
 
 async def set_suppressed(kafka: KafkaConnection, key: ContactKey, *, suppressed: bool) -> None:
-    """Put *key* on the list, or take it off. Raises KafkaRefused, KafkaAway, KafkaError, and TopicsNotReady."""
+    """Add *key* to the list, or remove it. Raises KafkaRefused, KafkaAway, KafkaError and TopicsNotReady."""
     await ask_admission(kafka.client_options())
     async with TopicWriter(kafka, kafka.topics.suppressions) as writer:
         await writer.write(hash_of(key).encode(), b"{}" if suppressed else None)
 
 
 def hash_of(key: ContactKey) -> str:
-    """Return the name of a contact on the list."""
+    """Return the record key of a contact in the list: the SHA-256 of its contact key, in hex digits."""
     return hashlib.sha256(key.encode()).hexdigest()

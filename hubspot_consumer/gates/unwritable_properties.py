@@ -1,4 +1,4 @@
-"""Omissions: properties that the portal does not take, left out of every write rather than failing every contact."""
+"""Unwritable properties: the portal rejects them, so no write has them, and the other properties are written."""
 
 from collections.abc import Collection, Mapping
 from typing import Final
@@ -8,19 +8,19 @@ from runtime.logs import logger
 
 log = logger()
 
-# Without it nobody can tell what was applied, and a restart could move contacts backwards.
+# Without it the last applied sequence is lost, and a restart could overwrite contacts with older values.
 INDISPENSABLE: Final = "nerava_event_sequence"
 
 
 class UnwritableProperties:
-    """What is left out is told once, and tried again when `try_again` says so."""
+    """The names of unwritable properties, each logged once, until `try_again` clears them."""
 
     def __init__(self) -> None:
         self.names: set[str] = set()
         self.kept_names: set[str] = set()
 
     def leave_out(self, names: Collection[str]) -> Halt | None:
-        """Leave out what of ours the portal refused; return why nothing can be sent if that is indispensable."""
+        """Add the properties that the portal rejected; if INDISPENSABLE is one of them, return a halt instead."""
         if INDISPENSABLE in names:
             words = f"the portal does not take the property {INDISPENSABLE}: run `provision --apply`"
             return Halt("portal_not_provisioned", words)
@@ -32,18 +32,18 @@ class UnwritableProperties:
         return None
 
     def kept(self, names: Collection[str]) -> None:
-        """Tell once of properties whose values HubSpot took without an error and did not keep."""
+        """Log, once for each property, that HubSpot accepted its value without an error and did not store it."""
         for name in sorted(set(names) - self.kept_names):
             log.error("property.value_kept", property=name, why="HubSpot answers with another value than it was given")
             self.kept_names.add(name)
 
     def without(self, properties: Mapping[str, str]) -> Mapping[str, str]:
-        """Return *properties* without those that are left out."""
+        """Return *properties* without the unwritable ones."""
         if not self.names:
             return properties
         return {name: value for name, value in properties.items() if name not in self.names}
 
     def try_again(self) -> None:
-        """Write everything again: somebody may have mended the portal."""
+        """Clear all names, because the portal may have been repaired."""
         self.names.clear()
         self.kept_names.clear()

@@ -1,1 +1,1 @@
-"""From Kafka: records in order without a gap, offsets, lag, and topics that all workers follow."""
+"""Reads Kafka: records in order without a gap, offsets, lag, and topics that all workers follow."""

@@ -1,7 +1,7 @@
-"""The driver: Faust's consumer of Kafka, with what is read and what is committed taken out of its hands.
+"""The driver: Faust's Kafka consumer, in which `positions` and `offsets` choose what is read and committed.
 
-See docs/decisions/0048 for why. What it leans on inside Faust is held by
-`tests/unit/hubspot_consumer/kafka/test_faust_inside.py`.
+docs/decisions/0048 explains why. The driver depends on internals of Faust and aiokafka:
+`tests/unit/hubspot_consumer/kafka/test_faust_inside.py` fails with other versions of the two.
 """
 
 from collections import defaultdict
@@ -23,7 +23,7 @@ log = logger()
 
 
 class Consumer(driver.Consumer):
-    """Faust's consumer, with what is read and what is committed taken out of its hands."""
+    """Faust's consumer, which reads by `positions` and commits by `offsets`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -35,10 +35,10 @@ class Consumer(driver.Consumer):
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def perform_seek(self) -> None:
-        """Do nothing: `positions` has sought, or will before anything is fetched."""
+        """Do nothing: `positions` seeks each partition before anything is fetched."""
 
     def sought(self, starts: Mapping[Partition, int]) -> None:
-        """Take what the client's thread says before it hands on the first record of these partitions."""
+        """Store the start offsets of the assignment; the client's thread calls this before it returns any record."""
         self._thread.parent_loop.call_soon_threadsafe(self._offsets.assigned, starts)
 
     async def seek_back(self, partition: Partition, offset: int) -> None:
@@ -47,7 +47,7 @@ class Consumer(driver.Consumer):
         await thread.call_thread(self.positions.seek_back, thread._ensure_consumer(), partition, offset)  # noqa: SLF001 - no public way
 
     async def heed_errors(self) -> None:
-        """Ask the client for the errors of its group, in its own thread."""
+        """Check the client's group for errors, in the client's thread."""
         thread = self._thread
         await thread.call_thread(_heed_errors, thread._ensure_consumer())  # noqa: SLF001 - no public way
 
@@ -63,7 +63,7 @@ class Consumer(driver.Consumer):
 
 
 async def _heed_errors(consumer: Any) -> None:
-    coordinator = consumer._coordinator  # noqa: SLF001 - the public ways to it read records too
+    coordinator = consumer._coordinator  # noqa: SLF001 - the public methods that check for errors read records too
     ended = coordinator._coordination_task.done()  # noqa: SLF001 - see above
     try:
         coordinator.check_errors()
@@ -74,7 +74,7 @@ async def _heed_errors(consumer: Any) -> None:
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
-    """The thread in which the Kafka client runs: it fetches nothing between a revocation and the seek after it."""
+    """The thread of the Kafka client, which fetches nothing between a revocation and the next seek."""
 
     @property
     def _ours(self) -> Consumer:
@@ -98,7 +98,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         fetch_records = super()._fetch_records
 
         async def fetch() -> Fetched:
-            # No partition at all would mean every partition to aiokafka, and Faust would throw away what comes of it.
+            # aiokafka takes an empty set for all partitions, and Faust would drop the records that it returns.
             if not active_partitions:
                 return {}
             fetched: Any = await fetch_records(consumer, active_partitions, timeout=timeout, max_records=max_records)
@@ -116,7 +116,7 @@ class Transport(driver.Transport):
 
 
 class _NothingRead(defaultdict[TP, int | None]):
-    """What Faust notes of the offsets that it read, by which it would drop records and commit over gaps: nothing."""
+    """Faust's dict of read offsets, kept empty: by these Faust would drop records and commit over gaps."""
 
     def __setitem__(self, partition: TP, offset: int | None) -> None:
-        """Note nothing."""
+        """Store nothing."""

@@ -1,7 +1,7 @@
-"""The worker: one Faust agent over the seven topics, bytes in, without a gap. Only this file and its driver know Faust.
+"""The Faust worker: one agent reads the seven topics, as bytes and without a gap. Only it and its driver use Faust.
 
-Faust keeps the membership in the group and passes records on. Which record comes next and what is committed is not left
-to it: see `positions` and `offsets`, and docs/decisions/0048 for why.
+Faust provides the membership in the group and passes records on. `positions` chooses the next record and `offsets` what
+is committed; docs/decisions/0048 explains why.
 """
 
 from collections.abc import Awaitable, Callable, Collection
@@ -21,12 +21,12 @@ from hubspot_consumer.kafka.records import Partition, Record
 from runtime.kafka.connection import KafkaConnection
 from schemas.times import moment_of
 
-# After kill -9 the group waits this long for the dead member; Faust's 60 s would be the next start's delay.
+# After kill -9 the group waits this long for the dead member; Faust's default would delay the next start by 60 s.
 SESSION_TIMEOUT_S: Final = 10.0
 HEARTBEAT_S: Final = 1.0
-# Long enough for the calls in flight to end when partitions are revoked.
+# Time for the calls in flight to end when partitions are revoked.
 REBALANCE_TIMEOUT_S: Final = 60.0
-# An agent that did not poll for this long is thrown out and does not come back; the heartbeat says who is alive.
+# A member that polls less often is removed from the group and does not rejoin; heartbeats show whether it is alive.
 MAX_POLL_INTERVAL_S: Final = 7 * 24 * 3600.0
 COMMIT_INTERVAL_S: Final = 0.5
 MOST_BYTES_OF_A_PARTITION: Final = 32 * 1024
@@ -35,11 +35,11 @@ Take = Callable[[Record], Awaitable[None]]
 
 
 class FaustWorker:
-    """Reads the topics in a consumer group and hands each record to *take*, which begins it in *offsets*.
+    """Reads the topics in a consumer group and passes each record to *take*, which begins it in *offsets*.
 
-    Every rebalance revokes all partitions: *revoked* is called, what *offsets* says is committed, then *dropped* is
-    called, and *assigned* when partitions are held again. A record that is not the next by *gaps* is passed over: it
-    was read already, or comes again.
+    Every rebalance revokes all partitions: *revoked* is called, then the acked offsets of *offsets* are committed, then
+    *dropped* is called, and *assigned* after the next assignment. A record that is not the next one by *gaps* is
+    ignored: it was read already, or will be read again.
     """
 
     def __init__(  # noqa: PLR0913 - the composition root wires each of them by name
@@ -61,7 +61,7 @@ class FaustWorker:
         self._lease = lease
         self._offsets = offsets
         self._held_back: set[TP] = set()
-        # Faust wants a folder for tables, of which we have none.
+        # Faust requires a folder for its tables, although this app has none.
         self._folder = TemporaryDirectory(prefix="hubspot-consumer-")
         self._app = _faust_app(kafka, group, self._folder.name, positions, offsets)
         topics = self._app.topic(
@@ -71,7 +71,7 @@ class FaustWorker:
 
         async def on_revoked(*_: Any, **__: Any) -> None:
             await revoked()
-            # Twice: where a commit is under way, Faust waits for that one and commits nothing of its own.
+            # The second commit is needed where one is under way: Faust's first then only waits for that one to end.
             await self._app.consumer.commit()
             await self._app.consumer.commit()
             dropped()
@@ -81,7 +81,7 @@ class FaustWorker:
             self._held_back = set()
             assigned(self.assigned)
 
-        # Faust keeps weak references to its receivers.
+        # These references keep the receivers alive: Faust has only weak ones.
         self._receivers = (on_revoked, on_assigned)
         self._app.on_partitions_revoked.connect(on_revoked)
         self._app.on_partitions_assigned.connect(on_assigned)
@@ -92,12 +92,12 @@ class FaustWorker:
         self._renew_with_each_heartbeat()
 
     async def ended(self) -> BaseException | None:
-        """Return when Faust has stopped, with what made it crash if anything did."""
+        """Wait until Faust has stopped; return the exception that crashed it, if any."""
         await self._app.wait_until_stopped()
         return self._app.crash_reason
 
     async def stop(self) -> None:
-        """Commit what is acknowledged and leave the group."""
+        """Commit what is acked and leave the group."""
         if self._app.started and not self._app.crashed:
             await self._app.consumer.commit()
         await self._app.stop()
@@ -105,42 +105,42 @@ class FaustWorker:
 
     @property
     def assigned(self) -> Collection[Partition]:
-        """The partitions that this worker holds."""
+        """The assigned partitions."""
         return [(partition.topic, partition.partition) for partition in self._app.consumer.assignment()]
 
     async def heed_errors(self) -> None:
-        """Log what the group's coordinator answered, and let the client try again. Raises what ended its membership.
+        """Log an error of the group's coordinator, so that the client tries again; raise one that ended the membership.
 
-        aiokafka waits for somebody to ask, and Faust never does: without this the client would not join again.
+        aiokafka keeps such an error until it is fetched, and Faust never fetches it: the client would not rejoin.
         """
         await cast("Consumer", self._app.consumer).heed_errors()
 
     @property
     def paused(self) -> Collection[Partition]:
-        """The partitions of which nothing is fetched for now."""
+        """The paused partitions, from which nothing is fetched."""
         return self._held_back
 
     async def seek_back(self, partition: Partition) -> None:
-        """Fetch a partition again from the record on that is to be read next."""
+        """Fetch a partition again, from the next record to be read."""
         if (offset := self._offsets.next_of(partition)) is not None:
             await cast("Consumer", self._app.consumer).seek_back(partition, offset)
 
     def pause(self, partitions: Collection[Partition]) -> None:
-        """Fetch nothing of these partitions for now, and go on with all others. What was fetched is still read."""
-        # Not by `pause_partitions`: that drops what was fetched and not read yet.
+        """Pause exactly these partitions, and resume all others. Records that were fetched before are still read."""
+        # Faust's `pause_partitions` would drop records that were fetched and not read yet.
         consumer = self._app.consumer
         wanted = {TP(topic, number) for topic, number in partitions}
         for partition in self._held_back - wanted:
             consumer.on_buffer_drop(partition)
         for partition in wanted:
-            # Each time: Faust goes on with a partition when its own buffer drains.
+            # The pause is repeated at each call, because Faust resumes a partition when its own buffer drains.
             consumer.on_buffer_full(partition)
         self._held_back = wanted
 
     def _renew_with_each_heartbeat(self) -> None:
-        # aiokafka keeps to itself when the group last answered a heartbeat.
+        # aiokafka exposes no time of the last answered heartbeat.
         consumer: Any = self._app.consumer
-        coordinator = consumer._thread._consumer._coordinator  # noqa: SLF001 - there is no public way
+        coordinator = consumer._thread._consumer._coordinator  # noqa: SLF001 - no public way
         heartbeat: Callable[[], Awaitable[bool]] = coordinator._do_heartbeat  # noqa: SLF001 - see above
 
         async def noted() -> bool:
@@ -155,7 +155,7 @@ class FaustWorker:
         async for event in stream.noack().events():
             record = _record(event.message)
             if await self._gaps.is_next(record, self):
-                # Whatever is raised here would end the agent: `take` raises nothing.
+                # An exception here would end the agent; `take` raises none for the content of a record.
                 await self._take(record)
 
 
@@ -170,13 +170,13 @@ def _faust_app(kafka: KafkaConnection, group: str, folder: str, positions: Posit
         broker_rebalance_timeout=REBALANCE_TIMEOUT_S,
         broker_max_poll_interval=MAX_POLL_INTERVAL_S,
         broker_commit_interval=COMMIT_INTERVAL_S,
-        # An offset that Kafka does not hold is told, and sought explicitly.
+        # An offset that Kafka does not have raises an error, after which `positions` seeks another.
         consumer_auto_offset_reset="none",
-        # Small, so that sibling partitions are read side by side: far ahead in one topic are only holes.
+        # Small fetches keep co-partitioned topics aligned: events far ahead in one topic only make holes.
         consumer_max_fetch_size=MOST_BYTES_OF_A_PARTITION,
-        # Our tracker waits for the calls in flight, within a bound; Faust would wait without one.
+        # `Assignment.revoked` waits for the calls in flight, with a time limit; Faust would wait without one.
         stream_wait_empty=False,
-        # Faust would create a topic it does not find, with the wrong number of partitions.
+        # Faust would create a missing topic, with the wrong number of partitions.
         topic_allow_declare=False,
         topic_disable_leader=True,
         web_enabled=False,

@@ -1,4 +1,4 @@
-"""A topic of one partition that is read to its end and then followed, by everybody who has to know what is in it."""
+"""A topic with one partition, which each of its readers reads to the end and then follows."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -17,16 +17,16 @@ log = logger()
 WAIT_MS: Final = 1_000
 
 TakeIn = Callable[[Any], None]
-"""Told each of aiokafka's records, in their order."""
+"""Called with each of aiokafka's records, in order of offset."""
 
 
 class FollowedTopic:
-    """Hands its records to *take_in*: all, or with *newest* those that are no older than that.
+    """Passes all records to *take_in*, or with *newest* only those that are no older than that at the start.
 
-    A topic that is missing is empty, and is looked for again every *look_again_s* seconds.
+    A missing topic counts as empty, and `follow` looks for it every *look_again_s* seconds.
     """
 
-    def __init__(  # noqa: PLR0913 - what its users differ in
+    def __init__(  # noqa: PLR0913 - its users differ in each of them
         self,
         options: Mapping[str, Any],
         topic: str,
@@ -45,13 +45,13 @@ class FollowedTopic:
         self._assigning = asyncio.Lock()
 
     async def start(self) -> None:
-        """Return when all that is in the topic now was taken in. Raises KafkaError; may be called again then."""
+        """Take in the topic up to its present end. Raises KafkaError, after which it may be called again."""
         await self._reader.start()
         if await self._is_there():
             await self._reader.read_to(await self._reader.ends([self._partition]), self._take_in)
 
     async def follow(self) -> NoReturn:
-        """Take in what is added, until cancelled; waits out an outage of Kafka."""
+        """Take in new records, until cancelled; an outage of Kafka is waited out."""
         while True:
             try:
                 if await self._is_there():
@@ -62,7 +62,7 @@ class FollowedTopic:
         await self._reader.follow(self._take_in, self._wait_out)
 
     async def caught_up(self) -> None:
-        """Return when what is in the topic now was taken in, by the doing of `follow`. Raises KafkaError."""
+        """Wait until `follow` has taken in the topic up to its present end. Raises KafkaError."""
         if await self._is_there():
             await self._reader.caught_up()
 

@@ -1,6 +1,6 @@
-"""Gaps: records that are to be read and do not come, and what is done about it: their partition is read again.
+"""Gaps: where records that Kafka stores do not come, their partition is read again.
 
-Where Kafka holds nothing between two records there is no gap: `positions` knows what the client has read.
+Offsets without a record, between two records, are no gap: `positions` has the offset that each record follows.
 """
 
 from collections.abc import Callable, Collection
@@ -16,12 +16,12 @@ from runtime.logs import logger
 log = logger()
 
 PART: Final = "reading"
-# The lag is read every five seconds: a partition is unwell within a minute, and never because this process stood still.
+# The lag is read every 5 s, so a stalled partition is unwell within a minute; a pause of this process adds no looks.
 LOOKS: Final = 6
 
 
 class Reader(Protocol):
-    """The worker: it holds partitions, fetches nothing of some of them for now, and can fetch one again."""
+    """The worker, with its assigned and its paused partitions; `seek_back` fetches a partition again."""
 
     @property
     def assigned(self) -> Collection[Partition]: ...
@@ -31,9 +31,9 @@ class Reader(Protocol):
 
 
 class Gaps:
-    """Says which record is next, and notices a partition with more to read of which nothing comes.
+    """Checks whether each record is the next of its partition, and finds stalled partitions.
 
-    *waited* says whether reading waited for room since it was asked last, *count* counts gaps.
+    *waited* returns whether reading waited for room since its last call, and *count* is called with each gap.
     """
 
     def __init__(  # noqa: PLR0913 - the composition root wires each of them by name
@@ -52,11 +52,11 @@ class Gaps:
         self._health = health
         self._waited = waited
         self._count = count
-        # The offset to be read next, and for how many looks it has been that one.
+        # By partition: the offset to be read next, and for how many looks it has stayed the same.
         self._looks: dict[Partition, tuple[int | None, int]] = {}
 
     async def is_next(self, record: Record, reader: Reader) -> bool:
-        """Return whether a record is the one to be read next. Where it comes too early its partition is read again."""
+        """Return whether a record is the next of its partition; if it comes too early, read the partition again."""
         partition, follows = (record.topic, record.partition), self._positions.follows(record)
         expected = self._offsets.next_of(partition)
         if expected is not None and record.offset < expected:
@@ -65,7 +65,7 @@ class Gaps:
             self._offsets.restart(partition, start)
             expected = start
         if expected is None:
-            # The record belongs to an assignment that has ended: whoever holds the partition next reads it again.
+            # The record belongs to an assignment that has ended: the partition's next worker reads it again.
             return False
         if follows <= expected:
             return True
@@ -74,9 +74,9 @@ class Gaps:
         return False
 
     async def look(self, reader: Reader) -> None:
-        """Take how things stand, after the lag was read."""
+        """Check all partitions that are not paused; called each time after the lag was read."""
         if self._waited():
-            # Nothing is fetched for want of room. What was counted before still counts.
+            # Without room nothing is read, so this look does not count; the earlier ones still do.
             return
         read = set(reader.assigned) - set(reader.paused)
         looks = self._looks = {partition: self._look(partition) for partition in read}
@@ -89,12 +89,12 @@ class Gaps:
         self._health.ill(PART, f"nothing is read of {named}{more}, although there is more: see the log, or restart")
         for partition in stalled:
             expected, looked = looks[partition]
-            # A partition that is not sought yet has nowhere to go back to.
+            # A partition without a next offset was not sought yet, and can't be read again.
             if expected is not None and looked % LOOKS == 0:
                 await self._again(partition, expected, "stalled", reader)
 
     def cannot_tell(self) -> None:
-        """Begin anew: while Kafka does not answer, nobody knows what there is to read."""
+        """Reset the counts of looks: without an answer of Kafka, the ends of the partitions are not known."""
         self._looks = {}
 
     def _look(self, partition: Partition) -> tuple[int | None, int]:

@@ -1,4 +1,4 @@
-"""Lag: how many events the whole group has not acked, per topic, as Kafka tells it."""
+"""Lag: how many events the whole group has not acked, per topic, by Kafka's offsets."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -14,7 +14,7 @@ READ_TIMEOUT_S: Final = 5.0
 
 
 class Lag:
-    """Reads offsets of the topics' ends and of the group's commits; joins no group."""
+    """Reads the end offsets of the topics and the committed offsets of the group, without joining it."""
 
     def __init__(self, options: dict[str, Any], group: str, topics: Sequence[str]) -> None:
         self._admin = AIOKafkaAdminClient(**options, request_timeout_ms=int(READ_TIMEOUT_S * 1000))
@@ -37,11 +37,11 @@ class Lag:
 
     @property
     def partition_count(self) -> int:
-        """How many partitions the topics have, all together."""
+        """How many partitions all topics have together."""
         return len(self._partitions)
 
     async def missing_topics(self) -> list[str]:
-        """Return the topics that do not exist yet. Raises UnequalPartitions, and KafkaError."""
+        """Return the missing topics, and store the partitions of the others. Raises UnequalPartitions, KafkaError."""
         found = await look(self._admin, self.topics)
         counts = {topic: len(found[topic]) for topic in self.topics if topic in found}
         equal_partitions(counts)
@@ -49,17 +49,17 @@ class Lag:
         return [topic for topic in self.topics if topic not in counts]
 
     async def require_topics(self) -> None:
-        """Return when all topics exist. Raises TopicsMissing, UnequalPartitions, and KafkaError."""
+        """Check that all topics exist. Raises TopicsMissing, UnequalPartitions and KafkaError."""
         if missing := await self.missing_topics():
             raise TopicsMissing(f"no such topic: {', '.join(missing)}: run `python -m producer topics`")
 
     @property
     def partitions(self) -> Sequence[TopicPartition]:
-        """The partitions of all topics, once `missing_topics` has looked."""
+        """The partitions of all topics, as of the last `missing_topics`."""
         return self._partitions
 
     async def unfinished(self) -> Mapping[TopicPartition, int]:
-        """Return the first event of each partition that the group has not acked. Raises KafkaError."""
+        """Return the offset of the first event that the group has not acked, by partition. Raises KafkaError."""
         starts: dict[TopicPartition, int] = await self._ends.beginning_offsets(self._partitions)
         committed = await self._admin.list_consumer_group_offsets(self._group, partitions=self._partitions)
         return {
@@ -68,16 +68,16 @@ class Lag:
         }
 
     def number_of(self, key: ContactKey) -> int:
-        """Return the number of the partitions that hold a contact's events."""
+        """Return the partition number of a contact's events, which is the same in all topics."""
         return partition_of(key, len(self._partitions) // len(self.topics))
 
     async def ends(self) -> Mapping[TopicPartition, int]:
-        """Return where all partitions end now. Raises KafkaError."""
+        """Return the present end offsets of all partitions. Raises KafkaError."""
         ends: dict[TopicPartition, int] = await self._ends.end_offsets(self._partitions)
         return ends
 
     async def ends_of(self, number: int) -> Mapping[TopicPartition, int]:
-        """Return where the partitions of that number end now. Raises KafkaError."""
+        """Return the present end offsets of the partitions with that number. Raises KafkaError."""
         ends: dict[TopicPartition, int] = await self._ends.end_offsets(
             [partition for partition in self._partitions if partition.partition == number]
         )
@@ -93,13 +93,13 @@ class Lag:
         )
 
     async def read(self) -> dict[str, int]:
-        """Return the lag by topic, and keep it in `by_topic`. Raises KafkaError when Kafka does not answer."""
+        """Return the lag by topic, and store it in `by_topic`. Raises KafkaError when Kafka does not answer."""
         ends = self._end_of = await self.ends()
         starts = await self._ends.beginning_offsets(self._partitions)
         committed = await self._admin.list_consumer_group_offsets(self._group, partitions=self._partitions)
         for partition, end in ends.items():
             commit = committed[partition].offset if partition in committed else -1
-            # What Kafka has deleted meanwhile can't be read any more.
+            # Records that Kafka has deleted can't be read any more, and are no lag.
             self._by_partition[partition] = end - max(commit, starts[partition])
         self.by_topic = dict.fromkeys(self.topics, 0)
         for partition, lag in self._by_partition.items():
@@ -108,15 +108,15 @@ class Lag:
 
     @property
     def written(self) -> int:
-        """How many records the topics ever held, when that was read last."""
+        """The sum of all end offsets as of the last `read`: roughly, how many records were ever written."""
         return sum(self._end_of.values())
 
     def end_of(self, topic: str, number: int) -> int | None:
-        """Return where a partition ended when that was read last, None before."""
+        """Return the end offset of a partition as of the last `read`, None before the first."""
         return self._end_of.get(TopicPartition(topic, number))
 
     def of(self, topic: str, number: int) -> int | None:
-        """Return the lag of one partition as it was read last, None before."""
+        """Return the lag of a partition as of the last `read`, None before the first."""
         return self._by_partition.get(TopicPartition(topic, number))
 
 

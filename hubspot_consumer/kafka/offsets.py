@@ -1,7 +1,7 @@
-"""Offsets: what was read, what is finished, and up to where a partition may be committed.
+"""Offsets: what was read and what is finished in each partition, and the offset up to which it may be committed.
 
-A partition begins at the offset that Kafka holds for the group, and is read without a gap. It is committed up to the
-first record that is not finished, or whose acknowledgement somebody defers.
+A partition begins at the offset that Kafka stores for the group, and is read without a gap. It is committed up to the
+first record that is not finished or whose ack is deferred.
 """
 
 from collections import deque
@@ -20,20 +20,20 @@ class _Entry:
 
 @dataclass
 class PartitionOffsets:
-    """The records of one partition from the first that is not acknowledged to the last that was read."""
+    """The records of one partition, from the first that is not acked to the last that was read."""
 
     # The offset of the record to be read next.
     next: int
-    # Every record before this offset is acknowledged.
+    # Every record before this offset is acked.
     acked: int
     committed: int
-    # The last record that came too early since the partition was sought back to the next one.
+    # The offset of the last record that came too early, None after a record that came in order.
     too_early: int | None = None
     _entries: deque[_Entry] = field(default_factory=deque)
     _by_offset: dict[int, _Entry] = field(default_factory=dict)
 
     def begin(self, offset: int) -> Callable[[], None]:
-        """Note that *offset* was read, in reading order; return what to call, once or more often, when it is done."""
+        """Record that *offset* was read; return the callback that finishes it, which may be called more than once."""
         entry = _Entry(offset)
         self._entries.append(entry)
         self._by_offset[offset] = entry
@@ -47,7 +47,7 @@ class PartitionOffsets:
         return finish
 
     def defer(self, offset: int) -> Callable[[], None]:
-        """Defer the acknowledgement of *offset*, finished or not, until what is returned is called, once."""
+        """Defer the ack of *offset*, finished or not; return the callback that releases it, to be called once."""
         entry = self._by_offset.get(offset)
         if entry is None:
             return _nothing
@@ -60,7 +60,7 @@ class PartitionOffsets:
         return let_go
 
     def pass_over(self, to: int) -> None:
-        """Read on at *to*: Kafka holds nothing before it."""
+        """Continue at *to*, because Kafka stores no unread record before it."""
         self.next = to
         self._acknowledge()
 
@@ -77,34 +77,35 @@ class PartitionOffsets:
 
 
 class Offsets:
-    """The partitions that this worker holds, from when they were sought until they are revoked."""
+    """The assigned partitions, from their seek until their revocation."""
 
     def __init__(self) -> None:
         self._partitions: dict[Partition, PartitionOffsets] = {}
-        # How many events were finished, ever: it rises as long as anything goes on.
+        # Counts finished events since the start; `Progress` checks that it rises.
         self.finished = 0
 
     def assigned(self, starts: Mapping[Partition, int]) -> None:
-        """Hold these partitions, each from the offset that is read first."""
+        """Replace all partitions by these, each with its start offset."""
         self._partitions = {partition: PartitionOffsets(start, start, start) for partition, start in starts.items()}
 
     def restart(self, partition: Partition, start: int) -> None:
-        """Read a partition anew from *start* on: Kafka does not hold any more what was read."""
+        """Restart a partition at *start*, because Kafka has truncated or recreated it."""
         self._partitions[partition] = PartitionOffsets(start, start, start)
 
     def next_of(self, partition: Partition) -> int | None:
-        """Return the offset of the record to be read next, None of a partition that is not held."""
+        """Return the offset of the record to be read next, None for a partition that is not assigned."""
         held = self._partitions.get(partition)
         return held.next if held is not None else None
 
     def next_of_all(self) -> Mapping[Partition, int]:
-        """Return the offset of the record to be read next, of each partition that is held."""
+        """Return the offset of the record to be read next, for each assigned partition."""
         return {partition: held.next for partition, held in self._partitions.items()}
 
     def reread(self, partition: Partition, too_early: int) -> bool:
-        """Return whether to seek a partition back to its next record because the record *too_early* came instead.
+        """Return whether to seek a partition back to its next record, because the record *too_early* came instead.
 
-        Once: those behind it were under way already. Again when they come anew, and the next is still missing.
+        The records behind the first early one were already fetched, and need no second seek. An offset that is no
+        higher than the last early one shows that the partition was read again, and the next record is still missing.
         """
         held = self._partitions.get(partition)
         if held is None:
@@ -114,13 +115,13 @@ class Offsets:
         return again
 
     def pass_over(self, partition: Partition, end: int, to: int) -> None:
-        """Read on at *to* where everything before *end* was read, because Kafka holds nothing between the two."""
+        """Continue at *to* if the next record is at *end*, because Kafka stores no record between the two."""
         held = self._partitions.get(partition)
         if held is not None and held.next == end:
             held.pass_over(to)
 
     def begin(self, topic: str, partition: int, offset: int) -> Callable[[], None]:
-        """Note that a record was read; return what to call when it is done. One that is not held is nobody's."""
+        """Record that a record was read; return its finishing callback, which acks nothing if it is not assigned."""
         held = self._partitions.get((topic, partition))
         finish = held.begin(offset) if held is not None else _nothing
 
@@ -131,30 +132,30 @@ class Offsets:
         return counted
 
     def defer(self, topic: str, partition: int, offset: int) -> Callable[[], None]:
-        """Defer a record's acknowledgement until what is returned is called, once. One that is not held is nobody's."""
+        """Defer a record's ack; return the callback that releases it, which does nothing if it is not assigned."""
         held = self._partitions.get((topic, partition))
         return held.defer(offset) if held is not None else _nothing
 
     def committable(self) -> Mapping[Partition, int]:
-        """Return what to commit, of each partition of which there is more to commit than was committed."""
+        """Return the offset to commit for each partition with acks that are not committed."""
         held = self._partitions.items()
         return {partition: offsets.acked for partition, offsets in held if offsets.acked > offsets.committed}
 
     def committed(self, offsets: Mapping[Partition, int]) -> None:
-        """Say what Kafka holds now for the group."""
+        """Record the offsets that Kafka has stored for the group."""
         for partition, offset in offsets.items():
             if (held := self._partitions.get(partition)) is not None:
                 held.committed = offset
 
     def forget(self) -> None:
-        """Drop every partition: whoever is assigned it reads again what was not committed."""
+        """Drop every partition; its next worker reads again what was not committed."""
         self._partitions = {}
 
     @property
     def unfinished(self) -> int:
-        """How many events were read and are not acknowledged."""
+        """How many records were read and are not acked."""
         return sum(map(len, self._partitions.values()))
 
 
 def _nothing() -> None:
-    """There is nothing to let go, and nothing to finish."""
+    """Do nothing: the callback of a record that is not assigned."""

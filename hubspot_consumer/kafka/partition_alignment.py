@@ -1,8 +1,8 @@
-"""Alignment: sibling partitions are read side by side in time, however long the backlog is.
+"""Alignment: co-partitioned topics are read at the same point in time, however long the backlog is.
 
-A contact's events are in seven topics, in partitions of the same number. Read each at its own pace, these drift apart
-like any random walk: over a million events by more than a worker may hold in memory, which then holds nothing but
-events that wait for others, unread. So when there is a crowd, a partition that is ahead of its siblings is held back.
+A contact's events are in seven topics, in partitions of the same number. If each is read at its own pace, they drift
+apart like a random walk: over a million events by more than fits into a worker's memory, which would then contain only
+events that wait for unread ones. So with many unfinished events, partitions that are ahead of the others are paused.
 """
 
 from collections import defaultdict
@@ -15,33 +15,33 @@ from aiokafka import TopicPartition
 from hubspot_consumer.kafka.offsets import Offsets
 from hubspot_consumer.kafka.records import Partition, Record
 
-# With fewer events unfinished there is room for drift, and nobody is held back.
+# With fewer unfinished events there is room for drift, and no partition is paused.
 CROWD: Final = 5_000
-# The clocks of whoever gives the events to Kafka.
+# Tolerated clock difference between the hosts that produced the events.
 CLOCKS_AGREE_S: Final = 1.0
 
 
 class Ends(Protocol):
-    """Where Kafka's partitions end."""
+    """The source of the partitions' end offsets."""
 
     async def ends(self) -> Mapping[TopicPartition, int]: ...
 
 
 class PartitionAlignment:
-    """How far each partition of this worker was read, in offsets and in time. *kafka* knows where they end."""
+    """How far each assigned partition was read, in offsets and in time. *kafka* returns their end offsets."""
 
     def __init__(self, offsets: Offsets, kafka: Ends) -> None:
         self._offsets = offsets
         self._kafka = kafka
         self._topics: defaultdict[int, list[str]] = defaultdict(list)
         self._read_to: dict[Partition, datetime] = {}
-        # Where the partitions ended when that was asked last, and up to where they were read before it was asked.
+        # The end offsets of the last look, and the next offsets to read from just before it.
         self._ends: Mapping[TopicPartition, int] = {}
         self._read_before: Mapping[Partition, int] = {}
         self._wanted = False
 
     def assigned(self, held: Iterable[Partition]) -> None:
-        """Take the partitions that are held from now on, by topic and number; they are read from what was acked."""
+        """Set the assigned partitions, by topic and number; what was read of the former ones is dropped."""
         self._read_to.clear()
         self._topics.clear()
         self._read_before = {}
@@ -49,10 +49,11 @@ class PartitionAlignment:
             self._topics[number].append(topic)
 
     def read(self, record: Record) -> None:
+        """Record up to which time a partition was read."""
         self._read_to[record.topic, record.partition] = record.timestamp
 
     def ahead(self) -> set[Partition]:
-        """Return the partitions that were read further in time than a sibling with more to read."""
+        """Return the partitions that were read further in time than a co-partitioned one with unread records."""
         self._wanted = True
         ahead: set[Partition] = set()
         for number, topics in self._topics.items():
@@ -62,10 +63,10 @@ class PartitionAlignment:
         return ahead
 
     def earlier_were_read(self, record: Record) -> bool:
-        """Return whether whatever Kafka held before *record* was read, in all siblings.
+        """Return whether every record that Kafka stored before *record* was read, in all co-partitioned topics.
 
-        It was where a sibling was read further in time, by more than clocks may differ, or to where it ended after
-        *record* was read. Ask again where the ends are older than that: `look` gets them.
+        This is so if each other partition was read beyond the record's time by more than CLOCKS_AGREE_S, or up to its
+        end as of a look after *record* was read. If the last look is older, return False and request the next look.
         """
         partition, time = (record.topic, record.partition), record.timestamp.timestamp() + CLOCKS_AGREE_S
         not_passed = [
@@ -79,7 +80,7 @@ class PartitionAlignment:
         return all(self._at_end(topic, record.partition) for topic in not_passed)
 
     async def look(self) -> None:
-        """Ask where the partitions end, if that was wanted since the last look. Raises KafkaError."""
+        """Read the end offsets, if they were needed since the last look. Raises KafkaError."""
         if not self._wanted:
             return
         self._wanted = False
@@ -92,6 +93,6 @@ class PartitionAlignment:
         return read_to.timestamp() if read_to else 0.0
 
     def _at_end(self, topic: str, number: int) -> bool:
-        """Return whether a partition was read to where it ended at the last look. Markers of transactions are read."""
+        """Return whether a partition was read to its end as of the last look, transaction markers included."""
         following, end = self._offsets.next_of((topic, number)), self._ends.get(TopicPartition(topic, number))
         return following is not None and end is not None and following >= end

@@ -1,8 +1,9 @@
-"""Positions: where the Kafka client reads each partition, sought explicitly after each assignment.
+"""Positions: the offset at which the Kafka client reads each partition, sought explicitly after each assignment.
 
-A client that begins an assignment by itself may fetch records that Faust then throws away: its position has moved on,
-and nobody reads them again. So nothing is fetched from a revocation on until every partition was sought to the offset
-that Kafka holds for the group. Each record is known with the offset that it follows: Kafka holds nothing between both.
+A client that begins an assignment by itself may fetch records that Faust then drops: the client's position has moved
+on, and the records are never read again. So nothing is fetched between a revocation and the seek of every partition to
+the offset that Kafka stores for the group. For each record the offset that it follows is stored: Kafka has no record
+between the two.
 
 Every method but `follows`, `restart_of` and `skipped` runs in the event loop of the Kafka client.
 """
@@ -24,13 +25,13 @@ SEEK_AGAIN_S: Final = 1.0
 
 Fetched = Mapping[TopicPartition, Sequence[Any]]
 Sought = Callable[[Mapping[Partition, int]], None]
-# Why records do not come as expected: they were "lost" between the client and us, none comes although there is more
-# ("stalled"), Kafka has "deleted" them unread, or has cut off a partition, which is "restarted" where it begins now.
+# The reason of a gap: records were "lost" between the client and the worker, none comes although there are more
+# ("stalled"), Kafka has "deleted" them unread, or a partition was truncated or recreated and is "restarted".
 Gap = Literal["lost", "stalled", "deleted", "restarted"]
 
 
 class Positions:
-    """Seeks after each assignment, and lets the client fetch until the next revocation. *count* counts gaps."""
+    """Seeks after each assignment, and allows fetches until the next revocation. *count* is called with each gap."""
 
     def __init__(self, clock: Clock, count: Callable[[Gap], None]) -> None:
         self._clock = clock
@@ -38,31 +39,31 @@ class Positions:
         self._may_fetch = asyncio.Event()
         self._seeking: asyncio.Task[None] | None = None
         self._fetching: asyncio.Task[Fetched] | None = None
-        # After the last record that was handed on, and the client's position: Kafka holds nothing in between.
+        # The offset after the last fetched record, and the client's position: Kafka stores no record in between.
         self._read: dict[Partition, tuple[int, int]] = {}
-        # Only of records that do not follow the offset before theirs.
+        # The offset that a record follows, only for records that do not follow the offset before theirs.
         self._follows: dict[tuple[str, int, int], int] = {}
         self._restarts: dict[Partition, int] = {}
 
     def revoked(self) -> None:
-        """Fetch nothing until the next assignment was sought."""
+        """Stop fetching until the next assignment was sought."""
         self._may_fetch.clear()
         for task in (self._seeking, self._fetching):
             if task is not None:
-                # A fetch can be cancelled only while it waits: what it has taken it returns.
+                # A fetch is cancelled only while it waits; once it has records, it returns them.
                 task.cancel()
 
     def assigned(self, consumer: AIOKafkaConsumer, sought: Sought) -> None:
-        """Seek every partition that *consumer* was assigned, then tell *sought* the offsets, then let it fetch."""
+        """Seek every assigned partition of *consumer*, then call *sought* with the offsets, then allow fetches."""
         self._seeking = asyncio.create_task(self._seek(consumer, sought))
 
     async def fetch(
         self, consumer: AIOKafkaConsumer, fetch: Callable[[], Awaitable[Fetched]], timeout_s: float | None
     ) -> Fetched:
-        """Return what *fetch* does; nothing where the partitions are revoked, or not sought within *timeout_s*."""
+        """Return the result of *fetch*; nothing if the partitions are revoked, or not sought within *timeout_s*."""
         try:
             async with asyncio.timeout(timeout_s):
-                # Looked at again: a revocation may have come since the wait was over. Nothing is awaited from here on.
+                # A revocation may come between the end of the wait and this check, after which nothing is awaited.
                 while not self._may_fetch.is_set():
                     await self._may_fetch.wait()
         except TimeoutError:
@@ -81,17 +82,17 @@ class Positions:
             self._seek_to(consumer, TopicPartition(*partition), offset)
 
     def follows(self, record: Record) -> int:
-        """Return the offset up to which the client had read when it found *record*; to be asked once of each."""
+        """Return the offset up to which the client had read before *record*; works once for each record."""
         return self._follows.pop((record.topic, record.partition, record.offset), record.offset)
 
     def restart_of(self, partition: Partition) -> int | None:
-        """Return where a partition begins again that was cut off or made anew, once; None if it was not."""
+        """Return, once, the start offset of a partition that was truncated or recreated; None for others."""
         return self._restarts.pop(partition, None)
 
     def skipped(self) -> Iterator[tuple[Partition, int, int]]:
         """Yield the partitions whose position is beyond the end of the last record, with both offsets.
 
-        Markers of transactions are there, or records that Kafka has deleted or compacted.
+        The offsets in between are of transaction markers, or of records that Kafka has deleted or compacted.
         """
         return ((partition, end, to) for partition, (end, to) in list(self._read.items()) if to > end)
 
@@ -119,7 +120,7 @@ class Positions:
             for partition, offset in error.args[0].items():
                 await self._begin_anew(consumer, partition, offset)
             return {}
-        # Nothing below waits: what is noted is what this fetch read.
+        # `position` does not wait after a seek, so the positions below are those of this fetch.
         for partition, records in fetched.items():
             end, _ = self._read[partition]
             for record in records:
@@ -135,15 +136,15 @@ class Positions:
         if record.offset != follows:
             self._follows[place] = follows
         elif self._follows:
-            # What an earlier fetch found there is no longer so.
+            # This fetch replaces the result of an earlier one.
             self._follows.pop(place, None)
 
     async def _begin_anew(self, consumer: AIOKafkaConsumer, partition: TopicPartition, offset: int) -> None:
-        """Go on where Kafka does not hold *offset*: with what it holds."""
+        """Continue a partition at its beginning, because Kafka does not have *offset*."""
         try:
             start = (await consumer.beginning_offsets([partition]))[partition]
         except KafkaError as error:
-            # The next fetch is answered likewise.
+            # The next fetch fails in the same way, and this is tried again.
             log.warning("reading.not_sought", error=type(error).__name__)
             return
         told = {"topic": partition.topic, "partition": partition.partition, "offset": offset, "start": start}
@@ -168,7 +169,7 @@ class Positions:
 
 
 async def _starts(consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
-    """Return where the group is in each assigned partition: behind what it committed, or at the beginning."""
+    """Return the group's committed offset in each assigned partition, or the beginning if it has none."""
     partitions = list(consumer.assignment())
     committed = dict(zip(partitions, await asyncio.gather(*map(consumer.committed, partitions)), strict=True))
     starts = {partition: offset for partition, offset in committed.items() if offset is not None}

@@ -1,4 +1,4 @@
-"""A record as it was read from Kafka, before anybody knows whether it is an envelope."""
+"""A record as it was read from Kafka, before it is parsed as an envelope."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from runtime.tracing import trace_id_of
 from schemas.contacts import contact_hash, contact_key
 from schemas.envelope import Headers
 
-# A hand-made header may hold anything.
+# The limit, in characters, for ids from headers: a hand-made header may contain anything.
 LONGEST_ID: Final = 64
 
 # A topic and the number of its partition; aiokafka's TopicPartition is one too.
@@ -32,12 +32,12 @@ class Record:
 
     @property
     def place(self) -> str:
-        """Where it is: topic-partition-offset."""
+        """The record's place, as topic-partition-offset."""
         return f"{self.topic}-{self.partition}-{self.offset}"
 
     @property
     def log_fields(self) -> dict[str, str]:
-        """What log lines say of it: where it is, and which event, whose, and of which trace, as far as it tells."""
+        """The fields for log lines: place, event id, contact hash and trace id, without those that are missing."""
         headers = Headers.decode(self.headers)
         told = {
             "event_id": headers.id[:LONGEST_ID],

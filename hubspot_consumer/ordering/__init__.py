@@ -1,1 +1,1 @@
-"""The order of each contact's events."""
+"""Keeps the events of each contact in order."""

@@ -1,4 +1,4 @@
-"""The LRU cache of what was applied last: contacts that were finished recently need no look-up."""
+"""An LRU cache of the last applied sequence per contact: recently finished contacts need no look-up."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Final
 from hubspot_consumer.ordering.lane import Lane
 from schemas.contacts import ContactKey
 
-# One that was forgotten costs a hundredth of a call.
+# An evicted contact costs a hundredth of a call, because one look-up reads 100 contacts.
 REMEMBERED_CONTACTS: Final = 50_000
 
 
@@ -19,25 +19,25 @@ class _Known:
 
 
 class AppliedCache:
-    """What their lanes knew of each; whoever was finished longest ago is forgotten first."""
+    """Stores the state of closed lanes; the contact whose lane closed longest ago is evicted first."""
 
     def __init__(self) -> None:
         self._contacts: OrderedDict[ContactKey, _Known] = OrderedDict()
 
     def keep(self, lane: Lane) -> None:
-        """Remember a lane that ends."""
+        """Store the state of a lane that closes."""
         if lane.applied is not None:
             self._contacts[lane.key] = _Known(lane.applied, lane.done, lane.contact_id)
             if len(self._contacts) > REMEMBERED_CONTACTS:
                 self._contacts.popitem(last=False)
 
     def begin(self, lane: Lane) -> None:
-        """Let a lane that begins take what is remembered."""
+        """Move the stored state of a contact, if any, into its new lane."""
         if (known := self._contacts.pop(lane.key, None)) is not None:
             lane.applied, lane.done, lane.contact_id = known.applied, known.done, known.contact_id
 
     def learn(self, key: ContactKey, sequence: int, contact_id: str | None) -> None:
-        """Take what somebody else wrote, of a contact that is remembered."""
+        """Update a cached contact with a newer sequence that another writer applied."""
         if (known := self._contacts.get(key)) is not None and sequence > known.applied:
             known.applied = sequence
             known.contact_id = contact_id or known.contact_id

@@ -1,4 +1,4 @@
-"""In flight: the contacts about which a call is on its way, also one that began before the partitions changed hands."""
+"""Contacts in calls that have not ended, including calls that began before the last rebalance."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ from schemas.contacts import ContactKey
 
 
 class InFlight:
-    """Counts calls by contact; *came_back* is told of each whose last call has ended."""
+    """Counts calls by contact; `came_back` is called with each contact whose last call has ended."""
 
     def __init__(self) -> None:
         self._calls: Counter[ContactKey] = Counter()
@@ -28,7 +28,7 @@ class InFlight:
 
     @contextmanager
     def touching(self, key: ContactKey) -> Iterator[None]:
-        """For as long as a call for one contact is about another one, too."""
+        """Count *key* as in a call for as long as the context lasts, because a call for another contact affects it."""
         self.begin(key)
         try:
             yield

@@ -1,4 +1,4 @@
-"""A lane: what is pending of one contact, and the fold of consecutive events that a call takes from it."""
+"""A lane: the pending events of one contact, which calls take from it as contact updates."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,31 +11,31 @@ from hubspot_consumer.mapping import MappedEvent, MappingFailed, map_event
 from schemas.contacts import ContactKey
 from schemas.envelope import Envelope
 
-# A missing event is late (it is in another topic), or never comes (its record was lost before Kafka).
+# The wait limit for a missing event: it is late (in another topic) or never comes (its record never got to Kafka).
 HOLE_LIMIT_S: Final = 60.0
 # The limit for a contact that was looked up just now. Its earlier events were read with the co-partitioned topics, or
 # the contact was deleted in HubSpot.
 HOLE_LIMIT_AFTER_LOOK_UP_S: Final = 10.0
-# A fold that grows beyond this after a rejection is as good as unlimited.
+# After a rejection, a lane's limit of events per update doubles with each success; from this value on it is dropped.
 LARGEST_PART: Final = 64
 
 
 class LaneState(Enum):
-    """What a lane waits for. docs/architecture.md draws the ways between the states."""
+    """The state of a lane, named after its wait. docs/architecture.md has a diagram of the transitions."""
 
-    # There is nothing to wait for.
+    # No event is pending.
     EMPTY = auto()
-    # HubSpot is to be asked what it holds of the contact.
+    # The contact waits for a look-up in HubSpot.
     UNKNOWN = auto()
-    # The contact is to be created.
+    # The contact waits to be created.
     NEW = auto()
     # The contact can be written.
     READY = auto()
-    # A call about the contact is under way.
+    # A call for the contact has not ended.
     IN_FLIGHT = auto()
-    # The next attempt has its time.
+    # The next attempt waits for its time.
     BACKING_OFF = auto()
-    # An earlier event, which somebody else applied, may be unread.
+    # An earlier event, which another writer applied, may be unread.
     EARLIER_UNREAD = auto()
     # The next event is missing.
     HOLE = auto()
@@ -45,7 +45,7 @@ class LaneState(Enum):
 
 @dataclass(frozen=True)
 class Pending:
-    """An event that was read and is not finished. Without an envelope it is a dead letter that keeps its place."""
+    """An event that was read and is not finished. A dead letter has no envelope and only fills its sequence."""
 
     sequence: int
     envelope: Envelope | None
@@ -54,23 +54,24 @@ class Pending:
 
     @property
     def log_fields(self) -> dict[str, str]:
-        """What log lines say of it."""
-        # A hand-made record may have no header that names its event.
+        """The fields that identify the event in log lines."""
+        # The header with the event id may be missing in a hand-made record.
         return self.record.log_fields | ({"event_id": str(self.envelope.id)} if self.envelope else {})
 
     @cached_property
     def mapped(self) -> MappedEvent:
-        """What it comes to; a dead letter comes to nothing. Raises MappingFailed."""
+        """The HubSpot properties of the event; none for a dead letter. Raises MappingFailed."""
         return map_event(self.envelope) if self.envelope is not None else MappedEvent({}, {})
 
 
 @dataclass(eq=False)
 class Lane:
-    """What is pending of one contact. `applied` is None until it is known what HubSpot holds.
+    """The pending events of one contact, by sequence. `applied` is the last sequence in the remote contact, or None.
 
-    Every event up to `done` was read here, and is finished. Where somebody else applied more than that, an event before
-    the one at hand may be unread, and its timeline entry not sent, until the co-partitioned topics were read as far.
-    `may_be_new` says that nothing is known against creating the contact. `state` is set by `Lanes` alone.
+    `applied` is None while the remote contact is not known. Every event up to `done` was read and finished by this
+    worker. Where another writer applied more than `done`, an event before the first pending one may be unread, and its
+    timeline entry not sent, until the co-partitioned topics were read as far. `may_be_new` is false once the contact
+    may exist in HubSpot, so that it is looked up instead of created. Only `Lanes` sets `state`.
     """
 
     key: ContactKey
@@ -90,39 +91,39 @@ class Lane:
 
     @property
     def begins(self) -> bool:
-        """Whether the contact's first event is here."""
+        """Whether the contact's first event is pending and readable."""
         first = self.pending.get(1)
         return first is not None and first.envelope is not None
 
     @property
     def done_before_next(self) -> bool:
-        """Whether every event before the first that is here was read and is finished, as far as it was applied."""
+        """Whether every applied event before the first pending one was read and finished by this worker."""
         return self.done >= min(min(self.pending) - 1, self.applied or 0)
 
     def pass_over_unread(self) -> None:
-        """Take it that no event before the first that is here is unread."""
+        """Assume that no event before the first pending one is unread."""
         self.done = max(self.done, min(min(self.pending) - 1, self.applied or 0))
         self.unread_since = None
 
     def learn(self, contact_id: str | None, sequence: int) -> None:
-        """Take what HubSpot holds of the contact."""
+        """Store the id and the last applied sequence of the remote contact."""
         self.applied, self.contact_id = sequence, contact_id
         self.left_out = 0
         self.hole_since = None
         self.hole_limit_s = HOLE_LIMIT_AFTER_LOOK_UP_S
 
     def unlearn(self) -> None:
-        """Take it that nobody knows any more what HubSpot holds of the contact, but that it may be there."""
+        """Drop what is stored of the remote contact, which may exist: the next step is a look-up."""
         self.applied, self.hole_since, self.may_be_new = None, None, False
 
     def applied_by(self, update: "ContactUpdate") -> None:
-        """Take it that HubSpot holds the contact as it is after *fold*."""
-        # Of one that was late it holds more, and it may not be known any more how much.
+        """Record that HubSpot has applied *update*."""
+        # HubSpot has applied more than a repeated update, and `applied` may have been reset by `unlearn` meanwhile.
         if not update.repeated:
             self.applied = max(self.applied or 0, update.events[-1].sequence)
 
     def finished(self, update: "ContactUpdate") -> None:
-        """Take it that nothing is left to do of the events of *fold*."""
+        """Finish the events of *update* and remove them from the pending ones."""
         for event in update.events:
             self.pending.pop(event.sequence, None)
             event.finish()
@@ -134,6 +135,7 @@ class Lane:
             self.most_events = self.most_events * 2 if self.most_events < LARGEST_PART else None
 
     def pass_over_dead_letters(self) -> None:
+        """Finish the dead letters at the front of the lane, as if they were applied."""
         while self.applied is not None and self.pending:
             first = min(self.pending)
             if first > self.applied + 1 or self.pending[first].envelope is not None:
@@ -144,12 +146,12 @@ class Lane:
             self.applied = max(self.applied, first)
 
     def coalesce(self) -> "ContactUpdate":
-        """Return the consecutive events that a call may take."""
-        # One may have come since the lane was ready.
+        """Return the consecutive events that one call may write, as one contact update."""
+        # A dead letter may have arrived since the lane became ready.
         self.pass_over_dead_letters()
         applied = self.applied or 0
         sequence = min(self.pending)
-        # Late or repeated: what it would set is there, newer. Its timeline entry is sent again, under the same uuid.
+        # HubSpot has the values of a late event, or newer ones. Its timeline entry is sent again, under the same uuid.
         late = sequence <= applied
         update = ContactUpdate(self, [], written=late, repeated=late, creates=self.applied is None)
         while (event := self.pending.get(sequence)) is not None and event.envelope is not None:
@@ -162,12 +164,12 @@ class Lane:
 
 @dataclass(eq=False)
 class ContactUpdate:
-    """Consecutive events of one contact, to be applied as one.
+    """Consecutive events of one contact, which are written as one update.
 
-    `written` says that the contact holds them or something newer already, so that only the timeline is left;
-    `repeated` that this was so before they were taken, so that the timeline may hold them too.
-    `creates` says that they are to be written only if there is no such contact.
-    `set_aside` are those that are dead letters by now.
+    `written`: the remote contact has their values or newer ones, so that only their timeline entries remain to be sent.
+    `repeated`: this was so before the events were taken, so that their timeline entries may exist too.
+    `creates`: the events are written only if the contact does not exist.
+    `set_aside`: the events that have become dead letters.
     """
 
     lane: Lane
@@ -179,7 +181,7 @@ class ContactUpdate:
 
     @property
     def mapping_failed(self) -> MappingFailed | None:
-        """Why one of the events can't be mapped, if that is so."""
+        """The error of the first event that can't be mapped; None when all can."""
         for event in self.events:
             try:
                 _ = event.mapped

@@ -1,9 +1,9 @@
-"""Lanes: the serial queue of each contact, in order of sequence, whatever topic an event came from.
+"""Lanes: a serial queue for each contact, in order of sequence across all topics.
 
-A lane can be written when the event after the last applied one is there. A contact that is not in the cache is either
-new, with its first event here, or is looked up in HubSpot, which keeps the sequence that was applied last in the
-property `nerava_event_sequence`. The call that creates a new contact is refused where the contact exists, which is then
-looked up: a restarted worker moves no contact backwards.
+A lane is ready when its next event, by sequence, has been read. A contact that is not in the cache is either new, with
+its first event pending, or is looked up in HubSpot, which stores the last applied sequence in the property
+`nerava_event_sequence`. HubSpot rejects the creation of a contact that exists, and the contact is then looked up: so a
+restarted worker overwrites no contact with older values.
 """
 
 from collections import Counter, OrderedDict
@@ -23,18 +23,19 @@ from schemas.contacts import ContactKey
 log = logger()
 
 HOLE_AGAIN_S: Final = 1.0
-# Events that were applied and not acked are read soon, unless the leader of a partition is away.
+# Time limit for reading events that were applied and not acked: they come soon, unless a partition has no leader.
 EARLIER_LIMIT_S: Final = 60.0
 EARLIER_AGAIN_S: Final = 0.25
-# The lanes in these states wait for a time; the others stand in queues.
+# Lanes in TIMED states wait for a time; lanes in QUEUED states stand in a queue.
 TIMED: Final = frozenset({LaneState.BACKING_OFF, LaneState.EARLIER_UNREAD, LaneState.HOLE})
 QUEUED: Final = frozenset({LaneState.UNKNOWN, LaneState.NEW, LaneState.READY, LaneState.HELD})
 
 
 class Lanes:
-    """All lanes of the partitions that this worker is assigned.
+    """All lanes of the assigned partitions.
 
-    *earlier_were_read* returns whether everything that Kafka held before a record was read.
+    *earlier_were_read* returns whether every record that Kafka stored before the given one was read, in all
+    co-partitioned topics.
     """
 
     def __init__(self, clock: Clock, earlier_were_read: Callable[[Record], bool] = lambda _: True) -> None:
@@ -50,7 +51,7 @@ class Lanes:
         self.holes_released = 0
 
     def add(self, key: ContactKey, event: Pending) -> None:
-        """Take an event into its contact's lane. A second copy of one that is pending is finished at once."""
+        """Add an event to its contact's lane. A second copy of a pending event is finished at once."""
         lane = self._lanes.get(key) or self._open(key)
         if event.sequence in lane.pending:
             event.finish()
@@ -61,57 +62,58 @@ class Lanes:
             self._place(lane)
 
     def take_unknown(self, most: int) -> list[Lane]:
-        """Take contacts to look up; each comes back by `known` or `still_unknown`."""
+        """Take up to *most* contacts to look up; each must be given back by `known` or `still_unknown`."""
         return self._depart(most, LaneState.UNKNOWN)
 
     def known(self, lane: Lane, contact_id: str | None, sequence: int | None) -> None:
-        """Say what HubSpot holds of a contact; `sequence` None where it can't be asked: what is here comes first."""
+        """Give back a contact that was looked up; without a *sequence*, the first pending event counts as the next."""
         lane.learn(contact_id, min(lane.pending) - 1 if sequence is None else sequence)
         self._again(lane, wait_s=0.0)
 
     def still_unknown(self, lane: Lane, wait_s: float) -> None:
-        """Give back a contact whose look-up failed, to be tried again after a wait."""
+        """Give back a contact whose look-up failed, for another attempt after *wait_s* seconds."""
         self._again(lane, wait_s)
 
     def take_new(self, most: int) -> list[ContactUpdate]:
-        """Take up to *most* contacts to create; each fold comes back once, also by `exists`."""
+        """Take up to *most* contacts to create; each update must be given back once, as after `take` or by `exists`."""
         return [lane.coalesce() for lane in self._depart(most, LaneState.NEW)]
 
     def exists(self, update: ContactUpdate) -> None:
-        """Give back a contact that was not created, because there is one, or because it can't be told from that."""
+        """Give back a contact that was not created because it exists, or may exist: it is looked up."""
         update.lane.may_be_new = False
         self._again(update.lane, wait_s=0.0)
 
     def take(self, most: int) -> list[ContactUpdate]:
-        """Take up to *most* contacts that can run, each with its consecutive events; each fold comes back once."""
+        """Take the updates of up to *most* ready contacts; each is given back by `finished`, `split` or `retry`."""
         return [lane.coalesce() for lane in self._depart(most, LaneState.READY)]
 
     def finished(self, update: ContactUpdate) -> None:
-        """Say that every event of *fold* is delivered or dead-lettered."""
+        """Give back an update whose events are all delivered, dead-lettered or suppressed."""
         lane = update.lane
         lane.finished(update)
         self._again(lane, wait_s=0.0)
 
     def split(self, update: ContactUpdate) -> None:
-        """Give back a rejected fold, to come again in smaller parts until the guilty event stands alone."""
+        """Give back a rejected update, to be taken again in smaller parts until the rejected event is alone."""
         update.lane.most_events = max(1, len(update.events) // 2)
         self._again(update.lane, wait_s=0.0)
 
     def retry(self, update: ContactUpdate, wait_s: float) -> None:
-        """Give back a fold to be tried again after *wait_s* seconds; if it is `written`, without another upsert."""
+        """Give back an update for another attempt after *wait_s* seconds; without another upsert if it is `written`."""
         lane = update.lane
         if update.written:
             lane.applied_by(update)
         self._again(lane, wait_s)
 
     def hold(self, keys: Collection[ContactKey]) -> None:
-        """Take nothing of these contacts, until each was released as often as it was held."""
+        """Stop taking events of these contacts until each is released as often as it was held."""
         self._holds.update(keys)
         for lane in filter(None, map(self._lanes.get, keys)):
             if lane.state is not LaneState.IN_FLIGHT:
                 self._place(lane)
 
     def release(self, key: ContactKey) -> None:
+        """End one hold of a contact."""
         self._holds[key] -= 1
         if self._holds[key] <= 0:
             del self._holds[key]
@@ -119,7 +121,7 @@ class Lanes:
                 self._place(lane)
 
     def written(self, key: ContactKey, sequence: int, contact_id: str | None) -> None:
-        """Say that somebody else wrote a contact, as it is after the event *sequence*."""
+        """Record that another writer applied a contact's events up to *sequence*."""
         lane = self._lanes.get(key)
         if lane is None:
             self._applied_cache.learn(key, sequence, contact_id)
@@ -127,7 +129,7 @@ class Lanes:
             lane.learn(contact_id or lane.contact_id, sequence)
 
     def maybe_written(self, key: ContactKey) -> None:
-        """Say that somebody else may have written a contact: it is looked up before anything of it is written."""
+        """Record that another writer may have changed a contact: a look-up precedes the next write."""
         self._applied_cache.forget(key)
         if (lane := self._lanes.get(key)) is not None:
             lane.unlearn()
@@ -136,7 +138,7 @@ class Lanes:
         return key in self._holds
 
     def forget(self) -> None:
-        """Drop everything but holds: the partitions go to another worker, which reads again what was not acked."""
+        """Drop everything but holds: the next worker of the partitions reads the events again that were not acked."""
         self._lanes.clear()
         self._applied_cache.clear()
         self._waiting.clear()
@@ -145,22 +147,22 @@ class Lanes:
             queue.clear()
 
     def owns(self, update: ContactUpdate) -> bool:
-        """Return whether a fold that was taken is still ours to deliver: not once `forget` gave its contact away."""
+        """Return whether this worker may still deliver an update that was taken; false after `forget`."""
         return self._lanes.get(update.lane.key) is update.lane
 
     def has(self, key: ContactKey) -> bool:
-        """Return whether anything is pending of a contact."""
+        """Return whether a contact has pending events."""
         return key in self._lanes
 
     def stop_backing_off(self) -> None:
-        """Try again now: what they waited for, HubSpot answering, has come."""
+        """End the backoff of all lanes, because HubSpot answers again."""
         for lane in (*self._waiting, *self._queues[LaneState.HELD].values()):
             if lane.not_before:
                 lane.not_before = 0.0
                 self._place(lane)
 
     def wake(self) -> float | None:
-        """Move lanes whose wait is over; return the seconds until the next one, None when none waits for time."""
+        """Move the lanes whose wait is over; return the seconds until the next one is due, None when no lane waits."""
         now = self._clock.monotonic()
         for lane in self._waiting.due(now):
             self._release_hole(lane)
@@ -169,37 +171,37 @@ class Lanes:
 
     @property
     def ready(self) -> int:
-        """Contacts that can be written."""
+        """How many contacts can be written."""
         return self._in_state[LaneState.READY]
 
     @property
     def new(self) -> int:
-        """Contacts to create."""
+        """How many contacts wait to be created."""
         return self._in_state[LaneState.NEW]
 
     @property
     def unknown(self) -> int:
-        """Contacts that wait for a look-up."""
+        """How many contacts wait for a look-up."""
         return self._in_state[LaneState.UNKNOWN]
 
     @property
     def can_run(self) -> int:
-        """Contacts that can be written or created as soon as there is a slot."""
+        """How many contacts can be written or created as soon as there is a slot."""
         return self.ready + self.new
 
     @property
     def backing_off(self) -> int:
-        """Contacts that wait for their next attempt."""
+        """How many contacts wait for their next attempt."""
         return self._in_state[LaneState.BACKING_OFF]
 
     @property
     def holes(self) -> int:
-        """Contacts that wait for an earlier event of theirs, or until it is sure that there is none."""
+        """How many contacts wait for a missing event, or until no earlier event can be unread."""
         return self._in_state[LaneState.HOLE] + self._in_state[LaneState.EARLIER_UNREAD]
 
     @property
     def held(self) -> int:
-        """Contacts with pending events that a run holds."""
+        """How many contacts with pending events a reprocessing run holds."""
         return self._in_state[LaneState.HELD]
 
     def _open(self, key: ContactKey) -> Lane:
@@ -216,14 +218,14 @@ class Lanes:
             self._applied_cache.keep(lane)
 
     def _next_state(self, lane: Lane) -> LaneState:
-        """Return the state of a lane that no call is about, and note since when it waits."""
+        """Return the state of a lane that is in no call, and set the times of its wait."""
         now = self._clock.monotonic()
         if not lane.pending:
             return LaneState.EMPTY
         if lane.key in self._holds:
             return LaneState.HELD
         if lane.not_before > now:
-            # A lane that waits for earlier events is looked at again when its time has come.
+            # A lane in EARLIER_UNREAD has its next check at `not_before`.
             return lane.state if lane.state is LaneState.EARLIER_UNREAD else LaneState.BACKING_OFF
         if lane.applied is None:
             return LaneState.NEW if lane.may_be_new and lane.begins else LaneState.UNKNOWN
@@ -231,7 +233,7 @@ class Lanes:
 
     def _state_of_known(self, lane: Lane, applied: int, now: float) -> LaneState:
         if self._may_be_preceded(lane):
-            # The same moments for all: a look at those that are due goes through all that wait.
+            # All lanes share the same check times, because each pass over the due lanes visits every waiting lane.
             lane.not_before = (now // EARLIER_AGAIN_S + 1) * EARLIER_AGAIN_S
             return LaneState.EARLIER_UNREAD
         if min(lane.pending) <= applied + 1:
@@ -241,7 +243,7 @@ class Lanes:
         return LaneState.HOLE
 
     def _enter(self, lane: Lane, state: LaneState) -> None:
-        """Set a lane's state. Nothing else does."""
+        """Set a lane's state, and put it into the queue of that state. No other method changes a state."""
         if lane.state in TIMED:
             self._waiting.remove(lane)
         elif lane.state in QUEUED:
@@ -255,7 +257,7 @@ class Lanes:
             self._queues[state][lane.key] = lane
 
     def _may_be_preceded(self, lane: Lane) -> bool:
-        """Return whether an event that was applied already may be unread, whose timeline entry may not be there."""
+        """Return whether an earlier, applied event may be unread, so that its timeline entry may be missing."""
         if not lane.done_before_next:
             now = self._clock.monotonic()
             if lane.unread_since is None:
@@ -267,7 +269,7 @@ class Lanes:
         return False
 
     def _depart(self, most: int, state: LaneState) -> list[Lane]:
-        """Take up to *most* lanes of a queue, those that came first, for a call."""
+        """Take up to *most* lanes of a queue for a call, oldest first."""
         lanes = [*islice(self._queues[state].values(), most)]
         for lane in lanes:
             self._enter(lane, LaneState.IN_FLIGHT)
@@ -275,19 +277,19 @@ class Lanes:
         return lanes
 
     def _again(self, lane: Lane, wait_s: float) -> None:
-        """Take a lane back from a call."""
+        """Take a lane back from a call, and place it unless `forget` dropped it meanwhile."""
         lane.not_before = self._clock.monotonic() + wait_s if wait_s else 0.0
-        # A lane that was forgotten meanwhile has no place any more.
         if self._lanes.get(lane.key) is lane:
             self._place(lane)
         self.in_flight.end(lane.key)
 
     def _release_hole(self, lane: Lane) -> None:
+        """Let a lane go on without its missing events, if its hole is due and no earlier record is unread."""
         if lane.state is not LaneState.HOLE or lane.hole_since is None or lane.applied is None:
             return
         first = min(lane.pending)
         if not self._earlier_were_read(lane.pending[first].record):
-            # What is missing may be there, unread: a backlog, or sending is halted.
+            # The missing events may be unread, because of a backlog or because sending is halted.
             lane.hole_since = self._clock.monotonic() - lane.hole_limit_s + HOLE_AGAIN_S
             return
         self.holes_released += 1

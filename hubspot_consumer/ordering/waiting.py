@@ -1,4 +1,4 @@
-"""Waiting: the lanes that wait for a time, to try again or to give up a hole."""
+"""The lanes that wait for a time: to try again, or to give up a hole."""
 
 import math
 from collections.abc import Iterator
@@ -8,11 +8,11 @@ from schemas.contacts import ContactKey
 
 
 class Waiting:
-    """Finds those that are due without looking at all of them each time."""
+    """Finds the lanes that are due, without a pass over all of them while none is."""
 
     def __init__(self) -> None:
         self._lanes: dict[ContactKey, Lane] = {}
-        # No lane that waits is due before.
+        # No waiting lane is due earlier.
         self._wake_at = math.inf
 
     def __len__(self) -> int:
@@ -32,14 +32,14 @@ class Waiting:
         self._lanes.clear()
 
     def due(self, now: float) -> list[Lane]:
-        """Return the lanes whose wait is over, which are to be taken out or to wait anew."""
+        """Return the lanes whose wait is over; the caller removes each or gives it a new time."""
         if now < self._wake_at:
             return []
         self._wake_at = min((due for lane in self._lanes.values() if (due := _due(lane)) > now), default=math.inf)
         return [lane for lane in self._lanes.values() if _due(lane) <= now]
 
     def next_s(self, now: float) -> float | None:
-        """Return the seconds until the next lane is due; None when none waits."""
+        """Return the seconds until the next lane is due; None when no lane waits."""
         return max(0.0, self._wake_at - now) if self._lanes else None
 
 

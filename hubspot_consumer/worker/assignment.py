@@ -1,4 +1,4 @@
-"""The assignment: which partitions this worker holds, and what part of the quota goes with them."""
+"""The assignment: this worker's partitions, and the part of the quota that goes with them."""
 
 import asyncio
 from collections import defaultdict
@@ -16,20 +16,20 @@ from runtime.logs import logger
 
 log = logger()
 
-# Kafka's rebalance timeout is 60 s; a call takes 35 s at the very most, and hardly ever.
+# This is well below the rebalance timeout of 60 s. The timeouts of a call add up to 35 s, which a call rarely takes.
 SETTLE_AT_REBALANCE_S: Final = 25.0
-# What is acked late is repeated by whoever is next; to wait for long is not worth that.
+# An event without an ack by then is repeated by the next worker, which costs less than a long wait.
 FLUSH_AT_REBALANCE_S: Final = 1.0
 
 
 class UnequalAssignment(CannotGoOn):
-    """A worker holds other partition numbers of one topic than of another: a contact's events are in two hands."""
+    """The assigned partition numbers differ between topics, so that two workers would write the same contacts."""
 
 
 class Assignment:
-    """Told of every rebalance; `known` from the first on. *pacing* and *holds* are None in a dry run.
+    """Handles every rebalance; `known` is set by the first assignment.
 
-    *receipts* is None where none are left.
+    *rate_limiter* and *holds* are None in a dry run. *receipts* is None if no receipts are written.
     """
 
     def __init__(  # noqa: PLR0913 - the composition root wires each of them by name
@@ -51,7 +51,7 @@ class Assignment:
         self.known = asyncio.Event()
 
     async def revoked(self) -> None:
-        """Let the calls in flight end: the partitions are about to go to others."""
+        """Drain the calls in flight and flush receipts, within time limits, before the partitions are reassigned."""
         if self._holds is not None:
             self._holds.revoked()
         await self._delivery.drain(SETTLE_AT_REBALANCE_S)
@@ -59,14 +59,14 @@ class Assignment:
             await self._receipts.flush(FLUSH_AT_REBALANCE_S)
 
     def changed(self, held: Collection[tuple[str, int]]) -> None:
-        """Deliver what comes of the partitions *held*, by topic and number, or end delivery with UnequalAssignment."""
+        """Resume delivery for the assigned partitions *held*, by topic and number; fail with UnequalAssignment."""
         self.known.set()
         if (unequal := unequal_topics(held, self._lag.topics)) is not None:
             self._delivery.fail(UnequalAssignment(unequal))
             return
         self._alignment.assigned(held)
         if self._rate_limiter is not None:
-            # A worker that is left with nothing asks about its portal like any other.
+            # A worker without partitions gets the share of one, because it checks its portal too.
             self._rate_limiter.divide(max(len(held), 1) / self._lag.partition_count)
         log.info("worker.assigned", partitions=len(held), of=self._lag.partition_count)
         if self._holds is not None:
@@ -76,7 +76,7 @@ class Assignment:
 
 
 def unequal_topics(held: Collection[tuple[str, int]], topics: Collection[str]) -> str | None:
-    """Return which topics differ in the partition numbers held, or None when all are equal."""
+    """Return a message if the assigned partition numbers differ between *topics*, else None."""
     numbers: defaultdict[str, set[int]] = defaultdict(set)
     for topic, number in held:
         numbers[topic].add(number)

@@ -1,4 +1,4 @@
-"""Reading: from records to lanes, at the pace that delivery keeps."""
+"""The record consumer: puts records into lanes, no faster than delivery takes events from them."""
 
 import asyncio
 import itertools
@@ -20,18 +20,18 @@ from runtime.clock import Clock
 from schemas.contacts import ContactKey, contact_key
 from schemas.envelope import Headers, UnreadableRecord, read_envelope
 
-# Contacts that can be written at once: enough for the calls of a few seconds. With fewer, what fills a hole or joins a
-# fold is further on.
+# With this many contacts ready, which is enough for a few seconds of calls, reading waits. With fewer, the records that
+# fill holes or join contact updates may still be unread.
 ENOUGH_CONTACTS: Final = 1_000
-# Events read and not finished: what a worker holds in memory at the most, whatever the backlog.
+# The limit for events that were read and are not acked bounds memory, whatever the backlog.
 MOST_UNFINISHED: Final = 15_000
 ROOM_LOOK_EVERY_S: Final = 0.2
-# Dead letters on their way to Kafka.
+# The limit for dead letters that Kafka has not taken yet.
 MOST_WRITING: Final = 500
 
 
 class RecordConsumer:
-    """Takes each record to its lane or to the dead letters, and holds the reader back when enough is unfinished."""
+    """Puts each record into its lane or the dead letters, and makes reading wait at the limits above."""
 
     def __init__(  # noqa: PLR0913 - the composition root wires each of them by name
         self,
@@ -61,7 +61,7 @@ class RecordConsumer:
         self._writing: set[asyncio.Task[None]] = set()
 
     async def take(self, record: Record) -> None:
-        """Return when there is room for the next record. Never raises for what a record holds."""
+        """Process a record, then wait until there is room for the next one. No content of a record raises an error."""
         while self._ended:
             await self._wait()
         self._telemetry.read.labels(record.topic).inc()
@@ -74,7 +74,7 @@ class RecordConsumer:
         else:
             key, event = ContactKey(envelope.contact.email), Pending(envelope.sequence, envelope, record, finish)
             if self._suppressions.contains(key):
-                # Before it can wait for anything; those that were read before the contact was, `calls` passes over.
+                # `Calls` skips events that were read before their contact was suppressed.
                 self._telemetry.suppressed.inc()
                 self._receipts.suppressed(event)
                 finish()
@@ -84,25 +84,25 @@ class RecordConsumer:
             await self._wait()
 
     def waited(self) -> bool:
-        """Return whether reading waited for room since this was asked last."""
+        """Return whether reading waited for room since the last call of this method."""
         waited, self._waited = self._waited, False
         return waited
 
     def end(self) -> None:
-        """Take nothing more: what comes now is left to whoever reads next."""
+        """Process no more records; the next worker of the partitions reads them."""
         self._ended = True
 
     def forget(self) -> None:
-        """Drop what is not finished: whoever holds the partitions next reads it again."""
+        """Drop unfinished events; the next worker of the partitions reads them again."""
         self._offsets.forget()
         self._lanes.forget()
 
     async def _set_aside(self, record: Record, error: UnreadableRecord, finish: Callable[[], None]) -> None:
-        """Write a dead letter, and return meanwhile: a thousand unreadable records hold up nobody else's."""
+        """Begin to write a dead letter, and return before its end, so that unreadable records do not delay others."""
         sequence = Headers.decode(record.headers).sequence
         key = _lane_of(record)
         if sequence and key is not None:
-            # It keeps its place in the lane, or its contact's later events would wait for it.
+            # The dead letter fills its sequence in the lane, or its contact's later events would wait for it.
             finish = _at_the_second_call(finish)
             self._add(key, Pending(sequence, None, record, finish))
         while self._may_write.locked():
@@ -142,7 +142,7 @@ class RecordConsumer:
 
     @property
     def _nothing_but_holes(self) -> bool:
-        # Whatever they wait for has not been read: to wait for them would be for ever.
+        # The events that fill the holes are unread, so reading must go on although the limit is reached.
         lanes = self._lanes
         others = lanes.can_run + lanes.unknown + lanes.backing_off + lanes.held + self._delivery.calls_in_flight
         return not others and lanes.holes > 0

@@ -1,4 +1,4 @@
-"""The HTTP endpoints: health for a load balancer, status for a person, metrics for Prometheus."""
+"""The HTTP endpoints: health for load balancers, status for people, metrics for Prometheus."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from runtime.server import application
 
 
 def endpoints(status: Status, telemetry: Telemetry) -> FastAPI:
-    """Return the application; it holds no email and no secret."""
+    """Return the application; its responses contain no email and no secret."""
     telemetry.shows(status.report)
     app = application(
         "HubSpot consumer",

@@ -1,4 +1,4 @@
-"""The parts of a worker, in bundles. `wiring` makes them whole; the status and the service only read them."""
+"""The parts of a worker, grouped. `wiring` makes them; the status and the service use them."""
 
 from dataclasses import dataclass
 
@@ -29,7 +29,7 @@ from hubspot_consumer.worker.progress import Progress
 
 @dataclass(frozen=True)
 class Gates:
-    """What may keep a call from going out."""
+    """The gates that may stop a call."""
 
     breaker: CircuitBreaker
     suppressions: Suppressions
@@ -38,7 +38,7 @@ class Gates:
 
 @dataclass(frozen=True)
 class Source:
-    """The topics as this worker reads them."""
+    """The parts that read the topics."""
 
     lag: Lag
     offsets: Offsets
@@ -51,7 +51,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Sink:
-    """What becomes of the events: calls to HubSpot, or dead letters. In a dry run the calls are logged."""
+    """The parts that deliver events or write them to the dead letters. In a dry run the calls are only logged."""
 
     lanes: Lanes
     delivery: Dispatcher
@@ -62,7 +62,7 @@ class Sink:
 
 @dataclass(frozen=True)
 class Live:
-    """The parts that a dry run lacks, because it asks HubSpot nothing. *receipts* is None where they are turned off."""
+    """The parts of a live worker that a dry run does not have. *receipts* is None if they are turned off."""
 
     rate_limiter: RateLimiter
     portal: Portal
@@ -74,7 +74,7 @@ class Live:
 
 @dataclass(frozen=True)
 class Parts:
-    """A whole worker. *live* is None in a dry run."""
+    """All parts of a worker. *live* is None in a dry run."""
 
     source: Source
     gates: Gates

@@ -1,7 +1,7 @@
-"""Progress: whether this worker finishes anything while it has something to finish.
+"""Progress: whether this worker finishes events while it has some to finish.
 
-A worker may be a member of its group, reach HubSpot, and still do nothing, by a fault that nobody has thought of: this
-is how it is found out. What waits for a reason that is known makes no progress either, and is well.
+A worker may be a member of its group, reach HubSpot, and still do nothing, because of an unforeseen fault, which this
+check finds. A worker that waits for a known reason makes no progress either, and is well.
 """
 
 from collections.abc import Callable, Collection
@@ -17,13 +17,13 @@ from hubspot_consumer.ordering.lanes import Lanes
 from runtime.clock import Clock
 from runtime.health import Health
 
-# Longer than a call, a hole, a backoff and a rebalance take, one after the other.
+# The limit is longer than a call, a hole, a backoff and a rebalance together.
 MOST_S: Final = 600.0
 PART: Final = "progress"
 
 
 class Progress:
-    """Looks now and then, and tells *health*. *held* are the partitions of this worker; *pacing* None in a dry run."""
+    """Reports to *health*. *held* returns the assigned partitions; *rate_limiter* is None in a dry run."""
 
     def __init__(  # noqa: PLR0913 - the composition root wires each of them by name
         self,
@@ -52,7 +52,7 @@ class Progress:
         self.stuck: str | None = None
 
     def look(self) -> None:
-        """Take how things stand, after the lag was read."""
+        """Check for progress; called each time after the lag was read."""
         now = self._clock.monotonic()
         if not self._has_work or self._waits or self._offsets.finished != self._finished:
             self._finished_at = self._ended_at = now
@@ -62,7 +62,7 @@ class Progress:
         self._tell(now)
 
     def cannot_tell(self) -> None:
-        """Begin anew: while Kafka does not answer, nobody knows what there is to finish."""
+        """Restart the time limits: without an answer of Kafka, the lag is not known."""
         self._finished_at = self._ended_at = self._clock.monotonic()
         self._tell(self._finished_at)
 
@@ -72,12 +72,12 @@ class Progress:
         if idle_s < most_s:
             self._health.well(PART)
         else:
-            # The same words at each look, of which one is logged.
+            # The message is the same at each look, so that it is logged once.
             since = self._clock.now() - timedelta(seconds=idle_s)
             self._health.ill(
                 PART, f"no event was finished since {since:%H:%M} UTC, although some are waiting: see /v1/status"
             )
-        # As long as calls come back, or are not due, it is what HubSpot answers, which a restart does not mend.
+        # While calls end, or none is due, the cause is in HubSpot's answers, and a restart would not help.
         self.stuck = self._health.unwell.get(PART) if now - self._ended_at >= most_s else None
 
     @property
@@ -86,7 +86,7 @@ class Progress:
 
     @property
     def _waits(self) -> bool:
-        """Whether nothing can go on for a reason that `/v1/status` tells: a halt, or a run that holds the contacts."""
+        """Whether everything waits for a reason in `/v1/status`: a halt, or a run that holds all pending contacts."""
         if self._breaker.halted is not None:
             return True
         lanes = self._lanes
@@ -94,7 +94,7 @@ class Progress:
 
     @property
     def _every_contact_waits(self) -> bool:
-        """Whether there are contacts, and each waits for its time: HubSpot may ask for minutes."""
+        """Whether all pending contacts, of which there are some, wait for a time: HubSpot may demand minutes."""
         lanes = self._lanes
         return lanes.backing_off + lanes.holes + lanes.held > 0 and not self._may_go
 

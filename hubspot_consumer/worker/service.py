@@ -1,4 +1,4 @@
-"""The service's life: connect, check, read and deliver until told to stop, and stop so that little is repeated."""
+"""The life of the service: connect, check, read and deliver until the stop, and stop with few events to repeat."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
@@ -22,27 +22,27 @@ Answer = TypeVar("Answer")
 CONNECT_AGAIN_S: Final = 2.0
 READ_LAG_S: Final = 5.0
 ALIGN_S: Final = 0.1
-# A portal's tier and a token's scopes change seldom.
+# A portal's tier and a token's scopes change rarely.
 ASK_PORTAL_AGAIN_S: Final = 24 * 3600.0
-# What is not acked when we are killed comes again. Calls take 35 s at the very most.
+# These limits keep a stop short: an event that is not acked by then is repeated. The timeouts of a call add up to 35 s.
 FINISH_WITHIN_S: Final = 3.0
 SETTLE_AT_STOP_S: Final = 4.0
 FLUSH_AT_STOP_S: Final = 1.0
-# Of the time to leave, for leaving itself.
+# Part of LEAVE_WITHIN_S that is reserved for the last commit and for leaving the group.
 COMMIT_WITHIN_S: Final = 0.5
-# From when no call begins any more. While Kafka is away, leaving the group would wait for it.
+# Measured from the start of the drain. Without this limit, leaving the group would wait for Kafka while it is away.
 LEAVE_WITHIN_S: Final = 5.0
 CLOSE_WITHIN_S: Final = 0.5
 BUSY_LOOK_EVERY_S: Final = 0.05
 
 
 class ReadingEnded(RuntimeError):
-    """Faust stopped reading by itself; a restart reads on from what was acked."""
+    """Faust stopped reading by itself; a restart continues from what was acked."""
 
 
 @dataclass(frozen=True)
 class Service:
-    """Reads and delivers, with what `wiring` made."""
+    """Runs the parts of a worker, from their connections to their end."""
 
     status: Status
     parts: Parts
@@ -51,16 +51,16 @@ class Service:
     clock: Clock
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Return when *stop* is set and what was acked is committed. Raises what makes going on impossible."""
+        """Run until *stop* is set, and commit what is acked. Raises any error after which the worker can't go on."""
         try:
             await _first_of(self._work(), self.journal.keep(), self._told_to_stop(stop))
         finally:
             await self._stop()
 
     async def _told_to_stop(self, stop: asyncio.Event) -> None:
-        """Return when *stop* is set, and what was read by then is delivered or will not be soon."""
+        """Return when *stop* is set, and then delivery is no longer busy or FINISH_WITHIN_S has passed."""
         await stop.wait()
-        # What is finished behind an event that is not can't be acked, and a look-up may wait for seconds.
+        # An event that is finished after an unfinished one can't be acked, and a look-up may wait for seconds.
         self.parts.source.reading.end()
         give_up = self.clock.monotonic() + FINISH_WITHIN_S
         while self.parts.sink.delivery.busy and self.clock.monotonic() < give_up:
@@ -69,13 +69,13 @@ class Service:
     async def _work(self) -> None:
         self.status.health.ill("worker", "starting: connecting to Kafka")
         await self._connect()
-        # A run asks a worker as soon as that is a member of the group, whatever it waits for itself.
+        # A reprocessing run needs the answer of every member of the group, also of one that still waits for its portal.
         await _first_of(self._read_and_deliver(), *(_followers(self.parts.live) if self.parts.live else ()))
 
     async def _read_and_deliver(self) -> None:
         self.status.health.ill("worker", "starting: joining the consumer group")
         await self.parts.source.worker.start()
-        # Before, this worker has no part of the quota to ask HubSpot anything.
+        # Before the first assignment, this worker has no part of the quota for calls to HubSpot.
         await self.parts.source.assignment.known.wait()
         self.status.health.well("kafka")
         self.status.health.well("worker")
@@ -96,7 +96,7 @@ class Service:
 
     async def _connect(self) -> None:
         await self._at_last(self.admission.ask)
-        # Each is started once: aiokafka takes a second start for a mistake.
+        # Each client is started only once, because aiokafka rejects a second start.
         await self._at_last(self.parts.sink.producer.start)
         await self._at_last(self.parts.source.lag.start)
         while missing := await self._at_last(self.parts.source.lag.missing_topics):
@@ -108,7 +108,7 @@ class Service:
             await self._at_last(self.parts.live.hold_answers.start)
 
     async def _at_last(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Return what Kafka answers as soon as it does. Raises KafkaRefused, where it never let us in."""
+        """Repeat *ask* until Kafka answers; return the answer. Raises KafkaRefused if Kafka never granted access."""
         while True:
             try:
                 return await ask()
@@ -137,7 +137,7 @@ class Service:
         source = self.parts.source
         while True:
             source.worker.pause(source.alignment.ahead() if source.offsets.unfinished > CROWD else ())
-            # `_watch_lag` asks the same, and says so where Kafka does not answer.
+            # `_watch_lag` reads the same ends, and reports when Kafka does not answer.
             with suppress(KafkaError, OSError, TimeoutError):
                 await source.alignment.look()
             await self.clock.sleep(ALIGN_S)
@@ -158,7 +158,7 @@ class Service:
         settled = await self.parts.sink.delivery.drain(SETTLE_AT_STOP_S)
         live = self.parts.live
         if live is not None and live.receipts is not None:
-            # An event without a receipt by then is not acked, and is repeated.
+            # An event whose receipt is not written by then is not acked, and is repeated.
             within_s = min(FLUSH_AT_STOP_S, give_up - self.clock.monotonic() - COMMIT_WITHIN_S)
             await _first_of(live.receipts.flush(within_s), live.receipts.write())
         await _within(give_up - self.clock.monotonic(), self.parts.source.worker.stop())
@@ -181,7 +181,7 @@ def _followers(live: Live) -> Iterable[Coroutine[Any, Any, object]]:
 
 async def _within(seconds: float, ending: Coroutine[Any, Any, object]) -> None:
     task = asyncio.create_task(ending)
-    # Not `wait_for`: Faust takes a cancellation for the end of something else, and goes on.
+    # `wait_for` would not end: Faust takes its cancellation for the end of another task, and goes on.
     await asyncio.wait([task], timeout=seconds)
     if not task.done():
         task.cancel()
@@ -194,7 +194,7 @@ async def _within(seconds: float, ending: Coroutine[Any, Any, object]) -> None:
 
 
 async def _first_of(*works: Coroutine[Any, Any, object]) -> None:
-    """Run all until one ends; raise what it raised, and end the others."""
+    """Run all until one ends, cancel the others, and raise the exception of the first, if any."""
     tasks = [asyncio.create_task(work) for work in works]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

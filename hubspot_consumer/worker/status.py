@@ -1,4 +1,4 @@
-"""Status: what the consumer is doing, for a load balancer and for a person."""
+"""The status of the consumer, for load balancers and people."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from hubspot_consumer.settings import Mode
 from hubspot_consumer.worker.parts import Parts
 from runtime.health import Health
 
-# These halts have no cause in our settings, or are intended: a worker that starts meanwhile waits, and need not be
-# replaced.
+# These halts are intended, or have no cause in the worker's settings: a worker that starts during one waits for its
+# end, and need not be replaced.
 _WAITS_AT_START: Final[Collection[HaltReason]] = ("paused", "hubspot_unavailable", "daily_quota_spent")
-# What a disabled consumer reports, which has no parts.
+# The report of a disabled consumer, which has no parts.
 _DISABLED: Final[Mapping[str, Any]] = {
     "timeline": "off",
     "suppressed": 0,
@@ -36,7 +36,7 @@ _DISABLED: Final[Mapping[str, Any]] = {
 
 @dataclass(frozen=True)
 class Status:
-    """What the parts tell. A disabled consumer has none: *parts* is None."""
+    """Collects the status from the parts. A disabled consumer has no parts: *parts* is None."""
 
     mode: Mode
     health: Health
@@ -44,12 +44,12 @@ class Status:
     parts: Parts | None
 
     def unwell(self) -> dict[str, str]:
-        """Return what is unwell, by part."""
+        """Return the reasons why parts are unwell, by part."""
         halted = self.parts.gates.breaker.halted if self.parts else None
         return self.health.unwell | ({"hubspot": f"halted: {halted.reason}: {halted.detail}"} if halted else {})
 
     def halted_parts(self) -> Collection[str]:
-        """Return the parts that are unwell for as long as sending is halted, which no restart changes."""
+        """Return the parts that are unwell only because sending is halted, which a restart would not change."""
         halted = self.parts.gates.breaker.halted if self.parts else None
         if halted is None:
             return ()
@@ -61,11 +61,11 @@ class Status:
         return self.parts.live.rate_limiter.lent if self.parts and self.parts.live else 0.0
 
     def stuck(self) -> str | None:
-        """Return why a restart may help, if it may."""
+        """Return the reason why a restart may help, or None."""
         return self.parts.progress.stuck if self.parts else None
 
     def in_a_line(self) -> dict[str, Any]:
-        """Return the summary for a log line. The lag is None as long as nobody has read it."""
+        """Return the summary for a log line. The lag is None until it is first read."""
         if self.parts is None:
             return {"unwell": sorted(self.unwell())}
         by_topic, halted = self.parts.source.lag.by_topic, self.parts.gates.breaker.halted
@@ -78,7 +78,7 @@ class Status:
         }
 
     def report(self) -> dict[str, Any]:
-        """Return everything, as JSON."""
+        """Return the whole status, as JSON values."""
         told = _of(self.parts) if self.parts else _DISABLED
         return {"mode": self.mode, "settings": self.settings, **told, "unwell": self.unwell()}
 
@@ -105,7 +105,7 @@ def _of(parts: Parts) -> dict[str, Any]:
 def _halted(breaker: CircuitBreaker) -> dict[str, Any] | None:
     if (halted := breaker.halted) is None:
         return None
-    # The first call after a pause finds out whether another reason still halts.
+    # During a pause, the halt behind it is the last one known; the next probe checks it.
     behind = breaker.behind
     return {
         "reason": halted.reason,

@@ -1,4 +1,4 @@
-"""Wiring: the one place where the objects of a worker are made, each whole."""
+"""Wiring: the composition root, which makes all objects of a worker, each complete."""
 
 import random
 from collections.abc import Callable
@@ -58,7 +58,7 @@ log = logger()
 
 @dataclass(frozen=True)
 class _Base:
-    """What most parts are made with."""
+    """The objects that most parts need."""
 
     settings: Settings
     telemetry: Telemetry
@@ -76,7 +76,7 @@ class _Base:
 
 
 def wire(settings: Settings, telemetry: Telemetry) -> Service:
-    """Return a worker that is live or a dry run, by *settings*. Nothing is connected yet."""
+    """Return a worker, live or a dry run by *settings*. It connects to nothing before it runs."""
     base = _base(settings, telemetry)
     client, limiter = hubspot_client(settings, base.clock, telemetry.call) if settings.mode == "live" else (None, None)
     receipts_topic = _receipts_topic(base) if client is not None and settings.delivery_receipts else None
@@ -111,7 +111,7 @@ def _base(settings: Settings, telemetry: Telemetry) -> _Base:
         kafka=kafka,
         clock=clock,
         health=Health(),
-        jitter=random.Random(),  # noqa: S311 - spreads retries, guards nothing
+        jitter=random.Random(),  # noqa: S311 - spreads retries, needs no security
         lag=lag,
         offsets=offsets,
         alignment=alignment,
@@ -127,7 +127,7 @@ def _base(settings: Settings, telemetry: Telemetry) -> _Base:
 
 
 def _receipts_topic(base: _Base) -> ReceiptsTopic:
-    # Receipts have a producer of their own, so that they never hold up dead letters. Repeats are harmless.
+    # Receipts have their own producer, so that they never delay dead letters. Duplicates are harmless.
     options = {"max_batch_size": MOST_BYTES_OF_A_BATCH, "enable_idempotence": False}
     writer = TopicWriter(base.settings, base.settings.topics.deliveries, **options)
     return ReceiptsTopic(writer, base.clock, base.telemetry)
@@ -240,7 +240,7 @@ def _gaps(base: _Base, positions: Positions, waited: Callable[[], bool]) -> Gaps
 
 
 def worker_journal(status: Status, telemetry: Telemetry, clock: Clock) -> Journal:
-    """Return the journal of a worker."""
+    """Return the journal, which logs the worker's counters and status once a minute."""
     counters = {
         "read": telemetry.read,
         "delivered": telemetry.events_delivered,
