@@ -1,12 +1,14 @@
 """Lanes: each contact's events in order and once, whatever order they come in and whatever becomes of the calls."""
 
 import random
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubspot_consumer.ordering.lane import HOLE_LIMIT_AFTER_LOOK_UP_S, HOLE_LIMIT_S, ContactUpdate
+from hubspot_consumer.ordering.lane import HOLE_LIMIT_AFTER_LOOK_UP_S, HOLE_LIMIT_S, ContactUpdate, LaneState
 from hubspot_consumer.ordering.lanes import Lanes
 from tests.clock import OwnedClock
 from tests.lane_bench import ADA, GRACE, Bench, HubSpot, answer, sequences_of
@@ -298,3 +300,12 @@ def test_a_contact_that_was_deleted_in_hubspot_does_not_wait_for_what_was_applie
     assert not bench.take(), "what comes next after that is waited for as ever"
     bench.clock.advance(2)
     assert bench.taken() == [[7]]
+
+
+def test_the_architecture_page_tells_of_each_state_of_a_lane() -> None:
+    page = (Path(__file__).parents[4] / "docs" / "architecture.md").read_text()
+    table = page.split("| state | the lane | what moves it on |")[1].split("\n\n")[0]
+
+    told = re.findall(r"^\| ([a-z ]+) \|", table, re.MULTILINE)
+
+    assert set(told) == {state.name.lower().replace("_", " ") for state in LaneState}
