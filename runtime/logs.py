@@ -42,7 +42,7 @@ class Log(Protocol):
 
 
 def logger() -> Log:
-    """Return the log. Before `set_up` it has structlog's default configuration."""
+    """Return the log, which drops lines below the level of `set_up`."""
     return cast("Log", structlog.get_logger())
 
 
