@@ -30,7 +30,7 @@ AnySettings = TypeVar("AnySettings", bound=BaseSettings)
 
 
 def read_settings(kind: type[AnySettings]) -> AnySettings:
-    """Return the settings from the environment. Invalid ones are printed to stderr, and the process exits with 2."""
+    """Return the settings from the environment. If there are faults, print them to stderr and exit with 2."""
     try:
         return kind()
     except ValidationError as error:

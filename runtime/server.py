@@ -38,7 +38,7 @@ def application(  # noqa: PLR0913 - keyword arguments for each endpoint
 
     Health is 503 while an *unwell* part is not *halted*: neither a restart of the service nor another instance helps a
     halted part. Liveness is 503 while the service is *stuck*, which a restart may correct. *untraced* selects the
-    requests, as ASGI scopes, for which no span is recorded; by default the probes.
+    requests, as ASGI scopes, for which no span is recorded; by default the probes and /metrics.
     """
     # If OpenTelemetry is configured, FastAPI would quote exceptions and their stacks in its logs.
     app = FastAPI(title=title, openapi_url=None, telemetry={"exclude": untraced or _is_probe, "logs": False})

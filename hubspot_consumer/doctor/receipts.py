@@ -16,7 +16,8 @@ from schemas.times import moment_of
 MOST_RECEIPTS: Final = 50_000
 # Tolerated clock difference between the workers and the brokers.
 CLOCKS_AGREE: Final = timedelta(seconds=60)
-# Limit for the records to look at: a topic that keeps its records for ever can have very many without a receipt.
+# Limit for offsets without a receipt to look at: per partition, and the number after which no further partition is
+# read. A topic that keeps its records for ever can have very many of them.
 MOST_LOOKED_AT: Final = 5_000
 
 

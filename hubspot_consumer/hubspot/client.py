@@ -83,7 +83,7 @@ class HubSpotClient:
         return await self._rate_limiter.slot()
 
     def spent(self) -> Halt | None:
-        """Return the halt that lasts until midnight if only the reserve of the daily quota is left, None otherwise."""
+        """Return a halt with the time of the next possible call if only the reserve of the daily quota is left."""
         daily = self._rate_limiter.daily
         if (until := daily.spent_until) is None:
             return None

@@ -52,7 +52,7 @@ INSERT INTO outbox_published
 SELECT position, id, aggregatetype, aggregateid, type, sequence, payload, traceparent, created_at FROM published
 """  # noqa: S608 - the text contains no value
 
-# Each run deletes few rows, because it shares a connection with the relay's deletions.
+# Each run deletes at most 5,000 rows, because it shares a connection with the relay's deletions.
 FORGET: Final = """
 DELETE FROM outbox_published WHERE ctid = ANY(ARRAY(
     SELECT ctid FROM outbox_published WHERE published_at < now() - make_interval(secs => %s)
@@ -163,9 +163,7 @@ class Outbox:
         await self._read("SELECT")
 
     async def raise_low_watermark(self) -> None:
-        """Raise the position up to which no further row can appear. Queries are at least SETTLE_EVERY_S apart, since
-        they are costly.
-        """
+        """Raise the low watermark. Queries for it are at least SETTLE_EVERY_S apart, because they are costly."""
         if self._clock.monotonic() - self._settled_at < SETTLE_EVERY_S:
             return
         self._settled_at = self._clock.monotonic()
