@@ -1,4 +1,4 @@
-"""Lifecycle events in the caller's transaction: `track_event(db, event_type, payload)`, `track_events` for several."""
+"""Lifecycle events in the caller's transaction: `track_event(db, event_type, payload)`, or `track_events` for many."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -8,7 +8,8 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> Any:
-        # When it is asked for: `python -m producer --help` passes here too, and needs no SQLAlchemy.
+        # Names are imported on first use: `python -m producer --help` imports this package too, and needs no
+        # SQLAlchemy.
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         return getattr(import_module("producer.tracking"), name)

@@ -1,4 +1,6 @@
-"""How the services' long-lived connections reach PostgreSQL: a host that is gone without a word is noticed."""
+"""The options of the services' long-lived connections to PostgreSQL: they detect a host that is gone without closing
+them.
+"""
 
 from typing import Any, Final
 
@@ -6,7 +8,7 @@ CONNECT_WITHIN_S: Final = 5
 
 
 def connection_options(name: str, *, answer_within_s: float) -> dict[str, Any]:
-    """Return libpq's parameters. *name* is what `pg_stat_activity` shows; what is sent is acknowledged in the time."""
+    """Return libpq's parameters: *name* for `pg_stat_activity`, *answer_within_s* to limit unacknowledged data."""
     return {
         "connect_timeout": CONNECT_WITHIN_S,
         "application_name": name,

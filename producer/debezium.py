@@ -1,4 +1,4 @@
-"""Debezium in the relay's place: its connector's configuration, and the SQL beside it. See docs/debezium.md."""
+"""Debezium as a replacement of the relay: its connector's configuration and the SQL for it. See docs/debezium.md."""
 
 import re
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ from sqlalchemy import URL, make_url
 from schemas.events import EVENT_TYPES
 from schemas.topics import Topics
 
-# Heartbeats move the slot on while the outbox is idle and other tables fill the log.
+# Heartbeats advance the slot while the outbox is idle and other tables fill the log.
 HEARTBEAT_MS: Final = 10_000
 POLL_INTERVAL_MS: Final = 50
-# What is on Kafka already is kept as long as an outage may last unnoticed: a new slot takes its snapshot from it.
+# Published rows are kept as long as an outage may last unnoticed: a new slot takes its snapshot from them.
 KEEP_HOURS: Final = 72
 
 CONVERTER: Final = "org.apache.kafka.connect.storage.StringConverter"
 TRANSFORM: Final = "org.apache.kafka.connect.transforms"
-# What libpq and Debezium call by the same names.
+# Parameters with the same names in libpq and Debezium.
 TLS: Final = ("sslmode", "sslrootcert", "sslcert", "sslkey")
 
 SETUP: Final = """\
@@ -29,7 +29,7 @@ GRANT SELECT ON {table} TO {user};
 CREATE PUBLICATION {publication} FOR TABLE {table} WITH (publish = 'insert');
 """
 
-# Whatever ended before catalog_xmin, the slot's reader has confirmed: it is on Kafka.
+# The slot's reader has confirmed all transactions that ended before catalog_xmin, so their rows are on Kafka.
 CLEANUP: Final = """\
 -- Every hour or so, by the owner of {table}: Debezium deletes nothing. Only what it has brought to Kafka goes,
 -- so nothing does while the connector is dead or its slot is lost: a new slot begins with what is here.
@@ -40,14 +40,14 @@ WHERE slot.slot_name = '{slot}' AND slot.active AND slot.wal_status IN ('reserve
 
 
 class NotForDebezium(ValueError):
-    """Debezium can't do with these settings; the message names the one."""
+    """Debezium can't work with these settings. The message names the faulty one."""
 
 
 @dataclass(frozen=True)
 class Connector:
-    """What the connector is called, and what it reads. Raises NotForDebezium for what nobody can be called.
+    """The names of the connector and of what it reads. Raises NotForDebezium for invalid names.
 
-    `password` is a placeholder, which Connect fills in.
+    `password` is a placeholder that Kafka Connect replaces.
     """
 
     name: str = "lifecycle-outbox"
@@ -55,7 +55,7 @@ class Connector:
     publication: str = "lifecycle_outbox"
     schema: str = "public"
     user: str | None = None
-    password: str = "${env:DATABASE_PASSWORD}"  # noqa: S105 - where it is to be found
+    password: str = "${env:DATABASE_PASSWORD}"  # noqa: S105 - a placeholder
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9._-]{1,100}", self.name):
@@ -66,20 +66,20 @@ class Connector:
             raise NotForDebezium("--password: should be a placeholder that Connect fills in, such as ${env:NAME}")
 
     def config(self, database_url: str, topics: Topics, partitions: int = 12, replicas: int = 1) -> dict[str, str]:
-        """Return the connector's configuration. Its records are the relay's, to the byte. Raises NotForDebezium."""
+        """Return the connector's configuration. Its records equal the relay's byte for byte. Raises NotForDebezium."""
         return {
             "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
             "tasks.max": "1",
             **self._database(make_url(database_url)),
             **self._reading(),
             **_records(topics, self.name),
-            # Of the heartbeat's topic, which `producer topics` does not know.
+            # Options of the heartbeat's topic, which `producer topics` does not create.
             "topic.creation.default.partitions": str(partitions),
             "topic.creation.default.replication.factor": str(replicas),
         }
 
     def setup_sql(self, database_url: str) -> str:
-        """Return what makes the publication, and lets the user read. Raises NotForDebezium."""
+        """Return the SQL that creates the publication and grants the user read access. Raises NotForDebezium."""
         return SETUP.format(
             table=self._table,
             schema=_quoted(self.schema),
@@ -88,7 +88,7 @@ class Connector:
         )
 
     def cleanup_sql(self, hours: int = KEEP_HOURS) -> str:
-        """Return what deletes the rows that are on Kafka and older than *hours*."""
+        """Return the SQL that deletes the rows that are on Kafka and older than *hours*."""
         return CLEANUP.format(table=self._table, slot=self.slot, hours=hours)
 
     @property
@@ -120,27 +120,27 @@ class Connector:
             "plugin.name": "pgoutput",
             "slot.name": self.slot,
             "publication.name": self.publication,
-            # Made by the table's owner, and for inserts alone: what anybody deletes never leaves PostgreSQL.
+            # The table's owner creates the publication, for inserts only: deletions are not sent.
             "publication.autocreate.mode": "disabled",
             "table.include.list": re.escape(table),
-            # A slot that is new misses earlier rows: then all that are there are read first. Repeats are harmless.
+            # A new slot misses earlier rows, so all existing rows are read first. Repeated records are harmless.
             "snapshot.mode": "when_needed",
             "snapshot.select.statement.overrides": table,
             f"snapshot.select.statement.overrides.{table}": rows,
-            # Its latency. The default is 500.
+            # The connector's latency; the default is 500.
             "poll.interval.ms": str(POLL_INTERVAL_MS),
             "heartbeat.interval.ms": str(HEARTBEAT_MS),
-            # A heartbeat alone does not move the slot: something has to come through it. This needs no table.
+            # A heartbeat alone does not advance the slot: it needs a message from the log. This query needs no table.
             "heartbeat.action.query": "SELECT pg_logical_emit_message(false, 'heartbeat', '')",
         }
 
 
 def _records(topics: Topics, name: str) -> dict[str, str]:
-    """Return what makes a row the record of the contract.
+    """Return the options that turn a row into the record of the contract.
 
-    The router writes a null as a header without a value, where the contract has no header. So traceparent travels as
-    the value and the payload as a header, the header of a record without a value is dropped, and the payload is put
-    back.
+    The router writes a null as a header without a value, where the contract has no header. So traceparent is sent as
+    the value and the payload as a header; then the header of a record without a value is dropped, and the payload
+    becomes the value again.
     """
     known = "|".join(EVENT_TYPES)
     return {
@@ -149,7 +149,7 @@ def _records(topics: Topics, name: str) -> dict[str, str]:
         "value.converter": CONVERTER,
         "header.converter": CONVERTER,
         "extended.headers.enabled": "false",
-        # Under load they warn thousands of times that they can't keep up.
+        # Under load the statistics log thousands of warnings that they can't keep up.
         "statistics.metrics.enabled": "false",
         "predicates": "beat,event,untraced,unknown",
         **_predicate("beat", "TopicNameMatches", pattern=f"{re.escape(name)}\\.message"),
@@ -164,7 +164,8 @@ def _records(topics: Topics, name: str) -> dict[str, str]:
             **{
                 "route.by.field": "type",
                 "route.topic.replacement": f"{topics.prefix}${{routedByValue}}",
-                # Never table.expand.json.payload: it loses nulls, empty lists and digits, and the task with them.
+                # table.expand.json.payload must stay off: it loses nulls, empty lists and digits, and then stops the
+                # task.
                 "table.field.event.payload": "traceparent",
                 "table.fields.additional.placement": "type:header:type,sequence:header:sequence,"
                 "traceparent:header:traceparent,payload:header:payload",

@@ -10,7 +10,7 @@ from runtime.database import of_postgresql
 from runtime.kafka.connection import KafkaConnection
 from runtime.settings import ServiceSettings
 
-# What a bearer token may hold (RFC 6750), and so many characters that nobody guesses it.
+# A bearer token has the characters of RFC 6750, and enough of them that it can't be guessed.
 _A_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]{32,}=*")
 
 
@@ -56,7 +56,7 @@ class Settings(KafkaSettings, DatabaseSettings):
 
     @property
     def intake_tokens(self) -> tuple[str, ...]:
-        """The tokens that the intake takes; empty where it is off."""
+        """The tokens that the intake accepts; empty if it is off."""
         return _tokens(self.producer_intake_token) if self.producer_intake_token else ()
 
     @property

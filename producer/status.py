@@ -1,4 +1,4 @@
-"""Status: what the producer is doing, and with which settings, for a person."""
+"""Status: the producer's state and settings, for a person."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from fastapi import FastAPI
 def add_status(
     app: FastAPI, *, relay_active: Callable[[], bool], unwell: Callable[[], Mapping[str, str]], settings: dict[str, Any]
 ) -> None:
-    """Let *app* answer `GET /v1/status`; it holds no secret."""
+    """Add `GET /v1/status` to *app*. The answer contains no secret."""
 
     @app.get("/v1/status")
     async def report() -> dict[str, Any]:

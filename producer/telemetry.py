@@ -1,4 +1,4 @@
-"""What the producer counts: Prometheus metrics in a registry of its own."""
+"""The producer's metrics, in a Prometheus registry of its own."""
 
 import math
 from functools import partial
@@ -14,7 +14,7 @@ REASONS: Final = ("unknown_event_type", "too_large")
 
 
 class Telemetry:
-    """Every metric of the producer, by name."""
+    """All metrics of the producer, by name."""
 
     def __init__(self) -> None:
         self.registry: Final = CollectorRegistry()
@@ -45,17 +45,17 @@ class Telemetry:
         self.backlog_unknown()
 
     def backlog_unknown(self) -> None:
-        """Say that nobody can tell: a number that was right once would pass for one that is right."""
+        """Set the backlog's gauges to NaN: an old number would look like a current one."""
         self.backlog.set(math.nan)
         self.oldest.set(math.nan)
 
     def shows(self, health: Health) -> None:
-        """Let the gauge of each part tell, whenever it is read, what *health* says then."""
+        """Make the gauge of each part show, whenever it is read, the current state in *health*."""
         for part in PARTS:
             self.unwell.labels(part).set_function(partial(health.is_ill, part))
 
     def _begin_at_zero(self) -> None:
-        # A counter that appears with its first event has not increased, as Prometheus sees it: no alert would fire.
+        # Prometheus sees no increase in a counter that appears with its first event, so no alert would fire.
         for event_type in EVENTS:
             self.published.labels(event_type)
         for reason in REASONS:

@@ -1,4 +1,4 @@
-"""Tracking: writing an event into the outbox, in the transaction of whoever calls."""
+"""Tracking: writing an event into the outbox, in the caller's transaction."""
 
 import json
 import sys
@@ -17,17 +17,17 @@ from schemas.events import EVENTS, Event
 from schemas.times import in_utc
 
 if TYPE_CHECKING:
-    # At run time only whoever holds one has it: it needs greenlet, which plain SQLAlchemy does not bring.
+    # This module needs greenlet, which plain SQLAlchemy does not install. Only callers with an async session have it.
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
 
     Blocking = Session | Connection | scoped_session[Any]
     Async = AsyncSession | AsyncConnection | async_scoped_session[Any]
 
-# Several times what W3C's has.
+# This is several times the length of a W3C traceparent.
 LONGEST_TRACEPARENT: Final = 255
 
 EventId = NewType("EventId", UUID)
-"""The id of a tracked event: HubSpot's idempotency key, and what to look for in logs and dead letters."""
+"""The id of a tracked event. It is HubSpot's idempotency key, and logs and dead letters contain it."""
 
 Payload = Mapping[str, Any] | Event
 
@@ -37,14 +37,14 @@ _TRACK: Final = text(
 )
 
 
-# Row by row: not every driver reads an array of uuids.
+# The ids are returned row by row, because not every driver reads an array of UUIDs.
 _TRACK_SEVERAL: Final = text("SELECT unnest(track_lifecycle_events(CAST(:events AS jsonb)))")
 
 
 class InvalidEvent(ValueError):
-    """The event can't be tracked. The message names the event and its fields at fault, and quotes no value.
+    """The event can't be tracked. The message names the event and its invalid fields, and quotes no value.
 
-    `faults` are its parts, each `event.field: what is wrong` or `event: what is wrong`.
+    `faults` are the parts of the message, each `event.field: what is wrong` or `event: what is wrong`.
     """
 
     def __init__(self, *faults: str) -> None:
@@ -82,11 +82,11 @@ def track_event(
     occurred_at: datetime | None = None,
     traceparent: str | None = None,
 ) -> EventId | Awaitable[EventId]:
-    """Write the event into the outbox, in *db*'s transaction; the caller commits, or nothing happened.
+    """Write the event into the outbox, in *db*'s transaction. It is published only if the caller commits.
 
-    Await it where *db* is asynchronous. Raises InvalidEvent before it touches the database, whose transaction goes on.
-    *occurred_at* needs a time zone, and is now if it is left out; *traceparent* is W3C's, for tracing, and is of the
-    current span if it is left out, where the application uses OpenTelemetry.
+    The result is an awaitable if *db* is asynchronous. Raises InvalidEvent before any access to the database, so the
+    transaction stays usable. *occurred_at* needs a time zone and defaults to now. *traceparent* is W3C's, for tracing;
+    it defaults to the current span's if the application uses OpenTelemetry.
     """
     parameters = {
         "event_type": event_type,
@@ -128,10 +128,11 @@ def track_events(
     occurred_at: datetime | None = None,
     traceparent: str | None = None,
 ) -> list[EventId] | Awaitable[list[EventId]]:
-    """Write the events of a transaction that touches several contacts; return their ids, in the order given.
+    """Write several events, possibly of several contacts. Return their ids, in the order given.
 
-    As `track_event`, in one call that locks the contacts in one order for everybody: two transactions that call it once
-    never wait for each other. A contact's events keep the order given. All are checked before the database is touched.
+    The function works as `track_event`, but in one call, which locks the contacts in the same order as every other
+    call: two transactions that each call it once never deadlock. A contact's events keep the order given. All events
+    are checked before any access to the database.
     """
     trace = _traceparent(traceparent)
     listed = [
@@ -174,14 +175,14 @@ async def _track_several_async(db: "Async", parameters: dict[str, Any]) -> list[
 
 
 def _traceparent(given: str | None) -> str | None:
-    """Return the trace of an event. W3C lets whoever can't read a traceparent, or can't store it, go on without one."""
+    """Return the event's traceparent. As W3C allows, one that can't be read or stored is dropped."""
     if given is None:
         return _current_traceparent()
     return given if len(given) <= LONGEST_TRACEPARENT and given.isprintable() else None
 
 
 def _current_traceparent() -> str | None:
-    # Whoever has a span has imported this; nobody else need have it installed.
+    # An application with a span has imported this module; others need not have it installed.
     if "opentelemetry.trace" not in sys.modules:
         return None
     tracecontext = import_module("opentelemetry.trace.propagation.tracecontext")
@@ -195,7 +196,7 @@ def _json(value: object) -> str:
 
 
 def checked(event_type: str, payload: Payload) -> dict[str, Any]:
-    """Return the payload as the SQL function takes it. Raises InvalidEvent."""
+    """Return the payload as the SQL function accepts it. Raises InvalidEvent."""
     model = EVENTS.get(event_type)
     if model is None:
         raise InvalidEvent(f"{event_type}: no such event; there are {', '.join(EVENTS)}")

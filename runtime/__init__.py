@@ -1,1 +1,1 @@
-"""What either service runs on, whatever it does: time, logs, health, its HTTP server, how it reaches Kafka."""
+"""Modules that both services use: time, logs, health, the HTTP server, the connection to Kafka."""

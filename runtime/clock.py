@@ -1,4 +1,4 @@
-"""Time, as something handed in, so that a test can own it."""
+"""The clock, passed as an argument so that tests can control time."""
 
 import asyncio
 import time

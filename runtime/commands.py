@@ -1,4 +1,4 @@
-"""What every command does at its edges: read settings, refuse wrong ones, hear SIGTERM, end with an exit code."""
+"""Functions of every command: they read settings, refuse invalid ones, handle SIGTERM, and exit with a code."""
 
 import asyncio
 import os
@@ -17,20 +17,20 @@ from runtime.logs import logger
 
 log = logger()
 
-# Exit codes are a public contract. 0 says that all was done; the doctor has its own, for warnings and failures.
+# Exit codes are a public contract. 0 means that everything was done; the doctor has its own for warnings and failures.
 FAILED: Final = 1
 MISCONFIGURED: Final = 2
-# As of a program that SIGINT or SIGPIPE ended.
+# Exit codes of a program that SIGINT or SIGPIPE ended.
 INTERRUPTED: Final = 130
 NOBODY_READS: Final = 141
-# Of a service: whoever stops it kills it after 10 to 30 s.
+# Limit for the shutdown of a service: its supervisor kills it after 10 to 30 s.
 EXIT_WITHIN_S: Final = 9.0
 
 AnySettings = TypeVar("AnySettings", bound=BaseSettings)
 
 
 def read_settings(kind: type[AnySettings]) -> AnySettings:
-    """Return the settings of the environment; tell what is wrong with them and exit with 2."""
+    """Return the settings from the environment. If there are faults, print them to stderr and exit with 2."""
     try:
         return kind()
     except ValidationError as error:
@@ -38,13 +38,13 @@ def read_settings(kind: type[AnySettings]) -> AnySettings:
 
 
 def refuse(lines: str) -> NoReturn:
-    """Exit with 2, a misconfiguration, saying what to set."""
+    """Print *lines* to stderr and exit with 2, for a misconfiguration. The lines name the variables to set."""
     print(lines, file=sys.stderr)
     raise SystemExit(MISCONFIGURED)
 
 
 def fail(lines: str) -> NoReturn:
-    """Exit with 1: the settings are right, and something else is not."""
+    """Print *lines* to stderr and exit with 1: the settings are valid, but something else failed."""
     print(lines, file=sys.stderr)
     raise SystemExit(FAILED)
 
@@ -69,7 +69,7 @@ def run_service(work: Coroutine[Any, Any, None]) -> None:
 
 
 def cause(error: BaseException) -> BaseException:
-    """Return what made a command end: the first exception of a group, which tasks side by side raise."""
+    """Return the exception that ended a command: of a group, which concurrent tasks raise, its first."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
@@ -78,13 +78,14 @@ def cause(error: BaseException) -> BaseException:
 def stop_signal(*, exit_within_s: float | None = None) -> asyncio.Event:
     """Return an event that is set by SIGTERM and SIGINT.
 
-    *exit_within_s* later the process ends with 0, whatever hangs.
+    *exit_within_s* after the signal the process exits with 0, even if a task hangs.
     """
     stop = asyncio.Event()
 
     def told_to_stop() -> None:
         if exit_within_s is not None and not stop.is_set():
-            # A thread: while Kafka does not answer, its clients hang in ways that no cancellation ends.
+            # A thread ends the process, because Kafka's clients can hang during an outage in ways that no cancellation
+            # ends.
             last = threading.Timer(exit_within_s, os._exit, (0,))
             last.daemon = True
             last.start()
@@ -96,7 +97,9 @@ def stop_signal(*, exit_within_s: float | None = None) -> asyncio.Event:
 
 
 def explain(error: ValidationError, kind: type[BaseModel]) -> str:
-    """Return a line per fault, without values: `VARIABLE: what is wrong`. Faults of several name them in the text."""
+    """Return a line per fault, without values: `VARIABLE: what is wrong`. A fault of several variables names them
+    itself.
+    """
     details = error.errors(include_url=False, include_context=False, include_input=False)
     return "\n".join(_line(detail, kind) for detail in details)
 
@@ -104,7 +107,7 @@ def explain(error: ValidationError, kind: type[BaseModel]) -> str:
 def _line(detail: ErrorDetails, kind: type[BaseModel]) -> str:
     words = detail["msg"].removeprefix("Value error, ")
     if not detail["loc"] or detail["type"] == "secret_file":
-        # They name the variables themselves: each may be two.
+        # These messages name the variables themselves: there may be two.
         return words
     name = str(detail["loc"][0])
     if detail["type"] == "missing":

@@ -1,4 +1,4 @@
-"""The outbox's database: the URL that names it, and a look into it that leaves nothing behind."""
+"""The outbox's database: validation of its URL, and read-only transactions."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,15 +11,15 @@ from sqlalchemy.exc import ArgumentError
 
 
 def of_postgresql(value: SecretStr) -> SecretStr:
-    """Return the URL as libpq takes it. Raises ValueError, without the URL, for what is none of PostgreSQL's."""
+    """Return the URL in libpq's syntax. Raises ValueError, without the URL, if it is not a URL of PostgreSQL."""
     try:
         url = make_url(value.get_secret_value())
     except (ArgumentError, ValueError):
         raise ValueError("is not a URL; it should be postgresql://user:password@host:port/name") from None
     if url.get_backend_name() not in ("postgresql", "postgres"):
         raise ValueError("should begin with postgresql://")
-    # SQLAlchemy's way of naming a driver is none that libpq knows. Nor are its ways of writing a space: libpq quotes in
-    # its error what it can't read, and that is the password.
+    # libpq supports neither SQLAlchemy's driver names nor its encodings of a space. libpq's error quotes what it can't
+    # parse, including the password.
     rendered = url.set(drivername="postgresql").render_as_string(hide_password=False)
     where, mark, options = rendered.partition("?")
     return SecretStr(where.replace(" ", "%20") + mark + options.replace("+", "%20"))
@@ -27,10 +27,10 @@ def of_postgresql(value: SecretStr) -> SecretStr:
 
 @asynccontextmanager
 async def reading(connection: psycopg.AsyncConnection, *, statement_within: timedelta) -> AsyncIterator[None]:
-    """Read in a transaction that can write nothing, where no statement takes longer than *statement_within*.
+    """Run a read-only transaction in which a statement takes at most *statement_within*.
 
-    Both end with the transaction: behind a pooler, other clients use the server's connection next. For the same reason
-    nothing is prepared on it.
+    Both settings end with the transaction: behind a pooler, other clients use the server's connection next. For the
+    same reason no statement is prepared.
     """
     connection.prepare_threshold = None
     async with connection.transaction():

@@ -1,9 +1,9 @@
-"""What ends a command, by its exit code: the messages of these are for the person who ran it."""
+"""The exceptions that end a command, by exit code. Their messages are for the person who ran it."""
 
 
 class Misconfigured(RuntimeError):
-    """Ends a command with 2: only other settings help, and the message names them."""
+    """Ends a command with exit code 2: only other settings help. The message names them."""
 
 
 class CannotGoOn(RuntimeError):
-    """Ends a command with 1: the settings are right, and something else is not."""
+    """Ends a command with exit code 1: the settings are valid, but something else failed."""

@@ -1,4 +1,4 @@
-"""Health: what is unwell, by part, in words that say what to do."""
+"""Health: the unhealthy parts of a service, each with a message that says what to do."""
 
 from runtime.logs import logger
 
@@ -6,7 +6,7 @@ log = logger()
 
 
 class Health:
-    """Empty when all is well. A change is logged once, not at each check."""
+    """The unhealthy parts; empty if there are none. A change is logged once, not at each check."""
 
     def __init__(self) -> None:
         self.unwell: dict[str, str] = {}

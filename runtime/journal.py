@@ -1,4 +1,4 @@
-"""The journal: once a minute, what was done in it, for whoever has the logs and no metrics."""
+"""The journal: a log line per minute about the work since the line before, for installations without metrics."""
 
 from collections.abc import Callable, Mapping
 from typing import Final, NoReturn
@@ -11,7 +11,9 @@ TELL_EVERY_S: Final = 60.0
 
 
 class Journal:
-    """Tells by *line*, now and every minute, how much each of *counters* has grown, and what is *now*."""
+    """Logs by *line*, at once and then every minute, the increase of each of *counters* and the values that *now*
+    returns.
+    """
 
     def __init__(
         self,
@@ -27,7 +29,7 @@ class Journal:
         self._last: dict[str, int] = dict.fromkeys(counters, 0)
 
     async def keep(self) -> NoReturn:
-        """Tell until cancelled."""
+        """Log until cancelled."""
         while True:
             self._line(**self._grown(), **self._now())
             await self._clock.sleep(TELL_EVERY_S)
@@ -40,11 +42,11 @@ class Journal:
 
 
 def reading(gauge: Gauge) -> float:
-    """Return what a gauge shows, one without labels."""
+    """Return the value of a gauge without labels."""
     return round(sum(sample.value for metric in gauge.collect() for sample in metric.samples), 1)
 
 
 def _total(counter: Counter) -> int:
-    """Return what it has counted, whatever the labels."""
+    """Return the sum of a counter over all labels."""
     samples = [sample for metric in counter.collect() for sample in metric.samples]
     return round(sum(sample.value for sample in samples if sample.name.endswith("_total")))

@@ -1,4 +1,4 @@
-"""`python -m runtime.liveness URL`: exits with 0 if it answers with 200 within 3 s. Our containers have no curl."""
+"""`python -m runtime.liveness URL` exits with 0 if URL answers with 200 within 3 s. Our containers have no curl."""
 
 import sys
 from http.client import HTTPConnection, HTTPException
@@ -9,7 +9,7 @@ WITHIN_S: Final = 3.0
 
 
 def alive(url: str, within_s: float = WITHIN_S) -> bool:
-    """Ask, by no proxy whatever the environment names."""
+    """Return whether *url* answers with 200. The request uses no proxy, whatever the environment configures."""
     at = urlsplit(url)
     connection = HTTPConnection(at.hostname or "", at.port or 80, timeout=within_s)
     try:

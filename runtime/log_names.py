@@ -1,4 +1,4 @@
-"""The names of our log lines: a closed list, so that a misspelt one is a type error. docs/logs.md explains each."""
+"""The names of our log lines: a closed list, so that a misspelt name is a type error. docs/logs.md explains each."""
 
 from typing import Literal
 
@@ -13,7 +13,7 @@ LogName = Literal[
     "service.stopped",
     "topic.differs",
     "topic.settings_not_read",
-    # An event's way.
+    # The processing of events.
     "contact.moved",
     "contact.moved_early",
     "contact.not_moved",
@@ -37,7 +37,7 @@ LogName = Literal[
     "relay.deposed_a_silent_one",
     "relay.not_active",
     "relay.progress",
-    # A worker, and HubSpot.
+    # A worker and its calls of HubSpot.
     "delivery.halted",
     "delivery.paused",
     "delivery.resumed",
@@ -81,7 +81,7 @@ LogName = Literal[
     "reprocessing.begun",
     "reprocessing.ended",
     "reprocessing.not_heard_of",
-    # Reprocessing, in its run.
+    # Reprocessing, in the process of the run.
     "holding.members_not_known",
     "holding.not_ended",
     "holding.not_renewed",

@@ -1,6 +1,6 @@
-"""Logs: named events with fields, as JSON lines, or coloured for a person at a terminal. They hold no email.
+"""Logs: named events with fields, as JSON lines, or coloured at a terminal. They contain no email.
 
-Every name is in `log_names.py`, and explained in docs/logs.md. A field has the same name in every line: `event_id`,
+Each name is in `log_names.py`, and docs/logs.md explains it. A field has the same name in every line: `event_id`,
 `contact` (its hash), `record` (topic-partition-offset), `correlation_id` (HubSpot's), `trace_id`.
 """
 
@@ -20,17 +20,17 @@ from runtime.tracing import current_trace_id
 from schemas.contacts import shortened
 from schemas.texts import encodable
 
-# While Kafka is away its client writes dozens of lines a second, all the same.
+# During an outage of Kafka its client writes dozens of identical lines a second.
 SAME_LINE_S: Final = 10.0
 HIDDEN: Final = "***"
-# Of a field: the longest that we write ourselves is a traceback.
+# Maximum length of a field: the longest of our own is a traceback.
 LONGEST_FIELD: Final = 20_000
-# What a library has to say has no name of ours: its words are the line's `message`.
+# A library's line gets this name; the library's text is the field `message`.
 LIBRARY: Final[LogName] = "library.line"
 
 
 class Log(Protocol):
-    """Where a module tells what happens: a name of the closed list, and fields."""
+    """The log interface of a module: a name of the closed list, and fields."""
 
     def debug(self, name: LogName, /, **fields: object) -> None: ...
     def info(self, name: LogName, /, **fields: object) -> None: ...
@@ -42,7 +42,7 @@ class Log(Protocol):
 
 
 def logger() -> Log:
-    """Return the log, which says nothing of what `set_up` was not told to let through."""
+    """Return the log, which drops lines below the level of `set_up`."""
     return cast("Log", structlog.get_logger())
 
 
@@ -50,7 +50,7 @@ log = logger()
 
 
 def set_up(*, level: int | str = logging.INFO, secrets: Collection[str] = ()) -> None:
-    """Send every log line to stderr, those of the libraries and of faults that nobody caught too, without *secrets*."""
+    """Write all log lines to stderr, also those of libraries and of uncaught exceptions, without *secrets*."""
     level = level if isinstance(level, int) else logging.getLevelNamesMapping()[level.upper()]
     shared: list[Processor] = [
         structlog.stdlib.add_log_level,
@@ -73,20 +73,20 @@ def set_up(*, level: int | str = logging.INFO, secrets: Collection[str] = ()) ->
         )
     )
     handler.addFilter(SameLine())
-    # Never below: the libraries' debugging lines quote what they send.
+    # The libraries' level is never below WARNING: their debug lines quote what they send.
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
     logging.captureWarnings(capture=True)
     sys.excepthook = tell_of_a_fault
 
 
 def _at_a_terminal() -> Processor:
-    # Not by rich, which shows what local variables hold.
+    # rich would print the values of local variables.
     colours = "NO_COLOR" not in os.environ
     return structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=structlog.dev.plain_traceback)
 
 
 class SameLine(logging.Filter):
-    """Lets the same line of the same logger through once in ten seconds."""
+    """Passes the same line of the same logger once in ten seconds."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class SameLine(logging.Filter):
 
 
 class Masked:
-    """Masks secrets and emails wherever they came from: an answer's text, an exception's message."""
+    """Masks secrets and emails in every field, also in an answer's text or an exception's message."""
 
     def __init__(self, secrets: Collection[str] = ()) -> None:
         self._secrets: Final = sorted(secrets, key=len, reverse=True)
@@ -125,22 +125,22 @@ class Masked:
 
 
 def in_current_trace(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """Say in which trace a line was written, unless it says itself which one it is about."""
+    """Add the current trace's id to a line, unless the line has a trace id already."""
     if "trace_id" not in event and (trace_id := current_trace_id()) is not None:
         event["trace_id"] = trace_id
     return event
 
 
 def as_library_line(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """Let a line of somebody else's have a name as well."""
+    """Give a library's line the name LIBRARY, and its text as `message`."""
     event["message"], event["event"] = event["event"], LIBRARY
     return event
 
 
 def tell_of_a_fault(kind: type[BaseException], fault: BaseException, traceback: TracebackType | None) -> None:
-    """Log what nobody caught: its words may quote an email, as PostgreSQL's do."""
+    """Log an uncaught exception. The message is masked, because it may quote an email, as PostgreSQL's do."""
     if issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, fault, traceback)
     else:
-        # Whatever level is let through: it is the last line.
+        # This is the last line of the process, so it is logged at any level.
         log.critical("service.failed", exc_info=(kind, fault, traceback))

@@ -1,4 +1,4 @@
-"""A program of several commands, each of which is imported when it is asked for: `--help` and `pause` need no Faust."""
+"""A program with several commands. A command is imported when it is called: `--help` and `pause` need no Faust."""
 
 import gc
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 class Later(TyperCommand):
     """A command that is not imported yet: its name, the first paragraph of its help, and `module:function`."""
 
-    def __init__(self, name: str, help: str, where: str) -> None:  # noqa: A002 - as click calls it
+    def __init__(self, name: str, help: str, where: str) -> None:  # noqa: A002 - click's name of the parameter
         super().__init__(name, help=help)
         self.where = where
 
@@ -24,7 +24,7 @@ class _Group(TyperGroup):
             return name, found, rest
         if ctx.obj is None:
             return name, loaded(found.where, name), rest
-        # What modules are made of stays: to look for garbage among it would take a fifth of the time.
+        # Objects of imported modules stay, so to collect garbage among them would waste a fifth of the time.
         gc.disable()
         named(ctx.obj)()
         command = loaded(found.where, name)
@@ -34,9 +34,10 @@ class _Group(TyperGroup):
 
 
 def program(about: str, commands: Mapping[str, tuple[str, str]]) -> typer.Typer:
-    """Return a program with these commands: by name, where each is, as `module:function`, and what `--help` says of it.
+    """Return a program with *commands*: by name, the `module:function` of each and its line in `--help`.
 
-    Called with `obj="module:function"`, it calls that before the command: what only a process of its own may do.
+    If the program is called with `obj="module:function"`, it calls that function before the command: one with effects
+    on the whole process, such as `never_create_topics`.
     """
 
     class Group(_Group):
@@ -52,7 +53,7 @@ def program(about: str, commands: Mapping[str, tuple[str, str]]) -> typer.Typer:
 
 
 def loaded(where: str, name: str | None) -> Any:
-    """Import the command, or the group of commands, at *where*."""
+    """Import and return the command, or the group of commands, at *where*."""
     found = named(where)
     if not isinstance(found, typer.Typer):
         function, found = found, typer.Typer(add_completion=False)
@@ -61,6 +62,6 @@ def loaded(where: str, name: str | None) -> Any:
 
 
 def named(where: str) -> Any:
-    """Return what is at *where*, `module:name`."""
+    """Return the object at *where*, `module:name`."""
     module, _, name = where.partition(":")
     return getattr(import_module(module), name)

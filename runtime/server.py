@@ -14,17 +14,17 @@ from prometheus_client.exposition import choose_encoder
 
 from runtime.endings import CannotGoOn
 
-# For requests in work when it is told to stop; somebody else kills after 10 to 30 s.
+# Limit for open requests at shutdown: the supervisor kills the process after 10 to 30 s.
 _FINISH_WITHIN_S: Final = 2
-# A container's port.
-EVERYWHERE: Final = "0.0.0.0"  # noqa: S104 - what is behind it asks for a token, or tells nothing
+# All interfaces, because the service runs in a container.
+EVERYWHERE: Final = "0.0.0.0"  # noqa: S104 - each endpoint requires a token or shows nothing secret
 
 
 class PortTaken(CannotGoOn):
-    """Another process listens on the port; the message names the variable."""
+    """Another process listens on the port. The message names the variable."""
 
 
-def application(  # noqa: PLR0913 - what a service tells of itself, each by its name
+def application(  # noqa: PLR0913 - keyword arguments for each endpoint
     title: str,
     *,
     unwell: Callable[[], Mapping[str, str]],
@@ -34,13 +34,13 @@ def application(  # noqa: PLR0913 - what a service tells of itself, each by its 
     stuck: Callable[[], str | None] = lambda: None,
     untraced: Callable[[Mapping[str, Any]], bool] | None = None,
 ) -> FastAPI:
-    """Return an application that tells health and metrics.
+    """Return an application that serves health and metrics.
 
-    Health is 503 while a part is *unwell* that is not *halted*: nobody mends those by restarting us, or by sending
-    somebody else's requests elsewhere. Liveness is 503 while we are *stuck*, which a restart may mend. *untraced* are
-    the requests, as ASGI scopes, of which no span is recorded; probes unless given.
+    Health is 503 while an *unwell* part is not *halted*: neither a restart of the service nor another instance helps a
+    halted part. Liveness is 503 while the service is *stuck*, which a restart may correct. *untraced* selects the
+    requests, as ASGI scopes, for which no span is recorded; by default the probes and /metrics.
     """
-    # Where somebody set OpenTelemetry up, FastAPI would quote exceptions and their stacks in its logs.
+    # If OpenTelemetry is configured, FastAPI would quote exceptions and their stacks in its logs.
     app = FastAPI(title=title, openapi_url=None, telemetry={"exclude": untraced or _is_probe, "logs": False})
 
     @app.get("/v1/health")
@@ -58,7 +58,7 @@ def application(  # noqa: PLR0913 - what a service tells of itself, each by its 
 
     @app.get("/metrics")
     async def show_metrics(accept: Annotated[str, Header()] = "") -> Response:
-        # Exemplars are in OpenMetrics only, which Prometheus asks for.
+        # Only OpenMetrics, which Prometheus requests, contains exemplars.
         encode, content_type = choose_encoder(accept)
         return Response(encode(metrics), media_type=content_type)
 
@@ -66,21 +66,21 @@ def application(  # noqa: PLR0913 - what a service tells of itself, each by its 
 
 
 def _is_probe(scope: Mapping[str, Any]) -> bool:
-    # FastAPI records a span of each request where somebody set OpenTelemetry up; these come every few seconds.
+    # If OpenTelemetry is configured, FastAPI records a span of each request. Probes come every few seconds.
     path: str = scope["path"]
     return path == "/metrics" or path.startswith("/v1/health")
 
 
 @asynccontextmanager
 async def serving(app: FastAPI, port: int, variable: str, host: str = EVERYWHERE) -> AsyncIterator[None]:
-    """Serve *app* meanwhile. Raises PortTaken, naming the *variable* that chose the port."""
+    """Serve *app* during the context. Raises PortTaken, which names the *variable* with the port."""
     listener = _listener(port, variable, host)
     settings = uvicorn.Config(
         app,
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=_FINISH_WITHIN_S,
-        # Else a header would say who sent a request, whoever it was.
+        # With proxy headers any client could choose its address in a header.
         proxy_headers=False,
     )
     server = _Server(settings)
@@ -105,7 +105,7 @@ def _listener(port: int, variable: str, host: str = EVERYWHERE) -> socket.socket
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: the service decides what SIGTERM means."""
+    """uvicorn without its signal handlers: the service handles SIGTERM itself."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

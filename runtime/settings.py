@@ -1,4 +1,4 @@
-"""Settings: read once from the environment, frozen. A secret may be in a file instead, which NAME_FILE names."""
+"""Settings: read once from the environment, frozen. NAME_FILE may name a file that contains the secret NAME."""
 
 import os
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
-# What is shorter is a part of other words.
+# A shorter secret would occur in ordinary words, and masking it would garble them.
 SHORTEST_SECRET: Final = 6
 _HIDDEN: Final = "…"
 
@@ -47,16 +47,16 @@ class ServiceSettings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings hands it over by name
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings passes it by name
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the same
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, _SecretFiles(settings_cls), env_settings
 
-    def model_post_init(self, context: Any, /) -> None:  # noqa: ARG002 - pydantic calls it by place
+    def model_post_init(self, context: Any, /) -> None:  # noqa: ARG002 - pydantic passes it by position
         self._secret_files = {name: Path(path) for name, (path, _) in _named_files(type(self)).items()}
 
     def read_again(self, name: str) -> SecretStr | None:
-        """Return the secret *name*, from its file as it stands now if it has one. Raises ValueError, naming that."""
+        """Return the secret *name*, newly read if it is in a file. Raises ValueError, which names the variable."""
         if name in self._secret_files:
             return _read(name, self._secret_files[name])
         held: SecretStr | None = getattr(self, name)
@@ -64,14 +64,16 @@ class ServiceSettings(BaseSettings):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must never be shown, the longest first: each secret, and its parts, such as a URL's password."""
+        """The values that no output may contain, the longest first: each secret, and its parts, such as a URL's
+        password.
+        """
         held = [getattr(self, name) for name in secret_names(type(self))]
         values = [value.get_secret_value() for value in held if value is not None]
         parts = {part.strip() for value in values for part in (value, *value.split(","), *_passwords(value))}
         return tuple(sorted((part for part in parts if len(part) >= SHORTEST_SECRET), key=len, reverse=True))
 
     def in_force(self) -> dict[str, Any]:
-        """Return each setting by its variable, for people to see: of secrets, only whether they are set."""
+        """Return each setting by its variable, for display. A secret is only `set` or `not set`."""
         return {name.upper(): _shown(field, getattr(self, name)) for name, field in type(self).model_fields.items()}
 
 
@@ -85,14 +87,14 @@ def is_secret(field: FieldInfo) -> bool:
 
 
 class _Unusable:
-    """A secret that nobody can use, and why: pydantic tells it with what else is wrong."""
+    """A secret that can't be read, and the reason, which pydantic reports with the other faults."""
 
     def __init__(self, why: str) -> None:
         self.why: Final = why
 
 
 class _SecretFiles(PydanticBaseSettingsSource):
-    """The secrets whose files the environment names."""
+    """The settings source of secrets whose files the environment names."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - a part of the interface
         return None, field_name, False
@@ -110,7 +112,7 @@ class _SecretFiles(PydanticBaseSettingsSource):
 
 
 def _named_files(kind: type[BaseSettings]) -> dict[str, tuple[str, str | None]]:
-    """Return the file that is named for each secret, and what the secret is set to beside it."""
+    """Return, by secret, the file that NAME_FILE names and the value of NAME, if it is set too."""
     environment = {name.lower(): value for name, value in os.environ.items()}
     return {
         name: (path, environment.get(name)) for name in secret_names(kind) if (path := environment.get(f"{name}_file"))
@@ -120,7 +122,7 @@ def _named_files(kind: type[BaseSettings]) -> dict[str, tuple[str, str | None]]:
 def _read(name: str, path: Path) -> SecretStr:
     variable = f"{name.upper()}_FILE"
     try:
-        # Some editors begin a file with a mark, and most end it with a line's end: neither is part of a secret.
+        # Some editors begin a file with a byte order mark, and most end it with a newline: neither is part of a secret.
         secret = path.read_text("utf-8-sig").strip("\r\n")
     except (OSError, ValueError) as error:
         raise ValueError(f"{variable}: {path} can't be read: {type(error).__name__}") from None
@@ -136,7 +138,7 @@ def _shown(field: FieldInfo, value: Any) -> Any:
 
 
 def without_password(value: str) -> str:
-    """Return *value*, which may be a URL, with nothing of it in which a password can be."""
+    """Return *value* without the parts that can contain a password if it is a URL."""
     try:
         url = urlsplit(value)
     except ValueError:

@@ -1,7 +1,7 @@
-"""Tracing: a span of what is done for many events at once, linked to the traces that the events come from.
+"""Tracing: spans of work on several events at once, linked to the events' traces.
 
-Until somebody sets an OpenTelemetry SDK up nothing is recorded, and nothing is read of the events. No span says whom an
-event is about, nor what a fault has to say: its name is enough.
+Without an OpenTelemetry SDK nothing is recorded, and the events' trace contexts are not read. A span contains no data
+of contacts and no message of an exception, only its type.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,12 +20,12 @@ _W3C: Final = TraceContextTextMapPropagator()
 def linked_span(
     name: str, kind: SpanKind, attributes: Mapping[str, str | int], traceparents: Iterable[str | None]
 ) -> Iterator[Span]:
-    """Record a span, with a link for each trace of *traceparents*; one that is not W3C's is passed over."""
+    """Record a span, with a link for each trace of *traceparents*. Invalid ones are ignored."""
     with _TRACER.start_as_current_span(
         name, kind=kind, attributes=attributes, record_exception=False, set_status_on_exception=False
     ) as span:
         if span.is_recording():
-            # Many events may come from one span, and an SDK keeps a limited number of links.
+            # Many events may share one span, and an SDK stores a limited number of links.
             for traceparent in dict.fromkeys(traceparents):
                 _link(span, traceparent)
         try:
@@ -36,32 +36,32 @@ def linked_span(
 
 
 def failed(span: Span, error_type: str) -> None:
-    """Say that what *span* is about failed."""
+    """Mark *span* as failed."""
     span.set_attribute("error.type", error_type)
     span.set_status(StatusCode.ERROR)
 
 
 def trace_id_of(traceparent: str | None) -> str | None:
-    """Return the trace that a W3C traceparent is of; None for one that can't be read."""
+    """Return the trace id in a W3C traceparent, None for an invalid one."""
     context = _context(traceparent)
     return format_trace_id(context.trace_id) if context.is_valid else None
 
 
 def recorded_trace_id_of(traceparent: str | None) -> str | None:
-    """Return the same where somebody records that trace; None where nobody does."""
+    """Return the trace id in a W3C traceparent if the trace is recorded (sampled), None otherwise."""
     context = _context(traceparent)
     return format_trace_id(context.trace_id) if context.is_valid and context.trace_flags.sampled else None
 
 
 def current_trace_id() -> str | None:
-    """Return the trace of the span that what runs now is in; None where nobody records one."""
+    """Return the trace id of the current span, None if none is recorded."""
     context = trace.get_current_span().get_span_context()
     return format_trace_id(context.trace_id) if context.is_valid else None
 
 
 def _link(span: Span, traceparent: str | None) -> None:
     context = _context(traceparent)
-    # Neither what can't be read, which is of no trace, nor what nobody recorded leads anywhere.
+    # An invalid traceparent has no trace, and an unsampled one has no recorded trace: neither needs a link.
     if context.trace_flags.sampled:
         span.add_link(context)
 

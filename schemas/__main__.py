@@ -1,4 +1,4 @@
-"""`make schemas`: write the published schemas, unless the change breaks a reader."""
+"""`make schemas`: writes the published schemas, unless the change breaks a reader."""
 
 import sys
 
@@ -7,7 +7,7 @@ from schemas.publication import FOLDER, documents, publish, published
 
 
 def main() -> int:
-    """Return the exit code: 0 when the files are what the models say, 1 when that would break a reader."""
+    """Write the files and return 0, or return 1 if the change would break a reader."""
     old, new = published(), documents()
     if faults := breaks(old, new):
         print("Refused, for readers would break:", *faults, sep="\n  ", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The AsyncAPI document: the topics, and what their records are made of."""
+"""The AsyncAPI document: the topics and the structure of their records."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -35,7 +35,7 @@ DEAD_LETTER_HEADERS: Final = {
     "attempts": "How often it was tried, in decimal digits",
     "failed_at": "When it was set aside, as RFC 3339 in UTC",
 }
-"""By the names in `DeadLetter`; on the record the prefix stands in front."""
+"""Descriptions by the names in `DeadLetter`; in a record these have a prefix."""
 
 EXAMPLE: Final = {
     "reason": "invalid_envelope",
@@ -51,7 +51,7 @@ Document = dict[str, Any]
 
 
 def asyncapi(records: Mapping[str, Document]) -> Document:
-    """Return the document. *records* are the JSON Schemas of the events by their type; it holds them whole."""
+    """Return the document, which contains *records*, the JSON Schemas of the events by their type."""
     topics = Topics()
     addresses = {event_type: topics.of(event_type) for event_type in records}
     return {
@@ -84,7 +84,7 @@ def asyncapi(records: Mapping[str, Document]) -> Document:
 
 
 def _version(records: Mapping[str, Document]) -> str:
-    """Return the version of the schema, which is the same for all events."""
+    """Return the version of the schemas, which all events share."""
     [version] = {schema["properties"]["schema_version"]["const"] for schema in records.values()}
     return f"{version}.0.0"
 
@@ -150,5 +150,5 @@ def _text(about: str) -> Document:
 
 
 def _without_dialect(schema: Document) -> Document:
-    # AsyncAPI's own dialect is a superset of draft 7, which says the same of every word used here.
+    # AsyncAPI's dialect is a superset of draft 7, in which every keyword used here has the same meaning.
     return {word: value for word, value in schema.items() if word != "$schema"}

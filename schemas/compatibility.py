@@ -1,8 +1,8 @@
 """Compatibility: whether a change of the published schemas breaks a reader.
 
-A reader is broken by a change when it could read what was published before and can't read what comes after, or when,
-made anew, it can't read what is still on the topics from before, 30 days back. So what a record must hold may neither
-shrink nor grow, and no value may become another: only a new event and a new field that may be absent break nobody.
+A change breaks a reader in two cases: a reader of the old schemas can't read new records, or a reader of the new
+schemas can't read old records, which stay on the topics for 30 days. So the set of required fields may neither shrink
+nor grow, and a field's values may not change: only a new event and a new optional field break no reader.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,14 +10,14 @@ from typing import Any, Final
 
 Document = dict[str, Any]
 
-# What is for people: readers of records do not depend on it.
+# Keywords for people: readers of records do not depend on them.
 FOR_PEOPLE: Final = ("title", "description", "examples")
 HEADERS: Final = ("headers", "dead_letter_headers")
-"""Their names in the AsyncAPI document."""
+"""Names of the schemas of headers in the AsyncAPI document."""
 
 
 def breaks(old: Mapping[str, Document], new: Mapping[str, Document]) -> list[str]:
-    """Return what breaks a reader between two sets of documents, by their names; nothing where the version rose."""
+    """Return what breaks a reader between two sets of documents, by their names; nothing if the version rose."""
     was, becomes = _version(old), _version(new)
     if becomes != was:
         return [f"schema_version fell from {was} to {becomes}"] if becomes < was else []

@@ -1,4 +1,4 @@
-"""The headers that a dead letter carries beside those of its record."""
+"""The headers that a dead letter has in addition to those of its record."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from typing import Final
 
 PREFIX: Final = "dead_letter."
-# What the topic takes: a record that its own topic found too large, and these headers.
+# The largest record of the topic: one that was too large for its own topic, with these headers.
 LARGEST_DEAD_LETTER: Final = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """Why and where a record was set aside; `partition` and `offset` are -1 for what never was a record."""
+    """Why and where a record became a dead letter. `partition` and `offset` are -1 if it never was a record."""
 
     reason: str
     detail: str
@@ -23,7 +23,7 @@ class DeadLetter:
     failed_at: datetime
 
     def headers(self, original: Iterable[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
-        """Return the record's own headers and ours; those of an earlier life as a dead letter are replaced."""
+        """Return the record's own headers and these, which replace those of an earlier dead letter."""
         own = [
             ("reason", self.reason),
             ("detail", self.detail),
@@ -34,5 +34,5 @@ class DeadLetter:
             ("failed_at", self.failed_at.astimezone(UTC).isoformat().replace("+00:00", "Z")),
         ]
         kept = [(name, value) for name, value in original if not name.startswith(PREFIX)]
-        # The last resort of an event never fails for its words.
+        # A text that can't be encoded must not prevent an event from becoming a dead letter.
         return kept + [(PREFIX + name, value.encode(errors="replace")) for name, value in own]

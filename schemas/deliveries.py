@@ -1,4 +1,4 @@
-"""Receipts: what became of an event in a worker's hands, one small record for each outcome."""
+"""Receipts: small records of the outcomes of a worker's deliveries."""
 
 from typing import Literal
 
@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from schemas.times import KeptTime
 
 ReceiptOutcome = Literal["delivered", "dead_lettered", "suppressed"]
-"""How a delivery ended. In the records of the topic, so the words are a public contract."""
+"""How a delivery ended. Records of the topic contain these words, so they are a public contract."""
 
 
 class Receipt(BaseModel):

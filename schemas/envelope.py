@@ -1,7 +1,7 @@
-"""The envelope: an event with its id, its place among its contact's events, and that contact's totals.
+"""The envelope: an event with its id, its sequence among its contact's events, and that contact's totals.
 
-On Kafka it is the record's value, exactly as PostgreSQL prints the `jsonb`; the headers repeat what a reader wants
-without parsing.
+On Kafka it is the record's value, exactly as PostgreSQL prints the `jsonb`. The headers repeat the fields that a reader
+needs without parsing.
 """
 
 import re
@@ -19,16 +19,16 @@ from schemas.contacts import contact_key
 from schemas.events import EVENTS, LifecycleEvent
 from schemas.times import AS_WRITTEN
 
-# What PostgreSQL's bigint holds and a little more; int() raises for thousands of digits.
+# The pattern accepts all values of PostgreSQL's bigint and a little more; int() raises for thousands of digits.
 _A_SEQUENCE: Final = re.compile(r"[0-9]{1,19}")
-# The version of UUID whose first 48 bits are the milliseconds since 1970: what the outbox gives its events.
+# The version of UUIDs that begin with 48 bits of milliseconds since 1970. The outbox creates these.
 _OF_TIME: Final = 7
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 Unreadable = Literal[
     "missing_key", "invalid_envelope", "unknown_event_type", "unsupported_schema_version", "key_mismatch"
 ]
-"""Why a record is no envelope. Dead letters carry it as their reason, so the words are a public contract."""
+"""Why a record is no envelope. Dead letters have it as their reason, so the words are a public contract."""
 
 
 class Contact(BaseModel):
@@ -74,13 +74,13 @@ class Envelope(BaseModel):
 
     @property
     def tracked_at(self) -> datetime | None:
-        """When it was tracked, as a version 7 id tells; None for an id of another making."""
+        """The time at which the event was tracked, read from a version 7 id; None for other ids."""
         if self.id.version != _OF_TIME:
             return None
         try:
             return _EPOCH + timedelta(milliseconds=self.id.int >> 80)
         except OverflowError:
-            # One that was made up may be of any year.
+            # An invented id may have a time outside of datetime's range.
             return None
 
     @model_validator(mode="before")
@@ -92,7 +92,7 @@ class Envelope(BaseModel):
 
 
 class UnreadableRecord(ValueError):
-    """The record is no envelope. `reason` is one of the closed set, `detail` says where, without quoting values."""
+    """The record is no envelope. `reason` is one of the closed set, `detail` names the field and quotes no value."""
 
     def __init__(self, reason: Unreadable, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -101,10 +101,10 @@ class UnreadableRecord(ValueError):
 
 
 def read_envelope(key: bytes | None, value: bytes | None) -> Envelope:
-    """Return the envelope of a record. Raises UnreadableRecord, and nothing else, for whatever bytes come.
+    """Return the envelope of a record. Raises UnreadableRecord, and nothing else, for any bytes.
 
-    Fields that this version does not know are ignored, so that a writer may be ahead of its readers. A time that can't
-    be told in UTC is read as it was written: it matters to those alone who need it.
+    Unknown fields are ignored, so that a writer may be newer than its readers. A time without an equivalent in UTC is
+    accepted as written: only code that needs UTC has to handle it.
     """
     if not key:
         raise UnreadableRecord("missing_key", "the record has no key; it should be the contact key")
@@ -123,28 +123,29 @@ def read_envelope(key: bytes | None, value: bytes | None) -> Envelope:
 
 @lru_cache(maxsize=4_096)
 def _key_of(email: str) -> str:
-    # A contact's events come together, and a fifth of the time went into normalising the same email again.
+    # The events of a contact come in groups. Without a cache, a fifth of the time was spent on normalising the same
+    # email again.
     return contact_key(email)
 
 
 def fields_at_fault(error: ValidationError) -> str:
-    """Return `field: what is wrong; …`, without the values, which may be personal."""
+    """Return `field: what is wrong; …`, without the values, which may be personal data."""
     return "; ".join(faults_of(error))
 
 
 def faults_of(error: ValidationError) -> list[str]:
-    """Return `field: what is wrong` of each field at fault, without the values."""
+    """Return `field: what is wrong` for each invalid field, without the values."""
     details = error.errors(include_url=False, include_context=False, include_input=False)
     return [f"{_path(detail['loc'])}: {_fault(detail)}" for detail in details]
 
 
 def _fault(detail: ErrorDetails) -> str:
-    # pydantic's own words for this one quote the value.
+    # pydantic's message for this error quotes the value.
     return "no such event type" if detail["type"] == "union_tag_invalid" else detail["msg"]
 
 
 def _path(location: tuple[int | str, ...]) -> str:
-    # The discriminator stands in a union's location as if it were a field.
+    # A union's location contains the discriminator as if it were a field.
     return ".".join(str(part) for part in location if part not in EVENTS) or "value"
 
 
@@ -159,7 +160,7 @@ def _reason(error: ValidationError) -> Unreadable:
 
 @dataclass(frozen=True)
 class Headers:
-    """What the record's headers say: `id` and `type`, then `sequence` and `traceparent` where there are any."""
+    """The record's headers: `id` and `type`, and the optional `sequence` and `traceparent`."""
 
     id: str
     type: str
@@ -176,7 +177,7 @@ class Headers:
 
     @classmethod
     def decode(cls, headers: Iterable[tuple[str, bytes | None]]) -> Self:
-        """Return what can be read; a header that is absent or no text is empty. Never raises."""
+        """Return the readable headers; an absent one, or one without a value, is empty. Never raises."""
         text: Mapping[str, str] = {name: (value or b"").decode(errors="replace") for name, value in headers}
         sequence = text.get("sequence", "")
         return cls(

@@ -1,6 +1,6 @@
-"""The lifecycle events: what happened, as the backend tells it.
+"""The lifecycle events, as the backend produces them.
 
-A new event is a model here, named in `LifecycleEvent`, and a mapping function in the consumer; nothing else.
+A new event needs a model here, its name in `LifecycleEvent`, and a mapping function in the consumer; nothing else.
 """
 
 from typing import Annotated, Final, Literal, get_args
@@ -18,7 +18,7 @@ from pydantic import (
 from schemas.contacts import contact_key
 from schemas.times import UtcTime
 
-# The integers that every JSON reader keeps exactly (RFC 8259, section 6).
+# The largest integer that every JSON reader keeps exactly (RFC 8259, section 6).
 LARGEST_EXACT_INTEGER: Final = 2**53 - 1
 
 _EMAIL: Final = "ada@example.com"
@@ -27,7 +27,7 @@ _AT: Final = "2026-11-24T03:00:00.123456Z"
 
 def _without_nul(text: str) -> str:
     if "\0" in text:
-        # PostgreSQL's jsonb refuses it, which would abort the caller's transaction.
+        # PostgreSQL's jsonb refuses this character, which would abort the caller's transaction.
         raise ValueError("the character U+0000 can't be stored")
     return text
 
@@ -38,7 +38,7 @@ def _names_a_contact(email: str) -> str:
 
 
 def _whole_in_json(number: object, info: ValidationInfo) -> object:
-    # JSON has one kind of number: 500.0 is how some languages write 500, and PostgreSQL's jsonb keeps it so.
+    # JSON has one type of number: some languages write 500 as 500.0, and PostgreSQL's jsonb keeps that form.
     if info.mode == "json" and isinstance(number, float) and number.is_integer():
         return int(number)
     return number
@@ -87,8 +87,8 @@ Time = Annotated[UtcTime, Field(description="When it happened, with its time zon
 class Event(BaseModel):
     """One kind of lifecycle event; its fields are the payload, `type` its discriminator."""
 
-    # A field nobody knows is a typing error at the producer's door; a reader is told to ignore it, and to take any time
-    # (see `envelope`).
+    # An unknown field is an error of the producer's caller. Readers ignore unknown fields and accept any time (see
+    # `envelope`).
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
@@ -184,6 +184,6 @@ LifecycleEvent = Annotated[
 EVENTS: Final[dict[str, type[Event]]] = {
     model.model_fields["type"].default: model for model in get_args(get_args(LifecycleEvent)[0])
 }
-"""Every event model by its type, in the order of `LifecycleEvent`."""
+"""All event models by their type, in the order of `LifecycleEvent`."""
 
 EVENT_TYPES: Final[tuple[str, ...]] = tuple(EVENTS)

@@ -1,7 +1,7 @@
-"""The published schemas: for each event what a reader may rely on, as JSON Schema, and all of them as AsyncAPI.
+"""The published schemas: a JSON Schema for the records of each event, and an AsyncAPI document for all of them.
 
-They are made of the models, and are files under `schemas/published`, for readers in any language. They are also what
-a change of the models is held against: see `compatibility`.
+They are generated from the models into files under `schemas/published`, for readers in any language. A change of the
+models is also compared with them: see `compatibility`.
 """
 
 import json
@@ -23,18 +23,18 @@ Document = dict[str, Any]
 
 
 def documents() -> dict[str, Document]:
-    """Return what the models say today: a document for each event, by its type, and the one of AsyncAPI."""
+    """Return the documents generated from the models: one for each event, by its type, and the AsyncAPI document."""
     records = {event_type: record_schema(model) for event_type, model in EVENTS.items()}
     return {**records, ASYNCAPI: asyncapi(records)}
 
 
 def published(folder: Path = FOLDER) -> dict[str, Document]:
-    """Return what is in the files."""
+    """Return the published documents, read from their files."""
     return {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.json"))}
 
 
 def publish(made: Mapping[str, Document], folder: Path = FOLDER) -> None:
-    """Write *made* into the files, and remove those of events that are no more."""
+    """Write *made* into the files, and remove the files of other events."""
     folder.mkdir(exist_ok=True)
     for path in folder.glob("*.json"):
         if path.stem not in made:
@@ -44,14 +44,14 @@ def publish(made: Mapping[str, Document], folder: Path = FOLDER) -> None:
 
 
 def as_text(document: Document) -> str:
-    """Return the text of the file: the same for the same document."""
+    """Return the text of a file, which is the same for equal documents."""
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def record_schema(model: type[Event]) -> Document:
-    """Return the JSON Schema of an event's records: the envelope around this payload.
+    """Return the JSON Schema of an event's records: the envelope with the event's payload.
 
-    Fields that it does not name are allowed everywhere: a writer may be ahead of its readers.
+    Additional fields are allowed everywhere, so that a writer may be newer than its readers.
     """
     event_type = model.model_fields["type"].default
     envelope = Envelope.model_json_schema()
@@ -70,7 +70,7 @@ def record_schema(model: type[Event]) -> Document:
 
 
 def example(schema: Document) -> Any:
-    """Return a value of *schema*, made of the examples of its fields."""
+    """Return an example of *schema*, made from the examples of its fields."""
     if "properties" in schema:
         return {name: example(field) for name, field in schema["properties"].items()}
     if "const" in schema:
@@ -80,13 +80,13 @@ def example(schema: Document) -> Any:
 
 def _payload(model: type[Event]) -> Document:
     schema = model.model_json_schema()
-    # It tells the models apart; in the record the type stands outside of the payload.
+    # The field distinguishes the models; in a record the type is outside of the payload.
     del schema["properties"]["type"]
     return {**schema, "description": _docstring(model)}
 
 
 def _plain(schema: Document) -> Document:
-    """Return *schema* without what only Python knows: titles, defaults, and that our own writers add no field."""
+    """Return *schema* without keywords that only Python needs: titles, defaults, and the ban on unknown fields."""
     left_out = ("title", "default", "additionalProperties")
     plain: Document = {word: value for word, value in schema.items() if word not in left_out}
     if "properties" in plain:

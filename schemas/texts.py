@@ -1,4 +1,4 @@
-"""Texts of foreign origin: what of them can be encoded, shown and kept."""
+"""Texts from outside: functions that make them encodable and limit their length."""
 
 import json
 import re
@@ -8,23 +8,23 @@ from pydantic import AfterValidator, BeforeValidator
 
 from schemas.contacts import shortened
 
-# Of a note, or of what HubSpot said: what is longer must still fit a line and a record.
+# Maximum length of a person's note or a message of HubSpot: it has to fit a line and a record.
 LONGEST_KEPT: Final = 2_000
-# Of a surrogate, which may be half of a pair or one of two.
+# An escaped surrogate, which may be half of a pair or a complete pair's first or second part.
 _ESCAPED: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def encodable(text: str) -> str:
-    """Return *text* with each half of a surrogate pair replaced: JSON may escape one, and no encoding has it."""
+    """Return *text* with unpaired surrogates replaced: JSON may contain them escaped, but UTF-8 can't encode them."""
     return text.encode(errors="replace").decode()
 
 
 def read_json(value: bytes) -> Any:
-    """Return the JSON in *value*, with texts that can be encoded. Raises ValueError, also where it is nested deeply."""
+    """Return the JSON document in *value*, with encodable texts. Raises ValueError, also for too deep nesting."""
     try:
         text = value.decode(json.detect_encoding(value))
         document = json.loads(text)
-        # Most have none, and to look at each of their texts would take as long as to read them.
+        # Most documents have no surrogates, and checking each of their texts would take as long as parsing.
         return json.loads(encodable(json.dumps(document, ensure_ascii=False))) if _ESCAPED.search(text) else document
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
@@ -39,4 +39,4 @@ def _shortened(text: str) -> str:
 
 
 Words = Annotated[str, BeforeValidator(_encodable), AfterValidator(_shortened)]
-"""What people or HubSpot say, in a record that is kept: without whole emails, and cut where it is too long."""
+"""A text of a person or of HubSpot for a stored record: without whole emails, and cut to LONGEST_KEPT characters."""

@@ -1,4 +1,4 @@
-"""Times: those that are let in can be told in UTC, within the years that Python has."""
+"""Times: new ones must have an equivalent in UTC, within Python's range of years."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Final
@@ -6,13 +6,13 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, AwareDatetime, ValidationInfo
 
 AS_WRITTEN: Final = {"times": "as written"}
-"""The context of a reader, who takes any time: records of before there was a bound are on the topics."""
+"""Validation context of readers, which accept any time: the topics contain records from before the limit."""
 EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
 LATEST: Final = datetime.max.replace(tzinfo=UTC)
 
 
 def in_utc(moment: datetime) -> datetime:
-    """Return *moment* in UTC. Raises ValueError where it is outside of the years 1 to 9999 there."""
+    """Return *moment* in UTC. Raises ValueError if it is outside of the years 1 to 9999 there."""
     try:
         return moment.astimezone(UTC)
     except (OverflowError, ValueError):
@@ -20,9 +20,9 @@ def in_utc(moment: datetime) -> datetime:
 
 
 def moment_of(seconds: float) -> datetime:
-    """Return the time that is so many seconds after 1970, or the nearest one within the years 1 to 9999.
+    """Return the time *seconds* after 1970, or the nearest one within the years 1 to 9999.
 
-    Kafka takes any 64 bits for the time of a record.
+    Kafka accepts any 64 bits as the time of a record.
     """
     try:
         return datetime.fromtimestamp(seconds, UTC)
@@ -37,7 +37,7 @@ def _checked(moment: datetime, info: ValidationInfo) -> datetime:
 
 
 def nearest(moment: datetime) -> datetime:
-    """Return *moment* in UTC, or the nearest time there that is within the years 1 to 9999."""
+    """Return *moment* in UTC, or the nearest time within the years 1 to 9999 there."""
     try:
         return in_utc(moment)
     except ValueError:
@@ -45,6 +45,6 @@ def nearest(moment: datetime) -> datetime:
 
 
 UtcTime = Annotated[AwareDatetime, AfterValidator(_checked)]
-"""A time as it was given, which can be told in UTC; whoever reads AS_WRITTEN takes others too."""
+"""A time as it was given, which has an equivalent in UTC. Readers with the context AS_WRITTEN accept others too."""
 KeptTime = Annotated[AwareDatetime, AfterValidator(nearest)]
-"""A time in a record that must stay readable: one that can't be told in UTC becomes the nearest that can."""
+"""A time in a record that must stay readable: one without an equivalent in UTC becomes the nearest one with it."""

@@ -1,11 +1,11 @@
-"""Topic names: one topic per event type, one for the dead letters, and those of the consumer and the console."""
+"""Topic names: one topic per event type, one for dead letters, and those of the consumer and the console."""
 
 from dataclasses import dataclass
 from typing import Final
 
 from schemas.events import EVENT_TYPES
 
-# How far back a replay can begin, at least.
+# Minimum time for which a replay can go back.
 EVENT_RETENTION_MS: Final = 30 * 24 * 3_600_000
 
 
@@ -29,42 +29,42 @@ class Topics:
 
     @property
     def suppressions(self) -> str:
-        """Contacts never to be written again; compacted."""
+        """The topic of contacts that must never be written again; compacted."""
         return self.of("suppressions")
 
     @property
     def resolutions(self) -> str:
-        """What became of dead letters; compacted."""
+        """The topic of dead letters' resolutions; compacted."""
         return self.of("resolutions")
 
     @property
     def controls(self) -> str:
-        """What people tell all workers, such as a pause; compacted."""
+        """The topic of commands to all workers, such as a pause; compacted."""
         return self.of("controls")
 
     @property
     def compacted(self) -> tuple[str, ...]:
-        """The topics that keep the newest record of each key, for ever, in one partition."""
+        """The topics that keep the newest record of each key for ever. Each has one partition."""
         return (self.suppressions, self.resolutions, self.controls)
 
     @property
     def deliveries(self) -> str:
-        """A receipt for each outcome; kept as long as events, in one partition."""
+        """The topic of receipts, one for each outcome; kept as long as events, in one partition."""
         return self.of("deliveries")
 
     @property
     def holds(self) -> str:
-        """What reprocessing and the workers tell each other; kept for an hour."""
+        """The topic of messages between reprocessing runs and workers; kept for an hour."""
         return self.of("holds")
 
     @property
     def actions(self) -> str:
-        """What people did by the console; kept for ever."""
+        """The audit log of the console's actions; kept for ever."""
         return self.of("actions")
 
     @property
     def published(self) -> tuple[str, ...]:
-        """What the producer writes. Nothing runs without these; the other topics may be created when first needed."""
+        """The topics that the producer writes. All programs need them; others may be created when first needed."""
         return (*self.events, self.dead_letters)
 
     @property

@@ -1,1 +1,1 @@
-"""The doctor: looks at everything between the outbox and HubSpot, and says what is wrong and what to do."""
+"""The doctor: it checks everything between the outbox and HubSpot, and reports the faults and their remedies."""

@@ -1,4 +1,4 @@
-"""The environment as the doctor reads it: as far as it goes, where a worker would refuse to start."""
+"""The doctor's settings. It reads them as far as possible even where a worker would refuse to start."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -31,21 +31,21 @@ class _AsFarAsTheyGo(DoctorSettings):
 
 @dataclass(frozen=True)
 class Environment:
-    """The settings, those that are wrong at their defaults, and what is wrong with them, a line each."""
+    """The settings, with defaults in place of invalid ones, and the faults, one line each."""
 
     settings: DoctorSettings
     faults: tuple[str, ...] = ()
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must never be shown."""
+        """The values that no output may contain."""
         return self.settings.secrets
 
     def checks(self) -> Checks:
         return Checks([Check("settings", self.valid)])
 
     async def valid(self) -> Answer:
-        """Whether a worker would start with them."""
+        """Check whether a worker would start with these settings."""
         settings = self.settings
         if self.faults:
             return fail(
@@ -62,7 +62,7 @@ class Environment:
 
 
 def read_environment() -> Environment:
-    """Return what the environment says, and what is wrong with it."""
+    """Return the settings from the environment, and their faults."""
     try:
         return Environment(DoctorSettings())
     except ValidationError as error:
@@ -75,5 +75,5 @@ def read_environment() -> Environment:
     try:
         return Environment(_AsFarAsTheyGo(**wrong), faults)
     except ValidationError:
-        # Of several settings that don't go together nobody can tell which one is meant.
+        # The faulty one of several settings that contradict each other can't be determined.
         return Environment(_AsFarAsTheyGo.model_construct(), faults)

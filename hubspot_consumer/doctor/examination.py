@@ -1,4 +1,4 @@
-"""The examination: all checks at once, each within a bound, none hiding another."""
+"""The examination: it runs all checks at once, each with a time limit. A failed check does not affect the others."""
 
 import asyncio
 import sys
@@ -9,23 +9,24 @@ from typing import Any, Final, Generic, TypeVar
 
 from hubspot_consumer.doctor.findings import Answer, Finding
 
-# Of a check, and less of what several checks look at together, which one of them reports.
+# Time limits of a check and of a lookup. A lookup, which several checks share, has less time: its caller reports the
+# timeout.
 CHECK_WITHIN_S: Final = 6.0
 LOOK_WITHIN_S: Final = 5.0
 CLOSE_WITHIN_S: Final = 2.0
 
 T = TypeVar("T")
 Progress = Callable[[int], None]
-"""Told how many checks are done."""
+"""A callback with the number of finished checks."""
 
 
 class CannotTell(Exception):
-    """A check can't be made; the message says why. Not a fault by itself: another check reports the cause."""
+    """A check can't be made. The message says why. It is no fault by itself: another check reports the cause."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One question. `ask` may raise CannotTell, and anything else as well: that is a finding too."""
+    """One check. `ask` may raise CannotTell or any other exception: each becomes a finding."""
 
     name: str
     ask: Callable[[], Awaitable[Answer]]
@@ -33,9 +34,9 @@ class Check:
 
 
 class Look(Generic[T]):
-    """What several checks need to see: looked at once, by the first that asks, within a bound.
+    """A lookup that several checks share: the first check that needs the result starts it, with a time limit.
 
-    Whoever asks gets the same answer, or the same exception; TimeoutError when the time is over.
+    Every caller of `seen` gets the same result or the same exception, TimeoutError after the limit.
     """
 
     def __init__(self, look: Callable[[], Awaitable[T]], within_s: float = LOOK_WITHIN_S) -> None:
@@ -46,7 +47,7 @@ class Look(Generic[T]):
     async def seen(self) -> T:
         if self._task is None:
             self._task = asyncio.create_task(self._bounded())
-        # A check that is ended must not take the others' answer away.
+        # The cancellation of one check must not cancel the lookup that the others need.
         return await asyncio.shield(self._task)
 
     async def _bounded(self) -> T:
@@ -56,14 +57,14 @@ class Look(Generic[T]):
 
 @dataclass(frozen=True)
 class Checks:
-    """Checks that look with the same connections, and how to close those."""
+    """Checks that share connections, and the function that closes these."""
 
     checks: Sequence[Check]
     close: Callable[[], Awaitable[Any]] | None = None
 
 
 async def examine(groups: Sequence[Checks], progress: Progress | None = None) -> list[Finding]:
-    """Return a finding of every check, in their order, a few seconds later at the most."""
+    """Return one finding per check, in the order of the checks, within a few seconds."""
     checks = [check for group in groups for check in group.checks]
     done = 0
 
@@ -84,7 +85,7 @@ async def examine(groups: Sequence[Checks], progress: Progress | None = None) ->
 
 
 def progress_at_a_terminal(total: int) -> Progress | None:
-    """Return what shows the progress to a person, and None where nobody looks."""
+    """Return a callback that shows the progress at a terminal, None without a terminal."""
     if not sys.stderr.isatty():
         return None
 
@@ -99,7 +100,7 @@ def progress_at_a_terminal(total: int) -> Progress | None:
 
 async def _made(check: Check) -> Finding:
     task = asyncio.ensure_future(check.ask())
-    # Not wait_for: a client that ends late when it is told to must not keep the person waiting.
+    # `wait_for` would wait for a client that handles its cancellation slowly.
     await asyncio.wait({task}, timeout=CHECK_WITHIN_S)
     if not task.done():
         task.cancel()
@@ -110,5 +111,5 @@ async def _made(check: Check) -> Finding:
         return Finding(check.name, "skip", str(why))
     except TimeoutError:
         return Finding(check.name, "fail", "no answer in time", check.on_hang)
-    except Exception as error:  # noqa: BLE001 - whatever goes wrong in one check is that check's finding
+    except Exception as error:  # noqa: BLE001 - any error in a check becomes its finding
         return Finding(check.name, "fail", f"the check itself failed ({type(error).__name__}: {error})")

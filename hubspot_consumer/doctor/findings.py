@@ -1,4 +1,4 @@
-"""Findings: what a check says, and how all of them are shown."""
+"""Findings: the results of the checks, and their output."""
 
 import json
 from collections.abc import Collection, Sequence
@@ -15,12 +15,12 @@ Level = Literal["ok", "warn", "fail", "skip"]
 _COLOURS: Final[dict[Level, str]] = {"ok": "green", "warn": "yellow", "fail": "red", "skip": "bright_black"}
 _CODES: Final[dict[Level, int]] = {"ok": 0, "skip": 0, "warn": 1, "fail": 2}
 _NAME_WIDTH: Final = 18
-# Of what a finding quotes: no more helps whoever reads it.
+# Maximum number of characters of a finding: longer quotations help no reader.
 LONGEST: Final = 10_000
 
 
 class ForKafka:
-    """What to do about findings in Kafka."""
+    """Remedies for findings in Kafka."""
 
     CONNECT: Final = "check the brokers, KAFKA_BOOTSTRAP_SERVERS and the other KAFKA_* settings"
     GET_WORKERS: Final = "start one: `python -m hubspot_consumer worker`"
@@ -39,7 +39,7 @@ class ForKafka:
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found, in one line, and what to do about it. Names and levels are a public contract."""
+    """The result of one check in one line, and the remedy. Names and levels are a public contract."""
 
     name: str
     level: Level
@@ -49,7 +49,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a check answers: a finding that does not know its name."""
+    """The answer of a check: a finding without a name."""
 
     level: Level
     what: str
@@ -72,12 +72,12 @@ def fail(what: str, do: str) -> Answer:
 
 
 def exit_code(findings: Sequence[Finding]) -> int:
-    """Return 0 when all is well, 1 when there are warnings, 2 when there are failures."""
+    """Return 0 if no check warns or fails, 1 if there are warnings, 2 if there are failures."""
     return max((_CODES[finding.level] for finding in findings), default=0)
 
 
 def without_secrets(findings: Sequence[Finding], secrets: Collection[str]) -> list[Finding]:
-    """Return the findings without any of *secrets* and without whole emails, whoever's words they quote."""
+    """Return the findings without *secrets* and without whole emails, which quoted texts may contain."""
 
     def shown(text: str) -> str:
         for secret in secrets:
@@ -88,7 +88,7 @@ def without_secrets(findings: Sequence[Finding], secrets: Collection[str]) -> li
 
 
 def as_lines(findings: Sequence[Finding], *, coloured: bool = False) -> str:
-    """Return a line for each finding, what to do below it, and a summary."""
+    """Return a line for each finding, a line below it with its remedy, and a summary."""
     lines = []
     for finding in findings:
         level = f"{finding.level:<6}"
@@ -102,14 +102,16 @@ def as_lines(findings: Sequence[Finding], *, coloured: bool = False) -> str:
 
 
 def as_json_text(findings: Sequence[Finding]) -> str:
-    """Return the same for a program."""
+    """Return the findings and the exit code as JSON, for programs."""
     return json.dumps(
         {"exit_code": exit_code(findings), "findings": [asdict(finding) for finding in findings]}, indent=2
     )
 
 
 def duration(seconds: float) -> str:
-    """Return `12 s`, `7 min`, `3 h` or `5 days`, whichever is shortest and no longer than it is."""
+    """Return *seconds* rounded down in the largest unit of which there are two or more: `12 s`, `7 min`, `3 h`, `5
+    days`.
+    """
     whole = max(0, int(seconds))
     for unit, length in (("days", 86_400), ("h", 3_600), ("min", 60)):
         if whole >= 2 * length:
@@ -118,7 +120,7 @@ def duration(seconds: float) -> str:
 
 
 def count(number: int, thing: str, *, at_most: int | None = None) -> str:
-    """Return `1 row`, `12 rows`, or `100,000 rows or more` where nobody counted beyond *at_most*."""
+    """Return `1 row`, `12 rows`, or `100,000 rows or more` where the count ended at *at_most*."""
     words = f"{number:,} {thing}{'' if number == 1 else 's'}"
     return f"{words} or more" if at_most is not None and number >= at_most else words
 

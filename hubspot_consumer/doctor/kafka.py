@@ -1,4 +1,4 @@
-"""What Kafka tells: whether it is there, its topics, the group of the workers, what it has not read, dead letters."""
+"""Checks of Kafka: the brokers, the topics, the workers' group, its lag, the receipts and the dead letters."""
 
 import asyncio
 from collections.abc import Awaitable, Mapping
@@ -21,25 +21,26 @@ from runtime.kafka.topic_settings import creates_what_is_asked_about, difference
 from runtime.kafka.topics import Partitions, UnequalPartitions, equal_partitions, look
 
 REQUEST_WITHIN_MS: Final = 4_000
-# What a worker delivers within minutes.
+# A lag in events that a worker delivers within minutes.
 MUCH_LAG: Final = 10_000
-# Of a million dead letters: the others of the doctor's findings are not to wait for them.
+# Time limit for reading dead letters or receipts: a million of them must not delay the other findings.
 READ_WITHIN_S: Final = 4.0
-# aiokafka waits so long once for each topic that it has not met: with its 100 ms, most of a second.
+# aiokafka waits this long once for each topic that is new to it. Its default of 100 ms would add up to most of a
+# second.
 LEARN_TOPIC_MS: Final = 10
 
 T = TypeVar("T")
 
 
 class GroupState(NamedTuple):
-    """The consumer group: its state in Kafka's words, and how many members it has."""
+    """The consumer group: its state as Kafka names it, and the number of its members."""
 
     state: str
     members: int
 
 
 class KafkaChecks:
-    """Joins no group and commits nothing."""
+    """Checks of Kafka. They join no group and commit no offsets."""
 
     def __init__(self, environment: Environment) -> None:
         settings = environment.settings
@@ -70,7 +71,7 @@ class KafkaChecks:
             await (client.close() if isinstance(client, AIOKafkaAdminClient) else client.stop())
 
     async def brokers(self) -> Answer:
-        """Whether any broker answers."""
+        """Check whether any broker answers."""
         servers = ", ".join(self._settings.bootstrap_servers)
         if not servers:
             raise CannotTell("KAFKA_BOOTSTRAP_SERVERS is not set")
@@ -84,7 +85,7 @@ class KafkaChecks:
         return ok(f"{count(len(brokers), 'broker')}, reached at {servers}")
 
     async def topics(self) -> Answer:
-        """Whether the seven topics and the one of the dead letters are there, with a leader for each partition."""
+        """Check whether the event topics and the topic of dead letters exist, with a leader for each partition."""
         described, names = await self._topics(), self._settings.topics
         if missing := [name for name in names.published if name not in described]:
             return fail(f"no such topic: {', '.join(missing)}", ForKafka.GET_TOPICS)
@@ -94,7 +95,7 @@ class KafkaChecks:
         return ok(f"{len(names.events)} event topics, and {names.dead_letters}")
 
     async def partitions(self) -> Answer:
-        """Whether the event topics have equal partition counts, as a contact's order needs."""
+        """Check whether the event topics are co-partitioned: the order of a contact's events depends on it."""
         described, events = await self._topics(), self._settings.topics.events
         counts = {name: len(described[name]) for name in events if name in described}
         try:
@@ -114,12 +115,12 @@ class KafkaChecks:
         return ok(f"{each} in each event topic")
 
     async def topic_settings(self) -> Answer:
-        """Whether all topics that exist have the settings that we ask for, and enough copies."""
+        """Check whether all existing topics have our settings, and enough copies."""
         admin, names = await self._admin(), self._settings.topics
         found = await _told(differences(admin, names, names.all, partitions=1, replication_factor=1))
         if not found:
             raise CannotTell("none of the topics exists: see topics")
-        # A leader that is missing is a finding of `topics`.
+        # The check `topics` reports a missing leader.
         differing = [
             f"{name}: {one}"
             for name, each in found.items()
@@ -131,7 +132,7 @@ class KafkaChecks:
         return ok(f"as asked, of {count(len(found), 'topic')}")
 
     async def auto_create(self) -> Answer:
-        """Whether brokers create a topic when a program asks about it."""
+        """Check whether brokers create a topic when a client requests its metadata."""
         enabled = await _told(creates_what_is_asked_about(await self._admin()))
         if enabled is None:
             raise CannotTell("the brokers do not report auto.create.topics.enable")
@@ -140,7 +141,7 @@ class KafkaChecks:
         return ok("auto.create.topics.enable is false")
 
     async def group(self) -> Answer:
-        """Whether workers are members of the consumer group, which their heartbeats keep them."""
+        """Check whether workers are members of the consumer group, as their heartbeats keep them."""
         self._reads()
         group, name = await self._see(self._group), self._settings.group
         state, members = group
@@ -154,7 +155,7 @@ class KafkaChecks:
         return ok(f"{count(members, 'worker')} in {name}")
 
     async def lag(self) -> Answer:
-        """How many events the group has not acked, by topic."""
+        """Report how many events the group has not acked, by topic."""
         self._reads()
         lags = await self._lags()
         total = sum(lags.values())
@@ -172,7 +173,7 @@ class KafkaChecks:
         return ok(what)
 
     async def receipts(self) -> Answer:
-        """Whether each event that the group has acked left a receipt, partition by partition."""
+        """Check whether each event that the group has acked left a receipt, partition by partition."""
         if self._settings.mode != "live" or not self._settings.delivery_receipts:
             raise CannotTell("a dry run and DELIVERY_RECEIPTS=false leave no receipts")
         topic = self._settings.topics.deliveries
@@ -187,7 +188,7 @@ class KafkaChecks:
         acked = {one: at.offset for one, at in committed.items() if at.offset >= 0 and one.topic in described}
         try:
             async with asyncio.timeout(READ_WITHIN_S):
-                # Of its own: it is assigned other partitions than the one for offsets, one after the other.
+                # The comparison has its own reader, because it assigns other partitions than the reader for offsets.
                 found = await compare(await self._reader(), acked, deliveries)
         except TimeoutError:
             return warn(
@@ -203,7 +204,7 @@ class KafkaChecks:
         )
 
     async def dead_letters(self) -> Answer:
-        """How many are open, and why and when the newest was set aside."""
+        """Report how many dead letters are open, and the reason and age of the newest."""
         topic = self._settings.topics.dead_letters
         if topic not in await self._topics():
             raise CannotTell("the topic does not exist: see topics")

@@ -1,4 +1,4 @@
-"""What the outbox's database tells: what waits in it and for how long, and whether anybody brings it to Kafka."""
+"""Checks of the outbox's database: its waiting rows and their age, and the relay or connector that publishes them."""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,18 +16,18 @@ from schemas.outbox import RELAY_LOCK, RELAY_NAME
 T = TypeVar("T")
 
 CONNECT_WITHIN_S: Final = 4
-# Counting further would cost the database more than it tells.
+# A higher count would cost the database more than it is worth.
 COUNT_UP_TO: Final = 100_000
-# A relay that is well takes a row within milliseconds, and a backlog of minutes after an outage.
+# A healthy relay takes a row within milliseconds, and needs minutes for the backlog after an outage.
 OLD_S: Final = 60.0
 VERY_OLD_S: Final = 600.0
-# Some users never tell their email. So many who have not yet are a sign that nobody passes emails on.
+# Some users never give an email. So many parked events are a sign that the application does not pass emails on.
 MANY_PARKED: Final = 1_000
 MUCH_WAL: Final = 1024**3
 
 STATEMENT_WITHIN: Final = timedelta(seconds=4)
 HAS_OUTBOX: Final = "SELECT to_regclass('outbox_events') IS NOT NULL AND to_regclass('outbox_parked') IS NOT NULL"
-# Of a table's first rows by position: the relay takes those first.
+# The age is that of the first row by position, because the relay takes that one first.
 WAITING: Final = """
 SELECT (SELECT count(*) FROM (SELECT FROM outbox_events LIMIT %(most)s) AS waiting),
     coalesce((SELECT extract(epoch FROM now() - created_at)::float FROM outbox_events ORDER BY position LIMIT 1), 0)
@@ -46,8 +46,8 @@ WHERE locktype = 'advisory' AND granted AND objsubid = 1
 RELAYS: Final = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = %(name)s"
 )
-# A slot without a reader keeps the log from its restart_lsn on, until the disk is full. Others than the outbox's may be
-# there: one that decodes by pgoutput reads what is in a publication.
+# A slot without a reader keeps the log from its restart_lsn on, until the disk is full. Slots for other purposes may
+# exist: one that uses pgoutput reads the tables in a publication.
 SLOTS: Final = """
 SELECT slot_name, active, coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn), 0)::bigint, wal_status,
     plugin <> 'pgoutput' OR EXISTS (SELECT FROM pg_publication_tables WHERE tablename = 'outbox_events')
@@ -56,7 +56,7 @@ FROM pg_replication_slots WHERE slot_type = 'logical' AND database = current_dat
 
 
 class ReplicationSlot(NamedTuple):
-    """A logical replication slot, as Debezium has one, and how much of the log it keeps."""
+    """A logical replication slot, as Debezium uses one, and the bytes of log that it keeps."""
 
     name: str
     active: bool
@@ -70,12 +70,12 @@ class ReplicationSlot(NamedTuple):
 
 
 class OutboxChecks:
-    """Only reads, in one connection."""
+    """Checks of the outbox. They only read, on one connection."""
 
     def __init__(self, environment: Environment) -> None:
         self._url: Final = environment.settings.database_url
         self._connection: psycopg.AsyncConnection | None = None
-        # The checks run side by side, and a connection has one transaction at a time.
+        # The checks run concurrently, but a connection has one transaction at a time.
         self._one_at_a_time: Final = asyncio.Lock()
         self._connected: Final = Look(self._connect)
         self._slots: Final = Look(self._read_slots)
@@ -98,7 +98,7 @@ class OutboxChecks:
             await self._connection.close()
 
     async def database(self) -> Answer:
-        """Whether there is a connection, and an outbox in the database."""
+        """Check whether the database can be reached, and has an outbox."""
         if self._url is None:
             raise CannotTell("DATABASE_URL is not set")
         try:
@@ -113,7 +113,7 @@ class OutboxChecks:
         return ok(f"PostgreSQL {connection.info.server_version // 10_000}, with an outbox")
 
     async def waiting(self) -> Answer:
-        """How many events wait for the relay, and for how long the first has."""
+        """Report how many events wait for the relay, and for how long the first of them has."""
         [[rows, oldest_s]] = await self._ask(WAITING, most=COUNT_UP_TO)
         if not rows:
             return ok("empty")
@@ -126,7 +126,7 @@ class OutboxChecks:
         return warn(what, "see relay, kafka and topics, then run the doctor again") if oldest_s >= OLD_S else ok(what)
 
     async def parked(self) -> Answer:
-        """How many events wait until somebody names their user's email."""
+        """Report how many events wait for their user's email."""
         [[rows, oldest_s]] = await self._ask(PARKED, most=COUNT_UP_TO)
         if not rows:
             return ok("none")
@@ -137,7 +137,7 @@ class OutboxChecks:
         return ok(what)
 
     async def relay(self) -> Answer:
-        """Whether a relay is active, or something else reads the outbox from the log."""
+        """Check whether a relay is active, or a replication slot that contains the outbox is read."""
         await self._see(self._connected)
         active, relays = await self._see(self._relay)
         slots = ", ".join(slot.name for slot in await self._see(self._slots) if slot.brings_events)
@@ -155,7 +155,7 @@ class OutboxChecks:
         return fail("no relay is active, and no replication slot is read", "start one: `python -m producer serve`")
 
     async def slot(self) -> Answer:
-        """Whether each logical replication slot is read: one that is not fills the disk."""
+        """Check whether each logical replication slot is read: one without a reader fills the disk."""
         slots = await self._see(self._slots)
         return slots_answer(slots)
 
@@ -201,7 +201,7 @@ class OutboxChecks:
 
 
 def slots_answer(slots: Sequence[ReplicationSlot]) -> Answer:
-    """Return what to say of the database's logical replication slots."""
+    """Return the finding about the database's logical replication slots."""
     if not slots:
         return ok("none: the relay needs none")
     told = "; ".join(
@@ -225,5 +225,5 @@ def slots_answer(slots: Sequence[ReplicationSlot]) -> Answer:
 
 
 def _first_line(error: psycopg.Error) -> str:
-    # psycopg's first line says what happened; it holds host and user, and no password.
+    # The first line of psycopg's message has the cause, with host and user but without a password.
     return next(iter(str(error).strip().splitlines()), type(error).__name__)

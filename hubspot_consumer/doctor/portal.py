@@ -1,7 +1,7 @@
-"""What HubSpot tells: whether it takes the token, of which portal, what it may do, the schema, the day's calls.
+"""Checks of HubSpot: the token, its portal and scopes, the schema, the daily quota.
 
-Five calls, half a second apart, and a sixth where a property is missing, which may be archived. A worker beside sees
-each of them in the headers of its own answers, and gives way.
+They make five calls, half a second apart, and a sixth for archived properties if a property is missing. A worker that
+runs at the same time sees these calls in the headers of its own answers, and leaves them room.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,11 +23,11 @@ from hubspot_consumer.provisioning.differences import Differences
 from hubspot_consumer.provisioning.provision import Provision, ProvisionRefused, allows_no_custom_events
 from runtime.clock import Clock
 
-# A worker that uses the whole quota leaves room for one call or two, and makes room for others within an answer.
+# A worker that uses the whole quota leaves room for one or two calls, and makes room for others within one answer.
 SPACING_S: Final = 0.5
-# More than the doctor makes: neither window nor day holds up its calls.
+# This is more than the doctor makes, so neither the window's nor the day's quota delays its calls.
 MANY_CALLS: Final = 1_000_000
-# A worker halts when only its reserve is left; from here on whoever is on call can still do something.
+# A worker halts when only its reserve is left. Below this share a person still has time to react.
 NEARLY_SPENT: Final = 0.1
 
 MOST_NAMED: Final = 5
@@ -42,20 +42,20 @@ ADD_SCOPES: Final = "add the scopes to the private app or Service Key"
 
 
 class FewCalls(RateLimiter):
-    """Spaces a handful of calls. Gives way to nobody: a worker with a backlog leaves no room for hours."""
+    """Spaces a few calls, and leaves no room for others: a worker with a backlog may use the whole quota for hours."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(MANY_CALLS, 1, DailyQuota(MANY_CALLS, clock), clock)
         self.seen: dict[str, str] = {}
 
     async def slot(self) -> QuotaSlot:
-        """Return when a call may be made, which is never two at once."""
+        """Return when a call may be made. Slots are at least SPACING_S apart."""
         slot = await super().slot()
         self.pause(SPACING_S)
         return slot
 
     def observe(self, headers: Mapping[str, str]) -> None:
-        """Keep what the headers tell."""
+        """Store the values of the quota's headers."""
         self.seen |= {
             name: headers[f"X-HubSpot-RateLimit-{name}"]
             for name in ("Max", "Interval-Milliseconds", "Daily", "Daily-Remaining")
@@ -64,7 +64,7 @@ class FewCalls(RateLimiter):
 
 
 class PortalChecks:
-    """Makes no call when *offline*, nor without a token."""
+    """Checks of HubSpot. They make no call if *offline*, or without a token."""
 
     def __init__(self, environment: Environment, clock: Clock, *, offline: bool) -> None:
         self._settings: Final = environment.settings
@@ -95,7 +95,7 @@ class PortalChecks:
         )
 
     async def token(self) -> Answer:
-        """Whether HubSpot answers, and takes the token."""
+        """Check whether HubSpot answers, and accepts the token."""
         self._online()
         try:
             details = await self._details.seen()
@@ -115,7 +115,7 @@ class PortalChecks:
                 )
 
     async def portal(self) -> Answer:
-        """Whether the token belongs to HUBSPOT_PORTAL_ID."""
+        """Check whether the token belongs to HUBSPOT_PORTAL_ID."""
         details = await self._answering()
         actual = details.portal_id if isinstance(details, PortalDetails) else None
         expected = self._settings.hubspot_portal_id
@@ -133,7 +133,9 @@ class PortalChecks:
         return ok(f"{actual}, to which the token belongs")
 
     async def scopes(self) -> Answer:
-        """Whether the token may do what the consumer does; where HubSpot does not tell, whether calls were refused."""
+        """Check whether the token has the consumer's scopes. If HubSpot does not list them, check whether it refused
+        calls.
+        """
         await self._answering()
         scopes = await self._client.scopes()
         if not isinstance(scopes, frozenset):
@@ -150,7 +152,7 @@ class PortalChecks:
         return warn(f"{what}: `provision` needs them, a worker does not", ADD_SCOPES)
 
     async def properties(self) -> Answer:
-        """Whether the portal has the properties that are written, as they are written."""
+        """Check whether the portal has our properties, with our types."""
         await self._answering()
         try:
             found = await self._properties.seen()
@@ -159,7 +161,7 @@ class PortalChecks:
         return _schema(found, "all are there, with the types that we write")
 
     async def event_definitions(self) -> Answer:
-        """Whether the portal takes custom events, and has the definitions of ours."""
+        """Check whether the portal accepts custom events, and has our event definitions."""
         timeline = self._settings.hubspot_timeline
         if timeline not in CUSTOM_EVENTS:
             raise CannotTell(f"HUBSPOT_TIMELINE is {timeline}")
@@ -176,7 +178,7 @@ class PortalChecks:
         return _schema(found, "all are there, with their properties")
 
     async def daily_quota(self) -> Answer:
-        """How much of the day's calls is left, and when the day ends."""
+        """Report how many of the day's calls are left, and when the day ends."""
         details = await self._answering(or_spent=True)
         zone = details.zone if isinstance(details, PortalDetails) else None
         if isinstance(details, Halt) and details.reason == "daily_quota_spent":
@@ -274,4 +276,4 @@ def _words(refusal: Refusal) -> str:
 
 
 def _count(_call: CallMade) -> None:
-    """The doctor keeps no metrics."""
+    """Do nothing: the doctor has no metrics."""

@@ -1,4 +1,4 @@
-"""Acknowledged events beside their receipts: one that has none was acknowledged, and may never have been delivered."""
+"""Comparison of acked events with their receipts: one without a receipt may never have been delivered."""
 
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -12,17 +12,20 @@ from runtime.kafka.topic_reader import TopicReader
 from schemas.envelope import Headers
 from schemas.times import moment_of
 
-# The newest are compared: reading these takes a second.
+# Only the newest receipts are compared: reading this many takes a second.
 MOST_RECEIPTS: Final = 50_000
 # Tolerated clock difference between the workers and the brokers.
 CLOCKS_AGREE: Final = timedelta(seconds=60)
-# A topic that keeps its records for ever has more offsets without a record than anybody wants to look at.
+# Limit for offsets without a receipt to look at: per partition, and the number after which no further partition is
+# read. A topic that keeps its records for ever can have very many of them.
 MOST_LOOKED_AT: Final = 5_000
 
 
 @dataclass(frozen=True)
 class ReceiptsComparison:
-    """How many acknowledged events were compared, from which time on (None: all), and which have no receipt."""
+    """The number of compared acked events, the time from which they are compared (None: all), and those without a
+    receipt.
+    """
 
     compared: int
     since: datetime | None
@@ -39,11 +42,11 @@ class _Receipts:
 async def compare(
     reader: TopicReader, committed: Mapping[TopicPartition, int], deliveries: Sequence[TopicPartition]
 ) -> ReceiptsComparison:
-    """Compare what was committed before this was called with the newest receipts. Raises KafkaError."""
+    """Compare the events below the offsets *committed* with the newest receipts. Raises KafkaError."""
     receipts = await _read(reader, deliveries)
     starts = await reader.starts(list(committed))
     if receipts.since is not None:
-        # A record's receipt is younger than the record: those of all records from here on were read.
+        # A receipt is younger than its record, so the receipts of all records from this time on were read.
         starts = await reader.since(receipts.since + CLOCKS_AGREE, list(committed))
     compared, suspects, looked_at = 0, list[str](), 0
     for partition, end in committed.items():
@@ -61,7 +64,7 @@ async def _read(reader: TopicReader, partitions: Sequence[TopicPartition]) -> _R
     places, event_ids, whole, since = set[tuple[str, int, int]](), set[str](), True, list[datetime]()
     for partition in partitions:
         start = max(starts[partition], ends[partition] - MOST_RECEIPTS)
-        # Receipts that were there before the first that is read: events of that time can't be judged.
+        # Receipts before the first one that is read are unknown, so events of that time can't be judged.
         whole = whole and start == 0
         async for record in _from(reader, partition, start, ends[partition]):
             if record.offset == start:
@@ -76,7 +79,9 @@ async def _read(reader: TopicReader, partitions: Sequence[TopicPartition]) -> _R
 async def _records(
     reader: TopicReader, partition: TopicPartition, offsets: Sequence[int], event_ids: set[str]
 ) -> list[str]:
-    """Return the places of those offsets at which Kafka holds a record of an event that left no receipt elsewhere."""
+    """Return the places among *offsets* at which Kafka has a record whose event left no receipt for another record
+    either.
+    """
     wanted, found = set(offsets), list[str]()
     async for one in _from(reader, partition, offsets[0], offsets[-1] + 1):
         if one.offset in wanted and Headers.decode(one.headers).id not in event_ids:

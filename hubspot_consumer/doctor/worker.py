@@ -1,4 +1,4 @@
-"""What a worker tells of itself at /v1/status: what is unwell, whether it sends, what it waits for."""
+"""Checks of a worker's /v1/status: unhealthy parts, halts, contacts that wait, the timeline."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -27,7 +27,7 @@ MEND: Final[Mapping[str, str]] = {
 
 
 class WorkerChecks:
-    """Asks one worker, once."""
+    """Checks of one worker. They request its status once."""
 
     def __init__(self, environment: Environment, worker_url: str) -> None:
         self._settings: Final = environment.settings
@@ -45,14 +45,14 @@ class WorkerChecks:
         )
 
     async def worker(self) -> Answer:
-        """Whether it answers, runs in the mode that is set here, and finds itself well."""
+        """Check whether the worker answers, runs in the mode of these settings, and reports no unhealthy part."""
         try:
             status = await self._status.seen()
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, TimeoutError) as error:
             return fail(f"no worker answers at {self._url} ({type(error).__name__})", ASK_ELSEWHERE)
         mode = status.get("mode")
         unwell = status.get("unwell") or {}
-        # A halt is what `sending` tells.
+        # The check `sending` reports a halt.
         if ill := [f"{part}: {why}" for part, why in unwell.items() if part != "hubspot"]:
             return fail(f"{mode} at {self._url}, unwell: {'; '.join(ill)}", SEE_RUNBOOK)
         if mode != self._settings.mode:
@@ -63,7 +63,7 @@ class WorkerChecks:
         return ok(f"{mode} at {self._url}")
 
     async def sending(self) -> Answer:
-        """Whether deliveries are halted, why, and when the next probe goes out."""
+        """Check whether deliveries are halted, why, and when the next probe is due."""
         halted = (await self._seen()).get("halted")
         if not halted:
             return ok("not halted")
@@ -74,7 +74,7 @@ class WorkerChecks:
         return fail(f"{what}; next attempt {halted.get('next_probe')}", MEND.get(reason, SEE_RUNBOOK))
 
     async def holes(self) -> Answer:
-        """Whether contacts wait for an earlier event, or were let go without it."""
+        """Check whether contacts wait for an earlier event, or were released without it."""
         contacts = (await self._seen()).get("contacts") or {}
         waiting, released = contacts.get("waiting_for_earlier_event", 0), contacts.get("holes_released", 0)
         what = f"{count(waiting, 'contact')} waiting for an earlier event, {released:,} continued without it"
@@ -86,7 +86,7 @@ class WorkerChecks:
         return ok(what)
 
     async def timeline(self) -> Answer:
-        """Whether events leave the timeline entries that the settings ask for."""
+        """Check whether the worker writes the timeline entries that the settings require."""
         status = await self._seen()
         takes, wanted = str(status.get("timeline")), self._settings.hubspot_timeline
         if status.get("mode") != "live":

@@ -1,1 +1,1 @@
-"""HubSpot's edge: paths, client, pacing, and the one reader of its answers."""
+"""The interface to HubSpot: its paths, the client, the rate limiter, and the readers of its answers."""

@@ -1,4 +1,4 @@
-"""What HubSpot tells of a token and its account: the token's scopes, and how much of the day's calls is used."""
+"""A token's scopes and its account's use of the daily quota, read from HubSpot's answers."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +10,7 @@ from hubspot_consumer.hubspot.outcomes import Refusal, Rejected
 from hubspot_consumer.hubspot.responses import Page, read_object, read_page
 from schemas.times import in_utc
 
-# What the consumer calls; provisioning needs to write the schema too.
+# Scopes for the calls of a worker. `provision` needs SCHEMA_SCOPES too, to create the schema.
 CONTACT_SCOPES: Final = ("crm.objects.contacts.read", "crm.objects.contacts.write")
 SCHEMA_SCOPES: Final = ("crm.schemas.contacts.read", "crm.schemas.contacts.write")
 EVENT_SCOPES: Final = ("analytics.behavioral_events.send", "behavioral_events.event_definitions.read_write")
@@ -18,7 +18,7 @@ EVENT_SCOPES: Final = ("analytics.behavioral_events.send", "behavioral_events.ev
 
 @dataclass(frozen=True)
 class Usage:
-    """The account's calls of today, of all its private apps. `resets_at` is None where HubSpot does not say."""
+    """Calls that all private apps of the account made today. `resets_at` is None if HubSpot's answer lacks it."""
 
     limit: int
     used: int
@@ -26,7 +26,7 @@ class Usage:
 
 
 def read_scopes(response: httpx.Response) -> frozenset[str] | Refusal:
-    """Return the scopes of the token that was asked about."""
+    """Return the scopes of the token that the call named."""
     body = read_object(response)
     if not isinstance(body, dict):
         return body

@@ -1,4 +1,4 @@
-"""The client: HubSpot's calls, each in a slot of the quota, each answered by outcomes instead of exceptions."""
+"""The client: HubSpot's calls. Each takes a slot of the quota, and returns an outcome instead of raising."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import chain
@@ -38,12 +38,14 @@ from schemas.contacts import ContactKey
 
 log = logger()
 
-# Who a contact is, and what was applied to it last.
+# Properties that identify a contact, and the sequence of the event that was applied to it last.
 _IDENTITY: Final = ("email", "hs_additional_emails", "nerava_event_sequence", "nerava_contact_key")
 
 
 class CallMade(NamedTuple):
-    """A call: its kind, its status or the name of what went wrong, its inputs, and how long HubSpot took to answer."""
+    """A call: its kind, its HTTP status or the name of its exception, the number of its inputs, and HubSpot's response
+    time.
+    """
 
     kind: str
     status: str
@@ -55,7 +57,7 @@ CallCounter = Callable[[CallMade], None]
 
 
 class HubSpotClient:
-    """HubSpot, for one portal and one token. No method raises for what HubSpot or the network answers."""
+    """HubSpot, for one portal and one token. No method raises for an answer of HubSpot or a network error."""
 
     def __init__(
         self,
@@ -73,7 +75,7 @@ class HubSpotClient:
         self._count = count
 
     async def close(self) -> None:
-        """End the connections."""
+        """Close the connections."""
         await self._http.aclose()
 
     async def slot(self) -> QuotaSlot:
@@ -81,7 +83,7 @@ class HubSpotClient:
         return await self._rate_limiter.slot()
 
     def spent(self) -> Halt | None:
-        """Return why no call may be made until midnight, if only the reserve of the day's calls is left."""
+        """Return a halt with the time of the next possible call if only the reserve of the daily quota is left."""
         daily = self._rate_limiter.daily
         if (until := daily.spent_until) is None:
             return None
@@ -92,11 +94,13 @@ class HubSpotClient:
         )
 
     async def create(self, inputs: Sequence[Upsert]) -> WriteAnswer[Upsert]:
-        """Create up to 100 contacts, in a slot; one that exists is not written, and is rejected or unclear."""
+        """Create up to 100 contacts, in a slot. A contact that exists is not written: its outcome is rejected or
+        unclear.
+        """
         body = {"inputs": [upsert.creation() for upsert in inputs]}
         answer = await self._call("create_contacts", "POST", self._paths.create, body, records=_records(inputs))
         if isinstance(answer, httpx.Response) and answer.status_code in (404, 405):
-            # Slower, and as good: each is looked up before it is written.
+            # The result is the same but slower: the caller looks each contact up before it writes it.
             log.warning("hubspot.create_path_not_found", path=self._paths.create)
             return WriteAnswer(unclear=list(inputs))
         return _read_write(answer, inputs)
@@ -108,19 +112,19 @@ class HubSpotClient:
         return _read_write(answer, inputs)
 
     async def move(self, contact_id: str, key: ContactKey) -> Refusal | None:
-        """Give a contact another email, in a slot."""
+        """Change a contact's email, in a slot."""
         move = Move(contact_id, key)
         answer = await self._call("move", "POST", self._paths.update, {"inputs": [move.body()]})
         outcome = _read_write(answer, [move]).outcomes[move.trace_id]
         return None if isinstance(outcome, Delivered) else outcome
 
     async def known_contacts(self, keys: Sequence[ContactKey]) -> KnownContacts | Refusal:
-        """Return what HubSpot holds of up to 100 contacts, by contact key, in a slot."""
+        """Return ids and sequences of up to 100 remote contacts, by contact key, in a slot."""
         answer = await self._read(keys, ())
         return read_known_contacts(answer, keys) if isinstance(answer, httpx.Response) else answer
 
     async def remote_contacts(self, keys: Sequence[ContactKey], names: Collection[str]) -> HeldContacts | Refusal:
-        """Return up to 100 contacts with these of their properties, by contact key, in a slot."""
+        """Return up to 100 remote contacts with the properties *names*, by contact key, in a slot."""
         answer = await self._read(keys, names)
         return read_remote_contacts(answer, keys) if isinstance(answer, httpx.Response) else answer
 
@@ -133,7 +137,7 @@ class HubSpotClient:
         return await self._call("read", "POST", self._paths.read, body)
 
     async def send(self, entries: Sequence[TimelineEntry]) -> Refusal | None:
-        """Leave up to 500 timeline entries. They need no slot: HubSpot exempts them from the quota."""
+        """Send up to 500 timeline entries. The call needs no slot: HubSpot exempts it from the quota."""
         body = {"inputs": [entry.body(self._portal_id) for entry in entries]}
         answer = await self._events_path.ask(
             self._paths.send_events, lambda path: self._call("send", "POST", path, body, records=_records(entries))
@@ -141,36 +145,40 @@ class HubSpotClient:
         return read_send(answer, len(entries)) if isinstance(answer, httpx.Response) else answer
 
     async def note(self, notes: Sequence[Note]) -> WriteAnswer[Note]:
-        """Leave up to 100 notes, in a slot. Unlike custom events, one that is left twice is there twice."""
+        """Create up to 100 notes, in a slot. Unlike a custom event, a note that is sent twice appears twice."""
         body = {"inputs": [note.body() for note in notes]}
         answer = await self._call("note", "POST", self._paths.create_notes, body, records=_records(notes))
         return read_notes(answer, notes) if isinstance(answer, httpx.Response) else WriteAnswer.of_all(notes, answer)
 
     async def notes_of_contacts(self, contacts: Sequence[tuple[str, str | None]]) -> NotesOfContacts | Refusal:
-        """Return which notes are on up to 100 contacts, by their ids and from a place on, in a slot."""
+        """Return the ids of the notes of up to 100 contacts, in a slot. Each contact has its id and a paging cursor, or
+        None.
+        """
         inputs = [{"id": contact_id} | ({"after": after} if after else {}) for contact_id, after in contacts]
         answer = await self._call("notes_of_contacts", "POST", self._paths.notes_of_contacts, {"inputs": inputs})
         return read_notes_of_contacts(answer) if isinstance(answer, httpx.Response) else answer
 
     async def noted_events(self, note_ids: Sequence[str]) -> set[str] | Refusal:
-        """Return which events up to 100 notes are about, in a slot."""
+        """Return the ids of the events that up to 100 notes describe, in a slot."""
         body = {"properties": ["hs_note_body"], "inputs": [{"id": note_id} for note_id in note_ids]}
         answer = await self._call("read_notes", "POST", self._paths.read_notes, body)
         return read_noted_events(answer, len(note_ids)) if isinstance(answer, httpx.Response) else answer
 
     async def page(self, path: str, after: str | None, **parameters: str) -> Page | Refusal:
-        """Return a page of what the portal defines, from *after* on."""
+        """Return the page of the list at *path* that begins at the cursor *after*."""
         asked = {"limit": "100", **parameters} | ({"after": after} if after else {})
         answer = await self._call_in_slot("list", "GET", path, parameters=asked)
         return read_page(answer) if isinstance(answer, httpx.Response) else answer
 
     async def define(self, path: str, definition: Mapping[str, Any]) -> Refusal | None:
-        """Create a definition; None when it is there afterwards."""
+        """Create a definition. Return None if the portal has it afterwards."""
         answer = await self._call_in_slot("create", "POST", path, definition)
         return read_created(answer) if isinstance(answer, httpx.Response) else answer
 
     async def portal(self) -> PortalDetails | Refusal:
-        """Return the portal that the token belongs to, as far as HubSpot says. Its midnight is the daily quota's."""
+        """Return the token's portal, as far as HubSpot's answer names it. Its time zone becomes that of the daily
+        quota.
+        """
         answer = await self._call_in_slot("account", "GET", self._paths.account)
         details = read_portal(answer) if isinstance(answer, httpx.Response) else answer
         if isinstance(details, PortalDetails) and details.zone is not None:
@@ -178,13 +186,13 @@ class HubSpotClient:
         return details
 
     async def scopes(self) -> frozenset[str] | Refusal:
-        """Return what the token may do. HubSpot tells it of private apps; of Service Keys that is not certain."""
+        """Return the token's scopes. HubSpot lists them for private apps; for Service Keys that is not certain."""
         token = self._http.auth.secret if isinstance(self._http.auth, Token) else ""
         answer = await self._call_in_slot("token_info", "POST", TOKEN_INFO, {"tokenKey": token})
         return read_scopes(answer) if isinstance(answer, httpx.Response) else answer
 
     async def usage(self) -> Usage | Refusal:
-        """Return how much of the day's calls the account's private apps have used."""
+        """Return how many of the day's calls the account's private apps have made."""
         answer = await self._call_in_slot("usage", "GET", self._paths.usage)
         return read_usage(answer) if isinstance(answer, httpx.Response) else answer
 
@@ -213,7 +221,7 @@ class HubSpotClient:
 
         return await self._events_path.ask(path, call)
 
-    async def _call(  # noqa: PLR0913 - how to ask, what, and on account of which records
+    async def _call(  # noqa: PLR0913 - the parts of a request, and the records for tracing
         self,
         kind: str,
         method: str,
@@ -237,7 +245,7 @@ class HubSpotClient:
                         correlation_id=correlation_id(response),
                     )
         except httpx.RequestError as error:
-            # A timeout or a reset leaves it unknown whether a write was applied: all our writes may be repeated.
+            # After a timeout or a reset it is unknown whether a write was applied. All our writes may be repeated.
             self._count(CallMade(kind, type(error).__name__, inputs, None))
             log.info("hubspot.not_answered", kind=kind, error=type(error).__name__)
             return RetryLater(f"no answer: {type(error).__name__}", outage=True)

@@ -1,4 +1,4 @@
-"""The connection to HubSpot: a pool of connections, the token on each call, and a bound on what an answer may hold."""
+"""The connection to HubSpot: a connection pool, the token on each call, and a limit on the size of answers."""
 
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -14,23 +14,23 @@ from runtime.tracing import failed, linked_span
 
 log = logger()
 
-# Each well below Kafka's rebalance timeout: a revoked partition waits for the calls in flight.
+# Each timeout is well below Kafka's rebalance timeout: the revocation of a partition waits for calls in flight.
 TIMEOUT: Final = httpx.Timeout(connect=5, read=20, write=10, pool=20)
-# A hundred contacts with all that HubSpot tells of them are under 1 MiB.
+# An answer with a hundred contacts and all their properties is below 1 MiB.
 LARGEST_ANSWER: Final = 16 * 1024 * 1024
 
 ReadToken = Callable[[], SecretStr | None]
-"""Returns the token as it is configured now. Raises ValueError where that can't be read."""
+"""Returns the token that is configured now. Raises ValueError if it can't be read."""
 
 
 class AnswerTooLarge(httpx.TransportError):
-    """An answer that HubSpot would not give: a proxy's, or one without an end."""
+    """An answer larger than any of HubSpot's: a proxy sent it, or it has no end."""
 
 
 def http_client(
     base_url: str, read_token: ReadToken, transport: httpx.AsyncBaseTransport | None = None
 ) -> httpx.AsyncClient:
-    """Return the connection pool to HubSpot. The token is in it and nowhere else."""
+    """Return the connection pool to HubSpot, which adds the token to each request."""
     return httpx.AsyncClient(
         base_url=base_url,
         auth=Token(read_token),
@@ -48,14 +48,14 @@ async def request(
     body: Mapping[str, Any] | None = None,
     parameters: Mapping[str, str] | None = None,
 ) -> httpx.Response:
-    """Return an answer, read. Raises httpx.RequestError for none, and for one that is too large."""
+    """Return an answer with its whole body. Raises httpx.RequestError if there is none, or if it is too large."""
     async with http.stream(method, path, json=body, params=parameters) as response:
         content = bytearray()
         async for part in response.aiter_bytes():
             content += part
             if len(content) > LARGEST_ANSWER:
                 raise AnswerTooLarge(f"an answer of over {LARGEST_ANSWER} bytes", request=response.request)
-    # It is decompressed by now.
+    # The content is decompressed already.
     headers = [(name, value) for name, value in response.headers.items() if name != "content-encoding"]
     read = httpx.Response(response.status_code, headers=headers, content=bytes(content), request=response.request)
     read.elapsed = response.elapsed
@@ -63,7 +63,9 @@ async def request(
 
 
 class Token(httpx.Auth):
-    """Sends the token; where it is refused, reads it again, and if that is another one, asks again once."""
+    """Adds the token to each request. After a 401 it reads the token again and, if that differs, repeats the request
+    once.
+    """
 
     def __init__(self, read: ReadToken) -> None:
         self._read = read
@@ -71,7 +73,7 @@ class Token(httpx.Auth):
 
     @property
     def secret(self) -> str:
-        """The token as it is sent now."""
+        """The token that requests carry now."""
         return self._token.get_secret_value()
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
@@ -81,7 +83,7 @@ class Token(httpx.Auth):
         if response.status_code != 401:
             return
         if self._token == sent:
-            # Several calls in flight are refused at once: the first of them looks.
+            # Several calls in flight may get a 401 at once: only the first of them reads the token.
             self._token = self._read_again() or sent
         if self._token != sent:
             log.warning("hubspot.token_read_again")
@@ -97,7 +99,9 @@ class Token(httpx.Auth):
 
 
 def call_span(base: httpx.URL, method: str, path: str, records: Iterable[Record]) -> AbstractContextManager[Span]:
-    """Record the call that is made meanwhile. Paths hold nothing of a contact, and are few: spans are named by them."""
+    """Record a span of the call. Spans are named by path: paths contain no data of a contact, and there are few of
+    them.
+    """
     attributes: dict[str, str | int] = {
         "http.request.method": method,
         "server.address": base.host,
@@ -109,7 +113,7 @@ def call_span(base: httpx.URL, method: str, path: str, records: Iterable[Record]
 
 
 def answered(span: Span, response: httpx.Response) -> None:
-    """Say how HubSpot answered: a refusal is an error."""
+    """Record the status of HubSpot's answer in *span*. A status other than 2xx marks it as failed."""
     span.set_attribute("http.response.status_code", response.status_code)
     if not response.is_success:
         failed(span, str(response.status_code))

@@ -7,19 +7,19 @@ from typing import Final
 
 from runtime.clock import Clock
 
-# Above this share of the day's calls a backlog may use the burst quota to its edge; below it the rest has to last.
+# Above this share of the daily quota, a backlog may use the whole burst quota. Below it, calls are spread over the day.
 PACED_BELOW: Final = 0.5
-# HubSpot's midnight may come a little later than ours.
+# HubSpot's daily reset may come a little later than midnight by our clock.
 MIDNIGHT_TAKES: Final = timedelta(minutes=15)
 ASK_AGAIN: Final = timedelta(minutes=1)
-# Left to people, and to the account's other apps.
+# Share of the daily quota that stays reserved for people and for the account's other apps.
 RESERVE: Final = 0.02
 
 _A_COUNT: Final = re.compile("[0-9]{1,12}")
 
 
 class DailyQuota:
-    """What is left of the day. HubSpot's headers tell; where there are none, our own calls are counted."""
+    """The calls that remain today: from HubSpot's headers, or from a count of our own calls without headers."""
 
     def __init__(self, limit: int, clock: Clock) -> None:
         self._configured_limit: Final = limit
@@ -30,7 +30,7 @@ class DailyQuota:
         self._resets_at = self._midnight()
 
     def keep_time_of(self, zone: tzinfo) -> None:
-        """Reset at the midnights of *zone*; until it is known, at those of UTC."""
+        """Reset the quota at midnight of *zone*. Before the first call of this method it resets at midnight UTC."""
         self._zone = zone
         self._resets_at = self._midnight()
 
@@ -39,7 +39,7 @@ class DailyQuota:
         self._remaining = max(0, self._remaining - 1)
 
     def observe(self, headers: Mapping[str, str]) -> None:
-        """Learn from an answer's headers what the account, with all its apps, has left."""
+        """Update limit and remaining calls, those of the whole account, from an answer's headers."""
         self._new_day()
         limit, remaining = (headers.get(f"X-HubSpot-RateLimit-Daily{which}", "") for which in ("", "-Remaining"))
         if _A_COUNT.fullmatch(remaining):
@@ -63,7 +63,7 @@ class DailyQuota:
 
     @property
     def spent_until(self) -> datetime | None:
-        """When calls may be made again, if nothing but the reserve is left."""
+        """The time from which calls are possible again, None unless only the reserve is left."""
         if self.remaining > self._reserve:
             return None
         now = self._clock.now()
@@ -71,7 +71,9 @@ class DailyQuota:
 
     @property
     def spacing_s(self) -> float:
-        """Seconds between calls for the rest to last until midnight; 0 while there is plenty, or nothing."""
+        """Seconds between calls that spread the rest over the time until midnight; 0 while plenty is left, or only the
+        reserve.
+        """
         if self.remaining > self._limit * PACED_BELOW or self._remaining <= self._reserve:
             return 0.0
         left_s = (self._resets_at - self._clock.now()).total_seconds()

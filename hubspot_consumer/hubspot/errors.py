@@ -1,4 +1,6 @@
-"""Refusals: the one table of statuses, and what an answer that is no success means for a call or for one input."""
+"""Refusals: the table of HTTP statuses, and the meaning of an answer other than 2xx for a call or for one of its
+inputs.
+"""
 
 import json
 import re
@@ -13,9 +15,9 @@ from hubspot_consumer.hubspot.outcomes import Halt, Refusal, Rejected, RetryLate
 from schemas.contacts import LONGEST_EMAIL, shortened
 from schemas.texts import read_json
 
-# A record lock lasts two seconds.
+# HubSpot locks a record for two seconds.
 LOCKED: Final = timedelta(seconds=2)
-# 477 may ask for a day; a migration that ends early should not leave us waiting.
+# The Retry-After of a 477 may be a day, but a portal's migration may end earlier.
 LONGEST_RETRY_AFTER: Final = timedelta(minutes=15)
 LONGEST_DETAIL: Final = 500
 LONGEST_NAME: Final = 100
@@ -26,29 +28,29 @@ _PASSING_CATEGORIES: Final = frozenset({"RATE_LIMITS", "INTERNAL_ERROR", "TIMEOU
 
 
 def quota_spent_for(response: httpx.Response) -> timedelta | None:
-    """Return how long nobody should call, when the answer says that the burst quota is spent."""
+    """Return how long no call may be made if the answer says that the burst quota is spent, None otherwise."""
     refusal = read_refusal(response) if response.status_code == 429 else None
     return refusal.after if isinstance(refusal, RetryLater) else None
 
 
 def read_refusal(response: httpx.Response) -> Refusal:
-    """Return what an answer that is not 2xx means for the whole call."""
+    """Return the meaning of an answer other than 2xx for the whole call."""
     return replace(_by_status(response, _detail(response)), correlation_id=correlation_id(response))
 
 
 def correlation_id(response: httpx.Response) -> str | None:
-    """Return HubSpot's name of a call, as short as those are."""
+    """Return HubSpot's correlation id of a call, at most LONGEST_NAME characters."""
     told: str | None = response.headers.get("X-HubSpot-Correlation-Id")
     return told[:LONGEST_NAME] if told else None
 
 
 def policy_of(response: httpx.Response) -> str | None:
-    """Return which of HubSpot's limits refused a call, if one did."""
+    """Return the name of the HubSpot limit that refused a call, None if no limit did."""
     told = body_of(response).get("policyName")
     return told[:LONGEST_NAME] if isinstance(told, str) else None
 
 
-def _by_status(response: httpx.Response, detail: str) -> Refusal:  # noqa: PLR0911 - one line per status is the table it is
+def _by_status(response: httpx.Response, detail: str) -> Refusal:  # noqa: PLR0911 - a table with a line for each status
     match response.status_code:
         case 401:
             return Halt("token_refused", detail)
@@ -57,7 +59,7 @@ def _by_status(response: httpx.Response, detail: str) -> Refusal:  # noqa: PLR09
         case 403:
             return Halt("scope_missing", detail)
         case 404 | 405 | 410:
-            # None of our calls names a single record, so it is the path that does not exist.
+            # Our calls name no single record in their path, so the path itself does not exist.
             return Halt("endpoint_not_found", f"{response.request.url.path}: {detail}")
         case 423:
             return RetryLater(detail, _retry_after(response) or LOCKED)
@@ -67,7 +69,7 @@ def _by_status(response: httpx.Response, detail: str) -> Refusal:  # noqa: PLR09
             conflict = response.status_code == 409
             return Rejected("rejected_by_hubspot", detail, _unwritable(body_of(response)), conflict)
         case _:
-            # 408, 477, every 5xx, and whatever HubSpot invents next: losing nothing beats knowing why.
+            # 408, 477, each 5xx and any unknown status are retried: an event must not be lost for an unclear answer.
             return RetryLater(detail, _retry_after(response), outage=response.status_code >= 500)
 
 
@@ -98,7 +100,7 @@ def read_item_refusal(error: Mapping[str, Any], response: httpx.Response) -> Ref
 
 
 def _unwritable(error: Mapping[str, Any]) -> frozenset[str]:
-    """Return the properties that an error says do not exist or are read-only, whatever their values."""
+    """Return the properties that are unwritable according to an error: they do not exist, or they are read-only."""
     found = {
         str(name)
         for detail in objects_of(error.get("errors"))
@@ -136,14 +138,14 @@ def objects_of(value: object) -> list[dict[str, Any]]:
 
 def _detail(response: httpx.Response) -> str:
     body = body_of(response)
-    # The rules that a portal's administrators make say why only in `errors`.
+    # For a violated rule of the portal's administrators, only `errors` has the reason.
     words = str(body.get("message") or _first_error(body) or response.reason_phrase or "no reason given")
     kind = body.get("category") or body.get("policyName") or body.get("errorType") or ""
     return _shortened(f"{response.status_code} {kind}: {words}{_scopes(body)}", response)
 
 
 def _scopes(body: Mapping[str, Any]) -> str:
-    # The message of a 403 says that scopes are missing, and not which.
+    # The message of a 403 says that scopes are missing, but does not name them.
     named = {scope for error in objects_of(body.get("errors")) for scope in named_in(error, "requiredGranularScopes")}
     needed = sorted(named - {"None"})
     return f" (needed: {' or '.join(needed)})" if needed else ""
@@ -156,7 +158,7 @@ def _first_error(body: Mapping[str, Any]) -> str:
 
 def _shortened(words: str, response: httpx.Response) -> str:
     named = correlation_id(response)
-    # HubSpot quotes the emails that it does not like, and whoever stands before it may quote what it was sent.
+    # HubSpot's messages quote invalid emails, and a proxy's may quote the request with its token.
     words = shortened(words, LONGEST_DETAIL + LONGEST_EMAIL, _A_TOKEN, lambda _: "***")
     return shortened(words, LONGEST_DETAIL) + (f" (correlation id {named})" if named else "")
 
@@ -166,4 +168,4 @@ def is_number(text: str) -> bool:
         number = float(text)
     except ValueError:
         return False
-    return number == number and abs(number) < 1e18  # noqa: PLR0124 - NaN is the number that differs from itself
+    return number == number and abs(number) < 1e18  # noqa: PLR0124 - only NaN differs from itself

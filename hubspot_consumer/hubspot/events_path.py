@@ -1,4 +1,4 @@
-"""Where custom events are: HubSpot's pages have disagreed about it, so a path that does not exist is looked for."""
+"""The path of custom events. HubSpot's documents disagree about it, so after a 404 the other known paths are tried."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -16,14 +16,14 @@ Answer = httpx.Response | RetryLater
 
 
 class EventsPath:
-    """Remembers where custom events were found, sending apart from definitions: pages have moved the one alone."""
+    """Stores the path at which custom events were found. Sending and definitions may have different paths."""
 
     def __init__(self, paths: Paths) -> None:
         self._known: Final = paths.events
         self._found: Final[dict[str, str]] = {}
 
     async def ask(self, path: str, call: Callable[[str], Awaitable[Answer]]) -> Answer:
-        """Make a call to *path*; where that does not exist, to each other place of it, once, until one answers."""
+        """Make a call to *path*. If it does not exist, try each of the other known paths once, until one exists."""
         documented = self._known[0]
         rest = path.removeprefix(documented)
         if rest == path:
@@ -46,13 +46,13 @@ class EventsPath:
                 self._found[what] = place
                 return elsewhere
             if not _is_missing(elsewhere, or_forbidden=True):
-                # Nobody knows yet: the next call looks again.
+                # The answer does not show whether this path exists: the next call tries the paths again.
                 return elsewhere
         return answer
 
 
 def _is_missing(answer: Answer, *, or_forbidden: bool = False) -> bool:
-    # A path that is gone may still be guarded: 403 does not say that the path exists.
+    # HubSpot may answer 403 for a path that does not exist.
     reasons = ("endpoint_not_found", "scope_missing") if or_forbidden else ("endpoint_not_found",)
     refusal = answer if isinstance(answer, RetryLater) or answer.is_success else read_refusal(answer)
     return isinstance(refusal, Halt) and refusal.reason in reasons

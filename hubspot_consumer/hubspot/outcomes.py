@@ -1,6 +1,6 @@
-"""How a delivery can end. The set is closed: whoever matches on it ends with `assert_never`.
+"""The outcomes of a delivery. The set is closed: each `match` on it ends with `assert_never`.
 
-A `correlation_id` is HubSpot's name of the call that was answered so: its support asks for it.
+A `correlation_id` is HubSpot's id of the call; HubSpot's support needs it.
 """
 
 from dataclasses import dataclass, field
@@ -18,17 +18,17 @@ HaltReason = Literal[
     "too_many_dead_letters",
     "portal_not_provisioned",
 ]
-"""Why sending stops altogether. Shown in /v1/status and in a metric, so the words are a public contract."""
+"""Why all deliveries are halted. /v1/status and a metric show these words, so they are a public contract."""
 
 Rejection = Literal["rejected_by_hubspot", "timeline_entry_rejected", "mapping_failed"]
-"""Why an event is set aside. Dead letters carry it as their reason, so the words are a public contract."""
+"""Why an event becomes a dead letter. Dead letters have it as their reason, so the words are a public contract."""
 
 
 @dataclass(frozen=True)
 class Delivered:
-    """HubSpot holds it. `contact_id` is HubSpot's id of the contact.
+    """HubSpot stored the input. `contact_id` is HubSpot's id of the contact.
 
-    `kept` are properties that it answers with another value than it was given: some it takes and keeps its own.
+    `kept` names properties for which HubSpot's answer has another value than the request: it kept its own.
     """
 
     contact_id: str
@@ -37,9 +37,10 @@ class Delivered:
 
 @dataclass(frozen=True)
 class RetryLater:
-    """Nobody knows, or not now. `after` is what HubSpot asked for; None leaves the wait to our backoff.
+    """The input was not applied now, or it is unknown whether it was. `after` is the wait that HubSpot requested; None
+    leaves it to our backoff.
 
-    `outage` says that HubSpot itself is unwell: no answer, or a 5xx. Several in a row open the circuit.
+    `outage` is True for no answer or a 5xx. Several of them in a row open the circuit breaker.
     """
 
     cause: str
@@ -50,10 +51,10 @@ class RetryLater:
 
 @dataclass(frozen=True)
 class Rejected:
-    """It would end the same again: HubSpot refuses it, or our mapping fails for it.
+    """A further attempt would end the same: HubSpot refuses the input, or our mapping fails for it.
 
-    `unwritable` are properties that the portal takes from nobody. `conflict` says that another contact has what this
-    one claims: in a creation, that it exists.
+    `unwritable` are the properties that this portal does not let any client write. `conflict` is True if another
+    contact has the claimed value; for a creation, if the contact exists.
     """
 
     reason: Rejection
@@ -65,7 +66,7 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Halt:
-    """Nothing can be sent, whoever it is about, until somebody mends it or until the time given."""
+    """No delivery of any contact is possible until a person corrects the cause, or until the given time."""
 
     reason: HaltReason
     detail: str
@@ -77,4 +78,4 @@ UNSURE: Final = RetryLater("the group has not answered, and may have given the p
 
 Outcome = Delivered | RetryLater | Rejected | Halt
 Refusal = RetryLater | Rejected | Halt
-"""What an answer other than 2xx means for everything that was in the call."""
+"""The meaning of an answer other than 2xx for all inputs of the call."""

@@ -1,6 +1,6 @@
-"""The paths of HubSpot's API, one table for its versions.
+"""The paths of HubSpot's API, in one table for all versions.
 
-Source: HubSpot's public API specification, and for custom events its newest one and the SDKs generated from it.
+Sources: HubSpot's public API specification; for custom events, its newest version and the SDKs generated from it.
 """
 
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ ApiVersion = Literal["v3", "2026-03", "2026-09"]
 
 @dataclass(frozen=True)
 class Paths:
-    """The paths of one version. `events` begins with where its custom events are.
+    """The paths of one version. The first of `events` is the documented path of its custom events.
 
-    HubSpot's pages have disagreed about that, so the other places of `events` are where else they may be.
+    HubSpot's documents disagree about that path; the others of `events` are alternatives to try.
     """
 
     contacts: str
@@ -61,7 +61,7 @@ class Paths:
         return f"{self.account.removesuffix('/details')}/api-usage/daily/private-apps"
 
 
-# The same in all versions.
+# This path is the same in all versions.
 TOKEN_INFO: Final = "/oauth/v2/private-apps/get/access-token-info"  # noqa: S105 - a path
 
 
@@ -85,7 +85,7 @@ PATHS: Final[dict[ApiVersion, Paths]] = {
         account="/account-info/v3/details",
         events=("/events/v3", "/events/2026-09", "/events/2026-03"),
         notes="/crm/v3/objects/notes",
-        # Associations have a version of their own.
+        # HubSpot versions its API of associations separately.
         notes_of_contacts="/crm/v4/associations/contacts/notes/batch/read",
     ),
     "2026-03": _dated("2026-03", another="2026-09"),

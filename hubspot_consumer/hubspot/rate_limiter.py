@@ -1,13 +1,14 @@
-"""Pacing: how calls stay under the quota that the portal allows in a rolling window.
+"""The rate limiter: it keeps calls below the quota that the portal allows in a rolling window.
 
-Three rules together. An aiolimiter with a burst of two spaces the calls evenly, a little wider than the quota asks: so
-a worker that takes over from another, or starts beside it, finds room for its calls. No call leaves while as many as
-the quota allows are in flight or were answered within the last window: HubSpot counts a call somewhere between our
-sending it and its answer, so this holds whatever the network, a stalled event loop or a slow answer do to the spacing.
-And what is left of the day's calls is spread over the rest of the day, once half of them are spent.
+Three rules apply together. First, an aiolimiter with a burst of two spaces the calls evenly, a little wider than the
+quota requires, so that a worker that takes over from another, or starts beside it, has room for its calls. Second, no
+call starts while the number of calls in flight plus those answered within the last window reaches this worker's part of
+the quota. HubSpot counts a call at some time between our request and its answer, so this rule holds whatever the delays
+of the network, the event loop or HubSpot do to the spacing. Third, once half of the daily quota is spent, the rest is
+spread over the rest of the day.
 
-Several workers divide the quota by the partitions they hold, and lend a part of theirs to reprocessing. What HubSpot's
-headers show beyond that is another app with our token, which is given way to.
+Several workers divide the quota by their assigned partitions, and lend a part of their shares to reprocessing. Calls
+that HubSpot's headers count beyond these are another app's; the limiter leaves them room.
 """
 
 import asyncio
@@ -24,24 +25,26 @@ from aiolimiter import AsyncLimiter
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
 from runtime.clock import Clock
 
-# How much wider than evenly calls are spaced: room for what two workers count differently.
+# Calls are spaced 2 % wider than the quota requires, because the workers' counts of a window may differ.
 HEADROOM: Final = 0.02
-# In calls: one that a busy event loop was late with lets the next come earlier, or a part of the quota would be lost.
+# Burst in calls. After a call that a busy event loop delayed, the next may come earlier: no part of the quota is lost.
 BURST: Final = 2.0
-# For a window after partitions changed hands, so much more: each worker's last call may be next to another's first.
+# For one window after a change of shares, calls are spaced 10 % wider: the last call of one worker may be next to the
+# first call of another.
 SETTLING: Final = 0.1
-# What others use is yielded and a little more: of a window that is full nobody can tell who wanted how much.
+# Yield 10 % more than other apps used: in a full window their demand can't be seen.
 YIELD: Final = 1.1
-# When a full window is in flight, their answers come at times nobody knows.
+# Wait before the next check while a full window is in flight: the time of the answers is unknown.
 ANSWERS_AWAITED_S: Final = 0.2
 LONGEST_STEP_S: Final = 5.0
-# HubSpot counts within ten seconds. What comes with another window is not its own, and would stop us for days.
+# HubSpot counts calls in windows of ten seconds. A window of over a minute in a header is not that one, and could stop
+# all calls for days.
 LONGEST_WINDOW_MS: Final = 60_000
 _A_COUNT: Final = re.compile("[0-9]{1,9}")
 
 
 class QuotaSlot:
-    """The right to make one call. Leaving the context says that the call was answered."""
+    """The right to make one call. Leaving the context records that the call was answered."""
 
     def __init__(self, rate_limiter: "RateLimiter") -> None:
         self._pacing = rate_limiter
@@ -55,7 +58,7 @@ class QuotaSlot:
         self._pacing.answered()
 
     def give_back(self) -> None:
-        """Make no call after all."""
+        """Return the slot without a call."""
         self._pacing.given_back()
 
 
@@ -71,7 +74,8 @@ class RateLimiter:
         self._taken_by_others = 0
         self._in_flight = 0
         self._answered_at: deque[float] = deque()
-        # Until when HubSpot said to wait, and until when the calls of who had our part before come first.
+        # `_not_before` is the time until which HubSpot requested a pause. `_follows_at` is the time until which the
+        # former holder of this share comes first.
         self._not_before = self._follows_at = 0.0
         self._settled_at = 0.0
         self._shifts, self._shifted_at = 0.0, 0.0
@@ -80,7 +84,7 @@ class RateLimiter:
 
     @property
     def quota(self) -> int:
-        """Calls that all workers may make in a window: what is configured, or less if HubSpot's headers say so."""
+        """Calls that all workers may make in a window: the configured number, or less if HubSpot's headers say so."""
         return self._quota
 
     @property
@@ -89,55 +93,56 @@ class RateLimiter:
 
     @property
     def share(self) -> float:
-        """The part of the quota that is this worker's, without what it lends."""
+        """The part of the quota that this worker uses itself, without the part that it lends."""
         return self._divided * (1 - self._lent)
 
     @property
     def lent(self) -> float:
-        """The part of this worker's share that it leaves to reprocessing."""
+        """The part of this worker's share that is lent to reprocessing."""
         return self._lent
 
     @property
     def used(self) -> int:
-        """Calls of this worker that HubSpot may count in its present window."""
+        """Calls of this worker that HubSpot may count in its current window."""
         self._forget_old()
         return self._in_flight + len(self._answered_at)
 
     @property
     def left(self) -> int:
-        """Calls that this worker may still make in the present window."""
+        """Calls that this worker may still make in the current window."""
         return max(0, self._own_quota - self._taken_by_others - self.used)
 
     @property
     def spacing_s(self) -> float:
-        """Seconds between this worker's calls, as things stand: hours, where little is left of a day."""
+        """Current time between this worker's calls in seconds. It can be hours when little of the day is left."""
         paused_s = max(self._not_before, self._follows_at) - self._clock.monotonic()
         return max(self._spacing_s, self.daily.spacing_s / self.share, paused_s)
 
     def divide(self, share: float) -> None:
-        """Keep to *share* of the quota, above 0 and up to 1, from now on; the others keep to the rest."""
+        """Limit this worker to *share* of the quota, above 0 and up to 1, from now on."""
         self._divided = share
         self._changed_hands()
 
     def lend(self, part: float) -> None:
-        """Keep to what is left of this worker's share without *part* of it, from 0 and below 1, from now on."""
+        """Lend *part* of this worker's share, from 0 and below 1, from now on, and use only the rest."""
         if part != self._lent:
             before = self._own_now
             self._lent = part
             self._changed_hands()
-            # The window is full of the calls of who had that part until now, and passes: to yield it at once would
-            # leave it to nobody and every live event waiting for seconds, to take it at once would be too many.
+            # The current window contains the calls of the part's former user, so the limit shifts over one window. A
+            # sudden decrease would leave the part unused and delay live events by seconds; a sudden increase would
+            # exceed the quota.
             self._shifts, self._shifted_at = before - self._own_quota, self._clock.monotonic() + self._window_s
 
     def follow_another(self) -> None:
-        """Go on where a process that was killed has left the window: as full of calls as this one's part of it."""
+        """Assume that a killed process has just filled this worker's part of the window with calls."""
         now, own = self._clock.monotonic(), self._own_quota
         self._answered_at.extend(now - self._window_s * (own - 1 - number) / own for number in range(own))
 
     def _changed_hands(self) -> None:
         self._set(self._quota, self._window_s)
-        # The calls of who had it before are in HubSpot's window: ours follow them as theirs would have. The next change
-        # puts its own wait in the place of this one, which was as long as the part was small.
+        # HubSpot's window still counts the calls of the share's former holder, so the first call waits for one spacing.
+        # The next change replaces this wait, which is longer the smaller the share is.
         self._follows_at = self._clock.monotonic() + self._spacing_s
         self._settled_at = self._clock.monotonic() + self._window_s
 
@@ -146,14 +151,14 @@ class RateLimiter:
         while not await self._spaced():
             pass
         while (wait := self._wait_s()) > 0:
-            # In steps: what is left of the day, or what others use, may change meanwhile.
+            # The wait has several steps, because the rest of the day's calls and other apps' use may change meanwhile.
             await self._clock.sleep(min(wait, LONGEST_STEP_S))
         self._in_flight += 1
         self._last_slot_at = self._clock.monotonic()
         return QuotaSlot(self)
 
     async def _spaced(self) -> bool:
-        """Return whether the limiter let a call through; False when it is time to ask anew, maybe another limiter."""
+        """Return True when the limiter admits a call, False after LONGEST_STEP_S: there may be a new limiter."""
         with suppress(TimeoutError):
             async with asyncio.timeout(LONGEST_STEP_S):
                 await self._limiter.acquire()
@@ -169,11 +174,11 @@ class RateLimiter:
         self._in_flight -= 1
 
     def pause(self, seconds: float) -> None:
-        """Give out no slot for *seconds*: HubSpot said 429, so somebody else is using the quota too."""
+        """Give out no slot for *seconds*. HubSpot answered with 429, so another app uses the quota too."""
         self._not_before = max(self._not_before, self._clock.monotonic() + seconds)
 
     def observe(self, headers: Mapping[str, str]) -> None:
-        """Learn the quota from an answer's headers, never beyond what is configured, and what others use of it."""
+        """Update the quota, at most the configured one, and other apps' use of it from an answer's headers."""
         self.daily.observe(headers)
         maximum, interval_ms, remaining = (
             int(value) if _A_COUNT.fullmatch(value := headers.get(f"X-HubSpot-RateLimit-{name}", "")) else None
@@ -187,7 +192,7 @@ class RateLimiter:
                 self._make_way(maximum - remaining)
 
     def _make_way(self, counted: int) -> None:
-        # HubSpot has counted, at the most, what we used, and what is the other workers' part.
+        # HubSpot counts this worker's calls and at most the whole part of the other workers. The rest is another app's.
         beyond = counted - self.used - (self._quota - self._own_quota)
         self._taken_by_others = math.ceil(max(0, beyond) * self.share * YIELD)
 
@@ -200,7 +205,9 @@ class RateLimiter:
 
     @property
     def _own_now(self) -> float:
-        """Calls that this worker may have in the present window, which shifts to its part when that has changed."""
+        """Calls that this worker may have in the current window; after a change of the lent part it shifts over one
+        window.
+        """
         left = max(0.0, (self._shifted_at - self._clock.monotonic()) / self._window_s)
         return self._own_quota + self._shifts * left
 

@@ -1,4 +1,6 @@
-"""What we ask of HubSpot: one upsert of a contact, one timeline entry, as a custom event or as a note."""
+"""The inputs of requests to HubSpot: an upsert or a move of a contact, and a timeline entry as a custom event or a
+note.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -16,9 +18,10 @@ MOST_UPSERTS = 100
 MOST_TIMELINE_ENTRIES = 500
 MOST_NOTES = 100
 
-# 201 is the way back, and leaves a note that is on nobody's timeline.
+# HubSpot's id of the association from a note to a contact. 201 is the opposite direction: with it the note is on no
+# timeline.
 NOTE_TO_CONTACT: Final = 202
-# Plain words: HubSpot may clean up what it takes for markup.
+# The mark is plain text: HubSpot may remove markup.
 _MARK: Final = "nerava event "
 _MARKED: Final = re.compile(f"{_MARK}([0-9a-fA-F-]{{36}})")
 
@@ -27,7 +30,7 @@ _MARKED: Final = re.compile(f"{_MARK}([0-9a-fA-F-]{{36}})")
 class Upsert:
     """Create or update one contact. `trace_id` is unique in its call: answers are matched by it, never by order.
 
-    `records` are where it comes from, for tracing. `attempts` is how often it was tried in vain before.
+    `records` are its source records, for tracing. `attempts` is the number of failed attempts before.
     """
 
     trace_id: str
@@ -45,13 +48,13 @@ class Upsert:
         }
 
     def creation(self) -> dict[str, object]:
-        """Return the input of a call that creates, and refuses a contact that exists."""
+        """Return the input of a create call, which HubSpot refuses if the contact exists."""
         return {"properties": {"email": self.contact_key, **self.properties}, "objectWriteTraceId": self.trace_id}
 
 
 @dataclass(frozen=True)
 class Move:
-    """Give the contact of HubSpot's id *contact_id* another email, which becomes its contact key."""
+    """Change the email, and so the contact key, of the contact with HubSpot's id *contact_id*."""
 
     contact_id: str
     contact_key: ContactKey
@@ -70,10 +73,10 @@ class Move:
 
 @dataclass(frozen=True)
 class TimelineEntry:
-    """One event on a contact's timeline. HubSpot keeps the first of a `uuid`, so sending it again is harmless.
+    """One event on a contact's timeline. HubSpot stores only the first entry of a `uuid`, so a repetition is harmless.
 
-    `contact_id` is HubSpot's; without it (a contact that could never be written) the email has to do.
-    `records` are where it comes from, for tracing.
+    `contact_id` is HubSpot's. Without it (a contact that could never be written) the email names the contact. `records`
+    are its source records, for tracing.
     """
 
     uuid: str
@@ -96,9 +99,10 @@ class TimelineEntry:
 
 @dataclass(frozen=True)
 class Note:
-    """An entry as a note, for portals without custom events. HubSpot keeps every copy: see `event_of_note`.
+    """An entry as a note, for portals without custom events. HubSpot stores every copy: see `event_of_note`.
 
-    `trace_id` is unique in its call. The entry has HubSpot's id of its contact: a note hangs on a record.
+    `trace_id` is unique in its call. The entry must have HubSpot's id of its contact, which the note is associated
+    with.
     """
 
     trace_id: str
@@ -132,14 +136,14 @@ class Note:
 
 
 def event_of_note(body: str) -> str | None:
-    """Return the id of the event that a note's text names; None for a note that a person wrote."""
+    """Return the id of the event that a note's text contains; None for a note that a person wrote."""
     found = _MARKED.search(body)
     return found[1].lower() if found else None
 
 
 @dataclass(frozen=True)
 class KnownContact:
-    """A contact as HubSpot holds it: its id, and the sequence of the last event that was applied to it."""
+    """A remote contact: its id, and the sequence of the event that was applied to it last."""
 
     contact_id: str
     sequence: int
@@ -147,16 +151,20 @@ class KnownContact:
 
 @dataclass(frozen=True)
 class RemoteContact:
-    """A contact as HubSpot holds it, with the properties that were asked for; one without a value is empty."""
+    """A remote contact with the requested properties; a property without a value is empty."""
 
     contact_id: str
     properties: Mapping[str, str]
 
 
 HeldContacts = dict[str, RemoteContact | None]
-"""By lower-cased email; None for one that HubSpot lacks. What its answer leaves out is left out: nobody knows."""
+"""Contacts by lower-cased email; None for one that HubSpot lacks. A contact that HubSpot's answer omits has no entry:
+its state is unknown.
+"""
 KnownContacts = dict[str, KnownContact | None]
-"""By lower-cased email; None for one that HubSpot lacks. What its answer leaves out is left out: nobody knows."""
+"""Contacts by lower-cased email; None for one that HubSpot lacks. A contact that HubSpot's answer omits has no entry:
+its state is unknown.
+"""
 
 
 def _time(moment: datetime) -> str:

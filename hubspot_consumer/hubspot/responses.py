@@ -1,7 +1,7 @@
-"""The one reader of HubSpot's answers: nothing else looks at a status code or a body.
+"""The reader of HubSpot's answers: outside this package no module reads their status or body.
 
-Every field of a body is optional, whatever the documentation says. Facts: HubSpot's error-handling and contacts
-guides, and recorded traffic.
+Every field of a body is treated as optional, whatever the documentation says. Sources: HubSpot's guides to error
+handling and contacts, and recorded traffic.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -26,12 +26,12 @@ from hubspot_consumer.hubspot.requests import (
 from hubspot_consumer.hubspot.schema import CHOSEN
 from schemas.contacts import ContactKey, contact_key
 
-# Digits; int() raises for thousands of them.
+# Maximum number of digits: int() raises ValueError for thousands of them.
 LONGEST_NUMBER: Final = 20
 
 
 class Traced(Protocol):
-    """An input of a batch: its trace id is unique in its call."""
+    """An input of a batch. Its trace id is unique in its call."""
 
     @property
     def trace_id(self) -> str: ...
@@ -45,23 +45,23 @@ Input = TypeVar("Input", bound=Traced)
 
 @dataclass
 class WriteAnswer(Generic[Input]):
-    """One outcome per trace id; `unclear` are inputs that must be asked again in smaller calls to learn theirs."""
+    """One outcome per trace id. The outcome of each input in `unclear` is known only after another, smaller call."""
 
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     unclear: list[Input] = field(default_factory=list)
 
     @classmethod
     def of_all(cls, inputs: Sequence[Input], outcome: Outcome) -> Self:
-        """Return the answer that says the same of every input."""
+        """Return an answer with the same outcome for every input."""
         return cls(outcomes={one.trace_id: outcome for one in inputs})
 
 
 def read_written(response: httpx.Response, inputs: Sequence[Input]) -> WriteAnswer[Input]:
-    """Return what became of each of *inputs*."""
+    """Return the outcome of each of *inputs*."""
     if not response.is_success:
         refusal = read_refusal(response)
         if isinstance(refusal, Rejected) and len(inputs) > 1:
-            # One bad input, or two that name one contact, can take the whole call down.
+            # One invalid input, or two inputs for the same contact, can fail the whole call.
             unclear = [one for one in inputs if refusal.unwritable.isdisjoint(_properties(one))]
             return WriteAnswer({one.trace_id: refusal for one in inputs if one not in unclear}, unclear)
         return WriteAnswer.of_all(inputs, refusal)
@@ -78,14 +78,16 @@ def read_written(response: httpx.Response, inputs: Sequence[Input]) -> WriteAnsw
     if any(not _traces(error, inputs) for error in errors) and len(inputs) > 1:
         answer.unclear = unanswered
     else:
-        # HubSpot can answer 2xx with fewer results than inputs: nothing was written for the others.
+        # A 2xx answer can have fewer results than inputs: HubSpot did not write the others.
         for upsert in unanswered:
             answer.outcomes[upsert.trace_id] = RetryLater("HubSpot's answer leaves the input out")
     return answer
 
 
 def read_notes(response: httpx.Response, notes: Sequence[Note]) -> WriteAnswer[Note]:
-    """Return what became of each note; unclear are only those that were surely not written: a second copy stays."""
+    """Return the outcome of each note. Only notes that were certainly not written are unclear: a second copy would
+    stay.
+    """
     answer = read_written(response, notes)
     if response.is_success:
         for note in answer.unclear:
@@ -96,14 +98,14 @@ def read_notes(response: httpx.Response, notes: Sequence[Note]) -> WriteAnswer[N
 
 @dataclass(frozen=True)
 class NotesOfContacts:
-    """Ids of notes on the timelines of contacts; `more` has the contacts with further ones, and where they begin."""
+    """Ids of the notes of contacts. `more` has each contact with further notes, and the cursor of its next page."""
 
     note_ids: list[str]
     more: list[tuple[str, str]]
 
 
 def read_notes_of_contacts(response: httpx.Response) -> NotesOfContacts | Refusal:
-    """Return a page of the notes of several contacts. One without notes is an error of its own, and none of ours."""
+    """Return a page of the notes of several contacts. HubSpot's error for a contact without notes is ignored."""
     if not response.is_success:
         return read_refusal(response)
     found = NotesOfContacts([], [])
@@ -116,7 +118,7 @@ def read_notes_of_contacts(response: httpx.Response) -> NotesOfContacts | Refusa
 
 
 def read_noted_events(response: httpx.Response, notes: int) -> set[str] | Refusal:
-    """Return the ids of the events that a page of notes is about; notes that are archived by now are none."""
+    """Return the ids of the events that a page of notes describes; archived notes count as absent."""
     if not response.is_success:
         return read_refusal(response)
     body = body_of(response)
@@ -130,7 +132,7 @@ def read_noted_events(response: httpx.Response, notes: int) -> set[str] | Refusa
 
 
 def read_allowed(response: httpx.Response) -> bool | Refusal:
-    """Return whether a call's path exists and the portal's tier and the token's scopes allow it."""
+    """Return whether the path of a call exists and the portal's tier and the token's scopes allow it."""
     if response.is_success:
         return True
     refusal = read_refusal(response)
@@ -140,7 +142,7 @@ def read_allowed(response: httpx.Response) -> bool | Refusal:
 
 
 def read_known_contacts(response: httpx.Response, keys: Sequence[ContactKey]) -> KnownContacts | Refusal:
-    """Return what a batch read found of *keys*, and what it did not find."""
+    """Return the contacts that a batch read found among *keys*, and None for those that it did not find."""
     found = read_remote_contacts(response, keys)
     if not isinstance(found, dict):
         return found
@@ -148,9 +150,10 @@ def read_known_contacts(response: httpx.Response, keys: Sequence[ContactKey]) ->
 
 
 def read_remote_contacts(response: httpx.Response, keys: Sequence[ContactKey]) -> HeldContacts | Refusal:
-    """Return the contacts that a batch read found of *keys*, each by all its emails, and those that it did not find."""
+    """Return the contacts that a batch read found among *keys*, by each of their emails; None for those not found."""
     if response.status_code == 404 and body_of(response).get("category") == "OBJECT_NOT_FOUND":
-        # Elsewhere 207 says so. Any other 404 is the path's: to take it for new contacts could move them backwards.
+        # Usually HubSpot's answer is a 207. Any other 404 concerns the path: to treat these contacts as new could
+        # overwrite them with older values.
         missing = {_key(email) for email in named_in(body_of(response), "ids")}
         return {key: None for key in keys if key in missing or len(keys) == 1}
     if not response.is_success:
@@ -170,7 +173,7 @@ def read_remote_contacts(response: httpx.Response, keys: Sequence[ContactKey]) -
 
 
 def _known(key: ContactKey, contact: RemoteContact) -> KnownContact:
-    """Return a contact with the sequence of *key*, if that key wrote it last, and 0 if not."""
+    """Return a contact with its sequence if *key* wrote it last, and with 0 otherwise."""
     number = contact.properties.get("nerava_event_sequence") or "0"
     sequence = int(float(number)) if is_number(number) else 0
     written_by = _key(contact.properties.get("nerava_contact_key") or contact.properties.get("email") or "")
@@ -181,18 +184,18 @@ def _key(email: str) -> str:
     try:
         return contact_key(email)
     except ValueError:
-        # Nothing that we would have asked for.
+        # None of our requests contains such an email.
         return email
 
 
 def read_send(response: httpx.Response, entries: int) -> Refusal | None:
-    """Return None when all *entries* of the call were taken, or the only one was before."""
+    """Return None if HubSpot accepted all *entries* of the call, or had the only one already."""
     errors = objects_of(body_of(response).get("errors")) if response.is_success else []
     if response.is_success and not errors:
         return None
-    # Nobody has seen a call that was taken in part. If there is one, its uuids let all of it be sent again.
+    # A partially accepted call was never observed. If it occurs, the uuids make it safe to send all entries again.
     refusal = read_item_refusal(errors[0], response) if errors else read_refusal(response)
-    # One that was taken before can bring down a whole call; the others of that call were not taken.
+    # A duplicate can fail a whole call, whose other entries were not accepted then.
     if isinstance(refusal, Rejected) and entries == 1 and _says_duplicate(refusal.detail):
         return None
     return refusal
@@ -200,14 +203,14 @@ def read_send(response: httpx.Response, entries: int) -> Refusal | None:
 
 @dataclass(frozen=True)
 class PortalDetails:
-    """The portal of the token, as far as HubSpot says; `zone` is that of the daily quota's midnight."""
+    """The token's portal, as far as HubSpot's answer names it. `zone` is the time zone of the daily quota."""
 
     portal_id: int | None = None
     zone: tzinfo | None = None
 
 
 def read_portal(response: httpx.Response) -> PortalDetails | Refusal:
-    """Return the portal of the token; nothing of it where HubSpot does not say."""
+    """Return the token's portal. Both fields are None where HubSpot's answer lacks them."""
     if response.is_success:
         body = body_of(response)
         portal_id = str(body.get("portalId", ""))
@@ -221,7 +224,8 @@ def _zone(body: Mapping[str, Any]) -> tzinfo | None:
     try:
         return ZoneInfo(str(body.get("timeZone") or ""))
     except (ValueError, OSError, ZoneInfoNotFoundError):
-        # A machine without the time zone database: an hour off twice a year.
+        # Without a time zone database the fixed offset is used: it is an hour wrong after a change to or from summer
+        # time.
         offset_ms = body.get("utcOffsetMilliseconds")
         return timezone(timedelta(milliseconds=offset_ms)) if _is_an_offset(offset_ms) else None
 
@@ -232,7 +236,7 @@ def _is_an_offset(milliseconds: object) -> TypeGuard[int]:
 
 @dataclass(frozen=True)
 class Page:
-    """A page of a list; `after` asks for the next one."""
+    """A page of a list. `after` is the cursor of the next page."""
 
     items: list[dict[str, Any]]
     after: str | None
@@ -254,12 +258,12 @@ def _next_page(body: Mapping[str, Any]) -> str | None:
 
 
 def read_object(response: httpx.Response) -> dict[str, Any] | Refusal:
-    """Return the object that was asked for; empty when the body is none."""
+    """Return the requested object, which is empty if the body is no object."""
     return body_of(response) if response.is_success else read_refusal(response)
 
 
 def read_created(response: httpx.Response) -> Refusal | None:
-    """Return None when the thing is there: created now, or by somebody before us (409)."""
+    """Return None if the object exists now: this call or an earlier one (409) created it."""
     return None if response.is_success or response.status_code == 409 else read_refusal(response)
 
 
@@ -276,7 +280,7 @@ def _kept(written: Traced, result: Mapping[str, Any]) -> frozenset[str]:
 
 
 def _asked(result: Mapping[str, Any], inputs: Sequence[Input]) -> Input | None:
-    # Results come in any order. The trace id is the answer to "which?"; the email is not, when it is a secondary one.
+    # Results may have any order. The trace id identifies an input; the email does not if it is a secondary one.
     trace_id = result.get("objectWriteTraceId")
     if trace_id is not None:
         return next((one for one in inputs if one.trace_id == trace_id), None)

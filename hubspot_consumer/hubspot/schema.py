@@ -1,4 +1,4 @@
-"""What the portal must hold before we write to it: one property group, its properties, and the event definitions."""
+"""The schema that the portal needs before any write: one property group, its properties, and the event definitions."""
 
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -23,7 +23,7 @@ _FIELD_TYPES: Final[dict[PropertyType, str]] = {
 
 @dataclass(frozen=True)
 class Property:
-    """One contact property of ours, as HubSpot defines properties."""
+    """One of our contact properties, by HubSpot's terms."""
 
     name: str
     label: str
@@ -73,7 +73,7 @@ PROPERTIES: Final = (
 )
 
 
-# HubSpot answers with these as they were given, or keeps its own; numbers and times it writes in its own way.
+# HubSpot returns values of these types as they were sent, or keeps its own. It reformats numbers and times.
 CHOSEN: Final = frozenset(known.name for known in PROPERTIES if known.type in ("enumeration", "bool"))
 
 
@@ -83,7 +83,7 @@ def event_name(event_type: str) -> str:
 
 
 def event_definition(event_type: str) -> dict[str, Any]:
-    """Return the definition of the timeline entry that *event_type* leaves: one property per field of its payload."""
+    """Return the event definition for the timeline entries of *event_type*: one property per field of its payload."""
     fields = {name: field.annotation for name, field in EVENTS[event_type].model_fields.items() if name != "type"}
     return {
         "name": event_name(event_type),

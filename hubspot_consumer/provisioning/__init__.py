@@ -1,1 +1,1 @@
-"""What a portal lacks of the properties and event definitions, and how it is created."""
+"""Provisioning: the properties and event definitions that a portal lacks, and their creation."""

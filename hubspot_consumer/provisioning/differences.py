@@ -1,6 +1,6 @@
-"""Differences: what the portal lacks of our schema, and what it holds otherwise than we write it.
+"""Differences between the portal's schema and ours.
 
-Works on definitions as HubSpot lists them, of which every field is optional: what is not told is not judged.
+The input is a list of definitions as HubSpot returns them. Every field is optional; an absent field is no difference.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ Definition = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Missing:
-    """Something to create: what it is, and the call that creates it."""
+    """A missing definition: its description, and the path and body of the call that creates it."""
 
     what: str
     path: str
@@ -25,7 +25,7 @@ class Missing:
 
 @dataclass(frozen=True)
 class Mismatch:
-    """Something that is there and differs; unless `harmless`, what we write to it is refused or misread."""
+    """A definition that exists and differs. Unless it is `harmless`, HubSpot refuses or misreads our values."""
 
     what: str
     harmless: bool = False
@@ -33,14 +33,14 @@ class Mismatch:
 
 @dataclass(frozen=True)
 class Differences:
-    """What to create, in this order, and what has to be changed by hand: we change and delete nothing."""
+    """Definitions to create, in this order, and those that a person has to change: no program changes any."""
 
     missing: Sequence[Missing] = ()
     mismatches: Sequence[Mismatch] = ()
 
 
 def of_properties(listed: Sequence[Definition], paths: Paths) -> Differences:
-    """Compare the contact properties that the portal lists, archived ones included, with those that we write."""
+    """Compare the contact properties that the portal lists, including archived ones, with ours."""
     known = {str(definition.get("name")): definition for definition in listed}
     missing = [
         Missing(f"property {wanted.name}", paths.properties, wanted.definition())
@@ -57,7 +57,7 @@ def of_properties(listed: Sequence[Definition], paths: Paths) -> Differences:
 
 
 def of_events(listed: Sequence[Definition], paths: Paths) -> Differences:
-    """Compare the event definitions that the portal lists, with their properties, with those that we send."""
+    """Compare the event definitions that the portal lists, with their properties, with ours."""
     known = {_short_name(definition): definition for definition in listed}
     missing: list[Missing] = []
     mismatches: list[Mismatch] = []
@@ -76,7 +76,7 @@ def of_events(listed: Sequence[Definition], paths: Paths) -> Differences:
 
 def _property_faults(wanted: Property, known: Definition) -> Iterator[Mismatch]:
     if known.get("archived") is True:
-        # Creating the name again would restore it, against the will of who archived it.
+        # To create the name again would restore the property against the intention of the person who archived it.
         yield Mismatch("is archived")
         return
     kind, field, options = known.get("type"), known.get("fieldType"), known.get("options")

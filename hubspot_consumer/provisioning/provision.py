@@ -1,4 +1,4 @@
-"""Provisioning: creating what the portal lacks before we write to it. Changes and deletes nothing that is there."""
+"""Provisioning: it creates the definitions that the portal lacks. It changes and deletes none that exist."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from runtime.endings import CannotGoOn
 
 
 class ProvisionRefused(CannotGoOn):
-    """HubSpot did not list or create something; the message says what and why."""
+    """HubSpot did not list or create something. The message names it and the reason."""
 
     def __init__(self, what: str, refusal: Refusal) -> None:
         super().__init__(f"{what}: {refusal.cause if isinstance(refusal, RetryLater) else refusal.detail}")
@@ -22,9 +22,9 @@ class ProvisionRefused(CannotGoOn):
 
 @dataclass(frozen=True)
 class ProvisionPlan:
-    """What to create, in this order, and what is there but differs from what we write.
+    """Definitions to create, in this order, and those that exist but differ from ours.
 
-    `no_custom_events` is HubSpot's refusal where the tier or the token's scopes allow none.
+    `no_custom_events` is HubSpot's refusal if the tier or the token's scopes do not allow custom events.
     """
 
     missing: Sequence[Missing]
@@ -33,14 +33,16 @@ class ProvisionPlan:
 
 
 class Provision:
-    """Compares the portal with our schema and creates what it lacks."""
+    """Compares the portal with our schema and creates the missing definitions."""
 
     def __init__(self, client: HubSpotClient, paths: Paths) -> None:
         self._client = client
         self._paths: Final = paths
 
     async def plan(self, *, custom_events: bool = True) -> ProvisionPlan:
-        """Return what the portal lacks; *custom_events* False leaves those out. Raises ProvisionRefused."""
+        """Return the missing and the differing definitions, without events if *custom_events* is False. Raises
+        ProvisionRefused.
+        """
         groups = {group.get("name") for group in await self._list(self._paths.property_groups)}
         missing = []
         if GROUP not in groups:
@@ -66,7 +68,7 @@ class Provision:
         found = of_properties(listed, self._paths)
         if not found.missing:
             return found
-        # The list leaves out archived ones, which nobody must create anew.
+        # The list does not contain archived properties, which must not be created again.
         archived = await self._list(self._paths.properties, archived="true")
         return of_properties([*(one for one in archived if one.get("archived") is True), *listed], self._paths)
 
@@ -75,7 +77,7 @@ class Provision:
         return of_events(await self._list(self._paths.event_definitions, includeProperties="true"), self._paths)
 
     async def create(self, missing: Missing) -> None:
-        """Create one thing; if somebody else has created it meanwhile, that is as good. Raises ProvisionRefused."""
+        """Create one definition; it is no error if it exists by now. Raises ProvisionRefused."""
         refusal = await self._client.define(missing.path, missing.definition)
         if refusal is not None:
             raise ProvisionRefused(missing.what, refusal)
@@ -94,5 +96,5 @@ class Provision:
 
 
 def allows_no_custom_events(refusal: Refusal) -> bool:
-    """Return whether HubSpot refused event definitions as it does where the tier or the scopes have none."""
+    """Return whether the refusal of event definitions shows that the tier or the scopes do not allow custom events."""
     return isinstance(refusal, Halt) and refusal.reason in ("scope_missing", "endpoint_not_found")

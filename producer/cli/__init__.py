@@ -1,1 +1,1 @@
-"""The commands: what each takes, prints and wires."""
+"""The commands: their options, their output and their wiring."""

@@ -1,4 +1,4 @@
-"""`python -m producer debezium-config`: what puts Debezium in the relay's place."""
+"""`python -m producer debezium-config`: the configuration for Debezium as a replacement of the relay."""
 
 import json
 from typing import Annotated, Literal

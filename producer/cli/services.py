@@ -1,4 +1,4 @@
-"""`python -m producer relay` and `serve`: the one place where the producer's objects are wired."""
+"""`python -m producer relay` and `serve`, which wire all objects of the producer."""
 
 import asyncio
 import random
@@ -27,7 +27,7 @@ from runtime.server import application, serving
 
 log = logger()
 
-# What Kafka did not acknowledge until then stays in the outbox.
+# Limit for the end of publishing. Rows that Kafka has not acknowledged by then stay in the outbox.
 FINISH_WITHIN_S: Final = 5.0
 
 
@@ -61,7 +61,7 @@ async def _publish(settings: Settings, *, http: bool) -> None:
         sender,
         health=health,
         telemetry=telemetry,
-        jitter=random.Random(),  # noqa: S311 - spreads retries, guards nothing
+        jitter=random.Random(),  # noqa: S311 - jitter for retries, not for security
     )
     telemetry.shows(health)
     watch = Watch(connect, kafka, settings.topics, clock=clock, health=health, telemetry=telemetry)

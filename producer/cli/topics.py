@@ -50,7 +50,8 @@ async def _topics(settings: KafkaSettings, *, dry_run: bool) -> None:
         created: Collection[str] = ()
         if plan.create and not dry_run:
             created = await new_topics.create(admin, names, plan)
-        # Only now: somebody else may have created a topic meanwhile. What was created here is verified like the rest.
+        # The check comes last: another program may have created a topic meanwhile. New topics are verified like the
+        # others.
         found_as = await differences(
             admin, names, names.all, partitions=settings.kafka_partitions, replication_factor=replicas
         )

@@ -1,1 +1,1 @@
-"""The intake: events over HTTP, for services without the outbox's database."""
+"""The intake: it accepts events over HTTP from services without access to the outbox's database."""

@@ -1,4 +1,4 @@
-"""The bearer tokens that open the intake (RFC 6750)."""
+"""The check of the intake's bearer tokens (RFC 6750)."""
 
 import hashlib
 import hmac
@@ -9,13 +9,13 @@ from producer.intake.problems import Problem
 
 
 class Bearer:
-    """Knows the tokens by their digests. There may be several, so that one can be rotated without a gap."""
+    """Stores the digests of the tokens. There may be several tokens, so that one can be rotated without a gap."""
 
     def __init__(self, tokens: Iterable[str]) -> None:
         self._digests: Final = [_digest(token) for token in tokens]
 
     def admit(self, authorization: str | None) -> None:
-        """Return when the Authorization header holds one of the tokens. Raises Problem, `unauthorized`."""
+        """Return if the Authorization header contains one of the tokens. Raises Problem, `unauthorized`."""
         scheme, _, token = (authorization or "").strip().partition(" ")
         if scheme.lower() != "bearer":
             raise Problem(
@@ -23,7 +23,7 @@ class Bearer:
                 "the header Authorization should hold `Bearer` and a token",
                 headers={"WWW-Authenticate": "Bearer"},
             )
-        # All of them, and digests of one length: the time it takes tells nothing about a token.
+        # All digests, which have equal lengths, are compared: the time that it takes shows nothing about a token.
         matches = [hmac.compare_digest(_digest(token.strip()), known) for known in self._digests]
         if not any(matches):
             raise Problem(

@@ -1,4 +1,4 @@
-"""Bodies of requests: read within a size and a time, as JSON."""
+"""Bodies of requests: they are read as JSON, with limits on size and time."""
 
 import asyncio
 import json
@@ -9,15 +9,16 @@ from fastapi import Request
 from producer.intake.problems import Problem
 
 READ_WITHIN_S: Final = 10.0
-# What Python converts; longer ones are read as JavaScript would, and no field takes those.
+# Maximum number of digits that Python converts. A longer number is read as a float, as JavaScript does; no field
+# accepts it.
 _MOST_DIGITS: Final = 4_000
 
 
 async def read_json(request: Request, *, at_most: int) -> Any:
-    """Return the body. Raises Problem for one that is too large, too slow, of another type, or no JSON.
+    """Return the body. Raises Problem if it is too large, too slow, of another type, or no JSON.
 
-    NaN, infinities, numbers of any size and halves of surrogate pairs are let through: the model that refuses them
-    knows the name of the field.
+    NaN, infinities, numbers of any size and unpaired surrogates are accepted here, because the model that refuses them
+    can name the field.
     """
     _check_type(request)
     try:
@@ -45,7 +46,7 @@ def _check_type(request: Request) -> None:
 
 
 async def _read(request: Request, at_most: int) -> bytes:
-    # Whoever still sends gets to read the answer: the server drops what is left, and holds none of it.
+    # A client that is still sending can read the answer: the server discards the rest without storing it.
     too_large = Problem("too_large", f"the body may have {at_most:,} octets")
     told = request.headers.get("content-length", "")
     if told.isdecimal() and int(told[:20]) > at_most:

@@ -1,4 +1,4 @@
-"""The HTTP endpoints of the intake: who may come in, what a request says, and how it is answered."""
+"""The HTTP endpoints of the intake: authorisation, parsing of requests, and answers."""
 
 import re
 from collections.abc import Iterator
@@ -17,20 +17,20 @@ from producer.intake.problems import KINDS, Fault, Problem, answer_with_problems
 from producer.telemetry import Telemetry
 from schemas.events import EVENT_TYPES
 
-# The outbox's limit on one event, and the round one for many.
+# The outbox's limit on one event, and a limit on a batch.
 LARGEST_EVENT: Final = 900_000
 LARGEST_BODY: Final = 1024 * 1024
 
-# A string of RFC 8941, as the draft of the header has it, or the bare word that most clients send.
+# The key is a string of RFC 8941, as in the header's draft, or the bare word that most clients send.
 _QUOTED: Final = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
 _BARE: Final = re.compile(r"[!#-~][ -~]*")
 
 
 def add_intake(app: FastAPI, intake: Intake, bearer: Bearer, telemetry: Telemetry) -> None:
-    """Let *app* take events, and describe how at /openapi.json and /docs."""
+    """Add the endpoints for events to *app*, and their description at /openapi.json and /docs."""
     answer_with_problems(app)
     for outcome in ("accepted", "repeated", *KINDS):
-        # From 0 on, as the producer's other counters: see its telemetry.
+        # The counters begin at 0, as the producer's other counters: see its telemetry.
         telemetry.intake.labels(outcome)
     described, shown = document(), page()
 

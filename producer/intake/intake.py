@@ -1,4 +1,4 @@
-"""The intake: events of services without this database, committed to the outbox once for each idempotency key."""
+"""The intake: it commits events of services without this database to the outbox, once per idempotency key."""
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
@@ -20,22 +20,23 @@ from runtime.logs import logger
 
 log = logger()
 
-# Connections of its own, few: the database is there for the backend, and the relay must not wait for us.
+# The intake has few connections of its own: the backend needs the database most, and the relay must not wait for them.
 MOST_CONNECTIONS: Final = 4
-# Requests that are read or written at once; each may have a megabyte in memory.
+# Maximum number of concurrent requests. Each may use a megabyte of memory.
 MOST_AT_ONCE: Final = 32
 CONNECTION_WITHIN_S: Final = 2.0
 ACCEPTED_WITHIN_S: Final = 8.0
-# What was sent to a database; one that is there acknowledges it, however busy it is.
+# Limit for the acknowledgement of sent data: a reachable database sends it even if it is busy.
 HEARD_WITHIN_S: Final = 10.0
 RETRY_AFTER: Final = {"Retry-After": "2"}
 ATTEMPTS: Final = 3
 FORGET_EVERY_S: Final = 60.0
 FORGET_AT_ONCE: Final = 1_000
 
-# For the transaction alone: behind a pooler, other clients use the server's connection next.
+# The limits apply to the transaction only: behind a pooler, other clients use the server's connection next.
 _LIMITS: Final = "SET LOCAL statement_timeout = '5s'; SET LOCAL lock_timeout = '3s'"
-# Waits while another request with one of the keys is in flight. In the keys' order, so that two batches don't deadlock.
+# The statement waits while another request with one of the keys is in flight. It sorts the keys, so that two batches
+# can't deadlock.
 _CLAIM: Final = """
 INSERT INTO outbox_idempotency_keys AS known (key, fingerprint)
 SELECT key, fingerprint FROM unnest(%s::text[], %s::bytea[]) AS asked (key, fingerprint) ORDER BY key COLLATE "C"
@@ -45,7 +46,7 @@ RETURNING key
 """
 _RECALL: Final = "SELECT key, fingerprint, ids FROM outbox_idempotency_keys WHERE key = ANY(%s)"
 _REMEMBER: Final = "UPDATE outbox_idempotency_keys SET ids = %s::uuid[] WHERE key = %s"
-# In one order of locks for everybody, whatever the order of the events.
+# The function locks contacts in one order for all callers, whatever the order of the events.
 _TRACK: Final = "SELECT unnest(track_lifecycle_events(%s::jsonb))"
 _FORGET: Final = """
 DELETE FROM outbox_idempotency_keys WHERE key IN (
@@ -56,19 +57,19 @@ DELETE FROM outbox_idempotency_keys WHERE key IN (
 
 @dataclass(frozen=True)
 class Accepted:
-    """The ids of the submitted events, in their order; *repeated* when all had been accepted before."""
+    """The ids of the submitted events, in their order. *repeated* is True if all had been accepted before."""
 
     ids: list[UUID]
     repeated: bool
 
 
 class Intake:
-    """Open between `async with`, whether the database is there or not."""
+    """The intake, open within `async with` even during an outage of the database."""
 
     def __init__(self, database_url: str) -> None:
         self._taken = 0
         self._closing: Final = asyncio.Event()
-        # Those that were not answered in time, too.
+        # Tasks in progress, including those that exceeded ACCEPTED_WITHIN_S.
         self._accepting: Final[set[asyncio.Task[Accepted]]] = set()
         self._pool: Final = AsyncConnectionPool(
             database_url,
@@ -77,7 +78,7 @@ class Intake:
             min_size=1,
             max_size=MOST_CONNECTIONS,
             timeout=CONNECTION_WITHIN_S,
-            # Then the next request tries at once, so that it heals with the database.
+            # After this time the next request tries at once, so that the pool recovers together with the database.
             reconnect_timeout=CONNECTION_WITHIN_S,
             configure=_configure,
             check=AsyncConnectionPool.check_connection,
@@ -98,7 +99,7 @@ class Intake:
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """Hold a place for a request. Raises Problem, `busy`, when there is none: nobody queues for one."""
+        """Reserve a place for a request. Raises Problem, `busy`, if none is free: requests don't queue."""
         if self._taken >= MOST_AT_ONCE:
             raise Problem("busy", f"{MOST_AT_ONCE} requests are in progress", headers=RETRY_AFTER)
         self._taken += 1
@@ -108,14 +109,14 @@ class Intake:
             self._taken -= 1
 
     async def accept(self, submissions: Sequence[Submission], key: str | None = None) -> Accepted:
-        """Return when all events are committed. Raises Problem, and none is; but `unavailable`: then nobody knows.
+        """Return when all events are committed. Raises Problem if none is; after `unavailable` they may be.
 
-        *key* is that of the request, beside those of its submissions.
+        *key* is the key of the request, in addition to those of its submissions.
         """
         accepting = asyncio.create_task(self._accept(submissions, key))
         self._accepting.add(accepting)
         accepting.add_done_callback(self._accepting.discard)
-        # Not cancelled: a database that stands still would not hear it, and the key makes a retry harmless.
+        # The task is not cancelled: a hanging database would not notice, and the key makes a retry harmless.
         done, _ = await asyncio.wait({accepting}, timeout=ACCEPTED_WITHIN_S)
         if not done:
             accepting.add_done_callback(_unheard)
@@ -125,7 +126,7 @@ class Intake:
         return accepted
 
     async def forget(self) -> int:
-        """Forget some of the keys that are older than a day, and return how many."""
+        """Delete some of the keys that are older than a day, and return their number."""
         async with self._limited() as connection:
             return (await connection.execute(_FORGET, [FORGET_AT_ONCE])).rowcount
 
@@ -141,9 +142,9 @@ class Intake:
                 while await self.forget() == FORGET_AT_ONCE:
                     pass
             except psycopg.Error as error:
-                # Those who claim a key look at its age themselves.
+                # The failure is harmless: the claim of a key checks the key's age itself.
                 log.debug("intake.not_forgotten", error=type(error).__name__)
-            # Told to end, not cancelled: in Python 3.11 whoever waits for the pool may miss a cancellation.
+            # An event ends the task instead of a cancellation, which Python 3.11 may lose during a wait for the pool.
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), FORGET_EVERY_S)
 
@@ -162,7 +163,7 @@ class Intake:
             except CheckViolation:
                 raise Problem("too_large", "an event is larger than the outbox takes") from None
             except InvalidParameterValue as error:
-                # The SQL function's own words, which quote nothing.
+                # The message is the SQL function's own, which quotes no value.
                 raise Problem("invalid_event", error.diag.message_primary or "it can't be tracked") from None
             except DataError:
                 raise Problem("invalid_event", "the database can't hold one of the values") from None
@@ -178,7 +179,7 @@ async def _write(connection: psycopg.AsyncConnection, submissions: Sequence[Subm
     known = await _claim(connection, {**asked, **whole}, submissions)
     if key in known:
         return Accepted(known[key], repeated=True)
-    # By its key, or where there is none by its place.
+    # Submissions by their keys, or by their places if they have none.
     fresh = {
         submission.key or place: submission
         for place, submission in enumerate(submissions)
@@ -207,7 +208,7 @@ def _refuse_two_events_for_a_key(asked: dict[str, bytes], submissions: Sequence[
 async def _claim(
     connection: psycopg.AsyncConnection, asked: dict[str, bytes], submissions: Sequence[Submission]
 ) -> dict[str | None, list[UUID]]:
-    """Return the events of the keys that were there; the others are ours. Raises Problem for another request's."""
+    """Return the events of known keys, and claim the others. Raises Problem if a key belongs to another request."""
     if not asked:
         return {}
     claimed = {row[0] for row in await _rows(connection, _CLAIM, [list(asked), list(asked.values())])}
@@ -246,9 +247,9 @@ async def _rows(connection: psycopg.AsyncConnection, query: str, parameters: lis
 
 
 async def _configure(connection: psycopg.AsyncConnection) -> None:
-    # Who waited for another's key must see what that one wrote.
+    # A request that waited for another's key must see what that one wrote.
     await connection.set_isolation_level(psycopg.IsolationLevel.READ_COMMITTED)
-    # A prepared statement stays in the server's connection, which a pooler gives to others.
+    # A prepared statement stays in the server's connection, which a pooler gives to other clients.
     connection.prepare_threshold = None
 
 
@@ -257,6 +258,6 @@ def _unavailable(why: str) -> Problem:
 
 
 def _unheard(accepting: asyncio.Task[Accepted]) -> None:
-    # Read, so that asyncio does not complain.
+    # The exception is read, because asyncio logs an error for one that is never read.
     if not accepting.cancelled() and (error := accepting.exception()):
         log.warning("intake.answered_late", error=type(error).__name__)

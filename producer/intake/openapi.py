@@ -1,4 +1,4 @@
-"""What the intake says of itself: OpenAPI for programs, and a page for people that needs nothing from elsewhere."""
+"""The intake's description: OpenAPI for programs, and a self-contained page for people."""
 
 import json
 from html import escape
@@ -18,18 +18,18 @@ _KEY_SAYS: Final = (
 
 
 def example(event_type: str) -> dict[str, Any]:
-    """Return a payload that is taken: the published schemas' own."""
+    """Return a valid payload: the example of the published schema."""
     [record] = record_schema(EVENTS[event_type])["examples"]
     payload: dict[str, Any] = record["payload"]
     return payload
 
 
 def document() -> dict[str, Any]:
-    """Return the OpenAPI document of the two routes; the schema of each event is made from its model."""
+    """Return the OpenAPI document of the two routes. The schema of each event is generated from its model."""
     _, made = models_json_schema([(model, "validation") for model in EVENTS.values()], ref_template=_REF)
     schemas = made["$defs"]
     for schema in schemas.values():
-        # Said by the path, or beside the payload.
+        # The path has the type, or the item of a batch beside the payload.
         schema["properties"].pop("type", None)
     return {
         "openapi": "3.1.0",

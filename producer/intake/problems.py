@@ -1,4 +1,4 @@
-"""Problems: each refusal of the intake as problem details (RFC 9457), which name fields and quote no value."""
+"""Problems: the intake's refusals as problem details (RFC 9457), which name fields and quote no value."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -29,14 +29,14 @@ Code = Literal[
 """The codes of the problems. Callers switch on their `type`, so the words are a public contract."""
 
 MEDIA_TYPE: Final = "application/problem+json"
-# Of a problem's faults and of a field's name: a caller may send a megabyte of either.
+# Limits on a problem's faults and on a field's name: a caller may send a megabyte of either.
 MOST_FAULTS: Final = 50
 LONGEST_NAME: Final = 100
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What is the same for each problem of a code; `advice` is what the page at /docs says."""
+    """The common parts of the problems with one code. The page at /docs shows `advice`."""
 
     status: HTTPStatus
     title: str
@@ -84,7 +84,7 @@ KINDS: Final[dict[Code, Kind]] = {
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with a field; `index` is the place in the batch, from 0."""
+    """A fault of a field. `index` is its event's place in the batch, from 0."""
 
     field: str
     detail: str
@@ -92,18 +92,18 @@ class Fault:
 
     @classmethod
     def read(cls, line: str, *, within: str = "", index: int | None = None) -> Self:
-        """Return the fault that a line says as `field: detail`, the field's name being *within* another."""
+        """Return the fault in *line*, `field: detail`. *within* is the name of the surrounding field."""
         field, _, detail = line.partition(": ")
         return cls(".".join(part for part in (within, field) if part) or "body", detail, index)
 
     def shown(self) -> dict[str, Any]:
-        # A field's name is whatever the caller sent.
+        # The caller chooses a field's name, so it is shortened and masked.
         shown = {"field": shortened(self.field, LONGEST_NAME), "detail": self.detail}
         return shown if self.index is None else {"index": self.index, **shown}
 
 
 class Problem(Exception):
-    """A request that is refused. *detail* and *faults* quote nothing of its values."""
+    """The refusal of a request. *detail* and *faults* quote none of its values."""
 
     def __init__(
         self, code: Code, detail: str, *, faults: Iterable[Fault] = (), headers: Mapping[str, str] | None = None
@@ -123,7 +123,7 @@ class Problem(Exception):
 
 
 def answer_with_problems(app: FastAPI) -> None:
-    """Let *app* answer its own refusals (no such path, no such method, a fault of ours) as problem details too."""
+    """Make *app* answer its own refusals (unknown path or method, internal errors) as problem details too."""
     app.add_exception_handler(Problem, _of_ours)
     app.add_exception_handler(HTTPException, _of_http)
     app.add_exception_handler(RequestValidationError, _of_a_parameter)
@@ -131,12 +131,12 @@ def answer_with_problems(app: FastAPI) -> None:
 
 
 async def _of_ours(_: Request, problem: Exception) -> Response:
-    assert isinstance(problem, Problem)  # noqa: S101 - what it is registered for
+    assert isinstance(problem, Problem)  # noqa: S101 - the handler is registered for this type
     return problem.response()
 
 
 async def _of_http(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
+    assert isinstance(error, HTTPException)  # noqa: S101 - the handler is registered for this type
     return _unnamed(error.status_code, error.headers)
 
 

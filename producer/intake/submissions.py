@@ -1,4 +1,4 @@
-"""Submissions: events as a caller of the intake hands them in, checked before the database is touched."""
+"""Submissions: a caller's events, checked before any access to the database."""
 
 import hashlib
 import json
@@ -47,7 +47,7 @@ class Item(BaseModel):
 
 @dataclass(frozen=True)
 class Submission:
-    """An event that can be tracked."""
+    """A valid event, which can be tracked."""
 
     event_type: str
     payload: dict[str, Any]
@@ -57,20 +57,22 @@ class Submission:
 
     @property
     def fingerprint(self) -> bytes:
-        """What must be the same when its key comes again. A retry has a trace of its own."""
+        """The digest that must be equal when the key is sent again. It does not contain the trace, which differs in a
+        retry.
+        """
         occurred_at = self.occurred_at.isoformat() if self.occurred_at else None
         return _digest([self.event_type, self.payload, occurred_at])
 
 
 def fingerprint(submissions: Sequence[Submission]) -> bytes:
-    """Return what must be the same when the key of a whole batch comes again."""
+    """Return the digest that must be equal when the key of a whole batch is sent again."""
     return _digest([(submission.key, submission.fingerprint.hex()) for submission in submissions])
 
 
 def one(
     event_type: str, payload: Any, *, occurred_at: str | None, traceparent: str | None, key: str
 ) -> list[Submission]:
-    """Return the event of a request whose body is the payload. Raises Problem, naming each field at fault."""
+    """Return the event of a request whose body is the payload. Raises Problem, which names each invalid field."""
     faults: list[Fault] = []
     time = None
     try:
@@ -87,7 +89,9 @@ def one(
 
 
 def batch(body: Any, *, traceparent: str | None) -> list[Submission]:
-    """Return the events of a batch, those without a trace in the request's. Raises Problem, naming each at fault."""
+    """Return the events of a batch. One without a trace gets the request's. Raises Problem, which names each invalid
+    field.
+    """
     if not isinstance(body, list) or not 0 < len(body) <= LARGEST_BATCH:
         raise Problem("invalid_event", f"the body should be a list of 1 to {LARGEST_BATCH} events")
     trace = _readable(traceparent)
@@ -122,7 +126,7 @@ def _submission(found: Any, index: int, trace: str | None) -> Submission:
 
 
 def _readable(traceparent: str | None) -> str | None:
-    # W3C lets whoever can't read the header go on without it.
+    # W3C allows dropping a header that can't be read.
     return traceparent if _TRACEPARENT.fullmatch(traceparent or "") else None
 
 

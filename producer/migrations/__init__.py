@@ -1,4 +1,4 @@
-"""The migrations of the outbox. They keep their own version table: the backend may use alembic too."""
+"""The migrations of the outbox. They have their own version table, because the backend may use alembic too."""
 
 import io
 from pathlib import Path
@@ -15,12 +15,12 @@ from producer.relay.signals import MIGRATION_LOCK
 VERSION_TABLE: Final = "outbox_alembic_version"
 
 
-# A table, or a view, that another program made: in a database of ours the versions stand beside the outbox.
+# A table or view of another program has the name: our own outbox always has the version table beside it.
 NAME_TAKEN: Final = f"SELECT to_regclass('outbox_events') IS NOT NULL AND to_regclass('{VERSION_TABLE}') IS NULL"
 
 
 class NameTaken(RuntimeError):
-    """The database has an `outbox_events` that is not ours, as the worker had that this replaces."""
+    """The database has an `outbox_events` that is not ours, as the old worker had."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -30,9 +30,9 @@ class NameTaken(RuntimeError):
 
 
 def migrate(database_url: str) -> list[str]:
-    """Bring the database up to date, in one transaction; if it is, do nothing. Raises DBAPIError, and NameTaken.
+    """Migrate the database to the newest version, in one transaction. Raises DBAPIError, and NameTaken.
 
-    Return what the migrations found in the data, line by line.
+    Return the migrations' messages about the data, line by line.
     """
     found: list[str] = []
 
@@ -43,11 +43,11 @@ def migrate(database_url: str) -> list[str]:
     engine = create_engine(
         make_url(database_url).set(drivername="postgresql+psycopg"),
         poolclass=NullPool,
-        # In a database with the encoding SQL_ASCII psycopg would answer in bytes before a migration can refuse it.
+        # With the encoding SQL_ASCII psycopg would return bytes before a migration can refuse the database.
         connect_args={"client_encoding": "utf8"},
     )
     with engine.begin() as connection:
-        # Two containers that start at once.
+        # The lock serialises two containers that start at the same time.
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
         if connection.scalar(text(NAME_TAKEN)):
             raise NameTaken
@@ -59,7 +59,7 @@ def migrate(database_url: str) -> list[str]:
 
 
 def migration_sql() -> str:
-    """Return the whole of what `migrate` runs on an empty database."""
+    """Return all SQL that `migrate` runs on an empty database."""
     script = io.StringIO()
     config = _config()
     config.output_buffer = script

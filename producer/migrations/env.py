@@ -1,4 +1,4 @@
-"""How alembic runs our migrations: on the connection it is handed, or as a script to read."""
+"""Alembic's environment: it runs our migrations on the given connection, or prints them as a script."""
 
 from alembic import context
 

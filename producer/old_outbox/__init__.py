@@ -1,1 +1,1 @@
-"""Moving over from the worker that this replaces: its table, its rows, and tracking them as events."""
+"""The move from the old worker: its table, its rows, and tracking them as events."""

@@ -1,4 +1,4 @@
-"""`python -m producer import-outbox`: what it takes, what it prints, and where it is wired."""
+"""`python -m producer import-outbox`: its options, its output and its wiring."""
 
 import logging
 import sys
@@ -67,7 +67,7 @@ def import_outbox(  # noqa: PLR0913 - typer reads a command's options from its p
         "processed": processed_column,
     }
     try:
-        # Behind a pooler, a prepared statement would be looked for in another connection of the server's.
+        # Behind a pooler, a prepared statement may be missing in the server's next connection.
         engine = create_engine(url, poolclass=NullPool, connect_args={"prepare_threshold": None})
         with engine.connect() as connection:
             with connection.begin():
@@ -100,7 +100,7 @@ def _guess(old: OldTable) -> Iterator[str]:
 
 
 def _shown(steps: Iterable[int], total: int) -> Iterator[int]:
-    """Return *steps*, with a progress bar at a terminal and lines elsewhere."""
+    """Yield *steps*, and show the progress: by a bar at a terminal, by lines otherwise."""
     done, at_a_terminal = 0, sys.stderr.isatty()
     columns = (TextColumn("rows"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not at_a_terminal) as progress:

@@ -1,4 +1,4 @@
-"""An import: the old worker's rows become events, in their order, each once, however often it is stopped."""
+"""An import: it tracks the old worker's rows as events, in their order, each once, however often it is interrupted."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -31,18 +31,18 @@ from producer.old_outbox.rows import OldRow, Unimportable, read_row
 from producer.old_outbox.table import OldTable
 from producer.tracking import EventId, track_event
 
-# Of ids: what to import next is one walk through the whole table.
+# Number of ids per query: each query for the next ids reads the whole table.
 PAGE: Final = 10_000
-# A batch holds its contacts' locks until it commits: short, so that the backend hardly waits.
+# Rows per transaction. It keeps its contacts' locks until the commit, so a small number hardly delays the backend.
 BATCH: Final = 100
-# With transactions of the backend, which lock contacts too.
+# SQLSTATEs of deadlocks and serialisation failures, possible because the backend's transactions lock contacts too.
 DEADLOCKS: Final = ("40P01", "40001")
 TRIES: Final = 5
 EXAMPLES: Final = 5
 
 _IMPORTS: Final = table("outbox_imports", *map(column, ("source", "row_id", "event_id", "run"))).c
 _READY: Final = text("SELECT to_regclass('outbox_imports') IS NOT NULL")
-# Two imports at once come one after the other, batch by batch, and see what the other did.
+# The lock makes concurrent imports alternate batch by batch, so that each sees the other's results.
 _ALONE: Final = text("LOCK TABLE outbox_imports IN SHARE ROW EXCLUSIVE MODE")
 _SOURCE: Final = "CAST(format('%I.%I', CAST(:schema AS text), CAST(:name AS text)) AS regclass)"
 _KEEP: Final = text(f"""
@@ -50,7 +50,7 @@ INSERT INTO outbox_imports (source, row_id, event_id, fault, run)
 VALUES ({_SOURCE}, :row_id, :event_id, :fault, :run)
 ON CONFLICT (source, row_id) DO UPDATE
 SET event_id = excluded.event_id, fault = excluded.fault, run = excluded.run, tried_at = now()
-""")  # noqa: S608 - no value is in it
+""")  # noqa: S608 - the text contains no value
 _PARKED: Final = text("""
 SELECT count(*) FROM outbox_imports JOIN outbox_parked ON outbox_parked.id = outbox_imports.event_id WHERE run = :run
 """)
@@ -58,7 +58,7 @@ SELECT count(*) FROM outbox_imports JOIN outbox_parked ON outbox_parked.id = out
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a row: an event, or a reason why there is none. In a dry run it is neither."""
+    """The outcome of a row: an event, or the reason why there is none. A dry run has neither for an importable row."""
 
     row: OldRow
     event_id: EventId | None = None
@@ -67,7 +67,9 @@ class Outcome:
 
 @dataclass
 class Summary:
-    """How many rows became events, or in a dry run would; how many did not, by the reason, and some of their ids."""
+    """The number of rows that became events, or would in a dry run; the number of refused rows by reason, and some of
+    their ids.
+    """
 
     imported: int = 0
     parked: int = 0
@@ -85,9 +87,9 @@ class Summary:
 
 
 class Import:
-    """One run. What it did is in `outbox_imports`, written in the transaction that tracks the event.
+    """One run of the import. `outbox_imports` has its results, written in the transaction that tracks the event.
 
-    A row that was refused is tried again by a later run, not by this one. Any method may raise DBAPIError.
+    A refused row is tried again by a later run, not by this one. All methods may raise DBAPIError.
     """
 
     def __init__(self, connection: Connection, old: OldTable, *, user_id_prefix: str = "") -> None:
@@ -108,16 +110,17 @@ class Import:
             return self._connection.scalar(select(func.count()).select_from(self._waiting().subquery())) or 0
 
     def look(self) -> Iterator[int]:
-        """Read every row, write nothing, and yield after each."""
+        """Read every row without writing, and yield 1 after each."""
         with self._connection.begin():
             for row in self._connection.execute(self._waiting(), execution_options={"yield_per": BATCH}):
                 self.summary.add(self._look(OldRow(*row)))
                 yield 1
 
     def track(self, *, mark: bool) -> Iterator[int]:
-        """Track the rows, and yield after each batch how many were in it.
+        """Track the rows, and yield after each batch the number of its rows.
 
-        With *mark* the rows that became events are processed in the old worker's eyes too, in the same transaction.
+        With *mark* the rows that became events are also marked as processed for the old worker, in the same
+        transaction.
         """
         tracked = True
         while tracked and (keys := self._page()):
@@ -126,7 +129,7 @@ class Import:
                 outcomes = self._batch(keys[start : start + BATCH], mark=mark)
                 for outcome in outcomes:
                     self.summary.add(outcome)
-                # A page of which nothing is left was another import's, which goes on.
+                # If no row of a page was left, another import processes this page, and continues.
                 tracked = tracked or bool(outcomes)
                 yield len(keys[start : start + BATCH])
         with self._connection.begin():
@@ -140,8 +143,8 @@ class Import:
         old, columns = self._old, self._table.c
         created = columns[old.created.name]
         texts = [cast(columns[one.name], String) for one in (old.id, old.type, old.payload)]
-        # Each its own name: a column may have two roles, and a subquery wants them apart.
-        # Python has no `infinity` and no year before the first: such a row has no time, but its payload may have one.
+        # Each column gets its own name: one column may have two roles, and a subquery needs distinct names. Python has
+        # neither `infinity` nor years before 1: such a time is read as null, but the payload may have one.
         told = case((extract("year", created).between(1, 9999), created))
         rows = select(*(one.label(f"c{number}") for number, one in enumerate((self._key, *texts, told))))
         if old.processed is not None:
@@ -175,7 +178,7 @@ class Import:
         self._connection.execute(_ALONE)
         waiting = self._waiting().where(self._key.in_(keys))
         if mark:
-            # What the old worker is at just now is waited for, and then looked at again.
+            # The lock waits for rows that the old worker is processing, and then checks their condition again.
             waiting = waiting.with_for_update(of=self._table)
         outcomes = [self._track(OldRow(*row)) for row in self._connection.execute(waiting).all()]
         if outcomes:
@@ -205,7 +208,7 @@ class Import:
     def _track(self, row: OldRow) -> Outcome:
         try:
             happened = read_row(row, self._prefix)
-            # What the database refuses must not take the batch with it.
+            # The savepoint keeps the batch if the database refuses a row.
             with self._connection.begin_nested():
                 event_id = track_event(self._connection, happened.type, happened.event, occurred_at=happened.at)
         except (DataError, IntegrityError) as error:

@@ -1,4 +1,4 @@
-"""A row of the old worker's, and the event that it tells of."""
+"""A row of the old worker's table, and the event in it."""
 
 import json
 from collections.abc import Mapping
@@ -16,18 +16,18 @@ ALIASES: Final[Mapping[str, str]] = {
     "redemption": "nova_redeemed",
     "wallet_pass_install": "wallet_pass_installed",
 }
-"""Names that the old worker also knew events by."""
+"""Alternative names of events in the old worker."""
 
 _TIME: Final = TypeAdapter(datetime)
 
 
 class Unimportable(ValueError):
-    """The row tells of no event that can be tracked. The message says why, and quotes no value of the payload."""
+    """The row contains no event that can be tracked. The message says why, and quotes no value of the payload."""
 
 
 @dataclass(frozen=True)
 class OldRow:
-    """*key* is the id as the database wants it back, *id* its text; *payload* is the text of its JSON."""
+    """A row: *key* is the id in the column's own type, *id* is its text; *payload* is the text of the JSON."""
 
     key: Any
     id: str
@@ -38,7 +38,7 @@ class OldRow:
 
 @dataclass(frozen=True)
 class Happened:
-    """An event, and when it happened."""
+    """An event and the time when it happened."""
 
     type: str
     event: Event
@@ -48,8 +48,8 @@ class Happened:
 def read_row(row: OldRow, user_id_prefix: str = "") -> Happened:
     """Return the event of *row*. Raises Unimportable.
 
-    What the old worker was easy about is put right: ids that are numbers, times without a zone (they are in UTC), an
-    event without its time (it has the row's). Fields that the event does not have are left out.
+    Values that the old worker accepted are converted: ids that are numbers, times without a zone (they are in UTC), an
+    event without its time (it gets the row's). Fields that are not in the event's model are ignored.
     """
     event_type = ALIASES.get(row.type or "", row.type or "")
     model = EVENTS.get(event_type)
@@ -77,7 +77,7 @@ def _fields(
 def _payload(event_type: str, text: str | None) -> dict[str, Any]:
     try:
         payload = json.loads(text or "")
-        # JSON that was written into a JSON column as text.
+        # The value may be JSON that was written into a JSON column as text.
         payload = json.loads(payload) if isinstance(payload, str) else payload
     except (ValueError, RecursionError):
         payload = None

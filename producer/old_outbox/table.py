@@ -1,4 +1,4 @@
-"""The old worker's table: which it is and what its columns are, guessed from what the database says of them."""
+"""The old worker's table: a search for it and its columns, by their names and types in the database."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ _MEANS: Final[Mapping[Role, str]] = {
     "created": "holds the time that a row was made",
     "processed": "holds the time, or the flag, that a row was processed",
 }
-# Of our own tables: the others are told by the column aggregateid, for the old one may have any name.
+# Our tables without the column aggregateid, by which the others are recognised. The old table may have any name.
 _OURS: Final = (
     *("outbox_contacts", "outbox_directory", "outbox_parked", "outbox_imports", "outbox_idempotency_keys"),
     "outbox_alembic_version",
@@ -52,7 +52,7 @@ WHERE table_schema NOT IN ('pg_catalog', 'information_schema')
 
 
 class Unclear(RuntimeError):
-    """Nobody can tell which table or column it is. The message says what there is, and the option that tells."""
+    """The table or a column can't be determined. The message lists the candidates, and the option that names one."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,13 @@ class Column:
 
     @property
     def is_naive(self) -> bool:
-        """Whether it holds times without a zone, which are taken as UTC."""
+        """Whether the column has times without a zone, which are read as UTC."""
         return self.kind == "timestamp without time zone"
 
 
 @dataclass(frozen=True)
 class Relation:
-    """A table, or a view, as the database describes it."""
+    """A table or a view, as the database describes it."""
 
     schema: str
     name: str
@@ -90,7 +90,7 @@ class Relation:
 
 @dataclass(frozen=True)
 class OldTable:
-    """What is read of the old worker: *processed* is None where each row counts, processed or not."""
+    """The columns to read from the old worker's table. *processed* is None if all rows count, processed or not."""
 
     relation: Relation
     id: Column
@@ -106,7 +106,7 @@ class OldTable:
 def find_table(
     connection: Connection, name: str | None, columns: Mapping[Role, str | None], *, everything: bool = False
 ) -> OldTable:
-    """Return the table that *name* and *columns* say, or else the only one that it can be. Raises Unclear."""
+    """Return the table that *name* and *columns* specify, otherwise the only possible one. Raises Unclear."""
     relations = list(_relations(connection, (name or "").rpartition(".")[2]))
     if name is not None:
         return _with_columns(_named(name, relations), columns, everything=everything)

@@ -1,1 +1,1 @@
-"""The relay: from the outbox to Kafka, in the order of each contact."""
+"""The relay: it publishes the outbox to Kafka, in the order of each contact."""

@@ -1,4 +1,4 @@
-"""Lanes: which rows may go out now without putting a contact's events out of order."""
+"""Lanes: they determine which rows may be sent now without breaking the order of a contact's events."""
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
@@ -10,22 +10,23 @@ Place = tuple[str, int]
 
 
 class Lane:
-    """A contact's rows on their way: `flying` of them to one topic, and behind them those that wait."""
+    """A contact's rows in progress: `flying` is the number in flight to `topic`, `waiting` are the rows behind them."""
 
     __slots__ = ("flying", "topic", "waiting")
 
     def __init__(self, topic: str) -> None:
         self.topic = topic
         self.flying = 0
-        # Most lanes never need it.
+        # The deque is created on demand: most lanes never need it.
         self.waiting: deque[Row] | None = None
 
 
 class Lanes:
-    """Sorts rows by place. `ready` holds those that may go out; whoever sends them takes them from there.
+    """Groups rows by place. `ready` contains the rows that may be sent; the sender removes them from there.
 
-    A row goes with its contact's row before it when both go to the same topic, hence behind it in the same partition;
-    otherwise when that one is published. Rows have to come in the order of their positions.
+    A row is ready together with the contact's row before it if both go to the same topic, hence to the same partition
+    in this order. Otherwise it is ready once the row before it is published. Rows must be added in the order of their
+    positions.
     """
 
     def __init__(self, topic_of: Callable[[Row], str], partitions: int) -> None:
@@ -36,7 +37,7 @@ class Lanes:
 
     @property
     def contacts(self) -> int:
-        """How many contacts have rows in here."""
+        """The number of contacts with rows in progress."""
         return len(self._lanes)
 
     def take(self, rows: Iterable[Row]) -> None:
@@ -56,7 +57,7 @@ class Lanes:
             self.ready[topic, partition_of(row, self._partitions)].append(row)
 
     def published(self, rows: Iterable[Row]) -> None:
-        """Let go what waited for *rows*, each of which was taken from `ready`."""
+        """Make the rows ready that waited for *rows*, each of which was taken from `ready`."""
         for row in rows:
             if not row.key:
                 continue

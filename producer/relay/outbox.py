@@ -1,4 +1,4 @@
-"""The outbox as the relay sees it: a connection that holds the relay's lock and reads, and another that deletes."""
+"""The relay's access to the outbox: one connection that holds the relay's lock and reads, and another that deletes."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -15,21 +15,22 @@ from producer.relay.signals import ASLEEP_LOCK, CHANNEL
 from runtime.clock import Clock
 from schemas.outbox import RELAY_LOCK, RELAY_NAME
 
-# A statement that takes longer has met a database that is gone without a word.
+# A statement that takes longer than this counts as a lost connection.
 STATEMENT_WITHIN_S: Final = 15.0
 SETTLE_EVERY_S: Final = 0.5
-# With what is forgotten at once: 1,000 rows a second at most.
+# Together with the LIMIT of FORGET this deletes 1,000 rows a second at most.
 FORGET_EVERY_S: Final = 5.0
-# For how long after it asked the database, and was answered, a relay may take itself for the active one.
+# Time after the start of an answered query for which a relay may treat itself as the active one.
 ACTIVE_FOR_S: Final = 2.0
-# A standby ends the connection of an active relay that has asked nothing for so long: more than the above, so that
-# that one has stopped publishing before.
+# A standby ends the connection of an active relay that was silent for this long. It exceeds ACTIVE_FOR_S, so that the
+# active relay has stopped publishing before.
 SILENT_FOR_S: Final = 3.0
-# Of a fetch's payloads, but for one row.
+# Maximum total size of a fetch's payloads; the last row may exceed it.
 LARGEST_FETCH: Final = 16 * 1024 * 1024
 
-# Never `position > the last seen`: positions become visible in the order of commits, which is another one. `after` is
-# a position up to which nothing can appear any more; it spares the database the dead rows that the relay leaves behind.
+# The condition is not `position > the last seen`: positions become visible in the order of commits, not in their own
+# order. `after` is a position up to which no further row can appear; with it the database skips the dead rows that the
+# relay leaves behind.
 HEAD: Final = """
 WITH head AS MATERIALIZED (
     SELECT position, id::text, aggregateid, type, sequence, payload::text AS value, traceparent FROM outbox_events
@@ -49,16 +50,16 @@ WITH published AS ({DELETE} RETURNING *)
 INSERT INTO outbox_published
     (position, id, aggregatetype, aggregateid, type, sequence, payload, traceparent, created_at)
 SELECT position, id, aggregatetype, aggregateid, type, sequence, payload, traceparent, created_at FROM published
-"""  # noqa: S608 - no value is in it
+"""  # noqa: S608 - the text contains no value
 
-# A little at a time: it shares a connection with what the relay deletes.
+# Each run deletes at most 5,000 rows, because it shares a connection with the relay's deletions.
 FORGET: Final = """
 DELETE FROM outbox_published WHERE ctid = ANY(ARRAY(
     SELECT ctid FROM outbox_published WHERE published_at < now() - make_interval(secs => %s)
     ORDER BY published_at LIMIT 5000))
 """
 
-# Whoever inserts a row locks the table before it takes a position, until the end of its transaction.
+# A transaction that inserts a row locks the table before it takes a position, and until its end.
 WRITERS: Final = """
 SELECT coalesce((SELECT max(position) FROM outbox_events), 0), array(
     SELECT DISTINCT virtualtransaction FROM pg_locks
@@ -66,7 +67,7 @@ SELECT coalesce((SELECT max(position) FROM outbox_events), 0), array(
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
 """
 
-# Idle, or waiting for a client that does not read. A statement that takes its time is no silence.
+# The condition matches a connection that is idle or waits for its client. A long statement does not count as silence.
 DEPOSE: Final = """
 SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid)
 WHERE locktype = 'advisory' AND granted AND objsubid = 1
@@ -78,14 +79,16 @@ AND clock_timestamp() - state_change > make_interval(secs => %(silent_s)s)
 
 
 class NotMigrated(RuntimeError):
-    """The database has no outbox, or an earlier one."""
+    """The database has no outbox, or one of an earlier version."""
 
     def __init__(self) -> None:
         super().__init__("DATABASE_URL: the database has no outbox of this version: run `python -m producer migrate`")
 
 
 class Outbox:
-    """Any method raises psycopg.OperationalError once a connection is lost, and the relay's role with it."""
+    """The relay's outbox. All methods raise psycopg.OperationalError once a connection, and so the active role, is
+    lost.
+    """
 
     def __init__(self, database_url: str, reading: psycopg.AsyncConnection, clock: Clock, retention: timedelta) -> None:
         self._database_url: Final = database_url
@@ -95,16 +98,17 @@ class Outbox:
         self._deleting: psycopg.AsyncConnection | None = None
         self._asked_at = clock.monotonic()
         self._settled_at = self._forgot_at = float("-inf")
-        # Up to _settled nothing can appear that is not visible; up to _after we have read what was visible then.
+        # `_low_watermark` is a position up to which no further row can appear. `_after` is a position up to which all
+        # rows that can appear were read.
         self._after = 0
         self._low_watermark = 0
         self._settling: tuple[int, frozenset[str]] = (0, frozenset())
 
     @classmethod
     async def connect(cls, database_url: str, clock: Clock, retention: timedelta = timedelta()) -> Self:
-        """Return a connection; *retention* is how long published rows are kept.
+        """Return a connected outbox. *retention* is how long published rows are kept.
 
-        Raises psycopg.OperationalError when there is none, NotMigrated for one without the outbox as it is now.
+        Raises psycopg.OperationalError without a connection, NotMigrated if the database lacks the current outbox.
         """
         outbox = cls(database_url, await _connection(database_url), clock, retention)
         async with AsyncExitStack() as failing:
@@ -131,9 +135,10 @@ class Outbox:
             await self._deleting.close()
 
     async def become_active(self) -> bool:
-        """Return whether this relay is the active one from now on, until its connection ends.
+        """Return whether this relay is active from now on, until its connection ends.
 
-        Asked again and again: a wait for the lock would be a statement that never ends, and hold back vacuum.
+        The caller repeats the call: a blocking wait for the lock would be a statement without an end, which delays
+        vacuum.
         """
         [[locked]] = await self._read("SELECT pg_try_advisory_lock(%s)", [RELAY_LOCK])
         if locked:
@@ -141,23 +146,24 @@ class Outbox:
         return bool(locked)
 
     async def depose(self) -> bool:
-        """End the connection of an active relay that is silent: stopped, or cut from the database. Return if it was.
+        """End the connection of an active relay that is silent: stopped, or cut off from the database. Return whether
+        one was.
 
-        The database lets us where both relays log in as the same role.
+        The database permits this if both relays log in with the same role.
         """
         return bool(await self._read(DEPOSE, {"lock": RELAY_LOCK, "silent_s": SILENT_FOR_S}))
 
     @property
     def answers(self) -> bool:
-        """Whether the database answered just now: a relay that can't tell may have been deposed."""
+        """Whether the database has answered within ACTIVE_FOR_S. Otherwise the relay may have been deposed."""
         return self._clock.monotonic() - self._asked_at < ACTIVE_FOR_S
 
     async def beat(self) -> None:
-        """Show the database, and ourselves, that this relay is there."""
+        """Run an empty query, which shows that the connection works and this relay is not silent."""
         await self._read("SELECT")
 
     async def raise_low_watermark(self) -> None:
-        """Learn up to which position nothing can appear any more; now and then, since it costs more than it spares."""
+        """Raise the low watermark. Queries for it are at least SETTLE_EVERY_S apart, because they are costly."""
         if self._clock.monotonic() - self._settled_at < SETTLE_EVERY_S:
             return
         self._settled_at = self._clock.monotonic()
@@ -169,7 +175,7 @@ class Outbox:
             self._low_watermark = highest
 
     async def head(self, rows: int, *, without: Iterable[int] = ()) -> list[Row]:
-        """Return the first rows in the order of their positions: at most *rows*, and about 16 MiB of payload."""
+        """Return the first rows by position, except *without*: at most *rows*, and about 16 MiB of payload."""
         settled, after = self._low_watermark, self._after
         known = [position for position in without if position > after]
         parameters = {"rows": rows, "octets": LARGEST_FETCH, "without": _array(known), "after": after}
@@ -179,21 +185,21 @@ class Outbox:
         return [Row._make(row) for row in found]
 
     def rewind(self) -> None:
-        """Read from the first row on again: for rows that were read and not published, or inserted by hand."""
+        """Read from the first row again, for rows that were read but not published, or inserted by hand."""
         self._after = 0
 
     async def delete(self, positions: Sequence[int]) -> None:
-        """Take these rows from the outbox; with a retention they go where they are kept."""
+        """Delete these rows from the outbox. With a retention they are moved to `outbox_published`."""
         await self._execute(self._active, KEEP if self._retention else DELETE, [_array(positions)])
 
     async def forget(self) -> None:
-        """Delete some of what was published and kept for long enough; now and then."""
+        """Delete some of the published rows whose retention has ended, at most every FORGET_EVERY_S."""
         if self._clock.monotonic() - self._forgot_at >= FORGET_EVERY_S:
             self._forgot_at = self._clock.monotonic()
             await self._execute(self._active, FORGET, [self._retention.total_seconds()])
 
     async def backlog(self, at_most: int) -> tuple[int, float]:
-        """Return how many rows wait (counting no further than *at_most*), and the age of the first in seconds."""
+        """Return how many rows wait (counted up to *at_most*), and the age of the first in seconds."""
         [[count, oldest_s]] = await self._read(
             "SELECT (SELECT count(*) FROM (SELECT FROM outbox_events ORDER BY position LIMIT %s) AS waiting),"
             " coalesce((SELECT extract(epoch FROM now() - created_at)::float"
@@ -203,20 +209,20 @@ class Outbox:
         return count, oldest_s
 
     async def fall_asleep(self) -> bool:
-        """Return whether every transaction that commits from now on notifies us.
+        """Return whether every transaction that commits from now on notifies this relay.
 
-        False while a transaction is open that wrote before it could know that we sleep.
+        The result is False while a transaction is open that wrote before it could see that the relay sleeps.
         """
         [[locked]] = await self._read("SELECT pg_try_advisory_lock(%s)", [ASLEEP_LOCK])
         return bool(locked)
 
     async def notified(self, within_s: float) -> None:
-        """Return when a writer notified us, or after *within_s* seconds."""
+        """Return when a writer has sent a notification, or after *within_s* seconds."""
         async for _ in self._reading.notifies(timeout=within_s, stop_after=1):
             pass
 
     async def wake_up(self) -> None:
-        """Writers need not notify us any more."""
+        """Release ASLEEP_LOCK: writers need not send notifications any more."""
         await self._read("SELECT pg_advisory_unlock(%s)", [ASLEEP_LOCK])
 
     @property
@@ -236,7 +242,8 @@ class Outbox:
     ) -> list[tuple[Any, ...]]:
         try:
             async with asyncio.timeout(STATEMENT_WITHIN_S):
-                # Planned for its parameters: a plan for any would compare each row with each of `without`.
+                # The statement is planned for its parameters: a generic plan would compare each row with each of
+                # `without`.
                 cursor = await connection.execute(statement, parameters, prepare=False)
                 return await cursor.fetchall() if cursor.description else []
         except TimeoutError:
@@ -244,7 +251,7 @@ class Outbox:
 
 
 def _array(positions: Iterable[int]) -> str:
-    # As text: psycopg's way of sending a list takes several times as long.
+    # The array is sent as text: psycopg's adaptation of a list takes several times as long.
     return "{" + ",".join(map(str, positions)) + "}"
 
 
@@ -252,6 +259,6 @@ async def _connection(database_url: str) -> psycopg.AsyncConnection:
     return await psycopg.AsyncConnection.connect(
         database_url,
         autocommit=True,
-        # A host that is gone without a word must not keep the role.
+        # A host that is gone without closing its connection must not keep the active role.
         **connection_options(RELAY_NAME, answer_within_s=STATEMENT_WITHIN_S),
     )

@@ -1,4 +1,4 @@
-"""The publisher: reads, sends and deletes rows side by side, for as long as its relay is the active one."""
+"""The publisher: it reads, sends and deletes rows concurrently while its relay is active."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,23 +12,23 @@ from producer.relay.row import Row
 from producer.relay.sender import FAULTS, Sender
 
 ROWS_AT_ONCE: Final = 4_000
-# Rows that were read and are not deleted yet, and their payloads: beyond it nothing is read.
+# High watermarks for rows that were read and are not deleted yet, and for their payloads: above them nothing is read.
 MOST_ROWS: Final = 16_000
 MOST_OCTETS: Final = 32 * 1024 * 1024
-# Between two looks for new rows, while others are on their way.
+# Wait between two queries for new rows while others are in flight.
 FIRST_NAP_S: Final = 0.005
 LONGEST_NAP_S: Final = 0.5
 
 
 class Publisher:
-    """Brings the rows of *outbox* to Kafka until told to stop, or a fault; the rows not published are still there."""
+    """Publishes the rows of *outbox* to Kafka until a stop or a fault. Unpublished rows stay in the outbox."""
 
     def __init__(self, outbox: Outbox, sender: Sender, lanes: Lanes, *, slow_poll_s: float) -> None:
         self._outbox: Final = outbox
         self._sender: Final = sender
         self._lanes: Final = lanes
         self._slow_poll_s: Final = slow_poll_s
-        # The octets of each row that was read and is not deleted yet, by position.
+        # The payload's octets of each row that was read and is not deleted yet, by position.
         self._held: Final[dict[int, int]] = {}
         self._octets = 0
         self._undeleted = 0
@@ -37,13 +37,13 @@ class Publisher:
         self._progress: Final = asyncio.Event()
         self._sending: Final[set[Place]] = set()
         self._fault: Exception | None = None
-        # Whether Kafka has acknowledged any row.
+        # True once Kafka has acknowledged any row.
         self.acknowledged = False
 
     async def run(self, stop: asyncio.Event) -> Exception | None:
-        """Return when *stop* is set, or Kafka has a fault, which is returned, and what Kafka acknowledged is deleted.
+        """Publish until *stop* is set or Kafka has a fault, which is returned. Acknowledged rows are deleted before.
 
-        Raises a group of psycopg.OperationalError when the database is lost.
+        Raises a group of psycopg.OperationalError if the database is lost.
         """
         async with asyncio.TaskGroup() as self._tasks:
             deleting = self._tasks.create_task(self._delete_published())
@@ -66,7 +66,7 @@ class Publisher:
             if not self._held:
                 naps = 0 if await self._sleep(stop, naps) else naps
             elif len(rows) < ROWS_AT_ONCE:
-                # Rows that come meanwhile are read together, when some of these are done.
+                # Rows that arrive meanwhile are read together once some of these are done.
                 await self._wait_for_progress(_nap_s(naps))
 
     async def _head(self, rows: int) -> list[Row]:
@@ -86,7 +86,7 @@ class Publisher:
             self._tasks.create_task(self._send(place))
 
     async def _send(self, place: Place) -> None:
-        """Send what is ready for *place*, one batch after the other."""
+        """Send the rows that are ready for *place*, one batch after the other."""
         try:
             while self._fault is None and (rows := self._lanes.ready.pop(place, None)):
                 count = await self._sender.send(place, rows)
@@ -119,14 +119,16 @@ class Publisher:
             self._progress.set()
 
     async def _sleep(self, stop: asyncio.Event, naps: int) -> bool:
-        """Return True when there is something to read, False after a nap because a writer is not done yet."""
+        """Return True when there are rows to read, False after a short wait because a writer's transaction is still
+        open.
+        """
         self._outbox.rewind()
         if not await self._outbox.fall_asleep():
             with suppress(TimeoutError):
                 async with asyncio.timeout(_nap_s(naps)):
                     await stop.wait()
             return False
-        # Once more: a writer may have committed before it could know that we sleep.
+        # The query is repeated: a writer may have committed before it could see that the relay sleeps.
         while not await self._head(1) and not stop.is_set():
             await self._outbox.notified(self._slow_poll_s)
         self._outbox.rewind()
@@ -136,7 +138,7 @@ class Publisher:
     async def _wait_for_progress(self, at_most_s: float) -> None:
         self._progress.clear()
         with suppress(TimeoutError):
-            # Not `wait_for`, which in Python 3.11 misses a cancellation that comes with what it waits for.
+            # In Python 3.11, `wait_for` misses a cancellation that comes together with the event.
             async with asyncio.timeout(at_most_s):
                 await self._progress.wait()
 

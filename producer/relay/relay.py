@@ -1,4 +1,4 @@
-"""The relay: the outbox to Kafka. One relay is active, the others stand by to take over."""
+"""The relay: it publishes the outbox to Kafka. One relay is active, the others stand by to take over."""
 
 import asyncio
 import random
@@ -21,20 +21,21 @@ log = logger()
 
 STAND_BY_S: Final = 0.5
 BEAT_S: Final = 0.5
-# Behind the NOTIFY, for rows that were inserted without the SQL function.
+# A poll in addition to NOTIFY, for rows that were inserted without the SQL function.
 SLOW_POLL_S: Final = 1.0
 LONGEST_BACKOFF_S: Final = 5.0
 
 
 class Relay:
-    """Publishes what is in the outbox, and deletes what Kafka acknowledged.
+    """Publishes the rows of the outbox, and deletes the ones that Kafka has acknowledged.
 
-    It is active while its connection to the database holds the relay's lock. A standby ends the connection of one that
-    is silent. What that one had under way may be published again: repeats, which readers ignore. They can't put a
-    contact's events out of order, since each relay publishes an event only when the one before is on Kafka.
+    A relay is active while its connection to the database holds the relay's lock. A standby ends the connection of an
+    active relay that is silent. Rows that the silent relay had in flight may be published again; readers ignore such
+    repeats. They can't break the order of a contact's events, since each relay publishes an event only when the one
+    before is on Kafka.
     """
 
-    def __init__(  # noqa: PLR0913 - the composition root wires each of them by name
+    def __init__(  # noqa: PLR0913 - the composition root passes each by name
         self,
         connect: Callable[[], Awaitable[Outbox]],
         sender: Sender,
@@ -51,12 +52,14 @@ class Relay:
         self._jitter: Final = jitter
         self._slow_poll_s: Final = slow_poll_s
         self._stop = asyncio.Event()
-        # In a row: publishing anything ends the row.
+        # The number of consecutive failures; a published row resets it.
         self._failures = 0
         self.active = False
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Return when *stop* is set and the batch in flight is done with. Database and Kafka may come and go."""
+        """Run until *stop* is set and the batch in flight is finished. Outages of the database and of Kafka are waited
+        out.
+        """
         self._stop = stop
         self._health.ill("database", "connecting")
         try:
@@ -111,7 +114,7 @@ class Relay:
                 await self._pause(backoff_s(self._failures, self._jitter, longest_s=LONGEST_BACKOFF_S))
 
     async def _publish(self, outbox: Outbox) -> Exception | None:
-        """Return the fault that ended it, None if that was the stop."""
+        """Return the fault that ended publishing, None after a stop."""
         outbox.rewind()
         try:
             partitions = await self._sender.open(lambda: outbox.answers)
@@ -144,5 +147,5 @@ def _why(error: Exception) -> str:
         error = error.exceptions[0]
     if isinstance(error, NotMigrated):
         return str(error)
-    # psycopg's first line says what happened; it holds host and user, and no password.
+    # The first line of psycopg's message has the cause, with host and user but without a password.
     return f"DATABASE_URL: {str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}"

@@ -1,4 +1,4 @@
-"""A row of `outbox_events`, and the partition where its record goes."""
+"""A row of `outbox_events`, and the partition of its record."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from schemas.contacts import contact_hash, contact_key
 
 
 class Row(NamedTuple):
-    """A row as text. What was inserted by hand may lack a key, a sequence or a payload."""
+    """A row as text. One that was inserted by hand may lack a key, a sequence or a payload."""
 
     position: int
     id: str
@@ -20,7 +20,7 @@ class Row(NamedTuple):
 
     @property
     def told(self) -> dict[str, str]:
-        """What log lines say of it: which event, whose, and of which trace, as far as it tells."""
+        """The fields for log lines about the row: its event, contact and trace id, as far as it has them."""
         told = {"event_id": self.id, "contact": self._contact, "trace_id": trace_id_of(self.traceparent) or ""}
         return {name: value for name, value in told.items() if value}
 
@@ -33,5 +33,5 @@ class Row(NamedTuple):
 
 
 def partition_of(row: Row, partitions: int) -> int:
-    """Return where Kafka's own clients would put the row's key; a row without one is spread by its id."""
+    """Return the partition that Kafka's own clients choose for the row's key, or for its id if it has no key."""
     return kafka_topics.partition_of(row.key or row.id, partitions)

@@ -1,4 +1,4 @@
-"""The sender: batches of rows to Kafka, and word of what Kafka acknowledged."""
+"""The sender: it sends batches of rows to Kafka, and returns which rows Kafka acknowledged."""
 
 import asyncio
 import logging
@@ -26,7 +26,7 @@ from schemas.topics import Topics
 
 log = logger()
 
-# Well below the megabyte that a broker takes.
+# The limit is well below the megabyte that a broker accepts.
 LARGEST_BATCH: Final = 512 * 1024
 REQUEST_TIMEOUT_S: Final = 15.0
 CLOSE_WITHIN_S: Final = 2.0
@@ -35,7 +35,7 @@ TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 
 class NotActive(KafkaError):  # type: ignore[misc] # aiokafka is Any to mypy
-    """The relay can't tell any more whether it is the active one, so it publishes nothing."""
+    """The relay can't be sure that it is still the active one, so it publishes nothing."""
 
     retriable = False
 
@@ -44,7 +44,7 @@ FAULTS: Final = (KafkaError, OSError, TopicsNotReady, UnequalPartitions)
 
 
 class Sender:
-    """Publishes with an idempotent producer, which is made anew after a fault: its sequence numbers are void then."""
+    """Publishes with an idempotent producer. A fault makes its sequence numbers invalid, so a new one replaces it."""
 
     def __init__(self, kafka: dict[str, Any], topics: Topics, clock: Clock, telemetry: Telemetry) -> None:
         self._kafka: Final = kafka
@@ -53,15 +53,17 @@ class Sender:
         self._telemetry: Final = telemetry
         self._topic_by_type: Final = {event_type: topics.of(event_type) for event_type in EVENTS}
         self._producer: AIOKafkaProducer | None = None
-        # What Kafka found too large: rows to try one by one, then to dead-letter, then to leave where they are.
+        # Positions of rows that Kafka found too large: rows to send one by one, rows to dead-letter, and rows to leave
+        # in the outbox.
         self._alone: set[int] = set()
         self._too_large: set[int] = set()
         self.unpublishable: set[int] = set()
 
     async def open(self, may_publish: Callable[[], bool]) -> int:
-        """Connect, and return how many partitions each topic has. Raises one of FAULTS.
+        """Connect, and return the number of partitions of each topic. Raises one of FAULTS.
 
-        From now on nothing leaves for Kafka while *may_publish* says no, not even what was handed over before.
+        From now on no record is sent while *may_publish* returns False, not even one that is in the producer's buffer
+        already.
         """
         partitions = await self._partition_count()
         producer = AIOKafkaProducer(
@@ -81,15 +83,15 @@ class Sender:
         return partitions
 
     async def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         producer, self._producer = self._producer, None
         if producer is not None:
-            # It would wait for batches that we have given up.
+            # Without a limit, `stop` would wait for batches that are given up.
             with suppress(TimeoutError):
                 await asyncio.wait_for(producer.stop(), CLOSE_WITHIN_S)
 
     async def send(self, place: Place, rows: Sequence[Row]) -> int:
-        """Publish the first of *rows*, as many as a batch takes; return how many when Kafka has acknowledged them.
+        """Publish as many of the first *rows* as fit one batch. Return their number once Kafka has acknowledged them.
 
         A row of an unknown type, or too large for its topic, becomes a dead letter. Raises one of FAULTS.
         """
@@ -189,7 +191,9 @@ def _span(place: Place, rows: Sequence[Row]) -> AbstractContextManager[object]:
 
 
 def _guard(producer: AIOKafkaProducer, may_publish: Callable[[], bool]) -> None:
-    """Ask at the last moment before a request leaves: a batch may have lain in the producer while we were stopped."""
+    """Check *may_publish* before each produce request: a batch may have waited in the producer while the process was
+    stopped.
+    """
     send = producer.client.send
 
     async def guarded(node: int, request: Any, **options: Any) -> Any:

@@ -1,13 +1,13 @@
-"""How writers wake the relay. The migration bakes these into the SQL function.
+"""The locks and the channel with which writers wake the relay. Migrations copy their values into the SQL functions.
 
-A NOTIFY in every transaction would serialise commits. So the relay, before it sleeps, takes ASLEEP_LOCK for itself;
-a writer tries to share it, and only where it can't, which means that the relay sleeps, does it notify.
+A NOTIFY in every transaction would serialise commits. So the relay takes ASLEEP_LOCK exclusively before it sleeps. A
+writer tries to share the lock, and sends a NOTIFY only if it can't, which means that the relay sleeps.
 """
 
 from typing import Final
 
 CHANNEL: Final = "outbox_events"
 
-# Of the numbers that schemas/outbox.py begins: 2 is the active relay's.
+# These keys continue the series of schemas/outbox.py, in which 2 is the active relay's lock.
 ASLEEP_LOCK: Final = 0x6E65_7261_7661_0001
 MIGRATION_LOCK: Final = 0x6E65_7261_7661_0003

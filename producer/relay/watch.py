@@ -1,4 +1,4 @@
-"""The watch: whether Kafka is there and the backlog is short, also while the relay has nothing to do."""
+"""The watch: it checks Kafka and measures the backlog, also while the relay is idle."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -19,14 +19,14 @@ from schemas.topics import Topics
 
 LOOK_EVERY_S: Final = 3.0
 KAFKA_WITHIN_S: Final = 3.0
-# Counting further would cost the database more than it tells.
+# A higher count would cost the database more than it is worth.
 COUNT_UP_TO: Final = 100_000
 
 
 class Watch:
-    """Looks every few seconds, with connections of its own, and reports to *health* and *telemetry*."""
+    """Checks every few seconds, with separate connections, and reports to *health* and *telemetry*."""
 
-    def __init__(  # noqa: PLR0913 - the composition root wires each of them by name
+    def __init__(  # noqa: PLR0913 - the composition root passes each by name
         self,
         connect: Callable[[], Awaitable[Outbox]],
         kafka: dict[str, Any],
@@ -45,13 +45,13 @@ class Watch:
         self._telemetry: Final = telemetry
 
     async def refuse_at_once(self) -> None:
-        """Knock at Kafka before anybody else does. Raises KafkaRefused; an outage is for `run` to tell."""
+        """Check once at the start whether Kafka accepts the settings. Raises KafkaRefused; `run` reports an outage."""
         self._health.ill("kafka", "connecting")
         with suppress(KafkaAway):
             await self._admission.ask()
 
     async def run(self) -> NoReturn:
-        """Look, until cancelled. Raises KafkaRefused, where Kafka never let us in."""
+        """Check until cancelled. Raises KafkaRefused if Kafka has never accepted the settings."""
         self._health.ill("kafka", "connecting")
         while True:
             await asyncio.gather(self._look_at_kafka(), self._look_at_outbox())
@@ -78,7 +78,7 @@ class Watch:
             async with await self._connect() as outbox:
                 backlog, oldest_s = await outbox.backlog(COUNT_UP_TO)
         except (psycopg.Error, NotMigrated):
-            # The relay reports it: it needs the database more.
+            # The relay reports the fault, because it depends on the database too.
             self._telemetry.backlog_unknown()
             return
         self._telemetry.backlog.set(backlog)

@@ -1,1 +1,1 @@
-"""Kafka: how to connect, whether it lets us in, and its topics."""
+"""Kafka: the connection, the check whether the brokers accept it, and topics."""

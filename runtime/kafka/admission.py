@@ -1,6 +1,6 @@
-"""Admission: whether Kafka lets us in with the KAFKA_* settings, and if it does not, which of them is wrong.
+"""Admission: the check whether Kafka accepts the KAFKA_* settings, and which of them is wrong if it does not.
 
-aiokafka's clients log why they could not connect and tell nobody. So we knock first, by a connection of our own.
+aiokafka's clients only log why they could not connect. So a separate connection is tried first.
 """
 
 import asyncio
@@ -21,32 +21,34 @@ from runtime.endings import CannotGoOn, Misconfigured
 
 ANSWER_WITHIN_S: Final = 3.0
 CLOSE_WITHIN_S: Final = 0.5
-# OpenSSL's numbers of what can be wrong with a certificate.
+# OpenSSL's error codes of certificate verification.
 _NOT_OF_THIS_TIME: Final = (9, 10)
 _OF_OTHER_NAMES: Final = (62, 63, 64)
 
 
 class KafkaAway(CannotGoOn):
-    """No broker lets us in at present, and the settings may be right. The message says why."""
+    """No broker accepts a connection now, but the settings may be right. The message says why."""
 
 
 class KafkaRefused(Misconfigured):
-    """A broker answered, and other settings are all that can help. The message names the variable."""
+    """A broker answered, and only other settings can help. The message names the variable."""
 
 
 class Admission:
-    """Remembers that Kafka has let us in: what it took once is no misconfiguration if it is refused later."""
+    """Stores whether Kafka has accepted the settings once: a later refusal is no misconfiguration then."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self._options: Final = options
         self._granted = False
 
     def granted(self) -> None:
-        """Note that a client of ours was let in."""
+        """Record that Kafka accepted one of our clients."""
         self._granted = True
 
     async def ask(self) -> None:
-        """Return when a broker lets us in. Raises KafkaAway, and, as long as none ever has, KafkaRefused."""
+        """Return when a broker accepts a connection. Raises KafkaAway and, until one has accepted the settings,
+        KafkaRefused.
+        """
         try:
             await ask_admission(self._options)
         except KafkaRefused as refused:
@@ -56,7 +58,9 @@ class Admission:
         self._granted = True
 
     async def why(self, error: BaseException) -> str:
-        """Return why a client of ours failed with *error*. Raises KafkaRefused, as long as Kafka never let us in."""
+        """Return why a client of ours failed with *error*. Raises KafkaRefused until Kafka has accepted the settings
+        once.
+        """
         try:
             await self.ask()
         except KafkaAway as away:
@@ -65,7 +69,7 @@ class Admission:
 
 
 async def ask_admission(options: Mapping[str, Any]) -> None:
-    """Return when one of the brokers lets us in with the *options* of our clients. Raises KafkaRefused, KafkaAway."""
+    """Return when a broker accepts a connection with our clients' *options*. Raises KafkaRefused, KafkaAway."""
     brokers = [_Broker(host, port, options) for host, port, _ in collect_hosts(options["bootstrap_servers"])]
     asking = [asyncio.create_task(_why_not(broker)) for broker in brokers]
     away = []
@@ -126,33 +130,35 @@ class _Broker:
             yield connection
         finally:
             closed = connection.close()
-            # aiokafka tells only of what was open. TLS says goodbye, and waits for the answer.
+            # aiokafka calls `on_close` only for an open connection. TLS sends a closing message and waits for the
+            # answer.
             if closing.is_set():
                 await asyncio.wait([closed], timeout=CLOSE_WITHIN_S)
 
     async def let_in(self) -> None:
         async with self.connection(self.protocol) as connection:
-            # Which versions it speaks, a broker tells everybody; this, whom it knows.
+            # A broker answers a request for its API versions to any client, but this request only to an authenticated
+            # one.
             await connection.send(MetadataRequest([]))
 
     async def mechanisms(self) -> list[str]:
-        """Return the SASL mechanisms that it takes; none if it takes no SASL, or does not answer."""
+        """Return the broker's SASL mechanisms; an empty list if it has none, or does not answer."""
         asked = str(self.options.get("sasl_mechanism", "PLAIN"))
         try:
             async with self.connection("SSL" if self.tls else "PLAINTEXT") as connection:
                 return list((await connection.send(SaslHandShakeRequest(asked))).enabled_mechanisms)
-        except Exception:  # noqa: BLE001 - whatever a stranger answers
+        except Exception:  # noqa: BLE001 - an unknown server may cause any error
             return []
 
     async def speaks_plainly(self) -> bool:
         try:
             async with self.connection("PLAINTEXT"):
                 return True
-        except Exception:  # noqa: BLE001 - whatever a stranger answers
+        except Exception:  # noqa: BLE001 - an unknown server may cause any error
             return False
 
     async def speaks_tls(self) -> bool:
-        # Any certificate will do: nothing is said to it.
+        # Any certificate is accepted, because nothing is sent.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         try:
@@ -167,7 +173,7 @@ async def _why_not(broker: _Broker) -> KafkaRefused | KafkaAway | None:
     try:
         async with asyncio.timeout(ANSWER_WITHIN_S):
             await broker.let_in()
-    except Exception as error:  # noqa: BLE001 - whatever a stranger answers
+    except Exception as error:  # noqa: BLE001 - an unknown server may cause any error
         fault = error
     else:
         return None
@@ -201,7 +207,7 @@ async def _reason(broker: _Broker, fault: BaseException) -> KafkaRefused | Kafka
 def _of_its_certificate(broker: _Broker, fault: ssl.SSLCertVerificationError) -> KafkaRefused | KafkaAway:
     words = fault.verify_message.rstrip(".")
     if fault.verify_code in _NOT_OF_THIS_TIME:
-        # Whoever runs the broker has to renew it: then it heals by itself.
+        # The broker's operator has to renew the certificate; then the connection works without a restart.
         return KafkaAway(f"its {words}")
     if fault.verify_code in _OF_OTHER_NAMES:
         return KafkaRefused(f"KAFKA_BOOTSTRAP_SERVERS: the certificate of {broker.name} has other names ({words})")
@@ -209,7 +215,7 @@ def _of_its_certificate(broker: _Broker, fault: ssl.SSLCertVerificationError) ->
 
 
 async def _other_protocol(broker: _Broker) -> KafkaRefused | None:
-    """Return what the broker speaks, if that is something else: it hangs up on whoever speaks another protocol."""
+    """Return the protocol that the broker uses, if it is another one: it closes connections of any other protocol."""
     if not broker.tls and await broker.speaks_tls():
         return KafkaRefused(_protocol(broker, f"speaks TLS: set {'SASL_SSL' if broker.sasl else 'SSL or SASL_SSL'}"))
     if broker.tls and await broker.speaks_plainly():
@@ -233,14 +239,14 @@ def _away(fault: BaseException) -> KafkaAway:
         case socket.gaierror(strerror=str(words)):
             return KafkaAway(words)
         case OSError(errno=int(number)):
-            # asyncio's own words name the address, which we do too.
+            # asyncio's own message repeats the address, which the caller adds.
             return KafkaAway(os.strerror(number))
         case _:
             return KafkaAway(type(fault).__name__)
 
 
 def _cause(error: BaseException) -> BaseException:
-    # A timeout's cause is that it was cancelled.
+    # The cause of a timeout is only a cancellation.
     while error.__cause__ is not None and not isinstance(error, TimeoutError):
         error = error.__cause__
     return error

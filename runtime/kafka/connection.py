@@ -1,4 +1,4 @@
-"""How either service reaches Kafka: the KAFKA_* part of the contract's environment."""
+"""The connection to Kafka of both services: the KAFKA_* variables of the environment."""
 
 import ssl
 from typing import Any, Literal, Self
@@ -66,13 +66,13 @@ class KafkaConnection(BaseModel):
         return Topics(self.kafka_topic_prefix)
 
     def ssl_context(self) -> ssl.SSLContext | None:
-        """Return what TLS needs, or None where the protocol has none."""
+        """Return the TLS context, None if the protocol has no TLS."""
         if not self.kafka_security_protocol.endswith("SSL"):
             return None
         return ssl.create_default_context(cafile=self.kafka_ssl_cafile)
 
     def client_options(self) -> dict[str, Any]:
-        """Return the keyword arguments that every aiokafka client takes to connect."""
+        """Return the keyword arguments with which every aiokafka client connects."""
         options: dict[str, Any] = {
             "bootstrap_servers": self.bootstrap_servers,
             "security_protocol": self.kafka_security_protocol,

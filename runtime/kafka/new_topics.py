@@ -1,4 +1,4 @@
-"""Topics that Kafka lacks, and their creation. What exists is never altered."""
+"""Missing topics and their creation. Existing topics are never altered."""
 
 import asyncio
 from collections.abc import Collection, Sequence
@@ -23,7 +23,7 @@ _NO_CONTROLLER: Final = "Kafka has no controller just now: try again"
 
 
 class TooFewBrokers(CannotGoOn):
-    """Kafka has fewer brokers than each partition should have copies."""
+    """Kafka has fewer brokers than the replication factor."""
 
 
 class TopicsNotReady(CannotGoOn):
@@ -32,9 +32,11 @@ class TopicsNotReady(CannotGoOn):
 
 @dataclass(frozen=True)
 class Found:
-    """Which topics exist. *partitions* is the event topics' common count, None while there is none of them.
+    """The result of a search for topics: *partitions* is the event topics' common count, None if there are none of
+    them.
 
-    *copies* is how many the event topics have, 0 while there is none.
+    *copies* is the event topics' largest number of replicas, 0 if there are none; *missing* are the names without a
+    topic.
     """
 
     partitions: int | None
@@ -43,14 +45,14 @@ class Found:
 
     @property
     def complaint(self) -> str | None:
-        """What to do before anything can be published, or None."""
+        """The missing topics and the command that creates them; None if all exist."""
         return f"no such topic: {', '.join(self.missing)}: run `python -m producer topics`" if self.missing else None
 
 
 async def find(admin: AIOKafkaAdminClient, topics: Topics, names: Collection[str]) -> Found:
-    """Return what Kafka holds of *names* and of the event topics.
+    """Return which of *names* and of the event topics exist.
 
-    Raises UnequalPartitions, and KafkaError when no broker answers.
+    Raises UnequalPartitions, and KafkaError if no broker answers.
     """
     there = await look(admin, {*names, *topics.events})
     return Found(
@@ -64,7 +66,8 @@ async def find(admin: AIOKafkaAdminClient, topics: Topics, names: Collection[str
 class Plan:
     """The topics to create. Those of the producer get *partitions* and *replication_factor*.
 
-    The others get one partition, and *copies*: as many as the event topics have, where that is more.
+    The others get one partition and *copies* replicas: as many as the event topics have, and at least
+    *replication_factor*.
     """
 
     create: tuple[str, ...]
@@ -79,7 +82,7 @@ def plan(found: Found, *, partitions: int, replication_factor: int) -> Plan:
 
 
 async def refuse_too_few_brokers(admin: AIOKafkaAdminClient, plan: Plan) -> None:
-    """Raise TooFewBrokers where Kafka could not create what *plan* names."""
+    """Raise TooFewBrokers if Kafka can't create the topics of *plan*."""
     if not plan.create:
         return
     brokers = len((await admin.describe_cluster())["brokers"])
@@ -91,9 +94,9 @@ async def refuse_too_few_brokers(admin: AIOKafkaAdminClient, plan: Plan) -> None
 
 
 async def create(admin: AIOKafkaAdminClient, topics: Topics, plan: Plan) -> frozenset[str]:
-    """Create what *plan* names; return which of it was not there already, when all of it has its leaders.
+    """Create the topics of *plan*. Return those that did not exist before, once all of them have leaders.
 
-    Somebody else may create a topic at the same moment, and not as it is asked for. Raises TopicsNotReady.
+    Another program may create a topic at the same time, with other settings. Raises TopicsNotReady.
     """
     created: set[str] = set()
     for name, code, *message in await _ask(admin, [_new_topic(name, topics, plan) for name in plan.create]):
@@ -106,7 +109,7 @@ async def create(admin: AIOKafkaAdminClient, topics: Topics, plan: Plan) -> froz
     unready = plan.create
     try:
         async with asyncio.timeout(LEADERS_WITHIN_S):
-            # Kafka answers before the new topics can be used.
+            # Kafka answers before the new topics are ready for use.
             while True:
                 if not (unready := await _unready(admin, unready)):
                     return frozenset(created)
@@ -119,7 +122,7 @@ async def _ask(admin: AIOKafkaAdminClient, new: list[NewTopic]) -> Sequence[tupl
     try:
         errors: Sequence[tuple[str, int, str | None]] = (await admin.create_topics(new)).topic_errors
     except (AttributeError, NotControllerError):
-        # aiokafka reads the controller's number, also while none is elected.
+        # aiokafka reads the controller's node id even while no controller is elected.
         raise TopicsNotReady(_NO_CONTROLLER) from None
     return errors
 
@@ -138,9 +141,9 @@ def _new_topic(name: str, topics: Topics, plan: Plan) -> NewTopic:
 
 
 async def make_sure_of(kafka: KafkaConnection, name: str) -> None:
-    """Create the topic *name*, of one partition, where it is missing; return when it can be used.
+    """Create the topic *name*, with one partition, if it is missing. Return when it is ready for use.
 
-    One that exists with other settings than ours is used as it is, and told of in the log. Raises KafkaError, and
+    A topic that exists with other settings is used as it is, and a warning is logged. Raises KafkaError, and
     TopicsNotReady.
     """
     topics, replicas = kafka.topics, kafka.kafka_replication_factor
@@ -153,7 +156,7 @@ async def make_sure_of(kafka: KafkaConnection, name: str) -> None:
         try:
             found = await differences(admin, topics, [name], partitions=1, replication_factor=replicas)
         except KafkaError as error:
-            # Whoever may write a topic need not be allowed to read its settings.
+            # A client that may write to a topic need not be allowed to read its settings.
             log.warning("topic.settings_not_read", topic=name, error=type(error).__name__)
             return
     if certain := [str(one) for one in found.get(name, ()) if one.is_certain]:

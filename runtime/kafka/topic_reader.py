@@ -1,4 +1,4 @@
-"""The reader of topics: partitions in no group, from a position to an end, and what is added after that."""
+"""The reader of topics: it reads assigned partitions without a consumer group, to an end or continuously."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
@@ -13,25 +13,26 @@ WAIT_MS: Final = 200
 
 Positions = Mapping[TopicPartition, int]
 Batches = Mapping[TopicPartition, Sequence[Any]]
-"""aiokafka's records, by partition and in their order."""
+"""aiokafka's records, by partition and in the partition's order."""
 
 TakeIn = Callable[[Batches, Positions], object]
-"""Told what was read, and where the partitions go on after it."""
+"""A callback with the records that were read, and the positions after them."""
 
 WaitOut = Callable[[Exception], Awaitable[None]]
-"""Told why Kafka can't be read; returns when that is to be tried again."""
+"""A callback with the exception of a failed read. It returns when the read is to be tried again."""
 
 Progress = Callable[[int, int], object]
-"""Told how many records were read, and of how many."""
+"""A callback with the number of records that were read, and their total number."""
 
 
 def _no_progress(_done: int, _total: int) -> None: ...
 
 
 class TopicReader:
-    """Knows how far it is by its positions and not by the last record: a partition may end in records that nobody sees.
+    """Reads partitions. It measures progress by positions, not by records: a partition may end in invisible control
+    records.
 
-    *more* are aiokafka's options, of its consumer. What asks Kafka raises KafkaError.
+    *more* are options of aiokafka's consumer. Methods that send a request to Kafka raise KafkaError.
     """
 
     def __init__(self, options: Mapping[str, Any], *, wait_ms: int = WAIT_MS, **more: Any) -> None:
@@ -43,7 +44,7 @@ class TopicReader:
         self.positions: dict[TopicPartition, int] = {}
 
     async def start(self) -> None:
-        """Connect. May be called again after an error."""
+        """Connect to Kafka. The method may be called again after an error."""
         if not self._started:
             await self._consumer.start()
             self._started = True
@@ -52,44 +53,44 @@ class TopicReader:
         await self._consumer.stop()
 
     async def has(self, topic: str) -> bool:
-        """Return whether there is such a topic; creates none."""
+        """Return whether *topic* exists, without creating it."""
         return topic in await self._consumer.topics()
 
     def read_from(self, positions: Positions) -> None:
-        """Read these partitions, and no others, from these positions on."""
+        """Read only these partitions, from these positions on."""
         self.assign(positions)
         self.seek(positions)
 
     def assign(self, partitions: Collection[TopicPartition]) -> None:
-        """Read these partitions and no others; `seek` says from where, of each that was not read before."""
+        """Read only these partitions. `seek` must set the position of each partition that is new."""
         if self._consumer.assignment() != set(partitions):
             self._consumer.assign(list(partitions))
         self.positions = {one: at for one, at in self.positions.items() if one in partitions}
 
     def seek(self, positions: Positions) -> None:
-        """Go on from these positions."""
+        """Continue at these positions."""
         self.positions |= positions
         for partition, position in positions.items():
             self._consumer.seek(partition, position)
 
     async def starts(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
-        """Return where the partitions begin."""
+        """Return the partitions' first offsets."""
         starts: dict[TopicPartition, int] = await self._consumer.beginning_offsets(partitions)
         return starts
 
     async def ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
-        """Return where the partitions end now."""
+        """Return the partitions' current end offsets."""
         ends: dict[TopicPartition, int] = await self._consumer.end_offsets(partitions)
         return ends
 
     async def since(self, moment: datetime, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
-        """Return the first record of each partition that is no older, or where the partition ends."""
+        """Return the offset of each partition's first record at or after *moment*, or its end offset without one."""
         ends, at_ms = await self.ends(partitions), int(moment.timestamp() * 1000)
         found = await self._consumer.offsets_for_times(dict.fromkeys(partitions, at_ms))
         return {one: found[one].offset if found.get(one) else ends[one] for one in partitions}
 
     def reached(self, ends: Positions) -> bool:
-        """Return whether all before *ends* was taken in."""
+        """Return whether all records before *ends* were processed."""
         return all(self.positions[partition] >= end for partition, end in ends.items())
 
     async def records_to(self, ends: Positions, progress: Progress = _no_progress) -> AsyncIterator[Any]:
@@ -101,12 +102,12 @@ class TopicReader:
                         yield record
 
     async def read_to(self, ends: Positions, take_in: TakeIn, progress: Progress = _no_progress) -> None:
-        """Return when all before *ends* was taken in."""
+        """Process all records before *ends* with *take_in*."""
         async for batches, positions in self._batches_to(ends, progress):
             take_in(batches, positions)
 
     async def follow(self, take_in: TakeIn, wait_out: WaitOut) -> NoReturn:
-        """Take in what is added, until cancelled; waits out an outage of Kafka."""
+        """Process new records with *take_in* until cancelled. *wait_out* waits for the end of an outage of Kafka."""
         while True:
             try:
                 batches, positions = await self.fetch()
@@ -116,13 +117,13 @@ class TopicReader:
                 await wait_out(error)
 
     async def caught_up(self) -> None:
-        """Return when what the partitions hold now was taken in, by the doing of `follow`."""
+        """Return when `follow` has processed all records that the partitions have now."""
         ends = await self.ends(list(self.positions))
         async with self._read:
             await self._read.wait_for(lambda: self.reached(ends))
 
     async def fetch(self) -> tuple[Batches, Positions]:
-        """Return what comes next, which may be nothing, and where the partitions go on after it."""
+        """Return the next records, possibly none, and the positions after them."""
         batches: Batches = await self._consumer.getmany(timeout_ms=self._wait_ms, max_records=RECORDS_AT_ONCE)
         return batches, {one: await self._consumer.position(one) for one in batches or self.positions}
 

@@ -1,4 +1,4 @@
-"""The settings of each topic of ours, and how far a topic on Kafka is from them. Nothing that exists is altered."""
+"""The required settings of our topics, and how topics on Kafka differ from them. Existing topics are never altered."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from schemas.dead_letters import LARGEST_DEAD_LETTER
 from schemas.topics import EVENT_RETENTION_MS, Topics
 
 ENDLESS: Final = "-1"
-# With so many copies one may be lost while two are still written.
+# With this many replicas one may fail while two still take writes.
 REPLICAS_TO_SPARE: Final = 3
-# A hold ends long before, and the topic of holds stays small.
+# Holds are much shorter, and the short retention keeps their topic small.
 HOLDS_RETENTION_MS: Final = 3_600_000
 HOLDS_SEGMENT_MS: Final = 600_000
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What is asked of one setting: the value that a new topic gets, which others are as good, and both in words."""
+    """The requirement for one setting: the value for new topics, its description, and the check of other values."""
 
     value: str
     words: str
@@ -31,9 +31,9 @@ class Asked:
 
 @dataclass(frozen=True)
 class Difference:
-    """A setting that is not as asked, or that the brokers do not report: then *found* is None.
+    """A setting that is not as required. *found* is None if the brokers do not report it.
 
-    *value* is what to set it to, None where that is not done by a setting.
+    *value* is the value to set, None if the difference is not corrected by a setting.
     """
 
     setting: str
@@ -51,7 +51,7 @@ class Difference:
 
 
 def asked_of(name: str, topics: Topics, replicas: int) -> Mapping[str, Asked]:
-    """Return what is asked of a topic that has *replicas* copies, by Kafka's names of the settings."""
+    """Return the requirements for a topic with *replicas* replicas, by Kafka's names of the settings."""
     return {**_kept(name, topics), "min.insync.replicas": _in_sync(replicas)}
 
 
@@ -63,7 +63,7 @@ def _kept(name: str, topics: Topics) -> Mapping[str, Asked]:
             "cleanup.policy": _exactly("delete"),
             "retention.ms": _at_least(HOLDS_RETENTION_MS, "an hour", endless=True),
             "segment.ms": Asked(str(HOLDS_SEGMENT_MS), f"at most {HOLDS_SEGMENT_MS}", _at_most_a_segment),
-            # The runs' and the workers' clocks differ, so Kafka's own time counts.
+            # The clocks of runs and workers differ, so the brokers' time is used.
             "message.timestamp.type": _exactly("LogAppendTime"),
         }
     kept = {"cleanup.policy": _exactly("delete"), "retention.bytes": _exactly(ENDLESS)}
@@ -76,17 +76,17 @@ def _kept(name: str, topics: Topics) -> Mapping[str, Asked]:
 
 
 def most_copies(there: Mapping[str, Partitions], topics: Topics) -> int:
-    """Return how many copies the event topics among *there* have at most, 0 where there is none."""
+    """Return the largest number of replicas of the event topics in *there*, 0 if there are none."""
     return max((_copies(there[name]) for name in topics.events if name in there), default=0)
 
 
 async def differences(
     admin: AIOKafkaAdminClient, topics: Topics, names: Collection[str], *, partitions: int, replication_factor: int
 ) -> dict[str, list[Difference]]:
-    """Return for each of *names* that exists how it differs from what is asked. Raises KafkaError.
+    """Return, for each of *names* that exists, how it differs from the requirements. Raises KafkaError.
 
-    Event topics and the one of dead letters have at least *partitions* and *replication_factor*. The others have at
-    least one partition, and as many copies as the event topics.
+    Event topics and the topic of dead letters need at least *partitions* and *replication_factor*. The others need at
+    least one partition, and as many replicas as the event topics.
     """
     there = await look(admin, {*names, *topics.events})
     of_events = most_copies(there, topics)
@@ -101,7 +101,7 @@ async def differences(
     }
 
 
-def _layout(  # noqa: PLR0913 - what is there, and what is asked
+def _layout(  # noqa: PLR0913 - the found state, and the required one
     name: str, topics: Topics, parts: Partitions, of_events: int, *, partitions: int, replication_factor: int
 ) -> Iterator[Difference]:
     if leaderless := [str(part["partition"]) for part in parts if part["leader"] < 0]:
@@ -125,7 +125,7 @@ def _differing(asked: Mapping[str, Asked], found: Mapping[str, str | None]) -> I
 
 
 def verdict(name: str, found: Sequence[Difference], bootstrap_servers: str, *, created: bool = False) -> Iterator[str]:
-    """Return the lines that tell a person of a topic, with the command of Kafka's that makes its settings as asked."""
+    """Return lines that describe a topic's differences, with the Kafka command that corrects its settings."""
     word = "differs" if any(one.is_certain for one in found) else "created" if created else "exists"
     yield f"{word:<9}{name}"
     yield from (f"{'':<9}{one}" for one in found)
@@ -135,12 +135,12 @@ def verdict(name: str, found: Sequence[Difference], bootstrap_servers: str, *, c
 
 
 async def _settings(admin: AIOKafkaAdminClient, names: Collection[str]) -> dict[str, dict[str, str | None]]:
-    """Return every setting of each topic, its own or the brokers' default."""
+    """Return all settings of each topic: its own values or the brokers' defaults."""
     return await _configs(admin, [ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
 
 
 async def creates_what_is_asked_about(admin: AIOKafkaAdminClient) -> bool | None:
-    """Return whether a broker has `auto.create.topics.enable`, None where none of them tells. Raises KafkaError."""
+    """Return whether a broker has `auto.create.topics.enable`, None if no broker reports it. Raises KafkaError."""
     brokers = (await admin.describe_cluster())["brokers"]
     told = await _configs(admin, [ConfigResource(ConfigResourceType.BROKER, str(one["node_id"])) for one in brokers])
     values = [value for settings in told.values() if (value := settings.get("auto.create.topics.enable")) is not None]
@@ -164,7 +164,7 @@ def _copies(parts: Partitions) -> int:
 def _in_sync(replicas: int) -> Asked:
     if replicas < REPLICAS_TO_SPARE:
         return _exactly("1")
-    # Fewer lose what was acknowledged with the one broker that has it; all of them stop the relay with any broker.
+    # With fewer, the failure of one broker could lose acknowledged records; with all, it would stop the relay.
     return Asked("2", "2, or more but not all", lambda value: 2 <= int(value) < replicas)
 
 

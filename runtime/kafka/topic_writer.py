@@ -1,4 +1,4 @@
-"""The writer of a topic of one partition that is made when it is first written."""
+"""The writer of a topic with one partition, which it creates before the first record if it is missing."""
 
 import asyncio
 from collections.abc import Awaitable, Sequence
@@ -15,9 +15,9 @@ Headers = Sequence[tuple[str, bytes]]
 
 
 class TopicWriter:
-    """Writes *topic*; connects, and creates it where it is missing, before the first record.
+    """Writes *topic*. Before the first record it connects, and creates the topic if it is missing.
 
-    *options* are aiokafka's, of its producer. Everything that writes raises KafkaError and TopicsNotReady.
+    *options* are options of aiokafka's producer. All methods that write raise KafkaError and TopicsNotReady.
     """
 
     def __init__(self, kafka: KafkaConnection, topic: str, **options: Any) -> None:
@@ -29,15 +29,15 @@ class TopicWriter:
         self._starting: Final = asyncio.Lock()
 
     async def start(self) -> None:
-        """Return when the topic can be written. May be called again, also after an error."""
+        """Return when the topic is ready for writes. The method may be called again, also after an error."""
         await self._started()
 
     async def write(self, key: bytes, value: bytes | None) -> None:
-        """Return when Kafka holds the record."""
+        """Return when Kafka has acknowledged the record."""
         await (await self.send(key, value))
 
     async def send(self, key: bytes, value: bytes | None, headers: Headers = ()) -> Awaitable[object]:
-        """Return what ends when Kafka holds the record."""
+        """Return an awaitable that ends when Kafka has acknowledged the record."""
         producer = await self._started()
         sent: Awaitable[object] = await producer.send(self.topic, value, key, 0, headers=headers)
         return sent
@@ -47,12 +47,12 @@ class TopicWriter:
         return (await self._started()).create_batch()
 
     async def write_batch(self, batch: BatchBuilder) -> None:
-        """Return when Kafka holds all records of the batch."""
+        """Return when Kafka has acknowledged all records of the batch."""
         producer = await self._started()
         await (await producer.send_batch(batch, self.topic, partition=0))
 
     def look_again(self) -> None:
-        """See before the next record whether the topic is there: it may have been deleted."""
+        """Check before the next record whether the topic exists: it may have been deleted."""
         self._there = False
 
     async def stop(self) -> None:

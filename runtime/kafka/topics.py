@@ -1,7 +1,7 @@
-"""Topics on Kafka: which are there, asked without creating any, and which partition a key goes to.
+"""Topics on Kafka: lookups that create no topic, and the partition of a key.
 
-A broker with Kafka's default settings creates a topic, with one partition and none of our configuration, whenever a
-client asks about it by its name and does not say that it must not.
+A broker with Kafka's default settings creates a topic, with one partition and without our settings, whenever a client
+requests its metadata by name without the flag that forbids it.
 """
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
@@ -20,20 +20,20 @@ from aiokafka.protocol.metadata import MetadataRequest
 from runtime.endings import CannotGoOn
 
 _UNKNOWN_TOPIC: Final = 3
-# Contacts whose hash is remembered: it costs several times what the rest of a row's way through the relay does.
+# Size of the LRU cache of keys' hashes. Hashing costs several times the rest of a row's processing in the relay.
 REMEMBERED: Final = 65_536
 
 Partitions = Sequence[Mapping[str, Any]]
-"""Of one topic, as aiokafka describes them: number, leader, replicas."""
+"""The partitions of one topic, as aiokafka describes them: number, leader, replicas."""
 
 
 class UnequalPartitions(CannotGoOn):
-    """The event topics have different partition counts: one contact's events would go to different workers."""
+    """The event topics are not co-partitioned: one contact's events would go to different workers."""
 
 
 @asynccontextmanager
 async def admin_client(options: Mapping[str, Any], **more: Any) -> AsyncIterator[AIOKafkaAdminClient]:
-    """Connect, meanwhile. Raises KafkaError."""
+    """Connect an admin client for the context. Raises KafkaError."""
     admin = AIOKafkaAdminClient(**options, **more)
     try:
         await admin.start()
@@ -43,8 +43,8 @@ async def admin_client(options: Mapping[str, Any], **more: Any) -> AsyncIterator
 
 
 async def look(admin: AIOKafkaAdminClient, names: Collection[str]) -> dict[str, Partitions]:
-    """Return those of *names* that exist, with their partitions. Creates none. Raises KafkaError."""
-    # Its `describe_topics` can't say that nothing is to be created.
+    """Return those of *names* that exist, with their partitions, without creating any. Raises KafkaError."""
+    # Its `describe_topics` has no flag that forbids the creation of topics.
     answer = await admin._send_request(_ask_without_creating(list(names)))  # noqa: SLF001 - there is no public way
     found: dict[str, Partitions] = {}
     for topic in answer.to_object()["topics"]:
@@ -56,18 +56,20 @@ async def look(admin: AIOKafkaAdminClient, names: Collection[str]) -> dict[str, 
 
 
 async def partitions_of(options: Mapping[str, Any], names: Collection[str]) -> list[TopicPartition]:
-    """Return the partitions of those of *names* that exist. Creates none. Raises KafkaError."""
-    # A consumer tells a topic's partitions once it has subscribed to it, and to a missing one it subscribes for ever.
+    """Return the partitions of those of *names* that exist, without creating any. Raises KafkaError."""
+    # A consumer returns a topic's partitions only after subscribing to it, and it keeps the subscription of a missing
+    # one.
     async with admin_client(options) as admin:
         found = await look(admin, names)
     return [TopicPartition(topic, part["partition"]) for topic, parts in found.items() for part in parts]
 
 
 def never_create_topics() -> None:
-    """Let no aiokafka client of this process create a topic by asking about it, from now on.
+    """Make every aiokafka client of this process request metadata without creating topics, from now on.
 
-    Producers, consumers and Faust ask about their topics again and again, long after `look` has seen them: a topic that
-    is deleted meanwhile must stay deleted. They have no option for it, so the two names that they ask by are replaced.
+    Producers, consumers and Faust request the metadata of their topics again and again, long after `look`: a topic that
+    is deleted meanwhile must stay deleted. They have no option for that, so the two names through which they create the
+    request are replaced.
     """
     aiokafka.client.MetadataRequest = _ask_without_creating
     aiokafka.admin.client.MetadataRequest = _ask_without_creating
@@ -78,7 +80,7 @@ def _ask_without_creating(names: list[str] | None = None) -> MetadataRequest:
 
 
 def equal_partitions(counts: Mapping[str, int]) -> int | None:
-    """Return how many partitions each of the event topics has, None where there is none. Raises UnequalPartitions."""
+    """Return the event topics' common number of partitions, None if there are none. Raises UnequalPartitions."""
     if len(set(counts.values())) > 1:
         listed = ", ".join(f"{topic} has {count}" for topic, count in counts.items())
         raise UnequalPartitions(f"the event topics need equal partition counts, but {listed}")
@@ -86,7 +88,7 @@ def equal_partitions(counts: Mapping[str, int]) -> int | None:
 
 
 def partition_of(key: str, partitions: int) -> int:
-    """Return the partition where Kafka's own clients put a key: it is a part of the contract with Debezium."""
+    """Return the partition that Kafka's own clients choose for a key. Debezium's records depend on it too."""
     return _positive_hash(key) % partitions
 
 
