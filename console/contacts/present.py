@@ -38,7 +38,7 @@ class NotCompared(Exception):
 
 @dataclass(frozen=True)
 class Comparison:
-    """`applied` is the sequence of the remote contact, `expected` that of the projection of the acked events.
+    """`applied` is the sequence of the remote contact, `expected` that of the events applied or acked by now.
 
     `waiting` counts the events after that, `set_aside` the dead letters' records, whose values are not expected.
     """

@@ -45,7 +45,7 @@ MOST_WORDS: Final = 40
 
 
 class RunRequest(BaseModel):
-    """The requested command, and the person who requested it. *form* has the fields to fill a form with for a repeat."""
+    """The requested command, and the person who requested it. *form* has the form fields for a repeat."""
 
     model_config = ConfigDict(frozen=True)
 
