@@ -105,7 +105,7 @@ class TracedEvent:
 
 @dataclass(frozen=True)
 class Hole:
-    """Sequences without an event, receipt or dead letter. *before_all*: no earlier sequence of the contact exists."""
+    """Sequences without an event, receipt or dead letter. *before_all*: no earlier sequence of the contact is known."""
 
     first: int
     last: int
@@ -228,7 +228,7 @@ class Historian:
         if letter is not None:
             if letter.state in ("redriven", "discarded"):
                 return "redriven" if letter.state == "redriven" else "discarded"
-            # A redrive writes the receipt of the delivery before the resolution of the dead letter.
+            # A run may have delivered the event, but not yet have recorded the resolution of the dead letter.
             if receipt is None or receipt.outcome != "delivered" or receipt.at < letter.failed_at:
                 return "dead_letter"
         if receipt is not None:

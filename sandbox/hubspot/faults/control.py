@@ -208,7 +208,7 @@ def _add_records(router: APIRouter, portal: Portal) -> None:
 
     @router.get("/contacts/{email}/timeline")
     async def contact_timeline(email: str) -> dict[str, Any]:
-        """Return a contact's events and notes, told apart by `kind`, in the order of acceptance. `email` may be an id."""
+        """Return a contact's events and notes (`kind`) in the order of acceptance. `email` may also be an id."""
         address = emails.normalised(email)
         contact = portal.contacts.by_email(address) or portal.contacts.by_id(address)
         entries = portal.timeline.of(contact, address)

@@ -48,7 +48,7 @@ def read_notes(portal: Portal, call: Call) -> Answer:
 def _page(portal: Portal, contact: Contact, after: Any, limit: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Return at most *limit* notes after the note with the id *after*, oldest first, and the `paging` of the rest."""
     start = int(after) if after is not None and as_text(after).isdigit() else 0
-    # Ids ascend in the order of creation. A page that begins after an id is not shifted when earlier notes are archived.
+    # Ids ascend in the order of creation, so a page that begins after an id does not shift when notes are archived.
     notes = [note for note in portal.timeline.notes_of(contact) if int(note.id) > start]
     paging: dict[str, Any] = {}
     if len(notes) > limit:

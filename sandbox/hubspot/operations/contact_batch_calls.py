@@ -155,7 +155,7 @@ def _apply(
 
 
 def _claim(batch: Batch, properties: dict[str, str], contact: Contact | None) -> None:
-    """Reserve a write's identities for one input. Raises BadInput if one is taken, or a required property is missing."""
+    """Reserve a write's identities for one input. Raises BadInput if one is taken or a required property missing."""
     if problem := breach(batch.portal, batch.call, properties, contact):
         raise problem
     contacts = batch.portal.contacts
