@@ -48,9 +48,9 @@ broker.heartbeat.interval.ms=500
 
 
 class EmbeddedKafka(EmbeddedServer):
-    """A broker with its data in *directory*; a later start on the same directory finds the data and the port again.
+    """A broker with its data in *directory*, which survive restarts; the object also keeps its port.
 
-    *auto_create* is Kafka's own default: it creates topics that clients only ask about.
+    *auto_create* is Kafka's own default: the broker creates topics whose metadata clients request.
     """
 
     def __init__(

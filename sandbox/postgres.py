@@ -33,7 +33,7 @@ OPTIONS: Final = {
 
 
 class EmbeddedPostgres(EmbeddedServer):
-    """A server with its data in *directory*; a later start on the same directory finds the data and the port again."""
+    """A server with its data in *directory*, which survive restarts; the object also keeps its port."""
 
     def __init__(
         self,

@@ -40,7 +40,7 @@ class Package:
 
     @property
     def floors(self) -> int:
-        """The number of rooms on the longest chain of arrows; a circle counts as one room."""
+        """The number of rooms on the longest chain of arrows; a chain enters each room of a circle at most once."""
         return _longest_chain(self.arrows)
 
     @property

@@ -199,7 +199,7 @@ class Overview:
                 yield from ((producer, part, why) for part, why in known.health["unwell"].items())
         for worker in self.workers:
             if (told := worker.answer) is not None:
-                # A halt has a banner of its own.
+                # A halt is shown in a banner, so it is not repeated here.
                 yield from ((worker, part, why) for part, why in told.status["unwell"].items() if part != "hubspot")
 
 

@@ -66,7 +66,7 @@ class Access:
         return self._sessions.begin(Person(f"{matching[0]} token", matching[0]))
 
     async def check(self, request: Request) -> None:
-        """Let the request in, with its session and person in its state. Raises SignInNeeded, and Forbidden."""
+        """Check a request, and set `session` and `person` in its state. Raises SignInNeeded and Forbidden."""
         path = request.url.path
         session = self._sessions.of(request.cookies.get(COOKIE))
         person = self._person(request, session)

@@ -33,7 +33,7 @@ class Sessions:
         self._sessions: dict[str, Session] = {}
 
     def begin(self, person: Person | None = None, *, known: bool = False) -> Session:
-        """Begin a session with a new id: the id from before a sign-in may be known to somebody else.
+        """Begin a session with a new id: another person may have the id from before a sign-in.
 
         *known*: a proxy names the person. Above MOST sessions, those without a person end first, oldest first.
         """

@@ -30,7 +30,7 @@ class Backend:
         self.committed = 0
 
     async def play(self, day: Sequence[Happening]) -> None:
-        """Return when the whole day is committed."""
+        """Commit the whole day."""
         begin = asyncio.get_running_loop().time()
         shares: list[list[tuple[float, Happening]]] = [[] for _ in range(CLIENTS)]
         for number, happening in enumerate(day):

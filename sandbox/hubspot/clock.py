@@ -10,7 +10,7 @@ class Clock(Protocol):
         """Return the time of day, in UTC."""
 
     def monotonic(self) -> float:
-        """Return seconds that never go back."""
+        """Return the seconds of a clock that never goes back."""
 
 
 class SystemClock:

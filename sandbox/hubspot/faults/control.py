@@ -31,7 +31,7 @@ class Advance(BaseModel):
 
 
 class TokenChange(BaseModel):
-    """Add a token, beside those that are valid, or revoke one."""
+    """Add a token to the valid ones, or revoke one."""
 
     model_config = ConfigDict(extra="forbid")
     action: Literal["add", "revoke"]

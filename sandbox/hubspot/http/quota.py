@@ -142,7 +142,7 @@ class Quota:
             "X-HubSpot-RateLimit-Remaining": str(max(0, settings.quota - window.used)),
             "X-HubSpot-RateLimit-Interval-Milliseconds": str(int(settings.window_s * 1000)),
             **daily,
-            # Deprecated and no longer enforced, but still sent.
+            # HubSpot still sends these deprecated headers, but no longer enforces their limit.
             "X-HubSpot-RateLimit-Secondly": str(secondly),
             "X-HubSpot-RateLimit-Secondly-Remaining": str(
                 max(0, secondly - window.used_since(self._clock.monotonic() - 1))
