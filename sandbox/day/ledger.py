@@ -41,7 +41,7 @@ class Committed:
 
 @dataclass(frozen=True)
 class Accepted:
-    """What HubSpot accepted: event ids and times of the timeline entries, oldest first, and contacts by email."""
+    """Data accepted by HubSpot: event ids and times of the timeline entries, oldest first, and contacts by email."""
 
     entries: Sequence[tuple[str, datetime]]
     contacts: Mapping[str, Mapping[str, Any]]
