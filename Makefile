@@ -1,4 +1,4 @@
-# `make` lists the targets. Everything runs in .venv, which the first target makes from uv.lock.
+# `make` lists the targets. Everything runs in .venv, which a target that needs it creates from uv.lock.
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9
@@ -6,10 +6,10 @@ BIN := .venv/bin
 READY := .venv/.ready
 # Options of the demo: make demo ARGS="--events 20000 --seed 7"
 ARGS ?=
-# Each process has a Kafka and a PostgreSQL of its own; a file's tests share them.
-# In the order of the folders: short ones come last, so that nobody waits for one long file at the end.
+# Each process has its own Kafka and PostgreSQL, which all tests of a file share.
+# Files run in the order of their folders: short ones come last, so that no long file runs alone at the end.
 SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
-# Where sbom writes.
+# The folder that sbom writes to.
 DIST ?= dist
 
 .DEFAULT_GOAL := help

@@ -1,4 +1,4 @@
-"""`python -m bench`: measures the consumer against the simulator's ceiling, in one run."""
+"""`python -m bench`: runs the measurements of the services and of the console."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ def bench(
     chosen = names or list(MEASUREMENTS)
     if unknown := [name for name in chosen if name not in MEASUREMENTS]:
         raise typer.BadParameter(f"no such measurement: {', '.join(unknown)}; there are {', '.join(MEASUREMENTS)}")
-    # What its producer tells of topics a second old is of no interest here.
+    # The messages that aiokafka's producer logs about new topics are irrelevant here.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="nerava-bench-", ignore_cleanup_errors=True) as folder:
         asyncio.run(_measure(chosen, Path(folder), output))
@@ -55,7 +55,7 @@ def _say(step: str) -> None:
 
 
 def _table(name: str, rows: Sequence[Row]) -> Table:
-    # A column for each run, so that the many figures of one fit a terminal.
+    # Each run has a column, since the many figures of a run would not fit a terminal side by side.
     table = Table(title=(MEASUREMENTS[name].__doc__ or name).strip(), show_header=False)
     for figure in rows[0]:
         table.add_row(figure, *(_shown(row[figure]) for row in rows))

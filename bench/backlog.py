@@ -1,4 +1,4 @@
-"""A backlog: envelopes straight onto the topics, each contact's in order, those of all contacts mixed."""
+"""A backlog: publishes envelopes without the outbox, in order for each contact, with the contacts mixed."""
 
 import asyncio
 from collections import Counter
@@ -38,8 +38,8 @@ BATCH_BYTES: Final = 512 * 1024
 
 
 def rows(events: int, contacts: int, *, poisoned: int = 0, seed: int = 1) -> Iterator[Row]:
-    """Yield *events* rows; the emails of the first *poisoned* contacts are ones that HubSpot refuses."""
-    random, sequences = Random(seed), Counter[int]()  # noqa: S311 - to be repeatable, not to be secret
+    """Yield *events* rows; HubSpot refuses the emails of the first *poisoned* contacts."""
+    random, sequences = Random(seed), Counter[int]()  # noqa: S311 - must be repeatable, not secret
     for position in range(events):
         contact = random.randrange(contacts)
         sequences[contact] += 1
@@ -56,7 +56,7 @@ def rows(events: int, contacts: int, *, poisoned: int = 0, seed: int = 1) -> Ite
 
 
 async def publish(servers: str, topics: Topics, partitions: int, made: Iterator[Row], say: Progress) -> None:
-    """Publish *made* as the relay would, but without a database."""
+    """Publish the rows *made* in the format of the relay, without a database."""
     async with AIOKafkaProducer(bootstrap_servers=servers, acks=1, max_batch_size=BATCH_BYTES) as producer:
         waiting: list[Row] = []
         for number, row in enumerate(made, 1):
@@ -78,7 +78,7 @@ async def _send(producer: AIOKafkaProducer, topics: Topics, partitions: int, mad
         batch = producer.create_batch()
         for row in together:
             while _append(batch, row) is None:
-                # It is full.
+                # The batch is full.
                 sent.append(await producer.send_batch(batch, topic, partition=partition))
                 batch = producer.create_batch()
         sent.append(await producer.send_batch(batch, topic, partition=partition))

@@ -1,4 +1,4 @@
-"""The bed: one stack for all measurements, and a consumer with topics and a group of its own for each."""
+"""The bed: one stack for all measurements, with separate topics and a separate consumer group for each."""
 
 import asyncio
 import itertools
@@ -22,7 +22,7 @@ LOOK_EVERY_S: Final = 0.5
 
 
 class Bed:
-    """Where measurements are made. *say* tells the person who waits."""
+    """The environment of the measurements. *say* reports progress."""
 
     def __init__(self, directory: Path, stack: Stack, say: Progress) -> None:
         self.directory: Final = directory
@@ -38,7 +38,7 @@ class Bed:
             await self._simulator_process.stop()
 
     async def new_simulator(self, **settings: Any) -> Mapping[str, str]:
-        """Start an empty portal, and end the one before; return the environment for it."""
+        """Stop the previous simulator, start an empty portal, and return the services' environment for it."""
         await self.close()
         self._simulator_process = simulator(self.directory, free_port())
         self.simulator = Simulator(self._simulator_process.url)
@@ -48,7 +48,7 @@ class Bed:
         return {**self.stack.environment, "HUBSPOT_API_BASE_URL": self.simulator.url}
 
     async def backlog(self, events: int, contacts: int, *, poisoned: int = 0, **portal: Any) -> Mapping[str, str]:
-        """Publish a backlog on topics of its own, start an empty portal; return a consumer's environment for both."""
+        """Publish a backlog on new topics, start an empty portal, and return a consumer's environment for both."""
         number = next(self._numbers)
         topics = Topics(f"bench{number}.")
         servers = self.stack.kafka.bootstrap_servers
@@ -66,7 +66,7 @@ class Bed:
 
     @asynccontextmanager
     async def running_worker(self, environment: Mapping[str, str]) -> AsyncIterator[Service]:
-        """Run one worker."""
+        """Run one worker for the duration of the context."""
         worker = self.worker(environment)
         try:
             await worker.launch_and_wait()
@@ -78,7 +78,7 @@ class Bed:
         return consumer(self.directory, {**environment, "CONSUMER_PORT": str(free_port())})
 
     async def until_held(self, events: int, *, within_s: float) -> float:
-        """Return after how many seconds HubSpot holds so many events; gives up after *within_s*."""
+        """Wait until HubSpot has *events* timeline entries, at most *within_s*; return the seconds that passed."""
         began = time.monotonic()
         told = began
         while (held := await self.simulator.entries()) < events:
@@ -93,14 +93,14 @@ class Bed:
 
 
 def peak_memory_mb(service: Service) -> float:
-    """Return the most memory that a process had resident, as Linux tells it."""
+    """Return the peak resident memory of a process in MiB, from Linux's /proc."""
     status = Path(f"/proc/{service.pid}/status").read_text()
     [peak] = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
     return int(peak) / 1024
 
 
 def cpu_s(service: Service) -> float:
-    """Return for how many seconds a process had a CPU until now, as Linux tells it."""
-    # After its name, which may hold spaces.
+    """Return the CPU seconds that a process has used, from Linux's /proc."""
+    # The fields are read after the process's name, which may contain spaces.
     fields = Path(f"/proc/{service.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -1,4 +1,4 @@
-"""How fast the console makes its index from Kafka, how large it is, and how long the contact page takes then."""
+"""Measures how fast the console builds its index from Kafka, its size, and the response times of the contact page."""
 
 import asyncio
 import itertools
@@ -29,7 +29,7 @@ Row = Mapping[str, Any]
 
 EVENTS: Final = 1_000_000
 CONTACTS: Final = 100_000
-# Of one contact alone, beside the million.
+# The number of events of one busy contact, in addition to the others.
 BUSY: Final = 5_000
 BUSY_EMAIL: Final = "busy@example.com"
 PAGES: Final = 200
@@ -143,7 +143,7 @@ async def _sign_in(http: httpx.AsyncClient, token: str) -> None:
 async def _until_indexed(
     bed: Bed, http: httpx.AsyncClient, folder: Path, records: int
 ) -> tuple[float, Sequence[float]]:
-    """Return after how many seconds the index holds so many records, and how long pages took meanwhile."""
+    """Wait until the index has *records* records; return the seconds, and the response times of pages meanwhile."""
     began, told, times = time.monotonic(), 0, list[float]()
     while (indexed := await asyncio.to_thread(_indexed, folder)) < records:
         if indexed - told >= 200_000:
@@ -164,7 +164,7 @@ def _indexed(folder: Path) -> int:
 
 
 def _emails(number: int) -> list[str]:
-    chance = Random()  # noqa: S311 - to look at others each time, not to be secret
+    chance = Random()  # noqa: S311 - must vary, not be secret
     return [f"contact{chance.randrange(CONTACTS)}@example.com" for _ in range(number)]
 
 

@@ -1,4 +1,4 @@
-"""Faust's cost: events read and acked in offset order by our worker, and by bare aiokafka with the same tracker."""
+"""Faust's cost: compares reading and acking events in our worker with bare aiokafka and the same offset tracker."""
 
 import asyncio
 import time
@@ -22,7 +22,7 @@ EVENTS: Final = 100_000
 
 
 async def faust_cost(environment: Mapping[str, str]) -> list[Mapping[str, Any]]:
-    # Not by our own environment: the services of the next measurement would inherit it.
+    # The settings are not set in os.environ, since the services of the next measurement would inherit them.
     settings = Settings.model_validate({name.lower(): value for name, value in environment.items()})
     bare_s, faust_s = await _bare(settings), await _faust(settings)
     return [

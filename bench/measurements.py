@@ -1,4 +1,7 @@
-"""The measurements: each returns rows of a table, figures by name."""
+"""The measurements: each returns the rows of a table, which map names to figures.
+
+The docstring of a measurement is the title of its table.
+"""
 
 import asyncio
 import time
@@ -28,9 +31,9 @@ Row = Mapping[str, Any]
 
 QUOTA: Final = 100
 WINDOW_S: Final = 10.0
-# Of the events: until then there is a backlog, afterwards its last calls are not full any more.
+# The share of events up to which the backlog fills the calls; the last calls are no longer full.
 BACKLOGGED: Final = 0.95
-# A HubSpot call's usual time.
+# The usual duration of a HubSpot call.
 LATENCY_MS: Final = 300
 
 
@@ -91,7 +94,7 @@ async def workers(bed: Bed) -> list[Row]:
 
 
 async def _until_settled(workers: Sequence[Service]) -> float:
-    """Return after how many seconds the workers' shares make up the quota, a window after that."""
+    """Wait until the workers' shares add up to the quota, and one window more; return the seconds before the window."""
     began = time.monotonic()
 
     async def shared() -> float:

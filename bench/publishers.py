@@ -1,4 +1,4 @@
-"""Who brings the outbox to Kafka: our relay, and Debezium beside it, each as the process that runs in production."""
+"""The programs that publish the outbox to Kafka: our relay and Debezium, each in its production process."""
 
 import os
 from collections.abc import Mapping
@@ -18,13 +18,13 @@ PUBLICATION: Final = "CREATE PUBLICATION bench FOR TABLE outbox_events WITH (pub
 
 
 class Publisher(Protocol):
-    """Started anew for each run, on topics of its own."""
+    """A program that publishes the outbox. Each run has a new instance, with its own topics."""
 
     name: str
     settings: str
 
     async def prepare(self) -> None:
-        """Make what has to be there before the first row."""
+        """Create what the program needs before the first row is committed."""
 
     async def start(self) -> None: ...
 
@@ -58,7 +58,7 @@ class OurRelay:
 
 
 class Debezium:
-    """The outbox event router as it is fastest: no payload expansion, no transform but the router's."""
+    """Debezium's outbox event router in its fastest configuration: no payload expansion, no other transform."""
 
     name = "Debezium"
     settings = "3.6.1 on Connect 4.3.1, poll.interval.ms=5, linger.ms=0, SerialGC, 512 MB"
@@ -70,7 +70,7 @@ class Debezium:
         self._connect: Final = EmbeddedConnect(directory / self._slot, environment["KAFKA_BOOTSTRAP_SERVERS"])
 
     async def prepare(self) -> None:
-        """Make the slot, so that the log keeps what is committed from now on."""
+        """Create the replication slot, so that PostgreSQL keeps the WAL of later commits for it."""
         async with await psycopg.AsyncConnection.connect(self._database_url, autocommit=True) as connection:
             found = await connection.execute("SELECT FROM pg_publication WHERE pubname = 'bench'")
             if not found.rowcount:
@@ -126,7 +126,7 @@ class Debezium:
 
 
 def cpu_s(pid: int) -> float:
-    """Return the CPU seconds that a process has used, and its children with it, those that ended too."""
+    """Return the CPU seconds that a process and its direct children, including ended ones, have used."""
     own = _times(pid)
     if own is None:
         return 0.0
@@ -139,7 +139,7 @@ def cpu_s(pid: int) -> float:
 
 
 def _times(pid: int) -> tuple[int, int, int] | None:
-    """Return the parent, and the ticks used by the process and by its ended children."""
+    """Return the parent's pid, and the CPU ticks of the process and of its ended children; None if it is gone."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -1,4 +1,4 @@
-"""What receipts cost: a worker that leaves them beside one that does not, at a backlog and a quota that never waits."""
+"""The cost of receipts: compares a worker with receipts to one without, at a backlog with a quota that never limits."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ EVENTS: Final = 60_000
 CONTACTS: Final = 12_000
 QUOTA: Final = 5_000
 LATENCY_MS: Final = 50
-# On, off, on, off: what else the machine does is shared out between both.
+# Runs with and without receipts alternate, so that other load on the machine affects both alike.
 PAIRS: Final = 3
 COMPARED: Final = ("events/s", "CPU us per event")
 
@@ -34,7 +34,7 @@ async def receipts(bed: Bed) -> list[Row]:
 
 
 async def _drained(bed: Bed, *, on: bool) -> tuple[float, float]:
-    """Return how many seconds it took, and how many of the processor's the worker took."""
+    """Return the seconds that a backlog took to drain, and the CPU seconds of the worker."""
     environment = await bed.backlog(EVENTS, CONTACTS, quota=QUOTA, latency_ms=LATENCY_MS)
     own = {"HUBSPOT_RATE_LIMIT": str(QUOTA), "DELIVERY_RECEIPTS": str(on).lower()}
     async with bed.running_worker({**environment, **own}) as worker:
@@ -53,7 +53,7 @@ async def _until_written(worker: Service) -> None:
         await asyncio.sleep(0.2)
 
 
-def _row(on: bool, figures: list[tuple[float, float]]) -> dict[str, Any]:  # noqa: FBT001 - the table's first column
+def _row(on: bool, figures: list[tuple[float, float]]) -> dict[str, Any]:  # noqa: FBT001 - the value of the table's first column
     seconds, used_s = (median(each) for each in zip(*figures, strict=True))
     return {
         "receipts": "on" if on else "off",
@@ -64,6 +64,6 @@ def _row(on: bool, figures: list[tuple[float, float]]) -> dict[str, Any]:  # noq
 
 
 def _processor_s(service: Service) -> float:
-    """Return the processor's time that a process has taken, as Linux tells it."""
+    """Return the CPU seconds that a process has used, from Linux's /proc."""
     fields = Path(f"/proc/{service.pid}/stat").read_text().rpartition(")")[2].split()
     return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")

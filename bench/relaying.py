@@ -1,4 +1,4 @@
-"""From the outbox to Kafka: our relay beside Debezium, the same rows to like topics, a consumer beside each."""
+"""From the outbox to Kafka: compares our relay with Debezium, on the same rows and equal topics, with a consumer."""
 
 import asyncio
 import itertools
@@ -25,7 +25,7 @@ LATENCY_S: Final = 15.0
 IDLE_S: Final = 10.0
 GIVE_UP_S: Final = 300.0
 
-# What `track_lifecycle_event` writes, without its checks, which would take ten times as long.
+# The rows that `track_lifecycle_event` would write, without its checks, which take ten times as long.
 FILL: Final = """
 INSERT INTO outbox_events (id, aggregateid, type, sequence, payload)
 SELECT id, key, type, sequence, jsonb_build_object(
@@ -48,7 +48,7 @@ SELECT track_lifecycle_event('nova_earned', jsonb_build_object('email', %s::text
 
 
 class Reader:
-    """A consumer of all the topics, which knows when it has read how many records, and each one's arrival."""
+    """A consumer of all topics, which stores the number of records read over time, and the arrivals by event id."""
 
     def __init__(self, bootstrap_servers: str, topics: Topics) -> None:
         self._consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap_servers, auto_offset_reset="earliest")
@@ -70,9 +70,9 @@ class Reader:
         await self._consumer.stop()
 
     async def until(self, records: int) -> None:
-        """Return when so many were read. Raises TimeoutError."""
+        """Return when *records* records were read. Raises TimeoutError."""
         async with asyncio.timeout(GIVE_UP_S):
-            while self._read < records:  # noqa: ASYNC110 - what it waits for is another process
+            while self._read < records:  # noqa: ASYNC110 - polls the progress of another process
                 await asyncio.sleep(0.02)
 
     def when(self, records: int) -> float:
@@ -132,7 +132,7 @@ async def relay_flat(bed: Bed) -> list[Row]:
 
 
 class _Relaying:
-    """A bed with a connection to its database. The outbox is emptied before each run."""
+    """The runs of the comparison, with a connection to the bed's database. The outbox is emptied before each run."""
 
     def __init__(self, bed: Bed) -> None:
         self._bed: Final = bed
@@ -177,7 +177,7 @@ class _Relaying:
                 await reader.until(rows)
             finally:
                 await publisher.stop()
-        # The first tenth begins with its first record: Python has started by then.
+        # The first tenth begins with its first record, so that the start of Python is not counted.
         moments = [reader.when(1), *(reader.when(rows * tenth // 10) for tenth in range(1, 11))]
         rates = [rows / 10 / (later - earlier) for earlier, later in itertools.pairwise(moments)]
         return {f"tenth {tenth}, events/s": round(rate) for tenth, rate in enumerate(rates, 1)} | {
@@ -223,7 +223,7 @@ class _Relaying:
         await self._connection.execute("CHECKPOINT")
 
     async def _commit(self, per_s: int, for_s: float) -> dict[bytes, float]:
-        """Commit events at this rate; return when each was committed."""
+        """Commit events at *per_s* for *for_s* seconds; return the time of each commit by event id."""
         committed: dict[bytes, float] = {}
         clients = [self._client(number, per_s / CLIENTS, for_s, committed) for number in range(CLIENTS)]
         await asyncio.gather(*clients)

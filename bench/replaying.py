@@ -1,4 +1,4 @@
-"""Replay: how fast it reads and folds beside a bare read, what it costs in calls, and what live events feel of it."""
+"""Replay: its speed of reading and projecting compared with a bare read, its calls, and its effect on live events."""
 
 import asyncio
 import itertools
@@ -27,7 +27,7 @@ Row = Mapping[str, Any]
 
 EVENTS: Final = 1_000_000
 CONTACTS: Final = 100_000
-# So fast that a portal with a larger quota is written in minutes.
+# The quota is larger than HubSpot's usual one, so that the portal is written in minutes.
 QUOTA: Final = 400
 RATE_SHARE: Final = 0.9
 
@@ -96,7 +96,7 @@ async def replay_beside(bed: Bed) -> list[Row]:
 
 
 async def _bare_read(bed: Bed, environment: Mapping[str, str]) -> float:
-    """Return the events a second that aiokafka reads when nothing is done with them."""
+    """Return the events per second that aiokafka reads without any processing."""
     topics = Topics(environment["KAFKA_TOPIC_PREFIX"])
     consumer = AIOKafkaConsumer(
         bootstrap_servers=environment["KAFKA_BOOTSTRAP_SERVERS"],
@@ -123,7 +123,7 @@ def _command(bed: Bed, environment: Mapping[str, str], folder: str, *options: st
 
 
 async def _replay(bed: Bed, environment: Mapping[str, str], *options: str) -> dict[str, Any]:
-    """Run a replay to its end; return what it told."""
+    """Run a replay to its end, and return its JSON report."""
     with tempfile.TemporaryDirectory(prefix="replay-") as folder:
         replay = _command(bed, environment, folder, *options)
         replay.launch()
@@ -137,7 +137,7 @@ async def _replay(bed: Bed, environment: Mapping[str, str], *options: str) -> di
 
 
 async def _live(bed: Bed, topics: Topics, servers: str, made: Iterator[Made]) -> dict[str, Any]:
-    """Publish at a steady rate; return how long each event took to its timeline entry."""
+    """Publish at a steady rate; return quantiles of the time from each event's publication to its timeline entry."""
     sent: dict[str, float] = {}
     async with AIOKafkaProducer(bootstrap_servers=servers, acks=1) as producer:
         began = time.monotonic()

@@ -1,4 +1,4 @@
-"""What starting a command costs, beside importing three of the libraries that all are made of."""
+"""The start-up cost of commands, compared with importing three libraries that all of them use."""
 
 import os
 import resource
@@ -10,7 +10,7 @@ from typing import Any, Final
 
 TIMES: Final = 9
 BESIDE: Final = ("-c", "import pydantic, httpx, aiokafka")
-# Each as far as a setting that is refused, which is told when all is imported.
+# Commands that need settings end with an error about them, after all imports.
 COMMANDS: Final = (
     "producer --help",
     "hubspot_consumer --help",
@@ -24,7 +24,7 @@ COMMANDS: Final = (
 
 
 def start_up() -> list[Mapping[str, Any]]:
-    """Measure each command by turns with what it is compared to: another process may take the machine's time."""
+    """Measure each command alternately with the imports, so that other load on the machine affects both alike."""
     found: list[Mapping[str, Any]] = []
     for command in COMMANDS:
         pairs = [(_cpu_s(("-m", *command.split())), _cpu_s(BESIDE)) for _ in range(TIMES)]

@@ -1,4 +1,4 @@
-"""Stopping: SIGTERM to both services in the middle of their work, again and again."""
+"""Stopping: repeatedly sends SIGTERM to both services during their work."""
 
 import asyncio
 import time
@@ -23,7 +23,7 @@ Row = Mapping[str, Any]
 EVENTS_PER_S: Final = 300
 STOPS: Final = 12
 DAY_S: Final = 20
-# Between two stops, when what was left over is done.
+# The bounds of the time between two stops, after the services have caught up.
 WORKED_S: Final = (2.0, 10.0)
 QUOTA: Final = 100
 LATENCY_MS: Final = 300
@@ -32,7 +32,7 @@ CATCH_UP_WITHIN_S: Final = 60.0
 
 @dataclass(frozen=True)
 class Stop:
-    """One SIGTERM: how the process ended, and how many events its next start repeats."""
+    """One SIGTERM: the exit code, the seconds until the exit, and the events that the next start repeats."""
 
     code: int | None
     seconds: float
@@ -47,7 +47,7 @@ async def stopping(bed: Bed) -> list[Row]:
     environment = await _environment(bed)
     url, topics = environment["DATABASE_URL"], Topics(environment["KAFKA_TOPIC_PREFIX"])
     relay, worker = producer(bed.directory, environment), bed.worker(environment)
-    chance = Random(1)  # noqa: S311 - to be repeatable, not to be secret
+    chance = Random(1)  # noqa: S311 - must be repeatable, not secret
     relay_stops, worker_stops = [], []
     backend = Backend(url, EVENTS_PER_S)
     try:
@@ -57,7 +57,7 @@ async def stopping(bed: Bed) -> list[Row]:
             await _until_caught_up(bed.simulator, backend)
             await asyncio.sleep(chance.uniform(*WORKED_S))
             (code, seconds), ended = await asyncio.gather(_stopped(relay), _stopped(worker))
-            # What HubSpot was working on is done by now, whether or not the worker heard of it.
+            # After this wait, HubSpot has completed all calls, also those whose answers the worker did not receive.
             await asyncio.sleep(LATENCY_MS / 1000)
             servers = environment["KAFKA_BOOTSTRAP_SERVERS"]
             published = await to_publish_again(servers, topics, url)
@@ -85,15 +85,15 @@ async def _environment(bed: Bed) -> Mapping[str, str]:
 
 
 async def _play(backend: Backend) -> NoReturn:
-    # The same contacts again: those of a longer day would have events parked for most of it. Without the poisoned one:
-    # so many dead letters would halt the worker, and what its contact waits for after a start has its own limit.
+    # The same short day is repeated: a longer one would keep events parked for most of its time. The poisoned event is
+    # omitted: its many dead letters would halt the worker, and its contact's waiting after a start has its own limit.
     day = [one for one in Day(EVENTS_PER_S * DAY_S, 1, datetime.now(UTC)).happenings() if not one.poisoned]
     while True:
         await backend.play(day)
 
 
 async def _until_caught_up(simulator: Simulator, backend: Backend) -> None:
-    """Return when HubSpot holds all but the newest second of what was committed."""
+    """Return when HubSpot has all committed events except those of about one second."""
     async with asyncio.timeout(CATCH_UP_WITHIN_S):
         while await simulator.entries() < backend.committed - EVENTS_PER_S:  # noqa: ASYNC110 - polls other processes
             await asyncio.sleep(0.2)

@@ -1,6 +1,6 @@
 """Tracking's cost: transactions that write a business row, alone, with a bare INSERT, and with `track_lifecycle_event`.
 
-pgbench runs them, since any driver of Python's would be most of what is measured.
+pgbench runs them, since a Python driver would take most of the measured time.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from sandbox.day.progress import Progress
 from sandbox.postgres import program
 
 CONTACTS: Final = 20_000
-# Short runs that take turns: what else the machine does then slows all three alike.
+# Short runs of the three kinds alternate, so that other load on the machine affects them alike.
 RUNS: Final = 15
 RUN_S: Final = 1
 
@@ -25,13 +25,13 @@ BUSINESS: Final = "INSERT INTO rewards (user_id, amount_cents) VALUES ('usr_' ||
 PAYLOAD: Final = """'{"user_id": "usr_' || :contact || '", "amount_cents": 500, "session_id": "ses_0123456789",
 "new_balance_cents": 3500, "earned_at": "2026-11-24T03:00:00.123456Z"}'"""
 TRACK: Final = f"SELECT track_lifecycle_event('nova_earned', ({PAYLOAD})::jsonb);"
-# The event's row ready made: as large, and in a table with the same columns, indexes and checks.
+# A complete row of the same size as an event's, in a table with the same columns, indexes and checks.
 BARE: Final = f"""INSERT INTO bare_events (id, aggregateid, type, sequence, payload)
 VALUES (gen_random_uuid(), 'driver' || :contact || '@example.com', 'nova_earned', 12, (
 '{{"id": "0199b1c2-7d3e-7f4a-8b5c-6d7e8f901234", "type": "nova_earned", "schema_version": 1, "sequence": 12,
 "occurred_at": "2026-11-24T03:00:00.123456Z", "totals": {{"nova_earned_cents": 4500, "nova_redeemed_cents": 0}},
 "contact": {{"email": "driver' || :contact || '@example.com", "external_id": "usr_' || :contact || '"}},
-"payload": ' || {PAYLOAD} || '}}')::jsonb);"""  # noqa: S608 - made of constants
+"payload": ' || {PAYLOAD} || '}}')::jsonb);"""  # noqa: S608 - consists of constants
 STATEMENTS: Final = {"alone": "", "bare": BARE, "tracked": TRACK}
 
 SCHEMA: Final = """
@@ -48,7 +48,7 @@ FROM generate_series(%s::int, %s::int) AS n
 
 @dataclass(frozen=True)
 class Rates:
-    """Transactions a second of the three kinds."""
+    """Transactions per second of the three kinds."""
 
     alone: float
     bare: float
@@ -56,12 +56,12 @@ class Rates:
 
     @property
     def of_whole_transactions(self) -> float:
-        """How much longer a transaction takes that tracks than one with a bare INSERT."""
+        """The time of a transaction with tracking, divided by that of one with a bare INSERT."""
         return self.bare / self.tracked
 
     @property
     def of_what_is_added(self) -> float:
-        """The time that tracking adds to the business row's transaction, over the time that a bare INSERT adds."""
+        """The time that tracking adds to a transaction, divided by the time that a bare INSERT adds."""
         return (1 / self.tracked - 1 / self.alone) / (1 / self.bare - 1 / self.alone)
 
 
@@ -87,7 +87,7 @@ async def tracking_cost(url: str, directory: Path, say: Progress) -> list[Mappin
 
 
 async def prepare(url: str) -> None:
-    """Make the tables, and contacts that are known."""
+    """Create the tables, and contacts with known emails."""
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as db:
         await db.execute(SCHEMA)
         for first in range(1, CONTACTS, 5_000):
@@ -96,8 +96,8 @@ async def prepare(url: str) -> None:
 
 
 async def clear(db: psycopg.AsyncConnection[Any]) -> None:
-    """Begin each round alike."""
-    # As a relay that keeps up leaves it. Otherwise what runs last would write into the largest tables.
+    """Reset the tables, so that all rounds start alike."""
+    # A relay that keeps up leaves the outbox empty. Without this, later runs would write into larger tables.
     await db.execute("TRUNCATE outbox_events, bare_events, rewards")
     await db.execute("VACUUM ANALYZE outbox_contacts")
 
@@ -115,7 +115,7 @@ async def _measure(url: str, directory: Path, clients: int, pick: str) -> Rates:
 
 
 async def pgbench(url: str, script: Path, clients: int) -> float:
-    """Return transactions a second. Raises RuntimeError in pgbench's words."""
+    """Run a script, and return its transactions per second. Raises RuntimeError with pgbench's messages."""
     process = await asyncio.create_subprocess_exec(
         program("pgbench"),
         *("--no-vacuum", "--protocol=prepared", f"--client={clients}", f"--time={RUN_S}", f"--file={script}", url),

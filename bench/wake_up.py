@@ -1,4 +1,4 @@
-"""Waking the relay: NOTIFY only while it sleeps, beside NOTIFY in every transaction, and beside polling."""
+"""Waking the relay: compares NOTIFY only while it sleeps with NOTIFY in every transaction, and with polling."""
 
 import asyncio
 import time
@@ -28,14 +28,14 @@ STATEMENTS: Final = {
 
 
 async def waking(url: str, directory: Path, database_pid: int, say: Progress) -> Mapping[str, Any]:
-    """Return transactions a second with and without NOTIFY, and what each way of waiting costs while nothing comes."""
+    """Return transactions per second with and without NOTIFY, and the CPU usage of each way of waiting while idle."""
     await prepare(url)
     rates: dict[str, list[float]] = {name: [] for name in STATEMENTS}
     async with (
         await psycopg.AsyncConnection.connect(url, autocommit=True) as db,
         await psycopg.AsyncConnection.connect(url, autocommit=True) as listening,
     ):
-        # NOTIFY costs next to nothing where nobody listens.
+        # A listener is needed for the comparison: NOTIFY costs almost nothing without one.
         await listening.execute(f"LISTEN {CHANNEL}")
         for number in range(RUNS):
             say(f"{CLIENTS} clients, round {number + 1} of {RUNS}")
@@ -51,7 +51,7 @@ async def waking(url: str, directory: Path, database_pid: int, say: Progress) ->
 
 
 async def _idle(url: str, database_pid: int, look_every_s: float) -> float:
-    """Return what looking into an empty outbox costs, here and in PostgreSQL."""
+    """Return the CPU percentage of a core that polling an empty outbox takes, here and in PostgreSQL together."""
     async with await Outbox.connect(url, SystemClock()) as outbox:
         began, own, database = time.monotonic(), time.process_time(), cpu_s(database_pid)
         while time.monotonic() - began < IDLE_S:

@@ -1,1 +1,1 @@
-"""The console: what happened to a contact, whether we keep up, and what is stuck, on one web page; and what to do."""
+"""The console: a web application that shows event flow, contact histories and stuck events, and starts actions."""

@@ -1,4 +1,4 @@
-"""`python -m console`: its one command."""
+"""`python -m console`: the command line of the console."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Actions: what people do by the console, on a topic, before it is done and with what came of it."""
+"""The audit log: a topic with one record at the start and one at the end of each console action."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ State = Literal["begun", "done", "failed"]
 
 
 class NotNoted(Exception):
-    """Kafka did not take what was to be noted of an action; the message says what that means for it."""
+    """Kafka did not accept a record of the audit log; the message says what that means for the action."""
 
     def __init__(self, state: State, error: Exception) -> None:
         self.title: Final = (
@@ -36,13 +36,13 @@ class NotNoted(Exception):
 
 @dataclass
 class Noted:
-    """What an action tells of its end, beside that it came to one."""
+    """Details that an action adds to the record of its end."""
 
     outcome: dict[str, Any] = field(default_factory=dict)
 
 
 class AuditLog:
-    """Writes the topic of actions. Its key is who acted."""
+    """Writes the actions topic. The key of a record is the name of the person who acted."""
 
     def __init__(self, kafka: KafkaConnection, clock: Clock) -> None:
         self._writer: Final = TopicWriter(kafka, kafka.topics.actions)
@@ -50,7 +50,10 @@ class AuditLog:
 
     @asynccontextmanager
     async def action(self, request: Request, name: str, **arguments: Any) -> AsyncIterator[Noted]:
-        """Note that the action *name* begins, and how it ends. Raises NotNoted: then nothing was begun."""
+        """Record the start and the end of the action *name*.
+
+        Raises NotNoted if Kafka accepts no record: before the action runs, or after it is done.
+        """
         person: Person = request.state.person
         action = {"id": uuid4().hex, "who": person.name, "role": person.role, "action": name, "arguments": arguments}
         await self._write(action, "begun", {})
@@ -58,7 +61,7 @@ class AuditLog:
         try:
             yield noted
         except BaseException as error:
-            # What went wrong is what somebody has to know; a record that lacks its end says that it did.
+            # The original error matters more than a failure to record it. A start without an end shows the failure.
             with suppress(NotNoted):
                 await self._write(action, "failed", {"error": type(error).__name__, **noted.outcome})
             raise

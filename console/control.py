@@ -1,4 +1,4 @@
-"""Control: whether sending is paused, and what each worker and producer runs with."""
+"""Control: the pause of sending, and the settings that each worker and producer runs with."""
 
 import asyncio
 import contextlib
@@ -15,17 +15,17 @@ from runtime.clock import Clock
 from runtime.kafka.connection import KafkaConnection
 from runtime.kafka.new_topics import TopicsNotReady
 
-# A page waits for it.
+# A page waits for the answer.
 READ_WITHIN_S: Final = 8.0
 SENDS_BY: Final = ("kafka", "worker", "portal")
 
 
 class KafkaDoesNotTell(Exception):
-    """Nobody knows whether sending is paused, or nobody could change it; the message says why."""
+    """The pause could not be read or changed; the message says why."""
 
 
 class AnotherPause(Exception):
-    """What holds is not the pause that was to be ended; the message says which it is."""
+    """Another pause than the one to be ended is in force; the message says which."""
 
     def __init__(self, paused: Paused) -> None:
         super().__init__(f"another pause has replaced the one that you saw, and is still in force: since {paused}")
@@ -33,7 +33,7 @@ class AnotherPause(Exception):
 
 @dataclass(frozen=True)
 class ServiceStatus:
-    """A worker or a producer at an address: its status, or why there is none."""
+    """The status of the worker or producer at an address, or why it has none."""
 
     url: str
     status: Mapping[str, Any]
@@ -46,14 +46,14 @@ class ServiceStatus:
 
     @property
     def sends_not_for(self) -> Mapping[str, str]:
-        """Which parts are unwell without which a worker sends nothing, and why. A halt tells of itself."""
+        """The unwell parts that stop a worker from sending, with the reasons. A halt is shown separately."""
         unwell = self.status.get("unwell")
         return {part: unwell[part] for part in SENDS_BY if part in unwell} if isinstance(unwell, dict) else {}
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting as each of several services has it, in their order; None of one that does not tell."""
+    """The values of a setting in several services, in their order; None for a service that does not report it."""
 
     name: str
     values: Sequence[Any]
@@ -64,13 +64,13 @@ class Setting:
 
 
 def compared(services: Sequence[ServiceStatus]) -> list[Setting]:
-    """Return every setting that one of *services* tells, in the order of the first that does."""
+    """Return every setting that at least one of *services* reports, in order of first appearance."""
     names = dict.fromkeys(name for service in services for name in service.settings)
     return [Setting(name, [_shown(service.settings, name) for service in services]) for name in names]
 
 
 class Control:
-    """Asks whenever somebody looks: what is in force is what counts, not what it was a moment ago."""
+    """Reads Kafka and the services on each request: pages must show the state in force, not a cached one."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class Control:
         self._clock = clock
 
     async def paused(self) -> Paused | None:
-        """Return the pause that holds, if there is one. Raises KafkaDoesNotTell."""
+        """Return the pause in force, if any. Raises KafkaDoesNotTell."""
         try:
             async with asyncio.timeout(READ_WITHIN_S):
                 return await read_paused(self._kafka.client_options(), self._kafka.topics.controls, self._clock)
@@ -96,13 +96,13 @@ class Control:
             raise KafkaDoesNotTell(f"Kafka does not say whether sending is paused ({type(error).__name__})") from error
 
     async def pause(self, by: str, note: str) -> None:
-        """Let all workers send nothing any more. Raises KafkaDoesNotTell."""
+        """Pause sending by all workers. Raises KafkaDoesNotTell."""
         await self._say(Pause(at=self._clock.now(), by=by, note=note))
 
     async def resume(self, seen: str) -> None:
-        """Let them send again, if the pause that holds is the one *seen*, by its `since` in ISO form.
+        """End the pause whose `since` in ISO form is *seen*, so that all workers send again.
 
-        Where Kafka does not say what holds, it is ended whichever it is. Raises AnotherPause, and KafkaDoesNotTell.
+        If the pause in force can't be read, it is ended without this check. Raises AnotherPause and KafkaDoesNotTell.
         """
         with contextlib.suppress(KafkaDoesNotTell):
             paused = await self.paused()

@@ -1,4 +1,4 @@
-"""Who uses the console, and what that person may do."""
+"""The person who uses the console, and their role."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +8,7 @@ Role = Literal["reader", "operator"]
 
 @dataclass(frozen=True)
 class Person:
-    """Who looks at a page, and what they may do. *name* is of a proxy, or says which token was shown."""
+    """A person and their role. *name* comes from a proxy, or names the token that the person signed in with."""
 
     name: str
     role: Role

@@ -1,4 +1,4 @@
-"""`python -m console serve`: the one place where the console's objects are wired."""
+"""`python -m console serve`: the composition root, which wires the console's objects."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -46,7 +46,7 @@ from runtime.server import serving
 log = logger()
 
 Work = Callable[[], Coroutine[Any, Any, None]]
-"""What goes on for as long as the console does."""
+"""A coroutine function that runs for as long as the console does."""
 
 AGAIN_S: Final = 1.0
 
@@ -80,7 +80,7 @@ async def _serve(settings: Settings, consumer: ConsumerSettings) -> None:
 
 
 async def _until(stop: asyncio.Event, works: Sequence[Work], clock: Clock) -> None:
-    """Let *works* go on until *stop* is set."""
+    """Run *works* until *stop* is set."""
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(kept_up(work, clock)) for work in works]
         await stop.wait()
@@ -89,7 +89,7 @@ async def _until(stop: asyncio.Event, works: Sequence[Work], clock: Clock) -> No
 
 
 async def kept_up(work: Work, clock: Clock) -> NoReturn:
-    """Let *work* go on, and begin it again whatever ends it: one fault of ours must not take all pages with it."""
+    """Run *work*, and restart it whenever it ends: one programming error must not take down all pages."""
     while True:
         try:
             await work()
@@ -100,7 +100,7 @@ async def kept_up(work: Work, clock: Clock) -> NoReturn:
 
 @dataclass(frozen=True)
 class Wired:
-    """The console, before anything of it runs: what goes on while it is served, and what is closed at its end."""
+    """The console before it is served: the application, its background works, and the callbacks that close it."""
 
     app: FastAPI
     works: Sequence[Work]
@@ -108,7 +108,7 @@ class Wired:
 
 
 def wire(settings: Settings, consumer: ConsumerSettings, http: httpx.AsyncClient, clock: Clock) -> Wired:
-    """Return the console; nobody is asked anything yet."""
+    """Return the console without connecting to anything."""
     kafka = settings.client_options()
     topics = TopicsReader(kafka, consumer.group, settings.topics.events)
     overview = _overview(settings, consumer.group, http, topics, clock)

@@ -14,7 +14,7 @@ from runtime.settings import ServiceSettings
 
 Network = IPv4Network | IPv6Network
 
-# So many characters that nobody guesses it, of those that need no quoting.
+# A token is long enough not to be guessed, and made of characters that need no quoting.
 _A_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{32,}")
 _A_HEADER: Final = re.compile(r"[A-Za-z0-9-]+")
 

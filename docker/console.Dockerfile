@@ -1,5 +1,5 @@
 # docker build --file docker/console.Dockerfile --tag nerava-console .
-# Why it is built like this: docs/decisions/0034-containers.md.
+# The reasons for this way to build it: docs/decisions/0034-containers.md.
 # For a release, pin the digest too: python:3.11.14-slim-bookworm@sha256:...
 ARG PYTHON=python:3.11.14-slim-bookworm
 
@@ -9,7 +9,7 @@ RUN pip install --no-cache-dir uv==0.13.9
 WORKDIR /source
 COPY pyproject.toml uv.lock ./
 COPY docker/pyproject.toml docker/services_wheel.py docker/
-# The libraries first, and by themselves: this layer changes with the lock alone.
+# The libraries have their own layer, which changes only with the lock file.
 RUN uv sync --frozen --no-dev --package nerava-lifecycle-services --extra console --no-install-workspace
 COPY schemas schemas
 COPY runtime runtime
@@ -23,7 +23,7 @@ RUN groupadd --gid 10001 nerava \
     && pip uninstall --yes pip setuptools wheel \
     && mkdir /var/lib/console && chown 10001:10001 /var/lib/console && chmod 700 /var/lib/console
 COPY --from=build /app /app
-# A container's port is published, or not, by whoever runs it.
+# The console listens on all addresses of the container; options of `docker run` decide whether its port is published.
 ENV PATH=/app/bin:$PATH PYTHONUNBUFFERED=1 CONSOLE_HOST=0.0.0.0 CONSOLE_FOLDER=/var/lib/console
 USER 10001:10001
 EXPOSE 8082

@@ -1,5 +1,5 @@
 # docker build --file docker/consumer.Dockerfile --tag nerava-consumer .
-# Why it is built like this: docs/decisions/0034-containers.md.
+# The reasons for this way to build it: docs/decisions/0034-containers.md.
 # For a release, pin the digest too: python:3.11.14-slim-bookworm@sha256:...
 ARG PYTHON=python:3.11.14-slim-bookworm
 
@@ -9,7 +9,7 @@ RUN pip install --no-cache-dir uv==0.13.9
 WORKDIR /source
 COPY pyproject.toml uv.lock ./
 COPY docker/pyproject.toml docker/services_wheel.py docker/
-# The libraries first, and by themselves: this layer changes with the lock alone.
+# The libraries have their own layer, which changes only with the lock file.
 RUN uv sync --frozen --no-dev --package nerava-lifecycle-services --extra consumer --no-install-workspace
 COPY schemas schemas
 COPY runtime runtime

@@ -1,4 +1,4 @@
-"""`python -m sandbox`: production on one machine, for trying, testing and showing."""
+"""`python -m sandbox`: the whole system on one machine, for trials, tests and demonstrations."""
 
 import asyncio
 import shutil
@@ -83,7 +83,7 @@ async def _up() -> bool:
         console.print("\n".join(lines), soft_wrap=True, highlight=False)
         console.print(f"\nIn another terminal: set -a; . {ENVIRONMENT}; python -m producer serve", style="dim")
         await stop.wait()
-        # The next stack has other ports: nobody shall take these for them.
+        # The next stack has other ports, so the file with these ports is deleted.
         ENVIRONMENT.unlink(missing_ok=True)
     return True
 

@@ -1,4 +1,4 @@
-"""A certificate for a server on this machine, made by Java's keytool: it vouches for itself."""
+"""A self-signed certificate for a server on this machine, made by Java's keytool."""
 
 import subprocess
 from dataclasses import dataclass
@@ -8,23 +8,23 @@ from typing import Final, Self
 from sandbox.java import java
 from sandbox.processes import ProcessFailed
 
-# The keystore is thrown away with its folder.
+# The password protects nothing: the keystore is deleted with its folder.
 KEYSTORE_PASSWORD: Final = "of-the-sandbox"  # noqa: S105 - see above
 _ALIAS: Final = "server"
-# What Python wants of a certificate that signs itself and serves.
+# The extensions that Python requires of a self-signed server certificate.
 _EXTENSIONS: Final = ("bc:critical=ca:true", "ku:critical=digitalSignature,keyCertSign")
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """*keystore* is for the server, *pem* for whoever is to trust it."""
+    """*keystore* is for the server, *pem* for the clients that trust it."""
 
     keystore: Path
     pem: Path
 
     @classmethod
     def make(cls, folder: Path, *, of: str = "ip:127.0.0.1", begins: str = "-1d", days: int = 30) -> Self:
-        """Make one in *folder*. *of* and *begins* are in keytool's words."""
+        """Make a certificate in *folder*. *of* and *begins* are in keytool's syntax."""
         folder.mkdir(parents=True, exist_ok=True)
         made = cls(folder / "server.p12", folder / "server.pem")
         extensions = [word for extension in (*_EXTENSIONS, f"san={of}") for word in ("-ext", extension)]

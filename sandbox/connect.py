@@ -1,4 +1,4 @@
-"""Kafka Connect itself, one standalone worker on 127.0.0.1, with Debezium's connector for PostgreSQL beside it."""
+"""Kafka Connect: one standalone worker on 127.0.0.1, with Debezium's connector for PostgreSQL as a plugin."""
 
 import asyncio
 import signal
@@ -14,18 +14,18 @@ from sandbox.java import jars, java
 from sandbox.processes import Process, free_port, listening, refuse_busy
 from sandbox.server import EmbeddedServer
 
-# Connect's newest on Maven Central; brokers of other versions are all the same to it.
+# Connect's newest version on Maven Central. It works with brokers of other versions.
 WORKER: Final = "org.apache.kafka:connect-runtime:4.3.1+org.slf4j:slf4j-simple:2.0.17"
 CONNECTOR: Final = "io.debezium:debezium-connector-postgres:3.6.1.Final"
 SIZES: Final = {WORKER: "34 MB", CONNECTOR: "29 MB"}
 START_WITHIN_S: Final = 90.0
-# It streams within 5 s where the machine is idle.
+# On an idle machine, the connector streams within 5 s.
 RUNNING_WITHIN_S: Final = 90.0
 CONNECT_WITHIN_S: Final = 10.0
-# All of the JIT, unlike Kafka's: the bench measures it beside our relay.
+# The JIT is not limited, unlike Kafka's, since the bench compares Connect with our relay.
 JVM_OPTIONS: Final = ("-Xmx512m", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.showDateTime=true")
 
-# The converters stand in the connector's own configuration. Secrets come from the environment, by `${env:NAME}`.
+# The connector's own configuration sets the converters it needs. `${env:NAME}` inserts secrets from the environment.
 PROPERTIES: Final = """\
 bootstrap.servers={bootstrap_servers}
 listeners=http://127.0.0.1:{port}
@@ -41,12 +41,12 @@ config.providers.env.class=org.apache.kafka.common.config.provider.EnvVarConfigP
 
 
 class ConnectorFailed(RuntimeError):
-    """Connect refused the connector, or its task is dead; the message says why, in Connect's words."""
+    """Connect refused the connector, or its task failed; the message is Connect's."""
 
 
 @dataclass(frozen=True)
 class ConnectorStatus:
-    """What Connect says of one connector: its own state, that of its task, and why it failed."""
+    """The state of a connector, that of its task, and the stack trace of a failure, as reported by Connect."""
 
     connector: str
     task: str
@@ -58,7 +58,7 @@ class ConnectorStatus:
 
     @property
     def failed(self) -> bool:
-        """A failed task stays dead until somebody restarts it; the worker goes on, and REST answers 200."""
+        """Whether the connector or its task failed. A failed task needs a restart; the worker runs on meanwhile."""
         return "FAILED" in (self.connector, self.task)
 
 
@@ -66,7 +66,7 @@ NOT_THERE: Final = ConnectorStatus("NOT_THERE", "NOT_THERE")
 
 
 class EmbeddedConnect(EmbeddedServer):
-    """A worker with its offsets in *directory*, which a later start finds again. Connectors are put anew each time."""
+    """A worker with its offsets in *directory*, where a later start finds them. Every start needs `run` again."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class EmbeddedConnect(EmbeddedServer):
         return self._process.log
 
     async def start(self) -> None:
-        """Return when it answers. Raises JarsUnavailable, PortBusy and ProcessFailed."""
+        """Start the worker, and return when it answers. Raises JarsUnavailable, PortBusy and ProcessFailed."""
         refuse_busy(self._port, "Kafka Connect")
         class_path = await asyncio.to_thread(self._prepare)
         self._progress("starting Kafka Connect")
@@ -100,11 +100,11 @@ class EmbeddedConnect(EmbeddedServer):
         await self._process.until(self._answers, within_s=START_WITHIN_S)
 
     async def stop(self) -> None:
-        """Shut down in order: what was read is published, and its offsets are kept."""
+        """Shut down gracefully: the worker publishes the rows that it read, and stores its offsets."""
         await self._process.stop(signal.SIGTERM)
 
     async def run(self, name: str, config: Mapping[str, str]) -> None:
-        """Put the connector; return when its task runs. Raises ConnectorFailed."""
+        """Create the connector, and return when its task runs. Raises ConnectorFailed and ProcessFailed."""
         status, said = await self._call("PUT", f"/connectors/{name}/config", dict(config))
         if status >= 400:
             raise ConnectorFailed(f"{name}: {said.get('message', status)}")
@@ -118,11 +118,11 @@ class EmbeddedConnect(EmbeddedServer):
         await self._process.until(running, within_s=RUNNING_WITHIN_S)
 
     async def remove(self, name: str) -> None:
-        """End the connector, which lets go of its replication slot and leaves it where it is."""
+        """Delete the connector. Its replication slot remains, at its position, but is no longer in use."""
         await self._call("DELETE", f"/connectors/{name}")
 
     async def status(self, name: str) -> ConnectorStatus:
-        """Return what Connect says of the connector; NOT_THERE while it has none of this name."""
+        """Return the connector's status; NOT_THERE if Connect has no status of this name."""
         code, said = await self._call("GET", f"/connectors/{name}/status")
         if code != 200:
             return NOT_THERE
@@ -138,7 +138,7 @@ class EmbeddedConnect(EmbeddedServer):
         class_path = jars(WORKER, SIZES[WORKER], self._progress)
         plugin = self._directory / "plugins" / "debezium"
         plugin.mkdir(parents=True, exist_ok=True)
-        # Apart from the worker's class path, or two versions of Kafka's clients would meet on one.
+        # The plugin has its own class path: its version of Kafka's clients would clash with the worker's.
         for jar in map(Path, jars(CONNECTOR, SIZES[CONNECTOR], self._progress).split(":")):
             if not (plugin / jar.name).exists():
                 (plugin / jar.name).symlink_to(jar)
@@ -163,6 +163,6 @@ class EmbeddedConnect(EmbeddedServer):
     async def _call(self, method: str, path: str, body: Mapping[str, str] | None = None) -> tuple[int, Any]:
         async with httpx.AsyncClient(base_url=self.url, timeout=CONNECT_WITHIN_S) as http:
             response = await http.request(method, path, json=body)
-        # While it starts, Jetty answers with pages of its own.
+        # During the start, Jetty answers with HTML pages.
         spoken = response.headers.get("Content-Type", "").startswith("application/json")
         return response.status_code, response.json() if spoken else {}

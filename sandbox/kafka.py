@@ -1,4 +1,4 @@
-"""Apache Kafka itself, one broker in KRaft mode on 127.0.0.1, with nothing installed."""
+"""Apache Kafka: one broker in KRaft mode on 127.0.0.1, without any installation."""
 
 import asyncio
 import signal
@@ -17,14 +17,14 @@ from sandbox.listener import Listener, Plain
 from sandbox.processes import Process, ProcessFailed, free_port, listening, refuse_busy
 from sandbox.server import EmbeddedServer
 
-# slf4j-nop: Kafka's own log lines would say nothing that its exit code and stdout do not.
+# slf4j-nop drops Kafka's own log lines, since its exit code and stdout are enough.
 COORDINATES: Final = "org.apache.kafka:kafka_2.13:4.1.0+org.slf4j:slf4j-nop:1.7.36"
 SIZE: Final = "43 MB"
 CLUSTER_ID: Final = "bmVyYXZhLXNhbmRib3gtMQ"
 START_WITHIN_S: Final = 90.0
 JVM_OPTIONS: Final = ("-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
-# A short session: after `kill -9` the controller waits for it to end before the broker may come back.
+# The broker's session is short: after `kill -9`, the controller accepts the broker only once the old session has ended.
 PROPERTIES: Final = """\
 process.roles=broker,controller
 node.id=1
@@ -48,9 +48,9 @@ broker.heartbeat.interval.ms=500
 
 
 class EmbeddedKafka(EmbeddedServer):
-    """A broker with its data in *directory*; a later start on the same directory finds the data and the port again.
+    """A broker with its data in *directory*, which survive restarts; the object also keeps its port.
 
-    *auto_create* is Kafka's own default: it creates topics that clients only ask about.
+    *auto_create* is Kafka's own default: the broker creates topics whose metadata clients request.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class EmbeddedKafka(EmbeddedServer):
         progress: Progress = silent,
     ) -> None:
         super().__init__(Process("Kafka", directory / "kafka.log"))
-        # May be another one at the next start: a password is changed by stopping, and starting again.
+        # The listener may be replaced between stop and start, which changes the password, for example.
         self.listener: Listener = listener or Plain()
         self._directory: Final = directory
         self._auto_create: Final = auto_create
@@ -77,11 +77,11 @@ class EmbeddedKafka(EmbeddedServer):
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """All that a client has to be told."""
+        """The settings of a client, as environment variables."""
         return {"KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers, **self.listener.environment}
 
     async def start(self) -> None:
-        """Return when it answers clients. Raises JarsUnavailable, PortBusy and ProcessFailed."""
+        """Start the broker, and return when it answers. Raises JarsUnavailable, PortBusy and ProcessFailed."""
         refuse_busy(self._port, "Kafka")
         class_path = await asyncio.to_thread(jars, COORDINATES, SIZE, self._progress)
         if not (self._data / "meta.properties").exists():
@@ -93,7 +93,7 @@ class EmbeddedKafka(EmbeddedServer):
         await self._process.until(self._answers, within_s=START_WITHIN_S)
 
     async def stop(self) -> None:
-        """Shut down in order."""
+        """Shut down gracefully."""
         await self._process.stop(signal.SIGTERM)
 
     @property

@@ -1,6 +1,7 @@
-"""The listener: how clients reach the embedded Kafka, plainly or over TLS as a user.
+"""The listener: how clients connect to the embedded Kafka, without authentication or as a user, with or without TLS.
 
-`properties` are lines of its server.properties, `format_options` for its storage, `environment` for its clients.
+`properties` are lines of server.properties, `format_options` options of the storage tool, and `environment` the
+settings of clients.
 """
 
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from typing import Final
 from sandbox.certificate import KEYSTORE_PASSWORD, Certificate
 
 USER: Final = "nerava"
-# The broker is a client of its own listener.
+# The user as which the broker connects to its own listener.
 _BROKER: Final = "broker"
 _SCRAM: Final = "SCRAM-SHA-256"
 _LOGIN: Final = "org.apache.kafka.common.security"
@@ -18,7 +19,7 @@ _LOGIN: Final = "org.apache.kafka.common.security"
 
 @dataclass(frozen=True)
 class Plain:
-    """Whoever comes, is let in."""
+    """A listener without authentication and encryption."""
 
     protocol: str = "PLAINTEXT"
     properties: str = ""
@@ -28,11 +29,11 @@ class Plain:
 
 @dataclass(frozen=True)
 class Secured:
-    """One user, by PLAIN or SCRAM-SHA-256, over TLS unless there is no *certificate*."""
+    """A listener with one user, by PLAIN or SCRAM-SHA-256, and with TLS if there is a *certificate*."""
 
     certificate: Certificate | None
     password: str
-    # What its clients are told to use. By PLAIN, the broker takes the password that it was started with; by SCRAM, the
+    # The mechanism that clients use. For PLAIN, the broker checks the password that it was started with; for SCRAM, the
     # one that its storage was formatted with.
     mechanism: str = _SCRAM
 
@@ -44,7 +45,7 @@ class Secured:
     def properties(self) -> str:
         name = f"listener.name.{self.protocol.lower()}"
         broker = f'username="{_BROKER}" password="{self.password}"'
-        # Whoever is told to use SCRAM is nobody by PLAIN.
+        # With SCRAM as the mechanism, the user can't log in by PLAIN.
         known = (_BROKER,) if self.mechanism == _SCRAM else (_BROKER, USER)
         users = "".join(f' user_{user}="{self.password}"' for user in known)
         lines = [

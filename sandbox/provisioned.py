@@ -1,4 +1,4 @@
-"""A portal as `python -m hubspot_consumer provision --apply` leaves it, made by that very code."""
+"""Provisioning of the simulated portal by the code of `python -m hubspot_consumer provision --apply`."""
 
 from typing import Final
 
@@ -17,13 +17,13 @@ from sandbox.hubspot.http.request_log import RequestLog
 from sandbox.hubspot.records.portal import Portal
 
 VERSION: Final = "2026-03"
-# An app of its own: what it calls is not in the quota of the app under test.
-SETUP_TOKEN: Final = "pat-na1-00000000-0000-4000-8000-00000000000f"  # noqa: S105 - valid at the simulator alone
+# The setup has its own token, so its calls do not count towards the burst quota of the app under test.
+SETUP_TOKEN: Final = "pat-na1-00000000-0000-4000-8000-00000000000f"  # noqa: S105 - only the simulator accepts it
 MANY_CALLS: Final = 10_000
 
 
 async def provision(portal: Portal) -> None:
-    """Create the property group, properties and event definitions in *portal*; its quota and request log stay new."""
+    """Create the property group, properties and event definitions in *portal*; its request log stays empty."""
     quota = portal.settings.quota
     portal.change_settings(quota=MANY_CALLS)
     portal.tokens.add(SETUP_TOKEN)

@@ -1,4 +1,4 @@
-"""A server of the sandbox: a process with a port, to be started, stopped, killed, or held still."""
+"""A server of the sandbox: a process with a port that can be started, stopped, killed and suspended."""
 
 import signal
 from abc import ABC, abstractmethod
@@ -9,7 +9,7 @@ from sandbox.processes import Process
 
 
 class EmbeddedServer(ABC):
-    """One process, started when it is entered and stopped when it is left."""
+    """One server process. As a context manager, it starts on entry and stops on exit."""
 
     def __init__(self, process: Process) -> None:
         self._process: Final = process
@@ -29,18 +29,18 @@ class EmbeddedServer(ABC):
 
     @abstractmethod
     async def start(self) -> None:
-        """Return when it answers. Raises PortBusy and ProcessFailed."""
+        """Start the server, and return when it answers. Raises PortBusy and ProcessFailed."""
 
     @abstractmethod
     async def stop(self) -> None:
-        """Shut down in order."""
+        """Shut down gracefully."""
 
     async def kill(self) -> None:
-        """End it as `kill -9` does; what is in its directory is found again by the next start."""
+        """Kill the process as `kill -9` does; the next start finds the data in its directory."""
         await self._process.stop(signal.SIGKILL)
 
     async def pause(self) -> None:
-        """Stop it from running without ending it; connections stay open and nothing is answered."""
+        """Suspend the process: connections stay open, and no request is answered."""
         self._process.send(signal.SIGSTOP)
 
     async def resume(self) -> None:

@@ -1,4 +1,4 @@
-"""Our own programs as processes of their own: the two services, and the simulator."""
+"""The project's own programs as processes: producer, consumer, console and HubSpot simulator."""
 
 import signal
 import sys
@@ -14,7 +14,7 @@ READY_WITHIN_S: Final = 60.0
 
 
 class Service(Process):
-    """`python -m …` with *environment*, which can be ended, killed and started again; its log is in *directory*."""
+    """`python -m …` with *environment*, which can be stopped, killed and restarted; its log is in *directory*."""
 
     def __init__(
         self, name: str, arguments: list[str], directory: Path, environment: Mapping[str, str], port: int | str = 0
@@ -28,7 +28,7 @@ class Service(Process):
         self.start(self._command, environment=self._environment)
 
     async def launch_and_wait(self) -> None:
-        """Return when it is healthy. Raises ProcessFailed."""
+        """Start the service, and return when it is healthy. Raises ProcessFailed."""
         self.launch()
         await self.until(self.healthy, within_s=READY_WITHIN_S)
 
@@ -36,23 +36,23 @@ class Service(Process):
         return (await self.health())[0] == 200
 
     async def sending(self) -> bool:
-        """Return whether it is healthy, and not halted."""
+        """Return whether the service is healthy and not halted."""
         return (await self.health())[1].get("status") == "ok"
 
     async def live(self) -> int:
-        """Return the status of /v1/health/live; 0 when nobody answers."""
+        """Return the HTTP status of /v1/health/live; 0 without an answer."""
         return (await self._get("/v1/health/live"))[0]
 
     async def health(self) -> tuple[int, dict[str, Any]]:
-        """Return the status and body of /v1/health; (0, {}) when nobody answers."""
+        """Return the HTTP status and body of /v1/health; (0, {}) without an answer."""
         return await self._get("/v1/health")
 
     async def status(self) -> dict[str, Any]:
-        """Return the body of /v1/status; empty when nobody answers."""
+        """Return the body of /v1/status; empty without an answer."""
         return (await self._get("/v1/status"))[1]
 
     async def kill(self) -> None:
-        """End it as `kill -9` does."""
+        """Kill the process as `kill -9` does."""
         await self.stop(signal.SIGKILL)
 
     async def _get(self, path: str) -> tuple[int, dict[str, Any]]:
@@ -78,6 +78,6 @@ def console(directory: Path, environment: Mapping[str, str]) -> Service:
 
 
 def simulator(directory: Path, port: int, options: Sequence[str] = ()) -> Service:
-    """Return the HubSpot simulator; `sandbox.simulator.Simulator(service.url)` sees it."""
-    # Not by way of the sandbox's commands, which take as long to import again.
+    """Return the service of the HubSpot simulator; `sandbox.simulator.Simulator(service.url)` is its client."""
+    # `python -m sandbox hubspot` is not used, since importing all commands of the sandbox doubles the start time.
     return Service("simulator", ["sandbox.hubspot", "--port", str(port), *options], directory, {}, port)

@@ -1,4 +1,4 @@
-"""The HubSpot simulator as a process of its own, and what can be asked of it."""
+"""A client of the test API of a HubSpot simulator that runs in its own process."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
@@ -17,11 +17,11 @@ PAGE: Final = 5_000
 
 
 class Simulator:
-    """A running simulator, seen through its test API."""
+    """A running simulator, accessed through its test API."""
 
     def __init__(self, url: str) -> None:
         self.url: Final = url
-        # A connection that is idle for longer may just be closed by the other side.
+        # The server closes idle connections: a longer expiry could send a request into a connection being closed.
         limits = httpx.Limits(keepalive_expiry=1.0)
         self._http = httpx.AsyncClient(base_url=f"{url}/_simulator", timeout=60, limits=limits)
 
@@ -46,25 +46,25 @@ class Simulator:
         return await self._get("/statistics")
 
     async def calls_in_window(self) -> int:
-        """Return how many calls HubSpot counts in the present windows."""
+        """Return the number of calls in the current quota windows of all tokens."""
         return sum(window["used"] for window in (await self._get("/quota"))["windows"])
 
     async def entries(self) -> int:
-        """Return how many timeline entries HubSpot holds: custom events and notes."""
+        """Return the number of timeline entries: custom events and notes."""
         statistics = await self.statistics()
         held: int = statistics["occurrences"] + statistics["notes"]
         return held
 
     async def reset(self) -> None:
-        """Make it a portal without contacts, as it was at the start."""
+        """Reset the portal to its state at the start, without contacts."""
         (await self._http.post("/reset")).raise_for_status()
 
     async def add_fault(self, fault: Mapping[str, Any]) -> None:
-        """Let calls go wrong by a rule: see docs/hubspot-simulator.md."""
+        """Add a rule by which calls fail: see docs/hubspot-simulator.md."""
         (await self._http.post("/faults", json=dict(fault))).raise_for_status()
 
     async def faults(self) -> list[dict[str, Any]]:
-        """Return the rules, with how often each `matched` and `fired`."""
+        """Return the rules; `matched` and `fired` count the calls of each."""
         found: list[dict[str, Any]] = (await self._get("/faults"))["results"]
         return found
 
@@ -85,7 +85,7 @@ class Simulator:
         return await self._get("/settings")
 
     async def change_property(self, name: str, /, **changes: Any) -> None:
-        """Change a contact property's definition, as a person in HubSpot might."""
+        """Change a contact property's definition, as an administrator might."""
         (await self._http.put(f"/properties/{name}", json=changes)).raise_for_status()
 
     async def remove(self, path: str) -> None:
@@ -98,7 +98,7 @@ class Simulator:
         return found
 
     async def accepted(self) -> Accepted:
-        """Return all that was accepted."""
+        """Return all accepted timeline entries and contacts."""
         entries = [
             (_event_id(entry), datetime.fromisoformat(entry["acceptedAt"])) async for entry in self._all("/timeline")
         ]
@@ -123,5 +123,5 @@ class Simulator:
 
 
 def _event_id(entry: Mapping[str, Any]) -> str:
-    """Return the id of the event that left a timeline entry; empty for one that is not ours."""
+    """Return the id of the event of a timeline entry; empty for an entry that the consumer did not create."""
     return entry["uuid"] or event_of_note(entry.get("body") or "") or ""

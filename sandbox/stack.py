@@ -1,4 +1,4 @@
-"""The stack: Kafka, PostgreSQL and the HubSpot simulator on one machine, ready for the two services."""
+"""The stack: Kafka, PostgreSQL and the HubSpot simulator on one machine, ready for the services."""
 
 import asyncio
 import secrets
@@ -23,7 +23,7 @@ DATABASE: Final = "nerava"
 
 
 class Stack:
-    """All that the services need, with its data in *directory*; `environment` tells them where."""
+    """The servers that the services need, with their data in *directory*; `environment` has the services' settings."""
 
     def __init__(self, directory: Path, *, progress: Progress = silent) -> None:
         self._directory: Final = directory
@@ -43,7 +43,7 @@ class Stack:
             "HUBSPOT_PRIVATE_APP_TOKEN": TOKEN,
             "HUBSPOT_PORTAL_ID": str(PORTAL_ID),
             "HUBSPOT_API_BASE_URL": self.simulator.url,
-            # By chance: the intake listens to the whole network.
+            # The token is random, since the intake listens on all network interfaces.
             "PRODUCER_INTAKE_TOKEN": secrets.token_hex(32),
             "PRODUCER_PORT": str(producer),
             "CONSUMER_PORT": str(consumer),
@@ -89,7 +89,7 @@ class Stack:
 
 
 async def create_topics(bootstrap_servers: str, names: Topics, partitions: int) -> None:
-    """Create the topics that are missing, as `python -m producer topics` does."""
+    """Create the missing topics, as `python -m producer topics` does."""
     async with admin_client({"bootstrap_servers": bootstrap_servers}) as admin:
         found = await new_topics.find(admin, names, names.all)
         plan = new_topics.plan(found, partitions=partitions, replication_factor=1)

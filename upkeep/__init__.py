@@ -1,1 +1,1 @@
-"""What keeps the repository right beside its tests: what is made from the code, and what is known of its libraries."""
+"""Maintenance of the repository: generated files, advisories of libraries, code layout, and tests on all Pythons."""

@@ -1,4 +1,4 @@
-"""`python -m upkeep`: the commands behind some of make's targets."""
+"""`python -m upkeep`: the commands of some make targets."""
 
 from pathlib import Path
 from typing import Annotated

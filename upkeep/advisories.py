@@ -1,7 +1,7 @@
-"""Advisories: which locked versions have known vulnerabilities, by pip-audit; or that nobody can tell from here.
+"""Advisories: looks up known vulnerabilities of the locked versions with pip-audit.
 
-pip-audit takes a database that does not know a package for one that knows no harm of it. So it is asked first about a
-version whose vulnerabilities everybody knows.
+pip-audit can't tell a database that lacks a package from one without advisories for it. So a version with well-known
+vulnerabilities is looked up first.
 """
 
 import json
@@ -15,17 +15,17 @@ from typing import Any, Final
 
 ROOT: Final = Path(__file__).parent.parent
 BIN: Final = Path(sys.executable).parent
-# Its advisories are of 2019.
+# Its advisories have been published since 2019, so every database must have them.
 KNOWN_TO_BE_VULNERABLE: Final = "urllib3==1.24.1"
 
 
 class Unreachable(RuntimeError):
-    """No database of advisories answers, or what answers is none."""
+    """No database of advisories answers, or the answer is not from one."""
 
 
 @dataclass(frozen=True)
 class Advisory:
-    """A known vulnerability of a locked version, and the versions that mend it."""
+    """A known vulnerability of a locked version, and the versions that fix it."""
 
     package: str
     version: str
@@ -34,9 +34,9 @@ class Advisory:
 
 
 def known_advisories(osv_url: str = "") -> tuple[list[Advisory], int]:
-    """Return those of the versions in uv.lock, and how many versions were looked up. Raises Unreachable.
+    """Return the advisories of the versions in uv.lock, and the number of versions looked up. Raises Unreachable.
 
-    Asks the package index, or another database that speaks OSV at *osv_url*.
+    The database is that of the package index, or one with the OSV API at *osv_url*.
     """
     database = ["--vulnerability-service", "osv", "--osv-url", osv_url] if osv_url else []
     with tempfile.TemporaryDirectory(prefix="advisories-") as folder:
@@ -57,7 +57,7 @@ def _ask(options: Sequence[str]) -> tuple[list[Advisory], int]:
     try:
         told: list[dict[str, Any]] = json.loads(done.stdout)["dependencies"]
     except ValueError:
-        # Without an answer it prints a traceback, whose last line says what happened.
+        # Without an answer, pip-audit prints a traceback, whose last line has the reason.
         said = done.stderr.strip().splitlines() or ["it said nothing"]
         raise Unreachable(f"pip-audit: {said[-1][:200]}") from None
     advisories = [

@@ -1,8 +1,7 @@
-"""Builds what a backend installs: `producer` with `track_event`, and the contract inside it under another name.
+"""Builds the wheel that a backend installs: `producer` with `track_event`, and the contract inside it.
 
-A backend has top-level names of its own, and `schemas` is a likely one. So the modules of the contract that tracking
-needs become `producer.contract`, and the imports that name them are written anew, here alone: the checkout has one
-contract.
+A backend may have its own top-level package `schemas`. So the modules of the contract that tracking needs become
+`producer.contract`, and their imports are rewritten during the build; the checkout has only one copy.
 """
 
 import re
@@ -26,7 +25,7 @@ class BackendWheel(BuildHookInterface[Any]):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         if version == "editable" or self.target_name != "wheel":
             return
-        # It lasts as long as this hook, which the build outlives by nothing.
+        # The folder must exist until the build ends: it is deleted when this hook object is.
         self.written = tempfile.TemporaryDirectory(prefix="backend-wheel-")
         for source, name in FILES.items():
             written = Path(self.written.name) / name

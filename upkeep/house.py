@@ -1,4 +1,4 @@
-"""The house: how the code is laid out, in figures, read from the files alone.
+"""The house: figures of the code's layout, computed from the files alone.
 
 A room of a package is one of its sub-packages or modules. An arrow is an import from one room into another of the
 same package; a floor is a level of the longest chain of arrows. Statements are those of Python's syntax tree, without
@@ -25,7 +25,7 @@ HEAD: Final = ("", "files", "lines", "statements", "largest folder", "rooms", "a
 
 @dataclass(frozen=True)
 class Package:
-    """What one top-level folder comes to. `files` counts Python files but `__init__`, by folder."""
+    """The figures of one top-level folder. `files` counts Python files except `__init__.py`, by folder."""
 
     name: str
     files: Mapping[str, int]
@@ -40,7 +40,7 @@ class Package:
 
     @property
     def floors(self) -> int:
-        """The number of rooms on the longest chain of arrows; a circle counts as one room."""
+        """The number of rooms on the longest chain of arrows; a chain enters each room of a circle at most once."""
         return _longest_chain(self.arrows)
 
     @property
@@ -57,11 +57,11 @@ class House:
 
     @property
     def statements(self) -> int:
-        """Statements of the five packages of the product."""
+        """The number of statements in the packages of the product."""
         return sum(package.statements for package in self.packages if package.name in PRODUCT)
 
     def faults(self) -> Iterator[str]:
-        """Yield what is beyond its bound."""
+        """Yield a message for each figure that exceeds its bound."""
         for package in self.packages:
             most = MOST_TEST_FILES if package.name == "tests" else MOST_FILES
             for folder, files in sorted(package.files.items()):
@@ -80,7 +80,7 @@ def measured(root: Path) -> House:
 
 
 def table(house: House) -> str:
-    """Return the figures for a person to read."""
+    """Return the figures as a text table."""
     head = (
         "",
         "files",

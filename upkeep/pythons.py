@@ -1,4 +1,4 @@
-"""The unit tests on every Python that is promised, as far as this machine has it."""
+"""Runs the unit tests on every supported Python version that this machine has."""
 
 import os
 import shutil
@@ -9,17 +9,17 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 UV: Final = ROOT / ".venv" / "bin" / "uv"
-# As `requires-python` says; a test holds the two together.
+# The versions of `requires-python`; a test compares the two.
 PROMISED: Final = ("3.11", "3.12", "3.13", "3.14")
 
 
 def found() -> Mapping[str, Path | None]:
-    """Return an interpreter of each promised version, from the PATH or from pyenv, or None."""
+    """Return an interpreter of each supported version, from the PATH or from pyenv; None for one not found."""
     return {version: next((one for one in _candidates(version) if _is(one, version)), None) for version in PROMISED}
 
 
 def passes(version: str, interpreter: Path) -> bool:
-    """Run the unit tests with *interpreter*, in an environment of its own that is made from uv.lock."""
+    """Run the unit tests with *interpreter*, in its own environment made from uv.lock; return whether they pass."""
     environment = ROOT / f".venv-{version}"
     sync = [str(UV), "sync", "--frozen", "--quiet", "--python", str(interpreter)]
     variables = {**os.environ, "UV_PROJECT_ENVIRONMENT": str(environment)}
@@ -36,6 +36,6 @@ def _candidates(version: str) -> Iterator[Path]:
 
 
 def _is(interpreter: Path, version: str) -> bool:
-    # What pyenv puts on the PATH for a version that is not chosen fails.
+    # The shim that pyenv puts on the PATH fails for a version that is not selected.
     said = subprocess.run([str(interpreter), "--version"], capture_output=True, text=True, check=False)  # noqa: S603 - a Python
     return said.stdout.startswith(f"Python {version}.")

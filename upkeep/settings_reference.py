@@ -1,4 +1,4 @@
-"""The settings' reference, and the sample environment: both are made from the settings' classes."""
+"""The settings reference and the sample environment, both generated from the settings classes."""
 
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -39,7 +39,7 @@ when HubSpot refuses the token, so a rotation needs no restart. No command shows
 
 @dataclass(frozen=True)
 class Section:
-    """Settings that belong together."""
+    """A group of settings."""
 
     title: str
     about: str
@@ -80,7 +80,7 @@ def reference() -> str:
 
 
 def sample_environment() -> str:
-    """Return the text of .env.example: a dry run beside servers of this machine, with every default as a comment."""
+    """Return the text of .env.example: a dry run with servers on this machine, with every default as a comment."""
     lines = [
         "# Every setting: see docs/settings.md. A line with a # shows a default. This file is a dry run,",
         "# beside a Kafka and a PostgreSQL on this machine. Secrets are better in files, which *_FILE names.",
@@ -94,16 +94,16 @@ def sample_environment() -> str:
 
 
 def files() -> dict[Path, str]:
-    """Return what is generated, and where it belongs."""
+    """Return the texts of the generated files by path."""
     return {ROOT / "docs" / "settings.md": reference(), ROOT / ".env.example": sample_environment()}
 
 
 def stale() -> dict[Path, str]:
-    """Return those that are not there, or not as they would be made now."""
+    """Return the generated files that are missing or out of date, with their new texts."""
     return {path: text for path, text in files().items() if not path.exists() or path.read_text() != text}
 
 
-# What a developer begins with; the rest is as the code has it.
+# The values that a developer starts with; the other settings keep their defaults.
 SAMPLES: Final = {
     "database_url": "postgresql://postgres@localhost:5432/postgres",
     "kafka_bootstrap_servers": "localhost:9092",
@@ -139,7 +139,7 @@ def _assignments(name: str, field: FieldInfo) -> Iterator[str]:
 
 
 def values(field: FieldInfo) -> str:
-    """Return what a setting may be, in words."""
+    """Return a description of a setting's possible values."""
     if is_secret(field):
         return "a secret"
     kind = _without_none(field.annotation)

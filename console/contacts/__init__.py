@@ -1,1 +1,1 @@
-"""Contacts: what Kafka, the outbox and HubSpot hold of one of them."""
+"""Contacts: the data of one contact on Kafka, in the outbox and at HubSpot."""

@@ -1,4 +1,4 @@
-"""The extract: what the index holds of one contact, as it is at one moment."""
+"""The extract: reads the data of one contact from a snapshot of the index."""
 
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ from schemas.times import moment_of
 from schemas.topics import Topics
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-# The version of UUID that tells a time.
+# The version of UUID that contains a time.
 _OF_TIME: Final = 7
 _COLUMNS: Final = "partitions.topic, partitions.number, offset, at_ms, key, sequence, events.id, external_id, value"
 _EVENTS: Final = f"SELECT {_COLUMNS} FROM events JOIN partitions ON partitions.id = events.partition"  # noqa: S608 - constants
@@ -37,7 +37,7 @@ _LETTERS: Final = (
 
 @dataclass(frozen=True)
 class IndexedEvent:
-    """A record of an event. `sequence` is None, and `id` empty, where nobody can read them."""
+    """A record of an event. `sequence` is None, and `id` empty, if the record has no readable one."""
 
     topic: str
     partition: int
@@ -59,7 +59,7 @@ class IndexedEvent:
 
     @property
     def tracked_at(self) -> datetime | None:
-        """When it was tracked, as a version 7 id tells."""
+        """The time at which the event was tracked, if its id is a UUID of version 7."""
         return tracked_at(self.id)
 
     @cached_property
@@ -68,25 +68,25 @@ class IndexedEvent:
 
     @cached_property
     def envelope(self) -> Envelope | None:
-        """The envelope; None for a record that is none."""
+        """The envelope; None for an unreadable record."""
         return self.envelope_with(None)
 
     def envelope_with(self, mend: Correction | None) -> Envelope | None:
-        """Return the envelope that it is read as with a *mend*."""
+        """Return the envelope after the correction *mend*; None if it is unreadable."""
         try:
             return read_envelope(self.key.encode(), mended(self.value, mend))
         except UnreadableRecord:
             return None
 
     def stored(self) -> Stored | None:
-        """Return it as reprocessing has it, which passes over what has no sequence."""
+        """Return the event as reprocessing stores it; None if it has no sequence, since reprocessing skips it."""
         if self.sequence is None:
             return None
         return Stored(self.key, self.sequence, *self.place, self.at_ms, self.value)
 
 
 class Extract:
-    """Each method asks by an index of the file's: none takes longer because others have many events."""
+    """Every query uses an index of the database, so its time does not depend on other contacts' events."""
 
     def __init__(self, connection: sqlite3.Connection, topics: Topics) -> None:
         self._connection: Final = connection
@@ -95,23 +95,23 @@ class Extract:
     @classmethod
     @contextmanager
     def of(cls, index: Index, topics: Topics) -> Iterator["Extract"]:
-        """Give the extract of this moment. Raises IndexAway."""
+        """Yield an extract of the index as it is now. Raises IndexAway."""
         with index.reading() as connection:
             yield cls(connection, topics)
 
     def knows(self, key: str) -> bool:
-        """Return whether anything is there of a contact."""
+        """Return whether the index has an event, receipt or dead letter of a contact."""
         tables = ("events", "receipts", "letters")
         queries = (f"SELECT 1 FROM {table} WHERE key = ? LIMIT 1" for table in tables)  # noqa: S608 - constants
         return any(self._rows(query, key) for query in queries)
 
     def contacts_of(self, external_id: str, most: int) -> list[ContactKey]:
-        """Return the contacts that an external id was seen with."""
+        """Return at most *most* contacts that have an event with this external id."""
         query = "SELECT DISTINCT key FROM events WHERE external_id = ? ORDER BY key LIMIT ?"
         return [ContactKey(key) for (key,) in self._rows(query, external_id, most)]
 
     def moves(self, key: str) -> list[tuple[int, ContactKey, ContactKey]]:
-        """Return the moves that a key is part of: the first time in ms at which an event said so, and both keys."""
+        """Return the email changes that a key is part of: the time in ms of the first event, the old and new key."""
         found = list[tuple[int, ContactKey, ContactKey]]()
         for column in ("key", "previous"):
             where = f"{column} = ? AND previous IS NOT NULL GROUP BY previous, key"
@@ -122,7 +122,7 @@ class Extract:
         return found
 
     def sequences(self, key: str, before: int, most: int) -> list[int]:
-        """Return the newest sequences of a contact below *before*, the newest first."""
+        """Return the newest *most* sequences of a contact below *before*, the newest first."""
         found = set[int]()
         for table in ("events", "receipts", "letters"):
             where = "key = ? AND sequence < ? ORDER BY sequence DESC LIMIT ?"
@@ -131,7 +131,7 @@ class Extract:
         return sorted(found, reverse=True)[:most]
 
     def events(self, key: str, first: int, last: int) -> list[IndexedEvent]:
-        """Return a contact's events by sequence; one that was published twice is there twice."""
+        """Return a contact's events by sequence; an event that was published twice appears twice."""
         where = "key = ? AND sequence BETWEEN ? AND ? ORDER BY sequence"
         return [IndexedEvent(*row) for row in self._rows(f"{_EVENTS} WHERE {where}", key, first, last)]
 
@@ -152,7 +152,7 @@ class Extract:
         return self._receipts(query, key, most)[::-1]
 
     def letters(self, key: str, first: int = 0, last: int = LARGEST) -> list[Letter]:
-        """Return a contact's dead letters of these sequences, with what became of them."""
+        """Return a contact's dead letters of these sequences, with their resolutions."""
         where = "key = ? AND sequence BETWEEN ? AND ? ORDER BY sequence, at_ms, offset"
         return self._letters(self._rows(f"{_LETTERS} WHERE {where}", key, first, last), key)
 
@@ -173,7 +173,7 @@ class Extract:
         return [letter_of(records, resolutions) for records in by_event.values()]
 
     def stored(self, key: str) -> list[Stored]:
-        """Return all of a contact's events as reprocessing has them."""
+        """Return all of a contact's events with a sequence, as reprocessing stores them."""
         rows = self._rows(f"{_EVENTS} WHERE key = ? AND sequence > 0 ORDER BY sequence", key)
         return [stored for row in rows if (stored := IndexedEvent(*row).stored()) is not None]
 
@@ -191,7 +191,7 @@ class Extract:
 
 
 def tracked_at(event_id: str) -> datetime | None:
-    """Return when an event was tracked, as a version 7 id tells; None for an id of another making."""
+    """Return when an event was tracked, by its UUID of version 7; None for any other id."""
     try:
         uuid = UUID(event_id)
         return _EPOCH + timedelta(milliseconds=uuid.int >> 80) if uuid.version == _OF_TIME else None

@@ -1,4 +1,4 @@
-"""The history: what happened to a contact, event by event, of what the index and the outbox hold of it."""
+"""The history: the events of a contact and their states, from the index and the outbox."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -27,7 +27,7 @@ LATEST: Final = 2**62
 
 @dataclass(frozen=True)
 class TracedEvent:
-    """An event and what became of it. `behind` says what one that waits comes after, if anything of its contact's."""
+    """An event and its state. `behind` names the earlier sequence of its contact that a waiting event waits for."""
 
     type: str
     id: str
@@ -43,7 +43,7 @@ class TracedEvent:
 
     @property
     def receipt(self) -> Receipt | None:
-        """The newest."""
+        """The newest receipt."""
         return self.receipts[-1] if self.receipts else None
 
     @property
@@ -54,7 +54,7 @@ class TracedEvent:
 
     @property
     def ended_at(self) -> datetime | None:
-        """When what `state` says came about."""
+        """The time at which the event reached its `state`, if that is an end."""
         match self.state:
             case "delivered" | "suppressed":
                 return self.receipt.at if self.receipt else None
@@ -72,12 +72,12 @@ class TracedEvent:
 
     @property
     def contact_id(self) -> str | None:
-        """HubSpot's."""
+        """HubSpot's id of the contact, from the newest receipt that has one."""
         return next((each.contact_id for each in reversed(self.receipts) if each.contact_id), None)
 
     @property
     def why(self) -> tuple[str, str] | None:
-        """The reason for which it is, or was, a dead letter, and HubSpot's words or ours."""
+        """The reason why the event is, or was, a dead letter, and its detail."""
         if self.letter is not None:
             return self.letter.reason, self.letter.detail
         if self.receipt is not None and self.receipt.reason:
@@ -86,7 +86,7 @@ class TracedEvent:
 
     @property
     def changed(self) -> Properties:
-        """The properties that it set, or is to set; without a value where nobody can tell it any more."""
+        """The properties that the event set or will set; a value is empty if its record is no longer available."""
         if self.record is not None:
             envelope = self.record.envelope_with(self.letter.mend if self.letter is not None else None)
         else:
@@ -105,7 +105,7 @@ class TracedEvent:
 
 @dataclass(frozen=True)
 class Hole:
-    """Sequences that are nowhere."""
+    """Sequences without an event, receipt or dead letter. *before_all*: no earlier sequence of the contact is known."""
 
     first: int
     last: int
@@ -114,7 +114,7 @@ class Hole:
 
 @dataclass(frozen=True)
 class History:
-    """A part of it, in the order of sequence; `before` leads to the part before it, if there is one."""
+    """One page of a history, in order of sequence; `before` is the bound of the page before it, if there is one."""
 
     key: ContactKey
     items: Sequence[TracedEvent | Hole]
@@ -128,12 +128,12 @@ class History:
 
     @property
     def contact_id(self) -> str | None:
-        """HubSpot's id of the contact, by the newest receipt that has one."""
+        """HubSpot's id of the contact, from the newest receipt that has one."""
         return next((each.contact_id for each in reversed(self.events) if each.contact_id), None)
 
 
 class Historian:
-    """Tells histories. *acked* is what the workers' group has finished, by partition; None while nobody can say."""
+    """Builds histories. *acked* is the group's committed offset by partition; None if it is unknown."""
 
     def __init__(self, extract: Extract, topics: Topics, acked: Mapping[Partition, int] | None) -> None:
         self._extract: Final = extract
@@ -147,9 +147,9 @@ class Historian:
         known: OutboxContact | None = None,
         unpublished: Sequence[Unpublished] = (),
     ) -> History:
-        """Return the part of a contact's history below the sequence *before*.
+        """Return the newest page of a contact's history below the sequence *before*.
 
-        *known* and *unpublished* are the outbox's, if it was looked at.
+        *known* and *unpublished* come from the outbox, if it was read.
         """
         numbers = self._extract.sequences(key, before, EVENTS_ON_A_PAGE + 1)
         waiting = {each.sequence: each for each in unpublished}
@@ -228,7 +228,7 @@ class Historian:
         if letter is not None:
             if letter.state in ("redriven", "discarded"):
                 return "redriven" if letter.state == "redriven" else "discarded"
-            # A run may have let it take effect, and not have said yet what became of the letter.
+            # A run may have delivered the event, but not yet have recorded the resolution of the dead letter.
             if receipt is None or receipt.outcome != "delivered" or receipt.at < letter.failed_at:
                 return "dead_letter"
         if receipt is not None:
@@ -242,7 +242,7 @@ class Historian:
 
 
 def _with_holes(found: Sequence[TracedEvent], first: int, last: int, *, whole: bool) -> list[TracedEvent | Hole]:
-    """Return *found* with what is missing between *first* and *last*. *whole*: before it there is nothing."""
+    """Return *found* with the holes between *first* and *last*. *whole*: nothing precedes *found*."""
     items, expected, begun = list[TracedEvent | Hole](), first, not whole
     for each in found:
         sequence = each.sequence or 0
@@ -256,7 +256,7 @@ def _with_holes(found: Sequence[TracedEvent], first: int, last: int, *, whole: b
 
 
 def _waiting_behind(items: Iterable[TracedEvent | Hole]) -> Iterable[TracedEvent | Hole]:
-    """Yield *items*, of which each that waits says what it waits for."""
+    """Yield *items*, with `behind` set on each waiting event that waits for an earlier sequence."""
     blocked: str | None = None
     for each in items:
         if isinstance(each, Hole):
@@ -282,5 +282,5 @@ def _is_of(receipt: Receipt, record: IndexedEvent) -> bool:
 def _is_about(letter: Letter, sequence: int | None, places: Collection[Place]) -> bool:
     if letter.places and places:
         return not letter.places.isdisjoint(places)
-    # The relay's and Debezium's never were a record; and they are kept for longer than the records that others were.
+    # A dead letter of the relay or Debezium has no original record, and may outlive the records of its sequence.
     return sequence is not None and letter.sequence == sequence

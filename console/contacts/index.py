@@ -1,6 +1,6 @@
-"""The index: what Kafka holds of each contact, in a file, so that a page finds one contact among all.
+"""The index: an SQLite file of the records on Kafka by contact, so that a page finds those of one contact.
 
-It may be deleted at any time, and is made again from Kafka. Emails are in it.
+The file may be deleted at any time, and is then rebuilt from Kafka. It contains emails.
 """
 
 import sqlite3
@@ -46,18 +46,18 @@ CREATE TABLE resolutions (
 );
 """
 TABLES: Final = ("events", "receipts", "letters", "resolutions")
-# A file of any other schema, or whose values are packed otherwise, is made anew.
+# The version depends on the schema and the compression dictionary. A file of another version is rebuilt.
 VERSION: Final = zlib.crc32(_SCHEMA.encode() + DICTIONARY) & 0x7FFFFFFF
 _PAGES_IN_MEMORY_KIB: Final = 64 * 1024
 _WAIT_S: Final = 5.0
 
 
 class IndexAway(Exception):
-    """There is no index that can be read just now."""
+    """The index can't be read now; the message says why."""
 
 
 class Reached(NamedTuple):
-    """How far a partition is in the index: from `first` up to before `next`, whose predecessor is of `last_ms`."""
+    """The indexed range of a partition: offsets `first` to `next` - 1, and the timestamp in ms of the last record."""
 
     first: int
     next: int
@@ -65,7 +65,7 @@ class Reached(NamedTuple):
 
 
 class Index:
-    """Written by one thread at a time, read by any. Each method that writes is one transaction."""
+    """The index file. One thread writes at a time, any thread reads. Each method that writes is one transaction."""
 
     def __init__(self, folder: Path) -> None:
         self.file: Final = folder / FILE
@@ -74,7 +74,7 @@ class Index:
         self._inode = 0
 
     def open(self) -> None:
-        """Open the file, or make it. One that is damaged, or of another version, is deleted. Raises OSError."""
+        """Open the file, or create it. A file that is damaged or of another version is replaced. Raises OSError."""
         with self._lock:
             self._close()
             self._connection = self._opened()
@@ -89,26 +89,26 @@ class Index:
 
     @property
     def is_there(self) -> bool:
-        """Whether what was opened is what others find: somebody may have deleted the file."""
+        """Whether the open file still exists at its path: it may have been deleted or replaced."""
         try:
             return self._connection is not None and self.file.stat().st_ino == self._inode
         except OSError:
             return False
 
     def delete(self) -> None:
-        """Delete it: it is damaged."""
+        """Close and delete the file, for example because it is damaged."""
         with self._lock:
             self._close()
             self._delete()
 
     def reached(self) -> dict[Partition, Reached]:
-        """Return how far each partition is in the index."""
+        """Return the indexed range of each partition."""
         with self._lock:
             rows = self._open_connection.execute("SELECT topic, number, first, next, last_ms FROM partitions")
             return {(topic, number): Reached(*reached) for topic, number, *reached in rows}
 
     def add(self, rows: Rows, reached: Mapping[Partition, Reached]) -> None:
-        """Keep *rows*, and how far partitions are with them. What is there already stays as it is."""
+        """Store *rows* and the ranges that partitions have *reached* with them. Records already stored stay as is."""
         with self._writing() as connection:
             known = {partition: _known(connection, partition) for partition in {*rows.partitions, *reached}}
             rows.write(connection, known)
@@ -118,7 +118,7 @@ class Index:
             )
 
     def forget(self, beginnings: Mapping[Partition, int]) -> None:
-        """Forget records before these offsets: Kafka has deleted them."""
+        """Delete the records before these offsets, which Kafka has deleted."""
         with self._writing() as connection:
             for partition, first in beginnings.items():
                 id_ = _known(connection, partition).id
@@ -129,7 +129,7 @@ class Index:
                 connection.execute(query, (first, first, id_))
 
     def forget_topic(self, topic: str) -> None:
-        """Forget a topic that is no more, or that is another one of the same name."""
+        """Delete the rows of a topic that was deleted or recreated under the same name."""
         with self._writing() as connection:
             for (id_,) in connection.execute("SELECT id FROM partitions WHERE topic = ?", (topic,)).fetchall():
                 for table in TABLES:
@@ -138,7 +138,7 @@ class Index:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Give a connection that sees the index as it is at one moment. Raises IndexAway."""
+        """Yield a connection that reads a snapshot of the index. Raises IndexAway."""
         try:
             with closing(sqlite3.connect(f"{self.file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
                 connection.execute("BEGIN")
@@ -176,7 +176,7 @@ class Index:
 
     def _made(self) -> sqlite3.Connection:
         self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # SQLite gives the files that it makes beside it the same rights.
+        # SQLite creates the files beside it with the same permissions.
         self.file.touch(0o600)
         connection = self._connect()
         connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT")
@@ -185,7 +185,7 @@ class Index:
     def _connect(self) -> sqlite3.Connection:
         self.file.chmod(0o600)
         connection = sqlite3.connect(self.file, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
-        # A machine that loses its power loses the last transactions, whole ones: with them, how far they were.
+        # With synchronous = NORMAL, a power loss drops whole transactions: rows and reached offsets stay consistent.
         try:
             for setting in ("journal_mode = WAL", "synchronous = NORMAL", f"cache_size = -{_PAGES_IN_MEMORY_KIB}"):
                 connection.execute(f"PRAGMA {setting}")
@@ -206,7 +206,7 @@ class Index:
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Return whether the file is no database any more, rather than that it can't be used just now."""
+    """Return whether *error* means a damaged file, and not one that can't be used for the moment."""
     code: int = getattr(error, "sqlite_errorcode", 0)
     return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 

@@ -1,4 +1,4 @@
-"""The index's rows: what is kept of each kind of record, by the topic that it is on."""
+"""The rows of the index: the columns stored of a record, by the kind of its topic."""
 
 import json
 import sqlite3
@@ -17,7 +17,7 @@ from schemas.texts import read_json
 from schemas.topics import Topics
 
 Row = tuple[Any, ...]
-"""A partition, an offset, and what else the table of its kind has."""
+"""A partition, an offset, and the other columns of its table."""
 
 _INTO: Final = {
     "events": "INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -25,12 +25,12 @@ _INTO: Final = {
     "letters": "INSERT OR REPLACE INTO letters VALUES (?, ?, ?, ?, ?, ?, ?)",
     "resolutions": "INSERT OR REPLACE INTO resolutions VALUES (?, ?, ?, ?, ?)",
 }
-# What SQLite's integers hold.
+# The largest integer of SQLite.
 LARGEST: Final = 2**63 - 1
 
 
 class Known(NamedTuple):
-    """A partition as the index knows it: by which number, and the offset up to which it has been kept."""
+    """A partition's id in the index, and the next offset to store."""
 
     id: int
     next: int
@@ -38,7 +38,7 @@ class Known(NamedTuple):
 
 @dataclass
 class Rows:
-    """Rows by table, in the order of their records. A resolution without a value takes back what its letter had."""
+    """Rows by table, in the order of their records. A resolution without a value deletes that of its dead letter."""
 
     tables: dict[str, list[Row]] = field(default_factory=lambda: {table: [] for table in _INTO})
 
@@ -47,7 +47,7 @@ class Rows:
         return {row[0] for rows in self.tables.values() for row in rows}
 
     def write(self, connection: sqlite3.Connection, known: Mapping[Partition, Known]) -> None:
-        """Write those that are not there yet."""
+        """Write the rows that are not stored yet."""
         for table, rows in self.tables.items():
             new = [(known[row[0]].id, *row[1:]) for row in rows if row[1] >= known[row[0]].next]
             connection.executemany(_INTO[table], new)
@@ -55,7 +55,7 @@ class Rows:
 
 
 def rows_of(records: Iterable[Any], topics: Topics) -> Rows:
-    """Return the rows of aiokafka's records. Never raises, whatever bytes come."""
+    """Return the rows of aiokafka's *records*. Malformed records raise nothing."""
     rows, events = Rows(), frozenset(topics.events)
     for record in records:
         place = ((record.topic, record.partition), record.offset)
@@ -72,13 +72,13 @@ def rows_of(records: Iterable[Any], topics: Topics) -> Rows:
 
 
 def headers_as_bytes(headers: Iterable[tuple[str, bytes | None]]) -> bytes:
-    """Return a record's headers, packed; `headers_from` reads them."""
+    """Return a record's headers as packed JSON; `headers_from` decodes it after unpacking."""
     texts = [(name, None if value is None else value.decode("latin-1")) for name, value in headers]
     return packed(json.dumps(texts).encode())
 
 
 def headers_from(text: bytes) -> list[tuple[str, bytes | None]]:
-    """Return the headers of which *text* was made, unpacked."""
+    """Return the headers from unpacked JSON that `headers_as_bytes` made."""
     return [(name, None if value is None else value.encode("latin-1")) for name, value in json.loads(text)]
 
 
@@ -133,7 +133,7 @@ def _key_of(previous: object, key: bytes | None) -> str | None:
 
 
 def _receipt(record: Any) -> list[Row]:
-    """Return its row, or none: a newer version may have others, which nobody here can read."""
+    """Return the receipt's row; no row if it is unreadable, as one of a newer version may be."""
     try:
         receipt = Receipt.model_validate_json(record.value or b"")
     except ValidationError:

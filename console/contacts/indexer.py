@@ -1,4 +1,4 @@
-"""The indexer: follows the topics into the index, whatever passes meanwhile. One task; it joins no group."""
+"""The indexer: one task that copies the topics' records into the index. It joins no consumer group."""
 
 import asyncio
 import sqlite3
@@ -27,7 +27,7 @@ TROUBLES: Final = (KafkaError, OSError, TimeoutError, sqlite3.Error, IndexAway)
 
 @dataclass(frozen=True)
 class Trouble:
-    """Why the index can't follow the topics, and since when."""
+    """The reason why the index can't follow the topics, and the time since when."""
 
     why: str
     since: datetime
@@ -35,9 +35,9 @@ class Trouble:
 
 @dataclass(frozen=True)
 class IndexState:
-    """How far the index is. `behind` are records that it lacks, by the last look; None before the first.
+    """The progress of the index. `behind` counts the records that it lacked at the last look; None before the first.
 
-    `acked` is what the group has finished, by partition; None while nobody can say.
+    `acked` is the group's committed offset by partition; None if it is unknown.
     """
 
     behind: int | None = None
@@ -51,7 +51,7 @@ class IndexState:
 
 
 class Indexer:
-    """Keeps *index* up with the topics. `state` says how far it is."""
+    """Keeps *index* up to date with the topics. `state` is its progress."""
 
     def __init__(self, options: Mapping[str, Any], topics: Topics, group: str, index: Index, clock: Clock) -> None:
         self._options: Final = options
@@ -63,10 +63,10 @@ class Indexer:
         self._look: KafkaSnapshot | None = None
         self._next_look = 0.0
         self._reached: dict[Partition, Reached] = {}
-        # Of these the first record that comes must be the last that is known, or the topic is another one.
+        # Partitions whose next record read must be the last one indexed; otherwise the topic was recreated.
         self._unproven: set[Partition] = set()
         self._beyond: frozenset[str] = frozenset()
-        # Where the reader stands elsewhere than the index.
+        # Partitions whose reader position differs from the index, so that a seek is due.
         self._astray: set[Partition] = set()
 
     @property
@@ -75,11 +75,11 @@ class Indexer:
         if self._look is None:
             return IndexState(None, records, self._trouble)
         behind = sum(max(0, end - self._next(partition)) for partition, end in self._look.ends.items())
-        # What the last look said may have changed since the trouble began.
+        # During trouble, the committed offsets of the last look may be out of date.
         return IndexState(behind, records, self._trouble, None if self._trouble else self._look.acked)
 
     async def follow(self) -> NoReturn:
-        """Follow the topics until cancelled; waits out an outage of Kafka, and makes a damaged file anew."""
+        """Follow the topics until cancelled. It retries during outages of Kafka, and rebuilds a damaged file."""
         while True:
             topics = FollowedTopics(self._options, self._topics, self._group)
             try:
@@ -109,7 +109,7 @@ class Indexer:
         try:
             batches, positions = await topics.reader.fetch()
         except OffsetOutOfRangeError:
-            # Kafka has deleted what came next, or the topic is another one by now.
+            # Kafka has deleted the next record, or the topic was recreated.
             self._astray |= {(*each,) for each in topics.reader.positions}
             self._next_look = 0.0
             await self._clock.sleep(AGAIN_S)
@@ -118,12 +118,12 @@ class Indexer:
             await self._take_in(batches, positions)
 
     async def _look_around(self, topics: FollowedTopics) -> None:
-        """See what became of the topics, and read each partition from where the index is."""
+        """Compare the topics with the index, and position the reader where the index ends."""
         look = await topics.look()
         known = {topic for topic, _ in self._reached}
         await self._forget_topics(known.intersection(look.missing), "deleted")
         beyond = {topic for (topic, number), end in look.ends.items() if self._next((topic, number)) > end}
-        # Twice in a row: where the leader has changed, it may tell an end of some moments ago.
+        # The topic must be beyond its end at two looks in a row: a new leader may report an end that is out of date.
         await self._forget_topics(beyond & self._beyond, "made anew")
         self._beyond = frozenset(beyond) - self._beyond
         await self._forget_deleted_records(look)
@@ -168,7 +168,7 @@ class Indexer:
             return
         reached = dict[Partition, Reached]()
         for each, records in batches.items():
-            # What was read ahead may have been deleted meanwhile.
+            # Records that were read ahead may have been deleted since: the range never begins before `first`.
             first = self._first((*each,))
             reached[(*each,)] = Reached(first, max(first, positions[each]), records[-1].timestamp)
         await asyncio.to_thread(self._add, [record for records in batches.values() for record in records], reached)
@@ -179,7 +179,7 @@ class Indexer:
         self._index.add(rows_of(records, self._topics), reached)
 
     def _is_another(self, partition: Partition, records: Sequence[Any]) -> bool:
-        """Return whether a topic that was read before is another one of that name, by the last record that is known."""
+        """Return whether a topic was recreated: the timestamp of its last indexed record differs."""
         if partition not in self._unproven or not records:
             return False
         known, first = self._reached[partition], records[0]

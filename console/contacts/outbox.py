@@ -1,4 +1,4 @@
-"""The outbox of one contact: its events that are not published yet, and those that wait for its email. Only reads."""
+"""The outbox of one contact: its unpublished events and its parked events, which wait for its email. Read-only."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ from runtime.database import reading
 from schemas.contacts import ContactKey
 from schemas.envelope import Envelope, UnreadableRecord, read_envelope
 
-# A page waits for it.
+# A page waits for the answer.
 OUTBOX_WITHIN_S: Final = 1.0
 _STATEMENT_WITHIN: Final = timedelta(milliseconds=800)
 _CONTACT: Final = "SELECT external_id, sequence FROM outbox_contacts WHERE contact_key = %s"
 _CONTACT_OF: Final = "SELECT contact_key FROM outbox_directory WHERE external_id = %s"
-# No index on the contact, which every event would have to keep up: the outbox is short, or the relay is away.
+# The contact has no database index, which every insert would have to update: the outbox is short while a relay runs.
 _EVENTS: Final = """
 SELECT id::text, type, sequence, created_at, payload::text FROM outbox_events
 WHERE aggregateid = %s AND sequence < %s ORDER BY sequence DESC LIMIT %s
@@ -29,7 +29,7 @@ SELECT id::text, type, occurred_at, created_at FROM outbox_parked WHERE external
 
 
 class OutboxAway(Exception):
-    """The outbox can't be looked at; the message says why."""
+    """The outbox can't be read; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Unpublished:
 
 @dataclass(frozen=True)
 class Parked:
-    """An event of a user whose email nobody has named yet; it has no sequence."""
+    """An event of a user whose email is not known yet; it has no sequence."""
 
     id: str
     type: str
@@ -63,25 +63,25 @@ class Parked:
 
 @dataclass(frozen=True)
 class OutboxContact:
-    """What the outbox knows of a contact: its user, and the last sequence that was given."""
+    """A contact's row in the outbox: its user, and the last assigned sequence."""
 
     external_id: str | None
     sequence: int
 
 
 class ContactsOutbox:
-    """Connects for each question: there are few of them, and an outage leaves nothing behind."""
+    """Reads the outbox. Every query opens its own connection: queries are few, and no broken connection remains."""
 
     def __init__(self, url: SecretStr) -> None:
         self._url: Final = url
 
     async def contact_of(self, external_id: str) -> ContactKey | None:
-        """Return whose contact a user is. Raises OutboxAway."""
+        """Return the contact of a user; None if it is unknown. Raises OutboxAway."""
         [found] = await self._ask((_CONTACT_OF, (external_id,)))
         return ContactKey(found[0][0]) if found else None
 
     async def of(self, key: ContactKey, before: int, most: int) -> tuple[OutboxContact | None, list[Unpublished]]:
-        """Return what is known of a contact, and its newest unpublished events below *before*. Raises OutboxAway."""
+        """Return a contact's row, and its newest unpublished events below *before*, oldest first. Raises OutboxAway."""
         known, events = await self._ask((_CONTACT, (key,)), (_EVENTS, (key, before, most)))
         unpublished = [
             Unpublished(id_, type_, sequence, committed_at, value.encode(), key)
@@ -90,7 +90,7 @@ class ContactsOutbox:
         return (OutboxContact(*known[0]) if known else None), unpublished
 
     async def parked(self, external_id: str, most: int) -> list[Parked]:
-        """Return the events of a user that wait for an email. Raises OutboxAway."""
+        """Return the parked events of a user, which wait for an email. Raises OutboxAway."""
         [found] = await self._ask((_PARKED, (external_id, most)))
         return [Parked(*row) for row in found]
 
@@ -107,5 +107,5 @@ class ContactsOutbox:
         except (TimeoutError, psycopg.errors.QueryCanceled) as error:
             raise OutboxAway("the database does not answer in time") from error
         except (psycopg.Error, OSError) as error:
-            # psycopg's words may name the host and the user.
+            # The message of psycopg may contain the host and the user.
             raise OutboxAway(f"the database can't be read ({type(error).__name__})") from error

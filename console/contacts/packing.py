@@ -1,4 +1,4 @@
-"""Packing: values of records in a third of their room, since they are all alike."""
+"""Packing: compresses record values to about a third of their size, since all of them are alike."""
 
 import json
 import zlib
@@ -7,7 +7,7 @@ from typing import Final
 from schemas.events import EVENT_TYPES
 from schemas.publication import published
 
-# What values have in common, by an example of each event: zlib finds it there, where a value alone is too short.
+# A compression dictionary made of an example of each event: a single value is too short to compress well by itself.
 DICTIONARY: Final = b"".join(
     json.dumps(published()[event_type]["examples"][0]).encode() for event_type in sorted(EVENT_TYPES)
 ) + (
@@ -21,11 +21,11 @@ _FASTEST: Final = 1
 
 
 def packed(value: bytes) -> bytes:
-    """Return *value* packed."""
+    """Return *value* compressed."""
     packing = zlib.compressobj(_FASTEST, zdict=DICTIONARY)
     return packing.compress(value) + packing.flush()
 
 
 def unpacked(value: bytes) -> bytes:
-    """Return what was packed."""
+    """Return the value that `packed` compressed."""
     return zlib.decompressobj(zdict=DICTIONARY).decompress(value)

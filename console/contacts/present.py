@@ -1,4 +1,4 @@
-"""The present state: what a contact's events come to, beside what HubSpot holds of it now. One call, which reads."""
+"""The present state: compares the projection of a contact's events with the remote contact. One read call is made."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,20 +27,20 @@ from runtime.clock import Clock
 from schemas.contacts import ContactKey
 
 HUBSPOT_WITHIN_S: Final = 20.0
-# Each has its own events to fold; nobody changes their email so often.
+# The limit bounds the events to project: each key has its own events, and people rarely change their email.
 MOST_KEYS: Final = 10
 HUBSPOT: Final = ".hubapi.com"
 
 
 class NotCompared(Exception):
-    """HubSpot was not asked, or does not tell; the message says why."""
+    """HubSpot was not called, or gave no usable answer; the message says why."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """`applied` is the sequence that HubSpot's contact has, `expected` that of the events that took effect by now.
+    """`applied` is the sequence of the remote contact, `expected` that of the events applied or acked by now.
 
-    `waiting` are events that come after it, `set_aside` are dead letters whose values are not expected.
+    `waiting` counts the events after that, `set_aside` the dead letters' records, whose values are not expected.
     """
 
     contact_id: str | None
@@ -60,7 +60,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class _Known:
-    """*events* by all keys of the contact; *moves* from which of them to which, the oldest first."""
+    """Data of all keys of the contact. *moves* are its email changes, from key to key, the oldest first."""
 
     events: Mapping[ContactKey, Sequence[Stored]]
     moves: Sequence[tuple[ContactKey, ContactKey]]
@@ -69,7 +69,7 @@ class _Known:
 
 
 class PresentState:
-    """Asks by the consumer's own client, never two calls at once. It makes none without a token."""
+    """Compares contacts through the consumer's HubSpot client. Without a token it makes no calls."""
 
     def __init__(
         self, settings: Settings, index: Index, clock: Clock, transport: httpx.AsyncBaseTransport | None = None
@@ -93,14 +93,14 @@ class PresentState:
         return self._settings.hubspot_private_app_token is not None
 
     def link(self, contact_id: str) -> str:
-        """Return the address of HubSpot's page of a contact; the simulator's, where that stands in for HubSpot."""
+        """Return the address of a contact's page at HubSpot, or that of the simulator if it replaces HubSpot."""
         base, portal = self._settings.hubspot_api_base_url, self._settings.hubspot_portal_id
         if not (httpx.URL(base).host.endswith(HUBSPOT) and portal):
             return f"{base}/"
         return f"https://app.hubspot.com/contacts/{portal}/record/0-1/{contact_id}"
 
     async def compare(self, key: ContactKey, acked: Mapping[Partition, int]) -> Comparison:
-        """Return how a contact is at HubSpot. Raises NotCompared, and IndexAway."""
+        """Compare a contact's projection with the remote contact. Raises NotCompared and IndexAway."""
         if not self.can_ask:
             raise NotCompared("HUBSPOT_PRIVATE_APP_TOKEN is not set, so HubSpot is not asked")
         known = await asyncio.to_thread(self._known, key)
@@ -158,7 +158,7 @@ def _compared(
         set_aside=sum(len(known.set_aside[each]) for each in keys),
         unreadable=projection.unreadable,
         unmapped=len(projection.unmapped),
-        # The sequence says how far it is: it comes first.
+        # The sequence comes first: it shows how far the remote contact is.
         properties=sorted(compared(projection, contact), key=lambda each: (each.name != SEQUENCE, each.name)),
         moved_to=next((each for each in later if each != key and held[each] is not None), None),
     )
@@ -169,4 +169,4 @@ def _places(letters: Iterable[Letter]) -> frozenset[Place]:
 
 
 def _count(_call: CallMade) -> None:
-    """Nobody counts these few."""
+    """The console has no metrics of its few calls."""

@@ -1,4 +1,4 @@
-"""The search: a contact by email or external id, in the index and in the outbox."""
+"""The search: finds a contact by email or external id, in the index and in the outbox."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ NOT_SET: Final = "DATABASE_URL is not set"
 
 @dataclass
 class FoundContact:
-    """What there is for the words *asked*. `away` and `outbox_away` say why the index or the outbox told nothing."""
+    """The result for the words *asked*. `away` and `outbox_away` say why the index or the outbox was not read."""
 
     asked: str
     state: IndexState
@@ -41,7 +41,7 @@ class FoundContact:
 
 
 class Search:
-    """Asks the outbox first: what leaves it meanwhile is in the index then, or on its way there."""
+    """Reads the outbox before the index, so that an event that is published in between is not missed."""
 
     def __init__(
         self, index: Index, topics: Topics, state: Callable[[], IndexState], outbox: ContactsOutbox | None
@@ -56,7 +56,7 @@ class Search:
         return self._state()
 
     async def find(self, asked: str, before: int = LATEST) -> FoundContact:
-        """Return what there is of the contact that has this email, in any case, or this external id."""
+        """Return the contact that has this email, regardless of upper and lower case, or this external id."""
         asked = asked.strip()
         found = FoundContact(asked, self._state(), outbox_away=None if self._outbox else NOT_SET)
         keys = await self._keys(found)
@@ -80,7 +80,7 @@ class Search:
             keys.update(await asyncio.to_thread(self._keys_in_index, found.asked, email))
         except IndexAway as why:
             found.away = str(why)
-        # Of an email it can be told what is in the outbox, though the index knows nothing of it.
+        # An email that the index lacks is still a key: its events may be in the outbox.
         return sorted(keys) or ([email] if email is not None else [])
 
     def _keys_in_index(self, asked: str, email: ContactKey | None) -> list[ContactKey]:

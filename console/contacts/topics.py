@@ -1,4 +1,4 @@
-"""The topics that the index is made of, as they are on Kafka now: their partitions, and where these begin and end."""
+"""The topics that the index is built from: their partitions, low and high watermarks, and committed offsets."""
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
@@ -15,15 +15,15 @@ from runtime.kafka.topics import look
 from schemas.topics import Topics
 
 _ANSWER_WITHIN_MS: Final = 5_000
-# What is read ahead; one record may have as much.
+# The most bytes of one fetch; a single record may be as large.
 MOST_BYTES: Final = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class KafkaSnapshot:
-    """What was there at one moment. `acked` is the first record of each partition that the group has not acked.
+    """The topics at one moment. `acked` is the offset of the first unacked record by partition.
 
-    It lacks partitions of which the group has acked nothing, and is None where nobody could say.
+    `acked` lacks partitions without a committed offset, and is None if Kafka did not return the offsets.
     """
 
     beginnings: Mapping[Partition, int] = field(default_factory=dict)
@@ -33,7 +33,7 @@ class KafkaSnapshot:
 
 
 class FollowedTopics:
-    """Two clients of Kafka, in no group: one reads, the other looks."""
+    """Two Kafka clients outside any group: one reads records, the other requests metadata."""
 
     def __init__(self, options: Mapping[str, Any], topics: Topics, group: str) -> None:
         self.reader: Final = TopicReader(
@@ -54,7 +54,7 @@ class FollowedTopics:
         await self._admin.close()
 
     async def look(self) -> KafkaSnapshot:
-        """Return what is there now. Raises KafkaError."""
+        """Return a snapshot of the topics. Raises KafkaError and TimeoutError."""
         found = await look(self._admin, self._names)
         missing = [name for name in self._names if name not in found]
         partitions = [TopicPartition(topic, part["partition"]) for topic, parts in found.items() for part in parts]
@@ -70,7 +70,7 @@ class FollowedTopics:
         try:
             committed = await self._admin.list_consumer_group_offsets(self._group, partitions=of_events)
         except KafkaError:
-            # It is for words alone, and the group may have no coordinator yet.
+            # The offsets are only displayed, and the group may have no coordinator yet.
             return None
         return {(each.topic, each.partition): told.offset for each, told in committed.items() if told.offset >= 0}
 

@@ -1,1 +1,1 @@
-"""The dead letters as the console keeps and groups them."""
+"""The console's cache and groups of dead letters."""

@@ -1,4 +1,4 @@
-"""Letters: the dead letters as they are now, for pages that can't wait as long as a million of them take to read."""
+"""A cache of the dead-letter catalogue: to read a million dead letters takes longer than a page can wait."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -15,20 +15,20 @@ from hubspot_consumer.kafka.lag import TopicsMissing
 from runtime.clock import Clock
 from schemas.topics import Topics
 
-# Longer, and what was read before is shown, with its time.
+# A page that has waited this long shows the previous catalogue, with its time.
 WAIT_S: Final = 3.0
 GIVE_UP_AFTER_S: Final = 120.0
 
 
 class NotRead(Exception):
-    """Nobody can say what was set aside; the message says why."""
+    """The dead letters could not be read; the message says why."""
 
 
 @dataclass(frozen=True)
 class DeadLetterCache:
-    """The book of a moment, and those of it that are open, by reason.
+    """The catalogue as it was *at* a moment; *alike* are its open dead letters, grouped by reason.
 
-    *read_again*: it is older than the page, and is being read again.
+    *read_again* is true if the catalogue is older than the page and is being read again.
     """
 
     catalogue: DeadLetterCatalogue
@@ -38,7 +38,7 @@ class DeadLetterCache:
 
 
 class LettersReader:
-    """Reads the book when a page asks for it and Kafka holds another one, once for all that ask meanwhile."""
+    """Reads the catalogue on request if its topics have changed. Concurrent requests share one reading."""
 
     def __init__(self, options: Mapping[str, Any], topics: Topics, clock: Clock) -> None:
         self._options: Final = options
@@ -49,10 +49,10 @@ class LettersReader:
         self._reach: Reach = {}
 
     async def letters(self) -> DeadLetterCache:
-        """Return them as they are now, or as they were when that takes long. Raises NotRead."""
+        """Return the current catalogue, or the previous one if reading takes longer than WAIT_S. Raises NotRead."""
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._read())
-            # Whoever asked may be gone when it fails.
+            # asyncio logs an exception that nothing retrieves: the request may have ended before the reading fails.
             self._reading.add_done_callback(lambda reading: reading.cancelled() or reading.exception())
         reading = self._reading
         await asyncio.wait([reading], timeout=WAIT_S)
@@ -71,7 +71,7 @@ class LettersReader:
         at = self._clock.now()
         try:
             async with asyncio.timeout(GIVE_UP_AFTER_S):
-                # Before it is read: what comes meanwhile may be missing in it.
+                # The reach is taken before the catalogue: records that arrive in between may be missing in it.
                 reach = await reach_of(self._options, (self._topics.dead_letters, self._topics.resolutions))
                 if self._last is not None and reach == self._reach:
                     self._last = replace(self._last, at=at)

@@ -1,4 +1,4 @@
-"""The mending form: the fields of a dead letter's payload, what is wrong with each, and what was answered."""
+"""The correction form: the fields of a dead letter's payload, their faults, and the command options of the answers."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ OUT: Final = "leave_out"
 
 @dataclass(frozen=True)
 class Field:
-    """One field. *text* is what is proposed, *was* what the record holds, *wrong* what nobody can read it for."""
+    """One field. *text* is the proposed value, *was* the record's, and *wrong* the fault that makes it unreadable."""
 
     name: str
     text: str
@@ -34,7 +34,10 @@ class Field:
 
 @dataclass(frozen=True)
 class CorrectionForm:
-    """*strangers* are fields that no event of its type has, each with whether it is proposed to leave it out."""
+    """The form of a dead letter.
+
+    *strangers* are fields that the event's type does not have: name, value, and whether removing it is proposed.
+    """
 
     fields: Sequence[Field]
     strangers: Sequence[tuple[str, str, bool]]
@@ -46,7 +49,7 @@ class CorrectionForm:
         return bool(self.fields)
 
     def arguments(self, answers: Mapping[str, Any], left_out: Sequence[str]) -> list[str]:
-        """Return the command's options for what somebody answered: those fields that differ from the record."""
+        """Return the command's options for the *answers* that differ from the record, and the fields to unset."""
         words = []
         for field in self.fields:
             said = str(answers.get(FIELD + field.name, field.was or "")).strip()
@@ -59,7 +62,7 @@ class CorrectionForm:
 
 
 def mending_form(letter: Letter, value: bytes) -> CorrectionForm:
-    """Return the form of a letter, filled with the mend that it has, or else with what the event itself suggests."""
+    """Return the form of a dead letter, filled with its correction or, if it has none, with the suggested changes."""
     document = document_of(value)
     payload: Mapping[str, Any] = document["payload"] if document is not None else {}
     changes = letter.mend or suggested_changes(value)

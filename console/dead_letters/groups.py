@@ -1,4 +1,4 @@
-"""Groups of dead letters that have the same reason: how many, since when, and one to look at."""
+"""Groups of dead letters that have the same reason: their number, their times and a sample."""
 
 from bisect import bisect_right
 from collections import defaultdict
@@ -17,7 +17,7 @@ HEIGHT: Final = 20
 
 @dataclass(frozen=True)
 class Group:
-    """Those of one reason. *hours* are how many were set aside in each of the last 24 hours, the oldest first."""
+    """The dead letters of one reason. *hours* counts those of each of the last 24 hours, the oldest first."""
 
     reason: str
     number: int
@@ -35,7 +35,7 @@ class Group:
 
     @property
     def bars(self) -> list[tuple[int, int, int]]:
-        """Return how each hour is drawn: from the left, from the top, and its height."""
+        """Return the bar of each hour: its distance from the left, its distance from the top, and its height."""
         most = max(*self.hours, 1)
         heights = [max(round(HEIGHT * number / most), 1 if number else 0) for number in self.hours]
         return [(4 * hour, HEIGHT - height, height) for hour, height in enumerate(heights)]
@@ -43,23 +43,23 @@ class Group:
 
 @dataclass(frozen=True)
 class Alike:
-    """What a group is made of, whenever somebody looks: when each of one reason was set aside, and the newest."""
+    """The data of a group at any time: when each dead letter of one reason was set aside, and the newest of them."""
 
     reason: str
     times: Sequence[datetime]
     sample: Letter
 
     def group(self, now: datetime) -> Group:
-        """Return it as it is *now*."""
+        """Return the group as of *now*."""
         until = [bisect_right(self.times, now - timedelta(hours=hours)) for hours in range(HOURS, 0, -1)]
-        # A clock may be ahead of ours.
+        # The last hour has no upper bound: the clock of the host that set a dead letter aside may be ahead of ours.
         until.append(len(self.times))
         hours = [end - begin for begin, end in pairwise(until)]
         return Group(self.reason, len(self.times), hours, self.sample, remedy(self.reason))
 
 
 def alike_of(letters: Sequence[Letter]) -> list[Alike]:
-    """Return *letters* by their reasons, the most first. Of a million it takes seconds."""
+    """Return *letters* grouped by reason, the largest group first. Grouping a million takes seconds."""
     alike = defaultdict[str, list[Letter]](list)
     for letter in letters:
         alike[letter.reason].append(letter)

@@ -1,4 +1,4 @@
-"""The reach of topics: where their partitions begin and end now, which tells whether anything was added or deleted."""
+"""The low and high watermarks of topics: a change shows that records were added or deleted."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -8,11 +8,11 @@ from aiokafka import AIOKafkaConsumer
 from runtime.kafka.topics import partitions_of
 
 Reach = Mapping[tuple[str, int], tuple[int, int]]
-"""The first record of each partition, and where the next one goes."""
+"""The low watermark (first offset) and the high watermark (next offset) of each partition."""
 
 
 async def reach_of(options: Mapping[str, Any], names: Collection[str]) -> Reach:
-    """Return it; a topic that is missing has none. Raises KafkaError."""
+    """Return the watermarks of the topics *names*; a missing topic has no entries. Raises KafkaError."""
     partitions = await partitions_of(options, names)
     consumer = AIOKafkaConsumer(**options, enable_auto_commit=False)
     try:

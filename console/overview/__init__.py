@@ -1,1 +1,1 @@
-"""The overview: what the console asks everything that events pass through, and what it makes of the answers."""
+"""The overview: figures of the outbox, Kafka, the producers and the workers, and what the console derives from them."""

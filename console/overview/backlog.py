@@ -1,4 +1,4 @@
-"""The backlog: what waits in the outbox, and in Kafka."""
+"""The backlog: events that wait in the outbox and in Kafka."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import psycopg
 from hubspot_consumer.kafka.lag import Lag
 from runtime.database import reading
 
-# Counted so far: what is beyond is a lot.
+# Rows are counted up to this number, so that the query stays fast on a large outbox.
 COUNTED: Final = 100_000
 CONNECT_WITHIN_S: Final = 3
 STATEMENT_WITHIN: Final = timedelta(seconds=3)
@@ -19,12 +19,12 @@ _OUTBOX: Final = f"""
 SELECT (SELECT count(*) FROM (SELECT 1 FROM outbox_events LIMIT {COUNTED}) AS counted),
        now() - (SELECT created_at FROM outbox_events ORDER BY position LIMIT 1),
        (SELECT count(*) FROM (SELECT 1 FROM outbox_parked LIMIT {COUNTED}) AS parked)
-"""  # noqa: S608 - a number of ours is in it
+"""  # noqa: S608 - the only inserted value is a constant number
 
 
 @dataclass(frozen=True)
 class OutboxBacklog:
-    """Rows that no relay has published yet, the age of the first, and events whose user has no email yet."""
+    """The unpublished rows of the outbox, the age of the first, and events parked until their user has an email."""
 
     rows: int
     oldest: timedelta | None
@@ -33,14 +33,14 @@ class OutboxBacklog:
 
 @dataclass(frozen=True)
 class TopicsBacklog:
-    """Events by topic that the group has not acked, and how many records there ever were."""
+    """The group's lag by topic, and the number of records ever written to the topics."""
 
     lag: Mapping[str, int]
     written: int
 
 
 async def ask_outbox(url: str) -> OutboxBacklog:
-    """Return what waits in the outbox. Raises psycopg.Error."""
+    """Return the backlog of the outbox. Raises psycopg.Error."""
     async with (
         await psycopg.AsyncConnection.connect(
             url, autocommit=True, connect_timeout=CONNECT_WITHIN_S, application_name="nerava-console"
@@ -55,7 +55,7 @@ async def ask_outbox(url: str) -> OutboxBacklog:
 
 
 class TopicsReader:
-    """Asks Kafka; connects when it is first asked, and again after an outage."""
+    """Reads the lag from Kafka. It connects on the first reading."""
 
     def __init__(self, options: dict[str, Any], group: str, topics: tuple[str, ...]) -> None:
         self._options: Final = options
@@ -64,7 +64,7 @@ class TopicsReader:
         self._lag: Lag | None = None
 
     async def ask(self) -> TopicsBacklog:
-        """Return what waits in Kafka. Raises KafkaError."""
+        """Return the backlog of the topics. Raises KafkaError, and ValueError if a topic is missing."""
         if self._lag is None:
             lag = Lag(self._options, self._group, self._topics)
             try:

@@ -1,4 +1,4 @@
-"""What a service tells on /metrics, as figures by their names."""
+"""The exposition: a service's metrics from /metrics, by name."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,13 +12,13 @@ Labels = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Exposition:
-    """The samples of one answer."""
+    """The samples of one response of /metrics, by name."""
 
     samples: Mapping[str, Sequence[tuple[Labels, float]]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, text: str) -> Self:
-        """Return what *text* says. Raises ValueError where it is none of Prometheus' text format."""
+        """Parse *text*. Raises ValueError if it is not in Prometheus' text format."""
         samples: dict[str, list[tuple[Labels, float]]] = {}
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
@@ -26,11 +26,11 @@ class Exposition:
         return cls(samples)
 
     def total(self, name: str, **labels: str) -> float:
-        """Return the sum over the samples of *name* that have these labels; 0 where there is none."""
+        """Return the sum over the samples of *name* that have these labels; 0 if there are none."""
         return sum(value for found, value in self.samples.get(name, ()) if labels.items() <= found.items())
 
     def buckets(self, name: str) -> list[tuple[float, float]]:
-        """Return a histogram's upper bounds and how many are up to each, over all its labels."""
+        """Return a histogram's upper bounds with their cumulative counts, summed over all labels."""
         counts: dict[float, float] = {}
         for labels, value in self.samples.get(f"{name}_bucket", ()):
             bound = float(labels["le"])
@@ -39,9 +39,9 @@ class Exposition:
 
 
 def quantile(share: float, buckets: Sequence[tuple[float, float]]) -> float | None:
-    """Return the value that *share* of all are up to, as exactly as the bounds allow; None of nothing.
+    """Return the quantile *share*, between 0 and 1, of a histogram's cumulative *buckets*; None if they are empty.
 
-    Of what is beyond the last bound, that bound is all that is known.
+    The value is interpolated within its bucket. If it lies in the infinite bucket, the last finite bound is returned.
     """
     if not buckets or buckets[-1][1] <= 0:
         return None
@@ -55,7 +55,7 @@ def quantile(share: float, buckets: Sequence[tuple[float, float]]) -> float | No
 
 
 def risen(now: Sequence[tuple[float, float]], then: Sequence[tuple[float, float]]) -> Iterator[tuple[float, float]]:
-    """Yield by how much the buckets have risen; nothing where they begin anew."""
+    """Yield the increase of each bucket; nothing if a count fell, since the service was then restarted."""
     before = dict(then)
     rises = [(bound, count - before.get(bound, 0.0)) for bound, count in now]
     if all(rise >= 0 for _, rise in rises):

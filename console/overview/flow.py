@@ -1,4 +1,4 @@
-"""The overview: how events flow now, step by step. A figure that nobody vouches for now is None."""
+"""The overview: how events flow now, step by step. A figure without a fresh source is None."""
 
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
@@ -14,13 +14,13 @@ from runtime.clock import Clock
 
 SAMPLE_EVERY_S: Final = 5.0
 SAMPLES: Final = 720
-# Of the quantiles of the time from commit to HubSpot.
+# The window of the quantiles of the time from commit to HubSpot.
 LATENCY_OF_S: Final = 60.0
 
 
 @dataclass(frozen=True)
 class Unreachable:
-    """A source that does not say what it ought to, why, and when it last did."""
+    """A source without a usable answer: its name, the reason, and when it last answered."""
 
     name: str
     why: str
@@ -29,7 +29,7 @@ class Unreachable:
 
 @dataclass(frozen=True)
 class Quota:
-    """The burst quota over all workers, and the account's daily one. Counts of calls."""
+    """The burst quota over all workers, and the account's daily quota, in calls."""
 
     limit: float
     window_s: float
@@ -41,7 +41,7 @@ class Quota:
 
 @dataclass(frozen=True)
 class Flow:
-    """The figures of a moment. Rates are a second's, spans are seconds. None: nobody knows."""
+    """The figures of a moment. Rates are per second unless named otherwise, spans are in seconds; None is unknown."""
 
     at: datetime
     outbox_rows: float | None = None
@@ -68,17 +68,17 @@ class Flow:
     halts: tuple[Mapping[str, str], ...] = ()
     unwell: tuple[str, ...] = ()
     unreachable: tuple[Unreachable, ...] = ()
-    # The group whose lag it is, and workers that read for another one, by their names.
+    # `group` is the consumer group whose lag is shown; `other_groups` has the groups of workers that use another one.
     group: str = ""
     other_groups: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def some_workers_unknown(self) -> bool:
-        """Whether the workers' sums are of a part of them."""
+        """Whether the workers' sums cover only some of them."""
         return 0 < self.workers_known < self.workers
 
 
-# What the charts are made of.
+# The figures that the charts draw, by name.
 CHARTED: Final[Mapping[str, Callable[[Flow], float | None]]] = {
     "outbox_rows": lambda flow: flow.outbox_rows,
     "lag": lambda flow: flow.lag,
@@ -93,7 +93,7 @@ CHARTED: Final[Mapping[str, Callable[[Flow], float | None]]] = {
 
 
 class Overview:
-    """Looks at all sources, and keeps what the charts need of the last hour."""
+    """Combines all sources into one flow, and keeps the samples of the last hour for the charts."""
 
     def __init__(  # noqa: PLR0913 - the composition root wires each of them by name
         self,
@@ -114,7 +114,7 @@ class Overview:
         self._samples: deque[Flow] = deque(maxlen=SAMPLES)
 
     def works(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
-        """Return what has to go on for as long as the overview is looked at."""
+        """Return the coroutine functions that have to run while the console is served."""
         return [self._sample, *(source.watch for source in self._sources())]
 
     async def _sample(self) -> NoReturn:
@@ -123,7 +123,7 @@ class Overview:
             self._samples.append(self.now())
 
     def now(self) -> Flow:
-        """Return the flow as it is."""
+        """Return the current flow."""
         known = [(source, worker) for source in self.workers if (worker := source.answer) is not None]
         sources = [source for source, _ in known]
         delivered = _sum(source.rate(lambda worker: worker.delivered) for source in sources)
@@ -157,7 +157,7 @@ class Overview:
         )
 
     def charts(self) -> dict[str, list[float | None]]:
-        """Return the samples of the last hour by their names, and `at` in seconds since 1970."""
+        """Return the samples of the last hour by name; `at` holds their times in seconds since 1970."""
         charts: dict[str, list[float | None]] = {"at": [flow.at.timestamp() for flow in self._samples]}
         for name, figure in CHARTED.items():
             charts[name] = [figure(flow) for flow in self._samples]
@@ -199,7 +199,7 @@ class Overview:
                 yield from ((producer, part, why) for part, why in known.health["unwell"].items())
         for worker in self.workers:
             if (told := worker.answer) is not None:
-                # A halt has a banner of its own.
+                # A halt is shown in a banner, so it is not repeated here.
                 yield from ((worker, part, why) for part, why in told.status["unwell"].items() if part != "hubspot")
 
 
@@ -212,14 +212,14 @@ def _quota(told: Sequence[Mapping[str, Any]]) -> Quota | None:
         window_s=max(quota["window_s"] for quota in told),
         used=sum(quota["used"] for quota in told),
         daily_limit=max(quota["daily_limit"] for quota in told),
-        # Each tells what the account has left; whoever called last knows best.
+        # Each worker reports the account's remainder as of its last call: the lowest is the newest until a reset.
         daily_remaining=min(quota["daily_remaining"] for quota in told),
         daily_resets_at=datetime.fromisoformat(resets_at) if resets_at else None,
     )
 
 
 def _sum(figures: Iterable[float | None]) -> float | None:
-    """Return the sum of those that are known, None where none is."""
+    """Return the sum of the known *figures*; None if none is known."""
     known = [figure for figure in figures if figure is not None]
     return sum(known) if known else None
 

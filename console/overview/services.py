@@ -1,4 +1,4 @@
-"""The services as the console sees them: what a worker and a producer say of themselves over HTTP."""
+"""The services: what workers and producers report about themselves over HTTP."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,20 +9,20 @@ import httpx
 from console.overview.exposition import Exposition
 from hubspot_consumer.settings import group_of
 
-# Of a worker's status.
+# The keys that a worker's status must have.
 NEEDED: Final = frozenset({"mode", "unwell", "halted", "quota", "in_flight", "contacts"})
 
 
 @dataclass(frozen=True)
 class WorkerStatus:
-    """One worker's status, as `/v1/status` has it, and its counters."""
+    """The `/v1/status` of a worker, and its metrics."""
 
     status: Mapping[str, Any]
     metrics: Exposition
 
     @property
     def group(self) -> str | None:
-        """The consumer group whose records it reads; None where it reads none, or does not tell."""
+        """The consumer group of the worker; None if its mode has no group or it reports none."""
         told, mode = self.status.get("settings"), self.status["mode"]
         name = told.get("CONSUMER_GROUP") if isinstance(told, dict) else None
         return group_of(str(name), mode) if name and mode in {"live", "dry_run"} else None
@@ -45,13 +45,13 @@ class WorkerStatus:
 
     @property
     def ages(self) -> list[tuple[float, float]]:
-        """From commit to HubSpot's answer, as a histogram."""
+        """The histogram of the time from commit to HubSpot's answer, in seconds."""
         return self.metrics.buckets("hubspot_consumer_event_age_seconds")
 
 
 @dataclass(frozen=True)
 class Producer:
-    """One producer's health, as `/v1/health` has it, and its figures."""
+    """The `/v1/health` of a producer, and its metrics."""
 
     health: Mapping[str, Any]
     metrics: Exposition
@@ -66,7 +66,7 @@ class Producer:
 
 
 async def ask_worker(http: httpx.AsyncClient, url: str) -> WorkerStatus:
-    """Return what the worker at *url* says. Raises httpx.HTTPError, and ValueError for what no worker says."""
+    """Return the status of the worker at *url*. Raises httpx.HTTPError, and ValueError if it is not a worker."""
     status = (await http.get(f"{url}/v1/status")).raise_for_status().json()
     if not isinstance(status, dict) or not status.keys() >= NEEDED:
         raise ValueError(f"{url} is not a worker, or has another version")
@@ -74,8 +74,8 @@ async def ask_worker(http: httpx.AsyncClient, url: str) -> WorkerStatus:
 
 
 async def ask_producer(http: httpx.AsyncClient, url: str) -> Producer:
-    """Return what the producer at *url* says. Raises httpx.HTTPError, and ValueError for what no producer says."""
-    # 503 is an answer too: it says what is unwell.
+    """Return the health of the producer at *url*. Raises httpx.HTTPError, and ValueError if it is not a producer."""
+    # The status is not checked: a producer with unwell parts answers 503 with the same body.
     health = (await http.get(f"{url}/v1/health")).json()
     if not isinstance(health, dict) or "unwell" not in health:
         raise ValueError(f"{url} is not a producer")

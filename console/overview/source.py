@@ -1,4 +1,4 @@
-"""A source: something outside that is asked again and again, and what it last said, for as long as that is true."""
+"""A source: something outside the console that is polled, and its last answers while they are fresh."""
 
 import asyncio
 from collections import deque
@@ -20,9 +20,9 @@ Found = TypeVar("Found")
 
 EVERY_S: Final = 2.0
 SOURCE_WITHIN_S: Final = 4.0
-# An answer that is older is none: the next one is overdue.
+# An older answer is not used: the next one is overdue.
 STALE_AFTER_S: Final = 10.0
-# Rates are of so long; what comes in bursts would jump otherwise.
+# The window of rates. Over a shorter one, the rates of bursts would jump.
 RATES_OF_S: Final = 10.0
 REMEMBERED_S: Final = 60.0
 
@@ -30,7 +30,7 @@ TROUBLES: Final = (httpx.HTTPError, psycopg.Error, KafkaError, OSError, TimeoutE
 
 
 class Source(Generic[Answer]):
-    """Asks *ask* every two seconds. `answer` is None as soon as nobody knows any more whether it is still true."""
+    """Polls *ask* every EVERY_S. `answer` is None after a failed poll, and once the last answer is stale."""
 
     def __init__(self, name: str, ask: Callable[[], Awaitable[Answer]], clock: Clock) -> None:
         self.name: Final = name
@@ -46,7 +46,7 @@ class Source(Generic[Answer]):
             await self._clock.sleep(EVERY_S)
 
     async def look(self) -> None:
-        """Ask once, and keep what it says, or why it does not answer."""
+        """Poll once, and store the answer, or why there is none."""
         try:
             async with asyncio.timeout(SOURCE_WITHIN_S):
                 answer = await self._ask()
@@ -64,34 +64,34 @@ class Source(Generic[Answer]):
 
     @property
     def answer(self) -> Answer | None:
-        """What it says now."""
+        """The last answer, if it is fresh."""
         return self._answers[-1][1] if self._answers and not self._overdue else None
 
     @property
     def trouble(self) -> str | None:
-        """Why it can't be told what it says now, if it can't."""
+        """The reason why `answer` is None, if it is."""
         if self._trouble is None and not self._answers:
             return "not asked yet"
         return self._trouble or ("does not answer in time" if self._overdue else None)
 
     @property
     def told_at(self) -> datetime | None:
-        """When it answered last."""
+        """The time of the last answer."""
         return self._told_at
 
     def rate(self, count: Callable[[Answer], float]) -> float | None:
-        """Return how fast a counter rises, a second; None where nobody knows, as after a restart of what counts."""
+        """Return the rise of a counter per second; None if it is unknown, as after a restart of the service."""
         span, risen = self._span(RATES_OF_S), self.increase(count, RATES_OF_S)
         if span is None or risen is None or span[1][0] == span[0][0]:
             return None
         return risen / (span[1][0] - span[0][0])
 
     def increase(self, count: Callable[[Answer], float], within_s: float) -> float | None:
-        """Return by how much a counter has risen within about *within_s*."""
+        """Return the rise of a counter within about *within_s*; None if it is unknown."""
         return self.between(within_s, lambda now, then: _risen(count(now) - count(then)))
 
     def between(self, within_s: float, compare: Callable[[Answer, Answer], Found]) -> Found | None:
-        """Return what *compare* finds between what it says now and what it said *within_s* ago, or a little more."""
+        """Return *compare* of the last answer and the one from about *within_s* ago; None if there are not two."""
         span = self._span(within_s)
         return None if span is None else compare(span[1][1], span[0][1])
 
@@ -108,7 +108,7 @@ class Source(Generic[Answer]):
 
 
 def _risen(by: float) -> float | None:
-    # It counts from 0 again.
+    # A counter that fell was reset by a restart.
     return by if by >= 0 else None
 
 

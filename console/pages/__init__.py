@@ -1,1 +1,1 @@
-"""The pages, each with the routes and actions that belong to it."""
+"""The pages of the console, each with its routes and actions."""

@@ -1,4 +1,4 @@
-"""The contact: every event of it with what became of it, and how it is at HubSpot now."""
+"""The contact page: the state of each event of a contact, and a comparison with the remote contact."""
 
 import contextlib
 import json
@@ -21,7 +21,7 @@ from schemas.contacts import LONGEST_EMAIL, ContactKey, contact_hash, contact_ke
 from schemas.texts import read_json
 
 MOST_CHARACTERS: Final = 20_000
-# What people type and paste; nothing longer names a contact.
+# The length limit is generous for what people paste; no email or external id is longer.
 Words = Annotated[str, Query(max_length=4 * LONGEST_EMAIL)]
 Sequence = Annotated[int, Query(ge=1, le=LATEST)]
 STATES: Final = {
@@ -38,7 +38,7 @@ STATES: Final = {
 
 
 def contact_pages(view: View, search: Search, present: PresentState, runs: Runs, actions: AuditLog) -> APIRouter:
-    """Return its routes. HubSpot is asked by the fragment, `/contacts/present`, so that the page waits for nobody."""
+    """Return the page's routes. Only the fragment `/contacts/present` calls HubSpot, so the page never waits for it."""
     router = APIRouter()
 
     @router.get("/contacts")
@@ -71,7 +71,7 @@ def contact_pages(view: View, search: Search, present: PresentState, runs: Runs,
         form = await request.form()
         live = form.get("live") == "yes"
         key = _contact(str(form.get("contact", "")))
-        # An email may begin with a dash: what comes after two of them is no option.
+        # An email may begin with a dash: `--` ends the options.
         options = ["--progress=json", *(() if live else ("--dry-run",)), "--"]
         kind: Kind = "resync" if live else "resync_plan"
         said = {"contact": key, "contact_hash": contact_hash(key)}
@@ -88,7 +88,7 @@ def _contact(words: str) -> ContactKey:
 
 
 def _pretty(event: TracedEvent) -> str:
-    """Return an event's record as people read it; as it is, where it is no JSON."""
+    """Return an event's record as indented JSON, or unchanged if it is not JSON, cut at MOST_CHARACTERS."""
     text = event.value.decode(errors="replace")
     with contextlib.suppress(ValueError, RecursionError):
         text = json.dumps(read_json(event.value), indent=2, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""Control: pausing and resuming, what the services run with, and what the doctor finds."""
+"""The control page: pausing and resuming, the settings of the services, and the doctor."""
 
 import asyncio
 from typing import Any, Final
@@ -21,7 +21,7 @@ MOST_BEFORE: Final = 5
 
 
 def control_pages(view: View, control: Control, runs: Runs, actions: AuditLog, doctors_worker: str) -> APIRouter:
-    """Return its routes. The fragment `/control/live` comes every five seconds. The doctor asks *doctors_worker*."""
+    """Return the page's routes. `/control/live` is polled every five seconds; the doctor checks *doctors_worker*."""
     router = APIRouter()
 
     @router.get("/control")

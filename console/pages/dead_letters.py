@@ -1,4 +1,4 @@
-"""Dead letters: what was set aside and why, and letting it take effect, mending it, or settling it otherwise."""
+"""The dead-letter pages: lists, details, and the actions redrive, correction and discard."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ from schemas.texts import read_json
 MOST_SHOWN: Final = 200
 MOST_RUNS: Final = 10
 MOST_CHARACTERS: Final = 20_000
-# Of a field's value that was typed: a command's arguments have a limit.
+# The longest `name=value` of a corrected field: it becomes an argument of a command, whose length is limited.
 LONGEST_VALUE: Final = 4_000
 _ID: Final = re.compile(r"[0-9]{1,10}-[0-9]{1,19}")
 STATES: Final[dict[str, frozenset[State]]] = {
@@ -42,11 +42,11 @@ STATES: Final[dict[str, frozenset[State]]] = {
 
 
 def dead_letter_pages(view: View, reader: LettersReader, runs: Runs, actions: AuditLog, clock: Clock) -> APIRouter:
-    """Return its routes."""
+    """Return the pages' routes."""
     router = APIRouter()
 
     @router.get("/dead-letters")
-    async def page(request: Request, reason: str = "", type: str = "", q: str = "", state: str = "open") -> Response:  # noqa: A002 - a name in the address
+    async def page(request: Request, reason: str = "", type: str = "", q: str = "", state: str = "open") -> Response:  # noqa: A002 - the name of a query parameter
         asked = {"reason": reason, "type": type, "q": q, "state": state}
         around: dict[str, Any] = {"asked": asked, "states": STATES, "types": EVENT_TYPES, "most": MOST_SHOWN}
         around |= {"longest": LONGEST_WORDS, "runs": runs.all("redrive", "mend", "discard")[:MOST_RUNS]}
@@ -57,7 +57,7 @@ def dead_letter_pages(view: View, reader: LettersReader, runs: Runs, actions: Au
             return view.page(
                 request, "dead_letters.html", trouble=str(why), groups=[], shown=[], found=0, at=None, **around
             )
-        # Of a million it takes a second or so, and other pages don't wait meanwhile.
+        # Filtering a million dead letters takes about a second: in a thread, it does not block other pages.
         found = await asyncio.to_thread(letters.catalogue.open, which)
         return view.page(
             request,
@@ -120,7 +120,7 @@ def dead_letter_pages(view: View, reader: LettersReader, runs: Runs, actions: Au
 
 
 async def _read(reader: LettersReader, letter_id: str) -> tuple[Letter, Any, CorrectionForm | None]:
-    """Return a dead letter, its record, and its form if it is one to be mended."""
+    """Return a dead letter, its record, and its form if it can be corrected. Raises HTTPException."""
     try:
         letters = await reader.letters()
         letter = await asyncio.to_thread(letters.catalogue.of_id, letter_id)
@@ -140,7 +140,7 @@ async def _record(letters: DeadLetterCache, letter: Letter) -> Any:
 
 
 def _which(asked: dict[str, str]) -> LetterFilter:
-    """Return the filter of a form. Raises ValueError."""
+    """Return the filter of a form. Raises ValueError if the contact is no email."""
     return LetterFilter(
         reasons=frozenset(filter(None, [asked["reason"]])),
         event_types=frozenset(filter(None, [asked["type"]])),
@@ -150,7 +150,7 @@ def _which(asked: dict[str, str]) -> LetterFilter:
 
 
 def _chosen(form: FormData) -> tuple[list[str], dict[str, Any]]:
-    """Return the options that name dead letters, and how the form named them."""
+    """Return the command options that select dead letters, and the form fields that select them."""
     ids, reason = _ids(form), words_of("reason", form.get("reason"))
     if ids:
         return [f"--id={each}" for each in ids], {"ids": ids}
@@ -160,7 +160,7 @@ def _chosen(form: FormData) -> tuple[list[str], dict[str, Any]]:
 
 
 def _ids(form: FormData) -> list[str]:
-    # What begins with a dash would be an option.
+    # An id that begins with a dash would be read as an option.
     return [each for each in map(str, form.getlist("id")) if _ID.fullmatch(each)][:MOST_SHOWN]
 
 

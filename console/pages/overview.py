@@ -1,4 +1,4 @@
-"""The overview: are we keeping up, and what is stuck?"""
+"""The overview page: whether the services keep up, and where events are stuck."""
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
@@ -8,7 +8,7 @@ from console.web.view import View
 
 
 def overview_pages(view: View, overview: Overview) -> APIRouter:
-    """Return its routes. The fragment `/overview/live` comes every two seconds, the charts' samples every five."""
+    """Return the page's routes. `/overview/live` is polled every two seconds, the charts' samples every five."""
     router = APIRouter()
 
     @router.get("/")

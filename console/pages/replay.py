@@ -1,4 +1,4 @@
-"""Replay: what it would do, shown first; then its start, how far it is, its end, and those of before."""
+"""The replay page: a plan, the start of a planned replay, and the list of earlier ones."""
 
 import re
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from hubspot_consumer.cli.options import ago
 from runtime.clock import Clock
 from schemas.events import EVENT_TYPES
 
-# What the command understands as a time; it says itself what is wrong with one.
+# Text that may be a time. The command itself checks the details.
 _A_TIME: Final = re.compile(r"[0-9][0-9A-Za-z:.+ -]{1,40}")
 DEFAULTS: Final[Mapping[str, Any]] = {
     "from": "since",
@@ -32,7 +32,7 @@ DEFAULTS: Final[Mapping[str, Any]] = {
 
 
 def replay_pages(view: View, runs: Runs, actions: AuditLog, clock: Clock) -> APIRouter:
-    """Return its routes. Nothing is started that was not shown as a plan before."""
+    """Return the page's routes. A replay starts only from a plan, or from an earlier replay."""
     router = APIRouter()
 
     @router.get("/replay")
@@ -76,7 +76,7 @@ def _said(form: FormData, now: datetime) -> dict[str, Any]:
 
 
 def _absolute(text: str, now: datetime) -> str:
-    """Return a time as it was said, an age as the time that it means *now*: what is done later is what was planned."""
+    """Return a time unchanged, and an age as a time before *now*, so that the replay covers the planned time span."""
     then = ago(text, now)
     return text if then is None else f"{then.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 

@@ -1,4 +1,4 @@
-"""A run: what was started, how far it has come, what came of it, and what to do next."""
+"""The run page: a run's command, progress and result, and the next actions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -30,7 +30,7 @@ TITLES: Final[Mapping[Kind, str]] = {
 
 
 def run_pages(view: View, runs: Runs, actions: AuditLog) -> APIRouter:
-    """Return its routes. The fragment `/runs/{id}/live` comes every second while it goes on."""
+    """Return the page's routes. The fragment `/runs/{id}/live` is polled every second while the run goes on."""
     router = APIRouter()
 
     def known(run_id: str) -> StartedRun:
@@ -59,10 +59,10 @@ def run_pages(view: View, runs: Runs, actions: AuditLog) -> APIRouter:
     return router
 
 
-async def started(  # noqa: PLR0913, PLR0917 - what it is made of
+async def started(  # noqa: PLR0913, PLR0917 - a run needs all of them
     request: Request, runs: Runs, actions: AuditLog, kind: Kind, arguments: Sequence[str], form: Mapping[str, Any]
 ) -> Response:
-    """Start a run, note who did, and lead to its page: to that of another which goes on and does not let it begin."""
+    """Start a run, record it in the audit log, and redirect to its page, or to that of a run that blocks it."""
     person: Person = request.state.person
     try:
         async with actions.action(request, kind, **_without_emails(form)) as noted:
@@ -76,7 +76,7 @@ async def started(  # noqa: PLR0913, PLR0917 - what it is made of
 
 
 def _without_emails(form: Mapping[str, Any]) -> dict[str, Any]:
-    # What is noted of an action is kept for ever, and somebody may type an email into any field.
+    # The audit log is kept for ever, and a person may type an email into any field.
     return {name: _masked(value) for name, value in form.items()}
 
 

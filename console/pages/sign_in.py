@@ -1,4 +1,4 @@
-"""Signing in, with a token, and out."""
+"""The sign-in page: signing in with a token, and signing out."""
 
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -12,7 +12,7 @@ from console.web.view import View
 
 
 def sign_in_pages(view: View, access: Access, sessions: Sessions) -> APIRouter:
-    """Return its routes."""
+    """Return the page's routes."""
     router = APIRouter()
 
     @router.get(SIGN_IN)
@@ -44,7 +44,7 @@ def sign_in_pages(view: View, access: Access, sessions: Sessions) -> APIRouter:
 
 
 def _of_ours(after: str) -> str:
-    """Return where to go on: a path of ours, whatever somebody put into the link."""
+    """Return *after* if it is a path of the console, else `/`: a link to sign in must not lead to another site."""
     try:
         parts = urlsplit(after)
     except ValueError:

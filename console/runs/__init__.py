@@ -1,1 +1,1 @@
-"""The commands that the console starts, as processes of their own."""
+"""The commands that the console starts, each in a process of its own."""

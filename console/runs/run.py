@@ -1,6 +1,6 @@
-"""A run: one command as a process of its own, as the files of its folder tell of it.
+"""A run: one command in a process of its own, read from the files of its folder.
 
-The process writes them, so whoever opens the folder later, after a restart of the console too, is told the same.
+The process writes the files, so that they can be read after a restart of the console too.
 """
 
 import fcntl
@@ -30,7 +30,7 @@ Kind = Literal[
     "resync",
 ]
 State = Literal["running", "done", "failed", "stopped", "lost"]
-"""`lost`: it ended and nobody was there to see how: its machine, or all that the console had started, was stopped."""
+"""`lost`: the run ended without an exit code, since its machine or all processes of the console were killed."""
 
 ASKED: Final = "asked.json"
 LOCK: Final = "lock"
@@ -38,14 +38,14 @@ PID: Final = "pid"
 CODE: Final = "code"
 OUT: Final = "out"
 ERR: Final = "err"
-# Interrupted, and ended by SIGTERM before it listened for it.
+# 130 is an interrupted command, 143 one that SIGTERM ended before the command handled the signal.
 _STATES: Final[Mapping[str, State]] = {"0": "done", "130": "stopped", "143": "stopped"}
 MOST_OUTPUT: Final = 4 * 1024 * 1024
 MOST_WORDS: Final = 40
 
 
 class RunRequest(BaseModel):
-    """What was asked for, by whom. *form* is what a page needs to ask the same again."""
+    """The requested command, and the person who requested it. *form* has the form fields for a repeat."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -58,7 +58,7 @@ class RunRequest(BaseModel):
 
 @dataclass
 class _Heard:
-    """What the process has said on standard error until now."""
+    """The progress and messages that the process has written to standard error so far."""
 
     position: int = 0
     rest: bytes = b""
@@ -93,13 +93,13 @@ class _Heard:
                 self._say(line)
 
     def _say(self, words: str) -> None:
-        # A warning may come once a second for as long as an outage takes.
+        # Repeated lines are dropped: during an outage, a warning may come once a second.
         if not self.words or self.words[-1] != words:
             self.words = [*self.words, words][-MOST_WORDS:]
 
 
 class StartedRun:
-    """One command. `look` brings what is told here up to date."""
+    """One command that was started. `look` updates its attributes."""
 
     def __init__(self, folder: Path) -> None:
         self._folder: Final = folder
@@ -109,15 +109,15 @@ class StartedRun:
         self.state: State = "running"
         self.ended: datetime | None = None
         self.output: str = ""
-        # What it has printed as JSON at its end, if it did.
+        # The JSON object that the command printed at its end, if it did.
         self.report: Mapping[str, Any] | None = None
         self.look()
 
     def look(self) -> None:
-        """Read what the process has written since; do nothing when it had ended."""
+        """Read new output of the process; do nothing once its end has been read."""
         if self.state != "running":
             return
-        # Before what it says: whatever it said before it ended is there then.
+        # The lock is checked before the output is read: the output of an ended process is then complete.
         alive = is_locked(self._folder / LOCK)
         with (self._folder / ERR).open("rb") as errors:
             errors.seek(self._heard.position)
@@ -140,7 +140,7 @@ class StartedRun:
             self.report = told if isinstance(told, dict) else None
 
     def stop(self) -> None:
-        """Tell the process to end. It may take a while: it ends what it was about."""
+        """Send SIGTERM to the process. It may run on for a while to finish its current work."""
         if not is_locked(self._folder / LOCK):
             return
         with suppress(FileNotFoundError, ValueError, ProcessLookupError):
@@ -148,17 +148,17 @@ class StartedRun:
 
     @property
     def command_line(self) -> str:
-        """What to type for the same."""
+        """The equivalent shell command."""
         return shlex.join(["python", "-m", "hubspot_consumer", *self.asked.arguments])
 
     @property
     def plan(self) -> Mapping[str, Any] | None:
-        """What it has said that it will do, or would."""
+        """The plan that the command has reported."""
         return self._heard.plan or (self.report or {}).get("plan")
 
     @property
     def resumed(self) -> datetime | None:
-        """When that was begun which it goes on with, if it does."""
+        """Start time of the run that this one resumes, if any."""
         return self._heard.resumed
 
     @property
@@ -175,12 +175,12 @@ class StartedRun:
 
     @property
     def words(self) -> list[str]:
-        """What it has said to people on standard error."""
+        """The last messages for people on standard error, at most MOST_WORDS."""
         return self._heard.words
 
 
 def is_locked(file: Path) -> bool:
-    """Return whether a process holds *file*: the kernel lets go of it when that ends, however it does."""
+    """Return whether a process has locked *file*. The kernel releases the lock when the process ends in any way."""
     try:
         with file.open("rb") as opened:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -191,5 +191,5 @@ def is_locked(file: Path) -> bool:
     return False
 
 
-# Of a log line, what tells a person something.
+# The fields of a log line that are shown to people.
 _TOLD: Final = ("reason", "detail", "error", "why")

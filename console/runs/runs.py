@@ -1,6 +1,6 @@
-"""Runs: commands that the console has started, exactly those that people type, each as a process of its own.
+"""Runs: the commands that the console has started, the same that people type, each in a process of its own.
 
-A run outlives the console: it writes files, in a folder of its own, and holds a lock there for as long as it lives.
+A run outlives the console: it writes to files in a folder of its own, and holds a lock there until it ends.
 """
 
 import fcntl
@@ -20,7 +20,7 @@ from runtime.clock import Clock
 
 PROGRAM: Final = (sys.executable, "-m", "hubspot_consumer")
 MOST_KEPT: Final = 200
-# What may not go on beside another of its own: one writes at a time, and plans share a store.
+# Runs of one group exclude each other: only one run may write at a time, and plans share a store.
 _ONE_AT_A_TIME: Final[Mapping[str, str]] = {
     "replay": "writing",
     "redrive": "writing",
@@ -28,12 +28,12 @@ _ONE_AT_A_TIME: Final[Mapping[str, str]] = {
     "replay_plan": "replay_plan",
     "doctor": "doctor",
 }
-# Its exit code is there even when the console is not; the name it is written under first is nobody's to read.
+# A shell writes the exit code, also without a running console. It renames the file, which is thus never half written.
 _SCRIPT: Final = f'"$@" & echo $! >"$0/{PID}"; wait $!; echo $? >"$0/{CODE}.part"; mv "$0/{CODE}.part" "$0/{CODE}"'
 
 
 class AnotherGoesOn(Exception):
-    """What was asked for can't be begun beside *run*."""
+    """The requested run can't start while *run* goes on."""
 
     def __init__(self, run: StartedRun) -> None:
         super().__init__(f"a {run.asked.kind.replace('_', ' ')} goes on already")
@@ -41,11 +41,11 @@ class AnotherGoesOn(Exception):
 
 
 class Runs:
-    """Starts them, and knows those that were started before, by a console of before too."""
+    """Starts runs, and finds those that were started before, also by an earlier console process."""
 
     def __init__(self, folder: Path, clock: Clock, program: Sequence[str] = PROGRAM) -> None:
         self._folder: Final = folder / "runs"
-        # Where a replay that was stopped goes on.
+        # The folder in which a stopped replay keeps its state, so that it can be resumed.
         self.reprocessing: Final = folder / "reprocessing"
         self._clock = clock
         self._program: Final = program
@@ -53,26 +53,26 @@ class Runs:
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def start(self, kind: Kind, arguments: Sequence[str], who: str, form: Mapping[str, Any]) -> StartedRun:
-        """Start a command. Raises AnotherGoesOn, OSError, and ValueError for what can be no argument."""
+        """Start a command. Raises AnotherGoesOn, OSError, and ValueError for an invalid argument."""
         self._refuse_beside_another(kind)
         now = self._clock.now()
         folder = self._folder / f"{now:%Y%m%dT%H%M%S}-{now.microsecond:06}-{uuid4().hex[:6]}"
-        # It holds emails.
+        # The folder contains emails, so only its owner may read it.
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.mkdir(mode=0o700)
         asked = RunRequest(kind=kind, arguments=tuple(arguments), who=who, began=now, form=dict(form))
         try:
             self._processes.append(self._begin(folder, asked))
         except Exception:
-            # It would be told as lost, and was never begun.
+            # Without its folder, the run that never began is not shown as lost.
             shutil.rmtree(folder, ignore_errors=True)
             raise
         self._forget_old_ones()
         return self._run(folder.name)
 
     def of(self, run_id: str) -> StartedRun | None:
-        """Return a run as it is now."""
-        # What somebody typed into the address may lead anywhere.
+        """Return a run as it is now; None if there is no such run."""
+        # The id comes from the address: it is a path only if it is the name of a run's folder.
         run = self._readable(run_id) if run_id in self._names() else None
         if run is not None:
             run.look()
@@ -88,10 +88,10 @@ class Runs:
     def _begin(self, folder: Path, asked: RunRequest) -> subprocess.Popen[bytes]:
         with (folder / LOCK).open("wb") as lock, (folder / OUT).open("wb") as out, (folder / ERR).open("wb") as err:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            # By this file another console knows it for a run, and one that nobody locks would be lost.
+            # The file is written under the lock: another console process would show an unlocked run as lost.
             (folder / ASKED).write_text(asked.model_dump_json())
             command = ["/bin/sh", "-c", _SCRIPT, str(folder), *self._program, *asked.arguments]
-            # In a session of its own: what ends the console ends no run.
+            # The session of its own keeps signals to the console's process group from ending the run.
             return subprocess.Popen(  # noqa: S603 - our own program, and no shell reads the arguments
                 command,
                 stdin=subprocess.DEVNULL,
@@ -129,7 +129,7 @@ class Runs:
         try:
             return self._run(name)
         except (OSError, ValidationError):
-            # A console was killed while it began, or a newer one knew more kinds.
+            # A console was killed while it started the run, or a newer version wrote a kind that this one lacks.
             return None
 
     def _run(self, name: str) -> StartedRun:

@@ -1,1 +1,1 @@
-"""The console as a web application: who may see what, and how pages are made."""
+"""The console's web application: access control, sessions and the rendering of pages."""

@@ -1,6 +1,6 @@
-"""Access: who may see a page, and who may act. Every route is closed unless it is named here.
+"""Access: who may see a page, and who may act. Every route needs a signed-in person unless it is named here.
 
-A page needs a person. Whatever is not a GET needs an operator, and a token that proves that the form was ours.
+Every request but GET and HEAD needs an operator, and a token that proves that the form came from this console.
 """
 
 import hashlib
@@ -24,9 +24,9 @@ CSRF_HEADER: Final = "X-CSRF-Token"
 CSRF_FIELD: Final = "csrf"
 SIGN_IN: Final = "/sign-in"
 SIGN_OUT: Final = "/sign-out"
-# For probes and for the sign-in page, which has a style too.
+# The sign-in page, and the routes of health probes and metrics, need no person.
 OPEN: Final = frozenset({SIGN_IN, "/v1/health", "/v1/health/live", "/metrics"})
-# What a reader may post: nothing but what concerns their own session.
+# The routes that anyone may post to: they change only one's own session.
 FOR_ANYBODY: Final = frozenset({SIGN_IN, SIGN_OUT})
 _SAFE: Final = frozenset({"GET", "HEAD"})
 
@@ -36,7 +36,7 @@ class SignInNeeded(Exception):
 
 
 class Forbidden(Exception):
-    """Somebody is, and may not do this; the message says why."""
+    """The request is not allowed; the message says why."""
 
 
 class Access:
@@ -56,9 +56,9 @@ class Access:
         return bool(self._digests)
 
     def sign_in(self, token: str) -> Session | None:
-        """Return a session of whom *token* signs in, None where it is nobody's."""
+        """Return a new session of the role that has this *token*; None for an unknown token."""
         shown = _digest(token.strip())
-        # All of them, and digests of one length: the time it takes tells nothing about a token.
+        # Every token is compared, by digests of equal length: the time reveals nothing about a token.
         matching = [role for role, digest in self._digests.items() if hmac.compare_digest(shown, digest)]
         if not matching:
             log.warning("console.sign_in_refused")
@@ -66,12 +66,12 @@ class Access:
         return self._sessions.begin(Person(f"{matching[0]} token", matching[0]))
 
     async def check(self, request: Request) -> None:
-        """Let the request in, with its session and person in its state. Raises SignInNeeded, and Forbidden."""
+        """Check a request, and set `session` and `person` in its state. Raises SignInNeeded and Forbidden."""
         path = request.url.path
         session = self._sessions.of(request.cookies.get(COOKIE))
         person = self._person(request, session)
         if person is None and path not in OPEN:
-            # Without a session: whoever only knocks takes nobody's place.
+            # No session is begun: requests without a person must not displace other sessions.
             raise SignInNeeded
         if session is None:
             session = self._sessions.begin(known=person is not None)
@@ -87,13 +87,13 @@ class Access:
         if self._header is None:
             return signed_in
         named = self._named_by_a_proxy(request)
-        # Whoever the proxy no longer names has signed out there.
+        # A person whom the proxy no longer names has signed out there. With tokens, the session's person counts too.
         return named if named is not None or not self.takes_tokens else signed_in
 
     def _named_by_a_proxy(self, request: Request) -> Person | None:
         names: Collection[str] = request.headers.getlist(self._header or "")
         peer = request.client.host if request.client else ""
-        # Two of them: the proxy's own, and one that somebody sent it.
+        # Two headers are the proxy's own and a forged one that a client sent to it.
         if len(names) != 1 or not self._is_trusted(peer):
             return None
         [name] = names
@@ -110,7 +110,7 @@ class Access:
 
 
 async def _check_that_the_form_is_ours(request: Request, session: Session) -> None:
-    # A browser says where a request comes from; other clients do not, and those no page of another site can make send.
+    # Browsers send this header. Other clients may omit it: a page of another site can't make them send requests.
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise Forbidden("the request comes from another site")
     shown = request.headers.get(CSRF_HEADER)

@@ -1,4 +1,4 @@
-"""The application: every page behind one check, and headers that let a browser do nothing else."""
+"""The application: every page behind the access check, and response headers that restrict the browser."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -29,15 +29,15 @@ HEADERS: Final = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-# The longest has the ids of some hundred dead letters.
+# In octets. The largest form has the ids of up to 200 dead letters.
 LARGEST_FORM: Final = 64 * 1024
-# Their names hold a version or change with it.
+# Static files may be cached for an hour.
 _CACHED: Final = "public, max-age=3600"
 
 
 def console(view: View, access: Access, pages: Sequence[APIRouter], health: Health, *, https: bool) -> FastAPI:
-    """Return the application of these *pages*. *https*: the cookie is sent by nothing else."""
-    # FastAPI's spans hold what a request asks for: the emails that people search for.
+    """Return the application of these *pages*. *https*: browsers send the cookie only over https."""
+    # FastAPI's spans are switched off: they would contain query strings, and with them the emails searched for.
     app = application(
         "Console",
         unwell=lambda: health.unwell,
@@ -52,7 +52,7 @@ def console(view: View, access: Access, pages: Sequence[APIRouter], health: Heal
 
     @app.middleware("http")
     async def guard(request: Request, call_next: RequestResponseEndpoint) -> Response:
-        # Before anybody reads it, whoever sends it.
+        # The size is checked before the body is read, and before the access check.
         if request.method not in ("GET", "HEAD") and not _is_small(request):
             words = f"a form may have {LARGEST_FORM:,} octets, and says how many it has"
             return PlainTextResponse(words, 413, headers=HEADERS)
@@ -74,7 +74,7 @@ def _answer_refusals(app: FastAPI, view: View) -> None:
     @app.exception_handler(SignInNeeded)
     async def sign_in_needed(request: Request, _: SignInNeeded) -> Response:
         if request.headers.get("HX-Request"):
-            # htmx would put the sign-in page into the fragment's place.
+            # htmx would insert a redirect's sign-in page in place of the fragment.
             return PlainTextResponse("sign in again", 401, headers={"HX-Redirect": SIGN_IN})
         if request.method not in ("GET", "HEAD"):
             return PlainTextResponse("sign in first", 401)
@@ -97,7 +97,7 @@ def _answer_refusals(app: FastAPI, view: View) -> None:
 
 
 def _is_small(request: Request) -> bool:
-    # Browsers say how long a form is. Whoever does not may send without an end.
+    # Browsers send the length of a form. A request without one is refused, since its body may be endless.
     length = request.headers.get("Content-Length", "")
     return length.isdecimal() and int(length[:20]) <= LARGEST_FORM
 

@@ -1,4 +1,4 @@
-"""Sessions: who is signed in, in memory. A restart of the console signs everybody out."""
+"""Sessions: the signed-in people, in memory. A restart of the console signs everybody out."""
 
 import secrets
 from dataclasses import dataclass
@@ -9,19 +9,19 @@ from console.person import Person
 from runtime.clock import Clock
 
 LASTS: Final = timedelta(hours=12)
-# A stranger gets one as soon as the sign-in page is shown.
+# The number is limited, since the sign-in page begins a session for anyone.
 MOST: Final = 1_000
 
 
 @dataclass(frozen=True)
 class Session:
-    """One browser's. *csrf* proves that a form is of a page that we gave it."""
+    """The session of one browser. *csrf* proves that a form is from a page of this session."""
 
     id: str
     csrf: str
     ends: datetime
     person: Person | None = None
-    # Of whom a proxy names with each request: the session knows them by name only.
+    # Whether a proxy names the person with each request: `person` is then None.
     known: bool = False
 
 
@@ -33,9 +33,9 @@ class Sessions:
         self._sessions: dict[str, Session] = {}
 
     def begin(self, person: Person | None = None, *, known: bool = False) -> Session:
-        """Begin one, under a new id: an id from before a sign-in may be known to somebody else.
+        """Begin a session with a new id: another person may have the id from before a sign-in.
 
-        *known*: it is somebody's, whom a proxy names. Where there are too many, strangers' end first.
+        *known*: a proxy names the person. Above MOST sessions, those without a person end first, oldest first.
         """
         now = self._clock.now()
         self._sessions = {key: session for key, session in self._sessions.items() if session.ends > now}

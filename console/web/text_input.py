@@ -1,4 +1,4 @@
-"""Words: what people type to say why, which goes onto topics that are kept, and to commands as an argument."""
+"""Text input: validates notes and field values, which become records on kept topics and arguments of commands."""
 
 import unicodedata
 from typing import Any, Final
@@ -7,12 +7,15 @@ from fastapi import HTTPException
 
 from hubspot_consumer.cli.pause import LONGEST_WORDS
 
-# Half of a pair can't be written, and an argument can't hold a NUL.
+# Control characters (Cc), as an argument can't contain NUL, and surrogates (Cs), which can't be encoded.
 _UNFIT: Final = frozenset({"Cc", "Cs"})
 
 
 def words_of(name: str, typed: Any, longest: int = LONGEST_WORDS) -> str:
-    """Return what was typed into the field *name*, trimmed; refuse control characters, and more than *longest*."""
+    """Return the trimmed text of the field *name*.
+
+    Raises HTTPException 400 if it has control characters or more than *longest* characters.
+    """
     words = str(typed or "").strip()
     if len(words) > longest:
         raise HTTPException(400, f"{name} should have at most {longest} characters; it has {len(words):,}")

@@ -1,4 +1,4 @@
-"""The view: templates, and what every page shows around its own."""
+"""The view: renders templates, with the context that every page shares."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -17,11 +17,11 @@ from schemas.times import nearest
 STATIC: Final = files("console").joinpath("static")
 
 Banner = Callable[[], Mapping[str, Any]]
-"""Returns what is said on every page: a halt, and a dry run."""
+"""Returns the notices that every page shows: halts, and the workers' modes such as a dry run."""
 
 
 class View:
-    """Renders templates. A fragment, which htmx puts into a page that is there, is rendered without the layout."""
+    """Renders templates. A fragment, which htmx inserts into a loaded page, is rendered without the layout."""
 
     def __init__(self, banner: Banner = dict) -> None:
         environment = Environment(
@@ -36,7 +36,7 @@ class View:
         self._banner: Final = banner
 
     def page(self, request: Request, template: str, status: int = 200, **context: Any) -> HTMLResponse:
-        """Return a page or a fragment; *context* is the template's own."""
+        """Return a page or a fragment. *context* is added to the shared context."""
         session: Session = request.state.session
         person: Person | None = request.state.person
         around = {"person": person, "csrf": session.csrf, "path": request.url.path, "banner": self._banner()}
@@ -44,7 +44,7 @@ class View:
 
 
 def moment(at: datetime | None) -> str:
-    """Return a time as people on call compare it with logs: in UTC, to the millisecond."""
+    """Return a time in UTC to the millisecond, so that people on call can compare it with logs."""
     if at is None:
         return "—"
     told = nearest(at)
@@ -52,7 +52,7 @@ def moment(at: datetime | None) -> str:
 
 
 def age(seconds: float | timedelta | None) -> str:
-    """Return a span of time, to two digits or so."""
+    """Return a time span with its unit, to about two digits."""
     if seconds is None:
         return "—"
     if isinstance(seconds, timedelta):
@@ -68,7 +68,7 @@ def age(seconds: float | timedelta | None) -> str:
 
 
 def number(value: float | None, unit: str = "") -> str:
-    """Return a figure; a dash for what nobody knows."""
+    """Return a figure with its unit; a dash for None."""
     if value is None:
         return "—"
     words = f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"

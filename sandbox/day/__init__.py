@@ -1,1 +1,1 @@
-"""A day of traffic: what is committed, what became of it, and the account of both."""
+"""A day of traffic: the events that are committed, their outcomes, and the comparison of both."""

@@ -1,4 +1,4 @@
-"""The backend: commits a day's happenings, each in a transaction of its own, through `track_event`."""
+"""The backend: commits a day's events, each in its own transaction, through `track_event`."""
 
 import asyncio
 import json
@@ -13,14 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from producer import track_event
 from sandbox.day.traffic import Happening
 
-# Several at once, as a real backend's requests are; one contact's follow each other.
+# Transactions run concurrently, as a real backend's do; those of one contact run one after another.
 CLIENTS: Final = 4
 RETRY_S: Final = 0.2
 TRACK_UNCHECKED: Final = text("SELECT track_lifecycle_event(:event_type, CAST(:payload AS jsonb), :occurred_at)")
 
 
 class Backend:
-    """Commits to the database at *database_url*, *per_s* transactions a second; `committed` counts them."""
+    """Commits *per_s* transactions a second to the database at *database_url*; `committed` counts them."""
 
     def __init__(self, database_url: str, per_s: float) -> None:
         self._engine: Final[AsyncEngine] = create_async_engine(
@@ -30,7 +30,7 @@ class Backend:
         self.committed = 0
 
     async def play(self, day: Sequence[Happening]) -> None:
-        """Return when the whole day is committed."""
+        """Commit the whole day."""
         begin = asyncio.get_running_loop().time()
         shares: list[list[tuple[float, Happening]]] = [[] for _ in range(CLIENTS)]
         for number, happening in enumerate(day):
@@ -56,7 +56,7 @@ class Backend:
             try:
                 return await self._commit(session, happening)
             except (OperationalError, InterfaceError):
-                # The database was killed. What was committed unnoticed is another event.
+                # The database was killed. If the commit succeeded without an answer, the retry adds another event.
                 await asyncio.sleep(RETRY_S)
 
     async def _commit(self, session: AsyncSession, happening: Happening) -> None:

@@ -1,4 +1,4 @@
-"""The dead letters on Kafka, read from the start to what is the end now."""
+"""Reads the dead letters on Kafka, from the start of the topic to its current end."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -10,7 +10,7 @@ POLL_MS: Final = 500
 
 @dataclass(frozen=True)
 class SetAside:
-    """A dead letter: the id of its event, and why it was set aside."""
+    """A dead letter: the id and type of its event, and why it was set aside."""
 
     id: str
     reason: str

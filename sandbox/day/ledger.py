@@ -1,6 +1,6 @@
-"""The ledger: what was committed in the outbox, held against what HubSpot accepted and what was dead-lettered.
+"""The ledger: the events committed in the outbox, compared with what HubSpot accepted and the dead letters.
 
-It is written by a trigger, in the transaction that wrote the outbox row, so it exists if and only if the event does.
+A trigger writes it in the transaction of the outbox row, so an entry exists if and only if the event does.
 """
 
 from collections import Counter, defaultdict
@@ -41,7 +41,7 @@ class Committed:
 
 @dataclass(frozen=True)
 class Accepted:
-    """What HubSpot accepted: timeline entries by event id in the order of their acceptance, and contacts by email."""
+    """Data accepted by HubSpot: event ids and times of the timeline entries, oldest first, and contacts by email."""
 
     entries: Sequence[tuple[str, datetime]]
     contacts: Mapping[str, Mapping[str, Any]]
@@ -49,7 +49,7 @@ class Accepted:
 
 @dataclass
 class Findings:
-    """What is wrong, by event id or contact key; all empty when every event took effect once, in order."""
+    """The errors, as event ids or contact keys; all are empty if every event took effect once, in order."""
 
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
@@ -62,7 +62,7 @@ class Findings:
 
 
 class Ledger:
-    """The committed events, each once, in the order of each contact."""
+    """The committed events by id, and in the order of sequence by contact."""
 
     def __init__(self, events: Sequence[Committed]) -> None:
         self.events: Final = {event.id: event for event in events}
@@ -72,13 +72,13 @@ class Ledger:
 
     @staticmethod
     async def install(database_url: str) -> None:
-        """Begin to write the ledger of a migrated database."""
+        """Install the trigger that writes the ledger in a migrated database."""
         async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
             await connection.execute(TRIGGER)
 
     @classmethod
     async def read(cls, database_url: str) -> Self:
-        """Return the ledger as it stands."""
+        """Return the current ledger."""
         async with await psycopg.AsyncConnection.connect(database_url) as connection:
             rows = await connection.execute(
                 "SELECT id::text, coalesce(contact_key, ''), coalesce(sequence, 0), type, totals, committed_at"
@@ -95,7 +95,7 @@ class Ledger:
         return max(self._by_contact, key=lambda key: len(self._by_contact[key]), default="")
 
     def compare(self, accepted: Accepted, dead_letters: Sequence[str]) -> Findings:
-        """Return what is wrong with what HubSpot *accepted*, given the ids that were dead-lettered."""
+        """Return the errors in what HubSpot *accepted*, given the event ids of the *dead_letters*."""
         findings, dead = Findings(), set(dead_letters)
         times = Counter(event_id for event_id, _ in accepted.entries)
         findings.lost = [event_id for event_id in self.events if not times[event_id] and event_id not in dead]

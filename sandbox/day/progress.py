@@ -1,10 +1,10 @@
-"""Progress: what takes its time, told to whoever waits."""
+"""Progress: reports the steps of a long operation to a person."""
 
 from collections.abc import Callable
 
 Progress = Callable[[str], None]
-"""Told of each step as it begins, in words for a person."""
+"""A callback that is called at the begin of each step, with a description for people."""
 
 
 def silent(_step: str) -> None:
-    """Tell nobody."""
+    """Report nothing."""

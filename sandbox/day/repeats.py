@@ -1,4 +1,4 @@
-"""Repeats: which events the next start of a service does again, since nobody noted that they were done."""
+"""Repeats: the events that a service processes again after a restart, since they were not yet recorded as done."""
 
 from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Any, Final
@@ -12,12 +12,12 @@ from schemas.envelope import Headers
 from schemas.topics import Topics
 
 POLL_MS: Final = 500
-# Has acked nothing, so it reads everything.
+# A group without acks, so that all events count as not acked.
 NO_GROUP: Final = "nobody"
 
 
 async def to_publish_again(bootstrap_servers: str, topics: Topics, database_url: str) -> Collection[str]:
-    """Return the ids of the events that are on Kafka, and in the outbox all the same, while no relay runs."""
+    """Return the ids of the events that are on Kafka and still in the outbox; no relay may be running."""
     async with await psycopg.AsyncConnection.connect(database_url) as connection:
         rows = await connection.execute("SELECT id::text FROM outbox_events")
         left = {event_id for (event_id,) in await rows.fetchall()}
@@ -25,7 +25,7 @@ async def to_publish_again(bootstrap_servers: str, topics: Topics, database_url:
 
 
 async def to_deliver_again(bootstrap_servers: str, topics: Topics, group: str, accepted: Accepted) -> Collection[str]:
-    """Return the ids of the events that HubSpot *accepted*, if only in part, and that *group* has not acked."""
+    """Return the ids of the events that HubSpot *accepted* at least in part, and that *group* has not acked."""
     entered = {event_id for event_id, _ in accepted.entries}
     return {
         headers.id
@@ -39,7 +39,7 @@ def _written(contact: Mapping[str, Any] | None) -> int:
 
 
 async def _not_acked(bootstrap_servers: str, topics: Topics, group: str) -> AsyncIterator[tuple[str, Headers]]:
-    """Yield key and headers of what the group has not acked, to what is the end now."""
+    """Yield key and headers of the records that the group has not acked, up to the current end."""
     lag = Lag({"bootstrap_servers": bootstrap_servers}, group, topics.events)
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap_servers)
     await lag.start()

@@ -1,4 +1,4 @@
-"""The summary: what became of every committed event, computed by reading the simulator and the dead letters back."""
+"""The summary: the outcomes of all committed events, computed from the simulator's data and the dead letters."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from sandbox.day.ledger import Accepted, Findings, Ledger
 
 @dataclass(frozen=True)
 class Summary:
-    """Counts of events unless they say otherwise; latencies in seconds, from commit to timeline entry."""
+    """Counts of events unless named otherwise; latencies in seconds, from commit to timeline entry."""
 
     committed: int
     delivered: int
@@ -30,7 +30,7 @@ class Summary:
     def of(
         cls, ledger: Ledger, accepted: Accepted, dead_letters: Sequence[SetAside], statistics: dict[str, Any]
     ) -> Self:
-        """Return the summary of a run. *statistics* are the simulator's."""
+        """Return the summary of a run. *statistics* come from the simulator."""
         dead = {letter.id: letter.reason for letter in dead_letters}
         cuts = quantiles(ledger.latencies_s(accepted) or [0, 0], n=100, method="inclusive")
         return cls(

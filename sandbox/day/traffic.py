@@ -1,4 +1,4 @@
-"""Traffic: a day of lifecycle events of made-up drivers and merchants, the same for the same seed."""
+"""Traffic: a day of lifecycle events of invented drivers and merchants, the same for the same seed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -9,7 +9,7 @@ from typing import Any, Final
 EVENTS_PER_DRIVER: Final = 11
 SHARE_OF_MERCHANTS: Final = 0.15
 SHARE_WITHOUT_EMAIL_AT_FIRST: Final = 0.2
-# Emails as people type them: HubSpot and the outbox lower their letters.
+# Emails as people type them. HubSpot and the outbox convert them to lower case.
 NAMES: Final = ("ada", "Grace", "LENA", "o'neil", "sam+ev", "li.wei")
 
 Payload = dict[str, Any]
@@ -17,7 +17,7 @@ Payload = dict[str, Any]
 
 @dataclass(frozen=True)
 class Happening:
-    """One event of the backend, and when it happened. A *poisoned* one evades validation at the door."""
+    """One event of the backend, and when it happened. A *poisoned* event bypasses the validation of `track_event`."""
 
     contact: str
     event_type: str
@@ -28,24 +28,24 @@ class Happening:
 
 @dataclass
 class _Life:
-    """One contact's day, in order."""
+    """The events of one contact's day, in order."""
 
     email: str
     happenings: list[tuple[str, Payload]] = field(default_factory=list)
 
 
 class Day:
-    """*events* events that end at *until*: drivers who earn and redeem, merchants, and one poisoned payload."""
+    """A day of *events* events that ends at *until*: drivers who earn and redeem, merchants, one poisoned payload."""
 
     def __init__(self, events: int, seed: int, until: datetime) -> None:
-        self._random: Final = Random(seed)  # noqa: S311 - to be repeatable, not to be secret
+        self._random: Final = Random(seed)  # noqa: S311 - must be repeatable, not secret
         self._events: Final = events
         self._until: Final = until
 
     def happenings(self) -> list[Happening]:
-        """Return the day in the order of time; each contact's events are in order within it."""
+        """Return the day's events in the order of time, which keeps the order of each contact's events."""
         lives = list(self._lives())
-        # Which life goes on next is drawn, so that the events of all contacts are mixed.
+        # The contact of each next event is drawn at random, so that the events of all contacts are mixed.
         turns = [life for life in lives for _ in life.happenings]
         self._random.shuffle(turns)
         steps = {id(life): iter(life.happenings) for life in lives}
@@ -74,7 +74,7 @@ class Day:
         provider = self._draw("phone", "google", "apple")
         signed_up = ("driver_signed_up", {"user_id": user, "email": life.email, "auth_provider": provider})
         rewards = self._rewards(user, self._random.randint(1, 2 * EVENTS_PER_DRIVER))
-        # Who signs up by phone earns before giving an email: those events are parked until then.
+        # Some drivers earn before they give an email: their events are parked until then.
         late = self._random.randint(1, len(rewards)) if self._random.random() < SHARE_WITHOUT_EMAIL_AT_FIRST else 0
         late = min(late, at_most - 1)
         life.happenings = [*rewards[:late], signed_up, *rewards[late:]]
@@ -122,7 +122,7 @@ class Day:
         return life
 
     def _poisoned(self, day: list[Happening]) -> list[Happening]:
-        # A program that calls the SQL function itself, and forgets a field that the model demands.
+        # The event simulates a program that calls the SQL function directly, and omits a required field.
         victim = self._random.randrange(len(day))
         happening = day[victim]
         payload = {

@@ -1,4 +1,4 @@
-"""`python -m sandbox.hubspot`: the simulator, where the rest of the sandbox is not installed."""
+"""`python -m sandbox.hubspot`: the simulator, for environments without the libraries of the rest of the sandbox."""
 
 import typer
 

@@ -1,4 +1,4 @@
-"""The simulator's app: HubSpot's API, and beside it the test API and a page."""
+"""The simulator's app: HubSpot's API, the test API and a web page."""
 
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
@@ -10,7 +10,7 @@ from sandbox.hubspot.records.portal import Portal
 
 
 class SimulatorApp(FastAPI):
-    """Calls to HubSpot's API pass FastAPI by: they are many, and ending a connection needs the server's own `send`."""
+    """Calls to HubSpot's API bypass FastAPI: it would be slow, and dropping a connection needs the server's `send`."""
 
     def __init__(self, portal: Portal) -> None:
         super().__init__(
@@ -28,5 +28,5 @@ class SimulatorApp(FastAPI):
 
 
 def simulator_app(portal: Portal) -> FastAPI:
-    """Return the app that behaves as *portal*."""
+    """Return the app that serves *portal*."""
     return SimulatorApp(portal)

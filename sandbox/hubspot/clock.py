@@ -1,4 +1,4 @@
-"""Time in the portal: a clock that can be moved forward, never back."""
+"""The portal's clock, which can be moved forward, never back."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -10,7 +10,7 @@ class Clock(Protocol):
         """Return the time of day, in UTC."""
 
     def monotonic(self) -> float:
-        """Return seconds that never go back."""
+        """Return the seconds of a clock that never goes back."""
 
 
 class SystemClock:
@@ -22,7 +22,7 @@ class SystemClock:
 
 
 class PortalClock:
-    """A clock on top of another one, ahead of it by what it was advanced."""
+    """A clock that is ahead of another one by the time that it was advanced."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -40,10 +40,10 @@ class PortalClock:
         self._ahead += by
 
     def timestamp(self) -> str:
-        """Return now as HubSpot writes it."""
+        """Return the current time as HubSpot formats it."""
         return iso(self.now())
 
 
 def iso(moment: datetime) -> str:
-    """Return *moment* as HubSpot writes it: UTC, milliseconds, `Z`."""
+    """Return *moment* as HubSpot formats it: in UTC, with milliseconds and `Z`."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

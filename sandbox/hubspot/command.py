@@ -1,4 +1,4 @@
-"""`python -m sandbox hubspot`, and `python -m sandbox.hubspot`, which needs nothing of Kafka or PostgreSQL."""
+"""The command of `python -m sandbox hubspot` and `python -m sandbox.hubspot`, which needs no Kafka or PostgreSQL."""
 
 import asyncio
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""What can be set about the portal, at the start and while it runs."""
+"""The portal's settings, which can be changed while it runs."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field

@@ -1,1 +1,1 @@
-"""What a test makes the simulated HubSpot do wrong, and how it says so."""
+"""Faults of the simulated HubSpot, and the test API that adds them."""

@@ -1,4 +1,4 @@
-"""Breakage: what a fault turns the answer to a call into."""
+"""Breakage: replaces or changes the answer to a call according to a fault."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -35,7 +35,7 @@ _MESSAGES: Final = {
     502: ("Bad Gateway", None),
     503: ("Service Unavailable", None),
     504: ("Gateway Timeout", None),
-    # Cloudflare's words: its connection to HubSpot failed.
+    # Cloudflare's messages for a failed connection to HubSpot.
     521: ("Origin Down", None),
     522: ("Origin Connection Time-out", None),
     523: ("Origin Unreachable", None),
@@ -53,13 +53,13 @@ class ConnectionLost(Exception):
 
 
 async def answer_wrongly(portal: Portal, call: Call, fault: Fault, handle: Handle, wait: Wait) -> Answer:
-    """Return the answer that *fault* makes of a call. Raises ConnectionLost, and Refused as *handle* does."""
+    """Return the answer to a call with a *fault*. Raises ConnectionLost, and Refused as *handle* does."""
     applied = fault.apply == "after"
     match fault.answer:
         case FewerResults(leave_out=leave_out):
             return _fewer_results(portal, call, leave_out, handle, applied=applied)
         case Slow(seconds=seconds) if not applied:
-            # A caller that has given up does not stop it: the write lands late, maybe behind a newer one.
+            # The write is not cancelled if the caller gives up: it takes effect late, maybe after a newer one.
             await asyncio.sleep(seconds)
             return handle()
         case Slow(seconds=seconds):
@@ -130,7 +130,7 @@ def _status(wrong: StatusAnswer) -> Answer:
 
 
 def _page(title: str) -> str:
-    """Return a page as Cloudflare answers with, in front of HubSpot."""
+    """Return an error page like those of Cloudflare, HubSpot's proxy."""
     lines = (
         "<html>",
         f"<head><title>{title}</title></head>",

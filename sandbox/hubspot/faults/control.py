@@ -1,4 +1,4 @@
-"""The test API under `/_simulator`: what tests, the demo and a curious person ask of the portal. Not HubSpot's."""
+"""The test API under `/_simulator`, with which tests, the demo and people inspect and change the portal."""
 
 from dataclasses import asdict
 from datetime import timedelta
@@ -31,7 +31,7 @@ class Advance(BaseModel):
 
 
 class TokenChange(BaseModel):
-    """Add a token, beside those that are valid, or revoke one."""
+    """Add a token to the valid ones, or revoke one."""
 
     model_config = ConfigDict(extra="forbid")
     action: Literal["add", "revoke"]
@@ -40,7 +40,7 @@ class TokenChange(BaseModel):
 
 
 class Seed(BaseModel):
-    """Contacts to begin with: the properties of each, read-only ones too."""
+    """Contacts to add: the properties of each, including read-only ones."""
 
     model_config = ConfigDict(extra="forbid")
     contacts: list[dict[str, str]]
@@ -64,7 +64,7 @@ def _add_state(router: APIRouter, portal: Portal) -> None:
 
     @router.get("/quota")
     async def quota() -> dict[str, Any]:
-        """What is spent now: of each token's window, and of the day."""
+        """Return the used quota: of each token's window, and of the day."""
         used = {
             token: number
             for token, number in portal.quota.used_now(portal.settings).items()
@@ -102,7 +102,7 @@ def _add_settings(router: APIRouter, portal: Portal) -> None:
 
     @router.put("/settings")
     async def change_settings(changes: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:
-        """Change the settings that are named."""
+        """Change the given settings."""
         try:
             portal.change_settings(**changes)
         except ValidationError as error:
@@ -111,14 +111,14 @@ def _add_settings(router: APIRouter, portal: Portal) -> None:
 
     @router.get("/settings/schema")
     async def settings_schema() -> dict[str, Any]:
-        """What each setting can be, as JSON Schema."""
+        """Return the JSON Schema of the settings."""
         return TypeAdapter(Settings).json_schema()
 
 
 def _add_seed(router: APIRouter, portal: Portal) -> None:
     @router.post("/contacts", status_code=201)
     async def add_contacts(seed: Seed) -> dict[str, Any]:
-        """Add contacts without a call to HubSpot: no quota, and no check of their values."""
+        """Add contacts without a call to HubSpot's API: without quota, and without checks of their values."""
         return {"results": [portal.contacts.create(properties).id for properties in seed.contacts]}
 
 
@@ -143,7 +143,7 @@ def _add_faults(router: APIRouter, portal: Portal) -> None:
 def _add_schema(router: APIRouter, portal: Portal) -> None:
     @router.put("/properties/{name}")
     async def put_property(name: str, changes: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:
-        """Change or add a property's definition, of HubSpot's own ones too, as somebody in the portal might have."""
+        """Change or add a property's definition, HubSpot's own included, as an administrator might."""
         changes = {**changes, "name": name}
         try:
             if name in portal.schema.properties:
@@ -172,7 +172,7 @@ def _add_schema(router: APIRouter, portal: Portal) -> None:
 def _add_records(router: APIRouter, portal: Portal) -> None:
     @router.get("/requests")
     async def requests(offset: Offset = 0, limit: Limit = 1_000, *, newest_first: bool = False) -> dict[str, Any]:
-        """The calls that are still kept, oldest first or newest first; `total` counts all."""
+        """Return the logged calls, oldest first or newest first; `total` also counts those no longer kept."""
         kept = list(portal.log.requests)
         if newest_first:
             kept.reverse()
@@ -197,7 +197,7 @@ def _add_records(router: APIRouter, portal: Portal) -> None:
     async def contacts(
         offset: Offset = 0, limit: Limit = 100, query: str = "", *, newest_first: bool = False, writes: bool = True
     ) -> dict[str, Any]:
-        """Contacts in the order of their creation, or newest first; `query` looks into ids and values."""
+        """Return contacts in the order of their creation, or newest first; `query` searches ids and values."""
         found = portal.contacts.all()
         if query:
             found = [contact for contact in found if _mentions(contact, query.lower())]
@@ -208,7 +208,7 @@ def _add_records(router: APIRouter, portal: Portal) -> None:
 
     @router.get("/contacts/{email}/timeline")
     async def contact_timeline(email: str) -> dict[str, Any]:
-        """A contact's events and notes in the order of their acceptance; `kind` tells which. An id will do."""
+        """Return a contact's events and notes (`kind`) in the order of acceptance. `email` may also be an id."""
         address = emails.normalised(email)
         contact = portal.contacts.by_email(address) or portal.contacts.by_id(address)
         entries = portal.timeline.of(contact, address)
@@ -216,7 +216,7 @@ def _add_records(router: APIRouter, portal: Portal) -> None:
 
     @router.get("/timeline")
     async def timeline(offset: Offset = 0, limit: Limit = 1_000) -> dict[str, Any]:
-        """All events and notes in the order of their acceptance, and how many other occurrences were dropped."""
+        """Return all events and notes in the order of acceptance; `duplicates` counts the dropped occurrences."""
         entries = portal.timeline.entries()
         return {
             "total": len(entries),

@@ -1,4 +1,4 @@
-"""Faults: rules by which a call goes wrong, before or after its write took effect."""
+"""Faults: rules by which calls fail, before or after their writes took effect."""
 
 from dataclasses import dataclass
 from itertools import count
@@ -18,7 +18,7 @@ class _Part(BaseModel):
 
 
 class Match(_Part):
-    """Which calls: all of the conditions that are set. `email` is looked for in the path and in the body."""
+    """Selects the calls that meet all set conditions. `email` is searched in the path and in the body."""
 
     method: str | None = None
     path: str = ""
@@ -34,7 +34,7 @@ class Match(_Part):
 
 
 class When(_Part):
-    """Which of the matching calls: all of the conditions that are set. Times count from when the rule was made."""
+    """Selects those matching calls that meet all set conditions. Times are seconds since the rule was added."""
 
     nth: Annotated[int, Field(ge=1)] | None = None
     count: Annotated[int, Field(ge=1)] | None = None
@@ -44,7 +44,7 @@ class When(_Part):
 
 
 class StatusAnswer(_Part):
-    """An error status, with HubSpot's error JSON, plain text or a page of HTML; or with `body` as it stands."""
+    """An error status with HubSpot's error JSON, plain text or an HTML page; `body` replaces the default body."""
 
     kind: Literal["status"] = "status"
     status: Annotated[int, Field(ge=200, le=599)]
@@ -65,21 +65,21 @@ class DroppedConnection(_Part):
 
 
 class Hang(_Part):
-    """Nothing for so long, and then the connection ends without an answer."""
+    """The connection ends without an answer after `seconds`."""
 
     kind: Literal["hang"] = "hang"
     seconds: Annotated[float, Field(ge=0)]
 
 
 class Slow(_Part):
-    """The usual answer, so much later."""
+    """The usual answer, `seconds` later."""
 
     kind: Literal["slow"] = "slow"
     seconds: Annotated[float, Field(ge=0)]
 
 
 class FewerResults(_Part):
-    """A batch of which some inputs are left out of the results, without an error."""
+    """A batch whose results lack `leave_out` inputs, without an error."""
 
     kind: Literal["fewer_results"] = "fewer_results"
     leave_out: Annotated[int, Field(ge=1)] = 1
@@ -99,7 +99,7 @@ FaultAnswer = Annotated[
 
 
 class Fault(_Part):
-    """`apply` says whether the call's write takes effect: `before` it could (no), or `after` it did (yes)."""
+    """A fault. The call fails `before` its write takes effect, or `after` it, by `apply`."""
 
     answer: FaultAnswer
     match: Match = Match()
@@ -109,7 +109,7 @@ class Fault(_Part):
 
 @dataclass(slots=True)
 class Rule:
-    """A fault while it is in force."""
+    """A fault in force, with the numbers of matching and failed calls."""
 
     id: int
     fault: Fault
@@ -118,7 +118,7 @@ class Rule:
     fired: int = 0
 
     def fires(self, now: float, random: Random) -> bool:
-        """Count a matching call, and return whether it goes wrong."""
+        """Count a matching call, and return whether it fails."""
         self.matched += 1
         when, age = self.fault.when, now - self.made_at
         fires = (
@@ -145,7 +145,7 @@ class Faults:
         return rule
 
     def choose(self, call: Call) -> Fault | None:
-        """Return what goes wrong with a call: the first rule that fires."""
+        """Return the fault of the first rule that fires for a call, if any."""
         now = self._clock.monotonic()
         for rule in self.rules.values():
             if rule.fault.match.holds(call) and rule.fires(now, self._random):

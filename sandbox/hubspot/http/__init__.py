@@ -1,1 +1,1 @@
-"""How the simulated HubSpot is called: routes, tokens, quota, the log of requests, its page."""
+"""The HTTP side of the simulated HubSpot: routes, tokens, quota, request log and web page."""

@@ -11,7 +11,7 @@ RateLimitPolicy = Literal["ten_secondly_rolling", "daily", "secondly", "search"]
 
 @dataclass(slots=True)
 class Answer:
-    """What goes back to the caller. `payload` is JSON, or text when it is a string, or nothing when it is None."""
+    """The answer to a call. `payload` is a JSON value, a string for a text body, or None for an empty body."""
 
     status: int
     payload: Any = None
@@ -26,7 +26,7 @@ class Answer:
         return json.dumps(self.payload, separators=(",", ":")).encode()
 
     def correlation_id(self) -> str:
-        """Return the body's own correlation id, which HubSpot repeats in a header, or a new one."""
+        """Return the correlation id for the header: that of the body if it has one, or a new one."""
         named = self.payload.get("correlationId") if isinstance(self.payload, dict) else None
         return named or str(uuid4())
 
@@ -40,7 +40,7 @@ class Refused(Exception):
 
 
 def error(status: int, message: str, category: str | None = None, **more: Any) -> Answer:
-    """Return HubSpot's error envelope; fields without a value are left out, as HubSpot does."""
+    """Return HubSpot's error envelope, without the fields whose value is None."""
     body = {"status": "error", "message": message, "correlationId": str(uuid4()), **more, "category": category}
     return Answer(status, {name: value for name, value in body.items() if value is not None})
 
@@ -54,12 +54,12 @@ def invalid(message: str, **more: Any) -> Refused:
 
 
 def not_found() -> Refused:
-    # Recorded without a category, unlike most errors.
+    # HubSpot's real answer has no category, unlike most errors.
     return refuse(404, "resource not found")
 
 
 def rate_limited(policy: RateLimitPolicy, group: str) -> Answer:
-    """Return the 429 of *policy*. Only the search form has a category, and only the others an errorType."""
+    """Return the 429 of *policy*. Only that of search has a category, and only the others have an errorType."""
     if policy == "search":
         return error(429, "You have reached your secondly limit.", "RATE_LIMITS")
     answer = error(

@@ -1,4 +1,4 @@
-"""Tokens: who may call, and what for."""
+"""Tokens: authentication and scopes of calls."""
 
 import re
 from dataclasses import dataclass, replace
@@ -30,33 +30,33 @@ _NO_SCOPE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a token may do. A revoked one is remembered, to be refused as expired."""
+    """The scopes of a token. A revoked token is kept, so that it is refused as expired."""
 
     scopes: frozenset[str]
     revoked_at: datetime | None = None
 
 
 class Tokens:
-    """The portal's tokens; several are valid at once while one is rotated out."""
+    """The portal's tokens; several are valid at once, as during a rotation."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._grants: dict[str, Grant] = {}
 
     def add(self, token: str, scopes: tuple[str, ...] = ALL_SCOPES) -> None:
-        """Raises ValueError, without the token, for one that HubSpot would not issue."""
+        """Add a token. Raises ValueError, without the token in its message, if it does not have HubSpot's form."""
         if not _FORM.fullmatch(token):
             raise ValueError("a token has the form pat-na1-<uuid>")
         self._grants[token] = Grant(frozenset(scopes))
 
     def revoke(self, token: str) -> None:
-        """Raises KeyError, without the token, for an unknown one."""
+        """Revoke a token. Raises KeyError, without the token in its message, if it is unknown."""
         if token not in self._grants:
             raise KeyError("no such token")
         self._grants[token] = replace(self._grants[token], revoked_at=self._clock.now())
 
     def grant(self, token: str) -> Grant | None:
-        """Return what a valid token may do."""
+        """Return the grant of a valid token; None for an unknown or revoked one."""
         grant = self._grants.get(token)
         return grant if grant and grant.revoked_at is None else None
 
@@ -68,14 +68,14 @@ class Tokens:
             raise refuse(401, _NO_CREDENTIALS, "INVALID_AUTHENTICATION")
         grant = self._grants.get(token)
         if grant is None:
-            # HubSpot reads an expiry of zero out of a token that it can't decode.
+            # HubSpot decodes the expiry of an unknown token as zero, and reports it as expired since 1970.
             raise self._expired(_EPOCH)
         if grant.revoked_at is not None:
             raise self._expired(grant.revoked_at)
         return token
 
     def authorise(self, token: str, scopes: tuple[str, ...]) -> None:
-        """Raises Refused with 403 unless the token has one of *scopes*."""
+        """Check the scopes of a token. Raises Refused with 403 unless it has one of *scopes*."""
         grant = self._grants.get(token)
         if scopes and (grant is None or grant.scopes.isdisjoint(scopes)):
             raise missing_scopes(scopes)
@@ -106,5 +106,5 @@ def missing_scopes(scopes: tuple[str, ...]) -> Refused:
 
 
 def masked(token: str) -> str:
-    """Return what may be shown of a token."""
+    """Return a token with its middle hidden, for display."""
     return f"{token[:8]}…{token[-4:]}" if _FORM.fullmatch(token) else ("…" if token else "")

@@ -1,4 +1,4 @@
-"""A call: one request to HubSpot's API, as the operations see it."""
+"""A call: one request to HubSpot's API, parsed for the operations."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 from sandbox.hubspot.http.answers import Refused, error
 
 _UNREAD: Final = object()
-# The words of the library that HubSpot reads JSON with, as they were recorded for a batch.
+# The type and token names in the error messages of HubSpot's JSON library, as recorded for a batch.
 _BATCH: Final = "com.hubspot.inbounddb.publicobject.core.v2.SimplePublicObjectBatchInput$Json"
 _TOKENS: Final[Mapping[type, tuple[str, str]]] = {
     list: ("Array", "START_ARRAY"),
@@ -36,7 +36,7 @@ class Call:
         return "/" + "/".join(self.segments)
 
     def json(self) -> Any:
-        """Return the body. Raises Refused when it is not JSON."""
+        """Return the decoded body. Raises Refused if it is not JSON."""
         if self._json is _UNREAD:
             try:
                 self._json = json.loads(self.body)
@@ -48,11 +48,11 @@ class Call:
         self._json = body
 
     def object(self) -> dict[str, Any]:
-        """Return the body as a JSON object. Raises Refused when it is something else."""
+        """Return the body as a JSON object. Raises Refused if it is not one."""
         return as_object(self.json())
 
     def count_inputs(self) -> int | None:
-        """Return how many inputs the call has, None when it is no batch."""
+        """Return the number of inputs of a batch; None for any other call."""
         try:
             body = self.json() if self.body else None
         except Refused:
@@ -64,12 +64,12 @@ class Call:
         return next((value for key, value in self.query if key == name), None)
 
     def number(self, name: str, default: int) -> int:
-        """Return an argument as a number, or *default* where it is none."""
+        """Return an argument as a number; *default* if it is missing or not a number."""
         text = self.argument(name) or ""
         return int(text) if text.isdigit() else default
 
     def listed(self, name: str) -> list[str]:
-        """Return a list argument, given as `a,b` or repeated."""
+        """Return the values of a list argument, given as `a,b` or repeated."""
         return [item for key, value in self.query if key == name for item in value.split(",") if item]
 
 
@@ -78,7 +78,7 @@ def read_query(query: bytes) -> list[tuple[str, str]]:
 
 
 def not_json(value: Any = None) -> Refused:
-    """Return the refusal of a body that can't be read, for one of its values where it is JSON; without a category."""
+    """Return the refusal of an unreadable body or of a *value* of the wrong JSON type; it has no category."""
     kind, token = next((named for of, named in _TOKENS.items() if isinstance(value, of)), ("Null", "VALUE_NULL"))
     words = f"Cannot deserialize value of type `{_BATCH}` from {kind} value (token `JsonToken.{token}`)"
     return Refused(error(400, f"Invalid input JSON on line 1, column 1: {words}"))
@@ -91,7 +91,7 @@ def as_object(value: Any) -> dict[str, Any]:
 
 
 def as_text(value: Any) -> str:
-    """Return a scalar as HubSpot's JSON reader coerces it to a string; null is empty. Raises Refused for the rest."""
+    """Return a scalar as a string, as HubSpot's JSON reader does; null is empty. Raises Refused for other values."""
     if isinstance(value, str):
         return value
     if value is None:
@@ -102,7 +102,7 @@ def as_text(value: Any) -> str:
 
 
 def repeated(values: Iterable[str]) -> list[str]:
-    """Return the values that come more than once, each once, in order."""
+    """Return the values that occur more than once, each once, in order."""
     seen: set[str] = set()
     again: dict[str, None] = {}
     for value in values:

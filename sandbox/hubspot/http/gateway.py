@@ -1,6 +1,6 @@
-"""The gateway: the ASGI side of HubSpot's API. Each call passes token, scope and quota before its operation.
+"""The gateway: the ASGI app of HubSpot's API. It checks token, scopes and quota of each call before its operation.
 
-Operations never await, so a call takes effect at once and entirely.
+Operations never await, so each call takes effect atomically.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ _UNKNOWN_PATH: Final = "(unknown)"
 
 @dataclass(slots=True)
 class _Exchange:
-    """What the log tells of a call, as far as it is known."""
+    """The log data of a call, as far as they are known."""
 
     started: str
     path: str = _UNKNOWN_PATH
@@ -115,7 +115,7 @@ async def _read(scope: Scope, receive: Receive) -> tuple[Call, str]:
         message = await receive()
         body += message.get("body", b"")
         more = message.get("more_body", False)
-    # The decoded path would hide an encoded slash inside an email.
+    # The raw path is split before it is decoded: an email may contain an encoded slash.
     raw_path = scope.get("raw_path") or scope["path"].encode()
     segments = tuple(unquote(segment) for segment in raw_path.decode("latin-1").split("?")[0][1:].split("/"))
     authorization = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"), "")
@@ -133,19 +133,19 @@ async def _send(answer: Answer, quota_headers: dict[str, str], send: Send) -> No
 
 
 async def _drop(receive: Receive, send: Send) -> None:
-    """End the connection under uvicorn; in the same process, raise what httpx raises then."""
-    # ASGI has no message for it, but uvicorn's `send` is a method of the object that holds the connection.
+    """Drop the connection under uvicorn; under httpx's ASGITransport, raise the error of a dropped connection."""
+    # ASGI has no message for it, but uvicorn's `send` is a method of the object that has the connection.
     transport = getattr(getattr(send, "__self__", None), "transport", None)
     if not isinstance(transport, asyncio.Transport):
         raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
     transport.abort()
-    # Returning earlier would make uvicorn answer with 500.
+    # If this function returned before the disconnect, uvicorn would answer with 500.
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
 async def _wait_for_caller(receive: Receive, seconds: float) -> None:
-    """Return after *seconds*, or as soon as the caller has gone."""
+    """Return after *seconds*, or as soon as the caller disconnects."""
     try:
         async with asyncio.timeout(seconds):
             while (await receive())["type"] != "http.disconnect":

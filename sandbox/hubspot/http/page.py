@@ -1,4 +1,4 @@
-"""The page at `/`: the portal as a person sees it, and what they can do to it, by means of the test API."""
+"""The web page at `/`, which shows and changes the portal through the test API."""
 
 from base64 import b64encode
 from hashlib import sha256
@@ -12,7 +12,7 @@ PATH: Final = "/"
 
 
 def page() -> APIRouter:
-    """Return the route of the page. Its policy allows its own script and style, and calls to this server alone."""
+    """Return the page's route. Its policy allows only its own script and style, and calls to this server."""
     html = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
     headers = {
         "Content-Security-Policy": (

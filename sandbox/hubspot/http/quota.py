@@ -1,4 +1,4 @@
-"""The quota: a rolling window for each token, a counter of the day for all, and the rates of searches and sending."""
+"""The quota: a rolling window per token, a daily counter of the portal, and the rates of searches and sending."""
 
 from collections import deque
 from datetime import UTC, datetime, timedelta
@@ -12,13 +12,14 @@ from sandbox.hubspot.http.answers import RateLimitPolicy
 from sandbox.hubspot.settings import Settings
 
 QuotaKind = Literal["calls", "associations", "searches", "sending", "none"]
-"""What a call spends. Associations do not tell of it, searches only of the day; sending has but a rate of its own."""
+"""The quota that a call uses. Answers of associations and sending have no quota headers, those of searches only the
+daily ones. Sending has only a rate, and does not count towards the window or the day."""
 
 _RATE_WINDOW_S: Final = 1.0
 
 
 class Window:
-    """The times of a token's calls in the last seconds: those let in, and those that tried."""
+    """The times of a token's calls in the current window: the admitted calls, and all attempted calls."""
 
     def __init__(self) -> None:
         self._admitted: deque[float] = deque()
@@ -60,7 +61,7 @@ class Rate:
 
 
 class Quota:
-    """Which calls the portal lets in. A refused call spends nothing, so a caller that backs off recovers at once."""
+    """Admits or refuses calls. A refused call uses no quota, so a caller that backs off recovers at once."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -71,7 +72,7 @@ class Quota:
         self._today_ends = datetime.min.replace(tzinfo=UTC)
 
     def admit(self, token: str, settings: Settings, kind: QuotaKind = "calls") -> RateLimitPolicy | None:
-        """Count a call, or return the policy that forbids it."""
+        """Count an admitted call and return None, or return the policy that refuses it."""
         now = self._clock.monotonic()
         match kind:
             case "none":
@@ -107,7 +108,7 @@ class Quota:
         return self._used_today
 
     def used_now(self, settings: Settings) -> dict[str, int]:
-        """Return how much of its window each token has used."""
+        """Return the number of admitted calls in the current window by token."""
         since = self._clock.monotonic() - settings.window_s
         return {token: window.used_since(since) for token, window in self._windows.items()}
 
@@ -116,7 +117,7 @@ class Quota:
         return _next_midnight(self._clock.now(), ZoneInfo(settings.time_zone))
 
     def retry_after(self, token: str, policy: RateLimitPolicy, settings: Settings) -> int:
-        """Return the whole seconds until a call has a chance again."""
+        """Return the whole seconds until a call may be admitted again."""
         if policy == "daily":
             return ceil((self.resets_at(settings) - self._clock.now()).total_seconds())
         if policy != "ten_secondly_rolling":
@@ -125,7 +126,7 @@ class Quota:
         return max(1, ceil(window.frees_in(self._clock.monotonic(), settings.window_s)))
 
     def headers(self, token: str, settings: Settings, kind: QuotaKind = "calls") -> dict[str, str]:
-        """Return what the answer to a call tells of the quota."""
+        """Return the quota headers of the answer to a call."""
         if kind in ("associations", "sending", "none"):
             return {}
         daily = {
@@ -141,7 +142,7 @@ class Quota:
             "X-HubSpot-RateLimit-Remaining": str(max(0, settings.quota - window.used)),
             "X-HubSpot-RateLimit-Interval-Milliseconds": str(int(settings.window_s * 1000)),
             **daily,
-            # Deprecated and no longer enforced, but still sent.
+            # HubSpot still sends these deprecated headers, but no longer enforces their limit.
             "X-HubSpot-RateLimit-Secondly": str(secondly),
             "X-HubSpot-RateLimit-Secondly-Remaining": str(
                 max(0, secondly - window.used_since(self._clock.monotonic() - 1))
@@ -150,7 +151,7 @@ class Quota:
 
     @property
     def most_calls_in_a_window(self) -> int:
-        """The most calls that a token tried within one window, those refused included."""
+        """The most calls that a token attempted within one window, including refused ones."""
         return max((window.most_tried for window in self._windows.values()), default=0)
 
 

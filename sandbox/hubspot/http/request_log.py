@@ -1,4 +1,4 @@
-"""The request log: the last calls, and counters of all."""
+"""The request log: the last calls, and counters of all calls."""
 
 from collections import Counter, deque
 from typing import Final, NamedTuple
@@ -7,7 +7,7 @@ MOST_KEPT: Final = 20_000
 
 
 class Request(NamedTuple):
-    """One call. Its path names the operation, without what identifies a contact; a status of None: no answer."""
+    """One call. `path` is the route's, without the data of a contact; `status` is None if there was no answer."""
 
     time: str
     method: str

@@ -1,4 +1,4 @@
-"""Routes: which operation each path of each version of the API is. Any other path does not exist."""
+"""Routes: the operation of each path in each version of the API. Other paths are answered with 404."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -34,7 +34,7 @@ from sandbox.hubspot.records.portal import Portal
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What a path and method do. `scopes`: one of them is needed."""
+    """The operation of a path and method. The token needs one of `scopes`, if there are any."""
 
     handle: Callable[[Portal, Call], Answer]
     scopes: tuple[str, ...] = ()
@@ -120,12 +120,12 @@ _TOKEN_INFO: Final = {
 }
 
 _TABLE: Final = (
-    # v3, then the dated versions. An object type goes by its name or by its number.
+    # v3 comes first, then the dated versions. Paths have an object type's name or its number.
     ("/crm/v3/objects/contacts", _CONTACTS),
     ("/crm/v3/objects/0-1", _CONTACTS),
     ("/crm/v3/objects/notes", _NOTES),
     ("/crm/v3/objects/0-46", _NOTES),
-    # Version 4 of the associations goes with version 3 of the objects.
+    # Version 4 of the associations belongs to version 3 of the objects.
     ("/crm/v4/associations", _CONTACTS_NOTES),
     ("/crm/v4/objects", _A_CONTACTS_NOTES),
     ("/crm/v3/properties/contacts", _PROPERTIES),
@@ -174,9 +174,9 @@ for _start, _operations in _TABLE:
 
 
 def find(call: Call, moved: Mapping[str, str]) -> Route:
-    """Return a call's route, and put the parameters of its path into the call. Raises Refused with 404 or 405.
+    """Return a call's route, and set the call's path parameters. Raises Refused with 404 or 405.
 
-    *moved* has the beginnings of paths that are elsewhere in this portal, and where they are.
+    *moved* maps documented path prefixes to the prefixes that replace them in this portal.
     """
     for documented, actual in moved.items():
         if _begins(call.path, actual):

@@ -1,1 +1,1 @@
-"""What each call to the simulated HubSpot does."""
+"""The operations of the simulated HubSpot API."""

@@ -1,4 +1,4 @@
-"""Calls about the account: which portal it is, what the token may do, how much of the day's quota is spent."""
+"""Calls about the account: its details, the scopes of a token, and the usage of the daily quota."""
 
 from datetime import timedelta
 from zoneinfo import ZoneInfo

@@ -1,4 +1,4 @@
-"""Associations: which notes a contact has. Asking for them is the only way from a contact to its notes."""
+"""Associations: the notes of contacts. No other call of the API leads from a contact to its notes."""
 
 from typing import Any, Final
 
@@ -12,12 +12,12 @@ from sandbox.hubspot.records.portal import Portal
 MOST_INPUTS: Final = 1_000
 PAGE: Final = 500
 NO_ASSOCIATIONS: Final = "crm.associations.NO_ASSOCIATIONS_FOUND"
-# The note was associated by 202; seen from the contact it is the inverse.
+# A note is associated with type 202; 201 is the inverse type, from the contact to the note.
 _TYPES: Final = ({"category": "HUBSPOT_DEFINED", "typeId": 201, "label": None},)
 
 
 def list_notes(portal: Portal, call: Call) -> Answer:
-    """Return a page of one contact's notes; a contact without any has an empty page."""
+    """Return a page of one contact's notes, which is empty if the contact has none."""
     contact = portal.contacts.by_id(call.parameters["id"])
     if contact is None:
         raise not_found()
@@ -26,7 +26,7 @@ def list_notes(portal: Portal, call: Call) -> Answer:
 
 
 def read_notes(portal: Portal, call: Call) -> Answer:
-    """Return the first notes of many contacts, or those after an input's `after`; a contact without any is an error."""
+    """Return a page of notes of each contact, from an input's `after` on; a contact without notes is an error."""
     body = call.json()
     inputs = body.get("inputs") if isinstance(body, dict) else None
     if not isinstance(inputs, list):
@@ -46,9 +46,9 @@ def read_notes(portal: Portal, call: Call) -> Answer:
 
 
 def _page(portal: Portal, contact: Contact, after: Any, limit: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Return *limit* notes after the one that *after* names, oldest first, and where the next page begins."""
+    """Return at most *limit* notes after the note with the id *after*, oldest first, and the `paging` of the rest."""
     start = int(after) if after is not None and as_text(after).isdigit() else 0
-    # Ids ascend as notes come, so a page stays whole while notes before it are archived.
+    # Ids ascend in the order of creation, so a page that begins after an id does not shift when notes are archived.
     notes = [note for note in portal.timeline.notes_of(contact) if int(note.id) > start]
     paging: dict[str, Any] = {}
     if len(notes) > limit:
@@ -59,7 +59,7 @@ def _page(portal: Portal, contact: Contact, after: Any, limit: int) -> tuple[lis
 
 
 def _associated(note: Note) -> dict[str, Any]:
-    # A number here, although every other id is a string.
+    # HubSpot returns this id as a number, although every other id is a string.
     return {"toObjectId": int(note.id), "associationTypes": list(_TYPES)}
 
 

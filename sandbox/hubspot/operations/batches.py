@@ -1,7 +1,7 @@
-"""Batch calls that write: the plan of a write, and what becomes of it.
+"""Batch calls that write: the planning of their writes, and their answers.
 
-Without a unique `objectWriteTraceId` on every input one bad input takes the whole call down, and nothing is written;
-with them the good ones are written, and the bad ones are errors of a 207.
+If every input has a unique `objectWriteTraceId`, the good inputs are written, and the bad ones become errors of a 207.
+Otherwise one bad input makes the whole call fail, and nothing is written.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,11 +16,11 @@ from sandbox.hubspot.schema.validation import Failure, failures_message, refuse_
 MOST_INPUTS: Final = 100
 
 Write = Callable[[], dict[str, Any]]
-"""Takes effect, and returns the record as the answer shows it."""
+"""Applies one write, and returns the record as the answer shows it."""
 
 
 class BadInput(Exception):
-    """An input that HubSpot does not take: a refusal of the whole call, or an error of a 207."""
+    """An input that HubSpot does not accept: it causes a refusal of the whole call, or an error of a 207."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class BadInput(Exception):
 
 
 class InvalidInput(BadInput):
-    """An input with values that HubSpot does not take."""
+    """An input with values that HubSpot does not accept."""
 
     def __init__(self, failures: Sequence[Failure], portal_id: int) -> None:
         super().__init__(failures_message(failures, portal_id))
@@ -54,10 +54,9 @@ class InvalidInput(BadInput):
 
 @dataclass(slots=True)
 class Batch:
-    """The writes of one call while they are planned.
+    """The planned writes of one call.
 
-    `unknown` are ids that nobody has, with the traces of their inputs; `claims` the identities that earlier inputs
-    have taken.
+    `unknown` are ids of no contact, with the traces of their inputs; `claims` are the identities of earlier inputs.
     """
 
     portal: Portal
@@ -69,11 +68,11 @@ class Batch:
 
 
 Plan = Callable[[Batch, dict[str, Any], str | None], None]
-"""Adds one input, which has that trace, to the batch. Raises BadInput."""
+"""Adds one input and its trace to the batch. Raises BadInput."""
 
 
 def read_inputs(call: Call) -> list[dict[str, Any]] | None:
-    """Return the inputs, or None without the wrapper, which HubSpot takes for a call that asks for nothing."""
+    """Return the inputs; None if the body has no `inputs`, which HubSpot treats as an empty batch."""
     body = call.json()
     inputs = body.get("inputs") if isinstance(body, dict) else None
     if not isinstance(inputs, list):
@@ -84,7 +83,7 @@ def read_inputs(call: Call) -> list[dict[str, Any]] | None:
 
 
 def check_no_duplicates(ids: Sequence[str]) -> None:
-    """Raises Refused with 400, whatever traces there are."""
+    """Check that *ids* are unique. Raises Refused with 400, also if the inputs have traces."""
     if len(set(ids)) == len(ids):
         return
     again = sorted({named for named in ids if ids.count(named) > 1})
@@ -97,7 +96,7 @@ def duplicates(ids: Sequence[str]) -> Refused:
 
 
 def write(portal: Portal, call: Call, inputs: Sequence[dict[str, Any]], plan: Plan, *, success: int) -> Answer:
-    """Plan every input, then write all, or those that are good, or none."""
+    """Plan every input, then apply all writes, only the good ones, or none."""
     started = portal.clock.timestamp()
     traces = [as_text(item["objectWriteTraceId"]) if item.get("objectWriteTraceId") else None for item in inputs]
     one_by_one = None not in traces and len(set(traces)) == len(traces)
@@ -124,7 +123,7 @@ def complete(
     success: int = 200,
     started: str | None = None,
 ) -> Answer:
-    """Return a batch's answer: results in any order, and 207 where there are errors."""
+    """Return a batch's answer: the results in random order, with status 207 if there are errors."""
     portal.random.shuffle(results)
     body: dict[str, Any] = {"status": "COMPLETE", "results": results}
     if errors:
@@ -140,12 +139,12 @@ def not_found_error(ids: Sequence[str], kind: str = "CONTACT") -> dict[str, Any]
 
 
 def traced(trace: str | None) -> dict[str, str]:
-    """Return what a result repeats of its input."""
+    """Return the trace of an input as fields of its result."""
     return {} if trace is None else {"objectWriteTraceId": trace}
 
 
 def _whole_refused(portal: Portal, problems: Sequence[BadInput]) -> Refused:
-    """Return one refusal: that of all invalid values, or else that of the first bad input."""
+    """Return the refusal of a call: that of all invalid values, or, without any, that of the first bad input."""
     failures = [failure for problem in problems if isinstance(problem, InvalidInput) for failure in problem.failures]
     if failures:
         return refuse_failures(failures, portal.portal_id)
@@ -169,7 +168,7 @@ def _errors(batch: Batch) -> list[dict[str, Any]]:
 
 
 def _unknown(batch: Batch) -> list[dict[str, Any]]:
-    """Return the error for ids that nobody has; where inputs have traces it names those too."""
+    """Return the error for unknown ids, with the traces of their inputs if they have any."""
     if not batch.unknown:
         return []
     error = not_found_error([named for named, _ in batch.unknown])

@@ -36,13 +36,13 @@ MOST_HISTORIES = 50
 
 
 class Conflict(BadInput):
-    """An input that claims what another contact has, or what an earlier input of the call claims."""
+    """An input with an identity of another contact, or of an earlier input of the call."""
 
     def __init__(self, message: str, context: Mapping[str, list[str]] | None = None) -> None:
         super().__init__(message, "CONFLICT", context=context)
 
     def refusal(self) -> Refused:
-        # Only the text names the contact, not a context as in a 207.
+        # The contact's id is only in the message, not in a context as in a 207.
         return refuse(409, self.message, self.category)
 
 
@@ -78,7 +78,7 @@ def read(portal: Portal, call: Call) -> Answer:
 
 
 def update(portal: Portal, call: Call) -> Answer:
-    """Update by record id alone: an email is refused as idProperty, and as plain id it changes nothing."""
+    """Update by record id or unique property: email is refused as idProperty, and ignored as a plain id."""
     inputs = read_inputs(call)
     if inputs is None:
         return complete(portal, [])
@@ -119,7 +119,7 @@ def _plan_update(batch: Batch, item: dict[str, Any], trace: str | None) -> None:
     properties = _checked(batch, item)
     if contact:
         if not id_property and contact.id != named:
-            # It was merged away: HubSpot leaves the input out of the results and tells of no error.
+            # The contact was merged into another one: HubSpot returns neither a result nor an error for the input.
             return
         _claim(batch, properties, contact)
         batch.writes.append(partial(_apply, portal, contact, properties, trace))
@@ -134,7 +134,7 @@ def _plan_upsert(batch: Batch, item: dict[str, Any], trace: str | None) -> None:
         if not item.get("idProperty"):
             batch.unknown.append((as_text(item.get("id")), trace))
             return
-        # The id is the new contact's, unless its properties name another one.
+        # The id becomes a property of the new contact, unless the input's properties have another value.
         named = {item["idProperty"]: as_text(item.get("id"))}
     properties = _checked(batch, {"properties": named | as_object(item.get("properties"))})
     _claim(batch, properties, contact)
@@ -155,7 +155,7 @@ def _apply(
 
 
 def _claim(batch: Batch, properties: dict[str, str], contact: Contact | None) -> None:
-    """Reserve a write's identities for one input. Raises BadInput where somebody else has them, or a rule is broken."""
+    """Reserve a write's identities for one input. Raises BadInput if one is taken or a required property missing."""
     if problem := breach(batch.portal, batch.call, properties, contact):
         raise problem
     contacts = batch.portal.contacts

@@ -1,4 +1,4 @@
-"""Calls about one contact, and the shape in which every call shows a contact."""
+"""Calls about one contact, and the format in which all calls return a contact."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -50,7 +50,7 @@ def archive(portal: Portal, call: Call) -> Answer:
 
 
 def checked_properties(portal: Portal, values: Any) -> dict[str, str]:
-    """Return the properties as HubSpot keeps them. Raises Refused when it does not take one of them."""
+    """Return the properties as HubSpot stores them. Raises Refused if one is not accepted."""
     properties, failures = portal.schema.checked(as_object(values))
     if failures:
         raise refuse_failures(failures, portal.portal_id)
@@ -63,7 +63,7 @@ def check_creatable(properties: Mapping[str, str]) -> None:
 
 
 def check_unclaimed(portal: Portal, properties: Mapping[str, str], contact: Contact | None) -> None:
-    """Raises Refused with 409 where another contact than *contact* has an identity of *properties*."""
+    """Raises Refused with 409 if another contact than *contact* has an identity of *properties*."""
     for identity in portal.contacts.identities(properties):
         holder = portal.contacts.by_identity(identity)
         if holder is not None and holder is not contact:
@@ -75,7 +75,7 @@ def already_exists(holder: Contact) -> str:
 
 
 def identity_of(portal: Portal, id_property: str, value: str, operation: str) -> Identity:
-    """Return the identity that a call names. Raises Refused for a property whose values are not unique."""
+    """Return the identity of a property and value. Raises Refused for a property whose values are not unique."""
     if id_property != "email" and id_property not in portal.schema.unique:
         raise non_unique(id_property, operation)
     return id_property, emails.normalised(value) if id_property == "email" else value
@@ -86,7 +86,7 @@ def non_unique(id_property: str, operation: str) -> Refused:
 
 
 def record(portal: Portal, contact: Contact, properties: Mapping[str, str | None], **more: Any) -> dict[str, Any]:
-    """Return a contact as HubSpot shows it, with *properties* alone."""
+    """Return a contact in HubSpot's format, with only these *properties*."""
     return {
         "id": contact.id,
         **more,
@@ -99,18 +99,18 @@ def record(portal: Portal, contact: Contact, properties: Mapping[str, str | None
 
 
 def shown(portal: Portal, contact: Contact, asked: Iterable[str]) -> dict[str, str | None]:
-    """Return the properties asked for: those that nobody defined are left out, those without a value are null."""
+    """Return the requested properties: undefined ones are absent, those without a value are null."""
     return shown_of(portal, contact.properties, asked)
 
 
 def shown_of(portal: Portal, held: Mapping[str, str], asked: Iterable[str]) -> dict[str, str | None]:
-    """Return what `shown` does of a contact that holds *held*."""
+    """Return the same as `shown`, for a contact whose properties are *held*."""
     names = [*ALWAYS_SHOWN, *(list(asked) or SHOWN_UNASKED)]
     return {name: held.get(name) or None for name in names if name in portal.schema.properties}
 
 
 def changed(contact: Contact, properties: Mapping[str, str]) -> dict[str, str]:
-    """Return what an answer to an update shows: what became of what was written, and a few of HubSpot's own."""
+    """Return the properties in the answer to an update: the new values of the written ones, and a few of HubSpot's."""
     held = contact.properties
     return {**{name: held.get(name, "") for name in properties}, "email": contact.email} | {
         name: held[name] for name in ALWAYS_SHOWN
@@ -129,7 +129,7 @@ def _named(portal: Portal, call: Call, *, archived: bool = False) -> Contact:
     else:
         contact = portal.contacts.by_identity(identity_of(portal, id_property, named, "read"))
     if contact is None and id_property is None and not named.isdigit():
-        # Two spaces, as recorded.
+        # The two spaces are in HubSpot's message too.
         raise refuse(
             404, "Object not found.  objectId are usually numeric.", "OBJECT_NOT_FOUND", context={"id": [named]}
         )

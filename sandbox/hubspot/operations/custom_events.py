@@ -1,4 +1,4 @@
-"""Custom events: sending occurrences. Accepted ones answer with 204 and no body, whatever becomes of them later."""
+"""Custom events: calls that send occurrences. The answer is 204 without a body, which confirms no processing."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -28,7 +28,7 @@ def send(portal: Portal, call: Call) -> Answer:
 
 
 def send_batch(portal: Portal, call: Call) -> Answer:
-    """One bad occurrence takes the whole call down, and nothing is accepted; or it is passed over in silence."""
+    """Accept a batch. A bad occurrence makes the whole call fail, or is skipped, by the setting `bad_occurrence`."""
     _check_tier(portal)
     inputs = call.object().get("inputs")
     if not isinstance(inputs, list):
@@ -85,7 +85,7 @@ def _occurrence(portal: Portal, body: Mapping[str, Any]) -> Occurrence:
 
 
 def _subject(portal: Portal, body: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """Return whom an occurrence is about: an unknown contact is neither refused nor created."""
+    """Return the contact id and email of an occurrence. An unknown contact is neither refused nor created."""
     named, email = as_text(body.get("objectId")), emails.normalised(as_text(body.get("email")))
     if not (named or email or body.get("utk")):
         raise invalid("One of the fields objectId, email and utk is required.")

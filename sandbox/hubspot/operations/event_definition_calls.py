@@ -21,7 +21,7 @@ def list_definitions(portal: Portal, call: Call) -> Answer:
     check_tier(portal)
     after, limit = call.number("after", 0), call.number("limit", 100)
     known = list(portal.event_definitions.by_name.values())
-    # The list shows properties only to who asks for them.
+    # The list contains properties only if the call requests them.
     show = _full if call.argument("includeProperties") == "true" else _brief
     body: dict[str, Any] = {
         "total": len(known),
@@ -65,7 +65,7 @@ def add_property(portal: Portal, call: Call) -> Answer:
 
 
 def check_tier(portal: Portal) -> None:
-    """Raises Refused with 403 where the account's tier has no custom events."""
+    """Raises Refused with 403 if the account's tier has no custom events."""
     if not portal.settings.custom_events:
         raise missing_scopes((DEFINE_EVENTS,))
 
@@ -80,7 +80,7 @@ def _named(portal: Portal, call: Call) -> EventDefinition:
     name = call.parameters["name"]
     definition = portal.event_definitions.find(name)
     if definition is None:
-        # 400, not 404.
+        # HubSpot answers 400, not 404.
         raise unknown_event(name)
     return definition
 

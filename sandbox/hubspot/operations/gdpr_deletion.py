@@ -1,4 +1,4 @@
-"""GDPR deletion: a contact is gone for good. Nothing but the caller's own list keeps the API from bringing it back."""
+"""GDPR deletion: permanent removal of a contact. The API does not prevent a caller from creating it again."""
 
 from sandbox.hubspot.http.answers import Answer, invalid, not_found
 from sandbox.hubspot.http.calls import Call, as_text
@@ -15,7 +15,7 @@ def delete(portal: Portal, call: Call) -> Answer:
     if id_property == "email":
         email = emails.normalised(named)
         contact = contacts.by_email(email) or contacts.archived_by_identity(("email", email))
-        # An email that nobody has is remembered all the same.
+        # The email is recorded as deleted even if no contact has it.
         contacts.suppress(email)
     elif id_property:
         raise invalid(f"Unable to perform gdpr-delete by property {id_property}")

@@ -1,4 +1,4 @@
-"""Merges: two contacts become one, with all that is on their timelines."""
+"""Merges: two contacts become one, which has the entries of both timelines."""
 
 from typing import Final
 

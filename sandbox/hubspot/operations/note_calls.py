@@ -22,7 +22,7 @@ from sandbox.hubspot.schema.note_properties import NOTE_PROPERTIES
 from sandbox.hubspot.schema.properties import checked
 
 NOTE_TO_CONTACT: Final = ("HUBSPOT_DEFINED", "202")
-# The other direction: HubSpot takes it on a note, and no contact ever shows the note.
+# The inverse type: HubSpot accepts it on a note, but no contact shows such a note.
 CONTACT_TO_NOTE: Final = ("HUBSPOT_DEFINED", "201")
 ALWAYS_SHOWN: Final = ("hs_createdate", "hs_lastmodifieddate", "hs_object_id")
 
@@ -80,7 +80,7 @@ def _apply(portal: Portal, properties: dict[str, str], contact_ids: list[str], t
 
 
 def _checked(portal: Portal, item: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
-    """Return a note's properties as HubSpot keeps them, and the contacts that show it. Raises BadInput."""
+    """Return a note's properties as HubSpot stores them, and the ids of the contacts that show it. Raises BadInput."""
     properties, failures = checked(NOTE_PROPERTIES, as_object(item.get("properties")))
     if failures:
         raise InvalidInput(failures, portal.portal_id)
@@ -123,6 +123,6 @@ def _record(portal: Portal, note: Note, properties: Mapping[str, str | None], **
 
 
 def _shown(note: Note, asked: Iterable[str]) -> dict[str, str | None]:
-    """Return the properties asked for: those that nobody defined are left out, those without a value are null."""
+    """Return the requested properties: undefined ones are absent, those without a value are null."""
     names = [*ALWAYS_SHOWN, *asked]
     return {name: note.properties.get(name) or None for name in names if name in NOTE_PROPERTIES}

@@ -1,4 +1,4 @@
-"""Reading occurrences back: those of one contact that have become visible."""
+"""Calls that read the visible occurrences of a contact."""
 
 from datetime import timedelta
 from typing import Any, Final
@@ -14,7 +14,7 @@ PAGE: Final = 100
 
 
 def read(portal: Portal, call: Call) -> Answer:
-    """Return a contact's occurrences, newest first. Accepted is not yet visible."""
+    """Return a contact's occurrences, newest first. An occurrence is visible `event_visibility_s` after acceptance."""
     check_tier(portal)
     kind, named = call.argument("objectType") or "", call.argument("objectId") or ""
     if kind.lower() not in ("contact", "contacts", "0-1") or not named:

@@ -76,7 +76,7 @@ def create_property(portal: Portal, call: Call) -> Answer:
 
 
 def create_properties(portal: Portal, call: Call) -> Answer:
-    """Create a batch: those that exist are errors of a 207, any that is invalid takes the whole call down."""
+    """Create a batch of properties: existing ones are errors of a 207, an invalid one makes the whole call fail."""
     started = portal.clock.timestamp()
     definitions = [as_object(item) for item in call.object().get("inputs") or []]
     for definition in definitions:

@@ -17,7 +17,7 @@ FARTHEST: Final = 10_000
 
 
 def search(portal: Portal, call: Call) -> Answer:
-    """Return a page of contacts as they were some seconds ago; never the ten-thousandth and later ones."""
+    """Return a page of contacts as they were `search_lag_s` ago; paging ends after FARTHEST results."""
     body = call.object()
     limit, after = _number(body, "limit", PAGE), _number(body, "after", 0)
     if limit > LONGEST_PAGE:

@@ -1,1 +1,1 @@
-"""What the simulated portal holds: contacts, notes, events and their definitions."""
+"""The records of the simulated portal: contacts, notes, events and event definitions."""

@@ -1,4 +1,4 @@
-"""Contacts: the records, found by id, by any of their emails, and by unique properties."""
+"""Contacts: the records, indexed by id, by all their emails, and by unique properties."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,11 +16,11 @@ MERGED_IDS: Final = "hs_merged_object_ids"
 _FIRST_ID: Final = 151
 
 Identity = tuple[str, str]
-"""A property that identifies a contact, and its value."""
+"""The name and value of a property that identifies a contact."""
 
 
 class Write(NamedTuple):
-    """One write as it was applied: only the properties that it changed."""
+    """One applied write. `properties` are those that took effect."""
 
     at: str
     properties: Mapping[str, str]
@@ -48,7 +48,7 @@ class Contact:
 
 
 class Contacts:
-    """`recreated` counts the contacts that were created with an email of a contact that GDPR had deleted."""
+    """The contacts. `recreated` counts those that were created with an email of a GDPR-deleted contact."""
 
     def __init__(self, schema: Schema, clock: PortalClock) -> None:
         self._schema = schema
@@ -69,7 +69,7 @@ class Contacts:
         return list(self._by_id.values())
 
     def by_id(self, contact_id: str, *, archived: bool = False) -> Contact | None:
-        """Return a contact by its id, or by that of one which was merged into it."""
+        """Return a contact by its id, or by the id of a contact that was merged into it."""
         while contact_id in self._merged_into:
             contact_id = self._merged_into[contact_id]
         contact = self._by_id.get(contact_id)
@@ -84,11 +84,11 @@ class Contacts:
         return contact if contact and contact.archived else None
 
     def by_email(self, email: str) -> Contact | None:
-        """Return the contact whose primary or additional email this is, in any case."""
+        """Return the contact with this primary or additional email, regardless of upper and lower case."""
         return self._by_identity.get(("email", emails.normalised(email)))
 
     def identities(self, properties: Mapping[str, str]) -> list[Identity]:
-        """Return the identities that *properties* claim; primary and additional emails are one kind."""
+        """Return the identities in *properties*. Additional emails have the same property name as the primary one."""
         if self._schema.identifying.isdisjoint(properties):
             return []
         claimed = [("email", email) for email in emails.split(properties.get("hs_additional_emails", ""))]
@@ -101,7 +101,7 @@ class Contacts:
         contact_id = str(next(self._ids))
         contact = Contact(contact_id, _system_properties(contact_id, now), created_at=now, updated_at=now)
         if STAGE in properties:
-            # A new contact may begin at any stage, before the usual one too.
+            # The default stage is removed: a new contact may begin at an earlier stage too.
             del contact.properties[STAGE]
         self._by_id[contact_id] = contact
         self._apply(contact, properties, trace, now)
@@ -118,24 +118,24 @@ class Contacts:
         contact.updated_at = self._clock.timestamp()
 
     def restore(self, contact: Contact) -> None:
-        """Undo an archiving. What identified the contact leads to it again, unless somebody else has it by now."""
+        """Restore an archived contact with its identities, except those that another contact has by now."""
         contact.archived = False
         for identity in self.identities(contact.properties):
             self._by_identity.setdefault(identity, contact)
 
     def delete(self, contact: Contact) -> None:
-        """Remove a contact for good, as GDPR has it, and remember its emails."""
+        """Remove a contact permanently, as for the GDPR, and record its emails as deleted."""
         self._release(contact)
         contact.archived = False
         del self._by_id[contact.id]
         self.suppress(*contact.emails())
 
     def suppress(self, *addresses: str) -> None:
-        """Remember emails as deleted. Nothing keeps the API from creating their contacts again."""
+        """Record emails as deleted. This does not prevent new contacts with them; it only counts those."""
         self._deleted_emails.update(addresses)
 
     def merge(self, primary: Contact, other: Contact, *, keeps_primary_id: bool) -> Contact:
-        """Return the one contact that two become; their ids lead to it. The primary one's values win."""
+        """Merge two contacts into the returned one, which is found by both ids. The primary contact's values win."""
         now = self._clock.timestamp()
         for contact in (primary, other):
             self._release(contact)
@@ -171,13 +171,13 @@ class Contacts:
 
     def _release(self, contact: Contact) -> None:
         for identity in self.identities(contact.properties):
-            # An archived contact's email may be somebody else's by now.
+            # The identity of an archived contact may belong to another contact by now.
             if self._by_identity.get(identity) is contact:
                 del self._by_identity[identity]
 
 
 def _promote(contact: Contact, email: str | None) -> None:
-    """Where a contact's additional email becomes its primary one, the old primary one takes its place."""
+    """If *email* is one of the contact's additional emails, replace it there by the old primary email."""
     additional = emails.split(contact.properties.get("hs_additional_emails", ""))
     if email in additional:
         swapped = [contact.email if other == email else other for other in additional]

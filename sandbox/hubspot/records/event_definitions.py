@@ -1,4 +1,4 @@
-"""Event definitions: which custom events the portal knows."""
+"""Event definitions: the custom events of the portal."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

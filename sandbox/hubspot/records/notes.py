@@ -13,7 +13,7 @@ _FIRST_ID: Final = 9001
 
 @dataclass(slots=True, eq=False)
 class Note:
-    """One note. Without a contact it is an orphan, which HubSpot keeps and shows nobody."""
+    """One note. HubSpot keeps a note without contacts, but shows it on no timeline."""
 
     id: str
     properties: dict[str, str]
@@ -23,7 +23,7 @@ class Note:
     archived: bool = False
 
     def shown(self, contact_id: str | None, email: str | None) -> dict[str, object]:
-        """Return the note as an entry of a contact's timeline; it has no uuid, so each one counts."""
+        """Return the note as an entry of a contact's timeline. Notes have no uuid, so duplicates are not dropped."""
         return {
             "kind": "note",
             "id": self.id,
@@ -37,7 +37,7 @@ class Note:
 
 
 class Notes:
-    """The portal's notes by id. Creating one is never idempotent: a replay leaves a second note."""
+    """The portal's notes by id. Creation is not idempotent: a replay creates a second note."""
 
     def __init__(self, clock: PortalClock) -> None:
         self._clock = clock

@@ -1,4 +1,4 @@
-"""The portal: one HubSpot account, its settings and all that it holds. It lives in memory."""
+"""The portal: one HubSpot account with its settings and records, in memory."""
 
 from collections.abc import Sequence
 from random import Random
@@ -16,13 +16,13 @@ from sandbox.hubspot.records.timeline import Timeline
 from sandbox.hubspot.schema.properties import Schema
 from sandbox.hubspot.settings import Settings
 
-# Of the one that the simulator begins with. Made up, of the form that private apps' tokens have.
+# The id and token of the simulator's initial portal. The token is invented, in the form of private apps' tokens.
 PORTAL_ID: Final = 4242
-TOKEN: Final = "pat-na1-00000000-0000-4000-8000-000000000000"  # noqa: S105 - valid at the simulator alone
+TOKEN: Final = "pat-na1-00000000-0000-4000-8000-000000000000"  # noqa: S105 - only the simulator accepts it
 
 
 class Portal:
-    """`tokens` are all valid, with every scope. Raises ValueError for one that has not the form of a token."""
+    """A portal whose initial *tokens* have every scope. Raises ValueError for a token of the wrong form."""
 
     def __init__(  # noqa: PLR0913 - the settings that callers choose at the start, by name
         self,
@@ -42,9 +42,9 @@ class Portal:
         self.reset()
 
     def reset(self) -> None:
-        """Make it a new portal, as it was constructed; only the clock keeps its time."""
+        """Reset the portal to its state after construction; only the clock keeps its time."""
         self.settings = self._initial
-        self.random = Random(self._initial.seed)  # noqa: S311 - to be repeatable, not to be secret
+        self.random = Random(self._initial.seed)  # noqa: S311 - must be repeatable, not secret
         self.tokens = Tokens(self.clock)
         for token in self._initial_tokens:
             self.tokens.add(token)
@@ -63,7 +63,7 @@ class Portal:
         return f"publicapi:private_app-api-calls-ten-secondly:{APP_ID}:{self.portal_id}"
 
     def change_settings(self, **changes: Any) -> None:
-        """Raises pydantic.ValidationError for unknown names and bad values."""
+        """Change settings. Raises pydantic.ValidationError for unknown names and bad values."""
         settings = self.settings.changed(changes)
         if settings.seed != self.settings.seed:
             self.random.seed(settings.seed)

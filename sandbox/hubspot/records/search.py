@@ -1,4 +1,4 @@
-"""Search: which contacts a query finds. It sees the contacts as they were a while ago."""
+"""Search: finds contacts by a query, as they were at an earlier time."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,7 +29,7 @@ class Found:
 
 
 def find(schema: Schema, contacts: Iterable[Contact], body: Mapping[str, Any], until: str) -> list[Found]:
-    """Return the contacts that match, sorted, as they were at *until*. Raises Refused for a query that makes none."""
+    """Return the matching contacts, sorted, as they were at *until*. Raises Refused for an invalid query."""
     matches = _condition(schema, body)
     words = as_text(body.get("query")).lower().split()
     found = [
@@ -41,7 +41,7 @@ def find(schema: Schema, contacts: Iterable[Contact], body: Mapping[str, Any], u
 
 
 def as_of(contact: Contact, until: str) -> _Held | None:
-    """Return what a contact held at *until*, or None where it was not there."""
+    """Return a contact's properties at *until*; None if it did not exist or was archived then."""
     if contact.created_at > until:
         return None
     if contact.archived:
@@ -70,7 +70,7 @@ def _condition(schema: Schema, body: Mapping[str, Any]) -> _Condition:
 
 def _groups(body: Mapping[str, Any]) -> Sequence[Any]:
     groups = body.get("filterGroups") or []
-    # Filters outside of a group make one.
+    # Filters outside of any group form an additional group.
     return [*groups, {"filters": body["filters"]}] if body.get("filters") else groups
 
 
@@ -106,7 +106,7 @@ def _reader(name: str, comparable: Callable[[str], Any]) -> Callable[[_Held], An
 
 
 def _comparable(schema: Schema, name: str) -> Callable[[str], Any]:
-    """Return how values of a property compare: as numbers, as moments, or as text in any case of letters."""
+    """Return the conversion for comparing a property's values: to a number, a time, or lower-case text."""
     match schema.properties[name].definition["type"]:
         case "number":
             return _number
@@ -139,7 +139,7 @@ def _ordered(held: Any, wanted: Any, sign: str) -> bool:
 
 
 def _has_token(held: str, wanted: str) -> bool:
-    """Return whether one of the tokens is the wanted one, where `*` stands for anything."""
+    """Return whether the whole text or one of its tokens matches *wanted*, in which `*` matches anything."""
     pattern = re.compile(".*".join(re.escape(part) for part in wanted.lower().split("*")))
     tokens = [held.lower(), *re.split(r"[^\w]+", held.lower())]
     return any(pattern.fullmatch(token) for token in tokens)
@@ -151,7 +151,7 @@ def _has_words(held: _Held, words: Sequence[str]) -> bool:
 
 
 def _sorted(schema: Schema, found: list[Found], sorts: Sequence[Any]) -> list[Found]:
-    """Return what was found by the one property that sorts may name; without any, in the order of creation."""
+    """Sort by the one property that *sorts* may name; without one, keep the order of creation. Raises Refused."""
     if not sorts:
         return found
     [first, *_] = sorts

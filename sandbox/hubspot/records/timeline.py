@@ -1,4 +1,4 @@
-"""The timeline: the event occurrences that were accepted, each once, and the notes."""
+"""The timeline: the accepted event occurrences, each once, and the notes."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from sandbox.hubspot.records.notes import Note
 
 
 class Occurrence(NamedTuple):
-    """One event that happened. Without a contact id it belongs to nobody yet."""
+    """One occurrence of an event. Without a contact id, it belongs to no contact."""
 
     uuid: str
     event_name: str
@@ -38,7 +38,7 @@ Entry = Occurrence | Note
 
 @dataclass
 class Timeline:
-    """Entries in the order of their acceptance, for the portal and for each contact; `occurrences` counts events."""
+    """Entries in the order of acceptance, of the portal and of each contact; `occurrences` counts the events."""
 
     occurrences: int = 0
     duplicates: int = 0
@@ -48,11 +48,11 @@ class Timeline:
     _by_subject: defaultdict[str, list[Entry]] = field(default_factory=lambda: defaultdict(list))
 
     def holds(self, event_name: str, uuid: str) -> bool:
-        """Return whether an occurrence of that event type came with that uuid before."""
+        """Return whether an occurrence of this event type with this uuid was accepted before."""
         return (event_name, uuid) in self._uuids
 
     def add(self, occurrence: Occurrence) -> None:
-        """Add an occurrence, or count it as a duplicate where one of its type came with its uuid before."""
+        """Add an occurrence, or count it as a duplicate if one of its type with its uuid was accepted before."""
         if self.holds(occurrence.event_name, occurrence.uuid):
             self.duplicates += 1
             return
@@ -62,14 +62,14 @@ class Timeline:
         self._by_subject[occurrence.contact_id or occurrence.email or ""].append(occurrence)
 
     def add_note(self, note: Note) -> None:
-        """Put a note on the timelines of its contacts."""
+        """Add a note to the timelines of its contacts."""
         self._has_notes = True
         self._entries.append(note)
         for contact_id in note.contact_ids:
             self._by_subject[contact_id].append(note)
 
     def join(self, former_ids: set[str], contact_id: str) -> None:
-        """Give a contact all that is on the timelines of those it was made of."""
+        """Move the entries of *former_ids* to the timeline of the contact that they were merged into."""
         joined: list[Entry] = []
         for index, entry in enumerate(self._entries):
             if isinstance(entry, Note):
@@ -86,15 +86,15 @@ class Timeline:
         self._by_subject[contact_id] = joined
 
     def entries(self) -> list[Entry]:
-        """Return all entries but archived notes."""
+        """Return all entries except archived notes."""
         return _kept(self._entries) if self._has_notes else list(self._entries)
 
     def of(self, contact: Contact | None, email: str) -> list[Entry]:
-        """Return what is on a contact's timeline, or what came for an email that no contact had, in order."""
+        """Return the entries of a contact, or, without one, those that were sent for an unknown email, in order."""
         return _kept(self._by_subject.get(contact.id if contact else email, ()))
 
     def occurrences_of(self, contact: Contact) -> list[Occurrence]:
-        """Return a contact's events in the order of their acceptance."""
+        """Return a contact's events in the order of acceptance."""
         return [entry for entry in self.of(contact, "") if isinstance(entry, Occurrence)]
 
     def notes_of(self, contact: Contact) -> list[Note]:

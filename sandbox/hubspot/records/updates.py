@@ -1,4 +1,4 @@
-"""Updates: what a write makes of the values that a contact holds. Not every value that is taken takes effect."""
+"""Updates: the effect of a write on a contact's values. Not every accepted value takes effect."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ STAGE = "lifecyclestage"
 
 
 def effective(schema: Schema, held: Mapping[str, str], written: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the values that a write leaves: a stage that went backwards is left out, `;a` is added to what is held."""
+    """Return the values that take effect: an earlier lifecycle stage is dropped, `;a` is appended to the old value."""
     kept: dict[str, str] = {}
     if STAGE in written and _goes_backwards(schema, held.get(STAGE, ""), written[STAGE]):
         kept = {name: value for name, value in written.items() if name != STAGE}
@@ -19,12 +19,12 @@ def effective(schema: Schema, held: Mapping[str, str], written: Mapping[str, str
 
 
 def furthest_stage(schema: Schema, one: str, other: str) -> str:
-    """Return the stage that is further on."""
+    """Return the later of two stages."""
     return one if _goes_backwards(schema, one, other) else other or one
 
 
 def _goes_backwards(schema: Schema, held: str, written: str) -> bool:
-    """Return whether a stage comes before the one that is held. Clearing it is no step back."""
+    """Return whether the stage *written* comes before *held*. Clearing the stage does not count as a step back."""
     stages = schema.stages()
     if held not in stages or written not in stages:
         return False

@@ -1,1 +1,1 @@
-"""What the simulated portal knows of properties, and what a value may be."""
+"""The properties of the simulated portal, and the validation of their values."""

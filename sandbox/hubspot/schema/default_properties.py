@@ -1,4 +1,4 @@
-"""The contact properties that a new portal has: HubSpot's own, those that matter here."""
+"""The contact properties of a new portal: those of HubSpot's own that matter here."""
 
 from typing import Any, Final
 

@@ -1,9 +1,9 @@
-"""Emails that HubSpot takes: an address whose top-level domain exists."""
+"""Validation of emails: HubSpot accepts addresses whose top-level domain exists."""
 
 import re
 from typing import Final
 
-# Not IANA's whole list: enough that sample data passes, and that `.con`, `.ik` and `.lcom` do not.
+# A part of IANA's list: sample data passes, and typing errors such as `.con`, `.ik` and `.lcom` do not.
 _LISTED: Final = """
 com org net io dev edu gov mil int info biz name pro aero coop museum mobi jobs travel tel app ai me tv cc co
 ly gg xyz online site shop store tech cloud blog agency email company group global world life live club design
@@ -21,12 +21,12 @@ _LONGEST_LOCAL_PART: Final = 64
 
 
 def normalised(email: str) -> str:
-    """Return *email* as HubSpot stores and compares it."""
+    """Return *email* in the form that HubSpot stores and compares: trimmed, in lower case."""
     return email.strip().lower()
 
 
 def is_valid(email: str) -> bool:
-    """Return whether HubSpot takes a normalised email."""
+    """Return whether HubSpot accepts a normalised email."""
     address = _ADDRESS.fullmatch(email)
     return address is not None and address[1] in TOP_LEVEL_DOMAINS and email.index("@") <= _LONGEST_LOCAL_PART
 

@@ -1,4 +1,4 @@
-"""The properties of notes: HubSpot's own, those that matter here."""
+"""The properties of notes: those of HubSpot's own that matter here."""
 
 from collections.abc import Mapping
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""Properties: the schema of contacts. What it does not hold, a contact can't hold."""
+"""Properties: the schema of contacts, which have no other properties."""
 
 import re
 from collections.abc import Mapping
@@ -59,17 +59,17 @@ class Schema:
 
     @property
     def identifying(self) -> frozenset[str]:
-        """The properties whose value no two contacts share."""
+        """The names of the properties whose values identify a contact: emails and unique properties."""
         return self._identifying
 
     @property
     def unique(self) -> tuple[str, ...]:
-        """The custom properties with unique values."""
+        """The names of the custom properties with unique values."""
         return self._unique
 
     @property
     def custom(self) -> int:
-        """How many properties are not HubSpot's own."""
+        """The number of properties that are not HubSpot's own."""
         return len(self.properties) - len(DEFAULT_PROPERTIES)
 
     def stages(self) -> list[str]:
@@ -77,7 +77,7 @@ class Schema:
         return [option["value"] for option in self.properties["lifecyclestage"].definition["options"]]
 
     def takes_several(self, name: str) -> bool:
-        """Return whether a property holds any number of its options."""
+        """Return whether a property's value may consist of several options."""
         return bool(self.properties[name].definition["fieldType"] == "checkbox")
 
     def add_group(self, definition: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,7 +91,7 @@ class Schema:
         return group
 
     def add(self, definition: Mapping[str, Any]) -> dict[str, Any]:
-        """Add a property that `check_definition` took, or restore an archived one. What contacts held is back then."""
+        """Add a property that passed `check_definition`, or restore an archived one, with the values of contacts."""
         now = self._clock.timestamp()
         former = self.archived.pop(definition["name"], {})
         complete = DEFAULTS | {"createdAt": now} | former | {"updatedAt": now} | dict(definition) | {"archived": False}
@@ -99,7 +99,7 @@ class Schema:
         return complete
 
     def change(self, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """Change a property's definition. The values that contacts hold stay as they are."""
+        """Change a property's definition. The values of contacts stay as they are."""
         definition = self.properties[name].definition | dict(changes) | {"updatedAt": self._clock.timestamp()}
         self._put(definition)
         return definition
@@ -119,7 +119,7 @@ class Schema:
         self._identifying = EMAILS.union(self._unique)
 
     def check_definition(self, definition: Mapping[str, Any]) -> None:
-        """Raises Refused for a definition that HubSpot does not take; an existing name is not looked at."""
+        """Raises Refused for a definition that HubSpot does not accept. Whether the name exists is not checked."""
         missing = [name for name in _REQUIRED if not definition.get(name)]
         if missing:
             raise invalid(f"Invalid input JSON on line 1, column 1. Some required fields were not set: {missing}")
@@ -137,12 +137,12 @@ class Schema:
             raise invalid(f"There are already {MOST_CUSTOM} custom properties.")
 
     def checked(self, values: Mapping[str, Any]) -> tuple[dict[str, str], list[Failure]]:
-        """Return the values as HubSpot would keep them, and those it does not take. Raises Refused for no scalar."""
+        """Return the values as HubSpot stores them, and the failures. Raises Refused for a value that is no scalar."""
         return checked(self.properties, values)
 
 
 def checked(properties: Mapping[str, Property], values: Mapping[str, Any]) -> tuple[dict[str, str], list[Failure]]:
-    """Return the values as *properties* keep them, and those they do not take. Raises Refused for no scalar."""
+    """Return the values as *properties* store them, and the failures. Raises Refused for a value that is no scalar."""
     accepted: dict[str, str] = {}
     failures: list[Failure] = []
     for name, value in values.items():
@@ -164,7 +164,7 @@ def checked(properties: Mapping[str, Property], values: Mapping[str, Any]) -> tu
 
 
 def property_of(definition: dict[str, Any]) -> Property:
-    """Return the property that a complete definition describes."""
+    """Return the property of a complete definition."""
     return Property(
         name=definition["name"],
         definition=definition,

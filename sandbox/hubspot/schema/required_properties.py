@@ -1,4 +1,4 @@
-"""Required properties: rules that an administrator made, which calls of version 2026-09 have to keep."""
+"""Required properties: an administrator's rules, which apply to calls of version 2026-09."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -12,7 +12,7 @@ SINCE: Final = "2026-09"
 
 
 def breach(portal: Portal, call: Call, properties: Mapping[str, str], contact: Contact | None) -> BadInput | None:
-    """Return what is wrong with a write to *contact* that leaves out what is required; None is a new contact."""
+    """Return the error of a write to *contact* without a required property, if any. A *contact* of None is new."""
     if SINCE not in call.segments:
         return None
     if contact is None:

@@ -1,4 +1,4 @@
-"""Values: what a property of each type takes, how HubSpot keeps it, and its words when it does not."""
+"""Validation: the accepted values of each property type, their stored form, and HubSpot's error messages."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from sandbox.hubspot.http.answers import Refused, invalid
 from sandbox.hubspot.schema import emails
 
 Check = Callable[[str], str]
-"""Returns a value as HubSpot keeps it. Raises InvalidValue."""
+"""Returns a value as HubSpot stores it. Raises InvalidValue."""
 
 LONGEST_STRING: Final = 65_536
 
@@ -29,7 +29,7 @@ class InvalidValue(ValueError):
 
 
 class Failure(NamedTuple):
-    """One property of one record that HubSpot does not take."""
+    """A property value of a record that HubSpot does not accept."""
 
     name: str
     value: str
@@ -84,7 +84,7 @@ def check_datetime(value: str) -> str:
 
 
 def check_option(options: Sequence[str], *, several: bool) -> Check:
-    """Return the check of a property that takes one of *options*, or several of them as `a;b`."""
+    """Return the check of a property that accepts one of *options*, or, if *several*, a list of them as `a;b`."""
     allowed = frozenset(options)
 
     def check(value: str) -> str:
@@ -117,7 +117,7 @@ def _moment(value: str) -> datetime | None:
 
 
 def failures_message(failures: Sequence[Failure], portal_id: int) -> str:
-    """Return HubSpot's message, with the failures as JSON inside the text."""
+    """Return HubSpot's error message, which contains the failures as JSON."""
     shown = [
         {
             "isValid": False,
