@@ -96,7 +96,7 @@ async def test_an_outage_of_hubspot_is_said_on_every_page_and_is_gone_when_it_en
     await pipeline.simulator.add_fault(OUTAGE)
 
     await expect(page.locator("#banner")).to_contain_text("hubspot_unavailable", timeout=SOON_MS)
-    await expect(page.locator("#banner")).to_contain_text("next probe")
+    await expect(page.locator("#banner")).to_contain_text("next attempt")
 
     await pipeline.simulator.remove_faults()
 
