@@ -73,7 +73,7 @@ async def test_a_replay_that_is_stopped_goes_on_where_it_was(
         await planned(page)
         await pipeline.simulator.add_fault({"answer": {"kind": "status", "status": 503, "style": "html"}})
         await click(page, "Start the replay")
-        await expect(page.get_by_role("heading", name="Writes contacts")).to_be_visible(timeout=SOON_MS)
+        await expect(page.get_by_role("heading", name="Writing contacts")).to_be_visible(timeout=SOON_MS)
         running = page.url
 
         # A second one is not begun beside it.
