@@ -79,7 +79,7 @@ async def test_a_replay_that_is_stopped_goes_on_where_it_was(
         # A second one is not begun beside it.
         await planned(page)
         await click(page, "Start the replay")
-        await expect(page.get_by_role("alert")).to_contain_text("goes on already")
+        await expect(page.get_by_role("alert")).to_contain_text("is still running")
         assert page.url.partition("?")[0] == running
     # The console goes, and the run does not; the next console knows of it.
     await console.kill()
