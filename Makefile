@@ -13,7 +13,7 @@ SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadsc
 DIST ?= dist
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check pythons chaos bench stack up down schemas settings house audit sbom clean
+.PHONY: help setup demo test lint check pythons chaos bench stack up down schemas settings house audit sbom clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,7 +34,7 @@ demo: $(READY) ## play a day of traffic from PostgreSQL to HubSpot, and account 
 test: $(READY) ## run the tests, on a real Kafka and a real PostgreSQL; the longest are of make chaos
 	@$(BIN)/pytest $(SIDE_BY_SIDE) --cov
 
-check: $(READY) ## format, lint, types, import contracts and fast tests; needs no service
+lint: $(READY) ## format, lint, types and import contracts
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
 	@$(BIN)/shellcheck --external-sources scripts/*.sh .ci/run
 	@$(BIN)/hadolint docker/*.Dockerfile
@@ -42,6 +42,8 @@ check: $(READY) ## format, lint, types, import contracts and fast tests; needs n
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m upkeep house --quiet
+
+check: lint ## lint, and the fast tests; needs no service
 	@$(BIN)/pytest $(SIDE_BY_SIDE) tests/unit tests/contract
 
 pythons: $(READY) ## run the unit tests on each promised Python, 3.11 to 3.14, that this machine has

@@ -32,7 +32,7 @@ async def test_resync_of_somebody_unknown_says_so(pipeline: Pipeline) -> None:
     done = await pipeline.run("resync", "nobody@example.com")
 
     assert done.code == 1
-    assert "the topics hold no event of n***@example.com" in done.output
+    assert "the topics have no event of n***@example.com" in done.output
 
 
 KINDS = ("missing", "stale", "ahead", "empty", "differs")
