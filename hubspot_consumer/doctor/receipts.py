@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any, Final
 
 from aiokafka import TopicPartition
@@ -52,9 +53,11 @@ async def compare(
     for partition, end in committed.items():
         offsets = range(starts[partition], end)
         compared += len(offsets)
-        without = [number for number in offsets if (*partition, number) not in receipts.places]
-        if without and looked_at < MOST_LOOKED_AT:
-            suspects += await _records(reader, partition, without[:MOST_LOOKED_AT], receipts.event_ids)
+        if looked_at >= MOST_LOOKED_AT:
+            continue
+        without = [*islice((at for at in offsets if (*partition, at) not in receipts.places), MOST_LOOKED_AT)]
+        if without:
+            suspects += await _records(reader, partition, without, receipts.event_ids)
             looked_at += len(without)
     return ReceiptsComparison(compared, receipts.since, suspects)
 

@@ -50,7 +50,14 @@ class TopicReader:
             self._started = True
 
     async def stop(self) -> None:
-        await self._consumer.stop()
+        """Close the connections, also while Kafka is away."""
+        try:
+            await self._consumer.stop()
+        except asyncio.CancelledError:
+            # aiokafka raises it itself where a fetch waits for its next attempt, and leaves its connections open.
+            if (task := asyncio.current_task()) is None or task.cancelling():
+                raise
+            await self._consumer._client.close()  # noqa: SLF001 - a second `stop` does nothing
 
     async def has(self, topic: str) -> bool:
         """Return whether *topic* exists, without creating it."""

@@ -20,6 +20,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 from runtime.endings import CannotGoOn
 
 _UNKNOWN_TOPIC: Final = 3
+_NOT_ALLOWED: Final = 29
 # Size of the LRU cache of keys' hashes. Hashing costs several times the rest of a row's processing in the relay.
 REMEMBERED: Final = 65_536
 
@@ -43,14 +44,17 @@ async def admin_client(options: Mapping[str, Any], **more: Any) -> AsyncIterator
 
 
 async def look(admin: AIOKafkaAdminClient, names: Collection[str]) -> dict[str, Partitions]:
-    """Return those of *names* that exist, with their partitions, without creating any. Raises KafkaError."""
+    """Return those of *names* that exist, with their partitions, without creating any. Raises KafkaError.
+
+    A topic that the user has no right to describe counts as one that does not exist.
+    """
     # Its `describe_topics` has no flag that forbids the creation of topics.
     answer = await admin._send_request(_ask_without_creating(list(names)))  # noqa: SLF001 - there is no public way
     found: dict[str, Partitions] = {}
     for topic in answer.to_object()["topics"]:
         if not (code := topic["error_code"]):
             found[topic["topic"]] = topic["partitions"]
-        elif code != _UNKNOWN_TOPIC:
+        elif code not in (_UNKNOWN_TOPIC, _NOT_ALLOWED):
             raise for_code(code)(f"topic {topic['topic']}")
     return found
 
