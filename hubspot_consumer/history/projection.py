@@ -62,16 +62,19 @@ class Projector:
         """Return the projection of a contact's events, which are in the order of their sequence headers.
 
         A contact that had other keys before has several *histories*; the last one belongs to its own key. A dead letter
-        is applied if it is selected and not in *without*.
+        is applied if it is selected and not in *without*. Nothing is selected of a contact whose newest event can't be
+        mapped.
         """
-        projection, newest, names = Projection(key), Properties(), set[str]()
+        projection, newest, names, ends_unmapped = Projection(key), Properties(), set[str](), False
         envelopes = [each for history in histories for each in self._envelopes(projection, history, without)]
         for event, envelope, selected, dead in envelopes:
             try:
                 properties = map_event(envelope).contact
             except MappingFailed as failed:
                 projection.unmapped += [(envelope, str(failed))] if selected else []
+                ends_unmapped = True
                 continue
+            ends_unmapped = False
             newest |= properties
             if selected:
                 projection.events.append((event, envelope))
@@ -81,6 +84,9 @@ class Projector:
                 names |= properties.keys()
             projection.sequence = envelope.sequence
         projection.properties = {name: value for name, value in newest.items() if name in names}
+        if ends_unmapped:
+            # HubSpot may have the contact as it was after that event: to write the events before it moves it backwards.
+            projection.events, projection.dead = [], []
         return projection
 
     def _envelopes(

@@ -71,7 +71,8 @@ class Lane:
     `applied` is None while the remote contact is not known. Every event up to `done` was read and finished by this
     worker. Where another writer applied more than `done`, an event before the first pending one may be unread, and its
     timeline entry not sent, until the co-partitioned topics were read as far. `may_be_new` is false once the contact
-    may exist in HubSpot, so that it is looked up instead of created. Only `Lanes` sets `state`.
+    may exist in HubSpot, so that it is looked up instead of created. `copies` finish other records of pending events.
+    Only `Lanes` sets `state`.
     """
 
     key: ContactKey
@@ -81,6 +82,7 @@ class Lane:
     contact_id: str | None = None
     may_be_new: bool = True
     pending: dict[int, Pending] = field(default_factory=dict)
+    copies: dict[int, list[Callable[[], None]]] = field(default_factory=dict)
     attempts: int = 0
     left_out: int = 0
     most_events: int | None = None
@@ -126,13 +128,18 @@ class Lane:
         """Finish the events of *update* and remove them from the pending ones."""
         for event in update.events:
             self.pending.pop(event.sequence, None)
-            event.finish()
+            self._finish(event)
         self.done = max(self.done, update.events[-1].sequence)
         self.applied_by(update)
         self.attempts = 0
         self.hole_limit_s = HOLE_LIMIT_S
         if self.most_events is not None:
             self.most_events = self.most_events * 2 if self.most_events < LARGEST_PART else None
+
+    def _finish(self, event: Pending) -> None:
+        """Finish an event, and the copies of it that were read meanwhile."""
+        for finish in (event.finish, *self.copies.pop(event.sequence, ())):
+            finish()
 
     def pass_over_dead_letters(self) -> None:
         """Finish the dead letters at the front of the lane, as if they were applied."""
@@ -142,7 +149,7 @@ class Lane:
                 return
             if self.done_before_next:
                 self.done = max(self.done, first)
-            self.pending.pop(first).finish()
+            self._finish(self.pending.pop(first))
             self.applied = max(self.applied, first)
 
     def coalesce(self) -> "ContactUpdate":

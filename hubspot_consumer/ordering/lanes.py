@@ -51,10 +51,10 @@ class Lanes:
         self.holes_released = 0
 
     def add(self, key: ContactKey, event: Pending) -> None:
-        """Add an event to its contact's lane. A second copy of a pending event is finished at once."""
+        """Add an event to its contact's lane. A copy of a pending event is finished with that event."""
         lane = self._lanes.get(key) or self._open(key)
         if event.sequence in lane.pending:
-            event.finish()
+            lane.copies.setdefault(event.sequence, []).append(event.finish)
             return
         lane.pending[event.sequence] = event
         waits_as_before = lane.state is LaneState.UNKNOWN and event.sequence > 1

@@ -40,11 +40,14 @@ class TimelineEntries:
     async def _leave(self, updates: Sequence[ContactUpdate]) -> None:
         async def attempt() -> Refusal | None:
             nonlocal updates
-            refused_before = len(self._report.refused)
+            keys = {update.lane.key for update in updates}
+            # Other contacts may be refused meanwhile.
+            refused_before = sum(one.contact in keys for one in self._report.refused)
             again = await self._timeline.leave([self._allowed(update) for update in updates])
             if self._timeline.mode != "off":
                 left = sum(len(update.events) for update in map(self._allowed, updates))
-                left -= sum(len(update.events) for update in again) + len(self._report.refused) - refused_before
+                refused = sum(one.contact in keys for one in self._report.refused) - refused_before
+                left -= sum(len(update.events) for update in again) + refused
                 self._report.timeline_entries += left
             updates = list(again)
             return next(iter(again.values()), None)

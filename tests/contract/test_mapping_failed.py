@@ -117,8 +117,25 @@ def test_a_replay_skips_it_tells_it_once_and_comes_to_its_end() -> None:
 
 
 @pytest.mark.usefixtures("broken")
-def test_a_replay_that_goes_on_tells_it_no_second_time() -> None:
+def test_a_replay_leaves_a_contact_alone_whose_newest_event_it_fails_for() -> None:
+    # HubSpot may have the contact as it was after that event, by an older mapping.
+    portal = portal_of_ours()
     events = [stored(0, 1, "driver_signed_up", 0), stored(0, 2, "nova_earned", 1, payload=PAYLOAD | BAD)]
+    with tempfile.TemporaryDirectory() as folder:
+        report = run_fast(replayed(portal, Path(folder), events))
+
+    assert [one.reason for one in report.refused] == ["mapping_failed"]
+    assert (report.contacts_written, report.timeline_entries) == (0, 0)
+    assert portal.contacts.by_email("contact0@example.com") is None
+
+
+@pytest.mark.usefixtures("broken")
+def test_a_replay_that_goes_on_tells_it_no_second_time() -> None:
+    events = [
+        stored(0, 1, "driver_signed_up", 0),
+        stored(0, 2, "nova_earned", 1, payload=PAYLOAD | BAD),
+        stored(0, 3, "nova_redeemed", 2),
+    ]
     portal = portal_of_ours()
     with tempfile.TemporaryDirectory() as folder:
         assert not survived(replayed(portal, Path(folder), events, dies_at=2))

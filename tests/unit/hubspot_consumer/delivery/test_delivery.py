@@ -23,6 +23,7 @@ from hubspot_consumer.hubspot.requests import KnownContact, KnownContacts, Timel
 from hubspot_consumer.hubspot.responses import WriteAnswer
 from hubspot_consumer.kafka.lease import Lease
 from hubspot_consumer.kafka.records import Record
+from hubspot_consumer.mapping import MappingFailed
 from hubspot_consumer.metrics import Telemetry
 from hubspot_consumer.ordering.lanes import Lanes
 from runtime.clock import SystemClock
@@ -156,6 +157,30 @@ async def test_what_can_fill_a_call_goes_before_what_can_not(bench: Bench) -> No
     calls = [await bench.next_call() for _ in range(4)]
 
     assert calls == [("create", 100), ("create", 50), ("look-up", 3), ("upsert", 3)]
+
+
+async def test_a_first_event_that_can_not_be_mapped_is_set_aside_when_hubspot_has_told_how_far_its_contact_is(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(KeyError) as raised:
+        dict[str, int]()["amount"]
+
+    def fails(_event: object) -> object:
+        raise MappingFailed("nova_earned", raised.value)
+
+    monkeypatch.setattr("hubspot_consumer.ordering.lane.map_event", fails)
+    bench.add(1, 1)
+    bench.hubspot.slots.release()
+
+    assert await bench.next_call() == ("look-up", 1)
+
+    async def set_aside() -> bool:
+        return bench.finished == [1]
+
+    bench.hubspot.slots.release()
+    await eventually(set_aside, within_s=5, saying="the event is a dead letter")
+    assert [reason for reason, _ in bench.dead_letters.letters] == ["mapping_failed"]
+    assert bench.hubspot.calls == [("look-up", 1)]
 
 
 async def test_a_look_up_gives_way_while_others_fill_calls_and_comes_in_the_end(bench: Bench) -> None:

@@ -49,6 +49,19 @@ def test_any_order_of_arrival_any_outcome_of_calls_and_any_restart_applies_event
     assert set(bench.finished) == {(ADA, sequence) for sequence in arrivals}
 
 
+def test_a_copy_of_a_pending_event_is_finished_with_it_and_not_before(bench: Bench) -> None:
+    bench.add(1, 2)
+    bench.add(1, 2)
+    assert not bench.finished
+
+    [update] = bench.take()
+    bench.add(2)
+    assert not bench.finished
+    bench.lanes.finished(update)
+
+    assert bench.finished == {(ADA, 1): 2, (ADA, 2): 3}
+
+
 def test_consecutive_events_of_a_contact_travel_together(bench: Bench) -> None:
     bench.add(1, 2, 3)
     bench.add(1, key=GRACE)
