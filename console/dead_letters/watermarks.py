@@ -3,8 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer
-
+from runtime.kafka.topic_reader import TopicReader
 from runtime.kafka.topics import partitions_of
 
 Reach = Mapping[tuple[str, int], tuple[int, int]]
@@ -14,10 +13,10 @@ Reach = Mapping[tuple[str, int], tuple[int, int]]
 async def reach_of(options: Mapping[str, Any], names: Collection[str]) -> Reach:
     """Return the watermarks of the topics *names*; a missing topic has no entries. Raises KafkaError."""
     partitions = await partitions_of(options, names)
-    consumer = AIOKafkaConsumer(**options, enable_auto_commit=False)
+    reader = TopicReader(options)
     try:
-        await consumer.start()
-        beginnings, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
+        await reader.start()
+        beginnings, ends = await reader.starts(partitions), await reader.ends(partitions)
     finally:
-        await consumer.stop()
+        await reader.stop()
     return {(each.topic, each.partition): (beginnings[each], ends[each]) for each in partitions}

@@ -182,11 +182,12 @@ class Calls:
                 for event in update.events:
                     self._receipts.suppressed(event, update.lane.attempts)
                 self._lanes.finished(update)
-            elif update.creates and update.mapping_failed is not None:
-                # Its first event becomes a dead letter only when HubSpot has told how far the contact is.
-                self._lanes.exists(update)
             elif (failed := update.mapping_failed) is not None:
-                await self._rejected(update, Rejected("mapping_failed", str(failed)))
+                if update.creates:
+                    # The event becomes a dead letter only after a look-up: the contact may have newer values.
+                    self._lanes.exists(update)
+                else:
+                    await self._rejected(update, Rejected("mapping_failed", str(failed)))
             elif (refusal := await self._moves.before(update)) is not None:
                 self._breaker.record(refusal)
                 self._retry(update, refusal)

@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from runtime.endings import CannotGoOn
+from runtime.kafka.topic_reader import TopicReader
 from runtime.kafka.topics import equal_partitions, look, partition_of
 from schemas.contacts import ContactKey
 
@@ -18,7 +19,7 @@ class Lag:
 
     def __init__(self, options: dict[str, Any], group: str, topics: Sequence[str]) -> None:
         self._admin = AIOKafkaAdminClient(**options, request_timeout_ms=int(READ_TIMEOUT_S * 1000))
-        self._ends = AIOKafkaConsumer(**options, request_timeout_ms=int(READ_TIMEOUT_S * 1000))
+        self._reader = TopicReader(options, request_timeout_ms=int(READ_TIMEOUT_S * 1000))
         self._group: Final = group
         self.topics: Final = topics
         self._partitions: list[TopicPartition] = []
@@ -29,10 +30,10 @@ class Lag:
     async def start(self) -> None:
         """Connect. Raises KafkaError when no broker answers."""
         await self._admin.start()
-        await self._ends.start()
+        await self._reader.start()
 
     async def stop(self) -> None:
-        await self._ends.stop()
+        await self._reader.stop()
         await self._admin.close()
 
     @property
@@ -60,12 +61,7 @@ class Lag:
 
     async def unfinished(self) -> Mapping[TopicPartition, int]:
         """Return the offset of the first event that the group has not acked, by partition. Raises KafkaError."""
-        starts: dict[TopicPartition, int] = await self._ends.beginning_offsets(self._partitions)
-        committed = await self._admin.list_consumer_group_offsets(self._group, partitions=self._partitions)
-        return {
-            partition: max(start, committed[partition].offset if partition in committed else -1)
-            for partition, start in starts.items()
-        }
+        return await self._unfinished(self._partitions)
 
     def number_of(self, key: ContactKey) -> int:
         """Return the partition number of a contact's events, which is the same in all topics."""
@@ -73,38 +69,35 @@ class Lag:
 
     async def ends(self) -> Mapping[TopicPartition, int]:
         """Return the present end offsets of all partitions. Raises KafkaError."""
-        ends: dict[TopicPartition, int] = await self._ends.end_offsets(self._partitions)
-        return ends
+        return await self._reader.ends(self._partitions)
 
     async def ends_of(self, number: int) -> Mapping[TopicPartition, int]:
         """Return the present end offsets of the partitions with that number. Raises KafkaError."""
-        ends: dict[TopicPartition, int] = await self._ends.end_offsets(
-            [partition for partition in self._partitions if partition.partition == number]
-        )
-        return ends
+        return await self._reader.ends([partition for partition in self._partitions if partition.partition == number])
 
     async def finished(self, ends: Mapping[TopicPartition, int]) -> bool:
         """Return whether the group has acked everything before *ends*. Raises KafkaError."""
-        starts = await self._ends.beginning_offsets(list(ends))
-        committed = await self._admin.list_consumer_group_offsets(self._group, partitions=list(ends))
-        return all(
-            end <= (committed[partition].offset if partition in committed else -1) or end <= starts[partition]
-            for partition, end in ends.items()
-        )
+        unfinished = await self._unfinished(list(ends))
+        return all(end <= unfinished[partition] for partition, end in ends.items())
 
     async def read(self) -> dict[str, int]:
         """Return the lag by topic, and store it in `by_topic`. Raises KafkaError when Kafka does not answer."""
         ends = self._end_of = await self.ends()
-        starts = await self._ends.beginning_offsets(self._partitions)
-        committed = await self._admin.list_consumer_group_offsets(self._group, partitions=self._partitions)
-        for partition, end in ends.items():
-            commit = committed[partition].offset if partition in committed else -1
-            # Records that Kafka has deleted can't be read any more, and are no lag.
-            self._by_partition[partition] = end - max(commit, starts[partition])
+        unfinished = await self._unfinished(self._partitions)
+        self._by_partition |= {partition: end - unfinished[partition] for partition, end in ends.items()}
         self.by_topic = dict.fromkeys(self.topics, 0)
         for partition, lag in self._by_partition.items():
             self.by_topic[partition.topic] += lag
         return self.by_topic
+
+    async def _unfinished(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        starts = await self._reader.starts(partitions)
+        committed = await self._admin.list_consumer_group_offsets(self._group, partitions=list(partitions))
+        # Records that Kafka has deleted can't be read any more, and are no lag.
+        return {
+            partition: max(start, committed[partition].offset if partition in committed else -1)
+            for partition, start in starts.items()
+        }
 
     @property
     def written(self) -> int:

@@ -100,12 +100,17 @@ class Lane:
     @property
     def done_before_next(self) -> bool:
         """Whether every applied event before the first pending one was read and finished by this worker."""
-        return self.done >= min(min(self.pending) - 1, self.applied or 0)
+        return self.done >= self._applied_before_next
 
     def pass_over_unread(self) -> None:
         """Assume that no event before the first pending one is unread."""
-        self.done = max(self.done, min(min(self.pending) - 1, self.applied or 0))
+        self.done = max(self.done, self._applied_before_next)
         self.unread_since = None
+
+    @property
+    def _applied_before_next(self) -> int:
+        """The last applied sequence before the first pending event; 0 if there is none."""
+        return min(min(self.pending) - 1, self.applied or 0)
 
     def learn(self, contact_id: str | None, sequence: int) -> None:
         """Store the id and the last applied sequence of the remote contact."""

@@ -76,7 +76,7 @@ class Writing:
         suppressed: Callable[[ContactKey], bool],
         report: Report,
     ) -> None:
-        self._refolds = projections
+        self._projections = projections
         self._destination = destination
         self._contacts = contacts
         self._holding = holding
@@ -147,11 +147,11 @@ class Writing:
         """Return the contacts to write again, and the reason if that has to wait."""
         async with self._holding.hold(keys) as hold:
             hold.touch()
-            await self._refolds.caught_up()
-            if (refusal := await self._refolds.resolve_moves(keys, self._destination)) is not None:
+            await self._projections.caught_up()
+            if (refusal := await self._projections.resolve_moves(keys, self._destination)) is not None:
                 self._breaker.record(refusal)
                 return list(keys), refusal
-            projections = [self._refolds.project(key, self._trials) for key in keys]
+            projections = [self._projections.project(key, self._trials) for key in keys]
             for projection in projections:
                 self._report.skip(projection)
             wanted = [projection for projection in projections if projection.wanted]

@@ -187,10 +187,6 @@ async def _within(seconds: float, ending: Coroutine[Any, Any, object]) -> None:
         task.cancel()
         log.warning("service.not_closed", error=TimeoutError.__name__)
         return
-    if task.cancelled():
-        # aiokafka ends so where a fetch waits for its next attempt while Kafka is away.
-        log.warning("service.not_closed", error=asyncio.CancelledError.__name__)
-        return
     try:
         task.result()
     except (TimeoutError, KafkaError, OSError) as error:

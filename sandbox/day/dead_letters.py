@@ -1,11 +1,9 @@
 """Reads the dead letters on Kafka, from the start of the topic to its current end."""
 
 from dataclasses import dataclass
-from typing import Final
 
-from aiokafka import AIOKafkaConsumer
-
-POLL_MS: Final = 500
+from runtime.kafka.topic_reader import TopicReader
+from runtime.kafka.topics import partitions_of
 
 
 @dataclass(frozen=True)
@@ -19,18 +17,15 @@ class SetAside:
 
 
 async def read_dead_letters(bootstrap_servers: str, topic: str) -> list[SetAside]:
-    consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap_servers, auto_offset_reset="earliest")
-    await consumer.start()
+    kafka = {"bootstrap_servers": bootstrap_servers}
+    partitions, reader = await partitions_of(kafka, [topic]), TopicReader(kafka)
+    await reader.start()
     try:
-        ends = await consumer.end_offsets(list(consumer.assignment()))
-        found = []
-        for partition, end in ends.items():
-            while await consumer.position(partition) < end:
-                records = await consumer.getmany(partition, timeout_ms=POLL_MS)
-                found += [_read(record.headers) for record in records.get(partition, ())]
-        return found
+        ends = await reader.ends(partitions)
+        reader.read_from(await reader.starts(partitions))
+        return [_read(record.headers) async for record in reader.records_to(ends)]
     finally:
-        await consumer.stop()
+        await reader.stop()
 
 
 def _read(headers: tuple[tuple[str, bytes], ...]) -> SetAside:

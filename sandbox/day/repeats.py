@@ -4,14 +4,13 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Any, Final
 
 import psycopg
-from aiokafka import AIOKafkaConsumer
 
 from hubspot_consumer.kafka.lag import Lag
+from runtime.kafka.topic_reader import TopicReader
 from sandbox.day.ledger import EVENT_SEQUENCE, Accepted
 from schemas.envelope import Headers
 from schemas.topics import Topics
 
-POLL_MS: Final = 500
 # A group without acks, so that all events count as not acked.
 NO_GROUP: Final = "nobody"
 
@@ -40,20 +39,15 @@ def _written(contact: Mapping[str, Any] | None) -> int:
 
 async def _not_acked(bootstrap_servers: str, topics: Topics, group: str) -> AsyncIterator[tuple[str, Headers]]:
     """Yield key and headers of the records that the group has not acked, up to the current end."""
-    lag = Lag({"bootstrap_servers": bootstrap_servers}, group, topics.events)
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap_servers)
+    kafka = {"bootstrap_servers": bootstrap_servers}
+    lag, reader = Lag(kafka, group, topics.events), TopicReader(kafka)
     await lag.start()
-    await consumer.start()
+    await reader.start()
     try:
         await lag.missing_topics()
-        begins, ends = await lag.unfinished(), await consumer.end_offsets(lag.partitions)
-        consumer.assign(lag.partitions)
-        for partition, begin in begins.items():
-            consumer.seek(partition, begin)
-        for partition, end in ends.items():
-            while await consumer.position(partition) < end:
-                for record in (await consumer.getmany(partition, timeout_ms=POLL_MS)).get(partition, ()):
-                    yield record.key.decode(), Headers.decode(record.headers)
+        reader.read_from(await lag.unfinished())
+        async for record in reader.records_to(await lag.ends()):
+            yield record.key.decode(), Headers.decode(record.headers)
     finally:
-        await consumer.stop()
+        await reader.stop()
         await lag.stop()

@@ -17,6 +17,7 @@ from hubspot_consumer.history.store import Stored
 from hubspot_consumer.mapping import contact_properties
 from hubspot_consumer.reprocessing import projections as folded_topics
 from hubspot_consumer.reprocessing.comparison import same
+from sandbox.hubspot.http.quota import Quota
 from sandbox.hubspot.records.contacts import Contacts
 from sandbox.hubspot.records.portal import Portal
 from sandbox.hubspot.records.timeline import Occurrence, Timeline
@@ -57,6 +58,8 @@ def provisioned() -> Portal:
 
 def emptied(portal: Portal) -> Portal:
     portal.contacts, portal.timeline = Contacts(portal.schema, portal.clock), Timeline()
+    # It counts calls by the real time, in which a run on the fast loop takes milliseconds.
+    portal.quota = Quota(portal.clock)
     return portal
 
 
