@@ -58,6 +58,29 @@ class Destination(Protocol):
         """Return the ids of the events that up to 100 notes name, in a slot."""
 
 
+class Turn:
+    """The slots of one piece of work: the *first* was waited for already, each further one is waited for when asked.
+
+    So no slot is waited for while another is kept unused. Where the quota leaves a worker one call at a time, for its
+    small share or for other apps' calls, that wait would never end.
+    """
+
+    def __init__(self, destination: Destination, first: Slot) -> None:
+        self._destination = destination
+        self._first: Slot | None = first
+
+    async def slot(self) -> Slot:
+        """Return the first slot, or wait for another."""
+        first, self._first = self._first, None
+        return first or await self._destination.slot()
+
+    def give_back(self) -> None:
+        """Give back the first slot if no call was made in it."""
+        if self._first is not None:
+            self._first.give_back()
+            self._first = None
+
+
 class _FreeSlot(nullcontext[None]):
     def give_back(self) -> None:
         """Do nothing: a dry run uses no quota."""

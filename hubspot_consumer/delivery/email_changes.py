@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from hubspot_consumer.delivery.destination import Destination
+from hubspot_consumer.delivery.destination import Destination, Turn
 from hubspot_consumer.hubspot.outcomes import Halt, Rejected, RetryLater
 from hubspot_consumer.kafka.lag import Lag
 from hubspot_consumer.ordering.lane import ContactUpdate, Lane
@@ -42,7 +42,7 @@ class _Wait:
 
 
 class ContactMoves:
-    """Moves contacts to their new emails before they are written; each call takes its own slot."""
+    """Moves contacts to their new emails before they are written."""
 
     def __init__(self, lanes: Lanes, destination: Destination, lag: Lag, clock: Clock) -> None:
         self._lanes = lanes
@@ -52,8 +52,11 @@ class ContactMoves:
         # Waits are stored by lane, so that an event that is read again after a rebalance waits anew.
         self._waits: WeakKeyDictionary[Lane, dict[ContactKey, _Wait]] = WeakKeyDictionary()
 
-    async def before(self, update: ContactUpdate) -> RetryLater | Halt | None:
-        """Move the contacts of the previous emails in *update*; return why it can't be written yet, or None."""
+    async def before(self, update: ContactUpdate, turn: Turn) -> RetryLater | Halt | None:
+        """Move the contacts of the previous emails in *update*, each call in a slot of *turn*.
+
+        Returns why the update can't be written yet, or None.
+        """
         if update.written:
             return None
         for previous in previous_keys(update):
@@ -65,7 +68,7 @@ class ContactMoves:
             if self._lanes.is_held(previous):
                 return RetryLater("a run holds the contact's previous email", LOOK_AGAIN)
             with self._lanes.in_flight.touching(previous):
-                refusal = await self._move(previous, update.lane.key)
+                refusal = await self._move(previous, update.lane.key, turn)
             if refusal is not None:
                 return refusal
         return None
@@ -84,8 +87,8 @@ class ContactMoves:
             return now - wait.since >= GRACE_S and not self._lanes.has(previous)
         return await self._lag.finished(wait.ends)
 
-    async def _move(self, previous: ContactKey, key: ContactKey) -> RetryLater | Halt | None:
-        with await self._destination.slot():
+    async def _move(self, previous: ContactKey, key: ContactKey, turn: Turn) -> RetryLater | Halt | None:
+        with await turn.slot():
             known = await self._destination.known_contacts([previous, key])
         if isinstance(known, RetryLater | Halt):
             return known
@@ -98,7 +101,7 @@ class ContactMoves:
         if holder is not None:
             log.warning("contact.not_moved", **words, why="another contact has the new email: merge the two in HubSpot")
             return None
-        with await self._destination.slot():
+        with await turn.slot():
             refusal = await self._destination.move(contact.contact_id, key)
         if isinstance(refusal, Rejected):
             log.warning("contact.not_moved", **words, why=refusal.detail, correlation_id=refusal.correlation_id)

@@ -7,7 +7,7 @@ from typing import Final, assert_never
 
 from hubspot_consumer.delivery.batches import Batch, halves
 from hubspot_consumer.delivery.contact_writer import NOT_OURS, Again, ContactWriter
-from hubspot_consumer.delivery.destination import Destination, Slot
+from hubspot_consumer.delivery.destination import Destination, Slot, Turn
 from hubspot_consumer.delivery.email_changes import ContactMoves
 from hubspot_consumer.delivery.receipts import NO_RECEIPTS, Receipts
 from hubspot_consumer.delivery.rejections import Rejections
@@ -103,21 +103,23 @@ class Calls:
 
     async def deliver(self, updates: Sequence[ContactUpdate], slot: Slot) -> None:
         """Write up to 100 contacts, then send their timeline entries."""
-        updates = await self._wanted(updates)
+        turn = Turn(self._destination, slot)
+        updates = await self._wanted(updates, turn)
         self._telemetry.taken(updates)
         written = [update for update in updates if update.written]
-        upserted = await self._upsert(Batch(update for update in updates if not update.written), slot)
+        upserted = await self._upsert(Batch(update for update in updates if not update.written), turn)
         await self._leave_timeline_entries(written + upserted)
 
     async def create(self, updates: Sequence[ContactUpdate], slot: Slot) -> None:
         """Create up to 100 contacts, then send their timeline entries; contacts that may exist are looked up."""
-        updates = await self._wanted(updates)
+        turn = Turn(self._destination, slot)
+        updates = await self._wanted(updates, turn)
         self._telemetry.taken(updates)
         batch, written = Batch(updates), list[ContactUpdate]()
         if not batch.upserts:
-            slot.give_back()
+            turn.give_back()
             return
-        answer = await self._contacts.create(batch.upserts, slot)
+        answer = await self._contacts.create(batch.upserts, await turn.slot())
         for trace_id, outcome in answer.outcomes.items():
             update = batch.update(trace_id)
             match outcome:
@@ -134,7 +136,7 @@ class Calls:
             self._lanes.exists(batch.update(upsert.trace_id))
         await self._leave_timeline_entries(written)
 
-    async def _upsert(self, batch: Batch, slot: Slot) -> list[ContactUpdate]:
+    async def _upsert(self, batch: Batch, turn: Turn) -> list[ContactUpdate]:
         """Return the updates that were written; the lanes of all others are given back."""
 
         def guard(upsert: Upsert) -> Again | RetryLater | None:
@@ -143,8 +145,11 @@ class Calls:
                 return NOT_OURS
             return None if self._lease.valid else UNSURE
 
-        written = []
-        async for upsert, outcome in self._contacts.upsert(batch.upserts, slot, guard):
+        written = list[ContactUpdate]()
+        if not batch.upserts:
+            turn.give_back()
+            return written
+        async for upsert, outcome in self._contacts.upsert(batch.upserts, await turn.slot(), guard):
             update = batch.update(upsert.trace_id)
             match outcome:
                 case Delivered():
@@ -170,7 +175,7 @@ class Calls:
         else:
             self._retry(update, halt)
 
-    async def _wanted(self, updates: Sequence[ContactUpdate]) -> list[ContactUpdate]:
+    async def _wanted(self, updates: Sequence[ContactUpdate], turn: Turn) -> list[ContactUpdate]:
         """Return the updates to write, without suppressed contacts and without events that can't be mapped.
 
         Contacts with a new email are moved first. An update that can't be written yet is given back.
@@ -188,7 +193,7 @@ class Calls:
                     self._lanes.exists(update)
                 else:
                     await self._rejected(update, Rejected("mapping_failed", str(failed)))
-            elif (refusal := await self._moves.before(update)) is not None:
+            elif (refusal := await self._moves.before(update, turn)) is not None:
                 self._breaker.record(refusal)
                 self._retry(update, refusal)
             else:

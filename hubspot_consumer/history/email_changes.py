@@ -5,14 +5,16 @@ before its own events. The exception is an older key that still has a contact in
 refused.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Final
 
-from hubspot_consumer.delivery.destination import Destination
+from hubspot_consumer.delivery.destination import Destination, Slot
 from hubspot_consumer.history.store import EventStore
 from hubspot_consumer.hubspot.outcomes import Halt, Rejected, RetryLater
 from hubspot_consumer.hubspot.requests import MOST_UPSERTS, HeldContacts, KnownContacts
 from schemas.contacts import ContactKey
+
+WaitForSlot = Callable[[], Awaitable[Slot]]
 
 
 class JoinedKeys:
@@ -53,7 +55,7 @@ class EmailChanges:
         self._count_move = count_move
         self._joined: Final = JoinedKeys()
         # Moves that were resolved: when one of the two keys comes alone later, its state stays as it is.
-        self._settled: Final = set[tuple[ContactKey, ContactKey]]()
+        self._resolved: Final = set[tuple[ContactKey, ContactKey]]()
 
     def concerns(self, key: ContactKey) -> bool:
         """Return whether a key is part of a move; it is then written together with the other keys of its contact."""
@@ -83,45 +85,52 @@ class EmailChanges:
         return frozenset(together.union(keys))
 
     async def resolve(
-        self, keys: Sequence[ContactKey], destination: Destination, *, move: bool = True
+        self, keys: Sequence[ContactKey], destination: Destination, slot: WaitForSlot, *, move: bool = True
     ) -> RetryLater | Halt | None:
         """Look up which keys have remote contacts; with *move*, change the email of those under the older key.
 
-        The keys must be held if *move* is set. Returns why HubSpot can't be called now, or None.
+        Each call is made in its own *slot*. The keys must be held if *move* is set.
+        Returns why HubSpot can't be called now, or None.
         """
         moves = [(previous, key) for previous, key in self._store.moves() if previous in keys or key in keys]
         # A contact whose move was read just now is written at the end, together with the other keys of its move.
         self._joined.gone.update(
-            previous for previous, key in moves if key not in keys and (previous, key) not in self._settled
+            previous for previous, key in moves if key not in keys and (previous, key) not in self._resolved
         )
         moves = [(previous, key) for previous, key in moves if previous in keys and key in keys]
         if not moves:
             return None
-        with await destination.slot():
+        with await slot():
             known = await destination.known_contacts(keys)
         if isinstance(known, RetryLater | Halt):
             return known
         if known is None or isinstance(known, Rejected):
             known = {}
         for previous, key in moves:
-            if (refusal := await self._settle(previous, key, known, destination if move else None)) is not None:
+            if move and (refusal := await self._move(previous, key, known, destination, slot)) is not None:
                 return refusal
-            self._settled.add((previous, key))
+            self._joined.join(previous, key, known)
+            self._resolved.add((previous, key))
         return None
 
-    async def _settle(
-        self, previous: ContactKey, key: ContactKey, known: KnownContacts, destination: Destination | None
+    async def _move(
+        self,
+        previous: ContactKey,
+        key: ContactKey,
+        known: KnownContacts,
+        destination: Destination,
+        slot: WaitForSlot,
     ) -> RetryLater | Halt | None:
         contact, holder = known.get(previous), known.get(key)
-        if contact is not None and holder is None and destination is not None:
-            with await destination.slot():
-                refusal = await destination.move(contact.contact_id, key)
-            if isinstance(refusal, RetryLater | Halt):
-                return refusal
-            if refusal is None:
-                self._count_move()
-                known[key], known[previous] = contact, None
-        self._joined.join(previous, key, known)
+        if contact is None or holder is not None:
+            return None
+        with await slot():
+            refusal = await destination.move(contact.contact_id, key)
+        if isinstance(refusal, RetryLater | Halt):
+            return refusal
+        if refusal is None:
+            self._count_move()
+            known[key], known[previous] = contact, None
         return None
 
 

@@ -44,7 +44,7 @@ class Audit:
         # The order matters: HubSpot has all that the group had finished, and the topics then have all that HubSpot had.
         unfinished = await self._topics.unfinished_now()
         await self._access.held.until_answered(
-            lambda: self._topics.moved.resolve(keys, self._access.client, move=False),
+            lambda: self._topics.moved.resolve(keys, self._access.client, self._access.client.slot, move=False),
         )
         names = {name for key in keys for name in self._topics.project(key).properties}
         held = await self._access.held.contacts(keys, names)

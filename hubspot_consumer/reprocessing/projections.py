@@ -9,7 +9,7 @@ from typing import Final
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from hubspot_consumer.delivery.destination import Destination
-from hubspot_consumer.history.email_changes import EmailChanges
+from hubspot_consumer.history.email_changes import EmailChanges, WaitForSlot
 from hubspot_consumer.history.plan import Tally, tallied
 from hubspot_consumer.history.projection import Projection, Projector
 from hubspot_consumer.history.scan import Scan
@@ -104,9 +104,11 @@ class TopicProjections:
     def _histories(self, key: ContactKey) -> list[list[Stored]]:
         return [self._run.store.events_of(one) for one in self.moved.histories(key)]
 
-    async def resolve_moves(self, keys: Sequence[ContactKey], destination: Destination) -> RetryLater | Halt | None:
+    async def resolve_moves(
+        self, keys: Sequence[ContactKey], destination: Destination, slot: WaitForSlot
+    ) -> RetryLater | Halt | None:
         """Resolve the email changes of contacts, which must be held; return why that is not possible now, or None."""
-        return await self.moved.resolve(keys, destination)
+        return await self.moved.resolve(keys, destination, slot)
 
     def batches(self, after: ContactKey = _FIRST) -> Iterator[tuple[list[ContactKey], ContactKey]]:
         """Yield batches of the contacts after a key, each with the key to record in the journal after the batch.

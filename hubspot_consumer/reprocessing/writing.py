@@ -8,16 +8,16 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar, assert_never
 
 from aiokafka.errors import KafkaError
 
 from hubspot_consumer.delivery.batches import calls_of
 from hubspot_consumer.delivery.contact_writer import Again, ContactWriter
-from hubspot_consumer.delivery.destination import Destination, Slot
+from hubspot_consumer.delivery.destination import Destination, Slot, Turn
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.gates.retries import Retries
+from hubspot_consumer.history.email_changes import WaitForSlot
 from hubspot_consumer.history.projection import Projection
 from hubspot_consumer.holds.hold import Hold
 from hubspot_consumer.holds.run import RunHolds
@@ -42,23 +42,13 @@ class Projections(Protocol):
     async def caught_up(self) -> None:
         """Return when the topics were read to their present ends."""
 
-    async def resolve_moves(self, keys: Sequence[ContactKey], destination: Destination) -> RetryLater | Halt | None:
+    async def resolve_moves(
+        self, keys: Sequence[ContactKey], destination: Destination, slot: WaitForSlot
+    ) -> RetryLater | Halt | None:
         """Resolve the email changes of contacts, which must be held; return why that is not possible now, or None."""
 
     def project(self, key: ContactKey, trials: Trials) -> Projection:
         """Return the projection of a contact from the events read so far."""
-
-
-@dataclass
-class _Turn:
-    """A rate limiter's slot, which is given back unless it is taken for a call."""
-
-    slot: Slot
-    taken: bool = False
-
-    def take(self) -> Slot:
-        self.taken = True
-        return self.slot
 
 
 class Writing:
@@ -116,7 +106,7 @@ class Writing:
         return list(written.values())
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[_Turn]:
+    async def _turn(self) -> AsyncIterator[Turn]:
         """Provide a slot when calls may be made; while the circuit breaker is open, one caller at a time may probe."""
         async with AsyncExitStack() as alone:
             await alone.enter_async_context(self._one_probe)
@@ -125,15 +115,14 @@ class Writing:
             if not await self._breaker.until_allowed():
                 await alone.aclose()
             # The slot comes before the hold: workers should not have to wait for the run's quota.
-            turn = _Turn(await self._destination.slot())
+            turn = Turn(self._destination, await self._destination.slot())
             try:
                 yield turn
             finally:
-                if not turn.taken:
-                    turn.slot.give_back()
+                turn.give_back()
 
     async def _attempt_whatever_kafka_does(
-        self, keys: Sequence[ContactKey], turn: _Turn, written: dict[ContactKey, ContactUpdate]
+        self, keys: Sequence[ContactKey], turn: Turn, written: dict[ContactKey, ContactUpdate]
     ) -> tuple[list[ContactKey], RetryLater | Halt | None]:
         try:
             return await self._attempt(keys, turn, written)
@@ -142,13 +131,13 @@ class Writing:
             return list(keys), RetryLater(f"Kafka does not answer: {type(error).__name__}")
 
     async def _attempt(
-        self, keys: Sequence[ContactKey], turn: _Turn, written: dict[ContactKey, ContactUpdate]
+        self, keys: Sequence[ContactKey], turn: Turn, written: dict[ContactKey, ContactUpdate]
     ) -> tuple[list[ContactKey], RetryLater | Halt | None]:
         """Return the contacts to write again, and the reason if that has to wait."""
         async with self._holding.hold(keys) as hold:
             hold.touch()
             await self._projections.caught_up()
-            if (refusal := await self._projections.resolve_moves(keys, self._destination)) is not None:
+            if (refusal := await self._projections.resolve_moves(keys, self._destination, turn.slot)) is not None:
                 self._breaker.record(refusal)
                 return list(keys), refusal
             projections = [self._projections.project(key, self._trials) for key in keys]
@@ -156,7 +145,9 @@ class Writing:
                 self._report.skip(projection)
             wanted = [projection for projection in projections if projection.wanted]
             self._report.contacts_without_events += len(projections) - len(wanted)
-            attempts = await _to_its_end(self._upsert(wanted, turn.take(), hold))
+            if not wanted:
+                return [], None
+            attempts = await _to_its_end(self._upsert(wanted, await turn.slot(), hold))
         again = [projection.key for projection, outcome in attempts if self._again(projection, outcome, written)]
         refusals = (outcome for _, outcome in attempts if isinstance(outcome, RetryLater | Halt))
         return again, next(refusals, None)

@@ -123,6 +123,7 @@ async def replayed(
     moves: Sequence[tuple[ContactKey, ContactKey]] = (),
     dies_at: int = 0,
     afterwards: bool = False,
+    quota: int = 100,
 ) -> Report:
     """Run a replay, or go on with the one in *folder*. Raises Killed."""
     selection = selection or Selection()
@@ -140,7 +141,7 @@ async def replayed(
     clock, jitter = LoopClock(), random.Random(1)
     transport = httpx.ASGITransport(simulator_app(portal))
     async with http_client("http://hubspot", lambda: SecretStr(TOKEN), transport) as http:
-        rate_limiter = RateLimiter(100, 10, DailyQuota(250_000, clock), clock)
+        rate_limiter = RateLimiter(quota, 10, DailyQuota(250_000, clock), clock)
         client = Mortal(http, rate_limiter, "2026-03", PORTAL_ID, report.count_call)
         client.dies_at, client.afterwards = dies_at, afterwards
         halt, ours = CircuitBreaker(clock), cast("Any", SimpleNamespace(valid=True, owns=lambda _: True))

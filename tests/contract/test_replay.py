@@ -17,7 +17,6 @@ from hubspot_consumer.history.store import Stored
 from hubspot_consumer.mapping import contact_properties
 from hubspot_consumer.reprocessing import projections as folded_topics
 from hubspot_consumer.reprocessing.comparison import same
-from sandbox.hubspot.http.quota import Quota
 from sandbox.hubspot.records.contacts import Contacts
 from sandbox.hubspot.records.portal import Portal
 from sandbox.hubspot.records.timeline import Occurrence, Timeline
@@ -58,8 +57,6 @@ def provisioned() -> Portal:
 
 def emptied(portal: Portal) -> Portal:
     portal.contacts, portal.timeline = Contacts(portal.schema, portal.clock), Timeline()
-    # It counts calls by the real time, in which a run on the fast loop takes milliseconds.
-    portal.quota = Quota(portal.clock)
     return portal
 
 
@@ -128,13 +125,16 @@ def test_a_replay_that_goes_on_reads_what_was_mended_meanwhile_as_it_was_mended(
     assert len(entries(portal)) == 2
 
 
-def test_the_report_counts_the_contacts_that_a_replay_gives_their_newer_email(provisioned: Portal) -> None:
+@pytest.mark.parametrize("quota", [100, 1])
+def test_the_report_counts_the_contacts_that_a_replay_gives_their_newer_email_also_one_call_at_a_time(
+    provisioned: Portal, quota: int
+) -> None:
     portal, before, after = emptied(provisioned), ContactKey("contact0@example.com"), ContactKey("contact1@example.com")
     events = events_of([["nova_earned"], ["nova_redeemed"]])
 
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as other:
         unmoved = run_fast(replayed(portal, Path(folder), events[:1]))
-        moved = run_fast(replayed(portal, Path(other), events, moves=[(before, after)]))
+        moved = run_fast(replayed(portal, Path(other), events, moves=[(before, after)], quota=quota))
 
     assert (unmoved.contacts_moved, moved.as_json()["contacts_moved"]) == (0, 1)
     assert (portal.contacts.by_email(before) is None, portal.contacts.by_email(after) is None) == (True, False)

@@ -40,7 +40,7 @@ def store(tmp_path: Path) -> Iterator[EventStore]:
 
 async def settled(store: EventStore, portal: Portal, *, move: bool = True) -> EmailChanges:
     moved = EmailChanges(store)
-    assert await moved.resolve([NEWEST, OLD, NEW], cast("Any", portal), move=move) is None
+    assert await moved.resolve([NEWEST, OLD, NEW], cast("Any", portal), portal.slot, move=move) is None
     return moved
 
 
@@ -82,9 +82,9 @@ def test_the_keys_of_one_contact_come_together(store: EventStore) -> None:
 
 
 async def test_one_that_is_moved_while_it_is_about_to_be_written_is_left_for_later(store: EventStore) -> None:
-    moved = EmailChanges(store)
+    moved, portal = EmailChanges(store), Portal(newest="1")
 
-    assert await moved.resolve([OLD], cast("Any", Portal(newest="1"))) is None
+    assert await moved.resolve([OLD], cast("Any", portal), portal.slot) is None
 
     assert tuple(moved.histories(OLD)) == ()
 
@@ -94,6 +94,6 @@ async def test_a_key_that_is_asked_about_alone_again_stays_what_it_was_with_the_
     portal = Portal(old="1", newest="2", new="3")
     moved = await settled(store, portal)
 
-    assert await moved.resolve([OLD], cast("Any", portal)) is None
+    assert await moved.resolve([OLD], cast("Any", portal), portal.slot) is None
 
     assert tuple(moved.histories(OLD)) == (OLD,)
