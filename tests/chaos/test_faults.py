@@ -15,7 +15,7 @@ from tests.pipeline import NOTES, Pipeline
 Load = Literal["idle", "backlog"]
 
 SEEDS = (1, 2, 3)
-# What `make test` runs of it; `make chaos` runs all.
+# What `make test` runs of it; `make long` runs all.
 SMALL = {("broker_killed", "backlog", 1)}
 RUNS = [
     pytest.param(fault, load, seed, marks=() if (fault, load, seed) in SMALL else pytest.mark.chaos)

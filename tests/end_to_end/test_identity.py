@@ -210,7 +210,7 @@ async def test_a_token_that_is_rotated_in_its_file_needs_no_restart(pipeline: Pi
     assert not (await pipeline.findings())[0]
 
 
-# What `make test` runs of it; `make chaos` runs all.
+# What `make test` runs of it; `make long` runs all.
 COMMANDS = (
     "replay --from-earliest --yes",
     *(
