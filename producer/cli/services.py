@@ -15,7 +15,6 @@ from producer.relay.relay import Relay
 from producer.relay.sender import Sender
 from producer.relay.watch import Watch
 from producer.settings import Settings
-from producer.status import add_status
 from producer.telemetry import Telemetry
 from runtime import logs
 from runtime.clock import Clock, SystemClock
@@ -71,11 +70,9 @@ async def _publish(settings: Settings, *, http: bool) -> None:
             app = application(
                 "Outbox producer",
                 unwell=lambda: health.unwell,
-                also=lambda: {"relay": "active" if relay.active else "standby"} | intake,
+                also=lambda: relay.state | intake,
                 metrics=telemetry.registry,
-            )
-            add_status(
-                app, relay_active=lambda: relay.active, unwell=lambda: health.unwell, settings=settings.in_force()
+                status=lambda: {**relay.state, "unwell": health.unwell, "settings": settings.in_force()},
             )
             if settings.intake_tokens:
                 taking = await stack.enter_async_context(Intake(settings.database_url.get_secret_value()))

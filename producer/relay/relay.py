@@ -56,6 +56,11 @@ class Relay:
         self._failures = 0
         self.active = False
 
+    @property
+    def state(self) -> dict[str, str]:
+        """The relay's role, as health and status show it."""
+        return {"relay": "active" if self.active else "standby"}
+
     async def run(self, stop: asyncio.Event) -> None:
         """Run until *stop* is set and the batch in flight is finished. Outages of the database and of Kafka are waited
         out.
