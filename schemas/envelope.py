@@ -111,7 +111,7 @@ def read_envelope(key: bytes | None, value: bytes | None) -> Envelope:
     try:
         envelope = Envelope.model_validate_json(value or b"", extra="ignore", context=AS_WRITTEN)
     except ValidationError as error:
-        raise UnreadableRecord(_reason(error), fields_at_fault(error)) from None
+        raise UnreadableRecord(_reason(error), "; ".join(faults_of(error))) from None
     try:
         expected = _key_of(envelope.contact.email)
     except ValueError as error:
@@ -128,13 +128,8 @@ def _key_of(email: str) -> str:
     return contact_key(email)
 
 
-def fields_at_fault(error: ValidationError) -> str:
-    """Return `field: what is wrong; …`, without the values, which may be personal data."""
-    return "; ".join(faults_of(error))
-
-
 def faults_of(error: ValidationError) -> list[str]:
-    """Return `field: what is wrong` for each invalid field, without the values."""
+    """Return `field: what is wrong` for each invalid field, without the values, which may be personal data."""
     details = error.errors(include_url=False, include_context=False, include_input=False)
     return [f"{_path(detail['loc'])}: {_fault(detail)}" for detail in details]
 

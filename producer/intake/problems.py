@@ -124,28 +124,20 @@ class Problem(Exception):
 
 def answer_with_problems(app: FastAPI) -> None:
     """Make *app* answer its own refusals (unknown path or method, internal errors) as problem details too."""
-    app.add_exception_handler(Problem, _of_ours)
-    app.add_exception_handler(HTTPException, _of_http)
-    app.add_exception_handler(RequestValidationError, _of_a_parameter)
-    app.add_exception_handler(Exception, _of_nobody)
+    for kind in (Problem, HTTPException, RequestValidationError, Exception):
+        app.add_exception_handler(kind, _answer)
 
 
-async def _of_ours(_: Request, problem: Exception) -> Response:
-    assert isinstance(problem, Problem)  # noqa: S101 - the handler is registered for this type
-    return problem.response()
-
-
-async def _of_http(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - the handler is registered for this type
-    return _unnamed(error.status_code, error.headers)
-
-
-async def _of_a_parameter(_: Request, __: Exception) -> Response:
-    return _unnamed(422)
-
-
-async def _of_nobody(_: Request, __: Exception) -> Response:
-    return _unnamed(500)
+async def _answer(_: Request, error: Exception) -> Response:
+    match error:
+        case Problem():
+            return error.response()
+        case HTTPException():
+            return _unnamed(error.status_code, error.headers)
+        case RequestValidationError():
+            return _unnamed(422)
+        case _:
+            return _unnamed(500)
 
 
 def _unnamed(status: int, headers: Mapping[str, str] | None = None) -> Response:

@@ -82,13 +82,11 @@ class TopicReader:
 
     async def starts(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         """Return the partitions' first offsets."""
-        starts: dict[TopicPartition, int] = await self._consumer.beginning_offsets(partitions)
-        return starts
+        return dict(await self._consumer.beginning_offsets(partitions))
 
     async def ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         """Return the partitions' current end offsets."""
-        ends: dict[TopicPartition, int] = await self._consumer.end_offsets(partitions)
-        return ends
+        return dict(await self._consumer.end_offsets(partitions))
 
     async def since(self, moment: datetime, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         """Return the offset of each partition's first record at or after *moment*, or its end offset without one."""
