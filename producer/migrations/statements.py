@@ -5,7 +5,7 @@ from typing import Final
 
 from alembic import context, op
 
-from producer.relay.signals import ASLEEP_LOCK, CHANNEL
+from schemas.outbox import ASLEEP_LOCK, CHANNEL
 
 VERSIONS: Final = Path(__file__).parent / "versions"
 

@@ -4,16 +4,14 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
-from types import TracebackType
 from typing import Any, Final, Self
 
 import psycopg
 
 from producer.connections import connection_options
 from producer.relay.row import Row
-from producer.relay.signals import ASLEEP_LOCK, CHANNEL
 from runtime.clock import Clock
-from schemas.outbox import RELAY_LOCK, RELAY_NAME
+from schemas.outbox import ASLEEP_LOCK, CHANNEL, RELAY_LOCK, RELAY_NAME
 
 # A statement that takes longer than this counts as a lost connection.
 STATEMENT_WITHIN_S: Final = 15.0
@@ -81,9 +79,6 @@ AND clock_timestamp() - state_change > make_interval(secs => %(silent_s)s)
 class NotMigrated(RuntimeError):
     """The database has no outbox, or one of an earlier version."""
 
-    def __init__(self) -> None:
-        super().__init__("DATABASE_URL: the database has no outbox of this version: run `python -m producer migrate`")
-
 
 class Outbox:
     """The relay's outbox. All methods raise psycopg.OperationalError once a connection, and so the active role, is
@@ -115,7 +110,9 @@ class Outbox:
             failing.push_async_callback(outbox.close)
             [[migrated]] = await outbox._read("SELECT to_regclass('outbox_published') IS NOT NULL")
             if not migrated:
-                raise NotMigrated
+                raise NotMigrated(
+                    "DATABASE_URL: the database has no outbox of this version: run `python -m producer migrate`"
+                )
             await outbox._read(f"LISTEN {CHANNEL}")
             failing.pop_all()
         return outbox
@@ -123,9 +120,7 @@ class Outbox:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self.close()
 
     async def close(self) -> None:

@@ -13,7 +13,3 @@ FILES: Final = ("0001_tables.sql", "0001_contact_key.sql", "0001_functions.sql")
 def upgrade() -> None:
     for name in FILES:
         run(name)
-
-
-def downgrade() -> None:
-    raise NotImplementedError("dropping the outbox would lose the events in it: do it by hand if you mean it")

@@ -22,10 +22,6 @@ def upgrade() -> None:
     )
 
 
-def downgrade() -> None:
-    raise NotImplementedError("the function of 0001 damages emails on PostgreSQL 13 to 16")
-
-
 def _literal(letters: Iterable[str]) -> str:
     # In ASCII, so that no client's encoding changes them. PostgreSQL has always read these two escapes alike.
     codes = map(ord, letters)

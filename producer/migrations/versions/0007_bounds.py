@@ -10,7 +10,3 @@ down_revision: Final = "0006"
 
 def upgrade() -> None:
     run("0007_bounds.sql")
-
-
-def downgrade() -> None:
-    raise NotImplementedError("the functions without bounds are in the files of 0001 and 0002: run those by hand")
