@@ -45,11 +45,10 @@ async def _topics(settings: KafkaSettings, *, dry_run: bool) -> None:
     await ask_admission(settings.client_options())
     async with admin_client(settings.client_options()) as admin:
         found = await new_topics.find(admin, names, names.all)
-        plan = new_topics.plan(found, partitions=settings.kafka_partitions, replication_factor=replicas)
-        await new_topics.refuse_too_few_brokers(admin, plan)
         created: Collection[str] = ()
-        if plan.create and not dry_run:
-            created = await new_topics.create(admin, names, plan)
+        if found.missing:
+            await new_topics.refuse_too_few_brokers(admin, replicas)
+            created = () if dry_run else await new_topics.create(admin, settings, found)
         # The check comes last: another program may have created a topic meanwhile. New topics are verified like the
         # others.
         found_as = await differences(
@@ -62,6 +61,6 @@ async def _topics(settings: KafkaSettings, *, dry_run: bool) -> None:
             else:
                 print(f"missing  {name}")
         now = await new_topics.find(admin, names, names.all)
-    print(f"{now.partitions or plan.partitions} partitions each")
+    print(f"{now.partitions or settings.kafka_partitions} partitions each")
     if any(one.is_certain for differing in found_as.values() for one in differing):
         fail("topics that differ were not changed: docs/runbook.md says what to do")

@@ -16,6 +16,7 @@ from producer.relay.row import Row
 from producer.telemetry import Telemetry
 from runtime.clock import Clock
 from runtime.kafka.new_topics import TopicsNotReady, find
+from runtime.kafka.topic_writer import connected_producer
 from runtime.kafka.topics import UnequalPartitions, admin_client
 from runtime.logs import logger
 from runtime.tracing import linked_span
@@ -66,20 +67,13 @@ class Sender:
         already.
         """
         partitions = await self._partition_count()
-        producer = AIOKafkaProducer(
-            **self._kafka,
-            acks="all",
+        self._producer = await connected_producer(
+            self._kafka,
             enable_idempotence=True,
             max_batch_size=LARGEST_BATCH,
             request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000),
         )
-        try:
-            await producer.start()
-        except BaseException:
-            await producer.stop()
-            raise
-        _guard(producer, may_publish)
-        self._producer = producer
+        _guard(self._producer, may_publish)
         return partitions
 
     async def close(self) -> None:

@@ -91,7 +91,9 @@ async def differences(
     there = await look(admin, {*names, *topics.events})
     of_events = most_copies(there, topics)
     there = {name: there[name] for name in names if name in there}
-    settings = await _settings(admin, there) if there else {}
+    # The brokers report each topic's own values and their defaults.
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in there]
+    settings = await _configs(admin, resources) if resources else {}
     return {
         name: [
             *_layout(name, topics, parts, of_events, partitions=partitions, replication_factor=replication_factor),
@@ -132,11 +134,6 @@ def verdict(name: str, found: Sequence[Difference], bootstrap_servers: str, *, c
     if changes := ",".join(f"{one.setting}={one.value}" for one in found if one.value is not None):
         command = f"kafka-configs.sh --bootstrap-server {bootstrap_servers} --alter --topic {name}"
         yield f"{'':<9}-> {command} --add-config {changes}"
-
-
-async def _settings(admin: AIOKafkaAdminClient, names: Collection[str]) -> dict[str, dict[str, str | None]]:
-    """Return all settings of each topic: its own values or the brokers' defaults."""
-    return await _configs(admin, [ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
 
 
 async def creates_what_is_asked_about(admin: AIOKafkaAdminClient) -> bool | None:
