@@ -2,9 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Final, Self
 from uuid import UUID
 
@@ -16,6 +15,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from producer.connections import connection_options
 from producer.intake.problems import Fault, Problem
 from producer.intake.submissions import Submission, fingerprint
+from runtime.clock import set_within
 from runtime.logs import logger
 
 log = logger()
@@ -90,9 +90,7 @@ class Intake:
         self._forgetting = asyncio.create_task(self._forget_now_and_then())
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         self._closing.set()
         await self._pool.close()
         await asyncio.wait({self._forgetting}, timeout=CONNECTION_WITHIN_S)
@@ -145,8 +143,7 @@ class Intake:
                 # The failure is harmless: the claim of a key checks the key's age itself.
                 log.debug("intake.not_forgotten", error=type(error).__name__)
             # An event ends the task instead of a cancellation, which Python 3.11 may lose during a wait for the pool.
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), FORGET_EVERY_S)
+            await set_within(self._closing, FORGET_EVERY_S)
 
     async def _accept(self, submissions: Sequence[Submission], key: str | None) -> Accepted:
         attempt = 1

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from itertools import chain
 from typing import Final
 
@@ -10,6 +9,7 @@ from producer.relay.lanes import Lanes, Place
 from producer.relay.outbox import Outbox
 from producer.relay.row import Row
 from producer.relay.sender import FAULTS, Sender
+from runtime.clock import set_within
 
 ROWS_AT_ONCE: Final = 4_000
 # High watermarks for rows that were read and are not deleted yet, and for their payloads: above them nothing is read.
@@ -124,9 +124,7 @@ class Publisher:
         """
         self._outbox.rewind()
         if not await self._outbox.fall_asleep():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_nap_s(naps)):
-                    await stop.wait()
+            await set_within(stop, _nap_s(naps))
             return False
         # The query is repeated: a writer may have committed before it could see that the relay sleeps.
         while not await self._head(1) and not stop.is_set():
@@ -137,10 +135,7 @@ class Publisher:
 
     async def _wait_for_progress(self, at_most_s: float) -> None:
         self._progress.clear()
-        with suppress(TimeoutError):
-            # In Python 3.11, `wait_for` misses a cancellation that comes together with the event.
-            async with asyncio.timeout(at_most_s):
-                await self._progress.wait()
+        await set_within(self._progress, at_most_s)
 
 
 def _nap_s(naps: int) -> float:

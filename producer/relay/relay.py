@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Final, NoReturn
 
 import psycopg
@@ -14,6 +13,7 @@ from producer.relay.publisher import Publisher
 from producer.relay.sender import FAULTS, NotActive, Sender
 from producer.telemetry import Telemetry
 from runtime.backoff import backoff_s
+from runtime.clock import set_within
 from runtime.health import Health
 from runtime.logs import logger
 
@@ -84,13 +84,12 @@ class Relay:
                 failures += 1
                 self._health.ill("database", _why(lost))
                 self._be_active(active=False)
-                await self._pause(backoff_s(failures, self._jitter, longest_s=LONGEST_BACKOFF_S))
+                await set_within(self._stop, backoff_s(failures, self._jitter, longest_s=LONGEST_BACKOFF_S))
         self._be_active(active=False)
 
     async def _take_part(self, outbox: Outbox) -> None:
         while not await outbox.become_active():
-            await self._pause(STAND_BY_S)
-            if self._stop.is_set():
+            if await set_within(self._stop, STAND_BY_S):
                 return
             if await outbox.depose():
                 log.warning("relay.deposed_a_silent_one")
@@ -116,7 +115,7 @@ class Relay:
                 self._health.ill(
                     "database" if isinstance(fault, NotActive) else "kafka", f"{type(fault).__name__}: {fault}"
                 )
-                await self._pause(backoff_s(self._failures, self._jitter, longest_s=LONGEST_BACKOFF_S))
+                await set_within(self._stop, backoff_s(self._failures, self._jitter, longest_s=LONGEST_BACKOFF_S))
 
     async def _publish(self, outbox: Outbox) -> Exception | None:
         """Return the fault that ended publishing, None after a stop."""
@@ -134,11 +133,6 @@ class Relay:
         finally:
             await self._sender.close()
         return fault
-
-    async def _pause(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stop.wait()
 
     def _be_active(self, *, active: bool) -> None:
         if active != self.active:
