@@ -1,7 +1,6 @@
 """Settings: read once from the environment, frozen. NAME_FILE may name a file that contains the secret NAME."""
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -27,8 +26,6 @@ class ServiceSettings(BaseSettings):
         "info", description="level of the services' logs; `debug` shows the steps of each event"
     )
 
-    _secret_files: Mapping[str, Path] = {}
-
     @field_validator("log_level", mode="before")
     @classmethod
     def _in_any_case(cls, value: object) -> object:
@@ -52,23 +49,19 @@ class ServiceSettings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, _SecretFiles(settings_cls), env_settings
 
-    def model_post_init(self, context: Any, /) -> None:  # noqa: ARG002 - pydantic passes it by position
-        self._secret_files = {name: Path(path) for name, (path, _) in _named_files(type(self)).items()}
-
     def read_again(self, name: str) -> SecretStr | None:
         """Return the secret *name*, newly read if it is in a file. Raises ValueError, which names the variable."""
-        if name in self._secret_files:
-            return _read(name, self._secret_files[name])
-        held: SecretStr | None = getattr(self, name)
-        return held
+        path, _ = _named_files(type(self)).get(name, ("", None))
+        secret: SecretStr | None = _read(name, Path(path)) if path else getattr(self, name)
+        return secret
 
     @property
     def secrets(self) -> tuple[str, ...]:
         """The values that no output may contain, the longest first: each secret, and its parts, such as a URL's
         password.
         """
-        held = [getattr(self, name) for name in secret_names(type(self))]
-        values = [value.get_secret_value() for value in held if value is not None]
+        secrets = [getattr(self, name) for name in secret_names(type(self))]
+        values = [secret.get_secret_value() for secret in secrets if secret is not None]
         parts = {part.strip() for value in values for part in (value, *value.split(","), *_passwords(value))}
         return tuple(sorted((part for part in parts if len(part) >= SHORTEST_SECRET), key=len, reverse=True))
 

@@ -95,33 +95,22 @@ def batch(body: Any, *, traceparent: str | None) -> list[Submission]:
     if not isinstance(body, list) or not 0 < len(body) <= LARGEST_BATCH:
         raise Problem("invalid_event", f"the body should be a list of 1 to {LARGEST_BATCH} events")
     trace = _readable(traceparent)
-    submissions: list[Submission] = []
-    faults: list[Fault] = []
-    for index, found in enumerate(body):
-        try:
-            submissions.append(_submission(found, index, trace))
-        except _Faulty as faulty:
-            faults += faulty.faults
-    if faults:
+    read = [_submission(item, index, trace) for index, item in enumerate(body)]
+    if faults := [fault for one in read if isinstance(one, list) for fault in one]:
         raise _invalid(faults)
-    return submissions
+    return [one for one in read if isinstance(one, Submission)]
 
 
-class _Faulty(Exception):
-    def __init__(self, faults: list[Fault]) -> None:
-        self.faults: Final = faults
-
-
-def _submission(found: Any, index: int, trace: str | None) -> Submission:
+def _submission(found: Any, index: int, trace: str | None) -> Submission | list[Fault]:
     try:
         item = Item.model_validate(found)
         if item.type not in EVENT_TYPES:
-            raise _Faulty([Fault("type", f"no such event type; there are {', '.join(EVENT_TYPES)}", index)])
+            return [Fault("type", f"no such event type; there are {', '.join(EVENT_TYPES)}", index)]
         payload = _payload(item.type, item.payload)
     except ValidationError as error:
-        raise _Faulty([Fault.read(line, index=index) for line in faults_of(error)]) from None
+        return [Fault.read(line, index=index) for line in faults_of(error)]
     except InvalidEvent as error:
-        raise _Faulty(_faults_of(error, item.type, within="payload", index=index)) from None
+        return _faults_of(error, item.type, within="payload", index=index)
     return Submission(item.type, payload, item.occurred_at, item.traceparent or trace, item.idempotency_key)
 
 

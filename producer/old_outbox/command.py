@@ -77,13 +77,12 @@ def import_outbox(  # noqa: PLR0913 - typer reads a command's options from its p
             if apply and not importing.migrated:
                 fail("DATABASE_URL: the database has no table outbox_imports: run `python -m producer migrate`")
             rows = importing.count()
-            for _ in _shown(importing.track(mark=mark_processed) if apply else importing.look(), rows):
-                pass
+            _show(importing.track(mark=mark_processed) if apply else importing.look(), rows)
     except Unclear as error:
         refuse(str(error))
     except DBAPIError as error:
         fail(f"DATABASE_URL: {str(error.orig).strip().splitlines()[0]}")
-    print(*_told(importing.summary, old, applied=apply), sep="\n")
+    print(*_report(importing.summary, old, applied=apply), sep="\n")
     if importing.summary.refused:
         raise SystemExit(FAILED)
 
@@ -99,8 +98,8 @@ def _guess(old: OldTable) -> Iterator[str]:
         yield "  every row, processed or not"
 
 
-def _shown(steps: Iterable[int], total: int) -> Iterator[int]:
-    """Yield *steps*, and show the progress: by a bar at a terminal, by lines otherwise."""
+def _show(steps: Iterable[int], total: int) -> None:
+    """Take all *steps*, and show the progress: by a bar at a terminal, by lines otherwise."""
     done, at_a_terminal = 0, sys.stderr.isatty()
     columns = (TextColumn("rows"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not at_a_terminal) as progress:
@@ -110,10 +109,9 @@ def _shown(steps: Iterable[int], total: int) -> Iterator[int]:
             done += step
             if not at_a_terminal and done // LINE_EVERY > (done - step) // LINE_EVERY:
                 print(f"{done} of {total} rows", file=sys.stderr)
-            yield step
 
 
-def _told(summary: Summary, old: OldTable, *, applied: bool) -> Iterator[str]:
+def _report(summary: Summary, old: OldTable, *, applied: bool) -> Iterator[str]:
     yield f"{summary.imported} imported" if applied else f"{summary.imported} to import"
     if summary.parked:
         yield f"  of which {summary.parked} are parked until their user's email is known"

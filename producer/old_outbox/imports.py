@@ -113,7 +113,7 @@ class Import:
         """Read every row without writing, and yield 1 after each."""
         with self._connection.begin():
             for row in self._connection.execute(self._waiting(), execution_options={"yield_per": BATCH}):
-                self.summary.add(self._look(OldRow(*row)))
+                self.summary.add(self._outcome(OldRow(*row), apply=False))
                 yield 1
 
     def track(self, *, mark: bool) -> Iterator[int]:
@@ -157,13 +157,6 @@ class Import:
             rows = rows.where(~exists().where(*same, done))
         return rows.order_by(created.asc().nulls_first(), self._key)
 
-    def _look(self, row: OldRow) -> Outcome:
-        try:
-            read_row(row, self._prefix)
-        except Unimportable as error:
-            return Outcome(row, fault=str(error))
-        return Outcome(row)
-
     def _batch(self, keys: Sequence[Any], *, mark: bool) -> Sequence[Outcome]:
         for tries_left in reversed(range(TRIES)):
             try:
@@ -180,22 +173,14 @@ class Import:
         if mark:
             # The lock waits for rows that the old worker is processing, and then checks their condition again.
             waiting = waiting.with_for_update(of=self._table)
-        outcomes = [self._track(OldRow(*row)) for row in self._connection.execute(waiting).all()]
+        outcomes = [self._outcome(OldRow(*row), apply=True) for row in self._connection.execute(waiting).all()]
         if outcomes:
-            self._connection.execute(_KEEP, [self._kept(outcome) for outcome in outcomes])
+            relation = {"schema": self._old.relation.schema, "name": self._old.relation.name, "run": self._run}
+            results = [{"row_id": one.row.id, "event_id": one.event_id, "fault": one.fault} for one in outcomes]
+            self._connection.execute(_KEEP, [relation | result for result in results])
         if mark:
             self._mark([outcome.row.key for outcome in outcomes if outcome.fault is None])
         return outcomes
-
-    def _kept(self, outcome: Outcome) -> dict[str, Any]:
-        return {
-            "schema": self._old.relation.schema,
-            "name": self._old.relation.name,
-            "row_id": outcome.row.id,
-            "event_id": outcome.event_id,
-            "fault": outcome.fault,
-            "run": self._run,
-        }
 
     def _mark(self, keys: Sequence[Any]) -> None:
         processed = self._old.processed
@@ -205,9 +190,11 @@ class Import:
             rows = update(self._table).where(self._key.in_(keys))
             self._connection.execute(rows.values({processed.name: value}))
 
-    def _track(self, row: OldRow) -> Outcome:
+    def _outcome(self, row: OldRow, *, apply: bool) -> Outcome:
         try:
             happened = read_row(row, self._prefix)
+            if not apply:
+                return Outcome(row)
             # The savepoint keeps the batch if the database refuses a row.
             with self._connection.begin_nested():
                 event_id = track_event(self._connection, happened.type, happened.event, occurred_at=happened.at)
