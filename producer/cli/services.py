@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, Final, NoReturn
 
-from producer.intake.bearer import Bearer
 from producer.intake.endpoints import add_intake
 from producer.intake.intake import Intake
 from producer.relay.outbox import Outbox
@@ -20,7 +19,7 @@ from runtime import logs
 from runtime.clock import Clock, SystemClock
 from runtime.commands import EXIT_WITHIN_S, read_settings, run_service, stop_signal
 from runtime.health import Health
-from runtime.journal import Journal, reading
+from runtime.journal import Journal, keep_journal, reading
 from runtime.logs import logger
 from runtime.server import application, serving
 
@@ -76,11 +75,11 @@ async def _publish(settings: Settings, *, http: bool) -> None:
             )
             if settings.intake_tokens:
                 taking = await stack.enter_async_context(Intake(settings.database_url.get_secret_value()))
-                add_intake(app, taking, Bearer(settings.intake_tokens), telemetry)
+                add_intake(app, taking, settings.intake_tokens, telemetry)
             await stack.enter_async_context(serving(app, settings.producer_port, "PRODUCER_PORT"))
         log.info("service.starting", port=settings.producer_port if http else None)
         await watch.refuse_at_once()
-        await _until_stopped(stop, relay.run(stop), watch.run(), _journal(telemetry, clock).keep())
+        await _until_stopped(stop, relay.run(stop), watch.run(), _journal(telemetry, clock)())
     log.info("service.stopped")
 
 
@@ -107,4 +106,4 @@ def _journal(telemetry: Telemetry, clock: Clock) -> Journal:
         gauges = {"active": telemetry.active, "backlog": telemetry.backlog, "oldest_s": telemetry.oldest}
         return {name: reading(gauge) for name, gauge in gauges.items()}
 
-    return Journal(partial(log.info, "relay.progress"), counters, now, clock)
+    return partial(keep_journal, partial(log.info, "relay.progress"), counters, now, clock)

@@ -17,7 +17,7 @@ from hubspot_consumer.hubspot.outcomes import Halt
 from hubspot_consumer.metrics import Telemetry
 from producer.relay.row import Row
 from runtime.health import Health
-from runtime.journal import TELL_EVERY_S, Journal, reading
+from runtime.journal import TELL_EVERY_S, keep_journal, reading
 from runtime.logs import logger
 from schemas.contacts import ContactKey, contact_hash
 from tests.clock import OwnedClock
@@ -142,9 +142,8 @@ async def test_the_journal_tells_at_once_and_every_minute_what_was_done_in_it() 
 
     clock.sleep = sleep  # type: ignore[method-assign]
     line = partial(logger().info, "worker.progress")
-    journal = Journal(line, {"delivered": delivered}, lambda: {"backlog": reading(backlog)}, clock)
     with capture_logs() as lines, pytest.raises(asyncio.CancelledError):
-        await journal.keep()
+        await keep_journal(line, {"delivered": delivered}, lambda: {"backlog": reading(backlog)}, clock)
 
     assert [(line["delivered"], line["backlog"]) for line in lines] == [(0, 0), (6, 5), (0, 5), (4, 0)]
     assert set(waits) == {TELL_EVERY_S}
