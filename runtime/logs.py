@@ -88,8 +88,9 @@ def set_up(*, level: int | str = logging.INFO, secrets: Collection[str] = ()) ->
 
 def _at_a_terminal() -> Processor:
     # rich would print the values of local variables.
-    colours = "NO_COLOR" not in os.environ
-    return structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=structlog.dev.plain_traceback)
+    return structlog.dev.ConsoleRenderer(
+        colors="NO_COLOR" not in os.environ, exception_formatter=structlog.dev.plain_traceback
+    )
 
 
 class SameLine(logging.Filter):

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from pydantic import Field, SecretStr, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -47,7 +47,8 @@ class ServiceSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings passes it by name
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the same
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, _SecretFiles(settings_cls), env_settings
+        secrets = {name: _value(name, *named) for name, named in _named_files(settings_cls).items()}
+        return init_settings, InitSettingsSource(settings_cls, secrets), env_settings
 
     def read_again(self, name: str) -> SecretStr | None:
         """Return the secret *name*, newly read if it is in a file. Raises ValueError, which names the variable."""
@@ -86,22 +87,13 @@ class _Unusable:
         self.why: Final = why
 
 
-class _SecretFiles(PydanticBaseSettingsSource):
-    """The settings source of secrets whose files the environment names."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - a part of the interface
-        return None, field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        return {name: self._value(name, *named) for name, named in _named_files(self.settings_cls).items()}
-
-    def _value(self, name: str, path: str, also: str | None) -> SecretStr | _Unusable:
-        if also:
-            return _Unusable(f"{name.upper()} and {name.upper()}_FILE are both set: set one")
-        try:
-            return _read(name, Path(path))
-        except ValueError as error:
-            return _Unusable(str(error))
+def _value(name: str, path: str, also: str | None) -> SecretStr | _Unusable:
+    if also:
+        return _Unusable(f"{name.upper()} and {name.upper()}_FILE are both set: set one")
+    try:
+        return _read(name, Path(path))
+    except ValueError as error:
+        return _Unusable(str(error))
 
 
 def _named_files(kind: type[BaseSettings]) -> dict[str, tuple[str, str | None]]:

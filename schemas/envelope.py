@@ -163,12 +163,8 @@ class Headers:
     traceparent: str | None = None
 
     def encode(self) -> list[tuple[str, bytes]]:
-        headers = [("id", self.id.encode()), ("type", self.type.encode())]
-        if self.sequence is not None:
-            headers.append(("sequence", str(self.sequence).encode("ascii")))
-        if self.traceparent is not None:
-            headers.append(("traceparent", self.traceparent.encode()))
-        return headers
+        # The fields have the names of the headers, in their order.
+        return [(name, str(value).encode()) for name, value in vars(self).items() if value is not None]
 
     @classmethod
     def decode(cls, headers: Iterable[tuple[str, bytes | None]]) -> Self:

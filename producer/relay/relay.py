@@ -14,6 +14,7 @@ from producer.relay.sender import FAULTS, NotActive, Sender
 from producer.telemetry import Telemetry
 from runtime.backoff import backoff_s
 from runtime.clock import set_within
+from runtime.commands import cause
 from runtime.health import Health
 from runtime.logs import logger
 
@@ -82,7 +83,7 @@ class Relay:
                     await self._take_part(outbox)
             except* (psycopg.OperationalError, psycopg.InterfaceError, NotMigrated) as lost:
                 failures += 1
-                self._health.ill("database", _why(lost))
+                self._health.ill("database", _why(cause(lost)))
                 self._be_active(active=False)
                 await set_within(self._stop, backoff_s(failures, self._jitter, longest_s=LONGEST_BACKOFF_S))
         self._be_active(active=False)
@@ -141,9 +142,7 @@ class Relay:
         self._telemetry.active.set(active)
 
 
-def _why(error: Exception) -> str:
-    while isinstance(error, ExceptionGroup):
-        error = error.exceptions[0]
+def _why(error: BaseException) -> str:
     if isinstance(error, NotMigrated):
         return str(error)
     # The first line of psycopg's message has the cause, with host and user but without a password.

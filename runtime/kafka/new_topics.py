@@ -101,11 +101,10 @@ async def create(admin: AIOKafkaAdminClient, kafka: KafkaConnection, found: Foun
 
 async def _ask(admin: AIOKafkaAdminClient, new: list[NewTopic]) -> Sequence[tuple[str, int, str | None]]:
     try:
-        errors: Sequence[tuple[str, int, str | None]] = (await admin.create_topics(new)).topic_errors
+        return list((await admin.create_topics(new)).topic_errors)
     except (AttributeError, NotControllerError):
         # aiokafka reads the controller's node id even while no controller is elected.
         raise TopicsNotReady(_NO_CONTROLLER) from None
-    return errors
 
 
 async def _unready(admin: AIOKafkaAdminClient, names: Collection[str]) -> tuple[str, ...]:
