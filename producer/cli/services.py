@@ -15,15 +15,12 @@ from producer.relay.sender import Sender
 from producer.relay.watch import Watch
 from producer.settings import Settings
 from producer.telemetry import Telemetry
-from runtime import logs
 from runtime.clock import Clock, SystemClock
-from runtime.commands import EXIT_WITHIN_S, read_settings, run_service, stop_signal
+from runtime.commands import EXIT_WITHIN_S, run_service, start_command, stop_signal
 from runtime.health import Health
 from runtime.journal import Journal, keep_journal, reading
-from runtime.logs import logger
+from runtime.logs import log
 from runtime.server import application, serving
-
-log = logger()
 
 # Limit for the end of publishing. Rows that Kafka has not acknowledged by then stay in the outbox.
 FINISH_WITHIN_S: Final = 5.0
@@ -43,8 +40,7 @@ def serve() -> None:
 
 
 def _run(*, http: bool) -> None:
-    settings = read_settings(Settings)
-    logs.set_up(level=settings.log_level, secrets=settings.secrets)
+    settings = start_command(Settings)
     run_service(_publish(settings, http=http))
 
 

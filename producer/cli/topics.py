@@ -8,8 +8,7 @@ import typer
 from aiokafka.errors import KafkaError
 
 from producer.settings import KafkaSettings
-from runtime import logs
-from runtime.commands import exit_for, fail, read_settings
+from runtime.commands import exit_for, fail, start_command
 from runtime.kafka import new_topics
 from runtime.kafka.admission import ask_admission
 from runtime.kafka.topic_settings import differences, verdict
@@ -29,8 +28,7 @@ def topics(
     Existing topics are never altered. If one has too few partitions or copies, keeps events for less than 30 days, or
     could lose acknowledged events, the exit code is 1, and the Kafka command that changes it is printed.
     """
-    settings = read_settings(KafkaSettings)
-    logs.set_up(level=settings.log_level, secrets=settings.secrets)
+    settings = start_command(KafkaSettings)
     try:
         asyncio.run(_topics(settings, dry_run=dry_run))
     except Exception as error:

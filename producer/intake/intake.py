@@ -16,9 +16,7 @@ from producer.connections import connection_options
 from producer.intake.problems import Fault, Problem
 from producer.intake.submissions import Submission, fingerprint
 from runtime.clock import set_within
-from runtime.logs import logger
-
-log = logger()
+from runtime.logs import log
 
 # The intake has few connections of its own: the backend needs the database most, and the relay must not wait for them.
 MOST_CONNECTIONS: Final = 4

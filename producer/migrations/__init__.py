@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Final, cast
 
 import psycopg
-from alembic import command
+from alembic import command, context, op
 from alembic.config import Config
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
-from schemas.outbox import MIGRATION_LOCK
+from schemas.outbox import ASLEEP_LOCK, CHANNEL, MIGRATION_LOCK
 
+FOLDER: Final = Path(__file__).parent
 VERSION_TABLE: Final = "outbox_alembic_version"
 
 # A table or view of another program has the name: our own outbox always has the version table beside it.
@@ -68,6 +69,21 @@ def migration_sql() -> str:
 
 def _config() -> Config:
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.set_main_option("script_location", str(FOLDER))
     config.set_main_option("path_separator", "os")
     return config
+
+
+def run(name: str, **values: str) -> None:
+    """Run the SQL file *name* of a migration, or print it if alembic makes a script.
+
+    Its placeholders get *values*, and the relay's lock and channel.
+    """
+    statements = (FOLDER / "versions" / name).read_text()
+    for place, value in {"asleep_lock": str(ASLEEP_LOCK), "channel": CHANNEL, **values}.items():
+        statements = statements.replace(f"{{{place}}}", value)
+    if context.is_offline_mode():
+        op.get_context().impl.static_output(statements)
+    else:
+        # The statements are passed unchanged: SQLAlchemy would treat `:MI` and `%s` in them as parameters.
+        op.get_bind().execution_options(no_parameters=True).exec_driver_sql(statements)

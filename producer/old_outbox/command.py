@@ -1,6 +1,5 @@
 """`python -m producer import-outbox`: its options, its output and its wiring."""
 
-import logging
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Final
@@ -15,8 +14,7 @@ from sqlalchemy.pool import NullPool
 from producer.old_outbox.imports import Import, Summary
 from producer.old_outbox.table import ROLES, OldTable, Role, Unclear, find_table
 from producer.settings import DatabaseSettings
-from runtime import logs
-from runtime.commands import FAILED, fail, read_settings, refuse
+from runtime.commands import FAILED, fail, refuse, start_command
 
 LINE_EVERY: Final = 10_000
 
@@ -56,8 +54,7 @@ def import_outbox(  # noqa: PLR0913 - typer reads a command's options from its p
     """
     if everything and (mark_processed or processed_column):
         refuse("--all reads no column that says what was processed: leave out --mark-processed and --processed-column")
-    settings = read_settings(DatabaseSettings)
-    logs.set_up(level=logging.WARNING, secrets=settings.secrets)
+    settings = start_command(DatabaseSettings, log_level="warning")
     url = make_url(settings.database_url.get_secret_value()).set(drivername="postgresql+psycopg")
     columns: dict[Role, str | None] = {
         "id": id_column,
@@ -88,7 +85,7 @@ def import_outbox(  # noqa: PLR0913 - typer reads a command's options from its p
 
 
 def _guess(old: OldTable) -> Iterator[str]:
-    yield f"reading {old}:"
+    yield f"reading {old.relation}:"
     for role in ROLES:
         column = getattr(old, role)
         if column is not None:

@@ -99,9 +99,6 @@ class OldTable:
     created: Column
     processed: Column | None
 
-    def __str__(self) -> str:
-        return str(self.relation)
-
 
 def find_table(
     connection: Connection, name: str | None, columns: Mapping[Role, str | None], *, everything: bool = False

@@ -12,13 +12,10 @@ from producer.relay.outbox import NotMigrated, Outbox
 from producer.relay.publisher import Publisher
 from producer.relay.sender import FAULTS, NotActive, Sender
 from producer.telemetry import Telemetry
-from runtime.backoff import backoff_s
-from runtime.clock import set_within
+from runtime.clock import backoff_s, set_within
 from runtime.commands import cause
 from runtime.health import Health
-from runtime.logs import logger
-
-log = logger()
+from runtime.logs import log
 
 STAND_BY_S: Final = 0.5
 BEAT_S: Final = 0.5

@@ -12,10 +12,8 @@ from runtime.endings import CannotGoOn
 from runtime.kafka.connection import KafkaConnection
 from runtime.kafka.topic_settings import asked_of, differences, most_copies
 from runtime.kafka.topics import admin_client, equal_partitions, look
-from runtime.logs import logger
+from runtime.logs import log
 from schemas.topics import Topics
-
-log = logger()
 
 LEADERS_WITHIN_S: Final = 30.0
 POLL_S: Final = 0.1

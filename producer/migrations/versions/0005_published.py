@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from producer.migrations.statements import run
+from producer.migrations import run
 
 revision: Final = "0005"
 down_revision: Final = "0004"

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable
 from typing import Final
 
-from producer.migrations.statements import run
+from producer.migrations import run
 from schemas.contacts import TRIMMED, lowered
 
 revision: Final = "0006"

@@ -53,12 +53,12 @@ def test_an_event_is_told_by_its_envelope_where_the_record_has_no_header() -> No
 
 
 def test_a_row_tells_the_same_of_its_event() -> None:
-    assert Row(1, "id", EMAIL, "nova_earned", 1, "{}", TRACEPARENT).told == {
+    assert Row(1, "id", EMAIL, "nova_earned", 1, "{}", TRACEPARENT).log_fields == {
         "event_id": "id",
         "contact": HASH,
         "trace_id": TRACE,
     }
-    assert Row(1, "id", None, "nova_earned", None, None, None).told == {"event_id": "id"}
+    assert Row(1, "id", None, "nova_earned", None, None, None).log_fields == {"event_id": "id"}
 
 
 async def test_a_dead_letter_is_told_with_all_that_is_known_of_its_record() -> None:
