@@ -38,7 +38,7 @@ def read_settings(kind: type[AnySettings]) -> AnySettings:
 
 
 def start_command(kind: type[OurSettings], *, log_level: str | None = None) -> OurSettings:
-    """Return the settings as `read_settings` does, and set up the logs: at *log_level* or LOG_LEVEL, without secrets."""
+    """Return the settings as `read_settings` does, and set up the logs, at *log_level* or LOG_LEVEL."""
     settings = read_settings(kind)
     set_up(level=log_level or settings.log_level, secrets=settings.secrets)
     return settings
