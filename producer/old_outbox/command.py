@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from producer.old_outbox.imports import Import, Summary
-from producer.old_outbox.table import ROLES, OldTable, Role, Unclear, find_table
+from producer.old_outbox.table import OldTable, Role, Unclear, find_table
 from producer.settings import DatabaseSettings
 from runtime.commands import FAILED, fail, refuse, start_command
 
@@ -86,12 +86,10 @@ def import_outbox(  # noqa: PLR0913 - typer reads a command's options from its p
 
 def _guess(old: OldTable) -> Iterator[str]:
     yield f"reading {old.relation}:"
-    for role in ROLES:
-        column = getattr(old, role)
-        if column is not None:
-            zone = ", taken as UTC" if role == "created" and column.is_naive else ""
-            yield f"  {role:<10}{column.name} ({column.kind}{zone})"
-    if old.processed is None:
+    for role, column in old.columns.items():
+        zone = ", taken as UTC" if role == "created" and column.is_naive else ""
+        yield f"  {role:<10}{column.name} ({column.kind}{zone})"
+    if "processed" not in old.columns:
         yield "  every row, processed or not"
 
 
@@ -117,6 +115,6 @@ def _report(summary: Summary, old: OldTable, *, applied: bool) -> Iterator[str]:
     for reason, count in summary.refused.most_common():
         ids = summary.examples[reason]
         yield f"  {count} times {reason}"
-        yield f"      {old.id.name} {', '.join(ids)}{', …' if count > len(ids) else ''}"
+        yield f"      {old.columns['id'].name} {', '.join(ids)}{', …' if count > len(ids) else ''}"
     if not applied:
         yield "nothing was written: --apply imports"

@@ -99,7 +99,7 @@ class Import:
         self._run: Final = uuid4()
         columns: list[ColumnClause[Any]] = [column(one.name) for one in old.relation.columns]
         self._table: Final = table(old.relation.name, *columns, schema=old.relation.schema)
-        self._key: Final = self._table.c[old.id.name]
+        self._key: Final = self._table.c[old.columns["id"].name]
         with connection.begin():
             self.migrated: Final = bool(connection.scalar(_READY))
         self.summary: Final = Summary()
@@ -140,18 +140,19 @@ class Import:
             return self._connection.scalars(self._waiting().with_only_columns(self._key).limit(PAGE)).all()
 
     def _waiting(self) -> Select[Any]:
-        old, columns = self._old, self._table.c
-        created = columns[old.created.name]
-        texts = [cast(columns[one.name], String) for one in (old.id, old.type, old.payload)]
+        roles, columns = self._old.columns, self._table.c
+        created = columns[roles["created"].name]
+        texts = [cast(columns[one.name], String) for one in (roles["id"], roles["type"], roles["payload"])]
         # Each column gets its own name: one column may have two roles, and a subquery needs distinct names. Python has
         # neither `infinity` nor years before 1: such a time is read as null, but the payload may have one.
-        told = case((extract("year", created).between(1, 9999), created))
-        rows = select(*(one.label(f"c{number}") for number, one in enumerate((self._key, *texts, told))))
-        if old.processed is not None:
-            processed = columns[old.processed.name]
-            rows = rows.where(processed.is_not(true()) if old.processed.is_flag else processed.is_(None))
+        readable = case((extract("year", created).between(1, 9999), created))
+        rows = select(*(one.label(f"c{number}") for number, one in enumerate((self._key, *texts, readable))))
+        if role := roles.get("processed"):
+            processed = columns[role.name]
+            rows = rows.where(processed.is_not(true()) if role.is_flag else processed.is_(None))
         if self.migrated:
-            source = cast(func.format("%I.%I", old.relation.schema, old.relation.name), REGCLASS)
+            relation = self._old.relation
+            source = cast(func.format("%I.%I", relation.schema, relation.name), REGCLASS)
             same = (_IMPORTS.source == source, _IMPORTS.row_id == cast(self._key, String))
             done = or_(_IMPORTS.event_id.is_not(None), _IMPORTS.run == self._run)
             rows = rows.where(~exists().where(*same, done))
@@ -183,8 +184,7 @@ class Import:
         return outcomes
 
     def _mark(self, keys: Sequence[Any]) -> None:
-        processed = self._old.processed
-        if processed is not None:
+        if processed := self._old.columns.get("processed"):
             now = func.timezone("UTC", func.now()) if processed.is_naive else func.now()
             value = true() if processed.is_flag else now
             rows = update(self._table).where(self._key.in_(keys))
