@@ -10,7 +10,6 @@ from typing import Any, Final, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings
 
 from runtime.endings import CannotGoOn, Misconfigured
 from runtime.logs import log, set_up
@@ -25,8 +24,7 @@ NOBODY_READS: Final = 141
 # Limit for the shutdown of a service: its supervisor kills it after 10 to 30 s.
 EXIT_WITHIN_S: Final = 9.0
 
-AnySettings = TypeVar("AnySettings", bound=BaseSettings)
-OurSettings = TypeVar("OurSettings", bound=ServiceSettings)
+AnySettings = TypeVar("AnySettings", bound=ServiceSettings)
 
 
 def read_settings(kind: type[AnySettings]) -> AnySettings:
@@ -37,7 +35,7 @@ def read_settings(kind: type[AnySettings]) -> AnySettings:
         refuse(explain(error, kind))
 
 
-def start_command(kind: type[OurSettings], *, log_level: str | None = None) -> OurSettings:
+def start_command(kind: type[AnySettings], *, log_level: str | None = None) -> AnySettings:
     """Return the settings as `read_settings` does, and set up the logs, at *log_level* or LOG_LEVEL."""
     settings = read_settings(kind)
     set_up(level=log_level or settings.log_level, secrets=settings.secrets)

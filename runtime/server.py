@@ -20,10 +20,6 @@ _FINISH_WITHIN_S: Final = 2
 EVERYWHERE: Final = "0.0.0.0"  # noqa: S104 - each endpoint requires a token or shows nothing secret
 
 
-class PortTaken(CannotGoOn):
-    """Another process listens on the port. The message names the variable."""
-
-
 def application(  # noqa: PLR0913 - keyword arguments for each endpoint
     title: str,
     *,
@@ -80,7 +76,7 @@ def _is_probe(scope: Mapping[str, Any]) -> bool:
 
 @asynccontextmanager
 async def serving(app: FastAPI, port: int, variable: str, host: str = EVERYWHERE) -> AsyncIterator[None]:
-    """Serve *app* during the context. Raises PortTaken, which names the *variable* with the port."""
+    """Serve *app* during the context. Raises CannotGoOn, which names the *variable*, if the port is taken."""
     listener = _listener(port, variable, host)
     settings = uvicorn.Config(
         app,
@@ -107,7 +103,7 @@ def _listener(port: int, variable: str, host: str = EVERYWHERE) -> socket.socket
     except OSError as error:
         # Python adds the address to the operating system's words; the message names the variable and the port instead.
         words, _, _ = (error.strerror or "").partition(" (while ")
-        raise PortTaken(f"{variable}: can't listen on port {port} ({words}): choose another") from None
+        raise CannotGoOn(f"{variable}: can't listen on port {port} ({words}): choose another") from None
 
 
 class _Server(uvicorn.Server):

@@ -18,7 +18,7 @@ from producer.telemetry import Telemetry
 from runtime.clock import Clock, SystemClock
 from runtime.commands import EXIT_WITHIN_S, run_service, start_command, stop_signal
 from runtime.health import Health
-from runtime.journal import Journal, keep_journal, reading
+from runtime.journal import keep_journal, reading
 from runtime.logs import log
 from runtime.server import application, serving
 
@@ -75,7 +75,7 @@ async def _publish(settings: Settings, *, http: bool) -> None:
             await stack.enter_async_context(serving(app, settings.producer_port, "PRODUCER_PORT"))
         log.info("service.starting", port=settings.producer_port if http else None)
         await watch.refuse_at_once()
-        await _until_stopped(stop, relay.run(stop), watch.run(), _journal(telemetry, clock)())
+        await _until_stopped(stop, relay.run(stop), watch.run(), _journal(telemetry, clock))
     log.info("service.stopped")
 
 
@@ -90,7 +90,7 @@ async def _until_stopped(
             task.cancel()
 
 
-def _journal(telemetry: Telemetry, clock: Clock) -> Journal:
+def _journal(telemetry: Telemetry, clock: Clock) -> Coroutine[Any, Any, NoReturn]:
     counters = {
         "published": telemetry.published,
         "dead_letters": telemetry.dead_letters,
@@ -102,4 +102,4 @@ def _journal(telemetry: Telemetry, clock: Clock) -> Journal:
         gauges = {"active": telemetry.active, "backlog": telemetry.backlog, "oldest_s": telemetry.oldest}
         return {name: reading(gauge) for name, gauge in gauges.items()}
 
-    return partial(keep_journal, partial(log.info, "relay.progress"), counters, now, clock)
+    return keep_journal(partial(log.info, "relay.progress"), counters, now, clock)

@@ -127,13 +127,14 @@ def _relations(connection: Connection, name: str) -> Iterator[Relation]:
 
 def _named(name: str, relations: Sequence[Relation]) -> Relation:
     found = [relation for relation in relations if name in (relation.name, str(relation))]
-    if not found:
-        raise Unclear(f"--table: there is no {name}")
-    if len(found) > 1:
-        raise Unclear(f"--table: there are {' and '.join(map(str, found))}: say which")
-    if found[0].is_ours:
-        raise Unclear(f"--table: {name} is not a table of the old worker: it belongs to the present outbox")
-    return found[0]
+    match found:
+        case []:
+            raise Unclear(f"--table: there is no {name}")
+        case [only] if not only.is_ours:
+            return only
+        case [_]:
+            raise Unclear(f"--table: {name} is not a table of the old worker: it belongs to the present outbox")
+    raise Unclear(f"--table: there are {' and '.join(map(str, found))}: say which")
 
 
 def _with_columns(relation: Relation, named: Mapping[Role, str | None], *, everything: bool) -> OldTable:

@@ -34,11 +34,6 @@ class Lanes:
         self._lanes: dict[str, Lane] = {}
         self.ready: defaultdict[Place, list[Row]] = defaultdict(list)
 
-    @property
-    def contacts(self) -> int:
-        """The number of contacts with rows in progress."""
-        return len(self._lanes)
-
     def take(self, rows: Iterable[Row]) -> None:
         for row in rows:
             topic = self._topic_of(row)

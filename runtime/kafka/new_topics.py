@@ -20,10 +20,6 @@ POLL_S: Final = 0.1
 _NO_CONTROLLER: Final = "Kafka has no controller just now: try again"
 
 
-class TooFewBrokers(CannotGoOn):
-    """Kafka has fewer brokers than the replication factor."""
-
-
 class TopicsNotReady(CannotGoOn):
     """Kafka did not create a topic, or did not name a leader for each of its partitions in time."""
 
@@ -61,10 +57,10 @@ async def find(admin: AIOKafkaAdminClient, topics: Topics, names: Collection[str
 
 
 async def refuse_too_few_brokers(admin: AIOKafkaAdminClient, replicas: int) -> None:
-    """Raise TooFewBrokers if Kafka can't create topics with *replicas* replicas."""
+    """Raise CannotGoOn if Kafka has too few brokers for topics with *replicas* replicas."""
     brokers = len((await admin.describe_cluster())["brokers"])
     if replicas > brokers:
-        raise TooFewBrokers(
+        raise CannotGoOn(
             f"KAFKA_REPLICATION_FACTOR is {replicas}, more than Kafka has brokers, {brokers}:"
             " each copy needs one of its own"
         )
