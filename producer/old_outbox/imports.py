@@ -44,13 +44,12 @@ _IMPORTS: Final = table("outbox_imports", *map(column, ("source", "row_id", "eve
 _READY: Final = text("SELECT to_regclass('outbox_imports') IS NOT NULL")
 # The lock makes concurrent imports alternate batch by batch, so that each sees the other's results.
 _ALONE: Final = text("LOCK TABLE outbox_imports IN SHARE ROW EXCLUSIVE MODE")
-_SOURCE: Final = "CAST(format('%I.%I', CAST(:schema AS text), CAST(:name AS text)) AS regclass)"
-_KEEP: Final = text(f"""
+_KEEP: Final = text("""
 INSERT INTO outbox_imports (source, row_id, event_id, fault, run)
-VALUES ({_SOURCE}, :row_id, :event_id, :fault, :run)
+VALUES (CAST(:source AS regclass), :row_id, :event_id, :fault, :run)
 ON CONFLICT (source, row_id) DO UPDATE
 SET event_id = excluded.event_id, fault = excluded.fault, run = excluded.run, tried_at = now()
-""")  # noqa: S608 - the text contains no value
+""")
 _PARKED: Final = text("""
 SELECT count(*) FROM outbox_imports JOIN outbox_parked ON outbox_parked.id = outbox_imports.event_id WHERE run = :run
 """)
@@ -102,6 +101,8 @@ class Import:
         self._key: Final = self._table.c[old.columns["id"].name]
         with connection.begin():
             self.migrated: Final = bool(connection.scalar(_READY))
+            quoted = func.format("%I.%I", old.relation.schema, old.relation.name)
+            self._source: Final = connection.scalar(select(quoted))
         self.summary: Final = Summary()
 
     def count(self) -> int:
@@ -151,9 +152,7 @@ class Import:
             processed = columns[role.name]
             rows = rows.where(processed.is_not(true()) if role.is_flag else processed.is_(None))
         if self.migrated:
-            relation = self._old.relation
-            source = cast(func.format("%I.%I", relation.schema, relation.name), REGCLASS)
-            same = (_IMPORTS.source == source, _IMPORTS.row_id == cast(self._key, String))
+            same = (_IMPORTS.source == cast(self._source, REGCLASS), _IMPORTS.row_id == cast(self._key, String))
             done = or_(_IMPORTS.event_id.is_not(None), _IMPORTS.run == self._run)
             rows = rows.where(~exists().where(*same, done))
         return rows.order_by(created.asc().nulls_first(), self._key)
@@ -176,9 +175,9 @@ class Import:
             waiting = waiting.with_for_update(of=self._table)
         outcomes = [self._outcome(OldRow(*row), apply=True) for row in self._connection.execute(waiting).all()]
         if outcomes:
-            relation = {"schema": self._old.relation.schema, "name": self._old.relation.name, "run": self._run}
+            run = {"source": self._source, "run": self._run}
             results = [{"row_id": one.row.id, "event_id": one.event_id, "fault": one.fault} for one in outcomes]
-            self._connection.execute(_KEEP, [relation | result for result in results])
+            self._connection.execute(_KEEP, [run | result for result in results])
         if mark:
             self._mark([outcome.row.key for outcome in outcomes if outcome.fault is None])
         return outcomes
