@@ -110,11 +110,11 @@ def explain(error: ValidationError, kind: type[BaseModel]) -> str:
 
 
 def _line(detail: ErrorDetails, kind: type[BaseModel]) -> str:
-    words = detail["msg"].removeprefix("Value error, ")
+    fault = detail["msg"].removeprefix("Value error, ")
     if not detail["loc"] or detail["type"] == "secret_file":
         # These messages name the variables themselves: there may be two.
-        return words
+        return fault
     name = str(detail["loc"][0])
     if detail["type"] == "missing":
-        words = f"is not set: {kind.model_fields[name].description}"
-    return f"{name.upper()}: {words}"
+        fault = f"is not set: {kind.model_fields[name].description}"
+    return f"{name.upper()}: {fault}"

@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from producer.intake import submissions
 from producer.intake.intake import Accepted, Intake
 from producer.intake.openapi import document, page
-from producer.intake.problems import KINDS, Fault, Problem, answer_with_problems
+from producer.intake.problems import KINDS, Fault, Problem, answer_with_problems, refuse_faulty
 from producer.intake.requests import admit, idempotency_key, read_json
 from producer.telemetry import Telemetry
 from schemas.events import EVENT_TYPES
@@ -73,13 +73,9 @@ def add_intake(app: FastAPI, intake: Intake, tokens: Collection[str], telemetry:
 
 
 def _refuse_without_key(submitted: list[submissions.Submission]) -> None:
-    faults = [
-        Fault("idempotency_key", "is missing, and so is the header Idempotency-Key", index)
-        for index, submission in enumerate(submitted)
-        if submission.key is None
-    ]
-    if faults:
-        raise Problem("bad_idempotency_key", "nothing was taken: see `errors`", faults=faults)
+    missing = "is missing, and so is the header Idempotency-Key"
+    unnamed = [index for index, submission in enumerate(submitted) if submission.key is None]
+    refuse_faulty("bad_idempotency_key", [Fault("idempotency_key", missing, index) for index in unnamed])
 
 
 @contextmanager

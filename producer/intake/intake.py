@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from producer.connections import connection_options
-from producer.intake.problems import Fault, Problem
+from producer.intake.problems import Fault, Problem, refuse_faulty
 from producer.intake.submissions import Submission, fingerprint
 from runtime.clock import set_within
 from runtime.logs import log
@@ -115,7 +115,7 @@ class Intake:
         # The task is not cancelled: a hanging database would not notice, and the key makes a retry harmless.
         done, _ = await asyncio.wait({accepting}, timeout=ACCEPTED_WITHIN_S)
         if not done:
-            accepting.add_done_callback(_unheard)
+            accepting.add_done_callback(_log_late_answer)
             raise _unavailable(f"it did not answer within {ACCEPTED_WITHIN_S:g} s")
         accepted = accepting.result()
         log.debug("intake.accepted", event_ids=accepted.ids, repeated=accepted.repeated)
@@ -196,8 +196,7 @@ def _refuse_two_events_for_a_key(asked: dict[str, bytes], submissions: Sequence[
         for index, submission in enumerate(submissions)
         if submission.key is not None and (submission.key == key or asked[submission.key] != submission.fingerprint)
     ]
-    if faults:
-        raise Problem("idempotency_key_reused", "nothing was taken: see `errors`", faults=faults)
+    refuse_faulty("idempotency_key_reused", faults)
 
 
 async def _claim(
@@ -252,7 +251,7 @@ def _unavailable(why: str) -> Problem:
     return Problem("unavailable", why, headers=RETRY_AFTER)
 
 
-def _unheard(accepting: asyncio.Task[Accepted]) -> None:
+def _log_late_answer(accepting: asyncio.Task[Accepted]) -> None:
     # The exception is read, because asyncio logs an error for one that is never read.
     if not accepting.cancelled() and (error := accepting.exception()):
         log.warning("intake.answered_late", error=type(error).__name__)

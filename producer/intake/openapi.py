@@ -141,10 +141,10 @@ def _responses(answer: dict[str, Any]) -> dict[str, Any]:
         titles.setdefault(kind.status.value, []).append(kind.title)
     refused = {
         str(status): {
-            "description": ", or: ".join(said),
+            "description": ", or: ".join(kinds),
             "content": {MEDIA_TYPE: {"schema": _ref("Problem")}},
         }
-        for status, said in sorted(titles.items())
+        for status, kinds in sorted(titles.items())
     }
     return {
         "202": {
@@ -155,8 +155,8 @@ def _responses(answer: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _header(name: str, says: str, schema: dict[str, Any], *, required: bool = False) -> dict[str, Any]:
-    return {"name": name, "in": "header", "required": required, "description": says, "schema": schema}
+def _header(name: str, description: str, schema: dict[str, Any], *, required: bool = False) -> dict[str, Any]:
+    return {"name": name, "in": "header", "required": required, "description": description, "schema": schema}
 
 
 def _body(schema: dict[str, Any], examples: dict[str, Any]) -> dict[str, Any]:

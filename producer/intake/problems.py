@@ -1,7 +1,7 @@
 """Problems: the intake's refusals as problem details (RFC 9457), which name fields and quote no value."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, Literal, Self
@@ -106,12 +106,12 @@ class Problem(Exception):
     """The refusal of a request. *detail* and *faults* quote none of its values."""
 
     def __init__(
-        self, code: Code, detail: str, *, faults: Iterable[Fault] = (), headers: Mapping[str, str] | None = None
+        self, code: Code, detail: str, *, faults: Sequence[Fault] = (), headers: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(f"{code}: {detail}")
         self.code: Final = code
         self._detail: Final = detail
-        self._faults: Final = list(faults)
+        self._faults: Final = faults
         self._headers: Final = dict(headers or {})
 
     def response(self) -> Response:
@@ -120,6 +120,12 @@ class Problem(Exception):
         if self._faults:
             body["errors"] = [fault.shown() for fault in self._faults[:MOST_FAULTS]]
         return _problem(kind.status, body, self._headers)
+
+
+def refuse_faulty(code: Code, faults: Sequence[Fault]) -> None:
+    """Raise Problem with *code* if there are *faults*."""
+    if faults:
+        raise Problem(code, "nothing was taken: see `errors`", faults=faults)
 
 
 def answer_with_problems(app: FastAPI) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from producer.intake.problems import Fault, Problem
+from producer.intake.problems import Fault, Problem, refuse_faulty
 from producer.tracking import InvalidEvent, checked
 from schemas.envelope import faults_of
 from schemas.events import EVENT_TYPES
@@ -83,8 +83,7 @@ def one(
         submission = Submission(event_type, _payload(event_type, payload), time, _readable(traceparent), key)
     except InvalidEvent as error:
         faults += _faults_of(error, event_type, within="", index=None)
-    if faults:
-        raise _invalid(faults)
+    refuse_faulty("invalid_event", faults)
     return [submission]
 
 
@@ -96,8 +95,7 @@ def batch(body: Any, *, traceparent: str | None) -> list[Submission]:
         raise Problem("invalid_event", f"the body should be a list of 1 to {LARGEST_BATCH} events")
     trace = _readable(traceparent)
     read = [_submission(item, index, trace) for index, item in enumerate(body)]
-    if faults := [fault for one in read if isinstance(one, list) for fault in one]:
-        raise _invalid(faults)
+    refuse_faulty("invalid_event", [fault for one in read if isinstance(one, list) for fault in one])
     return [one for one in read if isinstance(one, Submission)]
 
 
@@ -128,10 +126,6 @@ def _payload(event_type: str, payload: Any) -> dict[str, Any]:
 def _faults_of(error: InvalidEvent, event_type: str, *, within: str, index: int | None) -> list[Fault]:
     lines = [fault.removeprefix(event_type).removeprefix(".") for fault in error.faults]
     return [Fault.read(line, within=within, index=index) for line in lines]
-
-
-def _invalid(faults: list[Fault]) -> Problem:
-    return Problem("invalid_event", "nothing was taken: see `errors`", faults=faults)
 
 
 def _digest(parts: Any) -> bytes:

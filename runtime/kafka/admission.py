@@ -227,8 +227,8 @@ async def _other_protocol(broker: _Broker) -> KafkaRefused | None:
     return None
 
 
-def _protocol(broker: _Broker, says: str) -> str:
-    return f"KAFKA_SECURITY_PROTOCOL: is {broker.protocol}, and {broker.name} {says}"
+def _protocol(broker: _Broker, finding: str) -> str:
+    return f"KAFKA_SECURITY_PROTOCOL: is {broker.protocol}, and {broker.name} {finding}"
 
 
 def _away(fault: BaseException) -> KafkaAway:

@@ -117,7 +117,7 @@ class TopicReader:
             try:
                 batches, positions = await self.fetch()
                 take_in(batches, positions)
-                await self._reach(positions)
+                await self._move_to(positions)
             except (KafkaError, OSError) as error:
                 await wait_out(error)
 
@@ -138,10 +138,10 @@ class TopicReader:
         while not self.reached(ends):
             batches, positions = await self.fetch()
             yield batches, positions
-            await self._reach(positions)
+            await self._move_to(positions)
             progress(sum(min(end, self.positions[one]) - min(end, begun[one]) for one, end in ends.items()), total)
 
-    async def _reach(self, positions: Positions) -> None:
+    async def _move_to(self, positions: Positions) -> None:
         self.positions |= positions
         async with self._read:
             self._read.notify_all()

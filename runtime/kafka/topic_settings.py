@@ -139,8 +139,12 @@ def verdict(name: str, found: Sequence[Difference], bootstrap_servers: str, *, c
 async def creates_what_is_asked_about(admin: AIOKafkaAdminClient) -> bool | None:
     """Return whether a broker has `auto.create.topics.enable`, None if no broker reports it. Raises KafkaError."""
     brokers = (await admin.describe_cluster())["brokers"]
-    told = await _configs(admin, [ConfigResource(ConfigResourceType.BROKER, str(one["node_id"])) for one in brokers])
-    values = [value for settings in told.values() if (value := settings.get("auto.create.topics.enable")) is not None]
+    reported = await _configs(
+        admin, [ConfigResource(ConfigResourceType.BROKER, str(one["node_id"])) for one in brokers]
+    )
+    values = [
+        value for settings in reported.values() if (value := settings.get("auto.create.topics.enable")) is not None
+    ]
     return "true" in values if values else None
 
 
