@@ -34,8 +34,8 @@ class ServiceSettings(BaseSettings):
     @field_validator("*", mode="before")
     @classmethod
     def _usable(cls, value: object) -> object:
-        if isinstance(value, _Unusable):
-            raise PydanticCustomError("secret_file", "{why}", {"why": value.why})
+        if isinstance(value, PydanticCustomError):
+            raise value
         return value
 
     @classmethod
@@ -53,7 +53,7 @@ class ServiceSettings(BaseSettings):
     def read_again(self, name: str) -> SecretStr | None:
         """Return the secret *name*, newly read if it is in a file. Raises ValueError, which names the variable."""
         path, _ = _named_files(type(self)).get(name, ("", None))
-        secret: SecretStr | None = _read(name, Path(path)) if path else getattr(self, name)
+        secret: SecretStr | None = _read(name, path) if path else getattr(self, name)
         return secret
 
     @property
@@ -80,20 +80,12 @@ def is_secret(field: FieldInfo) -> bool:
     return field.annotation is SecretStr or SecretStr in get_args(field.annotation)
 
 
-class _Unusable:
-    """A secret that can't be read, and the reason, which pydantic reports with the other faults."""
-
-    def __init__(self, why: str) -> None:
-        self.why: Final = why
-
-
-def _value(name: str, path: str, also: str | None) -> SecretStr | _Unusable:
-    if also:
-        return _Unusable(f"{name.upper()} and {name.upper()}_FILE are both set: set one")
+def _value(name: str, path: str, also: str | None) -> SecretStr | PydanticCustomError:
+    """Return the secret in the file, or its fault, which pydantic reports with the other settings' faults."""
     try:
-        return _read(name, Path(path))
+        return _read(name, path, also)
     except ValueError as error:
-        return _Unusable(str(error))
+        return PydanticCustomError("secret_file", "{why}", {"why": str(error)})
 
 
 def _named_files(kind: type[BaseSettings]) -> dict[str, tuple[str, str | None]]:
@@ -104,11 +96,13 @@ def _named_files(kind: type[BaseSettings]) -> dict[str, tuple[str, str | None]]:
     }
 
 
-def _read(name: str, path: Path) -> SecretStr:
+def _read(name: str, path: str, also: str | None = None) -> SecretStr:
     variable = f"{name.upper()}_FILE"
+    if also:
+        raise ValueError(f"{name.upper()} and {variable} are both set: set one")
     try:
         # Some editors begin a file with a byte order mark, and most end it with a newline: neither is part of a secret.
-        secret = path.read_text("utf-8-sig").strip("\r\n")
+        secret = Path(path).read_text("utf-8-sig").strip("\r\n")
     except (OSError, ValueError) as error:
         raise ValueError(f"{variable}: {path} can't be read: {type(error).__name__}") from None
     if not secret.strip():
