@@ -12,10 +12,10 @@ from psycopg.errors import CheckViolation, DataError, DeadlockDetected, InvalidP
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from producer.connections import connection_options
 from producer.intake.problems import Fault, Problem, refuse_faulty
 from producer.intake.submissions import Submission, fingerprint
 from runtime.clock import set_within
+from runtime.database import connection_options
 from runtime.logs import log
 
 # The intake has few connections of its own: the backend needs the database most, and the relay must not wait for them.

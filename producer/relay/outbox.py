@@ -8,9 +8,9 @@ from typing import Any, Final, Self
 
 import psycopg
 
-from producer.connections import connection_options
 from producer.relay.row import Row
 from runtime.clock import Clock
+from runtime.database import connection_options
 from schemas.outbox import ASLEEP_LOCK, CHANNEL, RELAY_LOCK, RELAY_NAME
 
 # A statement that takes longer than this counts as a lost connection.
