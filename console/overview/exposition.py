@@ -1,20 +1,23 @@
-"""The exposition: a service's metrics from /metrics, by name."""
+"""The exposition: a service's metrics from /metrics, by name, and what is computed from them."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Self
+from typing import Self, TypeVar
 
 from prometheus_client.parser import text_string_to_metric_families
 
+Key = TypeVar("Key", bound=Hashable)
 Labels = Mapping[str, str]
+Buckets = Sequence[tuple[float, float]]
+"""A histogram: its upper bounds in order, each with a count."""
 
 
 @dataclass(frozen=True)
 class Exposition:
     """The samples of one response of /metrics, by name."""
 
-    samples: Mapping[str, Sequence[tuple[Labels, float]]] = field(default_factory=dict)
+    samples: Mapping[str, Sequence[tuple[Labels, float]]]
 
     @classmethod
     def read(cls, text: str) -> Self:
@@ -29,16 +32,21 @@ class Exposition:
         """Return the sum over the samples of *name* that have these labels; 0 if there are none."""
         return sum(value for found, value in self.samples.get(name, ()) if labels.items() <= found.items())
 
-    def buckets(self, name: str) -> list[tuple[float, float]]:
-        """Return a histogram's upper bounds with their cumulative counts, summed over all labels."""
-        counts: dict[float, float] = {}
-        for labels, value in self.samples.get(f"{name}_bucket", ()):
-            bound = float(labels["le"])
-            counts[bound] = counts.get(bound, 0) + value
+    def buckets(self, name: str) -> Buckets:
+        """Return a histogram's cumulative counts, summed over all labels."""
+        counts = added((float(labels["le"]), value) for labels, value in self.samples.get(f"{name}_bucket", ()))
         return sorted(counts.items())
 
 
-def quantile(share: float, buckets: Sequence[tuple[float, float]]) -> float | None:
+def added(counts: Iterable[tuple[Key, float]]) -> dict[Key, float]:
+    """Return the sum of the counts of each key, in the order in which the keys first appear."""
+    sums: dict[Key, float] = {}
+    for key, count in counts:
+        sums[key] = sums.get(key, 0) + count
+    return sums
+
+
+def quantile(share: float, buckets: Buckets) -> float | None:
     """Return the quantile *share*, between 0 and 1, of a histogram's cumulative *buckets*; None if they are empty.
 
     The value is interpolated within its bucket. If it lies in the infinite bucket, the last finite bound is returned.
@@ -54,9 +62,8 @@ def quantile(share: float, buckets: Sequence[tuple[float, float]]) -> float | No
     return None
 
 
-def risen(now: Sequence[tuple[float, float]], then: Sequence[tuple[float, float]]) -> Iterator[tuple[float, float]]:
-    """Yield the increase of each bucket; nothing if a count fell, since the service was then restarted."""
+def risen(now: Buckets, then: Buckets) -> Buckets:
+    """Return the increase of each bucket; nothing if a count fell, since the service was then restarted."""
     before = dict(then)
     rises = [(bound, count - before.get(bound, 0.0)) for bound, count in now]
-    if all(rise >= 0 for _, rise in rises):
-        yield from rises
+    return rises if all(rise >= 0 for _, rise in rises) else ()
