@@ -3,9 +3,8 @@
 import asyncio
 from typing import Any, Final
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
-from starlette.exceptions import HTTPException
 
 from console.audit_log import AuditLog
 from console.control import AnotherPause, Control, KafkaDoesNotTell, compared
@@ -77,11 +76,12 @@ def control_pages(view: View, control: Control, runs: Runs, actions: AuditLog, d
 
 
 async def _state(control: Control) -> dict[str, Any]:
-    paused, workers = await asyncio.gather(control.paused(), control.workers(), return_exceptions=True)
-    if isinstance(workers, BaseException):
-        raise workers
-    if isinstance(paused, KafkaDoesNotTell):
-        return {"paused": None, "trouble": str(paused), "workers": workers}
-    if isinstance(paused, BaseException):
-        raise paused
-    return {"paused": paused, "trouble": "", "workers": workers}
+    paused, workers = await asyncio.gather(_paused(control), control.workers())
+    return {**paused, "workers": workers}
+
+
+async def _paused(control: Control) -> dict[str, Any]:
+    try:
+        return {"paused": await control.paused(), "trouble": ""}
+    except KafkaDoesNotTell as why:
+        return {"paused": None, "trouble": str(why)}

@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
-from starlette.exceptions import HTTPException
 
 from console.audit_log import AuditLog
 from console.person import Person
@@ -65,9 +64,9 @@ async def started(  # noqa: PLR0913, PLR0917 - a run needs all of them
     """Start a run, record it in the audit log, and redirect to its page, or to that of a run that blocks it."""
     person: Person = request.state.person
     try:
-        async with actions.action(request, kind, **_without_emails(form)) as noted:
+        async with actions.action(request, kind, **_without_emails(form)) as outcome:
             run = runs.start(kind, arguments, person.name, form)
-            noted.outcome["run"] = run.id
+            outcome["run"] = run.id
     except OSError as error:
         raise HTTPException(503, f"CONSOLE_FOLDER: no command can be started there: {error.strerror}") from error
     except AnotherGoesOn as another:

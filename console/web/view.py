@@ -1,6 +1,8 @@
 """The view: renders templates, with the context that every page shares."""
 
+import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from importlib.resources import files
 from typing import Any, Final
@@ -12,9 +14,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from console.person import Person
 from console.web.sessions import Session
+from schemas.texts import read_json
 from schemas.times import nearest
 
 STATIC: Final = files("console").joinpath("static")
+MOST_CHARACTERS: Final = 20_000
 
 Banner = Callable[[], Mapping[str, Any]]
 """Returns the notices that every page shows: halts, and the workers' modes such as a dry run."""
@@ -31,7 +35,7 @@ class View:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        environment.filters |= {"moment": moment, "age": age, "number": number}
+        environment.filters |= {"moment": moment, "age": age, "number": number, "pretty": pretty}
         self._templates: Final = Jinja2Templates(env=environment)
         self._banner: Final = banner
 
@@ -47,8 +51,8 @@ def moment(at: datetime | None) -> str:
     """Return a time in UTC to the millisecond, so that people on call can compare it with logs."""
     if at is None:
         return "—"
-    told = nearest(at)
-    return f"{told:%Y-%m-%d %H:%M:%S}.{told.microsecond // 1000:03} UTC"
+    at = nearest(at)
+    return f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03} UTC"
 
 
 def age(seconds: float | timedelta | None) -> str:
@@ -73,3 +77,12 @@ def number(value: float | None, unit: str = "") -> str:
         return "—"
     words = f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"
     return f"{words} {unit}".strip()
+
+
+def pretty(value: bytes, where_whole: str = "") -> str:
+    """Return a record's value as indented JSON, or as it is if it is not JSON, cut at MOST_CHARACTERS."""
+    text = value.decode(errors="replace")
+    with suppress(ValueError, RecursionError):
+        text = json.dumps(read_json(value), indent=2, ensure_ascii=False)
+    cut = f"{text[:MOST_CHARACTERS]}\n… ({len(text):,} characters{where_whole})"
+    return text if len(text) <= MOST_CHARACTERS else cut
