@@ -124,20 +124,13 @@ def wire(settings: Settings, consumer: ConsumerSettings, http: httpx.AsyncClient
     index = Index(settings.console_folder)
     indexer = Indexer(kafka, settings.topics, consumer.group, index, clock)
     present = PresentState(consumer, index, clock)
-    control = Control(
-        settings,
-        workers=settings.consumers,
-        producers=settings.producers,
-        http=http,
-        clock=clock,
-    )
     pages = (
         overview_pages(view, overview),
         contact_pages(view, _search(settings, index, indexer), present, runs, actions),
         dead_letter_pages(view, letters, runs, actions, clock),
         replay_pages(view, runs, actions, clock),
         run_pages(view, runs, actions),
-        control_pages(view, control, runs, actions, next(iter(settings.consumers), "")),
+        control_pages(view, Control(settings, http, clock), runs, actions, next(iter(settings.console_consumers), "")),
         sign_in_pages(view, access, sessions),
     )
     app = console(view, access, pages, health, https=settings.console_https)
@@ -154,10 +147,12 @@ def _overview(settings: Settings, group: str, http: httpx.AsyncClient, topics: T
     url = settings.database_url
     return Overview(
         producers=[
-            Source(f"producer {address}", partial(ask_producer, http, address), clock) for address in settings.producers
+            Source(f"producer {address}", partial(ask_producer, http, address), clock)
+            for address in settings.console_producers
         ],
         workers=[
-            Source(f"worker {address}", partial(ask_worker, http, address), clock) for address in settings.consumers
+            Source(f"worker {address}", partial(ask_worker, http, address), clock)
+            for address in settings.console_consumers
         ],
         topics=Source("Kafka", topics.ask, clock),
         outbox=Source("outbox", lambda: ask_outbox(url.get_secret_value()), clock) if url else None,
