@@ -1,6 +1,7 @@
 """The extract: reads the data of one contact from a snapshot of the index."""
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,16 +12,13 @@ from typing import Any, Final
 from uuid import UUID
 
 from console.contacts.index import Index
-from console.contacts.index_rows import LARGEST, headers_from
-from console.contacts.packing import unpacked
-from hubspot_consumer.dead_letters.corrections import Correction, mended
+from console.contacts.index_rows import LARGEST, headers_from, unpacked
 from hubspot_consumer.dead_letters.dead_letter import Letter, SetAside, letter_of, read_set_aside
 from hubspot_consumer.dead_letters.resolutions import Resolutions
 from hubspot_consumer.history.store import Stored
 from hubspot_consumer.kafka.records import Place
 from schemas.contacts import ContactKey
 from schemas.deliveries import Receipt
-from schemas.envelope import Envelope, UnreadableRecord, read_envelope
 from schemas.times import moment_of
 from schemas.topics import Topics
 
@@ -57,32 +55,9 @@ class IndexedEvent:
     def published_at(self) -> datetime:
         return moment_of(self.at_ms / 1000)
 
-    @property
-    def tracked_at(self) -> datetime | None:
-        """The time at which the event was tracked, if its id is a UUID of version 7."""
-        return tracked_at(self.id)
-
     @cached_property
     def value(self) -> bytes:
         return unpacked(self.packed)
-
-    @cached_property
-    def envelope(self) -> Envelope | None:
-        """The envelope; None for an unreadable record."""
-        return self.envelope_with(None)
-
-    def envelope_with(self, mend: Correction | None) -> Envelope | None:
-        """Return the envelope after the correction *mend*; None if it is unreadable."""
-        try:
-            return read_envelope(self.key.encode(), mended(self.value, mend))
-        except UnreadableRecord:
-            return None
-
-    def stored(self) -> Stored | None:
-        """Return the event as reprocessing stores it; None if it has no sequence, since reprocessing skips it."""
-        if self.sequence is None:
-            return None
-        return Stored(self.key, self.sequence, *self.place, self.at_ms, self.value)
 
 
 class Extract:
@@ -130,7 +105,7 @@ class Extract:
             found.update(sequence for (sequence,) in self._rows(query, key, before, most))
         return sorted(found, reverse=True)[:most]
 
-    def events(self, key: str, first: int, last: int) -> list[IndexedEvent]:
+    def events(self, key: str, first: int = 0, last: int = LARGEST) -> list[IndexedEvent]:
         """Return a contact's events by sequence; an event that was published twice appears twice."""
         where = "key = ? AND sequence BETWEEN ? AND ? ORDER BY sequence"
         return [IndexedEvent(*row) for row in self._rows(f"{_EVENTS} WHERE {where}", key, first, last)]
@@ -161,27 +136,34 @@ class Extract:
         return self._letters(self._rows(f"{_LETTERS} WHERE key = ? AND sequence IS NULL LIMIT ?", key, most), key)
 
     def _letters(self, rows: Sequence[tuple[Any, ...]], key: str) -> list[Letter]:
-        by_event: dict[tuple[Any, ...], list[SetAside]] = {}
+        by_event, resolutions = defaultdict[tuple[Any, ...], list[SetAside]](list), Resolutions()
         for number, offset, at_ms, has_value, headers in rows:
-            record = SimpleNamespace(partition=number, offset=offset, timestamp=at_ms, key=key.encode())
-            record.value, record.headers = (b"" if has_value else None), headers_from(unpacked(headers))
+            record = SimpleNamespace(
+                partition=number,
+                offset=offset,
+                timestamp=at_ms,
+                key=key.encode(),
+                value=b"" if has_value else None,
+                headers=headers_from(headers),
+            )
             set_aside = read_set_aside(record, self._topics)
-            by_event.setdefault(set_aside.event, []).append(set_aside)
-        resolutions = Resolutions()
-        for set_aside in (each for records in by_event.values() for each in records):
+            by_event[set_aside.event].append(set_aside)
             self._take_in_resolution(resolutions, set_aside.id)
         return [letter_of(records, resolutions) for records in by_event.values()]
 
     def stored(self, key: str) -> list[Stored]:
         """Return all of a contact's events with a sequence, as reprocessing stores them."""
-        rows = self._rows(f"{_EVENTS} WHERE key = ? AND sequence > 0 ORDER BY sequence", key)
-        return [stored for row in rows if (stored := IndexedEvent(*row).stored()) is not None]
+        return [
+            Stored(each.key, each.sequence, *each.place, each.at_ms, each.value)
+            for each in self.events(key)
+            if each.sequence is not None
+        ]
 
     def _take_in_resolution(self, resolutions: Resolutions, letter_id: str) -> None:
         query = "SELECT offset, headers, value FROM resolutions WHERE letter = ?"
         for offset, headers, value in self._rows(query, letter_id):
-            told = {"offset": offset, "headers": headers_from(unpacked(headers)), "value": value}
-            resolutions.take_in(SimpleNamespace(key=letter_id.encode(), **told))
+            record = SimpleNamespace(key=letter_id.encode(), offset=offset, headers=headers_from(headers), value=value)
+            resolutions.take_in(record)
 
     def _receipts(self, query: str, *parameters: object) -> list[Receipt]:
         return [Receipt.model_validate_json(unpacked(value)) for (value,) in self._rows(query, *parameters)]

@@ -10,11 +10,13 @@ from typing import Final, Literal, TypeVar
 
 from console.contacts.extract import Extract, IndexedEvent, tracked_at
 from console.contacts.outbox import OutboxContact, Unpublished
+from hubspot_consumer.dead_letters.corrections import mended
 from hubspot_consumer.dead_letters.dead_letter import Letter
 from hubspot_consumer.kafka.records import Partition, Place
 from hubspot_consumer.mapping import MappingFailed, Properties, map_event
 from schemas.contacts import ContactKey
 from schemas.deliveries import Receipt
+from schemas.envelope import UnreadableRecord, read_envelope
 from schemas.topics import Topics
 
 T = TypeVar("T")
@@ -87,13 +89,11 @@ class TracedEvent:
     @property
     def changed(self) -> Properties:
         """The properties that the event set or will set; a value is empty if its record is no longer available."""
-        if self.record is not None:
-            envelope = self.record.envelope_with(self.letter.mend if self.letter is not None else None)
-        else:
-            envelope = self.unpublished.envelope if self.unpublished is not None else None
-        values: Properties = {}
-        with suppress(MappingFailed):
-            values = map_event(envelope).contact if envelope is not None else {}
+        source, values = self.record or self.unpublished, Properties()
+        correction = self.letter.mend if self.record is not None and self.letter is not None else None
+        if source is not None:
+            with suppress(UnreadableRecord, MappingFailed):
+                values = map_event(read_envelope(source.key.encode(), mended(source.value, correction))).contact
         if self.receipt is not None and self.receipt.properties:
             return {name: values.get(name, "") for name in self.receipt.properties}
         return values
@@ -200,29 +200,34 @@ class Historian:
         receipt = receipts[-1] if receipts else None
         places = {*(each.place for each in copies), *((each.topic, each.partition, each.offset) for each in receipts)}
         letter = next((each for each in letters if _is_about(each, sequence, places)), None)
-        found = TracedEvent(
-            type="",
-            id="",
+        event_type, event_id = self._type_and_id(record, unpublished, receipt, letter)
+        return TracedEvent(
+            type=event_type,
+            id=event_id,
             sequence=sequence,
             state=self._state(copies, receipt, letter),
-            committed_at=None,
+            committed_at=tracked_at(event_id) if record or unpublished is None else unpublished.committed_at,
             record=record,
             unpublished=unpublished,
             receipts=receipts,
             letter=letter,
             copies=max(1, len(copies)),
         )
+
+    def _type_and_id(
+        self,
+        record: IndexedEvent | None,
+        unpublished: Unpublished | None,
+        receipt: Receipt | None,
+        letter: Letter | None,
+    ) -> tuple[str, str]:
         if record is not None:
-            type_ = record.topic.removeprefix(self._topics.prefix)
-            return replace(found, type=type_, id=record.id, committed_at=record.tracked_at)
+            return record.topic.removeprefix(self._topics.prefix), record.id
         if unpublished is not None:
-            return replace(found, type=unpublished.type, id=unpublished.id, committed_at=unpublished.committed_at)
+            return unpublished.type, unpublished.id
         if receipt is not None:
-            event_id = receipt.event_id or ""
-            return replace(found, type=receipt.type, id=event_id, committed_at=tracked_at(event_id))
-        if letter is not None:
-            return replace(found, type=letter.event_type, id=letter.event_id, committed_at=tracked_at(letter.event_id))
-        return found
+            return receipt.type, receipt.event_id or ""
+        return (letter.event_type, letter.event_id) if letter is not None else ("", "")
 
     def _state(self, copies: Sequence[IndexedEvent], receipt: Receipt | None, letter: Letter | None) -> State:
         if letter is not None:

@@ -11,8 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from console.contacts.index_rows import Known, Rows
-from console.contacts.packing import DICTIONARY
+from console.contacts.index_rows import DICTIONARY, Known, Rows
 from hubspot_consumer.kafka.records import Partition
 
 FILE: Final = "index.sqlite"
@@ -59,9 +58,9 @@ class IndexAway(Exception):
 class Reached(NamedTuple):
     """The indexed range of a partition: offsets `first` to `next` - 1, and the timestamp in ms of the last record."""
 
-    first: int
-    next: int
-    last_ms: int
+    first: int = 0
+    next: int = 0
+    last_ms: int = -1
 
 
 class Index:
@@ -69,23 +68,25 @@ class Index:
 
     def __init__(self, folder: Path) -> None:
         self.file: Final = folder / FILE
-        self._lock: Final = threading.Lock()
+        self._lock: Final = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
 
     def open(self) -> None:
         """Open the file, or create it. A file that is damaged or of another version is replaced. Raises OSError."""
         with self._lock:
-            self._close()
+            self.close()
             self._connection = self._opened()
             if self._connection is None:
-                self._delete()
+                self.delete()
                 self._connection = self._made()
             self._inode = self.file.stat().st_ino
 
     def close(self) -> None:
         with self._lock:
-            self._close()
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
 
     @property
     def is_there(self) -> bool:
@@ -98,8 +99,9 @@ class Index:
     def delete(self) -> None:
         """Close and delete the file, for example because it is damaged."""
         with self._lock:
-            self._close()
-            self._delete()
+            self.close()
+            for suffix in ("", *_BESIDE):
+                Path(f"{self.file}{suffix}").unlink(missing_ok=True)
 
     def reached(self) -> dict[Partition, Reached]:
         """Return the indexed range of each partition."""
@@ -131,10 +133,10 @@ class Index:
     def forget_topic(self, topic: str) -> None:
         """Delete the rows of a topic that was deleted or recreated under the same name."""
         with self._writing() as connection:
-            for (id_,) in connection.execute("SELECT id FROM partitions WHERE topic = ?", (topic,)).fetchall():
-                for table in TABLES:
-                    connection.execute(f"DELETE FROM {table} WHERE partition = ?", (id_,))  # noqa: S608 - constants
-                connection.execute("DELETE FROM partitions WHERE id = ?", (id_,))
+            for table in TABLES:
+                where = "partition IN (SELECT id FROM partitions WHERE topic = ?)"
+                connection.execute(f"DELETE FROM {table} WHERE {where}", (topic,))  # noqa: S608 - constants
+            connection.execute("DELETE FROM partitions WHERE topic = ?", (topic,))
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -163,14 +165,14 @@ class Index:
     def _opened(self) -> sqlite3.Connection | None:
         if not self.file.exists():
             return None
-        connection = self._connect()
         try:
-            if _version(connection) == VERSION:
-                return connection
+            connection = self._connect()
         except sqlite3.DatabaseError as error:
-            if not is_damage(error):
-                connection.close()
-                raise
+            if is_damage(error):
+                return None
+            raise
+        if _version(connection) == VERSION:
+            return connection
         connection.close()
         return None
 
@@ -189,20 +191,10 @@ class Index:
         try:
             for setting in ("journal_mode = WAL", "synchronous = NORMAL", f"cache_size = -{_PAGES_IN_MEMORY_KIB}"):
                 connection.execute(f"PRAGMA {setting}")
-        except sqlite3.DatabaseError as error:
-            if not is_damage(error):
-                connection.close()
-                raise
+        except sqlite3.DatabaseError:
+            connection.close()
+            raise
         return connection
-
-    def _close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def _delete(self) -> None:
-        for suffix in ("", *_BESIDE):
-            Path(f"{self.file}{suffix}").unlink(missing_ok=True)
 
 
 def is_damage(error: sqlite3.Error) -> bool:

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Any, Final, NoReturn
 
 from aiokafka import TopicPartition
@@ -65,16 +66,14 @@ class Indexer:
         self._reached: dict[Partition, Reached] = {}
         # Partitions whose next record read must be the last one indexed; otherwise the topic was recreated.
         self._unproven: set[Partition] = set()
-        self._beyond: frozenset[str] = frozenset()
-        # Partitions whose reader position differs from the index, so that a seek is due.
-        self._astray: set[Partition] = set()
+        self._beyond: set[str] = set()
 
     @property
     def state(self) -> IndexState:
         records = sum(reached.next - reached.first for reached in self._reached.values())
         if self._look is None:
             return IndexState(None, records, self._trouble)
-        behind = sum(max(0, end - self._next(partition)) for partition, end in self._look.ends.items())
+        behind = sum(max(0, end - self._reached_of(partition).next) for partition, end in self._look.ends.items())
         # During trouble, the committed offsets of the last look may be out of date.
         return IndexState(behind, records, self._trouble, None if self._trouble else self._look.acked)
 
@@ -110,10 +109,11 @@ class Indexer:
             batches, positions = await topics.reader.fetch()
         except OffsetOutOfRangeError:
             # Kafka has deleted the next record, or the topic was recreated.
-            self._astray |= {(*each,) for each in topics.reader.positions}
+            topics.reader.positions.clear()
             self._next_look = 0.0
             await self._clock.sleep(AGAIN_S)
             return
+        topics.reader.positions |= positions
         if batches:
             await self._take_in(batches, positions)
 
@@ -122,10 +122,10 @@ class Indexer:
         look = await topics.look()
         known = {topic for topic, _ in self._reached}
         await self._forget_topics(known.intersection(look.missing), "deleted")
-        beyond = {topic for (topic, number), end in look.ends.items() if self._next((topic, number)) > end}
+        beyond = {topic for (topic, number), end in look.ends.items() if self._reached_of((topic, number)).next > end}
         # The topic must be beyond its end at two looks in a row: a new leader may report an end that is out of date.
         await self._forget_topics(beyond & self._beyond, "made anew")
-        self._beyond = frozenset(beyond) - self._beyond
+        self._beyond = beyond - self._beyond
         await self._forget_deleted_records(look)
         self._look = look
         self._assign(topics, look)
@@ -136,27 +136,23 @@ class Indexer:
             await asyncio.to_thread(self._index.forget_topic, topic)
             self._reached = {each: reached for each, reached in self._reached.items() if each[0] != topic}
             self._unproven = {each for each in self._unproven if each[0] != topic}
-            self._astray |= {each for each in (self._look or KafkaSnapshot()).ends if each[0] == topic}
 
     async def _forget_deleted_records(self, look: KafkaSnapshot) -> None:
-        moved = {each: first for each, first in look.beginnings.items() if first > self._first(each)}
+        moved = {each: first for each, first in look.beginnings.items() if first > self._reached_of(each).first}
         if not moved:
             return
         await asyncio.to_thread(self._index.forget, moved)
         for partition, first in moved.items():
-            reached = self._reached.get(partition, Reached(0, 0, -1))
+            reached = self._reached_of(partition)
             self._reached[partition] = Reached(first, max(first, reached.next), reached.last_ms)
             if reached.next <= first:
                 self._unproven.discard(partition)
 
     def _assign(self, topics: FollowedTopics, look: KafkaSnapshot) -> None:
-        wanted = {TopicPartition(*each) for each in look.ends}
-        if set(topics.reader.positions) != wanted:
-            topics.reader.assign(wanted)
-            self._astray = set(look.ends)
-        astray = self._astray.intersection(look.ends)
-        topics.reader.seek({TopicPartition(*each): self._next(each) - (each in self._unproven) for each in astray})
-        self._astray = set()
+        wanted = {TopicPartition(*each): self._reached_of(each).next - (each in self._unproven) for each in look.ends}
+        topics.reader.assign(wanted)
+        positions = topics.reader.positions
+        topics.reader.seek({each: position for each, position in wanted.items() if positions.get(each) != position})
 
     async def _take_in(
         self, batches: Mapping[TopicPartition, Sequence[Any]], positions: Mapping[TopicPartition, int]
@@ -169,14 +165,12 @@ class Indexer:
         reached = dict[Partition, Reached]()
         for each, records in batches.items():
             # Records that were read ahead may have been deleted since: the range never begins before `first`.
-            first = self._first((*each,))
+            first = self._reached_of((*each,)).first
             reached[(*each,)] = Reached(first, max(first, positions[each]), records[-1].timestamp)
-        await asyncio.to_thread(self._add, [record for records in batches.values() for record in records], reached)
+        rows = await asyncio.to_thread(rows_of, chain.from_iterable(batches.values()), self._topics)
+        await asyncio.to_thread(self._index.add, rows, reached)
         self._unproven -= reached.keys()
         self._reached |= reached
-
-    def _add(self, records: Sequence[Any], reached: Mapping[Partition, Reached]) -> None:
-        self._index.add(rows_of(records, self._topics), reached)
 
     def _is_another(self, partition: Partition, records: Sequence[Any]) -> bool:
         """Return whether a topic was recreated: the timestamp of its last indexed record differs."""
@@ -194,11 +188,8 @@ class Indexer:
             await asyncio.to_thread(self._index.delete)
         await self._clock.sleep(AGAIN_S)
 
-    def _next(self, partition: Partition) -> int:
-        return self._reached[partition].next if partition in self._reached else 0
-
-    def _first(self, partition: Partition) -> int:
-        return self._reached[partition].first if partition in self._reached else 0
+    def _reached_of(self, partition: Partition) -> Reached:
+        return self._reached.get(partition, Reached())
 
 
 def _words(error: Exception) -> str:

@@ -11,7 +11,6 @@ from pydantic import SecretStr
 
 from runtime.database import reading
 from schemas.contacts import ContactKey
-from schemas.envelope import Envelope, UnreadableRecord, read_envelope
 
 # A page waits for the answer.
 OUTBOX_WITHIN_S: Final = 1.0
@@ -42,13 +41,6 @@ class Unpublished:
     committed_at: datetime
     value: bytes
     key: ContactKey
-
-    @property
-    def envelope(self) -> Envelope | None:
-        try:
-            return read_envelope(self.key.encode(), self.value)
-        except UnreadableRecord:
-            return None
 
 
 @dataclass(frozen=True)
@@ -103,7 +95,7 @@ class ContactsOutbox:
                 ) as connection,
                 reading(connection, statement_within=_STATEMENT_WITHIN),
             ):
-                return [await (await connection.execute(query, with_)).fetchall() for query, with_ in questions]
+                return [await (await connection.execute(query, values)).fetchall() for query, values in questions]
         except (TimeoutError, psycopg.errors.QueryCanceled) as error:
             raise OutboxAway("the database does not answer in time") from error
         except (psycopg.Error, OSError) as error:

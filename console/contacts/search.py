@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from console.contacts.extract import Extract
@@ -30,7 +30,7 @@ class FoundContact:
     parked: Sequence[Parked] = ()
     keys_before: Sequence[ContactKey] = ()
     keys_after: Sequence[ContactKey] = ()
-    external_ids: Sequence[str] = field(default_factory=list)
+    external_ids: Sequence[str] = ()
     away: str | None = None
     outbox_away: str | None = None
 
@@ -48,22 +48,21 @@ class Search:
     ) -> None:
         self._index: Final = index
         self._topics: Final = topics
-        self._state: Final = state
+        self.state: Final = state
         self._outbox: Final = outbox
-
-    @property
-    def state(self) -> IndexState:
-        return self._state()
 
     async def find(self, asked: str, before: int = LATEST) -> FoundContact:
         """Return the contact that has this email, regardless of upper and lower case, or this external id."""
         asked = asked.strip()
-        found = FoundContact(asked, self._state(), outbox_away=None if self._outbox else NOT_SET)
+        found = FoundContact(asked, self.state(), outbox_away=None if self._outbox else NOT_SET)
         keys = await self._keys(found)
         if len(keys) == 1:
             found.key = keys[0]
-            unpublished = await self._ask_outbox(found, before)
-            await self._look_up(found, before, unpublished)
+            unpublished = await self._unpublished(found, keys[0], before)
+            try:
+                await asyncio.to_thread(self._read_index, found, keys[0], before, unpublished)
+            except IndexAway as why:
+                found.away = str(why)
         found.choices = keys if len(keys) > 1 else ()
         return found
 
@@ -90,24 +89,19 @@ class Search:
             # An external id may look like an email.
             return extract.contacts_of(asked, MOST_CONTACTS)
 
-    async def _ask_outbox(self, found: FoundContact, before: int) -> Sequence[Unpublished]:
-        if self._outbox is None or found.key is None or found.outbox_away:
+    async def _unpublished(self, found: FoundContact, key: ContactKey, before: int) -> Sequence[Unpublished]:
+        if self._outbox is None or found.outbox_away:
             return ()
         try:
-            found.known, unpublished = await self._outbox.of(found.key, before, EVENTS_ON_A_PAGE + 1)
+            found.known, unpublished = await self._outbox.of(key, before, EVENTS_ON_A_PAGE + 1)
         except OutboxAway as why:
             found.outbox_away = str(why)
             return ()
         return unpublished
 
-    async def _look_up(self, found: FoundContact, before: int, unpublished: Sequence[Unpublished]) -> None:
-        try:
-            await asyncio.to_thread(self._tell, found, before, unpublished)
-        except IndexAway as why:
-            found.away = str(why)
-
-    def _tell(self, found: FoundContact, before: int, unpublished: Sequence[Unpublished]) -> None:
-        key = found.key or ContactKey("")
+    def _read_index(
+        self, found: FoundContact, key: ContactKey, before: int, unpublished: Sequence[Unpublished]
+    ) -> None:
         with Extract.of(self._index, self._topics) as extract:
             historian = Historian(extract, self._topics, found.state.acked)
             found.history = historian.history(key, before, found.known, unpublished)

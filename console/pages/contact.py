@@ -42,7 +42,7 @@ def contact_pages(view: View, search: Search, present: PresentState, runs: Runs,
             request,
             "contact.html",
             found=found,
-            state=search.state,
+            state=search.state(),
             states=STATES,
             link=present.link,
             can_ask=present.can_ask,
@@ -50,7 +50,7 @@ def contact_pages(view: View, search: Search, present: PresentState, runs: Runs,
 
     @router.get("/contacts/present")
     async def beside_hubspot(request: Request, key: Words) -> Response:
-        state, asked = search.state, _contact(key)
+        state, asked = search.state(), _contact(key)
         try:
             compared, why = await present.compare(asked, state.acked or {}), None
         except (NotCompared, IndexAway) as error:

@@ -175,7 +175,6 @@ def test_records_that_no_one_can_read_are_kept_without_what_they_do_not_tell(ind
     assert counts(index)["receipts"] == 1
     with Extract.of(index, TOPICS) as extract:
         assert [each.offset for each in extract.unnumbered(EMAIL, 50)] == [2, 3, 4]
-        assert [each.envelope for each in extract.unnumbered(EMAIL, 50)] == [None, None, None]
 
 
 def test_no_query_of_a_page_reads_a_whole_table(index: Index) -> None:

@@ -65,7 +65,7 @@ async def test_it_goes_on_where_the_index_is(tmp_path: Path) -> None:
 
     await indexer._open()
 
-    assert (indexer._next(partition), indexer.state.records) == (7, 3)
+    assert (indexer._reached_of(partition).next, indexer.state.records) == (7, 3)
     # The record before is read again, to see that the topic is the same.
     assert indexer._unproven == {partition}
     index.close()
