@@ -41,8 +41,9 @@ class ServiceStatus:
 
     @property
     def settings(self) -> Mapping[str, Any]:
+        """The settings in force, for display."""
         settings = self.status.get("settings")
-        return settings if isinstance(settings, dict) else {}
+        return {name: _shown(value) for name, value in settings.items()} if isinstance(settings, dict) else {}
 
     @property
     def sends_not_for(self) -> Mapping[str, str]:
@@ -66,7 +67,7 @@ class Setting:
 def compared(services: Sequence[ServiceStatus]) -> list[Setting]:
     """Return every setting that at least one of *services* reports, in order of first appearance."""
     names = dict.fromkeys(name for service in services for name in service.settings)
-    return [Setting(name, [_shown(service.settings, name) for service in services]) for name in names]
+    return [Setting(name, [service.settings.get(name) for service in services]) for name in names]
 
 
 class Control:
@@ -125,10 +126,7 @@ class Control:
         return ServiceStatus(url, status) if isinstance(status, dict) else ServiceStatus(url, {}, "says something else")
 
 
-def _shown(settings: Mapping[str, Any], name: str) -> Any:
-    if name not in settings:
-        return None
-    value = settings[name]
+def _shown(value: Any) -> Any:
     if value is None or value == "":
         return "—"
     return str(value).lower() if isinstance(value, bool) else value

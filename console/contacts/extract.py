@@ -27,6 +27,9 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _OF_TIME: Final = 7
 _COLUMNS: Final = "partitions.topic, partitions.number, offset, at_ms, key, sequence, events.id, external_id, value"
 _EVENTS: Final = f"SELECT {_COLUMNS} FROM events JOIN partitions ON partitions.id = events.partition"  # noqa: S608 - constants
+_MOVES: Final = "SELECT min(at_ms), previous, key FROM events WHERE previous IS NOT NULL AND"
+_MOVES_TO: Final = f"{_MOVES} key = ? GROUP BY previous, key"
+_MOVES_FROM: Final = f"{_MOVES} previous = ? GROUP BY previous, key"
 _LETTERS: Final = (
     "SELECT partitions.number, offset, at_ms, has_value, headers FROM letters"
     " JOIN partitions ON partitions.id = letters.partition"
@@ -87,14 +90,10 @@ class Extract:
 
     def moves(self, key: str) -> list[tuple[int, ContactKey, ContactKey]]:
         """Return the email changes that a key is part of: the time in ms of the first event, the old and new key."""
-        found = list[tuple[int, ContactKey, ContactKey]]()
-        for column in ("key", "previous"):
-            where = f"{column} = ? AND previous IS NOT NULL GROUP BY previous, key"
-            query = f"SELECT min(at_ms), previous, key FROM events WHERE {where}"  # noqa: S608 - constants
-            found += [
-                (at_ms, ContactKey(previous), ContactKey(after)) for at_ms, previous, after in self._rows(query, key)
-            ]
-        return found
+        return [
+            (at_ms, ContactKey(previous), ContactKey(after))
+            for at_ms, previous, after in self._rows(f"{_MOVES_TO} UNION ALL {_MOVES_FROM}", key, key)
+        ]
 
     def sequences(self, key: str, before: int, most: int) -> list[int]:
         """Return the newest *most* sequences of a contact below *before*, the newest first."""

@@ -76,10 +76,18 @@ class Index:
         """Open the file, or create it. A file that is damaged or of another version is replaced. Raises OSError."""
         with self._lock:
             self.close()
-            self._connection = self._opened()
-            if self._connection is None:
+            self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                self._connection = self._connect()
+                is_current = _version(self._connection) == VERSION
+            except sqlite3.DatabaseError as error:
+                if not is_damage(error):
+                    raise
+                is_current = False
+            if not is_current:
                 self.delete()
-                self._connection = self._made()
+                self._connection = self._connect()
+                self._connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT")
             self._inode = self.file.stat().st_ino
 
     def close(self) -> None:
@@ -162,29 +170,9 @@ class Index:
             raise IndexAway("the index is not open")
         return self._connection
 
-    def _opened(self) -> sqlite3.Connection | None:
-        if not self.file.exists():
-            return None
-        try:
-            connection = self._connect()
-        except sqlite3.DatabaseError as error:
-            if is_damage(error):
-                return None
-            raise
-        if _version(connection) == VERSION:
-            return connection
-        connection.close()
-        return None
-
-    def _made(self) -> sqlite3.Connection:
-        self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    def _connect(self) -> sqlite3.Connection:
         # SQLite creates the files beside it with the same permissions.
         self.file.touch(0o600)
-        connection = self._connect()
-        connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT")
-        return connection
-
-    def _connect(self) -> sqlite3.Connection:
         self.file.chmod(0o600)
         connection = sqlite3.connect(self.file, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
         # With synchronous = NORMAL, a power loss drops whole transactions: rows and reached offsets stay consistent.

@@ -6,7 +6,7 @@ Values and headers are compressed to about a third of their size, since all of t
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -72,19 +72,22 @@ class Rows:
 
 def rows_of(records: Iterable[Any], topics: Topics) -> Rows:
     """Return the rows of aiokafka's *records*. Malformed records raise nothing."""
-    rows, events = Rows(), frozenset(topics.events)
+    rows, tables = Rows(), _tables(topics)
     for record in records:
-        place = ((record.topic, record.partition), record.offset)
-        if record.topic in events:
-            rows.tables["events"].append((*place, *_event(record)))
-        elif record.topic == topics.deliveries:
-            rows.tables["receipts"] += [(*place, *receipt) for receipt in _receipt(record)]
-        elif record.topic == topics.dead_letters:
-            rows.tables["letters"].append((*place, *_letter(record)))
-        elif record.topic == topics.resolutions:
-            resolution = (_text(record.key), headers_as_bytes(record.headers), record.value or b"")
-            rows.tables["resolutions"].append((*place, *resolution))
+        table, read = tables[record.topic]
+        if (columns := read(record)) is not None:
+            rows.tables[table].append(((record.topic, record.partition), record.offset, *columns))
     return rows
+
+
+def _tables(topics: Topics) -> dict[str, tuple[str, Callable[[Any], Row | None]]]:
+    """Return the table of each topic, and the function that returns its columns of a record, or None for no row."""
+    return {
+        **dict.fromkeys(topics.events, ("events", _event)),
+        topics.deliveries: ("receipts", _receipt),
+        topics.dead_letters: ("letters", _letter),
+        topics.resolutions: ("resolutions", _resolution),
+    }
 
 
 def packed(value: bytes) -> bytes:
@@ -159,13 +162,17 @@ def _key_of(previous: object, key: bytes | None) -> str | None:
     return found if found.encode() != key else None
 
 
-def _receipt(record: Any) -> list[Row]:
-    """Return the receipt's row; no row if it is unreadable, as one of a newer version may be."""
+def _resolution(record: Any) -> Row:
+    return (_text(record.key), headers_as_bytes(record.headers), record.value or b"")
+
+
+def _receipt(record: Any) -> Row | None:
+    """Return the columns of a receipt; None if it is unreadable, as one of a newer version may be."""
     try:
         receipt = Receipt.model_validate_json(record.value or b"")
     except ValidationError:
-        return []
-    return [(_text(record.key), _in_range(receipt.sequence), packed(record.value))]
+        return None
+    return (_text(record.key), _in_range(receipt.sequence), packed(record.value))
 
 
 def _text(key: bytes | None) -> str:

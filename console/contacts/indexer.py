@@ -120,8 +120,8 @@ class Indexer:
     async def _look_around(self, topics: FollowedTopics) -> None:
         """Compare the topics with the index, and position the reader where the index ends."""
         look = await topics.look()
-        known = {topic for topic, _ in self._reached}
-        await self._forget_topics(known.intersection(look.missing), "deleted")
+        known, existing = {topic for topic, _ in self._reached}, {topic for topic, _ in look.ends}
+        await self._forget_topics(known - existing, "deleted")
         beyond = {topic for (topic, number), end in look.ends.items() if self._reached_of((topic, number)).next > end}
         # The topic must be beyond its end at two looks in a row: a new leader may report an end that is out of date.
         await self._forget_topics(beyond & self._beyond, "made anew")

@@ -64,7 +64,7 @@ class OutboxContact:
 class ContactsOutbox:
     """Reads the outbox. Every query opens its own connection: queries are few, and no broken connection remains."""
 
-    def __init__(self, url: SecretStr) -> None:
+    def __init__(self, url: SecretStr | None) -> None:
         self._url: Final = url
 
     async def contact_of(self, external_id: str) -> ContactKey | None:
@@ -87,6 +87,8 @@ class ContactsOutbox:
         return [Parked(*row) for row in found]
 
     async def _ask(self, *questions: tuple[LiteralString, Sequence[Any]]) -> list[list[Any]]:
+        if self._url is None:
+            raise OutboxAway("DATABASE_URL is not set")
         try:
             async with (
                 asyncio.timeout(OUTBOX_WITHIN_S),

@@ -14,7 +14,6 @@ from schemas.contacts import ContactKey, contact_key
 from schemas.topics import Topics
 
 MOST_CONTACTS: Final = 20
-NOT_SET: Final = "DATABASE_URL is not set"
 
 
 @dataclass
@@ -43,9 +42,7 @@ class FoundContact:
 class Search:
     """Reads the outbox before the index, so that an event that is published in between is not missed."""
 
-    def __init__(
-        self, index: Index, topics: Topics, state: Callable[[], IndexState], outbox: ContactsOutbox | None
-    ) -> None:
+    def __init__(self, index: Index, topics: Topics, state: Callable[[], IndexState], outbox: ContactsOutbox) -> None:
         self._index: Final = index
         self._topics: Final = topics
         self.state: Final = state
@@ -53,8 +50,7 @@ class Search:
 
     async def find(self, asked: str, before: int = LATEST) -> FoundContact:
         """Return the contact that has this email, regardless of upper and lower case, or this external id."""
-        asked = asked.strip()
-        found = FoundContact(asked, self.state(), outbox_away=None if self._outbox else NOT_SET)
+        found = FoundContact(asked.strip(), self.state())
         keys = await self._keys(found)
         if len(keys) == 1:
             found.key = keys[0]
@@ -69,7 +65,7 @@ class Search:
     async def _keys(self, found: FoundContact) -> list[ContactKey]:
         email = _as_key(found.asked)
         keys = set[ContactKey]()
-        if self._outbox is not None and email is None:
+        if email is None:
             try:
                 keys.update([named] if (named := await self._outbox.contact_of(found.asked)) else [])
                 found.parked = await self._outbox.parked(found.asked, EVENTS_ON_A_PAGE)
@@ -90,7 +86,7 @@ class Search:
             return extract.contacts_of(asked, MOST_CONTACTS)
 
     async def _unpublished(self, found: FoundContact, key: ContactKey, before: int) -> Sequence[Unpublished]:
-        if self._outbox is None or found.outbox_away:
+        if found.outbox_away:
             return ()
         try:
             found.known, unpublished = await self._outbox.of(key, before, EVENTS_ON_A_PAGE + 1)

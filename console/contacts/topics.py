@@ -1,7 +1,7 @@
 """The topics that the index is built from: their partitions, low and high watermarks, and committed offsets."""
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -28,7 +28,6 @@ class KafkaSnapshot:
 
     beginnings: Mapping[Partition, int] = field(default_factory=dict)
     ends: Mapping[Partition, int] = field(default_factory=dict)
-    missing: Collection[str] = ()
     acked: Mapping[Partition, int] | None = None
 
 
@@ -56,14 +55,13 @@ class FollowedTopics:
     async def look(self) -> KafkaSnapshot:
         """Return a snapshot of the topics. Raises KafkaError and TimeoutError."""
         found = await look(self._admin, self._names)
-        missing = [name for name in self._names if name not in found]
         partitions = [TopicPartition(topic, part["partition"]) for topic, parts in found.items() for part in parts]
         if not partitions:
-            return KafkaSnapshot(missing=missing)
+            return KafkaSnapshot()
         async with asyncio.timeout(2 * _ANSWER_WITHIN_MS / 1000):
             beginnings = await self.reader.starts(partitions)
             ends = await self.reader.ends(partitions)
-        return KafkaSnapshot(_plain(beginnings), _plain(ends), missing, await self._acked(partitions))
+        return KafkaSnapshot(_plain(beginnings), _plain(ends), await self._acked(partitions))
 
     async def _acked(self, partitions: Sequence[TopicPartition]) -> dict[Partition, int] | None:
         of_events = [partition for partition in partitions if partition.topic in self._events]
@@ -72,7 +70,7 @@ class FollowedTopics:
         except KafkaError:
             # The offsets are only displayed, and the group may have no coordinator yet.
             return None
-        return {(each.topic, each.partition): told.offset for each, told in committed.items() if told.offset >= 0}
+        return _plain({each: found.offset for each, found in committed.items() if found.offset >= 0})
 
 
 def _plain(offsets: Mapping[TopicPartition, int]) -> dict[Partition, int]:

@@ -110,9 +110,7 @@ class Runs:
                 shutil.rmtree(self._folder / name, ignore_errors=True)
 
     def _names(self) -> list[str]:
-        if not self._folder.exists():
-            return []
-        return sorted((path.name for path in self._folder.iterdir() if path.is_dir()), reverse=True)
+        return sorted((path.name for path in self._folder.glob("*/")), reverse=True)
 
     def _readable(self, name: str) -> StartedRun | None:
         try:

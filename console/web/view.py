@@ -1,7 +1,7 @@
 """The view: renders templates, with the context that every page shares."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from importlib.resources import files
@@ -20,8 +20,8 @@ from schemas.times import nearest
 STATIC: Final = files("console").joinpath("static")
 MOST_CHARACTERS: Final = 20_000
 
-Banner = Callable[[], Mapping[str, Any]]
-"""Returns the notices that every page shows: halts, and the workers' modes such as a dry run."""
+Banner = Callable[[], Any]
+"""Returns an object with the notices that every page shows: `halts`, and the workers' `modes` such as a dry run."""
 
 
 class View:

@@ -31,7 +31,6 @@ from console.web.view import View
 from hubspot_consumer.dead_letters.catalogue import DeadLetterCatalogue
 from hubspot_consumer.dead_letters.dead_letter import Letter
 from hubspot_consumer.dead_letters.resolutions import Discarded, Resolutions
-from runtime.health import Health
 from schemas.contacts import contact_hash, contact_key
 from schemas.topics import Topics
 from tests.clock import OwnedClock
@@ -126,7 +125,7 @@ class Operator:
             run_pages(view, self.runs, actions),
             sign_in_pages(view, access, sessions),
         )
-        self._visitor = Visitor(console(view, access, pages, Health(), https=False))
+        self._visitor = Visitor(console(view, access, pages, https=False))
 
     async def see(self, path: str) -> httpx.Response:
         return await self._visitor.http.get(path)
