@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from types import SimpleNamespace
 from typing import Any, Final
@@ -19,14 +19,18 @@ from hubspot_consumer.history.store import Stored
 from hubspot_consumer.kafka.records import Place
 from schemas.contacts import ContactKey
 from schemas.deliveries import Receipt
+from schemas.envelope import time_of
 from schemas.times import moment_of
 from schemas.topics import Topics
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-# The version of UUID that contains a time.
-_OF_TIME: Final = 7
 _COLUMNS: Final = "partitions.topic, partitions.number, offset, at_ms, key, sequence, events.id, external_id, value"
 _EVENTS: Final = f"SELECT {_COLUMNS} FROM events JOIN partitions ON partitions.id = events.partition"  # noqa: S608 - constants
+_OF_CONTACTS: Final = ("events", "receipts", "letters")
+# SQLite merges the sequences of the tables in order, and stops at the limit.
+_SEQUENCES: Final = (
+    " UNION ".join(f"SELECT sequence FROM {table} WHERE key = ?1 AND sequence < ?2" for table in _OF_CONTACTS)  # noqa: S608 - constants
+    + " ORDER BY sequence DESC LIMIT ?3"
+)
 _MOVES: Final = "SELECT min(at_ms), previous, key FROM events WHERE previous IS NOT NULL AND"
 _MOVES_TO: Final = f"{_MOVES} key = ? GROUP BY previous, key"
 _MOVES_FROM: Final = f"{_MOVES} previous = ? GROUP BY previous, key"
@@ -68,7 +72,7 @@ class Extract:
 
     def __init__(self, connection: sqlite3.Connection, topics: Topics) -> None:
         self._connection: Final = connection
-        self._topics: Final = topics
+        self.topics: Final = topics
 
     @classmethod
     @contextmanager
@@ -79,8 +83,7 @@ class Extract:
 
     def knows(self, key: str) -> bool:
         """Return whether the index has an event, receipt or dead letter of a contact."""
-        tables = ("events", "receipts", "letters")
-        queries = (f"SELECT 1 FROM {table} WHERE key = ? LIMIT 1" for table in tables)  # noqa: S608 - constants
+        queries = (f"SELECT 1 FROM {table} WHERE key = ? LIMIT 1" for table in _OF_CONTACTS)  # noqa: S608 - constants
         return any(self._rows(query, key) for query in queries)
 
     def contacts_of(self, external_id: str, most: int) -> list[ContactKey]:
@@ -97,12 +100,7 @@ class Extract:
 
     def sequences(self, key: str, before: int, most: int) -> list[int]:
         """Return the newest *most* sequences of a contact below *before*, the newest first."""
-        found = set[int]()
-        for table in ("events", "receipts", "letters"):
-            where = "key = ? AND sequence < ? ORDER BY sequence DESC LIMIT ?"
-            query = f"SELECT DISTINCT sequence FROM {table} WHERE {where}"  # noqa: S608 - constants
-            found.update(sequence for (sequence,) in self._rows(query, key, before, most))
-        return sorted(found, reverse=True)[:most]
+        return [sequence for (sequence,) in self._rows(_SEQUENCES, key, before, most)]
 
     def events(self, key: str, first: int = 0, last: int = LARGEST) -> list[IndexedEvent]:
         """Return a contact's events by sequence; an event that was published twice appears twice."""
@@ -145,7 +143,7 @@ class Extract:
                 value=b"" if has_value else None,
                 headers=headers_from(headers),
             )
-            set_aside = read_set_aside(record, self._topics)
+            set_aside = read_set_aside(record, self.topics)
             by_event[set_aside.event].append(set_aside)
             self._take_in_resolution(resolutions, set_aside.id)
         return [letter_of(records, resolutions) for records in by_event.values()]
@@ -174,7 +172,6 @@ class Extract:
 def tracked_at(event_id: str) -> datetime | None:
     """Return when an event was tracked, by its UUID of version 7; None for any other id."""
     try:
-        uuid = UUID(event_id)
-        return _EPOCH + timedelta(milliseconds=uuid.int >> 80) if uuid.version == _OF_TIME else None
-    except (ValueError, OverflowError):
+        return time_of(UUID(event_id))
+    except ValueError:
         return None

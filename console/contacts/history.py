@@ -1,6 +1,6 @@
 """The history: the events of a contact and their states, from the index and the outbox."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -17,9 +17,8 @@ from hubspot_consumer.mapping import MappingFailed, Properties, map_event
 from schemas.contacts import ContactKey
 from schemas.deliveries import Receipt
 from schemas.envelope import UnreadableRecord, read_envelope
-from schemas.topics import Topics
 
-T = TypeVar("T")
+Numbered = TypeVar("Numbered", IndexedEvent, Receipt)
 State = Literal[
     "outbox", "waiting", "unknown", "acked", "delivered", "dead_letter", "redriven", "discarded", "suppressed"
 ]
@@ -135,9 +134,8 @@ class History:
 class Historian:
     """Builds histories. *acked* is the group's committed offset by partition; None if it is unknown."""
 
-    def __init__(self, extract: Extract, topics: Topics, acked: Mapping[Partition, int] | None) -> None:
+    def __init__(self, extract: Extract, acked: Mapping[Partition, int] | None) -> None:
         self._extract: Final = extract
-        self._topics: Final = topics
         self._acked: Final = acked
 
     def history(
@@ -170,8 +168,8 @@ class Historian:
 
     def _numbered(self, key: ContactKey, page: Sequence[int], waiting: Mapping[int, Unpublished]) -> list[TracedEvent]:
         letters = [*self._extract.letters(key, page[0], page[-1]), *self._unnumbered_letters(key)]
-        records = _by_sequence(self._extract.events(key, page[0], page[-1]), attrgetter("sequence"))
-        receipts = _by_sequence(self._extract.receipts(key, page[0], page[-1]), attrgetter("sequence"))
+        records = _by_sequence(self._extract.events(key, page[0], page[-1]))
+        receipts = _by_sequence(self._extract.receipts(key, page[0], page[-1]))
         return [
             self._happened(number, records.get(number, []), receipts.get(number, []), letters, waiting.get(number))
             for number in page
@@ -222,7 +220,7 @@ class Historian:
         letter: Letter | None,
     ) -> tuple[str, str]:
         if record is not None:
-            return record.topic.removeprefix(self._topics.prefix), record.id
+            return record.topic.removeprefix(self._extract.topics.prefix), record.id
         if unpublished is not None:
             return unpublished.type, unpublished.id
         if receipt is not None:
@@ -276,8 +274,8 @@ def _waiting_behind(items: Iterable[TracedEvent | Hole]) -> Iterable[TracedEvent
             yield each
 
 
-def _by_sequence(found: Sequence[T], sequence: Callable[[T], int]) -> dict[int, list[T]]:
-    return {number: list(each) for number, each in groupby(found, key=sequence)}
+def _by_sequence(found: Sequence[Numbered]) -> dict[int, list[Numbered]]:
+    return {number: list(each) for number, each in groupby(found, key=attrgetter("sequence"))}
 
 
 def _is_of(receipt: Receipt, record: IndexedEvent) -> bool:

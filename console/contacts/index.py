@@ -118,9 +118,12 @@ class Index:
             return {(topic, number): Reached(*reached) for topic, number, *reached in rows}
 
     def add(self, rows: Rows, reached: Mapping[Partition, Reached]) -> None:
-        """Store *rows* and the ranges that partitions have *reached* with them. Records already stored stay as is."""
+        """Store *rows*, and the range that each of their partitions has *reached*.
+
+        Records already stored stay as they are.
+        """
         with self._writing() as connection:
-            known = {partition: _known(connection, partition) for partition in {*rows.partitions, *reached}}
+            known = {partition: _known(connection, partition) for partition in reached}
             rows.write(connection, known)
             connection.executemany(
                 "UPDATE partitions SET first = ?, next = ?, last_ms = ? WHERE id = ? AND next < ?",

@@ -58,10 +58,6 @@ class Rows:
 
     tables: dict[str, list[Row]] = field(default_factory=lambda: {table: [] for table in _INTO})
 
-    @property
-    def partitions(self) -> set[Partition]:
-        return {row[0] for rows in self.tables.values() for row in rows}
-
     def write(self, connection: sqlite3.Connection, known: Mapping[Partition, Known]) -> None:
         """Write the rows that are not stored yet."""
         for table, rows in self.tables.items():

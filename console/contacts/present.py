@@ -12,7 +12,7 @@ from console.contacts.index import Index
 from hubspot_consumer.dead_letters.corrections import Correction
 from hubspot_consumer.doctor.portal import FewCalls
 from hubspot_consumer.history.email_changes import JoinedKeys
-from hubspot_consumer.history.projection import Projector
+from hubspot_consumer.history.projection import Projection, Projector
 from hubspot_consumer.history.selection import Selection
 from hubspot_consumer.history.store import Stored
 from hubspot_consumer.hubspot.client import CallMade, HubSpotClient
@@ -37,18 +37,16 @@ class NotCompared(Exception):
 
 @dataclass(frozen=True)
 class Comparison:
-    """`applied` is the sequence of the remote contact, `expected` that of the events applied or acked by now.
+    """`applied` is the sequence of the remote contact, and `projection` that of the events applied or acked by now.
 
     `waiting` counts the events after that, `set_aside` the dead letters' records, whose values are not expected.
     """
 
     contact_id: str | None
     applied: int
-    expected: int
+    projection: Projection
     waiting: int
     set_aside: int
-    unreadable: int
-    unmapped: int
     properties: Sequence[ComparedProperty]
     moved_to: ContactKey | None = None
 
@@ -150,18 +148,15 @@ def _compared(
         joined.join(previous, after, at_hubspot)
     keys = joined.histories(key)
     expected = expected_of(projector, key, [known.events[each] for each in keys], contact, acked)
-    projection = expected.projection
     later = (after for previous, after in reversed(known.moves) if key in (previous, *joined.histories(after)))
     return Comparison(
         contact_id=contact.contact_id if contact else None,
         applied=applied_to(contact),
-        expected=projection.sequence,
+        projection=expected.projection,
         waiting=expected.waiting,
         set_aside=sum(len(known.set_aside[each]) for each in keys),
-        unreadable=projection.unreadable,
-        unmapped=len(projection.unmapped),
         # The sequence comes first: it shows how far the remote contact is.
-        properties=sorted(compared(projection, contact), key=lambda each: (each.name != SEQUENCE, each.name)),
+        properties=sorted(compared(expected.projection, contact), key=lambda each: (each.name != SEQUENCE, each.name)),
         moved_to=next((each for each in later if each != key and remote[each] is not None), None),
     )
 

@@ -99,16 +99,15 @@ class Search:
         self, found: FoundContact, key: ContactKey, before: int, unpublished: Sequence[Unpublished]
     ) -> None:
         with Extract.of(self._index, self._topics) as extract:
-            historian = Historian(extract, self._topics, found.state.acked)
+            historian = Historian(extract, found.state.acked)
             found.history = historian.history(key, before, found.known, unpublished)
             moves = extract.moves(key)
             found.keys_before = [previous for _, previous, after in moves if after == key]
             found.keys_after = [after for _, previous, after in moves if previous == key]
-        records = [each.record for each in found.history.events if each.record is not None]
-        named = {each.external_id for each in records if each.external_id}
-        if found.known is not None and found.known.external_id:
-            named.add(found.known.external_id)
-        found.external_ids = sorted(named)
+        external_ids = {each.record.external_id for each in found.history.events if each.record is not None}
+        if found.known is not None:
+            external_ids.add(found.known.external_id)
+        found.external_ids = sorted(filter(None, external_ids))
 
 
 def _as_key(asked: str) -> ContactKey | None:

@@ -7,8 +7,7 @@ from datetime import datetime
 from typing import Any, Final, NoReturn
 
 from console.overview.backlog import OutboxBacklog, TopicsBacklog
-from console.overview.exposition import Buckets, added, quantile, risen
-from console.overview.services import Report
+from console.overview.services import Buckets, Report, added, quantile, risen
 from console.overview.source import Source
 from runtime.clock import Clock
 

@@ -1,16 +1,47 @@
-"""The services: what workers and producers report about themselves over HTTP."""
+"""The services: what workers and producers report about themselves over HTTP, and figures of their metrics."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from itertools import pairwise
+from typing import Any, Final, Self, TypeVar
 
 import httpx
+from prometheus_client.parser import text_string_to_metric_families
 
-from console.overview.exposition import Exposition
 from hubspot_consumer.settings import group_of
 
 # The keys that a worker's status must have.
 NEEDED: Final = frozenset({"mode", "unwell", "halted", "quota", "in_flight", "contacts"})
+
+Key = TypeVar("Key", bound=Hashable)
+Labels = Mapping[str, str]
+Buckets = Sequence[tuple[float, float]]
+"""A histogram: its upper bounds in order, each with a count."""
+
+
+@dataclass(frozen=True)
+class Exposition:
+    """The samples of one response of /metrics, by name."""
+
+    samples: Mapping[str, Sequence[tuple[Labels, float]]]
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Parse *text*. Raises ValueError if it is not in Prometheus' text format."""
+        samples: dict[str, list[tuple[Labels, float]]] = {}
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                samples.setdefault(sample.name, []).append((sample.labels, sample.value))
+        return cls(samples)
+
+    def total(self, name: str, **labels: str) -> float:
+        """Return the sum over the samples of *name* that have these labels; 0 if there are none."""
+        return sum(value for found, value in self.samples.get(name, ()) if labels.items() <= found.items())
+
+    def buckets(self, name: str) -> Buckets:
+        """Return a histogram's cumulative counts, summed over all labels."""
+        counts = added((float(labels["le"]), value) for labels, value in self.samples.get(f"{name}_bucket", ()))
+        return sorted(counts.items())
 
 
 @dataclass(frozen=True)
@@ -43,3 +74,34 @@ async def ask_producer(http: httpx.AsyncClient, url: str) -> Report:
     if not isinstance(health, dict) or "unwell" not in health:
         raise ValueError(f"{url} is not a producer")
     return Report(health, Exposition.read((await http.get(f"{url}/metrics")).raise_for_status().text))
+
+
+def added(counts: Iterable[tuple[Key, float]]) -> dict[Key, float]:
+    """Return the sum of the counts of each key, in the order in which the keys first appear."""
+    sums: dict[Key, float] = {}
+    for key, count in counts:
+        sums[key] = sums.get(key, 0) + count
+    return sums
+
+
+def quantile(share: float, buckets: Buckets) -> float | None:
+    """Return the quantile *share*, between 0 and 1, of a histogram's cumulative *buckets*; None if they are empty.
+
+    The value is interpolated within its bucket. If it lies in the infinite bucket, the last finite bound is returned.
+    """
+    if not buckets or buckets[-1][1] <= 0:
+        return None
+    wanted = share * buckets[-1][1]
+    for (below, before), (bound, up_to) in pairwise([(0.0, 0.0), *buckets]):
+        if up_to >= wanted:
+            if bound == float("inf"):
+                return below
+            return below + (bound - below) * ((wanted - before) / (up_to - before) if up_to > before else 1.0)
+    return None
+
+
+def risen(now: Buckets, then: Buckets) -> Buckets:
+    """Return the increase of each bucket; nothing if a count fell, since the service was then restarted."""
+    before = dict(then)
+    rises = [(bound, count - before.get(bound, 0.0)) for bound, count in now]
+    return rises if all(rise >= 0 for _, rise in rises) else ()

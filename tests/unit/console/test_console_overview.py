@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
 from console.overview.backlog import OutboxBacklog, TopicsBacklog
-from console.overview.exposition import Exposition, quantile, risen
 from console.overview.flow import Overview
-from console.overview.services import Report
+from console.overview.services import Exposition, Report, quantile, risen
 from console.overview.source import Source
 from console.web.view import View
 from tests.clock import OwnedClock
