@@ -64,9 +64,9 @@ class AuditLog:
 
     async def _write(self, action: Mapping[str, Any], state: State, outcome: Mapping[str, Any]) -> None:
         at = self._clock.now().astimezone(UTC).isoformat()
-        value = json.dumps({"at": at, "state": state, **action, "outcome": outcome}, ensure_ascii=False)
+        record = {"at": at, "state": state, **action, "outcome": outcome}
         try:
             async with asyncio.timeout(WRITTEN_WITHIN_S):
-                await self._writer.write(action["who"].encode(), value.encode())
+                await self._writer.write(action["who"].encode(), json.dumps(record, ensure_ascii=False).encode())
         except (KafkaError, OSError, TimeoutError, TopicsNotReady) as error:
             raise NotNoted(state, error) from error

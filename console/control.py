@@ -70,25 +70,25 @@ def compared(services: Sequence[ServiceStatus]) -> list[Setting]:
     return [Setting(name, [service.settings.get(name) for service in services]) for name in names]
 
 
+@dataclass(frozen=True)
 class Control:
     """Reads Kafka and the services on each request: pages must show the state in force, not a cached one."""
 
-    def __init__(self, settings: Settings, http: httpx.AsyncClient, clock: Clock) -> None:
-        self._settings: Final = settings
-        self._http = http
-        self._clock = clock
+    settings: Settings
+    http: httpx.AsyncClient
+    clock: Clock
 
     async def paused(self) -> Paused | None:
         """Return the pause in force, if any. Raises KafkaDoesNotTell."""
         try:
             async with asyncio.timeout(READ_WITHIN_S):
-                return await read_paused(self._settings.client_options(), self._settings.topics.controls, self._clock)
+                return await read_paused(self.settings.client_options(), self.settings.topics.controls, self.clock)
         except (KafkaError, OSError, TimeoutError) as error:
             raise KafkaDoesNotTell(f"Kafka does not say whether sending is paused ({type(error).__name__})") from error
 
     async def pause(self, by: str, note: str) -> None:
         """Pause sending by all workers. Raises KafkaDoesNotTell."""
-        await self._publish(Pause(at=self._clock.now(), by=by, note=note))
+        await self._publish(Pause(at=self.clock.now(), by=by, note=note))
 
     async def resume(self, seen: str) -> None:
         """End the pause whose `since` in ISO form is *seen*, so that all workers send again.
@@ -102,15 +102,15 @@ class Control:
         await self._publish(None)
 
     async def workers(self) -> list[ServiceStatus]:
-        return await self._ask_all(self._settings.console_consumers)
+        return await self._ask_all(self.settings.console_consumers)
 
     async def producers(self) -> list[ServiceStatus]:
-        return await self._ask_all(self._settings.console_producers)
+        return await self._ask_all(self.settings.console_producers)
 
     async def _publish(self, pause: Pause | None) -> None:
         try:
             async with asyncio.timeout(READ_WITHIN_S):
-                await publish_pause(self._settings, pause)
+                await publish_pause(self.settings, pause)
         except (KafkaError, OSError, TimeoutError, TopicsNotReady) as error:
             words = f"Kafka did not confirm it ({type(error).__name__}): check whether sending is paused"
             raise KafkaDoesNotTell(words) from error
@@ -120,7 +120,7 @@ class Control:
 
     async def _ask(self, url: str) -> ServiceStatus:
         try:
-            status = (await self._http.get(f"{url}/v1/status")).raise_for_status().json()
+            status = (await self.http.get(f"{url}/v1/status")).raise_for_status().json()
         except (httpx.HTTPError, ValueError) as error:
             return ServiceStatus(url, {}, f"can't be reached ({type(error).__name__})")
         return ServiceStatus(url, status) if isinstance(status, dict) else ServiceStatus(url, {}, "says something else")

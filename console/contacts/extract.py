@@ -25,6 +25,9 @@ from schemas.topics import Topics
 
 _COLUMNS: Final = "partitions.topic, partitions.number, offset, at_ms, key, sequence, events.id, external_id, value"
 _EVENTS: Final = f"SELECT {_COLUMNS} FROM events JOIN partitions ON partitions.id = events.partition"  # noqa: S608 - constants
+_RECEIPTS: Final = "SELECT value FROM receipts"
+_NUMBERED: Final = "WHERE key = ? AND sequence BETWEEN ? AND ? ORDER BY sequence"
+_UNNUMBERED: Final = "WHERE key = ? AND sequence IS NULL"
 _OF_CONTACTS: Final = ("events", "receipts", "letters")
 # SQLite merges the sequences of the tables in order, and stops at the limit.
 _SEQUENCES: Final = (
@@ -104,33 +107,27 @@ class Extract:
 
     def events(self, key: str, first: int = 0, last: int = LARGEST) -> list[IndexedEvent]:
         """Return a contact's events by sequence; an event that was published twice appears twice."""
-        where = "key = ? AND sequence BETWEEN ? AND ? ORDER BY sequence"
-        return [IndexedEvent(*row) for row in self._rows(f"{_EVENTS} WHERE {where}", key, first, last)]
+        return [IndexedEvent(*row) for row in self._rows(f"{_EVENTS} {_NUMBERED}", key, first, last)]
 
     def unnumbered(self, key: str, most: int) -> list[IndexedEvent]:
         """Return a contact's records without a sequence."""
-        return [
-            IndexedEvent(*row) for row in self._rows(f"{_EVENTS} WHERE key = ? AND sequence IS NULL LIMIT ?", key, most)
-        ]
+        return [IndexedEvent(*row) for row in self._rows(f"{_EVENTS} {_UNNUMBERED} LIMIT ?", key, most)]
 
     def receipts(self, key: str, first: int, last: int) -> list[Receipt]:
         """Return the receipts of a contact's events, in the order in which they were written."""
-        query = "SELECT value FROM receipts WHERE key = ? AND sequence BETWEEN ? AND ? ORDER BY sequence, offset"
-        return self._receipts(query, key, first, last)
+        return self._receipts(f"{_RECEIPTS} {_NUMBERED}, offset", key, first, last)
 
     def unnumbered_receipts(self, key: str, most: int) -> list[Receipt]:
         """Return the receipts of a contact's records without a sequence."""
-        query = "SELECT value FROM receipts WHERE key = ? AND sequence IS NULL ORDER BY offset DESC LIMIT ?"
-        return self._receipts(query, key, most)[::-1]
+        return self._receipts(f"{_RECEIPTS} {_UNNUMBERED} ORDER BY offset DESC LIMIT ?", key, most)[::-1]
 
     def letters(self, key: str, first: int = 0, last: int = LARGEST) -> list[Letter]:
         """Return a contact's dead letters of these sequences, with their resolutions."""
-        where = "key = ? AND sequence BETWEEN ? AND ? ORDER BY sequence, at_ms, offset"
-        return self._letters(self._rows(f"{_LETTERS} WHERE {where}", key, first, last), key)
+        return self._letters(self._rows(f"{_LETTERS} {_NUMBERED}, at_ms, offset", key, first, last), key)
 
     def unnumbered_letters(self, key: str, most: int) -> list[Letter]:
         """Return a contact's dead letters without a sequence."""
-        return self._letters(self._rows(f"{_LETTERS} WHERE key = ? AND sequence IS NULL LIMIT ?", key, most), key)
+        return self._letters(self._rows(f"{_LETTERS} {_UNNUMBERED} LIMIT ?", key, most), key)
 
     def _letters(self, rows: Sequence[tuple[Any, ...]], key: str) -> list[Letter]:
         by_event, resolutions = defaultdict[tuple[Any, ...], list[SetAside]](list), Resolutions()

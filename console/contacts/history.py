@@ -131,12 +131,12 @@ class History:
         return next((each.contact_id for each in reversed(self.events) if each.contact_id), None)
 
 
+@dataclass(frozen=True)
 class Historian:
     """Builds histories. *acked* is the group's committed offset by partition; None if it is unknown."""
 
-    def __init__(self, extract: Extract, acked: Mapping[Partition, int] | None) -> None:
-        self._extract: Final = extract
-        self._acked: Final = acked
+    extract: Extract
+    acked: Mapping[Partition, int] | None
 
     def history(
         self,
@@ -149,7 +149,7 @@ class Historian:
 
         *known* and *unpublished* come from the outbox, if it was read.
         """
-        numbers = self._extract.sequences(key, before, EVENTS_ON_A_PAGE + 1)
+        numbers = self.extract.sequences(key, before, EVENTS_ON_A_PAGE + 1)
         waiting = {each.sequence: each for each in unpublished}
         ordered = sorted({*numbers, *waiting}, reverse=True)
         page, more = ordered[:EVENTS_ON_A_PAGE], len(ordered) > EVENTS_ON_A_PAGE
@@ -167,23 +167,23 @@ class Historian:
         )
 
     def _numbered(self, key: ContactKey, page: Sequence[int], waiting: Mapping[int, Unpublished]) -> list[TracedEvent]:
-        letters = [*self._extract.letters(key, page[0], page[-1]), *self._unnumbered_letters(key)]
-        records = _by_sequence(self._extract.events(key, page[0], page[-1]))
-        receipts = _by_sequence(self._extract.receipts(key, page[0], page[-1]))
+        letters = [*self.extract.letters(key, page[0], page[-1]), *self._unnumbered_letters(key)]
+        records = _by_sequence(self.extract.events(key, page[0], page[-1]))
+        receipts = _by_sequence(self.extract.receipts(key, page[0], page[-1]))
         return [
             self._happened(number, records.get(number, []), receipts.get(number, []), letters, waiting.get(number))
             for number in page
         ]
 
     def _unnumbered_letters(self, key: ContactKey) -> list[Letter]:
-        return self._extract.unnumbered_letters(key, 2 * EVENTS_ON_A_PAGE)
+        return self.extract.unnumbered_letters(key, 2 * EVENTS_ON_A_PAGE)
 
     def _unnumbered(self, key: ContactKey) -> list[TracedEvent]:
         letters = self._unnumbered_letters(key)
-        receipts = self._extract.unnumbered_receipts(key, EVENTS_ON_A_PAGE)
+        receipts = self.extract.unnumbered_receipts(key, EVENTS_ON_A_PAGE)
         return [
             self._happened(None, [record], [each for each in receipts if _is_of(each, record)], letters, None)
-            for record in self._extract.unnumbered(key, EVENTS_ON_A_PAGE)
+            for record in self.extract.unnumbered(key, EVENTS_ON_A_PAGE)
         ]
 
     def _happened(
@@ -220,7 +220,7 @@ class Historian:
         letter: Letter | None,
     ) -> tuple[str, str]:
         if record is not None:
-            return record.topic.removeprefix(self._extract.topics.prefix), record.id
+            return record.topic.removeprefix(self.extract.topics.prefix), record.id
         if unpublished is not None:
             return unpublished.type, unpublished.id
         if receipt is not None:
@@ -238,9 +238,9 @@ class Historian:
             return "dead_letter" if receipt.outcome == "dead_lettered" else receipt.outcome
         if not copies:
             return "outbox"
-        if self._acked is None:
+        if self.acked is None:
             return "unknown"
-        acked = [each.offset < self._acked.get((each.topic, each.partition), 0) for each in copies]
+        acked = [each.offset < self.acked.get((each.topic, each.partition), 0) for each in copies]
         return "acked" if all(acked) else "waiting"
 
 

@@ -138,8 +138,9 @@ class Index:
                 for table in TABLES:
                     query = f"DELETE FROM {table} WHERE partition = ? AND offset < ?"  # noqa: S608 - constants
                     connection.execute(query, (id_, first))
-                query = "UPDATE partitions SET first = max(first, ?), next = max(next, ?) WHERE id = ?"
-                connection.execute(query, (first, first, id_))
+                connection.execute(
+                    "UPDATE partitions SET first = max(first, ?), next = max(next, ?) WHERE id = ?", (first, first, id_)
+                )
 
     def forget_topic(self, topic: str) -> None:
         """Delete the rows of a topic that was deleted or recreated under the same name."""
@@ -190,8 +191,7 @@ class Index:
 
 def is_damage(error: sqlite3.Error) -> bool:
     """Return whether *error* means a damaged file, and not one that can't be used for the moment."""
-    code: int = getattr(error, "sqlite_errorcode", 0)
-    return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def _known(connection: sqlite3.Connection, partition: Partition) -> Known:
@@ -201,5 +201,4 @@ def _known(connection: sqlite3.Connection, partition: Partition) -> Known:
 
 
 def _version(connection: sqlite3.Connection) -> int:
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    return version
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])

@@ -127,9 +127,13 @@ def _event(record: Any) -> Row:
 
 
 def _letter(record: Any) -> Row:
-    sequence = _in_range(Headers.decode(record.headers).sequence)
-    has_value, headers = record.value is not None, headers_as_bytes(record.headers)
-    return (record.timestamp, _text(record.key), sequence, has_value, headers)
+    return (
+        record.timestamp,
+        _text(record.key),
+        _in_range(Headers.decode(record.headers).sequence),
+        record.value is not None,
+        headers_as_bytes(record.headers),
+    )
 
 
 def _in_range(sequence: object) -> int | None:

@@ -133,8 +133,9 @@ class PresentState:
         except TimeoutError:
             raise NotCompared("HubSpot does not answer in time") from None
         if not isinstance(remote, dict):
-            why = remote.cause if isinstance(remote, RetryLater) else remote.detail
-            raise NotCompared(f"HubSpot does not say: {why}")
+            raise NotCompared(
+                f"HubSpot does not say: {remote.cause if isinstance(remote, RetryLater) else remote.detail}"
+            )
         if missing := [each for each in keys if each not in remote]:
             raise NotCompared(f"HubSpot's answer leaves {len(missing)} of {len(keys)} emails out: try again")
         return remote

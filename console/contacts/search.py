@@ -39,14 +39,14 @@ class FoundContact:
         return bool(self.history and (self.history.items or self.history.unnumbered)) or self.known is not None
 
 
+@dataclass(frozen=True)
 class Search:
     """Reads the outbox before the index, so that an event that is published in between is not missed."""
 
-    def __init__(self, index: Index, topics: Topics, state: Callable[[], IndexState], outbox: ContactsOutbox) -> None:
-        self._index: Final = index
-        self._topics: Final = topics
-        self.state: Final = state
-        self._outbox: Final = outbox
+    index: Index
+    topics: Topics
+    state: Callable[[], IndexState]
+    outbox: ContactsOutbox
 
     async def find(self, asked: str, before: int = LATEST) -> FoundContact:
         """Return the contact that has this email, regardless of upper and lower case, or this external id."""
@@ -67,8 +67,8 @@ class Search:
         keys = set[ContactKey]()
         if email is None:
             try:
-                keys.update([named] if (named := await self._outbox.contact_of(found.asked)) else [])
-                found.parked = await self._outbox.parked(found.asked, EVENTS_ON_A_PAGE)
+                keys.update([named] if (named := await self.outbox.contact_of(found.asked)) else [])
+                found.parked = await self.outbox.parked(found.asked, EVENTS_ON_A_PAGE)
             except OutboxAway as why:
                 found.outbox_away = str(why)
         try:
@@ -79,7 +79,7 @@ class Search:
         return sorted(keys) or ([email] if email is not None else [])
 
     def _keys_in_index(self, asked: str, email: ContactKey | None) -> list[ContactKey]:
-        with Extract.of(self._index, self._topics) as extract:
+        with Extract.of(self.index, self.topics) as extract:
             if email is not None and extract.knows(email):
                 return [email]
             # An external id may look like an email.
@@ -89,7 +89,7 @@ class Search:
         if found.outbox_away:
             return ()
         try:
-            found.known, unpublished = await self._outbox.of(key, before, EVENTS_ON_A_PAGE + 1)
+            found.known, unpublished = await self.outbox.of(key, before, EVENTS_ON_A_PAGE + 1)
         except OutboxAway as why:
             found.outbox_away = str(why)
             return ()
@@ -98,7 +98,7 @@ class Search:
     def _read_index(
         self, found: FoundContact, key: ContactKey, before: int, unpublished: Sequence[Unpublished]
     ) -> None:
-        with Extract.of(self._index, self._topics) as extract:
+        with Extract.of(self.index, self.topics) as extract:
             historian = Historian(extract, found.state.acked)
             found.history = historian.history(key, before, found.known, unpublished)
             moves = extract.moves(key)

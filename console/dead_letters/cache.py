@@ -76,8 +76,7 @@ class LettersReader:
         try:
             async with asyncio.timeout(GIVE_UP_AFTER_S):
                 # The watermarks are read before the catalogue: records that arrive in between may be missing in it.
-                topics = (self._topics.dead_letters, self._topics.resolutions)
-                watermarks = await watermarks_of(self._options, topics)
+                watermarks = await watermarks_of(self._options, (self._topics.dead_letters, self._topics.resolutions))
                 if self._last is not None and watermarks == self._watermarks:
                     self._last = replace(self._last, at=at)
                     return self._last

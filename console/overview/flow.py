@@ -84,26 +84,17 @@ CHARTED: Final[Mapping[str, Callable[[Flow], float | None]]] = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
 class Overview:
     """Combines all sources into one flow, and keeps the samples of the last hour for the charts."""
 
-    def __init__(  # noqa: PLR0913 - the composition root wires each of them by name
-        self,
-        *,
-        producers: Sequence[Source[Report]],
-        workers: Sequence[Source[Report]],
-        topics: Source[TopicsBacklog],
-        outbox: Source[OutboxBacklog] | None,
-        group: str,
-        clock: Clock,
-    ) -> None:
-        self._producers: Final = producers
-        self._workers: Final = workers
-        self._topics: Final = topics
-        self._outbox: Final = outbox
-        self._group: Final = group
-        self._clock = clock
-        self._samples: deque[Flow] = deque(maxlen=SAMPLES)
+    producers: Sequence[Source[Report]]
+    workers: Sequence[Source[Report]]
+    topics: Source[TopicsBacklog]
+    outbox: Source[OutboxBacklog] | None
+    group: str
+    clock: Clock
+    samples: deque[Flow] = field(default_factory=lambda: deque(maxlen=SAMPLES))
 
     def works(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
         """Return the coroutine functions that have to run while the console is served."""
@@ -111,20 +102,20 @@ class Overview:
 
     async def _sample(self) -> NoReturn:
         while True:
-            await self._clock.sleep(SAMPLE_EVERY_S)
-            self._samples.append(self.now())
+            await self.clock.sleep(SAMPLE_EVERY_S)
+            self.samples.append(self.now())
 
     def now(self) -> Flow:
         """Return the current flow."""
-        known = [(source, worker) for source in self._workers if (worker := source.answer) is not None]
+        known = [(source, worker) for source in self.workers if (worker := source.answer) is not None]
         sources, statuses = [source for source, _ in known], [worker.status for _, worker in known]
         delivered = _rate(sources, "hubspot_consumer_events_delivered_total")
         calls = _rate(sources, "hubspot_consumer_calls_total")
         p50, p99 = self._latency()
         return Flow(
-            at=self._clock.now(),
+            at=self.clock.now(),
             **self._before_the_workers(),
-            workers=len(self._workers),
+            workers=len(self.workers),
             workers_known=len(known),
             modes=frozenset(str(status["mode"]) for status in statuses),
             unfinished=_sum(float(status["in_flight"]["events"]) for status in statuses),
@@ -136,9 +127,9 @@ class Overview:
             dead_letters_per_min=_rise_in_a_minute(sources, "hubspot_consumer_dead_letters_total"),
             latency_p50_s=p50,
             latency_p99_s=p99,
-            group=self._group,
+            group=self.group,
             other_groups={
-                source.name: group for source, worker in known if (group := worker.group) and group != self._group
+                source.name: group for source, worker in known if (group := worker.group) and group != self.group
             },
             quota=_quota([status["quota"] for status in statuses if status["quota"]]),
             halts=tuple({halt["reason"]: halt for status in statuses if (halt := status["halted"])}.values()),
@@ -148,38 +139,38 @@ class Overview:
 
     def charts(self) -> dict[str, list[float | None]]:
         """Return the samples of the last hour by name."""
-        return {name: [figure(flow) for flow in self._samples] for name, figure in CHARTED.items()}
+        return {name: [figure(flow) for flow in self.samples] for name, figure in CHARTED.items()}
 
     def _before_the_workers(self) -> dict[str, Any]:
-        outbox = self._outbox.answer if self._outbox else None
-        topics = self._topics.answer
-        producers = [producer for source in self._producers if (producer := source.answer) is not None]
+        outbox = self.outbox.answer if self.outbox else None
+        topics = self.topics.answer
+        producers = [producer for source in self.producers if (producer := source.answer) is not None]
         relays = [producer.metrics.total("producer_relay_active") == 1 for producer in producers]
         return {
             "outbox_rows": outbox.rows if outbox else None,
             "outbox_oldest_s": outbox.oldest.total_seconds() if outbox and outbox.oldest else None,
             "parked": outbox.parked if outbox else None,
             "relay_active": any(relays) if relays else None,
-            "published_per_s": _rate(self._producers, "producer_events_published_total"),
-            "written_per_s": self._topics.rate(lambda topics: topics.written),
+            "published_per_s": _rate(self.producers, "producer_events_published_total"),
+            "written_per_s": self.topics.rate(lambda topics: topics.written),
             "lag": sum(topics.lag.values()) if topics else None,
             "lag_by_topic": topics.lag if topics else {},
         }
 
     def _latency(self) -> tuple[float | None, float | None]:
         """Return the median and the 99th percentile of the time from commit to HubSpot's answer."""
-        rises = added(rise for source in self._workers for rise in source.between(MINUTE_S, _risen_event_ages) or ())
+        rises = added(rise for source in self.workers for rise in source.between(MINUTE_S, _risen_event_ages) or ())
         buckets = sorted(rises.items())
         return quantile(0.5, buckets), quantile(0.99, buckets)
 
     def _sources(self) -> Iterable[Source[Any]]:
-        yield from (self._outbox,) if self._outbox else ()
-        yield from self._producers
-        yield self._topics
-        yield from self._workers
+        yield from (self.outbox,) if self.outbox else ()
+        yield from self.producers
+        yield self.topics
+        yield from self.workers
 
     def _unwell(self) -> Iterable[str]:
-        for source in (*self._producers, *self._workers):
+        for source in (*self.producers, *self.workers):
             if (report := source.answer) is not None:
                 unwell = report.status["unwell"].items()
                 # A worker's halt is shown in a banner, so it is not repeated here.

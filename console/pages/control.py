@@ -9,7 +9,6 @@ from fastapi.responses import RedirectResponse, Response
 from console.audit_log import AuditLog
 from console.control import AnotherPause, Control, KafkaDoesNotTell, compared
 from console.pages.runs import started
-from console.person import Person
 from console.runs.runs import Runs
 from console.web.text_input import words_of
 from console.web.view import View
@@ -43,13 +42,12 @@ def control_pages(view: View, control: Control, runs: Runs, actions: AuditLog, d
 
     @router.post("/control/pause")
     async def pause(request: Request) -> Response:
-        person: Person = request.state.person
         note = words_of("note", (await request.form()).get("note"))
         if not note:
             raise HTTPException(400, "give a reason: people on call read it")
         try:
             async with actions.action(request, "pause", note=without_emails(note)):
-                await control.pause(person.name, note)
+                await control.pause(request.state.person.name, note)
         except KafkaDoesNotTell as why:
             raise HTTPException(503, str(why)) from why
         return RedirectResponse("/control", status_code=303)

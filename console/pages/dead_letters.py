@@ -8,7 +8,7 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from starlette.datastructures import FormData
 
 from console.audit_log import AuditLog
-from console.dead_letters.cache import DeadLetterCache, LettersReader, NotRead
+from console.dead_letters.cache import LettersReader, NotRead
 from console.dead_letters.correction_form import OUT, CorrectionForm, mending_form
 from console.pages.runs import started
 from console.runs.runs import Runs
@@ -43,8 +43,14 @@ def dead_letter_pages(view: View, reader: LettersReader, runs: Runs, actions: Au
     @router.get("/dead-letters")
     async def page(request: Request, reason: str = "", type: str = "", q: str = "", state: str = "open") -> Response:  # noqa: A002 - the name of a query parameter
         asked = {"reason": reason, "type": type, "q": q, "state": state}
-        around: dict[str, Any] = {"asked": asked, "states": STATES, "types": EVENT_TYPES, "most": MOST_SHOWN}
-        around |= {"longest": LONGEST_WORDS, "runs": runs.all("redrive", "mend", "discard")[:MOST_RUNS]}
+        around: dict[str, Any] = {
+            "asked": asked,
+            "states": STATES,
+            "types": EVENT_TYPES,
+            "most": MOST_SHOWN,
+            "longest": LONGEST_WORDS,
+            "runs": runs.all("redrive", "mend", "discard")[:MOST_RUNS],
+        }
         try:
             letters = await reader.letters()
             which = _which(asked)
@@ -81,10 +87,10 @@ def dead_letter_pages(view: View, reader: LettersReader, runs: Runs, actions: Au
     @router.post("/dead-letters/redrive")
     async def redrive(request: Request) -> Response:
         form = await request.form()
-        which, said = _chosen(form)
+        which, asked = _chosen(form)
         live = form.get("live") == "yes"
-        arguments = ["redrive", *which, *(("--yes",) if live else ("--dry-run",)), "--json", "--progress=json"]
-        return await started(request, runs, actions, "redrive" if live else "redrive_plan", arguments, said)
+        arguments = ["redrive", *which, "--yes" if live else "--dry-run", "--json", "--progress=json"]
+        return await started(request, runs, actions, "redrive" if live else "redrive_plan", arguments, asked)
 
     @router.post("/dead-letters/discard")
     async def discard(request: Request) -> Response:
@@ -105,10 +111,10 @@ def dead_letter_pages(view: View, reader: LettersReader, runs: Runs, actions: Au
             words_of("a field", change, LONGEST_VALUE)
         if not (note and changes):
             raise HTTPException(400, "change a field, and say why")
-        options = ["--yes"] if live else ["--dry-run"]
-        arguments = ["dead-letters", "mend", letter.id, *changes, f"--note={note}", *options, "--json"]
-        said = {"ids": [letter.id], "changes": changes, "note": note}
-        return await started(request, runs, actions, "mend" if live else "mend_plan", arguments, said)
+        how = "--yes" if live else "--dry-run"
+        arguments = ["dead-letters", "mend", letter.id, *changes, f"--note={note}", how, "--json"]
+        asked = {"ids": [letter.id], "changes": changes, "note": note}
+        return await started(request, runs, actions, "mend" if live else "mend_plan", arguments, asked)
 
     return router
 
@@ -120,17 +126,11 @@ async def _read(reader: LettersReader, letter_id: str) -> tuple[Letter, Any, Cor
         letter = await asyncio.to_thread(letters.catalogue.of_id, letter_id)
         if letter is None:
             raise HTTPException(404, f"there is no dead letter {letter_id}")
-        record = await _record(letters, letter)
+        _, record = await anext(letters.catalogue.records([letter.holder]), (None, None))
     except NotRead as why:
         raise HTTPException(503, str(why)) from why
     form = mending_form(letter, record.value) if record is not None and record.value and letter.is_open else None
     return letter, record, form
-
-
-async def _record(letters: DeadLetterCache, letter: Letter) -> Any:
-    async for _, record in letters.catalogue.records([letter.holder]):
-        return record
-    return None
 
 
 def _which(asked: dict[str, str]) -> LetterFilter:

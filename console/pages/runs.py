@@ -7,7 +7,6 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
 
 from console.audit_log import AuditLog
-from console.person import Person
 from console.runs.run import Kind, StartedRun
 from console.runs.runs import AnotherGoesOn, Runs
 from console.web.view import View
@@ -62,10 +61,9 @@ async def started(  # noqa: PLR0913, PLR0917 - a run needs all of them
     request: Request, runs: Runs, actions: AuditLog, kind: Kind, arguments: Sequence[str], form: Mapping[str, Any]
 ) -> Response:
     """Start a run, record it in the audit log, and redirect to its page, or to that of a run that blocks it."""
-    person: Person = request.state.person
     try:
         async with actions.action(request, kind, **_without_emails(form)) as outcome:
-            run = runs.start(kind, arguments, person.name, form)
+            run = runs.start(kind, arguments, request.state.person.name, form)
             outcome["run"] = run.id
     except OSError as error:
         raise HTTPException(503, f"CONSOLE_FOLDER: no command can be started there: {error.strerror}") from error

@@ -12,8 +12,6 @@ from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from console.person import Person
-from console.web.sessions import Session
 from schemas.texts import read_json
 from schemas.times import nearest
 
@@ -41,9 +39,12 @@ class View:
 
     def page(self, request: Request, template: str, status: int = 200, **context: Any) -> HTMLResponse:
         """Return a page or a fragment. *context* is added to the shared context."""
-        session: Session = request.state.session
-        person: Person | None = request.state.person
-        around = {"person": person, "csrf": session.csrf, "path": request.url.path, "banner": self._banner()}
+        around = {
+            "person": request.state.person,
+            "csrf": request.state.session.csrf,
+            "path": request.url.path,
+            "banner": self._banner(),
+        }
         return self._templates.TemplateResponse(request, template, {**around, **context}, status_code=status)
 
 

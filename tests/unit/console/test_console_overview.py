@@ -188,7 +188,7 @@ async def test_the_charts_have_a_gap_where_nobody_could_tell() -> None:
     for outbox in (OutboxBacklog(3, None, 0), None, OutboxBacklog(4, None, 0)):
         world.outbox = outbox
         await world.look()
-        overview._samples.append(overview.now())
+        overview.samples.append(overview.now())
         world.clock.advance(5)
     sampling.close()
 
