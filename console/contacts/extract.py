@@ -26,21 +26,21 @@ from schemas.topics import Topics
 _COLUMNS: Final = "partitions.topic, partitions.number, offset, at_ms, key, sequence, events.id, external_id, value"
 _EVENTS: Final = f"SELECT {_COLUMNS} FROM events JOIN partitions ON partitions.id = events.partition"  # noqa: S608 - constants
 _RECEIPTS: Final = "SELECT value FROM receipts"
+_LETTERS: Final = (
+    "SELECT partitions.number, offset, at_ms, has_value, headers FROM letters"
+    " JOIN partitions ON partitions.id = letters.partition"
+)
 _NUMBERED: Final = "WHERE key = ? AND sequence BETWEEN ? AND ? ORDER BY sequence"
 _UNNUMBERED: Final = "WHERE key = ? AND sequence IS NULL"
 _OF_CONTACTS: Final = ("events", "receipts", "letters")
 # SQLite merges the sequences of the tables in order, and stops at the limit.
 _SEQUENCES: Final = (
-    " UNION ".join(f"SELECT sequence FROM {table} WHERE key = ?1 AND sequence < ?2" for table in _OF_CONTACTS)  # noqa: S608 - constants
-    + " ORDER BY sequence DESC LIMIT ?3"
+    " UNION ".join(f"SELECT sequence FROM {table} WHERE key = ? AND sequence < ?" for table in _OF_CONTACTS)  # noqa: S608 - constants
+    + " ORDER BY sequence DESC LIMIT ?"
 )
 _MOVES: Final = "SELECT min(at_ms), previous, key FROM events WHERE previous IS NOT NULL AND"
 _MOVES_TO: Final = f"{_MOVES} key = ? GROUP BY previous, key"
 _MOVES_FROM: Final = f"{_MOVES} previous = ? GROUP BY previous, key"
-_LETTERS: Final = (
-    "SELECT partitions.number, offset, at_ms, has_value, headers FROM letters"
-    " JOIN partitions ON partitions.id = letters.partition"
-)
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Extract:
 
     def sequences(self, key: str, before: int, most: int) -> list[int]:
         """Return the newest *most* sequences of a contact below *before*, the newest first."""
-        return [sequence for (sequence,) in self._rows(_SEQUENCES, key, before, most)]
+        return [sequence for (sequence,) in self._rows(_SEQUENCES, *(key, before) * len(_OF_CONTACTS), most)]
 
     def events(self, key: str, first: int = 0, last: int = LARGEST) -> list[IndexedEvent]:
         """Return a contact's events by sequence; an event that was published twice appears twice."""

@@ -15,7 +15,6 @@ from console.contacts.index_rows import DICTIONARY, Known, Rows
 from hubspot_consumer.kafka.records import Partition
 
 FILE: Final = "index.sqlite"
-_BESIDE: Final = ("-wal", "-shm", "-journal")
 _SCHEMA: Final = """
 CREATE TABLE partitions (
     id INTEGER PRIMARY KEY, topic TEXT NOT NULL, number INTEGER NOT NULL,
@@ -108,7 +107,7 @@ class Index:
         """Close and delete the file, for example because it is damaged."""
         with self._lock:
             self.close()
-            for suffix in ("", *_BESIDE):
+            for suffix in ("", "-wal", "-shm", "-journal"):
                 Path(f"{self.file}{suffix}").unlink(missing_ok=True)
 
     def reached(self) -> dict[Partition, Reached]:

@@ -8,9 +8,8 @@ from fastapi.responses import RedirectResponse, Response
 
 from console.audit_log import AuditLog
 from console.control import AnotherPause, Control, KafkaDoesNotTell, compared
-from console.pages.runs import started
+from console.pages.runs import started, words_of
 from console.runs.runs import Runs
-from console.web.text_input import words_of
 from console.web.view import View
 from hubspot_consumer.cli.pause import LONGEST_WORDS
 from schemas.contacts import without_emails

@@ -10,9 +10,8 @@ from starlette.datastructures import FormData
 from console.audit_log import AuditLog
 from console.dead_letters.cache import LettersReader, NotRead
 from console.dead_letters.correction_form import OUT, CorrectionForm, mending_form
-from console.pages.runs import started
+from console.pages.runs import started, words_of
 from console.runs.runs import Runs
-from console.web.text_input import words_of
 from console.web.view import View, pretty
 from hubspot_consumer.cli.pause import LONGEST_WORDS
 from hubspot_consumer.dead_letters.dead_letter import Letter, LetterFilter
