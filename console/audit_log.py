@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from datetime import UTC
 from typing import Any, Final, Literal
 from uuid import uuid4
@@ -34,13 +33,6 @@ class NotNoted(Exception):
         super().__init__(f"Kafka does not accept the record of the action ({type(error).__name__}): {meaning}")
 
 
-@dataclass
-class Noted:
-    """Details that an action adds to the record of its end."""
-
-    outcome: dict[str, Any] = field(default_factory=dict)
-
-
 class AuditLog:
     """Writes the actions topic. The key of a record is the name of the person who acted."""
 
@@ -49,32 +41,32 @@ class AuditLog:
         self._clock = clock
 
     @asynccontextmanager
-    async def action(self, request: Request, name: str, **arguments: Any) -> AsyncIterator[Noted]:
-        """Record the start and the end of the action *name*.
+    async def action(self, request: Request, name: str, **arguments: Any) -> AsyncIterator[dict[str, Any]]:
+        """Record the start and the end of the action *name*. The yielded outcome is a part of the record of the end.
 
         Raises NotNoted if Kafka accepts no record: before the action runs, or after it is done.
         """
         person: Person = request.state.person
         action = {"id": uuid4().hex, "who": person.name, "role": person.role, "action": name, "arguments": arguments}
         await self._write(action, "begun", {})
-        noted = Noted()
+        outcome: dict[str, Any] = {}
         try:
-            yield noted
+            yield outcome
         except BaseException as error:
             # The original error matters more than a failure to record it. A start without an end shows the failure.
             with suppress(NotNoted):
-                await self._write(action, "failed", {"error": type(error).__name__, **noted.outcome})
+                await self._write(action, "failed", {"error": type(error).__name__, **outcome})
             raise
-        await self._write(action, "done", noted.outcome)
+        await self._write(action, "done", outcome)
 
     async def stop(self) -> None:
         await self._writer.stop()
 
     async def _write(self, action: Mapping[str, Any], state: State, outcome: Mapping[str, Any]) -> None:
         at = self._clock.now().astimezone(UTC).isoformat()
-        value = json.dumps({"at": at, "state": state, **action, "outcome": outcome}, ensure_ascii=False)
+        record = {"at": at, "state": state, **action, "outcome": outcome}
         try:
             async with asyncio.timeout(WRITTEN_WITHIN_S):
-                await self._writer.write(action["who"].encode(), value.encode())
+                await self._writer.write(action["who"].encode(), json.dumps(record, ensure_ascii=False).encode())
         except (KafkaError, OSError, TimeoutError, TopicsNotReady) as error:
             raise NotNoted(state, error) from error

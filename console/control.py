@@ -9,10 +9,10 @@ from typing import Any, Final
 import httpx
 from aiokafka.errors import KafkaError
 
+from console.settings import Settings
 from hubspot_consumer.gates.circuit_breaker import Paused
 from hubspot_consumer.gates.pause import Pause, publish_pause, read_paused
 from runtime.clock import Clock
-from runtime.kafka.connection import KafkaConnection
 from runtime.kafka.new_topics import TopicsNotReady
 
 # A page waits for the answer.
@@ -41,8 +41,9 @@ class ServiceStatus:
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        told = self.status.get("settings")
-        return told if isinstance(told, dict) else {}
+        """The settings in force, for display."""
+        settings = self.status.get("settings")
+        return {name: _shown(value) for name, value in settings.items()} if isinstance(settings, dict) else {}
 
     @property
     def sends_not_for(self) -> Mapping[str, str]:
@@ -66,38 +67,28 @@ class Setting:
 def compared(services: Sequence[ServiceStatus]) -> list[Setting]:
     """Return every setting that at least one of *services* reports, in order of first appearance."""
     names = dict.fromkeys(name for service in services for name in service.settings)
-    return [Setting(name, [_shown(service.settings, name) for service in services]) for name in names]
+    return [Setting(name, [service.settings.get(name) for service in services]) for name in names]
 
 
+@dataclass(frozen=True)
 class Control:
     """Reads Kafka and the services on each request: pages must show the state in force, not a cached one."""
 
-    def __init__(
-        self,
-        kafka: KafkaConnection,
-        *,
-        workers: Sequence[str],
-        producers: Sequence[str],
-        http: httpx.AsyncClient,
-        clock: Clock,
-    ) -> None:
-        self._kafka: Final = kafka
-        self._workers: Final = workers
-        self._producers: Final = producers
-        self._http = http
-        self._clock = clock
+    settings: Settings
+    http: httpx.AsyncClient
+    clock: Clock
 
     async def paused(self) -> Paused | None:
         """Return the pause in force, if any. Raises KafkaDoesNotTell."""
         try:
             async with asyncio.timeout(READ_WITHIN_S):
-                return await read_paused(self._kafka.client_options(), self._kafka.topics.controls, self._clock)
+                return await read_paused(self.settings.client_options(), self.settings.topics.controls, self.clock)
         except (KafkaError, OSError, TimeoutError) as error:
             raise KafkaDoesNotTell(f"Kafka does not say whether sending is paused ({type(error).__name__})") from error
 
     async def pause(self, by: str, note: str) -> None:
         """Pause sending by all workers. Raises KafkaDoesNotTell."""
-        await self._say(Pause(at=self._clock.now(), by=by, note=note))
+        await self._publish(Pause(at=self.clock.now(), by=by, note=note))
 
     async def resume(self, seen: str) -> None:
         """End the pause whose `since` in ISO form is *seen*, so that all workers send again.
@@ -108,37 +99,34 @@ class Control:
             paused = await self.paused()
             if paused is not None and paused.since.isoformat() != seen:
                 raise AnotherPause(paused)
-        await self._say(None)
+        await self._publish(None)
 
     async def workers(self) -> list[ServiceStatus]:
-        return await self._asked(self._workers)
+        return await self._ask_all(self.settings.console_consumers)
 
     async def producers(self) -> list[ServiceStatus]:
-        return await self._asked(self._producers)
+        return await self._ask_all(self.settings.console_producers)
 
-    async def _say(self, pause: Pause | None) -> None:
+    async def _publish(self, pause: Pause | None) -> None:
         try:
             async with asyncio.timeout(READ_WITHIN_S):
-                await publish_pause(self._kafka, pause)
+                await publish_pause(self.settings, pause)
         except (KafkaError, OSError, TimeoutError, TopicsNotReady) as error:
             words = f"Kafka did not confirm it ({type(error).__name__}): check whether sending is paused"
             raise KafkaDoesNotTell(words) from error
 
-    async def _asked(self, urls: Sequence[str]) -> list[ServiceStatus]:
+    async def _ask_all(self, urls: Sequence[str]) -> list[ServiceStatus]:
         return list(await asyncio.gather(*map(self._ask, urls)))
 
     async def _ask(self, url: str) -> ServiceStatus:
         try:
-            status = (await self._http.get(f"{url}/v1/status")).raise_for_status().json()
+            status = (await self.http.get(f"{url}/v1/status")).raise_for_status().json()
         except (httpx.HTTPError, ValueError) as error:
             return ServiceStatus(url, {}, f"can't be reached ({type(error).__name__})")
         return ServiceStatus(url, status) if isinstance(status, dict) else ServiceStatus(url, {}, "says something else")
 
 
-def _shown(settings: Mapping[str, Any], name: str) -> Any:
-    if name not in settings:
-        return None
-    value = settings[name]
+def _shown(value: Any) -> Any:
     if value is None or value == "":
         return "—"
     return str(value).lower() if isinstance(value, bool) else value

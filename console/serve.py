@@ -1,7 +1,7 @@
 """`python -m console serve`: the composition root, which wires the console's objects."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -39,7 +39,6 @@ from hubspot_consumer.settings import Settings as ConsumerSettings
 from runtime import logs
 from runtime.clock import Clock, SystemClock
 from runtime.commands import EXIT_WITHIN_S, read_settings, run_service, stop_signal
-from runtime.health import Health
 from runtime.logs import logger
 from runtime.server import serving
 
@@ -113,51 +112,38 @@ def wire(settings: Settings, consumer: ConsumerSettings, http: httpx.AsyncClient
     topics = TopicsReader(kafka, consumer.group, settings.topics.events)
     overview = _overview(settings, consumer.group, http, topics, clock)
 
-    def banner() -> Mapping[str, Any]:
-        flow = overview.now()
-        return {"halts": flow.halts, "modes": flow.modes}
-
     actions = AuditLog(settings, clock)
-    sessions, health = Sessions(clock), Health()
-    view, access = View(banner), Access(settings, sessions)
+    sessions = Sessions(clock)
+    view, access = View(overview.now), Access(settings, sessions)
     letters, runs = LettersReader(kafka, settings.topics, clock), Runs(settings.console_folder, clock)
     index = Index(settings.console_folder)
     indexer = Indexer(kafka, settings.topics, consumer.group, index, clock)
+    search = Search(index, settings.topics, lambda: indexer.state, ContactsOutbox(settings.database_url))
     present = PresentState(consumer, index, clock)
-    control = Control(
-        settings,
-        workers=settings.consumers,
-        producers=settings.producers,
-        http=http,
-        clock=clock,
-    )
     pages = (
         overview_pages(view, overview),
-        contact_pages(view, _search(settings, index, indexer), present, runs, actions),
+        contact_pages(view, search, present, runs, actions),
         dead_letter_pages(view, letters, runs, actions, clock),
         replay_pages(view, runs, actions, clock),
         run_pages(view, runs, actions),
-        control_pages(view, control, runs, actions, next(iter(settings.consumers), "")),
+        control_pages(view, Control(settings, http, clock), runs, actions, next(iter(settings.console_consumers), "")),
         sign_in_pages(view, access, sessions),
     )
-    app = console(view, access, pages, health, https=settings.console_https)
+    app = console(view, access, pages, https=settings.console_https)
     closing = (topics.stop, letters.stop, actions.stop, present.close, partial(asyncio.to_thread, index.close))
     return Wired(app, [*overview.works(), indexer.follow], closing)
-
-
-def _search(settings: Settings, index: Index, indexer: Indexer) -> Search:
-    outbox = ContactsOutbox(settings.database_url) if settings.database_url else None
-    return Search(index, settings.topics, lambda: indexer.state, outbox)
 
 
 def _overview(settings: Settings, group: str, http: httpx.AsyncClient, topics: TopicsReader, clock: Clock) -> Overview:
     url = settings.database_url
     return Overview(
         producers=[
-            Source(f"producer {address}", partial(ask_producer, http, address), clock) for address in settings.producers
+            Source(f"producer {address}", partial(ask_producer, http, address), clock)
+            for address in settings.console_producers
         ],
         workers=[
-            Source(f"worker {address}", partial(ask_worker, http, address), clock) for address in settings.consumers
+            Source(f"worker {address}", partial(ask_worker, http, address), clock)
+            for address in settings.console_consumers
         ],
         topics=Source("Kafka", topics.ask, clock),
         outbox=Source("outbox", lambda: ask_outbox(url.get_secret_value()), clock) if url else None,

@@ -3,10 +3,11 @@
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
-from typing import Final, Self
+from typing import Annotated, Final, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import NoDecode
 
 from runtime.database import of_postgresql
 from runtime.kafka.connection import KafkaConnection
@@ -17,6 +18,37 @@ Network = IPv4Network | IPv6Network
 # A token is long enough not to be guessed, and made of characters that need no quoting.
 _A_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{32,}")
 _A_HEADER: Final = re.compile(r"[A-Za-z0-9-]+")
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _are_addresses(values: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(map(_is_address, values)):
+        raise ValueError("should be addresses such as http://127.0.0.1:8081, separated by commas")
+    return values
+
+
+def _is_address(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        named = bool(url.hostname) and (url.port is None or url.port > 0)
+    except ValueError:
+        return False
+    return named and bool(re.fullmatch(r"https?://[^\s/@?#]+", text))
+
+
+def _networks(values: tuple[str, ...]) -> tuple[Network, ...]:
+    try:
+        return tuple(map(ip_network, values))
+    except ValueError:
+        raise ValueError("should be networks such as 10.0.0.0/8, separated by commas") from None
+
+
+Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks), BeforeValidator(_split)]
+Addresses = Annotated[Listed, AfterValidator(_are_addresses)]
 
 
 class Settings(KafkaConnection, ServiceSettings):
@@ -39,19 +71,21 @@ class Settings(KafkaConnection, ServiceSettings):
         None,
         description="header in which a proxy of `CONSOLE_TRUSTED_PROXIES` passes a person's name: `X-Forwarded-User`",
     )
-    console_trusted_proxies: str = Field(
-        "",
+    console_trusted_proxies: Networks = Field(
+        (),
         description="networks of trusted proxies, separated by commas. Everybody who can connect from there can pretend"
         " to be anybody",
     )
-    console_operators: str = Field(
-        "",
+    console_operators: Listed = Field(
+        (),
         description="people who may act, separated by commas, if a proxy signs people in; others may only look",
     )
-    console_producers: str = Field(
-        "http://127.0.0.1:8080", description="addresses of the producers, separated by commas"
+    console_producers: Addresses = Field(
+        ("http://127.0.0.1:8080",), description="addresses of the producers, separated by commas"
     )
-    console_consumers: str = Field("http://127.0.0.1:8081", description="addresses of the workers, separated by commas")
+    console_consumers: Addresses = Field(
+        ("http://127.0.0.1:8081",), description="addresses of the workers, separated by commas"
+    )
     console_folder: Path = Field(
         Path(".console"), description="folder of the index and of the runs' reports; it contains emails"
     )
@@ -85,23 +119,6 @@ class Settings(KafkaConnection, ServiceSettings):
             raise ValueError("should be the name of an HTTP header, such as X-Forwarded-User")
         return value
 
-    @field_validator("console_trusted_proxies")
-    @classmethod
-    def _networks(cls, value: str) -> str:
-        for network in _listed(value):
-            try:
-                ip_network(network)
-            except ValueError:
-                raise ValueError("should be networks such as 10.0.0.0/8, separated by commas") from None
-        return value
-
-    @field_validator("console_producers", "console_consumers")
-    @classmethod
-    def _addresses(cls, value: str) -> str:
-        if not all(map(_is_address, _listed(value))):
-            raise ValueError("should be addresses such as http://127.0.0.1:8081, separated by commas")
-        return value
-
     @model_validator(mode="after")
     def _somebody_can_sign_in(self) -> Self:
         if self.console_operator_token is None and self.console_reader_token is None and not self.console_proxy_header:
@@ -109,7 +126,7 @@ class Settings(KafkaConnection, ServiceSettings):
                 "no one could sign in: set CONSOLE_OPERATOR_TOKEN or CONSOLE_READER_TOKEN (`openssl rand -hex 32` makes"
                 " one), or CONSOLE_PROXY_HEADER"
             )
-        if self.console_proxy_header and not self.trusted_proxies:
+        if self.console_proxy_header and not self.console_trusted_proxies:
             raise ValueError(
                 "CONSOLE_TRUSTED_PROXIES is not set, and CONSOLE_PROXY_HEADER needs it: the proxy's network, as"
                 " 10.1.2.3/32. Name 127.0.0.1 only where nobody but the proxy can connect from this machine"
@@ -117,32 +134,3 @@ class Settings(KafkaConnection, ServiceSettings):
         if self.console_operator_token is not None and self.console_operator_token == self.console_reader_token:
             raise ValueError("CONSOLE_OPERATOR_TOKEN and CONSOLE_READER_TOKEN must differ")
         return self
-
-    @property
-    def trusted_proxies(self) -> tuple[Network, ...]:
-        return tuple(map(ip_network, _listed(self.console_trusted_proxies)))
-
-    @property
-    def operators(self) -> frozenset[str]:
-        return frozenset(_listed(self.console_operators))
-
-    @property
-    def producers(self) -> tuple[str, ...]:
-        return tuple(_listed(self.console_producers))
-
-    @property
-    def consumers(self) -> tuple[str, ...]:
-        return tuple(_listed(self.console_consumers))
-
-
-def _listed(value: str) -> list[str]:
-    return [part.strip() for part in value.split(",") if part.strip()]
-
-
-def _is_address(text: str) -> bool:
-    try:
-        url = urlsplit(text)
-        named = bool(url.hostname) and (url.port is None or url.port > 0)
-    except ValueError:
-        return False
-    return named and bool(re.fullmatch(r"https?://[^\s/@?#]+", text))

@@ -74,14 +74,8 @@ class Envelope(BaseModel):
 
     @property
     def tracked_at(self) -> datetime | None:
-        """The time at which the event was tracked, read from a version 7 id; None for other ids."""
-        if self.id.version != _OF_TIME:
-            return None
-        try:
-            return _EPOCH + timedelta(milliseconds=self.id.int >> 80)
-        except OverflowError:
-            # An invented id may have a time outside of datetime's range.
-            return None
+        """The time at which the event was tracked, by its id; None for an id without a time."""
+        return time_of(self.id)
 
     @model_validator(mode="before")
     @classmethod
@@ -89,6 +83,17 @@ class Envelope(BaseModel):
         if isinstance(data, dict) and isinstance(data.get("payload"), dict):
             return {**data, "payload": {**data["payload"], "type": data.get("type")}}
         return data
+
+
+def time_of(event_id: UUID) -> datetime | None:
+    """Return the time in an id of version 7, at which the event was tracked; None for other ids."""
+    if event_id.version != _OF_TIME:
+        return None
+    try:
+        return _EPOCH + timedelta(milliseconds=event_id.int >> 80)
+    except OverflowError:
+        # An invented id may have a time outside of datetime's range.
+        return None
 
 
 class UnreadableRecord(ValueError):

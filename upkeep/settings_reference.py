@@ -170,6 +170,8 @@ def _default(field: FieldInfo) -> str:
     default = field.get_default()
     if field.is_required() or default is None:
         return ""
+    if isinstance(default, tuple):
+        return ",".join(map(str, default))
     return str(default).lower() if isinstance(default, bool) else str(default)
 
 

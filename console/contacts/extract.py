@@ -1,38 +1,46 @@
 """The extract: reads the data of one contact from a snapshot of the index."""
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from types import SimpleNamespace
 from typing import Any, Final
 from uuid import UUID
 
 from console.contacts.index import Index
-from console.contacts.index_rows import LARGEST, headers_from
-from console.contacts.packing import unpacked
-from hubspot_consumer.dead_letters.corrections import Correction, mended
+from console.contacts.index_rows import LARGEST, headers_from, unpacked
 from hubspot_consumer.dead_letters.dead_letter import Letter, SetAside, letter_of, read_set_aside
 from hubspot_consumer.dead_letters.resolutions import Resolutions
 from hubspot_consumer.history.store import Stored
 from hubspot_consumer.kafka.records import Place
 from schemas.contacts import ContactKey
 from schemas.deliveries import Receipt
-from schemas.envelope import Envelope, UnreadableRecord, read_envelope
+from schemas.envelope import time_of
 from schemas.times import moment_of
 from schemas.topics import Topics
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-# The version of UUID that contains a time.
-_OF_TIME: Final = 7
 _COLUMNS: Final = "partitions.topic, partitions.number, offset, at_ms, key, sequence, events.id, external_id, value"
 _EVENTS: Final = f"SELECT {_COLUMNS} FROM events JOIN partitions ON partitions.id = events.partition"  # noqa: S608 - constants
+_RECEIPTS: Final = "SELECT value FROM receipts"
 _LETTERS: Final = (
     "SELECT partitions.number, offset, at_ms, has_value, headers FROM letters"
     " JOIN partitions ON partitions.id = letters.partition"
 )
+_NUMBERED: Final = "WHERE key = ? AND sequence BETWEEN ? AND ? ORDER BY sequence"
+_UNNUMBERED: Final = "WHERE key = ? AND sequence IS NULL"
+_OF_CONTACTS: Final = ("events", "receipts", "letters")
+# SQLite merges the sequences of the tables in order, and stops at the limit.
+_SEQUENCES: Final = (
+    " UNION ".join(f"SELECT sequence FROM {table} WHERE key = ? AND sequence < ?" for table in _OF_CONTACTS)  # noqa: S608 - constants
+    + " ORDER BY sequence DESC LIMIT ?"
+)
+_MOVES: Final = "SELECT min(at_ms), previous, key FROM events WHERE previous IS NOT NULL AND"
+_MOVES_TO: Final = f"{_MOVES} key = ? GROUP BY previous, key"
+_MOVES_FROM: Final = f"{_MOVES} previous = ? GROUP BY previous, key"
 
 
 @dataclass(frozen=True)
@@ -57,32 +65,9 @@ class IndexedEvent:
     def published_at(self) -> datetime:
         return moment_of(self.at_ms / 1000)
 
-    @property
-    def tracked_at(self) -> datetime | None:
-        """The time at which the event was tracked, if its id is a UUID of version 7."""
-        return tracked_at(self.id)
-
     @cached_property
     def value(self) -> bytes:
         return unpacked(self.packed)
-
-    @cached_property
-    def envelope(self) -> Envelope | None:
-        """The envelope; None for an unreadable record."""
-        return self.envelope_with(None)
-
-    def envelope_with(self, mend: Correction | None) -> Envelope | None:
-        """Return the envelope after the correction *mend*; None if it is unreadable."""
-        try:
-            return read_envelope(self.key.encode(), mended(self.value, mend))
-        except UnreadableRecord:
-            return None
-
-    def stored(self) -> Stored | None:
-        """Return the event as reprocessing stores it; None if it has no sequence, since reprocessing skips it."""
-        if self.sequence is None:
-            return None
-        return Stored(self.key, self.sequence, *self.place, self.at_ms, self.value)
 
 
 class Extract:
@@ -90,7 +75,7 @@ class Extract:
 
     def __init__(self, connection: sqlite3.Connection, topics: Topics) -> None:
         self._connection: Final = connection
-        self._topics: Final = topics
+        self.topics: Final = topics
 
     @classmethod
     @contextmanager
@@ -101,8 +86,7 @@ class Extract:
 
     def knows(self, key: str) -> bool:
         """Return whether the index has an event, receipt or dead letter of a contact."""
-        tables = ("events", "receipts", "letters")
-        queries = (f"SELECT 1 FROM {table} WHERE key = ? LIMIT 1" for table in tables)  # noqa: S608 - constants
+        queries = (f"SELECT 1 FROM {table} WHERE key = ? LIMIT 1" for table in _OF_CONTACTS)  # noqa: S608 - constants
         return any(self._rows(query, key) for query in queries)
 
     def contacts_of(self, external_id: str, most: int) -> list[ContactKey]:
@@ -112,76 +96,68 @@ class Extract:
 
     def moves(self, key: str) -> list[tuple[int, ContactKey, ContactKey]]:
         """Return the email changes that a key is part of: the time in ms of the first event, the old and new key."""
-        found = list[tuple[int, ContactKey, ContactKey]]()
-        for column in ("key", "previous"):
-            where = f"{column} = ? AND previous IS NOT NULL GROUP BY previous, key"
-            query = f"SELECT min(at_ms), previous, key FROM events WHERE {where}"  # noqa: S608 - constants
-            found += [
-                (at_ms, ContactKey(previous), ContactKey(after)) for at_ms, previous, after in self._rows(query, key)
-            ]
-        return found
+        return [
+            (at_ms, ContactKey(previous), ContactKey(after))
+            for at_ms, previous, after in self._rows(f"{_MOVES_TO} UNION ALL {_MOVES_FROM}", key, key)
+        ]
 
     def sequences(self, key: str, before: int, most: int) -> list[int]:
         """Return the newest *most* sequences of a contact below *before*, the newest first."""
-        found = set[int]()
-        for table in ("events", "receipts", "letters"):
-            where = "key = ? AND sequence < ? ORDER BY sequence DESC LIMIT ?"
-            query = f"SELECT DISTINCT sequence FROM {table} WHERE {where}"  # noqa: S608 - constants
-            found.update(sequence for (sequence,) in self._rows(query, key, before, most))
-        return sorted(found, reverse=True)[:most]
+        return [sequence for (sequence,) in self._rows(_SEQUENCES, *(key, before) * len(_OF_CONTACTS), most)]
 
-    def events(self, key: str, first: int, last: int) -> list[IndexedEvent]:
+    def events(self, key: str, first: int = 0, last: int = LARGEST) -> list[IndexedEvent]:
         """Return a contact's events by sequence; an event that was published twice appears twice."""
-        where = "key = ? AND sequence BETWEEN ? AND ? ORDER BY sequence"
-        return [IndexedEvent(*row) for row in self._rows(f"{_EVENTS} WHERE {where}", key, first, last)]
+        return [IndexedEvent(*row) for row in self._rows(f"{_EVENTS} {_NUMBERED}", key, first, last)]
 
     def unnumbered(self, key: str, most: int) -> list[IndexedEvent]:
         """Return a contact's records without a sequence."""
-        return [
-            IndexedEvent(*row) for row in self._rows(f"{_EVENTS} WHERE key = ? AND sequence IS NULL LIMIT ?", key, most)
-        ]
+        return [IndexedEvent(*row) for row in self._rows(f"{_EVENTS} {_UNNUMBERED} LIMIT ?", key, most)]
 
     def receipts(self, key: str, first: int, last: int) -> list[Receipt]:
         """Return the receipts of a contact's events, in the order in which they were written."""
-        query = "SELECT value FROM receipts WHERE key = ? AND sequence BETWEEN ? AND ? ORDER BY sequence, offset"
-        return self._receipts(query, key, first, last)
+        return self._receipts(f"{_RECEIPTS} {_NUMBERED}, offset", key, first, last)
 
     def unnumbered_receipts(self, key: str, most: int) -> list[Receipt]:
         """Return the receipts of a contact's records without a sequence."""
-        query = "SELECT value FROM receipts WHERE key = ? AND sequence IS NULL ORDER BY offset DESC LIMIT ?"
-        return self._receipts(query, key, most)[::-1]
+        return self._receipts(f"{_RECEIPTS} {_UNNUMBERED} ORDER BY offset DESC LIMIT ?", key, most)[::-1]
 
     def letters(self, key: str, first: int = 0, last: int = LARGEST) -> list[Letter]:
         """Return a contact's dead letters of these sequences, with their resolutions."""
-        where = "key = ? AND sequence BETWEEN ? AND ? ORDER BY sequence, at_ms, offset"
-        return self._letters(self._rows(f"{_LETTERS} WHERE {where}", key, first, last), key)
+        return self._letters(self._rows(f"{_LETTERS} {_NUMBERED}, at_ms, offset", key, first, last), key)
 
     def unnumbered_letters(self, key: str, most: int) -> list[Letter]:
         """Return a contact's dead letters without a sequence."""
-        return self._letters(self._rows(f"{_LETTERS} WHERE key = ? AND sequence IS NULL LIMIT ?", key, most), key)
+        return self._letters(self._rows(f"{_LETTERS} {_UNNUMBERED} LIMIT ?", key, most), key)
 
     def _letters(self, rows: Sequence[tuple[Any, ...]], key: str) -> list[Letter]:
-        by_event: dict[tuple[Any, ...], list[SetAside]] = {}
+        by_event, resolutions = defaultdict[tuple[Any, ...], list[SetAside]](list), Resolutions()
         for number, offset, at_ms, has_value, headers in rows:
-            record = SimpleNamespace(partition=number, offset=offset, timestamp=at_ms, key=key.encode())
-            record.value, record.headers = (b"" if has_value else None), headers_from(unpacked(headers))
-            set_aside = read_set_aside(record, self._topics)
-            by_event.setdefault(set_aside.event, []).append(set_aside)
-        resolutions = Resolutions()
-        for set_aside in (each for records in by_event.values() for each in records):
+            record = SimpleNamespace(
+                partition=number,
+                offset=offset,
+                timestamp=at_ms,
+                key=key.encode(),
+                value=b"" if has_value else None,
+                headers=headers_from(headers),
+            )
+            set_aside = read_set_aside(record, self.topics)
+            by_event[set_aside.event].append(set_aside)
             self._take_in_resolution(resolutions, set_aside.id)
         return [letter_of(records, resolutions) for records in by_event.values()]
 
     def stored(self, key: str) -> list[Stored]:
         """Return all of a contact's events with a sequence, as reprocessing stores them."""
-        rows = self._rows(f"{_EVENTS} WHERE key = ? AND sequence > 0 ORDER BY sequence", key)
-        return [stored for row in rows if (stored := IndexedEvent(*row).stored()) is not None]
+        return [
+            Stored(each.key, each.sequence, *each.place, each.at_ms, each.value)
+            for each in self.events(key)
+            if each.sequence is not None
+        ]
 
     def _take_in_resolution(self, resolutions: Resolutions, letter_id: str) -> None:
         query = "SELECT offset, headers, value FROM resolutions WHERE letter = ?"
         for offset, headers, value in self._rows(query, letter_id):
-            told = {"offset": offset, "headers": headers_from(unpacked(headers)), "value": value}
-            resolutions.take_in(SimpleNamespace(key=letter_id.encode(), **told))
+            record = SimpleNamespace(key=letter_id.encode(), offset=offset, headers=headers_from(headers), value=value)
+            resolutions.take_in(record)
 
     def _receipts(self, query: str, *parameters: object) -> list[Receipt]:
         return [Receipt.model_validate_json(unpacked(value)) for (value,) in self._rows(query, *parameters)]
@@ -193,7 +169,6 @@ class Extract:
 def tracked_at(event_id: str) -> datetime | None:
     """Return when an event was tracked, by its UUID of version 7; None for any other id."""
     try:
-        uuid = UUID(event_id)
-        return _EPOCH + timedelta(milliseconds=uuid.int >> 80) if uuid.version == _OF_TIME else None
-    except (ValueError, OverflowError):
+        return time_of(UUID(event_id))
+    except ValueError:
         return None

@@ -1,6 +1,6 @@
 """The history: the events of a contact and their states, from the index and the outbox."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -10,14 +10,15 @@ from typing import Final, Literal, TypeVar
 
 from console.contacts.extract import Extract, IndexedEvent, tracked_at
 from console.contacts.outbox import OutboxContact, Unpublished
+from hubspot_consumer.dead_letters.corrections import mended
 from hubspot_consumer.dead_letters.dead_letter import Letter
 from hubspot_consumer.kafka.records import Partition, Place
 from hubspot_consumer.mapping import MappingFailed, Properties, map_event
 from schemas.contacts import ContactKey
 from schemas.deliveries import Receipt
-from schemas.topics import Topics
+from schemas.envelope import UnreadableRecord, read_envelope
 
-T = TypeVar("T")
+Numbered = TypeVar("Numbered", IndexedEvent, Receipt)
 State = Literal[
     "outbox", "waiting", "unknown", "acked", "delivered", "dead_letter", "redriven", "discarded", "suppressed"
 ]
@@ -87,13 +88,11 @@ class TracedEvent:
     @property
     def changed(self) -> Properties:
         """The properties that the event set or will set; a value is empty if its record is no longer available."""
-        if self.record is not None:
-            envelope = self.record.envelope_with(self.letter.mend if self.letter is not None else None)
-        else:
-            envelope = self.unpublished.envelope if self.unpublished is not None else None
-        values: Properties = {}
-        with suppress(MappingFailed):
-            values = map_event(envelope).contact if envelope is not None else {}
+        source, values = self.record or self.unpublished, Properties()
+        correction = self.letter.mend if self.record is not None and self.letter is not None else None
+        if source is not None:
+            with suppress(UnreadableRecord, MappingFailed):
+                values = map_event(read_envelope(source.key.encode(), mended(source.value, correction))).contact
         if self.receipt is not None and self.receipt.properties:
             return {name: values.get(name, "") for name in self.receipt.properties}
         return values
@@ -132,13 +131,12 @@ class History:
         return next((each.contact_id for each in reversed(self.events) if each.contact_id), None)
 
 
+@dataclass(frozen=True)
 class Historian:
     """Builds histories. *acked* is the group's committed offset by partition; None if it is unknown."""
 
-    def __init__(self, extract: Extract, topics: Topics, acked: Mapping[Partition, int] | None) -> None:
-        self._extract: Final = extract
-        self._topics: Final = topics
-        self._acked: Final = acked
+    extract: Extract
+    acked: Mapping[Partition, int] | None
 
     def history(
         self,
@@ -151,7 +149,7 @@ class Historian:
 
         *known* and *unpublished* come from the outbox, if it was read.
         """
-        numbers = self._extract.sequences(key, before, EVENTS_ON_A_PAGE + 1)
+        numbers = self.extract.sequences(key, before, EVENTS_ON_A_PAGE + 1)
         waiting = {each.sequence: each for each in unpublished}
         ordered = sorted({*numbers, *waiting}, reverse=True)
         page, more = ordered[:EVENTS_ON_A_PAGE], len(ordered) > EVENTS_ON_A_PAGE
@@ -169,23 +167,23 @@ class Historian:
         )
 
     def _numbered(self, key: ContactKey, page: Sequence[int], waiting: Mapping[int, Unpublished]) -> list[TracedEvent]:
-        letters = [*self._extract.letters(key, page[0], page[-1]), *self._unnumbered_letters(key)]
-        records = _by_sequence(self._extract.events(key, page[0], page[-1]), attrgetter("sequence"))
-        receipts = _by_sequence(self._extract.receipts(key, page[0], page[-1]), attrgetter("sequence"))
+        letters = [*self.extract.letters(key, page[0], page[-1]), *self._unnumbered_letters(key)]
+        records = _by_sequence(self.extract.events(key, page[0], page[-1]))
+        receipts = _by_sequence(self.extract.receipts(key, page[0], page[-1]))
         return [
             self._happened(number, records.get(number, []), receipts.get(number, []), letters, waiting.get(number))
             for number in page
         ]
 
     def _unnumbered_letters(self, key: ContactKey) -> list[Letter]:
-        return self._extract.unnumbered_letters(key, 2 * EVENTS_ON_A_PAGE)
+        return self.extract.unnumbered_letters(key, 2 * EVENTS_ON_A_PAGE)
 
     def _unnumbered(self, key: ContactKey) -> list[TracedEvent]:
         letters = self._unnumbered_letters(key)
-        receipts = self._extract.unnumbered_receipts(key, EVENTS_ON_A_PAGE)
+        receipts = self.extract.unnumbered_receipts(key, EVENTS_ON_A_PAGE)
         return [
             self._happened(None, [record], [each for each in receipts if _is_of(each, record)], letters, None)
-            for record in self._extract.unnumbered(key, EVENTS_ON_A_PAGE)
+            for record in self.extract.unnumbered(key, EVENTS_ON_A_PAGE)
         ]
 
     def _happened(
@@ -200,29 +198,34 @@ class Historian:
         receipt = receipts[-1] if receipts else None
         places = {*(each.place for each in copies), *((each.topic, each.partition, each.offset) for each in receipts)}
         letter = next((each for each in letters if _is_about(each, sequence, places)), None)
-        found = TracedEvent(
-            type="",
-            id="",
+        event_type, event_id = self._type_and_id(record, unpublished, receipt, letter)
+        return TracedEvent(
+            type=event_type,
+            id=event_id,
             sequence=sequence,
             state=self._state(copies, receipt, letter),
-            committed_at=None,
+            committed_at=tracked_at(event_id) if record or unpublished is None else unpublished.committed_at,
             record=record,
             unpublished=unpublished,
             receipts=receipts,
             letter=letter,
             copies=max(1, len(copies)),
         )
+
+    def _type_and_id(
+        self,
+        record: IndexedEvent | None,
+        unpublished: Unpublished | None,
+        receipt: Receipt | None,
+        letter: Letter | None,
+    ) -> tuple[str, str]:
         if record is not None:
-            type_ = record.topic.removeprefix(self._topics.prefix)
-            return replace(found, type=type_, id=record.id, committed_at=record.tracked_at)
+            return record.topic.removeprefix(self.extract.topics.prefix), record.id
         if unpublished is not None:
-            return replace(found, type=unpublished.type, id=unpublished.id, committed_at=unpublished.committed_at)
+            return unpublished.type, unpublished.id
         if receipt is not None:
-            event_id = receipt.event_id or ""
-            return replace(found, type=receipt.type, id=event_id, committed_at=tracked_at(event_id))
-        if letter is not None:
-            return replace(found, type=letter.event_type, id=letter.event_id, committed_at=tracked_at(letter.event_id))
-        return found
+            return receipt.type, receipt.event_id or ""
+        return (letter.event_type, letter.event_id) if letter is not None else ("", "")
 
     def _state(self, copies: Sequence[IndexedEvent], receipt: Receipt | None, letter: Letter | None) -> State:
         if letter is not None:
@@ -235,9 +238,9 @@ class Historian:
             return "dead_letter" if receipt.outcome == "dead_lettered" else receipt.outcome
         if not copies:
             return "outbox"
-        if self._acked is None:
+        if self.acked is None:
             return "unknown"
-        acked = [each.offset < self._acked.get((each.topic, each.partition), 0) for each in copies]
+        acked = [each.offset < self.acked.get((each.topic, each.partition), 0) for each in copies]
         return "acked" if all(acked) else "waiting"
 
 
@@ -271,8 +274,8 @@ def _waiting_behind(items: Iterable[TracedEvent | Hole]) -> Iterable[TracedEvent
             yield each
 
 
-def _by_sequence(found: Sequence[T], sequence: Callable[[T], int]) -> dict[int, list[T]]:
-    return {number: list(each) for number, each in groupby(found, key=sequence)}
+def _by_sequence(found: Sequence[Numbered]) -> dict[int, list[Numbered]]:
+    return {number: list(each) for number, each in groupby(found, key=attrgetter("sequence"))}
 
 
 def _is_of(receipt: Receipt, record: IndexedEvent) -> bool:

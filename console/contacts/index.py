@@ -11,12 +11,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from console.contacts.index_rows import Known, Rows
-from console.contacts.packing import DICTIONARY
+from console.contacts.index_rows import DICTIONARY, Known, Rows
 from hubspot_consumer.kafka.records import Partition
 
 FILE: Final = "index.sqlite"
-_BESIDE: Final = ("-wal", "-shm", "-journal")
 _SCHEMA: Final = """
 CREATE TABLE partitions (
     id INTEGER PRIMARY KEY, topic TEXT NOT NULL, number INTEGER NOT NULL,
@@ -59,9 +57,9 @@ class IndexAway(Exception):
 class Reached(NamedTuple):
     """The indexed range of a partition: offsets `first` to `next` - 1, and the timestamp in ms of the last record."""
 
-    first: int
-    next: int
-    last_ms: int
+    first: int = 0
+    next: int = 0
+    last_ms: int = -1
 
 
 class Index:
@@ -69,23 +67,33 @@ class Index:
 
     def __init__(self, folder: Path) -> None:
         self.file: Final = folder / FILE
-        self._lock: Final = threading.Lock()
+        self._lock: Final = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
 
     def open(self) -> None:
         """Open the file, or create it. A file that is damaged or of another version is replaced. Raises OSError."""
         with self._lock:
-            self._close()
-            self._connection = self._opened()
-            if self._connection is None:
-                self._delete()
-                self._connection = self._made()
+            self.close()
+            self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                self._connection = self._connect()
+                is_current = _version(self._connection) == VERSION
+            except sqlite3.DatabaseError as error:
+                if not is_damage(error):
+                    raise
+                is_current = False
+            if not is_current:
+                self.delete()
+                self._connection = self._connect()
+                self._connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT")
             self._inode = self.file.stat().st_ino
 
     def close(self) -> None:
         with self._lock:
-            self._close()
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
 
     @property
     def is_there(self) -> bool:
@@ -98,8 +106,9 @@ class Index:
     def delete(self) -> None:
         """Close and delete the file, for example because it is damaged."""
         with self._lock:
-            self._close()
-            self._delete()
+            self.close()
+            for suffix in ("", "-wal", "-shm", "-journal"):
+                Path(f"{self.file}{suffix}").unlink(missing_ok=True)
 
     def reached(self) -> dict[Partition, Reached]:
         """Return the indexed range of each partition."""
@@ -108,9 +117,12 @@ class Index:
             return {(topic, number): Reached(*reached) for topic, number, *reached in rows}
 
     def add(self, rows: Rows, reached: Mapping[Partition, Reached]) -> None:
-        """Store *rows* and the ranges that partitions have *reached* with them. Records already stored stay as is."""
+        """Store *rows*, and the range that each of their partitions has *reached*.
+
+        Records already stored stay as they are.
+        """
         with self._writing() as connection:
-            known = {partition: _known(connection, partition) for partition in {*rows.partitions, *reached}}
+            known = {partition: _known(connection, partition) for partition in reached}
             rows.write(connection, known)
             connection.executemany(
                 "UPDATE partitions SET first = ?, next = ?, last_ms = ? WHERE id = ? AND next < ?",
@@ -125,16 +137,17 @@ class Index:
                 for table in TABLES:
                     query = f"DELETE FROM {table} WHERE partition = ? AND offset < ?"  # noqa: S608 - constants
                     connection.execute(query, (id_, first))
-                query = "UPDATE partitions SET first = max(first, ?), next = max(next, ?) WHERE id = ?"
-                connection.execute(query, (first, first, id_))
+                connection.execute(
+                    "UPDATE partitions SET first = max(first, ?), next = max(next, ?) WHERE id = ?", (first, first, id_)
+                )
 
     def forget_topic(self, topic: str) -> None:
         """Delete the rows of a topic that was deleted or recreated under the same name."""
         with self._writing() as connection:
-            for (id_,) in connection.execute("SELECT id FROM partitions WHERE topic = ?", (topic,)).fetchall():
-                for table in TABLES:
-                    connection.execute(f"DELETE FROM {table} WHERE partition = ?", (id_,))  # noqa: S608 - constants
-                connection.execute("DELETE FROM partitions WHERE id = ?", (id_,))
+            for table in TABLES:
+                where = "partition IN (SELECT id FROM partitions WHERE topic = ?)"
+                connection.execute(f"DELETE FROM {table} WHERE {where}", (topic,))  # noqa: S608 - constants
+            connection.execute("DELETE FROM partitions WHERE topic = ?", (topic,))
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -160,55 +173,24 @@ class Index:
             raise IndexAway("the index is not open")
         return self._connection
 
-    def _opened(self) -> sqlite3.Connection | None:
-        if not self.file.exists():
-            return None
-        connection = self._connect()
-        try:
-            if _version(connection) == VERSION:
-                return connection
-        except sqlite3.DatabaseError as error:
-            if not is_damage(error):
-                connection.close()
-                raise
-        connection.close()
-        return None
-
-    def _made(self) -> sqlite3.Connection:
-        self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    def _connect(self) -> sqlite3.Connection:
         # SQLite creates the files beside it with the same permissions.
         self.file.touch(0o600)
-        connection = self._connect()
-        connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT")
-        return connection
-
-    def _connect(self) -> sqlite3.Connection:
         self.file.chmod(0o600)
         connection = sqlite3.connect(self.file, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
         # With synchronous = NORMAL, a power loss drops whole transactions: rows and reached offsets stay consistent.
         try:
             for setting in ("journal_mode = WAL", "synchronous = NORMAL", f"cache_size = -{_PAGES_IN_MEMORY_KIB}"):
                 connection.execute(f"PRAGMA {setting}")
-        except sqlite3.DatabaseError as error:
-            if not is_damage(error):
-                connection.close()
-                raise
+        except sqlite3.DatabaseError:
+            connection.close()
+            raise
         return connection
-
-    def _close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def _delete(self) -> None:
-        for suffix in ("", *_BESIDE):
-            Path(f"{self.file}{suffix}").unlink(missing_ok=True)
 
 
 def is_damage(error: sqlite3.Error) -> bool:
     """Return whether *error* means a damaged file, and not one that can't be used for the moment."""
-    code: int = getattr(error, "sqlite_errorcode", 0)
-    return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def _known(connection: sqlite3.Connection, partition: Partition) -> Known:
@@ -218,5 +200,4 @@ def _known(connection: sqlite3.Connection, partition: Partition) -> Known:
 
 
 def _version(connection: sqlite3.Connection) -> int:
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    return version
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])

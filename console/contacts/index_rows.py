@@ -1,18 +1,23 @@
-"""The rows of the index: the columns stored of a record, by the kind of its topic."""
+"""The rows of the index: the columns stored of a record, by the kind of its topic.
+
+Values and headers are compressed to about a third of their size, since all of them are alike.
+"""
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
 
-from console.contacts.packing import packed
 from hubspot_consumer.kafka.records import Partition
 from schemas.contacts import contact_key
 from schemas.deliveries import Receipt
 from schemas.envelope import Headers
+from schemas.events import EVENT_TYPES
+from schemas.publication import published
 from schemas.texts import read_json
 from schemas.topics import Topics
 
@@ -25,6 +30,17 @@ _INTO: Final = {
     "letters": "INSERT OR REPLACE INTO letters VALUES (?, ?, ?, ?, ?, ?, ?)",
     "resolutions": "INSERT OR REPLACE INTO resolutions VALUES (?, ?, ?, ?, ?)",
 }
+# A compression dictionary made of an example of each event: a single value is too short to compress well by itself.
+DICTIONARY: Final = b"".join(
+    json.dumps(published()[event_type]["examples"][0]).encode() for event_type in sorted(EVENT_TYPES)
+) + (
+    b'{"event_id":"019ab3f0-8a40-7c11-9d2e-5b6c7d8e9f01","type":"nova_earned","sequence":12,"outcome":"delivered",'
+    b'"at":"2026-11-24T03:00:01.123456Z","attempts":1,"topic":"lifecycle.nova_earned","partition":3,"offset":4711,'
+    b'"published_at":"2026-11-24T03:00:00.123000Z","contact_id":"1234567890","properties":["nerava_contact_key",'
+    b'"nerava_event_sequence","nerava_external_id","nerava_last_nova_earned_at","nerava_nova_balance_cents",'
+    b'"nerava_total_nova_earned_cents"],"reason":null,"detail":null}'
+)
+_FASTEST: Final = 1
 # The largest integer of SQLite.
 LARGEST: Final = 2**63 - 1
 
@@ -42,10 +58,6 @@ class Rows:
 
     tables: dict[str, list[Row]] = field(default_factory=lambda: {table: [] for table in _INTO})
 
-    @property
-    def partitions(self) -> set[Partition]:
-        return {row[0] for rows in self.tables.values() for row in rows}
-
     def write(self, connection: sqlite3.Connection, known: Mapping[Partition, Known]) -> None:
         """Write the rows that are not stored yet."""
         for table, rows in self.tables.items():
@@ -56,44 +68,58 @@ class Rows:
 
 def rows_of(records: Iterable[Any], topics: Topics) -> Rows:
     """Return the rows of aiokafka's *records*. Malformed records raise nothing."""
-    rows, events = Rows(), frozenset(topics.events)
+    rows, tables = Rows(), _tables(topics)
     for record in records:
-        place = ((record.topic, record.partition), record.offset)
-        if record.topic in events:
-            rows.tables["events"].append((*place, *_event(record)))
-        elif record.topic == topics.deliveries:
-            rows.tables["receipts"] += [(*place, *receipt) for receipt in _receipt(record)]
-        elif record.topic == topics.dead_letters:
-            rows.tables["letters"].append((*place, *_letter(record)))
-        elif record.topic == topics.resolutions:
-            resolution = (_text(record.key), headers_as_bytes(record.headers), record.value or b"")
-            rows.tables["resolutions"].append((*place, *resolution))
+        table, read = tables[record.topic]
+        if (columns := read(record)) is not None:
+            rows.tables[table].append(((record.topic, record.partition), record.offset, *columns))
     return rows
 
 
+def _tables(topics: Topics) -> dict[str, tuple[str, Callable[[Any], Row | None]]]:
+    """Return the table of each topic, and the function that returns its columns of a record, or None for no row."""
+    return {
+        **dict.fromkeys(topics.events, ("events", _event)),
+        topics.deliveries: ("receipts", _receipt),
+        topics.dead_letters: ("letters", _letter),
+        topics.resolutions: ("resolutions", _resolution),
+    }
+
+
+def packed(value: bytes) -> bytes:
+    """Return *value* compressed."""
+    packing = zlib.compressobj(_FASTEST, zdict=DICTIONARY)
+    return packing.compress(value) + packing.flush()
+
+
+def unpacked(value: bytes) -> bytes:
+    """Return the value that `packed` compressed."""
+    return zlib.decompressobj(zdict=DICTIONARY).decompress(value)
+
+
 def headers_as_bytes(headers: Iterable[tuple[str, bytes | None]]) -> bytes:
-    """Return a record's headers as packed JSON; `headers_from` decodes it after unpacking."""
+    """Return a record's headers as packed JSON, which `headers_from` reads."""
     texts = [(name, None if value is None else value.decode("latin-1")) for name, value in headers]
     return packed(json.dumps(texts).encode())
 
 
-def headers_from(text: bytes) -> list[tuple[str, bytes | None]]:
-    """Return the headers from unpacked JSON that `headers_as_bytes` made."""
-    return [(name, None if value is None else value.encode("latin-1")) for name, value in json.loads(text)]
+def headers_from(value: bytes) -> list[tuple[str, bytes | None]]:
+    """Return the headers that `headers_as_bytes` packed."""
+    return [(name, None if value is None else value.encode("latin-1")) for name, value in json.loads(unpacked(value))]
 
 
 def _event(record: Any) -> Row:
     value = record.value or b""
-    told, headers = _told(value), Headers.decode(record.headers)
-    sequence = headers.sequence if headers.sequence is not None else told.get("sequence")
-    contact, payload = told.get("contact"), told.get("payload")
+    document, headers = _document(value), Headers.decode(record.headers)
+    sequence = headers.sequence if headers.sequence is not None else document.get("sequence")
+    contact, payload = document.get("contact"), document.get("payload")
     external_id = contact.get("external_id") if isinstance(contact, dict) else None
     previous = payload.get("previous_email") if isinstance(payload, dict) else None
     return (
         record.timestamp,
         _text(record.key),
         _in_range(sequence),
-        headers.id or _word(told.get("id")) or "",
+        headers.id or _word(document.get("id")) or "",
         _word(external_id),
         _key_of(previous, record.key),
         packed(value),
@@ -101,21 +127,25 @@ def _event(record: Any) -> Row:
 
 
 def _letter(record: Any) -> Row:
-    sequence = _in_range(Headers.decode(record.headers).sequence)
-    has_value, headers = record.value is not None, headers_as_bytes(record.headers)
-    return (record.timestamp, _text(record.key), sequence, has_value, headers)
+    return (
+        record.timestamp,
+        _text(record.key),
+        _in_range(Headers.decode(record.headers).sequence),
+        record.value is not None,
+        headers_as_bytes(record.headers),
+    )
 
 
 def _in_range(sequence: object) -> int | None:
     return sequence if type(sequence) is int and 0 < sequence <= LARGEST else None
 
 
-def _told(value: bytes) -> Mapping[str, Any]:
+def _document(value: bytes) -> Mapping[str, Any]:
     try:
-        told = read_json(value)
+        document = read_json(value)
     except ValueError:
         return {}
-    return told if isinstance(told, dict) else {}
+    return document if isinstance(document, dict) else {}
 
 
 def _word(value: object) -> str | None:
@@ -132,13 +162,17 @@ def _key_of(previous: object, key: bytes | None) -> str | None:
     return found if found.encode() != key else None
 
 
-def _receipt(record: Any) -> list[Row]:
-    """Return the receipt's row; no row if it is unreadable, as one of a newer version may be."""
+def _resolution(record: Any) -> Row:
+    return (_text(record.key), headers_as_bytes(record.headers), record.value or b"")
+
+
+def _receipt(record: Any) -> Row | None:
+    """Return the columns of a receipt; None if it is unreadable, as one of a newer version may be."""
     try:
         receipt = Receipt.model_validate_json(record.value or b"")
     except ValidationError:
-        return []
-    return [(_text(record.key), _in_range(receipt.sequence), packed(record.value))]
+        return None
+    return (_text(record.key), _in_range(receipt.sequence), packed(record.value))
 
 
 def _text(key: bytes | None) -> str:

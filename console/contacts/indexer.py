@@ -3,18 +3,21 @@
 import asyncio
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 from typing import Any, Final, NoReturn
 
 from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from console.contacts.index import Index, IndexAway, Reached, is_damage
 from console.contacts.index_rows import rows_of
-from console.contacts.topics import FollowedTopics, KafkaSnapshot
 from hubspot_consumer.kafka.records import Partition
 from runtime.clock import Clock
+from runtime.kafka.topic_reader import Batches, Positions, TopicReader
+from runtime.kafka.topics import look
 from runtime.logs import logger
 from schemas.topics import Topics
 
@@ -22,7 +25,64 @@ log = logger()
 
 LOOK_EVERY_S: Final = 2.0
 AGAIN_S: Final = 1.0
+_ANSWER_WITHIN_MS: Final = 5_000
+# The most bytes of one fetch; a single record may be as large.
+MOST_BYTES: Final = 8 * 1024 * 1024
 TROUBLES: Final = (KafkaError, OSError, TimeoutError, sqlite3.Error, IndexAway)
+
+
+@dataclass(frozen=True)
+class KafkaSnapshot:
+    """The topics at one moment. `acked` is the offset of the first unacked record by partition.
+
+    `acked` lacks partitions without a committed offset, and is None if Kafka did not return the offsets.
+    """
+
+    beginnings: Mapping[Partition, int] = field(default_factory=dict)
+    ends: Mapping[Partition, int] = field(default_factory=dict)
+    acked: Mapping[Partition, int] | None = None
+
+
+class FollowedTopics:
+    """Two Kafka clients outside any group: one reads records, the other requests metadata."""
+
+    def __init__(self, options: Mapping[str, Any], topics: Topics, group: str) -> None:
+        self.reader: Final = TopicReader(
+            options, auto_offset_reset="none", fetch_max_bytes=MOST_BYTES, request_timeout_ms=_ANSWER_WITHIN_MS
+        )
+        self._admin: Final = AIOKafkaAdminClient(**options, request_timeout_ms=_ANSWER_WITHIN_MS)
+        self._group: Final = group
+        self._events: Final = topics.events
+        self._names: Final = (*topics.events, topics.deliveries, topics.dead_letters, topics.resolutions)
+
+    async def start(self) -> None:
+        """Connect. Raises KafkaError."""
+        await self._admin.start()
+        await self.reader.start()
+
+    async def stop(self) -> None:
+        await self.reader.stop()
+        await self._admin.close()
+
+    async def look(self) -> KafkaSnapshot:
+        """Return a snapshot of the topics. Raises KafkaError and TimeoutError."""
+        found = await look(self._admin, self._names)
+        partitions = [TopicPartition(topic, part["partition"]) for topic, parts in found.items() for part in parts]
+        if not partitions:
+            return KafkaSnapshot()
+        async with asyncio.timeout(2 * _ANSWER_WITHIN_MS / 1000):
+            beginnings = await self.reader.starts(partitions)
+            ends = await self.reader.ends(partitions)
+        return KafkaSnapshot(beginnings, ends, await self._acked(partitions))
+
+    async def _acked(self, partitions: Sequence[TopicPartition]) -> dict[Partition, int] | None:
+        of_events = [partition for partition in partitions if partition.topic in self._events]
+        try:
+            committed = await self._admin.list_consumer_group_offsets(self._group, partitions=of_events)
+        except KafkaError:
+            # The offsets are only displayed, and the group may have no coordinator yet.
+            return None
+        return {each: found.offset for each, found in committed.items() if found.offset >= 0}
 
 
 @dataclass(frozen=True)
@@ -60,23 +120,21 @@ class Indexer:
         self._index: Final = index
         self._clock = clock
         self._trouble: Trouble | None = None
-        self._look: KafkaSnapshot | None = None
+        self._snapshot: KafkaSnapshot | None = None
         self._next_look = 0.0
         self._reached: dict[Partition, Reached] = {}
         # Partitions whose next record read must be the last one indexed; otherwise the topic was recreated.
         self._unproven: set[Partition] = set()
-        self._beyond: frozenset[str] = frozenset()
-        # Partitions whose reader position differs from the index, so that a seek is due.
-        self._astray: set[Partition] = set()
+        self._beyond: set[str] = set()
 
     @property
     def state(self) -> IndexState:
         records = sum(reached.next - reached.first for reached in self._reached.values())
-        if self._look is None:
+        if self._snapshot is None:
             return IndexState(None, records, self._trouble)
-        behind = sum(max(0, end - self._next(partition)) for partition, end in self._look.ends.items())
+        behind = sum(max(0, end - self._reached_of(partition).next) for partition, end in self._snapshot.ends.items())
         # During trouble, the committed offsets of the last look may be out of date.
-        return IndexState(behind, records, self._trouble, None if self._trouble else self._look.acked)
+        return IndexState(behind, records, self._trouble, None if self._trouble else self._snapshot.acked)
 
     async def follow(self) -> NoReturn:
         """Follow the topics until cancelled. It retries during outages of Kafka, and rebuilds a damaged file."""
@@ -110,25 +168,28 @@ class Indexer:
             batches, positions = await topics.reader.fetch()
         except OffsetOutOfRangeError:
             # Kafka has deleted the next record, or the topic was recreated.
-            self._astray |= {(*each,) for each in topics.reader.positions}
+            topics.reader.positions.clear()
             self._next_look = 0.0
             await self._clock.sleep(AGAIN_S)
             return
+        topics.reader.positions |= positions
         if batches:
             await self._take_in(batches, positions)
 
     async def _look_around(self, topics: FollowedTopics) -> None:
         """Compare the topics with the index, and position the reader where the index ends."""
-        look = await topics.look()
-        known = {topic for topic, _ in self._reached}
-        await self._forget_topics(known.intersection(look.missing), "deleted")
-        beyond = {topic for (topic, number), end in look.ends.items() if self._next((topic, number)) > end}
+        snapshot = await topics.look()
+        known, existing = {topic for topic, _ in self._reached}, {topic for topic, _ in snapshot.ends}
+        await self._forget_topics(known - existing, "deleted")
+        beyond = {
+            topic for (topic, number), end in snapshot.ends.items() if self._reached_of((topic, number)).next > end
+        }
         # The topic must be beyond its end at two looks in a row: a new leader may report an end that is out of date.
         await self._forget_topics(beyond & self._beyond, "made anew")
-        self._beyond = frozenset(beyond) - self._beyond
-        await self._forget_deleted_records(look)
-        self._look = look
-        self._assign(topics, look)
+        self._beyond = beyond - self._beyond
+        await self._forget_deleted_records(snapshot)
+        self._snapshot = snapshot
+        self._assign(topics, snapshot)
 
     async def _forget_topics(self, names: set[str], why: str) -> None:
         for topic in sorted(names):
@@ -136,32 +197,26 @@ class Indexer:
             await asyncio.to_thread(self._index.forget_topic, topic)
             self._reached = {each: reached for each, reached in self._reached.items() if each[0] != topic}
             self._unproven = {each for each in self._unproven if each[0] != topic}
-            self._astray |= {each for each in (self._look or KafkaSnapshot()).ends if each[0] == topic}
 
-    async def _forget_deleted_records(self, look: KafkaSnapshot) -> None:
-        moved = {each: first for each, first in look.beginnings.items() if first > self._first(each)}
+    async def _forget_deleted_records(self, snapshot: KafkaSnapshot) -> None:
+        moved = {each: first for each, first in snapshot.beginnings.items() if first > self._reached_of(each).first}
         if not moved:
             return
         await asyncio.to_thread(self._index.forget, moved)
         for partition, first in moved.items():
-            reached = self._reached.get(partition, Reached(0, 0, -1))
+            reached = self._reached_of(partition)
             self._reached[partition] = Reached(first, max(first, reached.next), reached.last_ms)
             if reached.next <= first:
                 self._unproven.discard(partition)
 
-    def _assign(self, topics: FollowedTopics, look: KafkaSnapshot) -> None:
-        wanted = {TopicPartition(*each) for each in look.ends}
-        if set(topics.reader.positions) != wanted:
-            topics.reader.assign(wanted)
-            self._astray = set(look.ends)
-        astray = self._astray.intersection(look.ends)
-        topics.reader.seek({TopicPartition(*each): self._next(each) - (each in self._unproven) for each in astray})
-        self._astray = set()
+    def _assign(self, topics: FollowedTopics, snapshot: KafkaSnapshot) -> None:
+        wanted = {each: self._reached_of(each).next - (each in self._unproven) for each in snapshot.ends}
+        topics.reader.assign(wanted)
+        positions = topics.reader.positions
+        topics.reader.seek({each: position for each, position in wanted.items() if positions.get(each) != position})
 
-    async def _take_in(
-        self, batches: Mapping[TopicPartition, Sequence[Any]], positions: Mapping[TopicPartition, int]
-    ) -> None:
-        others = {each.topic for each, records in batches.items() if self._is_another((*each,), records)}
+    async def _take_in(self, batches: Batches, positions: Positions) -> None:
+        others = {each.topic for each, records in batches.items() if self._is_another(each, records)}
         if others:
             await self._forget_topics(others, "another of the same name")
             self._next_look = 0.0
@@ -169,14 +224,12 @@ class Indexer:
         reached = dict[Partition, Reached]()
         for each, records in batches.items():
             # Records that were read ahead may have been deleted since: the range never begins before `first`.
-            first = self._first((*each,))
-            reached[(*each,)] = Reached(first, max(first, positions[each]), records[-1].timestamp)
-        await asyncio.to_thread(self._add, [record for records in batches.values() for record in records], reached)
+            first = self._reached_of(each).first
+            reached[each] = Reached(first, max(first, positions[each]), records[-1].timestamp)
+        rows = await asyncio.to_thread(rows_of, chain.from_iterable(batches.values()), self._topics)
+        await asyncio.to_thread(self._index.add, rows, reached)
         self._unproven -= reached.keys()
         self._reached |= reached
-
-    def _add(self, records: Sequence[Any], reached: Mapping[Partition, Reached]) -> None:
-        self._index.add(rows_of(records, self._topics), reached)
 
     def _is_another(self, partition: Partition, records: Sequence[Any]) -> bool:
         """Return whether a topic was recreated: the timestamp of its last indexed record differs."""
@@ -194,11 +247,8 @@ class Indexer:
             await asyncio.to_thread(self._index.delete)
         await self._clock.sleep(AGAIN_S)
 
-    def _next(self, partition: Partition) -> int:
-        return self._reached[partition].next if partition in self._reached else 0
-
-    def _first(self, partition: Partition) -> int:
-        return self._reached[partition].first if partition in self._reached else 0
+    def _reached_of(self, partition: Partition) -> Reached:
+        return self._reached.get(partition, Reached())
 
 
 def _words(error: Exception) -> str:

@@ -11,7 +11,6 @@ from pydantic import SecretStr
 
 from runtime.database import reading
 from schemas.contacts import ContactKey
-from schemas.envelope import Envelope, UnreadableRecord, read_envelope
 
 # A page waits for the answer.
 OUTBOX_WITHIN_S: Final = 1.0
@@ -43,13 +42,6 @@ class Unpublished:
     value: bytes
     key: ContactKey
 
-    @property
-    def envelope(self) -> Envelope | None:
-        try:
-            return read_envelope(self.key.encode(), self.value)
-        except UnreadableRecord:
-            return None
-
 
 @dataclass(frozen=True)
 class Parked:
@@ -72,7 +64,7 @@ class OutboxContact:
 class ContactsOutbox:
     """Reads the outbox. Every query opens its own connection: queries are few, and no broken connection remains."""
 
-    def __init__(self, url: SecretStr) -> None:
+    def __init__(self, url: SecretStr | None) -> None:
         self._url: Final = url
 
     async def contact_of(self, external_id: str) -> ContactKey | None:
@@ -95,6 +87,8 @@ class ContactsOutbox:
         return [Parked(*row) for row in found]
 
     async def _ask(self, *questions: tuple[LiteralString, Sequence[Any]]) -> list[list[Any]]:
+        if self._url is None:
+            raise OutboxAway("DATABASE_URL is not set")
         try:
             async with (
                 asyncio.timeout(OUTBOX_WITHIN_S),
@@ -103,7 +97,7 @@ class ContactsOutbox:
                 ) as connection,
                 reading(connection, statement_within=_STATEMENT_WITHIN),
             ):
-                return [await (await connection.execute(query, with_)).fetchall() for query, with_ in questions]
+                return [await (await connection.execute(query, values)).fetchall() for query, values in questions]
         except (TimeoutError, psycopg.errors.QueryCanceled) as error:
             raise OutboxAway("the database does not answer in time") from error
         except (psycopg.Error, OSError) as error:

@@ -1,7 +1,7 @@
 """The present state: compares the projection of a contact's events with the remote contact. One read call is made."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,10 +10,9 @@ import httpx
 from console.contacts.extract import Extract
 from console.contacts.index import Index
 from hubspot_consumer.dead_letters.corrections import Correction
-from hubspot_consumer.dead_letters.dead_letter import Letter
 from hubspot_consumer.doctor.portal import FewCalls
 from hubspot_consumer.history.email_changes import JoinedKeys
-from hubspot_consumer.history.projection import Projector
+from hubspot_consumer.history.projection import Projection, Projector
 from hubspot_consumer.history.selection import Selection
 from hubspot_consumer.history.store import Stored
 from hubspot_consumer.hubspot.client import CallMade, HubSpotClient
@@ -38,18 +37,16 @@ class NotCompared(Exception):
 
 @dataclass(frozen=True)
 class Comparison:
-    """`applied` is the sequence of the remote contact, `expected` that of the events applied or acked by now.
+    """`applied` is the sequence of the remote contact, and `projection` that of the events applied or acked by now.
 
     `waiting` counts the events after that, `set_aside` the dead letters' records, whose values are not expected.
     """
 
     contact_id: str | None
     applied: int
-    expected: int
+    projection: Projection
     waiting: int
     set_aside: int
-    unreadable: int
-    unmapped: int
     properties: Sequence[ComparedProperty]
     moved_to: ContactKey | None = None
 
@@ -65,7 +62,7 @@ class _Known:
     events: Mapping[ContactKey, Sequence[Stored]]
     moves: Sequence[tuple[ContactKey, ContactKey]]
     set_aside: Mapping[ContactKey, frozenset[Place]]
-    mends: Mapping[Place, Correction]
+    corrections: Mapping[Place, Correction]
 
 
 class PresentState:
@@ -76,12 +73,11 @@ class PresentState:
     ) -> None:
         self._settings: Final = settings
         self._index: Final = index
-        portal_id = settings.hubspot_portal_id or 0
         self._client: Final = HubSpotClient(
             http_client(settings.hubspot_api_base_url, settings.read_token, transport),
             FewCalls(clock),
             settings.hubspot_api_version,
-            portal_id,
+            settings.hubspot_portal_id or 0,
             _count,
         )
 
@@ -105,11 +101,11 @@ class PresentState:
             raise NotCompared("HUBSPOT_PRIVATE_APP_TOKEN is not set, so HubSpot is not asked")
         known = await asyncio.to_thread(self._known, key)
         set_aside = frozenset[Place]().union(*known.set_aside.values())
-        selection = Selection(set_aside=set_aside, mends=known.mends, dead_letters=False)
+        selection = Selection(set_aside=set_aside, mends=known.corrections, dead_letters=False)
         projector = Projector(selection, {})
         names = (await asyncio.to_thread(projector.project, key, *known.events.values())).properties
-        held = await self._held(list(known.events), names)
-        return await asyncio.to_thread(_compared, key, known, projector, held, acked)
+        remote = await self._remote_contacts(list(known.events), names)
+        return await asyncio.to_thread(_compared, key, known, projector, remote, acked)
 
     def _known(self, key: ContactKey) -> _Known:
         with Extract.of(self._index, self._settings.topics) as extract:
@@ -121,51 +117,49 @@ class PresentState:
                         keys += [one for one in (previous, after) if one not in keys]
             events = {each: extract.stored(each) for each in keys}
             letters = {each: extract.letters(each) for each in keys}
-            set_aside = {each: _places(letter for letter in letters[each] if not letter.in_effect) for each in keys}
-            mended = [(letter.mend, letter) for each in keys for letter in letters[each]]
-            mends = {place: mend for mend, letter in mended if mend is not None for place in letter.places}
-            return _Known(events, sorted(moves, key=moves.__getitem__), set_aside, mends)
+            set_aside = {
+                each: frozenset[Place]().union(*(letter.places for letter in letters[each] if not letter.in_effect))
+                for each in keys
+            }
+            corrected = [(letter.mend, letter.places) for each in keys for letter in letters[each]]
+            corrections = {place: each for each, places in corrected if each is not None for place in places}
+            return _Known(events, sorted(moves, key=moves.__getitem__), set_aside, corrections)
 
-    async def _held(self, keys: Sequence[ContactKey], names: Mapping[str, str]) -> HeldContacts:
+    async def _remote_contacts(self, keys: Sequence[ContactKey], names: Mapping[str, str]) -> HeldContacts:
         try:
             async with asyncio.timeout(HUBSPOT_WITHIN_S):
                 with await self._client.slot():
-                    held = await self._client.remote_contacts(keys, names)
+                    remote = await self._client.remote_contacts(keys, names)
         except TimeoutError:
             raise NotCompared("HubSpot does not answer in time") from None
-        if not isinstance(held, dict):
-            raise NotCompared(f"HubSpot does not say: {held.cause if isinstance(held, RetryLater) else held.detail}")
-        if missing := [each for each in keys if each not in held]:
+        if not isinstance(remote, dict):
+            raise NotCompared(
+                f"HubSpot does not say: {remote.cause if isinstance(remote, RetryLater) else remote.detail}"
+            )
+        if missing := [each for each in keys if each not in remote]:
             raise NotCompared(f"HubSpot's answer leaves {len(missing)} of {len(keys)} emails out: try again")
-        return held
+        return remote
 
 
 def _compared(
-    key: ContactKey, known: _Known, projector: Projector, held: HeldContacts, acked: Mapping[Partition, int]
+    key: ContactKey, known: _Known, projector: Projector, remote: HeldContacts, acked: Mapping[Partition, int]
 ) -> Comparison:
-    contact, joined, at_hubspot = held[key], JoinedKeys(), dict(held)
+    contact, joined, at_hubspot = remote[key], JoinedKeys(), dict(remote)
     for previous, after in known.moves:
         joined.join(previous, after, at_hubspot)
     keys = joined.histories(key)
     expected = expected_of(projector, key, [known.events[each] for each in keys], contact, acked)
-    projection = expected.projection
     later = (after for previous, after in reversed(known.moves) if key in (previous, *joined.histories(after)))
     return Comparison(
         contact_id=contact.contact_id if contact else None,
         applied=applied_to(contact),
-        expected=projection.sequence,
+        projection=expected.projection,
         waiting=expected.waiting,
         set_aside=sum(len(known.set_aside[each]) for each in keys),
-        unreadable=projection.unreadable,
-        unmapped=len(projection.unmapped),
         # The sequence comes first: it shows how far the remote contact is.
-        properties=sorted(compared(projection, contact), key=lambda each: (each.name != SEQUENCE, each.name)),
-        moved_to=next((each for each in later if each != key and held[each] is not None), None),
+        properties=sorted(compared(expected.projection, contact), key=lambda each: (each.name != SEQUENCE, each.name)),
+        moved_to=next((each for each in later if each != key and remote[each] is not None), None),
     )
-
-
-def _places(letters: Iterable[Letter]) -> frozenset[Place]:
-    return frozenset(place for letter in letters for place in letter.places)
 
 
 def _count(_call: CallMade) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from console.contacts.extract import Extract
@@ -14,7 +14,6 @@ from schemas.contacts import ContactKey, contact_key
 from schemas.topics import Topics
 
 MOST_CONTACTS: Final = 20
-NOT_SET: Final = "DATABASE_URL is not set"
 
 
 @dataclass
@@ -30,7 +29,7 @@ class FoundContact:
     parked: Sequence[Parked] = ()
     keys_before: Sequence[ContactKey] = ()
     keys_after: Sequence[ContactKey] = ()
-    external_ids: Sequence[str] = field(default_factory=list)
+    external_ids: Sequence[str] = ()
     away: str | None = None
     outbox_away: str | None = None
 
@@ -40,40 +39,36 @@ class FoundContact:
         return bool(self.history and (self.history.items or self.history.unnumbered)) or self.known is not None
 
 
+@dataclass(frozen=True)
 class Search:
     """Reads the outbox before the index, so that an event that is published in between is not missed."""
 
-    def __init__(
-        self, index: Index, topics: Topics, state: Callable[[], IndexState], outbox: ContactsOutbox | None
-    ) -> None:
-        self._index: Final = index
-        self._topics: Final = topics
-        self._state: Final = state
-        self._outbox: Final = outbox
-
-    @property
-    def state(self) -> IndexState:
-        return self._state()
+    index: Index
+    topics: Topics
+    state: Callable[[], IndexState]
+    outbox: ContactsOutbox
 
     async def find(self, asked: str, before: int = LATEST) -> FoundContact:
         """Return the contact that has this email, regardless of upper and lower case, or this external id."""
-        asked = asked.strip()
-        found = FoundContact(asked, self._state(), outbox_away=None if self._outbox else NOT_SET)
+        found = FoundContact(asked.strip(), self.state())
         keys = await self._keys(found)
         if len(keys) == 1:
             found.key = keys[0]
-            unpublished = await self._ask_outbox(found, before)
-            await self._look_up(found, before, unpublished)
+            unpublished = await self._unpublished(found, keys[0], before)
+            try:
+                await asyncio.to_thread(self._read_index, found, keys[0], before, unpublished)
+            except IndexAway as why:
+                found.away = str(why)
         found.choices = keys if len(keys) > 1 else ()
         return found
 
     async def _keys(self, found: FoundContact) -> list[ContactKey]:
         email = _as_key(found.asked)
         keys = set[ContactKey]()
-        if self._outbox is not None and email is None:
+        if email is None:
             try:
-                keys.update([named] if (named := await self._outbox.contact_of(found.asked)) else [])
-                found.parked = await self._outbox.parked(found.asked, EVENTS_ON_A_PAGE)
+                keys.update([named] if (named := await self.outbox.contact_of(found.asked)) else [])
+                found.parked = await self.outbox.parked(found.asked, EVENTS_ON_A_PAGE)
             except OutboxAway as why:
                 found.outbox_away = str(why)
         try:
@@ -84,41 +79,35 @@ class Search:
         return sorted(keys) or ([email] if email is not None else [])
 
     def _keys_in_index(self, asked: str, email: ContactKey | None) -> list[ContactKey]:
-        with Extract.of(self._index, self._topics) as extract:
+        with Extract.of(self.index, self.topics) as extract:
             if email is not None and extract.knows(email):
                 return [email]
             # An external id may look like an email.
             return extract.contacts_of(asked, MOST_CONTACTS)
 
-    async def _ask_outbox(self, found: FoundContact, before: int) -> Sequence[Unpublished]:
-        if self._outbox is None or found.key is None or found.outbox_away:
+    async def _unpublished(self, found: FoundContact, key: ContactKey, before: int) -> Sequence[Unpublished]:
+        if found.outbox_away:
             return ()
         try:
-            found.known, unpublished = await self._outbox.of(found.key, before, EVENTS_ON_A_PAGE + 1)
+            found.known, unpublished = await self.outbox.of(key, before, EVENTS_ON_A_PAGE + 1)
         except OutboxAway as why:
             found.outbox_away = str(why)
             return ()
         return unpublished
 
-    async def _look_up(self, found: FoundContact, before: int, unpublished: Sequence[Unpublished]) -> None:
-        try:
-            await asyncio.to_thread(self._tell, found, before, unpublished)
-        except IndexAway as why:
-            found.away = str(why)
-
-    def _tell(self, found: FoundContact, before: int, unpublished: Sequence[Unpublished]) -> None:
-        key = found.key or ContactKey("")
-        with Extract.of(self._index, self._topics) as extract:
-            historian = Historian(extract, self._topics, found.state.acked)
+    def _read_index(
+        self, found: FoundContact, key: ContactKey, before: int, unpublished: Sequence[Unpublished]
+    ) -> None:
+        with Extract.of(self.index, self.topics) as extract:
+            historian = Historian(extract, found.state.acked)
             found.history = historian.history(key, before, found.known, unpublished)
             moves = extract.moves(key)
             found.keys_before = [previous for _, previous, after in moves if after == key]
             found.keys_after = [after for _, previous, after in moves if previous == key]
-        records = [each.record for each in found.history.events if each.record is not None]
-        named = {each.external_id for each in records if each.external_id}
-        if found.known is not None and found.known.external_id:
-            named.add(found.known.external_id)
-        found.external_ids = sorted(named)
+        external_ids = {each.record.external_id for each in found.history.events if each.record is not None}
+        if found.known is not None:
+            external_ids.add(found.known.external_id)
+        found.external_ids = sorted(filter(None, external_ids))
 
 
 def _as_key(asked: str) -> ContactKey | None:

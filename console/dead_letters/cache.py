@@ -1,23 +1,27 @@
 """A cache of the dead-letter catalogue: to read a million dead letters takes longer than a page can wait."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
 from aiokafka.errors import KafkaError
 
-from console.dead_letters.groups import Alike, alike_of
-from console.dead_letters.watermarks import Reach, reach_of
+from console.dead_letters.groups import Group, groups_of
 from hubspot_consumer.dead_letters.catalogue import DeadLetterCatalogue
 from hubspot_consumer.kafka.lag import TopicsMissing
 from runtime.clock import Clock
+from runtime.kafka.topic_reader import TopicReader
+from runtime.kafka.topics import partitions_of
 from schemas.topics import Topics
 
 # A page that has waited this long shows the previous catalogue, with its time.
 WAIT_S: Final = 3.0
 GIVE_UP_AFTER_S: Final = 120.0
+
+Watermarks = Mapping[tuple[str, int], tuple[int, int]]
+"""The low watermark (first offset) and the high watermark (next offset) of each partition."""
 
 
 class NotRead(Exception):
@@ -26,14 +30,14 @@ class NotRead(Exception):
 
 @dataclass(frozen=True)
 class DeadLetterCache:
-    """The catalogue as it was *at* a moment; *alike* are its open dead letters, grouped by reason.
+    """The catalogue as it was *at* a moment; *groups* are its open dead letters by reason.
 
     *read_again* is true if the catalogue is older than the page and is being read again.
     """
 
     catalogue: DeadLetterCatalogue
     at: datetime
-    alike: Sequence[Alike]
+    groups: Sequence[Group]
     read_again: bool = False
 
 
@@ -46,7 +50,7 @@ class LettersReader:
         self._clock = clock
         self._reading: asyncio.Task[DeadLetterCache] | None = None
         self._last: DeadLetterCache | None = None
-        self._reach: Reach = {}
+        self._watermarks: Watermarks = {}
 
     async def letters(self) -> DeadLetterCache:
         """Return the current catalogue, or the previous one if reading takes longer than WAIT_S. Raises NotRead."""
@@ -71,16 +75,31 @@ class LettersReader:
         at = self._clock.now()
         try:
             async with asyncio.timeout(GIVE_UP_AFTER_S):
-                # The reach is taken before the catalogue: records that arrive in between may be missing in it.
-                reach = await reach_of(self._options, (self._topics.dead_letters, self._topics.resolutions))
-                if self._last is not None and reach == self._reach:
+                # The watermarks are read before the catalogue: records that arrive in between may be missing in it.
+                watermarks = await watermarks_of(self._options, (self._topics.dead_letters, self._topics.resolutions))
+                if self._last is not None and watermarks == self._watermarks:
                     self._last = replace(self._last, at=at)
                     return self._last
-                book = await DeadLetterCatalogue.read(self._options, self._topics, self._clock)
+                catalogue = await DeadLetterCatalogue.read(self._options, self._topics, self._clock)
         except TopicsMissing as error:
             raise NotRead(str(error)) from error
         except (KafkaError, OSError, TimeoutError) as error:
             raise NotRead(f"Kafka does not answer ({type(error).__name__})") from error
-        alike = await asyncio.to_thread(lambda: alike_of(book.open()))
-        self._last, self._reach = DeadLetterCache(book, at, alike), reach
+        groups = await asyncio.to_thread(lambda: groups_of(catalogue.open()))
+        self._last, self._watermarks = DeadLetterCache(catalogue, at, groups), watermarks
         return self._last
+
+
+async def watermarks_of(options: Mapping[str, Any], topics: Collection[str]) -> Watermarks:
+    """Return the watermarks of *topics*, which change with every record that is added or deleted.
+
+    A missing topic has no entries. Raises KafkaError.
+    """
+    partitions = await partitions_of(options, topics)
+    reader = TopicReader(options)
+    try:
+        await reader.start()
+        lows, highs = await reader.starts(partitions), await reader.ends(partitions)
+    finally:
+        await reader.stop()
+    return {(each.topic, each.partition): (lows[each], highs[each]) for each in partitions}

@@ -44,25 +44,24 @@ class CorrectionForm:
     faults: Sequence[str]
     note: str
 
-    @property
-    def can_be_mended(self) -> bool:
-        return bool(self.fields)
-
     def arguments(self, answers: Mapping[str, Any], left_out: Sequence[str]) -> list[str]:
         """Return the command's options for the *answers* that differ from the record, and the fields to unset."""
-        words = []
+        options = []
         for field in self.fields:
-            said = str(answers.get(FIELD + field.name, field.was or "")).strip()
-            if said and said != field.was and not field.personal:
-                words.append(f"--set={PREFIX}{field.name}={said}")
-            elif not said and field.was is not None:
-                words.append(f"--unset={PREFIX}{field.name}")
+            answer = str(answers.get(FIELD + field.name, field.was or "")).strip()
+            if answer and answer != field.was and not field.personal:
+                options.append(f"--set={PREFIX}{field.name}={answer}")
+            elif not answer and field.was is not None:
+                options.append(f"--unset={PREFIX}{field.name}")
         known = {name for name, _, _ in self.strangers} | {field.name for field in self.fields if field.personal}
-        return [*words, *(f"--unset={PREFIX}{name}" for name in left_out if name in known)]
+        return [*options, *(f"--unset={PREFIX}{name}" for name in left_out if name in known)]
 
 
-def mending_form(letter: Letter, value: bytes) -> CorrectionForm:
-    """Return the form of a dead letter, filled with its correction or, if it has none, with the suggested changes."""
+def mending_form(letter: Letter, value: bytes) -> CorrectionForm | None:
+    """Return the form of a dead letter, filled with its correction or, if it has none, with the suggested changes.
+
+    Return None if this version does not know the fields of the event.
+    """
     document = document_of(value)
     payload: Mapping[str, Any] = document["payload"] if document is not None else {}
     changes = letter.mend or suggested_changes(value)
@@ -85,7 +84,7 @@ def mending_form(letter: Letter, value: bytes) -> CorrectionForm:
     strangers = [
         (encodable(name), _text(each) or "", name in unset) for name, each in payload.items() if name not in known
     ]
-    return CorrectionForm(fields, strangers, found, _note(letter, values, unset))
+    return CorrectionForm(fields, strangers, found, _note(letter, values, unset)) if fields else None
 
 
 def _note(letter: Letter, values: Mapping[str, Any], unset: Sequence[str]) -> str:

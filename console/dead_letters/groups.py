@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
+from operator import attrgetter
 from typing import Final
 
 from hubspot_consumer.dead_letters.dead_letter import Letter
@@ -17,54 +18,37 @@ HEIGHT: Final = 20
 
 @dataclass(frozen=True)
 class Group:
-    """The dead letters of one reason. *hours* counts those of each of the last 24 hours, the oldest first."""
-
-    reason: str
-    number: int
-    hours: Sequence[int]
-    sample: Letter
-    do: str
-
-    @property
-    def newest(self) -> datetime:
-        return self.sample.failed_at
-
-    @property
-    def last_day(self) -> int:
-        return sum(self.hours)
-
-    @property
-    def bars(self) -> list[tuple[int, int, int]]:
-        """Return the bar of each hour: its distance from the left, its distance from the top, and its height."""
-        most = max(*self.hours, 1)
-        heights = [max(round(HEIGHT * number / most), 1 if number else 0) for number in self.hours]
-        return [(4 * hour, HEIGHT - height, height) for hour, height in enumerate(heights)]
-
-
-@dataclass(frozen=True)
-class Alike:
-    """The data of a group at any time: when each dead letter of one reason was set aside, and the newest of them."""
+    """The dead letters of one reason: when each was set aside, in order, and the newest of them."""
 
     reason: str
     times: Sequence[datetime]
-    sample: Letter
+    newest: Letter
 
-    def group(self, now: datetime) -> Group:
-        """Return the group as of *now*."""
+    @property
+    def remedy(self) -> str:
+        return remedy(self.reason)
+
+    def hours(self, now: datetime) -> list[int]:
+        """Return the number of dead letters of each of the last 24 hours, the oldest first."""
         until = [bisect_right(self.times, now - timedelta(hours=hours)) for hours in range(HOURS, 0, -1)]
         # The last hour has no upper bound: the clock of the host that set a dead letter aside may be ahead of ours.
-        until.append(len(self.times))
-        hours = [end - begin for begin, end in pairwise(until)]
-        return Group(self.reason, len(self.times), hours, self.sample, remedy(self.reason))
+        return [end - begin for begin, end in pairwise([*until, len(self.times)])]
+
+    def bars(self, now: datetime) -> list[tuple[int, int, int]]:
+        """Return the bar of each hour: its distance from the left, its distance from the top, and its height."""
+        hours = self.hours(now)
+        most = max(*hours, 1)
+        heights = [max(round(HEIGHT * number / most), 1 if number else 0) for number in hours]
+        return [(4 * hour, HEIGHT - height, height) for hour, height in enumerate(heights)]
 
 
-def alike_of(letters: Sequence[Letter]) -> list[Alike]:
-    """Return *letters* grouped by reason, the largest group first. Grouping a million takes seconds."""
-    alike = defaultdict[str, list[Letter]](list)
-    for letter in letters:
-        alike[letter.reason].append(letter)
-    found = [
-        Alike(reason, sorted(each.failed_at for each in those), max(those, key=lambda each: each.failed_at))
-        for reason, those in alike.items()
+def groups_of(dead_letters: Sequence[Letter]) -> list[Group]:
+    """Return dead letters grouped by reason, the largest group first. Grouping a million takes seconds."""
+    by_reason = defaultdict[str, list[Letter]](list)
+    for dead_letter in dead_letters:
+        by_reason[dead_letter.reason].append(dead_letter)
+    failed_at = attrgetter("failed_at")
+    groups = [
+        Group(reason, sorted(map(failed_at, those)), max(those, key=failed_at)) for reason, those in by_reason.items()
     ]
-    return sorted(found, key=lambda each: (-len(each.times), each.reason))
+    return sorted(groups, key=lambda group: (-len(group.times), group.reason))

@@ -47,10 +47,7 @@ async def ask_outbox(url: str) -> OutboxBacklog:
         ) as connection,
         reading(connection, statement_within=STATEMENT_WITHIN),
     ):
-        row = await (await connection.execute(_OUTBOX)).fetchone()
-    if row is None:
-        raise ValueError("the outbox does not answer")
-    rows, oldest, parked = row
+        [[rows, oldest, parked]] = await (await connection.execute(_OUTBOX)).fetchall()
     return OutboxBacklog(rows, max(oldest, timedelta()) if oldest is not None else None, parked)
 
 
@@ -64,24 +61,18 @@ class TopicsReader:
         self._lag: Lag | None = None
 
     async def ask(self) -> TopicsBacklog:
-        """Return the backlog of the topics. Raises KafkaError, and ValueError if a topic is missing."""
+        """Return the backlog of the topics. Raises KafkaError, TopicsMissing and UnequalPartitions."""
         if self._lag is None:
             lag = Lag(self._options, self._group, self._topics)
             try:
-                await _begin(lag)
+                await lag.start()
+                await lag.require_topics()
             except BaseException:
                 await lag.stop()
                 raise
             self._lag = lag
-        by_topic = dict(await self._lag.read())
-        return TopicsBacklog(by_topic, self._lag.written)
+        return TopicsBacklog(await self._lag.read(), self._lag.written)
 
     async def stop(self) -> None:
         if self._lag is not None:
             await self._lag.stop()
-
-
-async def _begin(lag: Lag) -> None:
-    await lag.start()
-    if missing := await lag.missing_topics():
-        raise ValueError(f"no such topic: {', '.join(missing)}")

@@ -1,82 +1,107 @@
-"""The services: what workers and producers report about themselves over HTTP."""
+"""The services: what workers and producers report about themselves over HTTP, and figures of their metrics."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from itertools import pairwise
+from typing import Any, Final, Self, TypeVar
 
 import httpx
+from prometheus_client.parser import text_string_to_metric_families
 
-from console.overview.exposition import Exposition
 from hubspot_consumer.settings import group_of
 
 # The keys that a worker's status must have.
 NEEDED: Final = frozenset({"mode", "unwell", "halted", "quota", "in_flight", "contacts"})
 
+Key = TypeVar("Key", bound=Hashable)
+Labels = Mapping[str, str]
+Buckets = Sequence[tuple[float, float]]
+"""A histogram: its upper bounds in order, each with a count."""
+
 
 @dataclass(frozen=True)
-class WorkerStatus:
-    """The `/v1/status` of a worker, and its metrics."""
+class Exposition:
+    """The samples of one response of /metrics, by name."""
+
+    samples: Mapping[str, Sequence[tuple[Labels, float]]]
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Parse *text*. Raises ValueError if it is not in Prometheus' text format."""
+        samples: dict[str, list[tuple[Labels, float]]] = {}
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                samples.setdefault(sample.name, []).append((sample.labels, sample.value))
+        return cls(samples)
+
+    def total(self, name: str, **labels: str) -> float:
+        """Return the sum over the samples of *name* that have these labels; 0 if there are none."""
+        return sum(value for found, value in self.samples.get(name, ()) if labels.items() <= found.items())
+
+    def buckets(self, name: str) -> Buckets:
+        """Return a histogram's cumulative counts, summed over all labels."""
+        counts = added((float(labels["le"]), value) for labels, value in self.samples.get(f"{name}_bucket", ()))
+        return sorted(counts.items())
+
+
+@dataclass(frozen=True)
+class Report:
+    """A service's report about itself: a worker's `/v1/status` or a producer's `/v1/health`, and its metrics."""
 
     status: Mapping[str, Any]
     metrics: Exposition
 
     @property
     def group(self) -> str | None:
-        """The consumer group of the worker; None if its mode has no group or it reports none."""
-        told, mode = self.status.get("settings"), self.status["mode"]
-        name = told.get("CONSUMER_GROUP") if isinstance(told, dict) else None
+        """The consumer group of a worker; None if its mode has no group or it reports none."""
+        settings, mode = self.status.get("settings"), self.status["mode"]
+        name = settings.get("CONSUMER_GROUP") if isinstance(settings, dict) else None
         return group_of(str(name), mode) if name and mode in {"live", "dry_run"} else None
 
-    @property
-    def delivered(self) -> float:
-        return self.metrics.total("hubspot_consumer_events_delivered_total")
 
-    @property
-    def calls(self) -> float:
-        return self.metrics.total("hubspot_consumer_calls_total")
-
-    @property
-    def rate_limited(self) -> float:
-        return self.metrics.total("hubspot_consumer_calls_total", status="429")
-
-    @property
-    def dead_letters(self) -> float:
-        return self.metrics.total("hubspot_consumer_dead_letters_total")
-
-    @property
-    def ages(self) -> list[tuple[float, float]]:
-        """The histogram of the time from commit to HubSpot's answer, in seconds."""
-        return self.metrics.buckets("hubspot_consumer_event_age_seconds")
-
-
-@dataclass(frozen=True)
-class Producer:
-    """The `/v1/health` of a producer, and its metrics."""
-
-    health: Mapping[str, Any]
-    metrics: Exposition
-
-    @property
-    def published(self) -> float:
-        return self.metrics.total("producer_events_published_total")
-
-    @property
-    def active(self) -> bool:
-        return self.metrics.total("producer_relay_active") == 1
-
-
-async def ask_worker(http: httpx.AsyncClient, url: str) -> WorkerStatus:
-    """Return the status of the worker at *url*. Raises httpx.HTTPError, and ValueError if it is not a worker."""
+async def ask_worker(http: httpx.AsyncClient, url: str) -> Report:
+    """Return the report of the worker at *url*. Raises httpx.HTTPError, and ValueError if it is not a worker."""
     status = (await http.get(f"{url}/v1/status")).raise_for_status().json()
     if not isinstance(status, dict) or not status.keys() >= NEEDED:
         raise ValueError(f"{url} is not a worker, or has another version")
-    return WorkerStatus(status, Exposition.read((await http.get(f"{url}/metrics")).raise_for_status().text))
+    return Report(status, Exposition.read((await http.get(f"{url}/metrics")).raise_for_status().text))
 
 
-async def ask_producer(http: httpx.AsyncClient, url: str) -> Producer:
-    """Return the health of the producer at *url*. Raises httpx.HTTPError, and ValueError if it is not a producer."""
-    # The status is not checked: a producer with unwell parts answers 503 with the same body.
+async def ask_producer(http: httpx.AsyncClient, url: str) -> Report:
+    """Return the report of the producer at *url*. Raises httpx.HTTPError, and ValueError if it is not a producer."""
+    # The status code is not checked: a producer with unwell parts answers 503 with the same body.
     health = (await http.get(f"{url}/v1/health")).json()
     if not isinstance(health, dict) or "unwell" not in health:
         raise ValueError(f"{url} is not a producer")
-    return Producer(health, Exposition.read((await http.get(f"{url}/metrics")).raise_for_status().text))
+    return Report(health, Exposition.read((await http.get(f"{url}/metrics")).raise_for_status().text))
+
+
+def added(counts: Iterable[tuple[Key, float]]) -> dict[Key, float]:
+    """Return the sum of the counts of each key, in the order in which the keys first appear."""
+    sums: dict[Key, float] = {}
+    for key, count in counts:
+        sums[key] = sums.get(key, 0) + count
+    return sums
+
+
+def quantile(share: float, buckets: Buckets) -> float | None:
+    """Return the quantile *share*, between 0 and 1, of a histogram's cumulative *buckets*; None if they are empty.
+
+    The value is interpolated within its bucket. If it lies in the infinite bucket, the last finite bound is returned.
+    """
+    if not buckets or buckets[-1][1] <= 0:
+        return None
+    wanted = share * buckets[-1][1]
+    for (below, before), (bound, up_to) in pairwise([(0.0, 0.0), *buckets]):
+        if up_to >= wanted:
+            if bound == float("inf"):
+                return below
+            return below + (bound - below) * ((wanted - before) / (up_to - before) if up_to > before else 1.0)
+    return None
+
+
+def risen(now: Buckets, then: Buckets) -> Buckets:
+    """Return the increase of each bucket; nothing if a count fell, since the service was then restarted."""
+    before = dict(then)
+    rises = [(bound, count - before.get(bound, 0.0)) for bound, count in now]
+    return rises if all(rise >= 0 for _, rise in rises) else ()

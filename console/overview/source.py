@@ -11,6 +11,7 @@ import psycopg
 from aiokafka.errors import KafkaError
 
 from runtime.clock import Clock
+from runtime.endings import CannotGoOn
 from runtime.logs import logger
 
 log = logger()
@@ -26,7 +27,8 @@ STALE_AFTER_S: Final = 10.0
 RATES_OF_S: Final = 10.0
 REMEMBERED_S: Final = 60.0
 
-TROUBLES: Final = (httpx.HTTPError, psycopg.Error, KafkaError, OSError, TimeoutError, ValueError, KeyError)
+# Kafka without a topic, or without equal partitions, is a CannotGoOn.
+TROUBLES: Final = (httpx.HTTPError, psycopg.Error, KafkaError, CannotGoOn, OSError, TimeoutError, ValueError, KeyError)
 
 
 class Source(Generic[Answer]):
@@ -38,7 +40,8 @@ class Source(Generic[Answer]):
         self._clock = clock
         self._answers: deque[tuple[float, Answer]] = deque()
         self._trouble: str | None = None
-        self._told_at: datetime | None = None
+        # The time of the last answer.
+        self.answered_at: datetime | None = None
 
     async def watch(self) -> NoReturn:
         while True:
@@ -60,7 +63,7 @@ class Source(Generic[Answer]):
             self._answers.append((now, answer))
             while self._answers[0][0] < now - REMEMBERED_S:
                 self._answers.popleft()
-            self._trouble, self._told_at = None, self._clock.now()
+            self._trouble, self.answered_at = None, self._clock.now()
 
     @property
     def answer(self) -> Answer | None:
@@ -73,11 +76,6 @@ class Source(Generic[Answer]):
         if self._trouble is None and not self._answers:
             return "not asked yet"
         return self._trouble or ("does not answer in time" if self._overdue else None)
-
-    @property
-    def told_at(self) -> datetime | None:
-        """The time of the last answer."""
-        return self._told_at
 
     def rate(self, count: Callable[[Answer], float]) -> float | None:
         """Return the rise of a counter per second; None if it is unknown, as after a restart of the service."""
@@ -100,7 +98,7 @@ class Source(Generic[Answer]):
             return None
         last = self._answers[-1]
         earliest = last[0] - within_s - EVERY_S / 2
-        return next(told for told in self._answers if told[0] >= earliest), last
+        return next(answer for answer in self._answers if answer[0] >= earliest), last
 
     @property
     def _overdue(self) -> bool:

@@ -1,15 +1,11 @@
 """The contact page: the state of each event of a contact, and a comparison with the remote contact."""
 
-import contextlib
-import json
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Query, Request
-from fastapi.responses import Response
-from starlette.exceptions import HTTPException
+from fastapi import APIRouter, HTTPException, Query, Request, Response
 
 from console.audit_log import AuditLog
-from console.contacts.history import LATEST, TracedEvent
+from console.contacts.history import LATEST
 from console.contacts.index import IndexAway
 from console.contacts.present import NotCompared, PresentState
 from console.contacts.search import Search
@@ -18,9 +14,7 @@ from console.runs.run import Kind
 from console.runs.runs import Runs
 from console.web.view import View
 from schemas.contacts import LONGEST_EMAIL, ContactKey, contact_hash, contact_key
-from schemas.texts import read_json
 
-MOST_CHARACTERS: Final = 20_000
 # The length limit is generous for what people paste; no email or external id is longer.
 Words = Annotated[str, Query(max_length=4 * LONGEST_EMAIL)]
 Sequence = Annotated[int, Query(ge=1, le=LATEST)]
@@ -48,16 +42,15 @@ def contact_pages(view: View, search: Search, present: PresentState, runs: Runs,
             request,
             "contact.html",
             found=found,
-            state=search.state,
+            state=search.state(),
             states=STATES,
-            pretty=_pretty,
             link=present.link,
             can_ask=present.can_ask,
         )
 
     @router.get("/contacts/present")
     async def beside_hubspot(request: Request, key: Words) -> Response:
-        state, asked = search.state, _contact(key)
+        state, asked = search.state(), _contact(key)
         try:
             compared, why = await present.compare(asked, state.acked or {}), None
         except (NotCompared, IndexAway) as error:
@@ -74,8 +67,8 @@ def contact_pages(view: View, search: Search, present: PresentState, runs: Runs,
         # An email may begin with a dash: `--` ends the options.
         options = ["--progress=json", *(() if live else ("--dry-run",)), "--"]
         kind: Kind = "resync" if live else "resync_plan"
-        said = {"contact": key, "contact_hash": contact_hash(key)}
-        return await started(request, runs, actions, kind, ["resync", *options, key], said)
+        asked = {"contact": key, "contact_hash": contact_hash(key)}
+        return await started(request, runs, actions, kind, ["resync", *options, key], asked)
 
     return router
 
@@ -85,11 +78,3 @@ def _contact(words: str) -> ContactKey:
         return contact_key(words)
     except ValueError as why:
         raise HTTPException(400, f"not a contact: {why}") from why
-
-
-def _pretty(event: TracedEvent) -> str:
-    """Return an event's record as indented JSON, or unchanged if it is not JSON, cut at MOST_CHARACTERS."""
-    text = event.value.decode(errors="replace")
-    with contextlib.suppress(ValueError, RecursionError):
-        text = json.dumps(read_json(event.value), indent=2, ensure_ascii=False)
-    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}\n… ({len(text):,} characters)"

@@ -3,16 +3,13 @@
 import asyncio
 from typing import Any, Final
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
-from starlette.exceptions import HTTPException
 
 from console.audit_log import AuditLog
 from console.control import AnotherPause, Control, KafkaDoesNotTell, compared
-from console.pages.runs import started
-from console.person import Person
+from console.pages.runs import started, words_of
 from console.runs.runs import Runs
-from console.web.text_input import words_of
 from console.web.view import View
 from hubspot_consumer.cli.pause import LONGEST_WORDS
 from schemas.contacts import without_emails
@@ -44,13 +41,12 @@ def control_pages(view: View, control: Control, runs: Runs, actions: AuditLog, d
 
     @router.post("/control/pause")
     async def pause(request: Request) -> Response:
-        person: Person = request.state.person
         note = words_of("note", (await request.form()).get("note"))
         if not note:
             raise HTTPException(400, "give a reason: people on call read it")
         try:
             async with actions.action(request, "pause", note=without_emails(note)):
-                await control.pause(person.name, note)
+                await control.pause(request.state.person.name, note)
         except KafkaDoesNotTell as why:
             raise HTTPException(503, str(why)) from why
         return RedirectResponse("/control", status_code=303)
@@ -77,11 +73,12 @@ def control_pages(view: View, control: Control, runs: Runs, actions: AuditLog, d
 
 
 async def _state(control: Control) -> dict[str, Any]:
-    paused, workers = await asyncio.gather(control.paused(), control.workers(), return_exceptions=True)
-    if isinstance(workers, BaseException):
-        raise workers
-    if isinstance(paused, KafkaDoesNotTell):
-        return {"paused": None, "trouble": str(paused), "workers": workers}
-    if isinstance(paused, BaseException):
-        raise paused
-    return {"paused": paused, "trouble": "", "workers": workers}
+    paused, workers = await asyncio.gather(_paused(control), control.workers())
+    return {**paused, "workers": workers}
+
+
+async def _paused(control: Control) -> dict[str, Any]:
+    try:
+        return {"paused": await control.paused(), "trouble": ""}
+    except KafkaDoesNotTell as why:
+        return {"paused": None, "trouble": str(why)}

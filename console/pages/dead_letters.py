@@ -1,22 +1,18 @@
 """The dead-letter pages: lists, details, and the actions redrive, correction and discard."""
 
 import asyncio
-import json
 import re
 from typing import Any, Final
 
-from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from fastapi import APIRouter, HTTPException, Request, Response
 from starlette.datastructures import FormData
-from starlette.exceptions import HTTPException
 
 from console.audit_log import AuditLog
-from console.dead_letters.cache import DeadLetterCache, LettersReader, NotRead
+from console.dead_letters.cache import LettersReader, NotRead
 from console.dead_letters.correction_form import OUT, CorrectionForm, mending_form
-from console.pages.runs import started
+from console.pages.runs import started, words_of
 from console.runs.runs import Runs
-from console.web.text_input import words_of
-from console.web.view import View
+from console.web.view import View, pretty
 from hubspot_consumer.cli.pause import LONGEST_WORDS
 from hubspot_consumer.dead_letters.dead_letter import Letter, LetterFilter
 from hubspot_consumer.dead_letters.remedies import remedy
@@ -24,11 +20,9 @@ from hubspot_consumer.dead_letters.resolutions import OPEN, State
 from runtime.clock import Clock
 from schemas.contacts import contact_key
 from schemas.events import EVENT_TYPES
-from schemas.texts import read_json
 
 MOST_SHOWN: Final = 200
 MOST_RUNS: Final = 10
-MOST_CHARACTERS: Final = 20_000
 # The longest `name=value` of a corrected field: it becomes an argument of a command, whose length is limited.
 LONGEST_VALUE: Final = 4_000
 _ID: Final = re.compile(r"[0-9]{1,10}-[0-9]{1,19}")
@@ -48,22 +42,27 @@ def dead_letter_pages(view: View, reader: LettersReader, runs: Runs, actions: Au
     @router.get("/dead-letters")
     async def page(request: Request, reason: str = "", type: str = "", q: str = "", state: str = "open") -> Response:  # noqa: A002 - the name of a query parameter
         asked = {"reason": reason, "type": type, "q": q, "state": state}
-        around: dict[str, Any] = {"asked": asked, "states": STATES, "types": EVENT_TYPES, "most": MOST_SHOWN}
-        around |= {"longest": LONGEST_WORDS, "runs": runs.all("redrive", "mend", "discard")[:MOST_RUNS]}
+        around: dict[str, Any] = {
+            "asked": asked,
+            "states": STATES,
+            "types": EVENT_TYPES,
+            "most": MOST_SHOWN,
+            "longest": LONGEST_WORDS,
+            "runs": runs.all("redrive", "mend", "discard")[:MOST_RUNS],
+        }
         try:
             letters = await reader.letters()
             which = _which(asked)
         except (NotRead, ValueError) as why:
-            return view.page(
-                request, "dead_letters.html", trouble=str(why), groups=[], shown=[], found=0, at=None, **around
-            )
+            return view.page(request, "dead_letters.html", trouble=str(why), shown=[], found=0, at=None, **around)
         # Filtering a million dead letters takes about a second: in a thread, it does not block other pages.
         found = await asyncio.to_thread(letters.catalogue.open, which)
         return view.page(
             request,
             "dead_letters.html",
             trouble=letters.read_again and "Reading takes long: these are from an earlier reading.",
-            groups=[each.group(clock.now()) for each in letters.alike],
+            groups=letters.groups,
+            now=clock.now(),
             shown=found[-MOST_SHOWN:][::-1],
             found=len(found),
             at=letters.at,
@@ -79,7 +78,7 @@ def dead_letter_pages(view: View, reader: LettersReader, runs: Runs, actions: Au
             letter=letter,
             remedy=remedy(letter.reason),
             longest=LONGEST_WORDS,
-            value=_pretty(record.value if record is not None else None),
+            value=_shown(record.value if record is not None else None),
             headers=[(name, (each or b"").decode(errors="replace")) for name, each in record.headers] if record else [],
             form=form,
         )
@@ -87,10 +86,10 @@ def dead_letter_pages(view: View, reader: LettersReader, runs: Runs, actions: Au
     @router.post("/dead-letters/redrive")
     async def redrive(request: Request) -> Response:
         form = await request.form()
-        which, said = _chosen(form)
+        which, asked = _chosen(form)
         live = form.get("live") == "yes"
-        arguments = ["redrive", *which, *(("--yes",) if live else ("--dry-run",)), "--json", "--progress=json"]
-        return await started(request, runs, actions, "redrive" if live else "redrive_plan", arguments, said)
+        arguments = ["redrive", *which, "--yes" if live else "--dry-run", "--json", "--progress=json"]
+        return await started(request, runs, actions, "redrive" if live else "redrive_plan", arguments, asked)
 
     @router.post("/dead-letters/discard")
     async def discard(request: Request) -> Response:
@@ -111,10 +110,10 @@ def dead_letter_pages(view: View, reader: LettersReader, runs: Runs, actions: Au
             words_of("a field", change, LONGEST_VALUE)
         if not (note and changes):
             raise HTTPException(400, "change a field, and say why")
-        options = ["--yes"] if live else ["--dry-run"]
-        arguments = ["dead-letters", "mend", letter.id, *changes, f"--note={note}", *options, "--json"]
-        said = {"ids": [letter.id], "changes": changes, "note": note}
-        return await started(request, runs, actions, "mend" if live else "mend_plan", arguments, said)
+        how = "--yes" if live else "--dry-run"
+        arguments = ["dead-letters", "mend", letter.id, *changes, f"--note={note}", how, "--json"]
+        asked = {"ids": [letter.id], "changes": changes, "note": note}
+        return await started(request, runs, actions, "mend" if live else "mend_plan", arguments, asked)
 
     return router
 
@@ -126,17 +125,11 @@ async def _read(reader: LettersReader, letter_id: str) -> tuple[Letter, Any, Cor
         letter = await asyncio.to_thread(letters.catalogue.of_id, letter_id)
         if letter is None:
             raise HTTPException(404, f"there is no dead letter {letter_id}")
-        record = await _record(letters, letter)
+        _, record = await anext(letters.catalogue.records([letter.holder]), (None, None))
     except NotRead as why:
         raise HTTPException(503, str(why)) from why
     form = mending_form(letter, record.value) if record is not None and record.value and letter.is_open else None
-    return letter, record, form if form is not None and form.can_be_mended else None
-
-
-async def _record(letters: DeadLetterCache, letter: Letter) -> Any:
-    async for _, record in letters.catalogue.records([letter.holder]):
-        return record
-    return None
+    return letter, record, form
 
 
 def _which(asked: dict[str, str]) -> LetterFilter:
@@ -164,14 +157,7 @@ def _ids(form: FormData) -> list[str]:
     return [each for each in map(str, form.getlist("id")) if _ID.fullmatch(each)][:MOST_SHOWN]
 
 
-def _pretty(value: bytes | None) -> str:
+def _shown(value: bytes | None) -> str:
     if value is None:
         return "none: it did not fit beside the headers; the original record still has it"
-    try:
-        text = json.dumps(read_json(value), indent=2, ensure_ascii=False)
-    except (ValueError, RecursionError):
-        text = value.decode(errors="replace")
-    rest = len(text) - MOST_CHARACTERS
-    return text[:MOST_CHARACTERS] + (
-        f"\n… {rest:,} more characters: `dead-letters export` has them" if rest > 0 else ""
-    )
+    return pretty(value, where_whole=": `dead-letters export` has all of them")

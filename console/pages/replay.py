@@ -5,10 +5,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from fastapi import APIRouter, HTTPException, Request, Response
 from starlette.datastructures import FormData
-from starlette.exceptions import HTTPException
 
 from console.audit_log import AuditLog
 from console.pages.runs import started
@@ -43,9 +41,8 @@ def replay_pages(view: View, runs: Runs, actions: AuditLog, clock: Clock) -> API
 
     @router.post("/replay/plan")
     async def plan(request: Request) -> Response:
-        said = _said(await request.form(), clock.now())
-        arguments = _arguments(said, runs, "--dry-run")
-        return await started(request, runs, actions, "replay_plan", arguments, said)
+        asked = _asked(await request.form(), clock.now())
+        return await started(request, runs, actions, "replay_plan", _arguments(asked, runs, "--dry-run"), asked)
 
     @router.post("/replay/start")
     async def start(request: Request) -> Response:
@@ -53,15 +50,15 @@ def replay_pages(view: View, runs: Runs, actions: AuditLog, clock: Clock) -> API
         planned = runs.of(str(form.get("plan", "")))
         if planned is None or planned.asked.kind not in ("replay_plan", "replay"):
             raise HTTPException(400, "look at a plan first: it shows what will be done")
-        said = {**planned.asked.form, "fresh": form.get("fresh") == "yes"}
-        return await started(request, runs, actions, "replay", _arguments(said, runs, "--yes"), said)
+        asked = {**planned.asked.form, "fresh": form.get("fresh") == "yes"}
+        return await started(request, runs, actions, "replay", _arguments(asked, runs, "--yes"), asked)
 
     return router
 
 
-def _said(form: FormData, now: datetime) -> dict[str, Any]:
+def _asked(form: FormData, now: datetime) -> dict[str, Any]:
     since, until = (str(form.get(name, "")).strip() for name in ("since", "until"))
-    said = {
+    asked = {
         "from": str(form.get("from", "since")),
         "since": _absolute(since, now),
         "until": _absolute(until, now),
@@ -70,9 +67,9 @@ def _said(form: FormData, now: datetime) -> dict[str, Any]:
         "timeline": form.get("timeline") == "yes",
         "fresh": False,
     }
-    if (said["from"] == "since" and not _A_TIME.fullmatch(since)) or (until and not _A_TIME.fullmatch(until)):
+    if (asked["from"] == "since" and not _A_TIME.fullmatch(since)) or (until and not _A_TIME.fullmatch(until)):
         raise HTTPException(400, "give a start: 2026-11-24T03:00:00Z, or an age such as 90m, 24h, 7d")
-    return said
+    return asked
 
 
 def _absolute(text: str, now: datetime) -> str:
@@ -87,15 +84,15 @@ def _share(text: str) -> int:
     return int(text)
 
 
-def _arguments(said: Mapping[str, Any], runs: Runs, *how: str) -> list[str]:
+def _arguments(asked: Mapping[str, Any], runs: Runs, *how: str) -> list[str]:
     return [
         "replay",
-        "--from-earliest" if said["from"] == "earliest" else f"--since={said['since']}",
-        *([f"--until={said['until']}"] if said["until"] else []),
-        *(f"--event-type={name}" for name in said["types"]),
-        f"--rate-share={said['share'] / 100:g}",
-        "--timeline" if said["timeline"] else "--no-timeline",
-        *(["--fresh"] if said["fresh"] else []),
+        "--from-earliest" if asked["from"] == "earliest" else f"--since={asked['since']}",
+        *([f"--until={asked['until']}"] if asked["until"] else []),
+        *(f"--event-type={name}" for name in asked["types"]),
+        f"--rate-share={asked['share'] / 100:g}",
+        "--timeline" if asked["timeline"] else "--no-timeline",
+        *(["--fresh"] if asked["fresh"] else []),
         f"--folder={runs.reprocessing}",
         *how,
         "--json",

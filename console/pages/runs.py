@@ -1,17 +1,20 @@
-"""The run page: a run's command, progress and result, and the next actions."""
+"""The run page: a run's command, progress and result, and the next actions.
 
+Pages with actions share its check of typed texts, and its start of a run.
+"""
+
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
-from starlette.exceptions import HTTPException
 
 from console.audit_log import AuditLog
-from console.person import Person
 from console.runs.run import Kind, StartedRun
 from console.runs.runs import AnotherGoesOn, Runs
 from console.web.view import View
+from hubspot_consumer.cli.pause import LONGEST_WORDS
 from schemas.contacts import shortened
 from schemas.texts import LONGEST_KEPT, encodable
 
@@ -27,6 +30,8 @@ TITLES: Final[Mapping[Kind, str]] = {
     "resync_plan": "Dry run of a resync",
     "resync": "Resync",
 }
+# Control characters (Cc), as an argument can't contain NUL, and surrogates (Cs), which can't be encoded.
+_UNFIT: Final = frozenset({"Cc", "Cs"})
 
 
 def run_pages(view: View, runs: Runs, actions: AuditLog) -> APIRouter:
@@ -59,15 +64,27 @@ def run_pages(view: View, runs: Runs, actions: AuditLog) -> APIRouter:
     return router
 
 
+def words_of(name: str, typed: Any, longest: int = LONGEST_WORDS) -> str:
+    """Return the trimmed text of the field *name*.
+
+    Raises HTTPException 400 if it has control characters or more than *longest* characters.
+    """
+    words = str(typed or "").strip()
+    if len(words) > longest:
+        raise HTTPException(400, f"{name} should have at most {longest} characters; it has {len(words):,}")
+    if any(unicodedata.category(each) in _UNFIT for each in words):
+        raise HTTPException(400, f"{name} should be one line, without control characters")
+    return words
+
+
 async def started(  # noqa: PLR0913, PLR0917 - a run needs all of them
     request: Request, runs: Runs, actions: AuditLog, kind: Kind, arguments: Sequence[str], form: Mapping[str, Any]
 ) -> Response:
     """Start a run, record it in the audit log, and redirect to its page, or to that of a run that blocks it."""
-    person: Person = request.state.person
     try:
-        async with actions.action(request, kind, **_without_emails(form)) as noted:
-            run = runs.start(kind, arguments, person.name, form)
-            noted.outcome["run"] = run.id
+        async with actions.action(request, kind, **_without_emails(form)) as outcome:
+            run = runs.start(kind, arguments, request.state.person.name, form)
+            outcome["run"] = run.id
     except OSError as error:
         raise HTTPException(503, f"CONSOLE_FOLDER: no command can be started there: {error.strerror}") from error
     except AnotherGoesOn as another:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
 from console.web.access import SIGN_IN, SIGN_OUT, Access
-from console.web.sessions import Session, Sessions
+from console.web.sessions import Sessions
 from console.web.view import View
 
 
@@ -35,8 +35,7 @@ def sign_in_pages(view: View, access: Access, sessions: Sessions) -> APIRouter:
 
     @router.post(SIGN_OUT)
     async def sign_out(request: Request) -> Response:
-        session: Session = request.state.session
-        sessions.end(session)
+        sessions.end(request.state.session)
         request.state.session = sessions.begin()
         return RedirectResponse(SIGN_IN, status_code=303)
 

@@ -57,16 +57,18 @@ class RunRequest(BaseModel):
 
 
 @dataclass
-class _Heard:
+class Progress:
     """The progress and messages that the process has written to standard error so far."""
 
     position: int = 0
     rest: bytes = b""
     plan: Mapping[str, Any] | None = None
+    # Start time of the run that this one resumes, if any.
     resumed: datetime | None = None
     part: str | None = None
     done: int = 0
     total: int | None = None
+    # The last messages for people, at most MOST_WORDS.
     words: list[str] = field(default_factory=list)
 
     def take(self, data: bytes) -> None:
@@ -76,10 +78,10 @@ class _Heard:
             self._take_line(line.decode(errors="replace").strip())
 
     def _take_line(self, line: str) -> None:
-        told: Any = None
+        message: Any = None
         with suppress(ValueError, RecursionError):
-            told = json.loads(line)
-        match told:
+            message = json.loads(line)
+        match message:
             case {"part": str(part), "done": int(done), "total": int() | None as total}:
                 self.part, self.done, self.total = part, done, total
             case {"plan": dict(plan)}:
@@ -88,11 +90,13 @@ class _Heard:
                 with suppress(ValueError):
                     self.resumed = datetime.fromisoformat(began)
             case {"event": str(event)}:
-                self._say(" ".join([event, *(f"{name}={each}" for name, each in told.items() if name in _TOLD)]))
+                self._add_words(
+                    " ".join([event, *(f"{name}={each}" for name, each in message.items() if name in _SHOWN)])
+                )
             case None if line:
-                self._say(line)
+                self._add_words(line)
 
-    def _say(self, words: str) -> None:
+    def _add_words(self, words: str) -> None:
         # Repeated lines are dropped: during an outage, a warning may come once a second.
         if not self.words or self.words[-1] != words:
             self.words = [*self.words, words][-MOST_WORDS:]
@@ -105,13 +109,12 @@ class StartedRun:
         self._folder: Final = folder
         self.id: Final = folder.name
         self.asked: Final = RunRequest.model_validate_json((folder / ASKED).read_text())
-        self._heard: Final = _Heard()
+        self.progress: Final = Progress()
         self.state: State = "running"
         self.ended: datetime | None = None
         self.output: str = ""
         # The JSON object that the command printed at its end, if it did.
         self.report: Mapping[str, Any] | None = None
-        self.look()
 
     def look(self) -> None:
         """Read new output of the process; do nothing once its end has been read."""
@@ -120,13 +123,13 @@ class StartedRun:
         # The lock is checked before the output is read: the output of an ended process is then complete.
         alive = is_locked(self._folder / LOCK)
         with (self._folder / ERR).open("rb") as errors:
-            errors.seek(self._heard.position)
-            self._heard.take(errors.read())
+            errors.seek(self.progress.position)
+            self.progress.take(errors.read())
         if not alive:
             self._end()
 
     def _end(self) -> None:
-        self._heard.take(b"\n")
+        self.progress.take(b"\n")
         try:
             text = (self._folder / CODE).read_text()
             self.ended = datetime.fromtimestamp((self._folder / CODE).stat().st_mtime, UTC)
@@ -136,8 +139,8 @@ class StartedRun:
         with (self._folder / OUT).open("rb") as output:
             self.output = output.read(MOST_OUTPUT).decode(errors="replace")
         with suppress(ValueError, RecursionError):
-            told = json.loads(self.output)
-            self.report = told if isinstance(told, dict) else None
+            report = json.loads(self.output)
+            self.report = report if isinstance(report, dict) else None
 
     def stop(self) -> None:
         """Send SIGTERM to the process. It may run on for a while to finish its current work."""
@@ -154,29 +157,7 @@ class StartedRun:
     @property
     def plan(self) -> Mapping[str, Any] | None:
         """The plan that the command has reported."""
-        return self._heard.plan or (self.report or {}).get("plan")
-
-    @property
-    def resumed(self) -> datetime | None:
-        """Start time of the run that this one resumes, if any."""
-        return self._heard.resumed
-
-    @property
-    def part(self) -> str | None:
-        return self._heard.part
-
-    @property
-    def done(self) -> int:
-        return self._heard.done
-
-    @property
-    def total(self) -> int | None:
-        return self._heard.total
-
-    @property
-    def words(self) -> list[str]:
-        """The last messages for people on standard error, at most MOST_WORDS."""
-        return self._heard.words
+        return self.progress.plan or (self.report or {}).get("plan")
 
 
 def is_locked(file: Path) -> bool:
@@ -192,4 +173,4 @@ def is_locked(file: Path) -> bool:
 
 
 # The fields of a log line that are shown to people.
-_TOLD: Final = ("reason", "detail", "error", "why")
+_SHOWN: Final = ("reason", "detail", "error", "why")

@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -21,7 +21,7 @@ from runtime.clock import Clock
 PROGRAM: Final = (sys.executable, "-m", "hubspot_consumer")
 MOST_KEPT: Final = 200
 # Runs of one group exclude each other: only one run may write at a time, and plans share a store.
-_ONE_AT_A_TIME: Final[Mapping[str, str]] = {
+_ONE_AT_A_TIME: Final[Mapping[Kind, str]] = {
     "replay": "writing",
     "redrive": "writing",
     "resync": "writing",
@@ -73,17 +73,11 @@ class Runs:
     def of(self, run_id: str) -> StartedRun | None:
         """Return a run as it is now; None if there is no such run."""
         # The id comes from the address: it is a path only if it is the name of a run's folder.
-        run = self._readable(run_id) if run_id in self._names() else None
-        if run is not None:
-            run.look()
-        return run
+        return self._readable(run_id) if run_id in self._names() else None
 
     def all(self, *kinds: Kind) -> list[StartedRun]:
         """Return the runs of these *kinds* as they are now, the newest first."""
-        runs = [run for name in self._names() if (run := self._readable(name)) and run.asked.kind in kinds]
-        for run in runs:
-            run.look()
-        return runs
+        return [run for name in self._names() if (run := self._readable(name)) and run.asked.kind in kinds]
 
     def _begin(self, folder: Path, asked: RunRequest) -> subprocess.Popen[bytes]:
         with (folder / LOCK).open("wb") as lock, (folder / OUT).open("wb") as out, (folder / ERR).open("wb") as err:
@@ -102,14 +96,9 @@ class Runs:
                 env={**os.environ, "NO_COLOR": "1"},
             )
 
-    def _reap(self) -> None:
-        self._processes = [one for one in self._processes if one.poll() is None]
-
     def _refuse_beside_another(self, kind: Kind) -> None:
-        alike = _ONE_AT_A_TIME.get(kind)
-        if alike is None:
-            return
-        kinds: Iterable[Any] = (each for each, group in _ONE_AT_A_TIME.items() if group == alike)
+        group = _ONE_AT_A_TIME.get(kind)
+        kinds = [each for each, other in _ONE_AT_A_TIME.items() if other == group]
         if running := next((run for run in self.all(*kinds) if run.state == "running"), None):
             raise AnotherGoesOn(running)
 
@@ -121,9 +110,7 @@ class Runs:
                 shutil.rmtree(self._folder / name, ignore_errors=True)
 
     def _names(self) -> list[str]:
-        if not self._folder.exists():
-            return []
-        return sorted((path.name for path in self._folder.iterdir() if path.is_dir()), reverse=True)
+        return sorted((path.name for path in self._folder.glob("*/")), reverse=True)
 
     def _readable(self, name: str) -> StartedRun | None:
         try:
@@ -135,5 +122,7 @@ class Runs:
     def _run(self, name: str) -> StartedRun:
         if name not in self._known:
             self._known[name] = StartedRun(self._folder / name)
-        self._reap()
+        self._known[name].look()
+        # `poll` reaps a process that has ended.
+        self._processes = [process for process in self._processes if process.poll() is None]
         return self._known[name]

@@ -5,7 +5,6 @@ Every request but GET and HEAD needs an operator, and a token that proves that t
 
 import hashlib
 import hmac
-from collections.abc import Collection
 from ipaddress import ip_address
 from typing import Final
 
@@ -43,12 +42,14 @@ class Access:
     """Signs people in, and checks every request."""
 
     def __init__(self, settings: Settings, sessions: Sessions) -> None:
-        self._digests: Final = {
-            role: _digest(token.get_secret_value()) for role, token in _tokens(settings).items() if token is not None
+        tokens: dict[Role, SecretStr | None] = {
+            "operator": settings.console_operator_token,
+            "reader": settings.console_reader_token,
         }
-        self._header: Final = settings.console_proxy_header
-        self._proxies: Final = settings.trusted_proxies
-        self._operators: Final = settings.operators
+        self._digests: Final = {
+            role: _digest(token.get_secret_value()) for role, token in tokens.items() if token is not None
+        }
+        self._settings: Final = settings
         self._sessions: Final = sessions
 
     @property
@@ -84,29 +85,26 @@ class Access:
 
     def _person(self, request: Request, session: Session | None) -> Person | None:
         signed_in = session.person if session is not None else None
-        if self._header is None:
+        if (header := self._settings.console_proxy_header) is None:
             return signed_in
-        named = self._named_by_a_proxy(request)
+        named = self._named_by_a_proxy(request, header)
         # A person whom the proxy no longer names has signed out there. With tokens, the session's person counts too.
         return named if named is not None or not self.takes_tokens else signed_in
 
-    def _named_by_a_proxy(self, request: Request) -> Person | None:
-        names: Collection[str] = request.headers.getlist(self._header or "")
+    def _named_by_a_proxy(self, request: Request, header: str) -> Person | None:
+        names = [name.strip() for name in request.headers.getlist(header)]
         peer = request.client.host if request.client else ""
         # Two headers are the proxy's own and a forged one that a client sent to it.
-        if len(names) != 1 or not self._is_trusted(peer):
+        if len(names) != 1 or not names[0] or not self._is_trusted(peer):
             return None
-        [name] = names
-        if not (name := name.strip()):
-            return None
-        return Person(name, "operator" if name in self._operators else "reader")
+        return Person(names[0], "operator" if names[0] in self._settings.console_operators else "reader")
 
     def _is_trusted(self, peer: str) -> bool:
         try:
             address = ip_address(peer)
         except ValueError:
             return False
-        return any(address in network for network in self._proxies)
+        return any(address in network for network in self._settings.console_trusted_proxies)
 
 
 async def _check_that_the_form_is_ours(request: Request, session: Session) -> None:
@@ -115,14 +113,9 @@ async def _check_that_the_form_is_ours(request: Request, session: Session) -> No
         raise Forbidden("the request comes from another site")
     shown = request.headers.get(CSRF_HEADER)
     if shown is None:
-        form = await request.form()
-        shown = str(form.get(CSRF_FIELD, ""))
+        shown = str((await request.form()).get(CSRF_FIELD, ""))
     if not hmac.compare_digest(shown.encode(), session.csrf.encode()):
         raise Forbidden("the page is too old, or not from this console: load it again")
-
-
-def _tokens(settings: Settings) -> dict[Role, SecretStr | None]:
-    return {"operator": settings.console_operator_token, "reader": settings.console_reader_token}
 
 
 def _digest(token: str) -> bytes:

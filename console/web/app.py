@@ -1,7 +1,7 @@
 """The application: every page behind the access check, and response headers that restrict the browser."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, FastAPI, Request
@@ -15,7 +15,6 @@ from console.audit_log import NotNoted
 from console.web.access import COOKIE, SIGN_IN, Access, Forbidden, SignInNeeded
 from console.web.sessions import LASTS, Session
 from console.web.view import STATIC, View
-from runtime.health import Health
 from runtime.server import application
 
 HEADERS: Final = {
@@ -35,12 +34,12 @@ LARGEST_FORM: Final = 64 * 1024
 _CACHED: Final = "public, max-age=3600"
 
 
-def console(view: View, access: Access, pages: Sequence[APIRouter], health: Health, *, https: bool) -> FastAPI:
+def console(view: View, access: Access, pages: Sequence[APIRouter], *, https: bool) -> FastAPI:
     """Return the application of these *pages*. *https*: browsers send the cookie only over https."""
     # FastAPI's spans are switched off: they would contain query strings, and with them the emails searched for.
     app = application(
         "Console",
-        unwell=lambda: health.unwell,
+        unwell=dict,
         also=dict,
         metrics=CollectorRegistry(),
         untraced=lambda _: True,
@@ -63,8 +62,9 @@ def console(view: View, access: Access, pages: Sequence[APIRouter], health: Heal
             response.headers["Cache-Control"] = _CACHED
         session: Session | None = getattr(request.state, "session", None)
         if session is not None and request.cookies.get(COOKIE) != session.id:
-            options: dict[str, Any] = {"max_age": int(LASTS.total_seconds()), "httponly": True, "samesite": "lax"}
-            response.set_cookie(COOKIE, session.id, secure=https, **options)
+            response.set_cookie(
+                COOKIE, session.id, int(LASTS.total_seconds()), secure=https, httponly=True, samesite="lax"
+            )
         return response
 
     return app

@@ -1,6 +1,8 @@
 """The view: renders templates, with the context that every page shares."""
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from importlib.resources import files
 from typing import Any, Final
@@ -10,14 +12,14 @@ from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from console.person import Person
-from console.web.sessions import Session
+from schemas.texts import read_json
 from schemas.times import nearest
 
 STATIC: Final = files("console").joinpath("static")
+MOST_CHARACTERS: Final = 20_000
 
-Banner = Callable[[], Mapping[str, Any]]
-"""Returns the notices that every page shows: halts, and the workers' modes such as a dry run."""
+Banner = Callable[[], Any]
+"""Returns an object with the notices that every page shows: `halts`, and the workers' `modes` such as a dry run."""
 
 
 class View:
@@ -31,15 +33,18 @@ class View:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        environment.filters |= {"moment": moment, "age": age, "number": number}
+        environment.filters |= {"moment": moment, "age": age, "number": number, "pretty": pretty}
         self._templates: Final = Jinja2Templates(env=environment)
         self._banner: Final = banner
 
     def page(self, request: Request, template: str, status: int = 200, **context: Any) -> HTMLResponse:
         """Return a page or a fragment. *context* is added to the shared context."""
-        session: Session = request.state.session
-        person: Person | None = request.state.person
-        around = {"person": person, "csrf": session.csrf, "path": request.url.path, "banner": self._banner()}
+        around = {
+            "person": request.state.person,
+            "csrf": request.state.session.csrf,
+            "path": request.url.path,
+            "banner": self._banner(),
+        }
         return self._templates.TemplateResponse(request, template, {**around, **context}, status_code=status)
 
 
@@ -47,8 +52,8 @@ def moment(at: datetime | None) -> str:
     """Return a time in UTC to the millisecond, so that people on call can compare it with logs."""
     if at is None:
         return "—"
-    told = nearest(at)
-    return f"{told:%Y-%m-%d %H:%M:%S}.{told.microsecond // 1000:03} UTC"
+    at = nearest(at)
+    return f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03} UTC"
 
 
 def age(seconds: float | timedelta | None) -> str:
@@ -73,3 +78,12 @@ def number(value: float | None, unit: str = "") -> str:
         return "—"
     words = f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"
     return f"{words} {unit}".strip()
+
+
+def pretty(value: bytes, where_whole: str = "") -> str:
+    """Return a record's value as indented JSON, or as it is if it is not JSON, cut at MOST_CHARACTERS."""
+    text = value.decode(errors="replace")
+    with suppress(ValueError, RecursionError):
+        text = json.dumps(read_json(value), indent=2, ensure_ascii=False)
+    cut = f"{text[:MOST_CHARACTERS]}\n… ({len(text):,} characters{where_whole})"
+    return text if len(text) <= MOST_CHARACTERS else cut

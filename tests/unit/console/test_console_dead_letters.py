@@ -15,9 +15,9 @@ import pytest
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from console.audit_log import Noted, NotNoted
+from console.audit_log import NotNoted
 from console.dead_letters.cache import DeadLetterCache, NotRead
-from console.dead_letters.groups import alike_of
+from console.dead_letters.groups import groups_of
 from console.pages.contact import contact_pages
 from console.pages.dead_letters import dead_letter_pages
 from console.pages.replay import replay_pages
@@ -31,7 +31,6 @@ from console.web.view import View
 from hubspot_consumer.dead_letters.catalogue import DeadLetterCatalogue
 from hubspot_consumer.dead_letters.dead_letter import Letter
 from hubspot_consumer.dead_letters.resolutions import Discarded, Resolutions
-from runtime.health import Health
 from schemas.contacts import contact_hash, contact_key
 from schemas.topics import Topics
 from tests.clock import OwnedClock
@@ -83,21 +82,21 @@ class Reader:
     async def letters(self) -> DeadLetterCache:
         if self.trouble:
             raise NotRead(self.trouble)
-        return DeadLetterCache(self.book, AT, alike_of(self.book.open()), read_again=self.read_again)
+        return DeadLetterCache(self.book, AT, groups_of(self.book.open()), read_again=self.read_again)
 
 
 class Notes:
     """The topic of actions."""
 
     def __init__(self) -> None:
-        self.noted: list[tuple[str, dict[str, Any], Noted]] = []
+        self.noted: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
         self.away = False
 
     @asynccontextmanager
-    async def action(self, _request: Request, name: str, **arguments: Any) -> AsyncIterator[Noted]:
+    async def action(self, _request: Request, name: str, **arguments: Any) -> AsyncIterator[dict[str, Any]]:
         if self.away:
             raise NotNoted("begun", TimeoutError())
-        noted = Noted()
+        noted: dict[str, Any] = {}
         self.noted.append((name, arguments, noted))
         yield noted
 
@@ -126,7 +125,7 @@ class Operator:
             run_pages(view, self.runs, actions),
             sign_in_pages(view, access, sessions),
         )
-        self._visitor = Visitor(console(view, access, pages, Health(), https=False))
+        self._visitor = Visitor(console(view, access, pages, https=False))
 
     async def see(self, path: str) -> httpx.Response:
         return await self._visitor.http.get(path)
@@ -249,7 +248,7 @@ async def test_dead_letters_are_redriven_by_their_ids_or_all_of_a_reason_and_nev
     )
     assert [name for name, _, _ in operator.notes.noted] == ["redrive_plan", "redrive", "redrive_plan"]
     assert operator.notes.noted[0][1] == {"ids": ["0-0", "0-2"]}
-    assert all("run" in noted.outcome for _, _, noted in operator.notes.noted)
+    assert all("run" in noted for _, _, noted in operator.notes.noted)
     # What was only tried is not told among what was done.
     assert (await operator.see("/dead-letters")).text.count("data-run=") == 1
 
@@ -380,13 +379,13 @@ def test_the_trend_counts_each_hour_of_the_last_day_and_nothing_older() -> None:
     ]
     found: list[Letter] = [cast("Letter", SimpleNamespace(reason="x", failed_at=AT - age)) for age in ages]
 
-    [alike] = alike_of(found)
-    group = alike.group(AT)
+    [group] = groups_of(found)
 
-    assert (group.number, group.last_day, group.newest) == (5, 4, AT - ages[0])
-    assert (group.hours[0], group.hours[-2:]) == (1, [2, 1])
-    assert max(height for _, _, height in group.bars) == 20
-    assert alike.group(AT + timedelta(hours=1)).hours == [0, *group.hours[2:], 0]
+    hours = group.hours(AT)
+    assert (len(group.times), sum(hours), group.newest.failed_at) == (5, 4, AT - ages[0])
+    assert (hours[0], hours[-2:]) == (1, [2, 1])
+    assert max(height for _, _, height in group.bars(AT)) == 20
+    assert group.hours(AT + timedelta(hours=1)) == [0, *hours[2:], 0]
 
 
 async def test_a_contact_is_resynced_by_the_command_that_people_type_and_noted_without_its_email(

@@ -10,9 +10,8 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 
 from console.dead_letters import cache as letters_module
-from console.dead_letters.cache import LettersReader, NotRead
-from console.dead_letters.groups import Alike, alike_of
-from console.dead_letters.watermarks import Reach
+from console.dead_letters.cache import LettersReader, NotRead, Watermarks
+from console.dead_letters.groups import Group, groups_of
 from hubspot_consumer.dead_letters.catalogue import DeadLetterCatalogue
 from hubspot_consumer.dead_letters.dead_letter import Letter
 from hubspot_consumer.kafka.lag import TopicsMissing
@@ -29,19 +28,19 @@ class Shelf:
         self.let, self.began = asyncio.Event(), asyncio.Event()
         self.fault: Exception | None = None
         self.readings = 0
-        self.reach: Reach = {("dead_letters", 0): (0, 7)}
+        self.watermarks: Watermarks = {("dead_letters", 0): (0, 7)}
         self.arranging: list[threading.Thread] = []
 
-    async def reach_of(self, _: object, names: Collection[str]) -> Reach:
+    async def watermarks_of(self, _: object, names: Collection[str]) -> Watermarks:
         assert set(names) == {Topics().dead_letters, Topics().resolutions}
-        return self.reach
+        return self.watermarks
 
-    def alike_of(self, letters: Sequence[Letter]) -> list[Alike]:
+    def groups_of(self, letters: Sequence[Letter]) -> list[Group]:
         self.arranging.append(threading.current_thread())
-        return alike_of(letters)
+        return groups_of(letters)
 
     def add_one(self) -> None:
-        self.reach = {**self.reach, ("resolutions", 0): (0, len(self.reach))}
+        self.watermarks = {**self.watermarks, ("resolutions", 0): (0, len(self.watermarks))}
 
     async def read(self, *_: object) -> DeadLetterCatalogue:
         self.readings += 1
@@ -57,8 +56,8 @@ async def shelf(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Shelf]:
     made = Shelf()
     monkeypatch.setattr(DeadLetterCatalogue, "read", made.read)
     monkeypatch.setattr(letters_module, "WAIT_S", 0.05)
-    monkeypatch.setattr(letters_module, "reach_of", made.reach_of)
-    monkeypatch.setattr(letters_module, "alike_of", made.alike_of)
+    monkeypatch.setattr(letters_module, "watermarks_of", made.watermarks_of)
+    monkeypatch.setattr(letters_module, "groups_of", made.groups_of)
     yield made
     await made.reader.stop()
 
@@ -83,7 +82,7 @@ async def test_as_long_as_the_topics_end_where_they_did_the_same_book_is_told_as
 
     again = await shelf.reader.letters()
 
-    assert (shelf.readings, again.catalogue is first.catalogue, again.alike is first.alike) == (1, True, True)
+    assert (shelf.readings, again.catalogue is first.catalogue, again.groups is first.groups) == (1, True, True)
     assert again.at == first.at + timedelta(seconds=60)
     shelf.add_one()
     assert (await shelf.reader.letters()).catalogue is not first.catalogue

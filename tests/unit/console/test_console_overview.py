@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
 from console.overview.backlog import OutboxBacklog, TopicsBacklog
-from console.overview.exposition import Exposition, quantile, risen
 from console.overview.flow import Overview
-from console.overview.services import Producer, WorkerStatus
+from console.overview.services import Exposition, Report, quantile, risen
 from console.overview.source import Source
 from console.web.view import View
 from tests.clock import OwnedClock
@@ -22,7 +21,7 @@ from tests.clock import OwnedClock
 HALT = {"reason": "token_refused", "detail": "401", "since": "…", "next_probe": "…"}
 
 
-def worker(delivered: float, **changes: Any) -> WorkerStatus:
+def worker(delivered: float, **changes: Any) -> Report:
     status: dict[str, Any] = {
         "mode": "live",
         "unwell": {},
@@ -43,15 +42,15 @@ def worker(delivered: float, **changes: Any) -> WorkerStatus:
         "hubspot_consumer_calls_total": [({"kind": "upsert", "status": "200"}, delivered / 10)],
         "hubspot_consumer_event_age_seconds_bucket": [({"le": "1"}, delivered), ({"le": "+Inf"}, delivered)],
     }
-    return WorkerStatus({**status, **changes}, Exposition(samples))
+    return Report({**status, **changes}, Exposition(samples))
 
 
-def producer(published: float, **unwell: str) -> Producer:
+def producer(published: float, **unwell: str) -> Report:
     samples: Mapping[str, Any] = {
         "producer_events_published_total": [({"type": "nova_earned"}, published)],
         "producer_relay_active": [({}, 1.0)],
     }
-    return Producer({"unwell": unwell}, Exposition(samples))
+    return Report({"unwell": unwell}, Exposition(samples))
 
 
 @dataclass
@@ -59,8 +58,8 @@ class World:
     """What the console looks at; a part that is None does not answer."""
 
     clock: OwnedClock = field(default_factory=OwnedClock)
-    workers: list[WorkerStatus | None] = field(default_factory=lambda: [worker(0), worker(0)])
-    producer: Producer | None = field(default_factory=lambda: producer(0))
+    workers: list[Report | None] = field(default_factory=lambda: [worker(0), worker(0)])
+    producer: Report | None = field(default_factory=lambda: producer(0))
     topics: TopicsBacklog | None = field(default_factory=lambda: TopicsBacklog({"lifecycle.nova_earned": 4}, 100))
     outbox: OutboxBacklog | None = field(default_factory=lambda: OutboxBacklog(2, timedelta(seconds=9), 5))
 
@@ -189,7 +188,7 @@ async def test_the_charts_have_a_gap_where_nobody_could_tell() -> None:
     for outbox in (OutboxBacklog(3, None, 0), None, OutboxBacklog(4, None, 0)):
         world.outbox = outbox
         await world.look()
-        overview._samples.append(overview.now())
+        overview.samples.append(overview.now())
         world.clock.advance(5)
     sampling.close()
 

@@ -58,13 +58,13 @@ async def test_a_source_that_fails_says_why_and_nothing_of_before(fault: Excepti
     clock, counter = OwnedClock(), Counter(7)
     source = Source("counter", counter.ask, clock)
     await source.look()
-    told_at = clock.now()
+    answered_at = clock.now()
     clock.advance(2)
 
     counter.fault = fault
     await source.look()
 
-    assert (source.answer, source.trouble, source.told_at) == (None, words, told_at)
+    assert (source.answer, source.trouble, source.answered_at) == (None, words, answered_at)
     assert source.rate(as_it_is) is None
 
 

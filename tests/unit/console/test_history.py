@@ -46,7 +46,7 @@ class Contact:
 
     def history(self, before: int = LATEST, **outbox: Any) -> History:
         with Extract.of(self.index, TOPICS) as extract:
-            return Historian(extract, TOPICS, self.acked).history(KEY, before, **outbox)
+            return Historian(extract, self.acked).history(KEY, before, **outbox)
 
 
 @pytest.fixture

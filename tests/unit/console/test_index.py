@@ -175,7 +175,6 @@ def test_records_that_no_one_can_read_are_kept_without_what_they_do_not_tell(ind
     assert counts(index)["receipts"] == 1
     with Extract.of(index, TOPICS) as extract:
         assert [each.offset for each in extract.unnumbered(EMAIL, 50)] == [2, 3, 4]
-        assert [each.envelope for each in extract.unnumbered(EMAIL, 50)] == [None, None, None]
 
 
 def test_no_query_of_a_page_reads_a_whole_table(index: Index) -> None:
@@ -197,7 +196,7 @@ def test_no_query_of_a_page_reads_a_whole_table(index: Index) -> None:
         connection.set_trace_callback(None)
         plans = [row[3] for query in asked for row in connection.execute(f"EXPLAIN QUERY PLAN {query}")]
 
-    assert len(asked) >= 14
+    assert len(asked) >= 12
     assert [step for step in plans if step.startswith("SCAN")] == []
     assert [step for step in plans if "events" in step and "USING" not in step] == []
 

@@ -10,8 +10,7 @@ from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from console.contacts.index import Reached
 from console.contacts.index_rows import rows_of
-from console.contacts.indexer import Indexer, Trouble
-from console.contacts.topics import FollowedTopics, KafkaSnapshot
+from console.contacts.indexer import FollowedTopics, Indexer, KafkaSnapshot, Trouble
 from runtime.clock import SystemClock
 from schemas.topics import Topics
 from tests.console.indexing import indexer_of
@@ -65,7 +64,7 @@ async def test_it_goes_on_where_the_index_is(tmp_path: Path) -> None:
 
     await indexer._open()
 
-    assert (indexer._next(partition), indexer.state.records) == (7, 3)
+    assert (indexer._reached_of(partition).next, indexer.state.records) == (7, 3)
     # The record before is read again, to see that the topic is the same.
     assert indexer._unproven == {partition}
     index.close()
@@ -88,7 +87,7 @@ async def test_what_was_acked_is_unknown_before_the_first_look_and_while_there_i
     acked = {(TOPICS.of("nova_earned"), 0): 7}
     assert indexer.state.acked is None
 
-    indexer._look = KafkaSnapshot(acked=acked)
+    indexer._snapshot = KafkaSnapshot(acked=acked)
     assert indexer.state.acked == acked
 
     indexer._trouble = Trouble("Kafka can't be read", SystemClock().now())

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.runs import runs as runs_module
-from console.runs.run import CODE, PID, StartedRun, _Heard
+from console.runs.run import CODE, PID, Progress, StartedRun
 from console.runs.runs import AnotherGoesOn, Runs
 from tests.clock import OwnedClock
 from tests.polling import eventually
@@ -72,7 +72,7 @@ async def ended(run: StartedRun) -> StartedRun:
 async def waits(run: StartedRun) -> StartedRun:
     async def goes_on() -> bool:
         run.look()
-        return run.part == "contacts"
+        return run.progress.part == "contacts"
 
     await eventually(goes_on, within_s=20, every_s=0.02, saying="the run goes on")
     return run
@@ -83,8 +83,8 @@ async def test_a_run_tells_its_plan_how_far_it_came_what_it_said_and_its_report(
 
     run = await ended(console.start(*said, "0"))
 
-    assert (run.state, run.part, run.done, run.total) == ("done", "read", 5, 9)
-    assert (run.plan, run.words, run.report) == ({"events": 9}, ["a word"], {"report": 1})
+    assert (run.state, run.progress.part, run.progress.done, run.progress.total) == ("done", "read", 5, 9)
+    assert (run.plan, run.progress.words, run.report) == ({"events": 9}, ["a word"], {"report": 1})
     assert run.ended is not None
     assert run.command_line.startswith('python -m hubspot_consumer x \'{"part"')
 
@@ -92,10 +92,10 @@ async def test_a_run_tells_its_plan_how_far_it_came_what_it_said_and_its_report(
 async def test_it_tells_when_that_was_begun_which_it_goes_on_with_and_reads_its_report_once(console: Console) -> None:
     run = await ended(console.start('{"resumed": "2026-11-24T03:00:00+00:00"}', '{"report": 1}', "0"))
 
-    assert run.resumed == datetime(2026, 11, 24, 3, tzinfo=UTC)
+    assert run.progress.resumed == datetime(2026, 11, 24, 3, tzinfo=UTC)
     assert run.report is not None
     assert run.report is run.report
-    assert (await ended(console.start('{"resumed": "yesterday"}', "0"))).resumed is None
+    assert (await ended(console.start('{"resumed": "yesterday"}', "0"))).progress.resumed is None
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ async def test_it_is_stopped_by_a_signal_that_it_may_answer(console: Console) ->
 
     run.stop()
 
-    assert ((await ended(run)).state, run.words) == ("stopped", ["stopped before it was finished"])
+    assert ((await ended(run)).state, run.progress.words) == ("stopped", ["stopped before it was finished"])
     run.stop()
 
 
@@ -121,7 +121,7 @@ async def test_a_console_that_was_started_again_knows_what_goes_on_and_how_it_en
 
     found = after.of(run.id)
     assert found is not None
-    assert (found.state, found.part, found.asked.who) == ("running", "contacts", "ada")
+    assert (found.state, found.progress.part, found.asked.who) == ("running", "contacts", "ada")
     with pytest.raises(AnotherGoesOn):
         after.start("redrive", ["x", "0"], "ada", {})
     found.stop()
@@ -211,10 +211,10 @@ async def test_a_stop_before_it_has_a_number_or_after_its_end_hurts_nobody(conso
 
 @given(st.lists(st.binary(max_size=30) | st.sampled_from([b'{"part": 1}\n', b'{"plan": []}\n', b"[[1]\n", b"7\n"])))
 def test_whatever_bytes_a_process_says_are_taken(said: list[bytes]) -> None:
-    heard = _Heard()
+    progress = Progress()
 
     for data in said:
-        heard.take(data)
+        progress.take(data)
 
-    assert heard.position == sum(map(len, said))
-    assert all(isinstance(word, str) for word in heard.words)
+    assert progress.position == sum(map(len, said))
+    assert all(isinstance(word, str) for word in progress.words)
