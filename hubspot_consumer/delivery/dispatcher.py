@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 from hubspot_consumer.delivery.destination import Destination, Slot
-from hubspot_consumer.delivery.writer import Calls
+from hubspot_consumer.delivery.writer import LaneWriter
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.hubspot.requests import MOST_UPSERTS
 from hubspot_consumer.kafka.lease import Lease
@@ -43,18 +43,18 @@ class Dispatcher:
     """Delivers the events of *lanes* to *destination*; each call has a slot, and several calls are in flight."""
 
     def __init__(
-        self, lanes: Lanes, destination: Destination, calls: Calls, breaker: CircuitBreaker, lease: Lease
+        self, lanes: Lanes, destination: Destination, writer: LaneWriter, breaker: CircuitBreaker, lease: Lease
     ) -> None:
         self._lanes = lanes
         self._lease = lease
         self._destination = destination
         self._breaker = breaker
         self._queues = (
-            _Queue(lambda: lanes.ready, lambda most, slot: calls.deliver(lanes.take(most), slot)),
-            _Queue(lambda: lanes.new, lambda most, slot: calls.create(lanes.take_new(most), slot)),
+            _Queue(lambda: lanes.ready, lambda most, slot: writer.deliver(lanes.take(most), slot)),
+            _Queue(lambda: lanes.new, lambda most, slot: writer.create(lanes.take_new(most), slot)),
             _Queue(
                 lambda: lanes.unknown,
-                lambda most, slot: calls.look_up(lanes.take_unknown(most), slot),
+                lambda most, slot: writer.look_up(lanes.take_unknown(most), slot),
                 MOST_LOOK_UPS_PASSED_OVER,
             ),
         )

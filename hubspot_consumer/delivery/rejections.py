@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from hubspot_consumer.dead_letters.writer import DeadLetterWriter
-from hubspot_consumer.delivery.receipts import NO_RECEIPTS, Receipts
+from hubspot_consumer.delivery.receipts import Receipts
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.hubspot.outcomes import Halt, Rejected
 from hubspot_consumer.ordering.lane import ContactUpdate, Pending
@@ -39,7 +39,7 @@ class Rejections:
         dead_letters: DeadLetterWriter,
         breaker: CircuitBreaker,
         clock: Clock,
-        receipts: Receipts = NO_RECEIPTS,
+        receipts: Receipts,
     ) -> None:
         self._least: Final = least
         self._dead_letters = dead_letters

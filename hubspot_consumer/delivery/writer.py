@@ -1,4 +1,4 @@
-"""Calls: makes the calls to HubSpot for a batch of lanes, and applies their answers to the lanes."""
+"""The lane writer: makes the calls to HubSpot for a batch of lanes, and applies their answers to the lanes."""
 
 import logging
 import random
@@ -9,7 +9,7 @@ from hubspot_consumer.delivery.batches import Batch, halves
 from hubspot_consumer.delivery.contact_writer import NOT_OURS, Again, ContactWriter
 from hubspot_consumer.delivery.destination import Destination, Slot, Turn
 from hubspot_consumer.delivery.email_changes import ContactMoves
-from hubspot_consumer.delivery.receipts import NO_RECEIPTS, Receipts
+from hubspot_consumer.delivery.receipts import Receipts
 from hubspot_consumer.delivery.rejections import Rejections
 from hubspot_consumer.delivery.timeline import Timeline
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
@@ -31,7 +31,7 @@ log = logger()
 MOST_LOOK_UPS: Final = 6
 
 
-class Calls:
+class LaneWriter:
     """Makes each kind of call, in a slot, and gives back every lane, finished or for another attempt."""
 
     def __init__(  # noqa: PLR0913 - the composition root wires each of them by name
@@ -49,7 +49,7 @@ class Calls:
         clock: Clock,
         telemetry: Telemetry,
         jitter: random.Random,
-        receipts: Receipts = NO_RECEIPTS,
+        receipts: Receipts,
     ) -> None:
         self._lanes = lanes
         self._destination = destination

@@ -40,17 +40,17 @@ class PartitionAlignment:
         self._read_before: Mapping[Partition, int] = {}
         self._wanted = False
 
-    def assigned(self, held: Iterable[Partition]) -> None:
+    def assigned(self, partitions: Iterable[Partition]) -> None:
         """Set the assigned partitions, by topic and number; what was read of the former ones is dropped."""
         self._read_to.clear()
         self._topics.clear()
         self._read_before = {}
-        for topic, number in held:
+        for topic, number in partitions:
             self._topics[number].append(topic)
 
     def read(self, record: Record) -> None:
         """Record up to which time a partition was read."""
-        self._read_to[record.topic, record.partition] = record.timestamp
+        self._read_to[record.topic_partition] = record.timestamp
 
     def ahead(self) -> set[Partition]:
         """Return the partitions that were read further in time than a co-partitioned one with unread records."""
@@ -68,7 +68,7 @@ class PartitionAlignment:
         This is so if each other partition was read beyond the record's time by more than CLOCKS_AGREE_S, or up to its
         end as of a look after *record* was read. If the last look is older, return False and request the next look.
         """
-        partition, time = (record.topic, record.partition), record.timestamp.timestamp() + CLOCKS_AGREE_S
+        partition, time = record.topic_partition, record.timestamp.timestamp() + CLOCKS_AGREE_S
         not_passed = [
             topic
             for topic in self._topics[record.partition]

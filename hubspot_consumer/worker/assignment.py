@@ -17,7 +17,7 @@ from runtime.logs import logger
 log = logger()
 
 # This is well below the rebalance timeout of 60 s. The timeouts of a call add up to 35 s, which a call rarely takes.
-SETTLE_AT_REBALANCE_S: Final = 25.0
+DRAIN_AT_REBALANCE_S: Final = 25.0
 # An event without an ack by then is repeated by the next worker, which costs less than a long wait.
 FLUSH_AT_REBALANCE_S: Final = 1.0
 
@@ -54,7 +54,7 @@ class Assignment:
         """Drain the calls in flight and flush receipts, within time limits, before the partitions are reassigned."""
         if self._holds is not None:
             self._holds.revoked()
-        await self._delivery.drain(SETTLE_AT_REBALANCE_S)
+        await self._delivery.drain(DRAIN_AT_REBALANCE_S)
         if self._receipts is not None:
             await self._receipts.flush(FLUSH_AT_REBALANCE_S)
 

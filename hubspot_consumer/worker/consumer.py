@@ -8,7 +8,7 @@ from typing import Final
 
 from hubspot_consumer.dead_letters.writer import DeadLetterWriter
 from hubspot_consumer.delivery.dispatcher import Dispatcher
-from hubspot_consumer.delivery.receipts import NO_RECEIPTS, Receipts
+from hubspot_consumer.delivery.receipts import Receipts
 from hubspot_consumer.gates.suppressions import Suppressions
 from hubspot_consumer.kafka.offsets import Offsets
 from hubspot_consumer.kafka.partition_alignment import PartitionAlignment
@@ -17,7 +17,7 @@ from hubspot_consumer.metrics import Telemetry
 from hubspot_consumer.ordering.lane import Pending
 from hubspot_consumer.ordering.lanes import Lanes
 from runtime.clock import Clock
-from schemas.contacts import ContactKey, contact_key
+from schemas.contacts import ContactKey
 from schemas.envelope import Headers, UnreadableRecord, read_envelope
 
 # With this many contacts ready, which is enough for a few seconds of calls, reading waits. With fewer, the records that
@@ -44,7 +44,7 @@ class RecordConsumer:
         dead_letters: DeadLetterWriter,
         clock: Clock,
         telemetry: Telemetry,
-        receipts: Receipts = NO_RECEIPTS,
+        receipts: Receipts,
     ) -> None:
         self._lanes = lanes
         self._delivery = delivery
@@ -66,7 +66,7 @@ class RecordConsumer:
             await self._wait()
         self._telemetry.read.labels(record.topic).inc()
         self._alignment.read(record)
-        finish = self._offsets.begin(record.topic, record.partition, record.offset)
+        finish = self._offsets.begin(record.topic_partition, record.offset)
         try:
             envelope = read_envelope(record.key, record.value)
         except UnreadableRecord as error:
@@ -74,7 +74,7 @@ class RecordConsumer:
         else:
             key, event = ContactKey(envelope.contact.email), Pending(envelope.sequence, envelope, record, finish)
             if self._suppressions.contains(key):
-                # `Calls` skips events that were read before their contact was suppressed.
+                # `LaneWriter` skips events that were read before their contact was suppressed.
                 self._telemetry.suppressed.inc()
                 self._receipts.suppressed(event)
                 finish()
@@ -100,8 +100,7 @@ class RecordConsumer:
     async def _set_aside(self, record: Record, error: UnreadableRecord, finish: Callable[[], None]) -> None:
         """Begin to write a dead letter, and return before its end, so that unreadable records do not delay others."""
         sequence = Headers.decode(record.headers).sequence
-        key = _lane_of(record)
-        if sequence and key is not None:
+        if sequence and (key := record.contact_key) is not None:
             # The dead letter fills its sequence in the lane, or its contact's later events would wait for it.
             finish = _at_the_second_call(finish)
             self._add(key, Pending(sequence, None, record, finish))
@@ -156,10 +155,3 @@ def _at_the_second_call(finish: Callable[[], None]) -> Callable[[], None]:
             finish()
 
     return called
-
-
-def _lane_of(record: Record) -> ContactKey | None:
-    try:
-        return contact_key((record.key or b"").decode())
-    except ValueError:
-        return None

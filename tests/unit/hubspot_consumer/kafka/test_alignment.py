@@ -34,7 +34,7 @@ class Reader:
     def read(self, *records: Record) -> None:
         for one in records:
             self.alignment.read(one)
-            self.offsets.begin(one.topic, one.partition, one.offset)
+            self.offsets.begin(one.topic_partition, one.offset)
 
     def ahead(self) -> set[Partition]:
         """Return what is ahead by the ends as they are."""

@@ -50,7 +50,7 @@ class Bench:
             self.progress.look()
 
     def finish_one(self) -> None:
-        self.offsets.begin(*MINE, 0)()
+        self.offsets.begin(MINE, 0)()
 
 
 @pytest.fixture
