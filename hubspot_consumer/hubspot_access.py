@@ -6,9 +6,6 @@ from hubspot_consumer.hubspot.daily_quota import DailyQuota
 from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.settings import Settings
 from runtime.clock import Clock
-from runtime.logs import logger
-
-log = logger()
 
 
 def hubspot_client(settings: Settings, clock: Clock, count: CallCounter) -> tuple[HubSpotClient, RateLimiter]:

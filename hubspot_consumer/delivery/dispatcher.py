@@ -90,16 +90,10 @@ class Dispatcher:
             probing = await self._breaker.until_allowed()
             await self._may_call.acquire()
             slot = await self._destination.slot()
-            if not self._lease.valid:
-                # Another worker may have been assigned this worker's partitions and its part of the quota.
+            if not self._may_begin(probing=probing):
                 slot.give_back()
                 self._may_call.release()
                 await self._lease.until_valid()
-                continue
-            if not self._has_work or self._breaker.paused or (not probing and self._destination.spent() is not None):
-                # During the wait another call may have taken the work or the last of the day's calls, or a pause began.
-                slot.give_back()
-                self._may_call.release()
                 continue
             task = asyncio.create_task(self._next_call(slot, probing=probing))
             self._calls.add(task)
@@ -141,6 +135,12 @@ class Dispatcher:
         self.notify()
         if not task.cancelled() and (fault := task.exception()) is not None:
             self.fail(fault)
+
+    def _may_begin(self, *, probing: bool) -> bool:
+        # Another worker may have been assigned this worker's partitions and its part of the quota. And during the wait
+        # for a slot another call may have taken the work or the last of the day's calls, or a pause began.
+        ours = self._lease.valid and self._has_work and not self._breaker.paused
+        return ours and (probing or self._destination.spent() is None)
 
     @property
     def _has_work(self) -> bool:

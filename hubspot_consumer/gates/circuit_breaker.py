@@ -108,13 +108,12 @@ class CircuitBreaker:
         """Record the result of a call; None stands for an answer that is no RetryLater and no Halt."""
         match refusal:
             case None:
-                if self.answered(delivered=delivered):
-                    self._resumed()
+                self._answered(delivered=delivered)
             case Halt():
                 self.trip(refusal)
             case RetryLater():
                 if refusal.outage:
-                    self.failed(refusal.cause)
+                    self._failed(refusal.cause)
             case _:
                 assert_never(refusal)
 
@@ -141,20 +140,19 @@ class CircuitBreaker:
             correlation_id=halt.correlation_id,
         )
 
-    def failed(self, cause: str) -> None:
+    def _failed(self, cause: str) -> None:
         """Count a call that HubSpot did not answer, or answered with a 5xx; trip after FAILURES_OF_OUTAGE in a row."""
         self._failures += 1
         if self._failures >= FAILURES_OF_OUTAGE:
             self.trip(Halt("hubspot_unavailable", f"{self._failures} calls in a row failed, the last: {cause}"))
 
-    def answered(self, *, delivered: bool = False) -> bool:
-        """Close, after an answer without a reason to halt; return whether the breaker was open until now."""
+    def _answered(self, *, delivered: bool) -> None:
+        """Close, after an answer without a reason to halt."""
         self._failures = 0
-        if self._halted is None or (self._halted.reason in _ENDED_BY_A_DELIVERY and not delivered):
-            return False
-        log.warning("delivery.resumed", reason=self._halted.reason)
-        self._halted = None
-        return True
+        if self._halted is not None and (delivered or self._halted.reason not in _ENDED_BY_A_DELIVERY):
+            log.warning("delivery.resumed", reason=self._halted.reason)
+            self._halted = None
+            self._resumed()
 
     async def until_allowed(self) -> bool:
         """Wait until a call may go out; return True if it is a probe, or False if the breaker is closed."""

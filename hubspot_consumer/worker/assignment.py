@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Final
 
 from hubspot_consumer.delivery.dispatcher import Dispatcher
-from hubspot_consumer.delivery.receipts_topic import ReceiptsTopic
+from hubspot_consumer.delivery.receipts import ReceiptsTopic
 from hubspot_consumer.holds.answers import HoldAnswers
 from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.kafka.lag import Lag
@@ -67,8 +67,8 @@ class Assignment:
         self._alignment.assigned(held)
         if self._rate_limiter is not None:
             # A worker without partitions gets the share of one, because it checks its portal too.
-            self._rate_limiter.divide(max(len(held), 1) / self._lag.partition_count)
-        log.info("worker.assigned", partitions=len(held), of=self._lag.partition_count)
+            self._rate_limiter.divide(max(len(held), 1) / len(self._lag.partitions))
+        log.info("worker.assigned", partitions=len(held), of=len(self._lag.partitions))
         if self._holds is not None:
             self._holds.assigned({number for _, number in held})
         else:

@@ -1,7 +1,6 @@
 """The record consumer: puts records into lanes, no faster than delivery takes events from them."""
 
 import asyncio
-import itertools
 from collections.abc import Callable
 from functools import partial
 from typing import Final
@@ -101,9 +100,11 @@ class RecordConsumer:
         """Begin to write a dead letter, and return before its end, so that unreadable records do not delay others."""
         sequence = Headers.decode(record.headers).sequence
         if sequence and (key := record.contact_key) is not None:
-            # The dead letter fills its sequence in the lane, or its contact's later events would wait for it.
-            finish = _at_the_second_call(finish)
+            # The dead letter fills its sequence in the lane, or its contact's later events would wait for it. The ack
+            # waits for both: the lane finishes the event, and the written dead letter releases it.
+            release = self._offsets.defer(record.topic_partition, record.offset)
             self._add(key, Pending(sequence, None, record, finish))
+            finish = release
         while self._may_write.locked():
             await self._wait()
         await self._may_write.acquire()
@@ -145,13 +146,3 @@ class RecordConsumer:
         lanes = self._lanes
         others = lanes.can_run + lanes.unknown + lanes.backing_off + lanes.held + self._delivery.calls_in_flight
         return not others and lanes.holes > 0
-
-
-def _at_the_second_call(finish: Callable[[], None]) -> Callable[[], None]:
-    calls = itertools.count(1)
-
-    def called() -> None:
-        if next(calls) == 2:
-            finish()
-
-    return called

@@ -164,7 +164,7 @@ class Service:
         if live is not None and live.receipts is not None:
             # An event whose receipt is not written by then is not acked, and is repeated.
             within_s = min(FLUSH_AT_STOP_S, give_up - self._clock.monotonic() - COMMIT_WITHIN_S)
-            await _first_of(live.receipts.flush(within_s), live.receipts.write())
+            await _first_of(live.receipts.flush(within_s), live.receipts.write(), live.receipts.release_late())
         await _within(give_up - self._clock.monotonic(), self._parts.source.worker.stop())
         others = [self._parts.core.producer.stop(), self._parts.core.lag.stop(), self._parts.core.suppressions.stop()]
         if live is not None:
@@ -192,6 +192,7 @@ def _followers(live: Live) -> Iterable[Coroutine[Any, Any, object]]:
     yield live.controls.follow()
     if live.receipts is not None:
         yield live.receipts.write()
+        yield live.receipts.release_late()
 
 
 async def _within(seconds: float, ending: Coroutine[Any, Any, object]) -> None:

@@ -6,12 +6,11 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 
-from hubspot_consumer.delivery.receipts_topic import ReceiptsTopic
+from hubspot_consumer.delivery.receipts import ReceiptsTopic
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.hubspot.outcomes import HaltReason
 from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.metrics import Telemetry
-from hubspot_consumer.ordering.lanes import Lanes
 from hubspot_consumer.settings import Mode
 from hubspot_consumer.worker.wiring import Parts
 from runtime.health import Health
@@ -114,7 +113,15 @@ def _of(parts: Parts) -> dict[str, Any]:
         "quota": _quota(live.rate_limiter) if live else None,
         "lag": core.lag.by_topic,
         "in_flight": {"events": core.offsets.unfinished, "calls": sink.delivery.calls_in_flight},
-        "contacts": _contacts(core.lanes),
+        "contacts": {
+            "ready": core.lanes.ready,
+            "new": core.lanes.new,
+            "waiting_for_look_up": core.lanes.unknown,
+            "backing_off": core.lanes.backing_off,
+            "waiting_for_earlier_event": core.lanes.holes,
+            "held": core.lanes.held,
+            "holes_released": core.lanes.holes_released,
+        },
         "dead_letters": dict(sink.dead_letters.by_reason),
         "receipts": _receipts(live.receipts) if live and live.receipts else None,
     }
@@ -149,16 +156,4 @@ def _quota(limiter: RateLimiter) -> dict[str, Any]:
         "daily_limit": limiter.daily.limit,
         "daily_remaining": limiter.daily.remaining,
         "daily_resets_at": limiter.daily.resets_at.isoformat(),
-    }
-
-
-def _contacts(lanes: Lanes) -> dict[str, int]:
-    return {
-        "ready": lanes.ready,
-        "new": lanes.new,
-        "waiting_for_look_up": lanes.unknown,
-        "backing_off": lanes.backing_off,
-        "waiting_for_earlier_event": lanes.holes,
-        "held": lanes.held,
-        "holes_released": lanes.holes_released,
     }

@@ -11,8 +11,7 @@ from hubspot_consumer.delivery.destination import Destination, DryRun
 from hubspot_consumer.delivery.dispatcher import Dispatcher
 from hubspot_consumer.delivery.email_changes import ContactMoves
 from hubspot_consumer.delivery.portal import Portal
-from hubspot_consumer.delivery.receipts import Receipts
-from hubspot_consumer.delivery.receipts_topic import MOST_BYTES_OF_A_BATCH, ReceiptsTopic
+from hubspot_consumer.delivery.receipts import MOST_BYTES_OF_A_BATCH, Receipts, ReceiptsTopic
 from hubspot_consumer.delivery.rejections import Rejections
 from hubspot_consumer.delivery.timeline import Timeline
 from hubspot_consumer.delivery.writer import LaneWriter

@@ -122,7 +122,7 @@ class Worker:
         """Return the receipts when all is delivered that can be."""
         tasks = [asyncio.create_task(self.delivery.run())]
         if write:
-            tasks.append(asyncio.create_task(self.topic.write()))
+            tasks += [asyncio.create_task(self.topic.write()), asyncio.create_task(self.topic.release_late())]
         await self.take(*records)
         await asyncio.sleep(120)
         for task in tasks:

@@ -86,7 +86,7 @@ def test_a_pause_that_comes_in_a_halt_keeps_back_the_next_probe_and_outlives_the
         await asyncio.sleep(3600)
         assert not opening.done()
 
-        assert gate.answered()
+        gate.record(None)
         assert told(gate) == ("paused", None)
         await asyncio.sleep(3600)
         assert not opening.done()
@@ -202,7 +202,7 @@ async def test_the_last_that_is_said_holds_and_what_was_before_the_start_is_not_
             controls._take_in(record)
         assert gate.paused is None, "nothing is obeyed before all of it is read"
         controls._read = True
-        controls._obey()
+        controls._apply()
 
         assert gate.paused == Paused(SINCE, "", "last")
         controls._take_in(said(None))

@@ -96,7 +96,7 @@ def test_a_worker_with_nothing_to_finish_is_well_whatever_there_is_for_others(be
 def test_while_sending_is_halted_nothing_need_be_finished_and_the_time_begins_anew_after_it(bench: Bench) -> None:
     bench.halt.trip(Halt("hubspot_unavailable", "503"))
     bench.pass_time(5 * MOST_S)
-    bench.halt.answered()
+    bench.halt.record(None)
     bench.pass_time(MOST_S - 2 * LOOK_EVERY_S)
     assert bench.health.unwell == {}
 
