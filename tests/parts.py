@@ -23,7 +23,7 @@ def status_of(parts: Parts | None = None, health: Health | None = None) -> Statu
 
 def idle_parts(clock: Clock | None = None, *, limiter: RateLimiter | None = None, stuck: str | None = None) -> Parts:
     clock = clock or OwnedClock()
-    live = SimpleNamespace(rate_limiter=limiter, holds=SimpleNamespace(report=lambda: None), receipts=None)
+    live = SimpleNamespace(rate_limiter=limiter, holds=SimpleNamespace(report=lambda: None))
     return cast(
         "Parts",
         SimpleNamespace(
@@ -34,6 +34,7 @@ def idle_parts(clock: Clock | None = None, *, limiter: RateLimiter | None = None
                 suppressions=(),
                 unwritable=UnwritableProperties(),
                 lanes=Lanes(clock),
+                receipts_topic=None,
             ),
             sink=SimpleNamespace(
                 delivery=SimpleNamespace(calls_in_flight=0),

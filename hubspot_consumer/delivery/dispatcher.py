@@ -63,10 +63,8 @@ class Dispatcher:
         # Counts all calls since the start, whatever their outcome.
         self.calls_ended = 0
         self._may_call = asyncio.Semaphore(MOST_CALLS_IN_FLIGHT)
-        self._fault: BaseException | None = None
-        self._failed = asyncio.Event()
-        self._taking = asyncio.Event()
-        self._taking.set()
+        self._faults: asyncio.Queue[BaseException] = asyncio.Queue()
+        self._taking = True
 
     def notify(self) -> None:
         """Wake `run` after events were added to the lanes."""
@@ -110,22 +108,20 @@ class Dispatcher:
 
     def pause(self) -> None:
         """Take no more lanes until `resume`; calls in flight go on."""
-        self._taking.clear()
+        self._taking = False
 
     def fail(self, fault: BaseException) -> None:
-        """Make `failed` raise *fault*; only the first fault counts."""
-        self._fault = self._fault or fault
-        self._failed.set()
+        """Make `failed` raise *fault*, unless there was one before."""
+        self._faults.put_nowait(fault)
 
     async def failed(self) -> NoReturn:
         """Wait for a fault after which the worker must end, such as a bug in a call, and raise it."""
-        await self._failed.wait()
         # The lanes of a failed call would stay in flight for ever. A restart reads their events again.
-        raise self._fault or RuntimeError("delivery failed")
+        raise await self._faults.get()
 
     def resume(self) -> None:
         """Take lanes again, after `drain` or `pause`."""
-        self._taking.set()
+        self._taking = True
         self.notify()
 
     def _call_done(self, task: asyncio.Task[None]) -> None:
@@ -139,12 +135,16 @@ class Dispatcher:
     def _may_begin(self, *, probing: bool) -> bool:
         # Another worker may have been assigned this worker's partitions and its part of the quota. And during the wait
         # for a slot another call may have taken the work or the last of the day's calls, or a pause began.
-        ours = self._lease.valid and self._has_work and not self._breaker.paused
-        return ours and (probing or self._destination.spent() is None)
+        return (
+            self._lease.valid
+            and self._has_work
+            and not self._breaker.paused
+            and (probing or self._destination.spent() is None)
+        )
 
     @property
     def _has_work(self) -> bool:
-        return self._taking.is_set() and any(queue.waiting() for queue in self._queues)
+        return self._taking and any(queue.waiting() for queue in self._queues)
 
     async def _something_ready(self) -> None:
         while True:

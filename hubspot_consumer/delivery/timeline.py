@@ -88,19 +88,21 @@ class Timeline:
 
     async def leave(self, updates: Sequence[ContactUpdate]) -> Mapping[ContactUpdate, Refusal]:
         """Send the entries of written *updates*, each contact's in order; return the refusals by update."""
+        refused: dict[ContactUpdate, Refusal] = {}
         match self.mode:
             case "off":
-                return {}
-            case "custom_events":
-                refused: dict[ContactUpdate, Refusal] = {}
-                for items in calls_of(timeline_items(updates), MOST_TIMELINE_ENTRIES):
-                    # The order of a contact's entries is kept: the entries after a refused one wait with it.
-                    refused |= await self._send(_without(items, refused))
                 return refused
+            case "custom_events":
+                items, most, send = timeline_items(updates), MOST_TIMELINE_ENTRIES, self._send
             case "notes":
-                return await self._leave_notes(updates)
+                items, refused = await self._missing_notes(updates)
+                most, send = MOST_NOTES, self._note
             case _:
                 assert_never(self.mode)
+        for together in calls_of(items, most):
+            # The order of a contact's entries is kept: the entries after a refused one wait with it.
+            refused |= await send(_without(together, refused))
+        return refused
 
     async def _send(self, items: Sequence[TimelineItem]) -> dict[ContactUpdate, Refusal]:
         """Return the refusals by update; an entry that is rejected for good becomes a dead letter and is no refusal."""
@@ -123,7 +125,10 @@ class Timeline:
             case _:
                 assert_never(refusal)
 
-    async def _leave_notes(self, updates: Sequence[ContactUpdate]) -> dict[ContactUpdate, Refusal]:
+    async def _missing_notes(
+        self, updates: Sequence[ContactUpdate]
+    ) -> tuple[list[TimelineItem], dict[ContactUpdate, Refusal]]:
+        """Return the items without a note, and the refusals of updates for which it is not known."""
         refused: dict[ContactUpdate, Refusal] = {}
         repeated = [update for update in updates if update.repeated]
         noted = await self._noted_events({update.lane.contact_id for update in repeated if update.lane.contact_id})
@@ -136,9 +141,7 @@ class Timeline:
             # A contact without an id was never written (its event is a dead letter), and a note needs a contact.
             if item.entry.contact_id and not (item.update.repeated and item.entry.uuid in noted)
         ]
-        for together in calls_of(items, MOST_NOTES):
-            refused |= await self._note(_without(together, refused))
-        return refused
+        return items, refused
 
     async def _note(self, items: Sequence[TimelineItem]) -> dict[ContactUpdate, Refusal]:
         slot = await self._destination.slot()

@@ -52,7 +52,9 @@ class Lanes:
 
     def add(self, key: ContactKey, event: Pending) -> None:
         """Add an event to its contact's lane. A copy of a pending event is finished with that event."""
-        lane = self._lanes.get(key) or self._open(key)
+        if (lane := self._lanes.get(key)) is None:
+            lane = self._lanes[key] = Lane(key)
+            self._applied_cache.begin(lane)
         if event.sequence in lane.pending:
             lane.copies.setdefault(event.sequence, []).append(event.finish)
             return
@@ -204,12 +206,6 @@ class Lanes:
         """How many contacts with pending events a reprocessing run holds."""
         return self._in_state[LaneState.HELD]
 
-    def _open(self, key: ContactKey) -> Lane:
-        lane = Lane(key)
-        self._applied_cache.begin(lane)
-        self._lanes[key] = lane
-        return lane
-
     def _place(self, lane: Lane) -> None:
         lane.pass_over_dead_letters()
         self._enter(lane, self._next_state(lane))
@@ -293,7 +289,7 @@ class Lanes:
             lane.hole_since = self._clock.monotonic() - lane.hole_limit_s + HOLE_AGAIN_S
             return
         self.holes_released += 1
-        told = {"missing_from": lane.applied + 1, "missing_to": first - 1}
-        log.warning("lane.hole_released", **lane.pending[first].log_fields, **told)
+        missing = {"missing_from": lane.applied + 1, "missing_to": first - 1}
+        log.warning("lane.hole_released", **lane.pending[first].log_fields, **missing)
         lane.applied = lane.done = first - 1
         lane.hole_since = None

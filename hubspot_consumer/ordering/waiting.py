@@ -15,9 +15,6 @@ class Waiting:
         # No waiting lane is due earlier.
         self._wake_at = math.inf
 
-    def __len__(self) -> int:
-        return len(self._lanes)
-
     def __iter__(self) -> Iterator[Lane]:
         return iter(list(self._lanes.values()))
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 from typing import Final
 
 from hubspot_consumer.dead_letters.writer import DeadLetterWriter
@@ -108,23 +107,19 @@ class RecordConsumer:
         while self._may_write.locked():
             await self._wait()
         await self._may_write.acquire()
-        writing = asyncio.create_task(self._write_dead_letter(record, error))
+        writing = asyncio.create_task(self._write_dead_letter(record, error, finish))
         self._writing.add(writing)
-        writing.add_done_callback(partial(self._written, finish))
+        writing.add_done_callback(self._writing.discard)
 
-    async def _write_dead_letter(self, record: Record, error: UnreadableRecord) -> None:
-        await self._dead_letters.put(record, error.reason, error.detail, attempts=0)
-        self._receipts.unreadable(record, error)
-
-    def _written(self, finish: Callable[[], None], writing: asyncio.Task[None]) -> None:
-        self._writing.discard(writing)
-        self._may_write.release()
-        if writing.cancelled():
-            return
-        if (fault := writing.exception()) is not None:
-            self._delivery.fail(fault)
-        else:
+    async def _write_dead_letter(self, record: Record, error: UnreadableRecord, finish: Callable[[], None]) -> None:
+        try:
+            await self._dead_letters.put(record, error.reason, error.detail, attempts=0)
+            self._receipts.unreadable(record, error)
             finish()
+        except Exception as fault:  # noqa: BLE001 - whatever it is, the worker must end, and acks nothing
+            self._delivery.fail(fault)
+        finally:
+            self._may_write.release()
 
     def _add(self, key: ContactKey, event: Pending) -> None:
         self._lanes.add(key, event)

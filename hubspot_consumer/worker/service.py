@@ -12,7 +12,7 @@ from hubspot_consumer.kafka.partition_alignment import CROWD
 from hubspot_consumer.metrics import Telemetry
 from hubspot_consumer.settings import Settings
 from hubspot_consumer.worker.status import Status
-from hubspot_consumer.worker.wiring import Live, Parts
+from hubspot_consumer.worker.wiring import Parts
 from runtime.clock import Clock
 from runtime.journal import Journal, keep_journal
 from runtime.kafka.admission import Admission, KafkaAway
@@ -74,7 +74,17 @@ class Service:
         self._health.ill("worker", "starting: connecting to Kafka")
         await self._connect()
         # A reprocessing run needs the answer of every member of the group, also of one that still waits for its portal.
-        await _first_of(self._read_and_deliver(), *(_followers(self._parts.live) if self._parts.live else ()))
+        await _first_of(self._read_and_deliver(), *self._followers())
+
+    def _followers(self) -> Iterable[Coroutine[Any, Any, object]]:
+        if (live := self._parts.live) is not None:
+            yield live.hold_answers.follow()
+            yield live.hold_answers.catch_up()
+            yield live.hold_answers.answer()
+            yield live.controls.follow()
+        if (receipts := self._parts.core.receipts_topic) is not None:
+            yield receipts.write()
+            yield receipts.release_late()
 
     async def _read_and_deliver(self) -> None:
         self._health.ill("worker", "starting: joining the consumer group")
@@ -160,16 +170,16 @@ class Service:
     async def _stop(self) -> None:
         give_up = self._clock.monotonic() + LEAVE_WITHIN_S
         ended = await self._parts.sink.delivery.drain(DRAIN_AT_STOP_S)
-        live = self._parts.live
-        if live is not None and live.receipts is not None:
+        live, receipts = self._parts.live, self._parts.core.receipts_topic
+        if receipts is not None:
             # An event whose receipt is not written by then is not acked, and is repeated.
             within_s = min(FLUSH_AT_STOP_S, give_up - self._clock.monotonic() - COMMIT_WITHIN_S)
-            await _first_of(live.receipts.flush(within_s), live.receipts.write(), live.receipts.release_late())
+            await _first_of(receipts.flush(within_s), receipts.write(), receipts.release_late())
         await _within(give_up - self._clock.monotonic(), self._parts.source.worker.stop())
         others = [self._parts.core.producer.stop(), self._parts.core.lag.stop(), self._parts.core.suppressions.stop()]
         if live is not None:
             others += [live.hold_answers.stop(), live.controls.stop()]
-            others += [live.receipts.stop()] if live.receipts is not None else []
+            others += [receipts.stop()] if receipts is not None else []
         await asyncio.gather(*(_within(CLOSE_WITHIN_S, closing) for closing in others))
         log.info("service.stopped", calls_ended=ended, events_to_repeat=self._parts.core.offsets.unfinished)
 
@@ -183,16 +193,6 @@ def _journal(status: Status, telemetry: Telemetry, clock: Clock) -> Journal:
         "calls": telemetry.calls,
     }
     return partial(keep_journal, partial(log.info, "worker.progress"), counters, status.in_a_line, clock)
-
-
-def _followers(live: Live) -> Iterable[Coroutine[Any, Any, object]]:
-    yield live.hold_answers.follow()
-    yield live.hold_answers.catch_up()
-    yield live.hold_answers.answer()
-    yield live.controls.follow()
-    if live.receipts is not None:
-        yield live.receipts.write()
-        yield live.receipts.release_late()
 
 
 async def _within(seconds: float, ending: Coroutine[Any, Any, object]) -> None:

@@ -123,7 +123,7 @@ def _of(parts: Parts) -> dict[str, Any]:
             "holes_released": core.lanes.holes_released,
         },
         "dead_letters": dict(sink.dead_letters.by_reason),
-        "receipts": _receipts(live.receipts) if live and live.receipts else None,
+        "receipts": _receipts(core.receipts_topic) if core.receipts_topic else None,
     }
 
 

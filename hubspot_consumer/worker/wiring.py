@@ -57,12 +57,21 @@ class Core:
         self.jitter: Final = random.Random()  # noqa: S311 - spreads retries, needs no security
         self.lag: Final = Lag(self.kafka, settings.group, topics.events)
         self.offsets: Final = Offsets()
-        self.alignment: Final = PartitionAlignment(self.offsets, self.lag)
+        self.alignment: Final = PartitionAlignment(self.offsets, self.lag.ends)
         self.lanes: Final = Lanes(self.clock, self.alignment.earlier_were_read)
         self.lease: Final = Lease(self.clock)
         self.breaker: Final = CircuitBreaker(self.clock, resumed=self.lanes.stop_backing_off)
         self.suppressions: Final = Suppressions(self.kafka, topics.suppressions, self.clock)
         self.unwritable: Final = UnwritableProperties()
+        # Receipts have their own producer, so that they never delay dead letters. Duplicates are harmless.
+        options = {"max_batch_size": MOST_BYTES_OF_A_BATCH, "enable_idempotence": False}
+        writes_receipts = settings.mode == "live" and settings.delivery_receipts
+        self.receipts_topic: Final = (
+            ReceiptsTopic(TopicWriter(settings, topics.deliveries, **options), self.clock, telemetry)
+            if writes_receipts
+            else None
+        )
+        self.receipts: Final = Receipts(self.receipts_topic, self.offsets, self.unwritable, self.clock)
         self.producer: Final = AIOKafkaProducer(
             **self.kafka, acks="all", enable_idempotence=True, max_request_size=LARGEST_DEAD_LETTER
         )
@@ -71,12 +80,12 @@ class Core:
 class Sink:
     """The parts that deliver events or write them to the dead letters. In a dry run the calls are only logged."""
 
-    def __init__(self, core: Core, destination: Destination, receipts: Receipts) -> None:
+    def __init__(self, core: Core, destination: Destination) -> None:
         lanes, breaker = core.lanes, core.breaker
         self.dead_letters: Final = DeadLetterWriter(
             core.producer, core.settings.topics.dead_letters, core.clock, core.telemetry
         )
-        rejections = Rejections(core.settings.dead_letter_limit, self.dead_letters, breaker, core.clock, receipts)
+        rejections = Rejections(core.settings.dead_letter_limit, self.dead_letters, breaker, core.clock, core.receipts)
         self.timeline: Final = Timeline(lanes, destination, rejections, core.lease, breaker)
         writer = LaneWriter(
             lanes=lanes,
@@ -91,19 +100,16 @@ class Sink:
             clock=core.clock,
             telemetry=core.telemetry,
             jitter=core.jitter,
-            receipts=receipts,
+            receipts=core.receipts,
         )
         self.delivery: Final = Dispatcher(lanes, destination, writer, breaker, core.lease)
 
 
 class Live:
-    """The parts of a live worker that a dry run does not have. *receipts* is None if they are turned off."""
+    """The parts of a live worker that a dry run does not have."""
 
-    def __init__(
-        self, core: Core, sink: Sink, client: HubSpotClient, limiter: RateLimiter, receipts: ReceiptsTopic | None
-    ) -> None:
+    def __init__(self, core: Core, sink: Sink, client: HubSpotClient, limiter: RateLimiter) -> None:
         settings, kafka, clock = core.settings, core.kafka, core.clock
-        self.receipts: Final = receipts
         self.rate_limiter: Final = limiter
         self.portal: Final = Portal(client, settings, core.breaker, clock, core.jitter)
         self.controls: Final = PauseControl(kafka, settings.topics.controls, clock, core.breaker)
@@ -124,7 +130,7 @@ class Live:
 class Source:
     """The parts that read the topics."""
 
-    def __init__(self, core: Core, sink: Sink, receipts: Receipts, live: Live | None) -> None:
+    def __init__(self, core: Core, sink: Sink, live: Live | None) -> None:
         self.reading: Final = RecordConsumer(
             lanes=core.lanes,
             delivery=sink.delivery,
@@ -134,7 +140,7 @@ class Source:
             dead_letters=sink.dead_letters,
             clock=core.clock,
             telemetry=core.telemetry,
-            receipts=receipts,
+            receipts=core.receipts,
         )
         self.assignment: Final = Assignment(
             sink.delivery,
@@ -142,7 +148,7 @@ class Source:
             core.lag,
             core.alignment,
             holds=live.hold_answers if live else None,
-            receipts=live.receipts if live else None,
+            receipts=core.receipts_topic,
         )
         positions = Positions(core.clock, core.telemetry.gap)
         self.gaps: Final = Gaps(
@@ -172,13 +178,11 @@ class Parts:
     def __init__(self, settings: Settings, telemetry: Telemetry) -> None:
         core = self.core = Core(settings, telemetry)
         hubspot = hubspot_client(settings, core.clock, telemetry.call) if settings.mode == "live" else None
-        topic = _receipts_topic(core) if hubspot is not None and settings.delivery_receipts else None
-        receipts = Receipts(topic, core.offsets, core.unwritable, core.clock)
-        self.sink: Final = Sink(core, hubspot[0] if hubspot else DryRun(), receipts)
-        self.live: Final = Live(core, self.sink, *hubspot, topic) if hubspot else None
-        self.source: Final = Source(core, self.sink, receipts, self.live)
+        self.sink: Final = Sink(core, hubspot[0] if hubspot else DryRun())
+        self.live: Final = Live(core, self.sink, *hubspot) if hubspot else None
+        self.source: Final = Source(core, self.sink, self.live)
         self.progress: Final = Progress(
-            held=lambda: self.source.worker.assigned,
+            assigned=lambda: self.source.worker.assigned,
             lag=core.lag,
             offsets=core.offsets,
             lanes=core.lanes,
@@ -188,10 +192,3 @@ class Parts:
             health=core.health,
             clock=core.clock,
         )
-
-
-def _receipts_topic(core: Core) -> ReceiptsTopic:
-    # Receipts have their own producer, so that they never delay dead letters. Duplicates are harmless.
-    options = {"max_batch_size": MOST_BYTES_OF_A_BATCH, "enable_idempotence": False}
-    writer = TopicWriter(core.settings, core.settings.topics.deliveries, **options)
-    return ReceiptsTopic(writer, core.clock, core.telemetry)

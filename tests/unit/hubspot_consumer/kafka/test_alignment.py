@@ -24,7 +24,7 @@ class Reader:
         held = list(partitions or ((topic, number) for topic in TOPICS for number in NUMBERS))
         self.kafka = {TopicPartition(*partition): 100 for partition in held}
         self.offsets = Offsets()
-        self.alignment = PartitionAlignment(self.offsets, self)
+        self.alignment = PartitionAlignment(self.offsets, self.ends)
         self.alignment.assigned(held)
         self.offsets.assigned(dict.fromkeys(held, 0))
 

@@ -31,7 +31,7 @@ class Bench:
         self.delivery = SimpleNamespace(calls_ended=0, calls_in_flight=0)
         self.daily = DailyQuota(1_000, self.clock)
         self.progress = Progress(
-            held=lambda: [MINE],
+            assigned=lambda: [MINE],
             lag=cast("Any", SimpleNamespace(of=lambda topic, number: self.lags.get((topic, number)))),
             offsets=self.offsets,
             lanes=self.lanes,
