@@ -11,7 +11,6 @@ from runtime.clock import Clock
 def hubspot_client(settings: Settings, clock: Clock, count: CallCounter) -> tuple[HubSpotClient, RateLimiter]:
     """Return the client of the portal in *settings*, and its rate limiter."""
     daily = DailyQuota(settings.hubspot_daily_limit, clock)
-    rate_limiter = RateLimiter(settings.hubspot_rate_limit, settings.hubspot_rate_window_s, daily, clock)
+    limiter = RateLimiter(settings.hubspot_rate_limit, settings.hubspot_rate_window_s, daily, clock)
     http = http_client(settings.hubspot_api_base_url, settings.read_token)
-    portal_id = settings.hubspot_portal_id or 0
-    return HubSpotClient(http, rate_limiter, settings.hubspot_api_version, portal_id, count), rate_limiter
+    return HubSpotClient(http, limiter, settings.hubspot_api_version, settings.hubspot_portal_id or 0, count), limiter

@@ -124,16 +124,16 @@ class Telemetry:
 
     def _begin_at_zero(self) -> None:
         # Prometheus sees no increase in a counter that appears with its first event, so no alert would fire.
-        for reason in (*get_args(Unreadable), *get_args(Rejection)):
-            self.dead_letters.labels(reason)
-        for event_type in EVENTS:
-            self.events_delivered.labels(event_type)
-        for outcome in (Delivered, RetryLater, Rejected, Halt):
-            self._outcomes.labels(outcome.__name__)
-        for why in get_args(Gap):
-            self.gaps.labels(why)
-        for end in ("written", "dropped"):
-            self.receipts.labels(end)
+        labels: Mapping[Counter, Iterable[str]] = {
+            self.dead_letters: (*get_args(Unreadable), *get_args(Rejection)),
+            self.events_delivered: EVENTS,
+            self._outcomes: [outcome.__name__ for outcome in (Delivered, RetryLater, Rejected, Halt)],
+            self.gaps: get_args(Gap),
+            self.receipts: ("written", "dropped"),
+        }
+        for counter, values in labels.items():
+            for value in values:
+                counter.labels(value)
         for kind in ("create_contacts", "upsert", "read", "note"):
             self.calls.labels(kind, "429")
 

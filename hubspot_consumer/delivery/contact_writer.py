@@ -54,7 +54,7 @@ class ContactWriter:
         """Create up to 100 contacts; a contact that exists is not written, and its outcome is rejected or unclear."""
         with slot:
             answer = await self._destination.create(self._without_omissions(inputs))
-        self._hear(answer.outcomes.values())
+        self._record(answer.outcomes.values())
         return answer
 
     async def upsert(
@@ -76,7 +76,7 @@ class ContactWriter:
             slot.give_back()
             answer = WriteAnswer()
         outcomes |= answer.outcomes
-        self._hear([outcome for outcome in outcomes.values() if not isinstance(outcome, Again)])
+        self._record([outcome for outcome in outcomes.values() if not isinstance(outcome, Again)])
         for one in inputs:
             if (outcome := outcomes.get(one.trace_id)) is not None:
                 yield one, self._meaning(one, outcome)
@@ -87,7 +87,7 @@ class ContactWriter:
     def _without_omissions(self, inputs: Sequence[Upsert]) -> Sequence[Upsert]:
         return [replace(one, properties=self._unwritable.without(one.properties)) for one in inputs]
 
-    def _hear(self, outcomes: Collection[Outcome]) -> None:
+    def _record(self, outcomes: Collection[Outcome]) -> None:
         self._count(outcomes)
         for outcome in outcomes:
             if isinstance(outcome, Delivered) and outcome.kept:
@@ -98,10 +98,10 @@ class ContactWriter:
         if not isinstance(outcome, Rejected):
             return outcome
         if unwritable := outcome.unwritable.intersection(upsert.properties):
-            if (halt := self._unwritable.leave_out(unwritable)) is None:
+            if (stop_reason := self._unwritable.leave_out(unwritable)) is None:
                 return Again(outcome.detail)
-            self._breaker.trip(halt)
-            return halt
+            self._breaker.trip(stop_reason)
+            return stop_reason
         if outcome.conflict and upsert.attempts < MOST_CONFLICTS:
             return Again(outcome.detail, conflict=True)
         return outcome

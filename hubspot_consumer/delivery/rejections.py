@@ -51,8 +51,8 @@ class Rejections:
     async def reject(self, update: ContactUpdate, event: Pending, rejection: Rejected) -> Halt | None:
         """Write *event* to the dead letters; if there are too many of late, trip the breaker and return the halt."""
         if self.too_many:
-            words = f"{self.last_hour} events rejected within an hour; and now: {rejection.detail}"
-            halt = Halt("too_many_dead_letters", words)
+            detail = f"{self.last_hour} events rejected within an hour; and now: {rejection.detail}"
+            halt = Halt("too_many_dead_letters", detail)
             self._breaker.trip(halt)
             return halt
         self._minute().rejected += 1

@@ -85,7 +85,7 @@ class LaneWriter:
             case RetryLater() | Halt():
                 self._breaker.record(found)
                 for lane in lanes:
-                    self._lanes.still_unknown(lane, self._wait_s(lane, found))
+                    self._lanes.give_back(lane, self._wait_s(lane, found))
             case _:
                 assert_never(found)
 
@@ -97,7 +97,7 @@ class LaneWriter:
         elif lane.left_out < MOST_LOOK_UPS:
             # The contact may exist: treating it as new could overwrite newer values.
             lane.left_out += 1
-            self._lanes.still_unknown(lane, self._wait_s(lane, RetryLater("HubSpot's answer leaves the contact out")))
+            self._lanes.give_back(lane, self._wait_s(lane, RetryLater("HubSpot's answer leaves the contact out")))
         else:
             self._lanes.known(lane, None, None)
 

@@ -59,40 +59,36 @@ class CircuitBreaker:
         self._probe_at = 0.0
         self._interval_s = 0.0
         self._failures = 0
-        self._paused: Paused | None = None
+        self.paused: Paused | None = None
         self._goes_on = asyncio.Event()
         self._goes_on.set()
 
     @property
     def halted(self) -> Halted | None:
         """The reason why nothing is sent now, or None. During a pause it is the pause; see `behind`."""
-        if (paused := self._paused) is not None:
-            words = f"{paused.note} ({paused.by})" if paused.by else paused.note
-            return Halted("paused", words, paused.since, None)
+        if (paused := self.paused) is not None:
+            detail = f"{paused.note} ({paused.by})" if paused.by else paused.note
+            return Halted("paused", detail, paused.since, None)
         return self._halted
 
     @property
     def behind(self) -> Halted | None:
         """The halt besides a pause, as it was last known, or None; always None without a pause."""
-        return self._halted if self._paused is not None else None
-
-    @property
-    def paused(self) -> Paused | None:
-        return self._paused
+        return self._halted if self.paused is not None else None
 
     def pause(self, paused: Paused) -> None:
         """Send nothing until `resume`, not even probes. A second pause replaces the first."""
-        if paused != self._paused:
+        if paused != self.paused:
             log.warning("delivery.paused", by=paused.by, note=paused.note, since=paused.since.isoformat())
-        self._paused = paused
+        self.paused = paused
         self._goes_on.clear()
 
     def resume(self) -> None:
         """End a pause. If the breaker is open for another reason, its probe goes out when it is due."""
-        if self._paused is None:
+        if self.paused is None:
             return
         log.warning("delivery.resumed", reason="paused")
-        self._paused = None
+        self.paused = None
         self._goes_on.set()
 
     def record_all(self, outcomes: Collection[Outcome]) -> None:

@@ -60,7 +60,8 @@ class FaustWorker:
         self._gaps = gaps
         self._lease = lease
         self._offsets = offsets
-        self._held_back: set[TP] = set()
+        # The paused partitions, from which nothing is fetched.
+        self.paused: set[TP] = set()
         # Faust requires a folder for its tables, although this app has none.
         self._folder = TemporaryDirectory(prefix="hubspot-consumer-")
         self._app = _faust_app(kafka, group, self._folder.name, positions, offsets)
@@ -78,7 +79,7 @@ class FaustWorker:
 
         async def on_assigned(*_: Any, **__: Any) -> None:
             lease.renew(lease.now())
-            self._held_back = set()
+            self.paused = set()
             assigned(self.assigned)
 
         # These references keep the receivers alive: Faust has only weak ones.
@@ -115,11 +116,6 @@ class FaustWorker:
         """
         await cast("Consumer", self._app.consumer).heed_errors()
 
-    @property
-    def paused(self) -> Collection[Partition]:
-        """The paused partitions, from which nothing is fetched."""
-        return self._held_back
-
     async def seek_back(self, partition: Partition) -> None:
         """Fetch a partition again, from the next record to be read."""
         if (offset := self._offsets.next_of(partition)) is not None:
@@ -130,12 +126,12 @@ class FaustWorker:
         # Faust's `pause_partitions` would drop records that were fetched and not read yet.
         consumer = self._app.consumer
         wanted = {TP(topic, number) for topic, number in partitions}
-        for partition in self._held_back - wanted:
+        for partition in self.paused - wanted:
             consumer.on_buffer_drop(partition)
         for partition in wanted:
             # The pause is repeated at each call, because Faust resumes a partition when its own buffer drains.
             consumer.on_buffer_full(partition)
-        self._held_back = wanted
+        self.paused = wanted
 
     def _renew_with_each_heartbeat(self) -> None:
         # aiokafka exposes no time of the last answered heartbeat.

@@ -53,11 +53,11 @@ class PartitionOffsets:
             return _nothing
         entry.deferrals += 1
 
-        def let_go() -> None:
+        def release() -> None:
             entry.deferrals -= 1
             self._acknowledge()
 
-        return let_go
+        return release
 
     def pass_over(self, to: int) -> None:
         """Continue at *to*, because Kafka stores no unread record before it."""

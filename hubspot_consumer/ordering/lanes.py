@@ -63,17 +63,20 @@ class Lanes:
             self._place(lane)
 
     def take_unknown(self, most: int) -> list[Lane]:
-        """Take up to *most* contacts to look up; each must be given back by `known` or `still_unknown`."""
+        """Take up to *most* contacts to look up; each must be given back by `known` or `give_back`."""
         return self._depart(most, LaneState.UNKNOWN)
 
     def known(self, lane: Lane, contact_id: str | None, sequence: int | None) -> None:
         """Give back a contact that was looked up; without a *sequence*, the first pending event counts as the next."""
         lane.learn(contact_id, min(lane.pending) - 1 if sequence is None else sequence)
-        self._again(lane, wait_s=0.0)
+        self.give_back(lane)
 
-    def still_unknown(self, lane: Lane, wait_s: float) -> None:
-        """Give back a contact whose look-up failed, for another attempt after *wait_s* seconds."""
-        self._again(lane, wait_s)
+    def give_back(self, lane: Lane, wait_s: float = 0.0) -> None:
+        """Take a lane back from a call, for its next step after *wait_s* seconds; ignore it if `forget` dropped it."""
+        lane.not_before = self._clock.monotonic() + wait_s if wait_s else 0.0
+        if self._lanes.get(lane.key) is lane:
+            self._place(lane)
+        self.in_flight.end(lane.key)
 
     def take_new(self, most: int) -> list[ContactUpdate]:
         """Take up to *most* contacts to create; each update must be given back once, as after `take` or by `exists`."""
@@ -82,7 +85,7 @@ class Lanes:
     def exists(self, update: ContactUpdate) -> None:
         """Give back a contact that was not created because it exists, or may exist: it is looked up."""
         update.lane.may_be_new = False
-        self._again(update.lane, wait_s=0.0)
+        self.give_back(update.lane)
 
     def take(self, most: int) -> list[ContactUpdate]:
         """Take the updates of up to *most* ready contacts; each is given back by `finished`, `split` or `retry`."""
@@ -90,21 +93,19 @@ class Lanes:
 
     def finished(self, update: ContactUpdate) -> None:
         """Give back an update whose events are all delivered, dead-lettered or suppressed."""
-        lane = update.lane
-        lane.finished(update)
-        self._again(lane, wait_s=0.0)
+        update.lane.finished(update)
+        self.give_back(update.lane)
 
     def split(self, update: ContactUpdate) -> None:
         """Give back a rejected update, to be taken again in smaller parts until the rejected event is alone."""
         update.lane.most_events = max(1, len(update.events) // 2)
-        self._again(update.lane, wait_s=0.0)
+        self.give_back(update.lane)
 
     def retry(self, update: ContactUpdate, wait_s: float) -> None:
         """Give back an update for another attempt after *wait_s* seconds; without another upsert if it is `written`."""
-        lane = update.lane
         if update.written:
-            lane.applied_by(update)
-        self._again(lane, wait_s)
+            update.lane.applied_by(update)
+        self.give_back(update.lane, wait_s)
 
     def hold(self, keys: Collection[ContactKey]) -> None:
         """Stop taking events of these contacts until each is released as often as it was held."""
@@ -269,13 +270,6 @@ class Lanes:
             self._enter(lane, LaneState.IN_FLIGHT)
             self.in_flight.begin(lane.key)
         return lanes
-
-    def _again(self, lane: Lane, wait_s: float) -> None:
-        """Take a lane back from a call, and place it unless `forget` dropped it meanwhile."""
-        lane.not_before = self._clock.monotonic() + wait_s if wait_s else 0.0
-        if self._lanes.get(lane.key) is lane:
-            self._place(lane)
-        self.in_flight.end(lane.key)
 
     def _release_hole(self, lane: Lane) -> None:
         """Let a lane go on without its missing events, if its hole is due and no earlier record is unread."""
