@@ -26,6 +26,11 @@ class Again:
     conflict: bool = False
 
 
+@dataclass(frozen=True)
+class MayExist:
+    """The contact was not created, most likely because it exists."""
+
+
 NOT_OURS: Final = Again("another worker may have the contact by now")
 
 Guard = Callable[[Upsert], Again | RetryLater | None]
@@ -50,12 +55,14 @@ class ContactWriter:
         self._breaker = breaker
         self._count = count
 
-    async def create(self, inputs: Sequence[Upsert], slot: Slot) -> WriteAnswer[Upsert]:
-        """Create up to 100 contacts; a contact that exists is not written, and its outcome is rejected or unclear."""
+    async def create(self, inputs: Sequence[Upsert], slot: Slot) -> list[tuple[Upsert, Outcome | MayExist]]:
+        """Create up to 100 contacts, and return the outcome of each, which is never Rejected."""
         with slot:
             answer = await self._destination.create(self._without_omissions(inputs))
         self._record(answer.outcomes.values())
-        return answer
+        # The contact of a rejected or unclear input most likely exists. Any other fault shows in its upsert.
+        created = {name: outcome for name, outcome in answer.outcomes.items() if not isinstance(outcome, Rejected)}
+        return [(one, created.get(one.trace_id, MayExist())) for one in inputs]
 
     async def upsert(
         self, inputs: Sequence[Upsert], slot: Slot, guard: Guard

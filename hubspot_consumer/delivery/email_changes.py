@@ -99,9 +99,7 @@ class ContactMoves:
             return None
         move = {"contact": contact_hash(key), "previous": contact_hash(previous), "contact_id": contact.contact_id}
         if holder is not None:
-            log.warning(
-                "contact.not_moved", **move, why="another contact has the new email: merge the two in HubSpot"
-            )
+            log.warning("contact.not_moved", **move, why="another contact has the new email: merge the two in HubSpot")
             return None
         with await turn.slot():
             refusal = await self._destination.move(contact.contact_id, key)

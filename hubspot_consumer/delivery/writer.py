@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final, assert_never
 
 from hubspot_consumer.delivery.batches import Batch, halves
-from hubspot_consumer.delivery.contact_writer import NOT_OURS, Again, ContactWriter
+from hubspot_consumer.delivery.contact_writer import NOT_OURS, Again, ContactWriter, MayExist
 from hubspot_consumer.delivery.destination import Destination, Slot, Turn
 from hubspot_consumer.delivery.email_changes import ContactMoves
 from hubspot_consumer.delivery.receipts import Receipts
@@ -15,7 +15,7 @@ from hubspot_consumer.delivery.timeline import Timeline
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.gates.retries import wait_s
 from hubspot_consumer.gates.suppressions import Suppressions
-from hubspot_consumer.hubspot.outcomes import UNSURE, Delivered, Halt, Refusal, Rejected, RetryLater
+from hubspot_consumer.hubspot.outcomes import UNSURE, Delivered, Halt, Outcome, Refusal, Rejected, RetryLater
 from hubspot_consumer.hubspot.requests import KnownContacts, Upsert
 from hubspot_consumer.kafka.lease import Lease
 from hubspot_consumer.metrics import Telemetry
@@ -106,38 +106,7 @@ class LaneWriter:
         turn = Turn(self._destination, slot)
         updates = await self._wanted(updates, turn)
         self._telemetry.taken(updates)
-        written = [update for update in updates if update.written]
-        upserted = await self._upsert(Batch(update for update in updates if not update.written), turn)
-        await self._leave_timeline_entries(written + upserted)
-
-    async def create(self, updates: Sequence[ContactUpdate], slot: Slot) -> None:
-        """Create up to 100 contacts, then send their timeline entries; contacts that may exist are looked up."""
-        turn = Turn(self._destination, slot)
-        updates = await self._wanted(updates, turn)
-        self._telemetry.taken(updates)
-        batch, written = Batch(updates), list[ContactUpdate]()
-        if not batch.upserts:
-            turn.give_back()
-            return
-        answer = await self._contacts.create(batch.upserts, await turn.slot())
-        for trace_id, outcome in answer.outcomes.items():
-            update = batch.update(trace_id)
-            match outcome:
-                case Delivered():
-                    written.append(_written(update, outcome))
-                case RetryLater() | Halt():
-                    self._retry(update, outcome)
-                case Rejected():
-                    # The contact most likely exists. Any other fault shows in its upsert.
-                    self._lanes.exists(update)
-                case _:
-                    assert_never(outcome)
-        for upsert in answer.unclear:
-            self._lanes.exists(batch.update(upsert.trace_id))
-        await self._leave_timeline_entries(written)
-
-    async def _upsert(self, batch: Batch, turn: Turn) -> list[ContactUpdate]:
-        """Return the updates that were written; the lanes of all others are given back."""
+        batch = Batch(update for update in updates if not update.written)
 
         def guard(upsert: Upsert) -> Again | RetryLater | None:
             # During the wait of a half for its slot, another worker may have been assigned the partitions.
@@ -145,27 +114,44 @@ class LaneWriter:
                 return NOT_OURS
             return None if self._lease.valid else UNSURE
 
-        written = list[ContactUpdate]()
-        if not batch.upserts:
+        if batch.upserts:
+            async for upsert, outcome in self._contacts.upsert(batch.upserts, await turn.slot(), guard):
+                await self._apply(batch.update(upsert.trace_id), outcome)
+        else:
             turn.give_back()
-            return written
-        async for upsert, outcome in self._contacts.upsert(batch.upserts, await turn.slot(), guard):
-            update = batch.update(upsert.trace_id)
-            match outcome:
-                case Delivered():
-                    written.append(_written(update, outcome))
-                case Again(conflict=True):
-                    # At the next attempt the contact exists, and is updated.
-                    self._retry(update, RetryLater(outcome.why))
-                case Again():
-                    self._lanes.retry(update, 0.0)
-                case RetryLater() | Halt():
-                    self._retry(update, outcome)
-                case Rejected():
-                    await self._rejected(update, outcome)
-                case _:
-                    assert_never(outcome)
-        return written
+        await self._leave_timeline_entries([update for update in updates if update.written])
+
+    async def create(self, updates: Sequence[ContactUpdate], slot: Slot) -> None:
+        """Create up to 100 contacts, then send their timeline entries; contacts that may exist are looked up."""
+        turn = Turn(self._destination, slot)
+        updates = await self._wanted(updates, turn)
+        self._telemetry.taken(updates)
+        batch = Batch(updates)
+        if batch.upserts:
+            for upsert, outcome in await self._contacts.create(batch.upserts, await turn.slot()):
+                await self._apply(batch.update(upsert.trace_id), outcome)
+        else:
+            turn.give_back()
+        await self._leave_timeline_entries([update for update in updates if update.written])
+
+    async def _apply(self, update: ContactUpdate, outcome: Outcome | Again | MayExist) -> None:
+        """Mark an update that was written, and give the lane of any other back."""
+        match outcome:
+            case Delivered():
+                update.written, update.lane.contact_id = True, outcome.contact_id
+            case MayExist():
+                self._lanes.exists(update)
+            case Again(conflict=True):
+                # At the next attempt the contact exists, and is updated.
+                self._retry(update, RetryLater(outcome.why))
+            case Again():
+                self._lanes.retry(update, 0.0)
+            case RetryLater() | Halt():
+                self._retry(update, outcome)
+            case Rejected():
+                await self._rejected(update, outcome)
+            case _:
+                assert_never(outcome)
 
     async def _rejected(self, update: ContactUpdate, rejection: Rejected) -> None:
         if len(update.events) > 1:
@@ -237,8 +223,3 @@ class LaneWriter:
         if isinstance(refusal, RetryLater):
             lane.attempts += 1
         return wait_s(refusal, lane.attempts, self._jitter)
-
-
-def _written(update: ContactUpdate, outcome: Delivered) -> ContactUpdate:
-    update.written, update.lane.contact_id = True, outcome.contact_id
-    return update
