@@ -159,7 +159,6 @@ class Gauges(Collector):
         contacts = dict(report["contacts"])
         released = contacts.pop("holes_released", 0)
         halted = report["halted"]["reason"] if report["halted"] else None
-        held = (report["reprocessing"] or {}).get("contacts_held", 0)
         yield _gauge(
             "mode", "1 for the mode of this worker", {(mode,): mode == report["mode"] for mode in _MODES}, "mode"
         )
@@ -180,9 +179,16 @@ class Gauges(Collector):
         yield CounterMetricFamily(
             f"{PREFIX}_holes_released", "Contacts that went on without an event that never came", value=released
         )
-        yield GaugeMetricFamily(f"{PREFIX}_contacts_held", "Contacts that a reprocessing run holds", value=held)
-        lent = (report["quota"] or {}).get("lent", 0.0)
-        yield GaugeMetricFamily(f"{PREFIX}_quota_lent", "Part of the quota that reprocessing has of it", value=lent)
+        yield GaugeMetricFamily(
+            f"{PREFIX}_contacts_held",
+            "Contacts that a reprocessing run holds",
+            value=(report["reprocessing"] or {}).get("contacts_held", 0),
+        )
+        yield GaugeMetricFamily(
+            f"{PREFIX}_quota_lent",
+            "Part of the quota that reprocessing has of it",
+            value=(report["quota"] or {}).get("lent", 0.0),
+        )
         yield _gauge(
             "in_flight",
             "Events read and not finished, and calls without an answer",

@@ -87,7 +87,11 @@ class ReceiptsTopic:
     def put(self, key: bytes, value: bytes, release: Callable[[], None]) -> None:
         """Queue a receipt; *release* is called once, when it is in Kafka, dropped, or older than ACK_WITHIN_S."""
         if len(self._waiting) >= MOST_WAITING:
-            self._drop()
+            if not self._dropping:
+                log.error("receipts.dropped", topic=self._writer.topic, waiting=len(self._waiting))
+            self._dropping = True
+            self.dropped += 1
+            self._telemetry.receipts.labels("dropped").inc()
             release()
             return
         self._waiting.append(_Waiting(key, value, self._clock.monotonic(), release))
@@ -156,13 +160,6 @@ class ReceiptsTopic:
             together += 1
         batch.close()
         return together
-
-    def _drop(self) -> None:
-        if not self._dropping:
-            log.error("receipts.dropped", topic=self._writer.topic, waiting=len(self._waiting))
-        self._dropping = True
-        self.dropped += 1
-        self._telemetry.receipts.labels("dropped").inc()
 
 
 class Receipts:

@@ -196,12 +196,12 @@ class LaneWriter:
                 self._lanes.finished(update)
 
     def _count(self, update: ContactUpdate) -> None:
-        now, telling = self._clock.now(), log.is_enabled_for(logging.DEBUG)
+        now, debugging = self._clock.now(), log.is_enabled_for(logging.DEBUG)
         for event in update.events:
             self._telemetry.delivered(event, now)
             if event not in update.set_aside:
                 self._receipts.delivered(event, update.lane)
-            if event.envelope is not None and telling:
+            if event.envelope is not None and debugging:
                 log.debug("event.delivered", **event.log_fields, contact_id=update.lane.contact_id)
         self._rejections.delivered(len(update.events))
 

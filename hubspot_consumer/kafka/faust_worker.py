@@ -31,8 +31,6 @@ MAX_POLL_INTERVAL_S: Final = 7 * 24 * 3600.0
 COMMIT_INTERVAL_S: Final = 0.5
 MOST_BYTES_OF_A_PARTITION: Final = 32 * 1024
 
-Take = Callable[[Record], Awaitable[None]]
-
 
 class FaustWorker:
     """Reads the topics in a consumer group and passes each record to *take*, which begins it in *offsets*.
@@ -51,7 +49,7 @@ class FaustWorker:
         offsets: Offsets,
         positions: Positions,
         gaps: Gaps,
-        take: Take,
+        take: Callable[[Record], Awaitable[None]],
         revoked: Callable[[], Awaitable[object]],
         dropped: Callable[[], None],
         assigned: Callable[[Collection[Partition]], None],

@@ -21,13 +21,18 @@ LOOKS: Final = 6
 
 
 class Reader(Protocol):
-    """The worker, with its assigned and its paused partitions; `seek_back` fetches a partition again."""
+    """The worker, as far as it reads."""
 
     @property
-    def assigned(self) -> Collection[Partition]: ...
+    def assigned(self) -> Collection[Partition]:
+        """The assigned partitions."""
+
     @property
-    def paused(self) -> Collection[Partition]: ...
-    async def seek_back(self, partition: Partition) -> None: ...
+    def paused(self) -> Collection[Partition]:
+        """The partitions from which nothing is fetched."""
+
+    async def seek_back(self, partition: Partition) -> None:
+        """Fetch a partition again, from the next record to be read."""
 
 
 class Gaps:

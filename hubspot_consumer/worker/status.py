@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 
-from hubspot_consumer.delivery.receipts import ReceiptsTopic
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.hubspot.outcomes import HaltReason
 from hubspot_consumer.hubspot.rate_limiter import RateLimiter
@@ -101,7 +100,7 @@ def endpoints(status: Status, telemetry: Telemetry) -> FastAPI:
 
 
 def _of(parts: Parts) -> dict[str, Any]:
-    core, sink, live = parts.core, parts.sink, parts.live
+    core, sink, live, receipts = parts.core, parts.sink, parts.live, parts.core.receipts_topic
     return {
         "timeline": sink.timeline.mode,
         "suppressed": len(core.suppressions),
@@ -123,7 +122,9 @@ def _of(parts: Parts) -> dict[str, Any]:
             "holes_released": core.lanes.holes_released,
         },
         "dead_letters": dict(sink.dead_letters.by_reason),
-        "receipts": _receipts(core.receipts_topic) if core.receipts_topic else None,
+        "receipts": {"written": receipts.written, "waiting": receipts.waiting, "dropped": receipts.dropped}
+        if receipts
+        else None,
     }
 
 
@@ -139,10 +140,6 @@ def _halted(breaker: CircuitBreaker) -> dict[str, Any] | None:
         "next_probe": halted.next_probe.isoformat() if halted.next_probe else None,
         "behind": {"reason": behind.reason, "detail": behind.detail} if behind else None,
     }
-
-
-def _receipts(receipts: ReceiptsTopic) -> dict[str, int]:
-    return {"written": receipts.written, "waiting": receipts.waiting, "dropped": receipts.dropped}
 
 
 def _quota(limiter: RateLimiter) -> dict[str, Any]:
