@@ -20,7 +20,7 @@ _A_HASH: Final = re.compile("[0-9a-f]{64}")
 
 
 class Suppressions(FollowedTopic):
-    """Follows the topic and is its list of contacts, in memory. Without the topic no contact is suppressed."""
+    """The suppressed contacts: a followed topic, kept in memory. Without the topic no contact is suppressed."""
 
     def __init__(self, options: dict[str, Any], topic: str, clock: Clock) -> None:
         super().__init__(options, topic, clock, self._take_in, look_again_s=LOOK_AGAIN_S)
