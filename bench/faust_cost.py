@@ -48,7 +48,7 @@ async def _bare(settings: Settings) -> float:
                 if offsets.next_of(partition) is None:
                     offsets.restart(partition, records[0].offset)
                 for record in records:
-                    offsets.begin(partition.topic, partition.partition, record.offset)()
+                    offsets.begin(partition, record.offset)()
                     read += 1
             await consumer.commit()
         return time.monotonic() - began
@@ -63,7 +63,7 @@ async def _faust(settings: Settings) -> float:
     async def take(record: Record) -> None:
         nonlocal read, began
         began = began or time.monotonic()
-        offsets.begin(record.topic, record.partition, record.offset)()
+        offsets.begin(record.topic_partition, record.offset)()
         read += 1
         if read == EVENTS:
             done.set()
@@ -73,7 +73,7 @@ async def _faust(settings: Settings) -> float:
 
     clock, group = SystemClock(), f"{settings.group}-faust"
     positions, lag = Positions(clock, print), Lag(settings.client_options(), group, settings.topics.events)
-    gaps = Gaps(offsets=offsets, positions=positions, lag=lag, health=Health(), waited=lambda: False, count=print)
+    gaps = Gaps(offsets=offsets, positions=positions, lag=lag, health=Health(), waited=lambda: False)
     worker = FaustWorker(
         settings,
         group,

@@ -6,15 +6,11 @@ from hubspot_consumer.hubspot.daily_quota import DailyQuota
 from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.settings import Settings
 from runtime.clock import Clock
-from runtime.logs import logger
-
-log = logger()
 
 
 def hubspot_client(settings: Settings, clock: Clock, count: CallCounter) -> tuple[HubSpotClient, RateLimiter]:
     """Return the client of the portal in *settings*, and its rate limiter."""
     daily = DailyQuota(settings.hubspot_daily_limit, clock)
-    rate_limiter = RateLimiter(settings.hubspot_rate_limit, settings.hubspot_rate_window_s, daily, clock)
+    limiter = RateLimiter(settings.hubspot_rate_limit, settings.hubspot_rate_window_s, daily, clock)
     http = http_client(settings.hubspot_api_base_url, settings.read_token)
-    portal_id = settings.hubspot_portal_id or 0
-    return HubSpotClient(http, rate_limiter, settings.hubspot_api_version, portal_id, count), rate_limiter
+    return HubSpotClient(http, limiter, settings.hubspot_api_version, settings.hubspot_portal_id or 0, count), limiter

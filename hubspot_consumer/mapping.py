@@ -1,6 +1,6 @@
 """The mapping of lifecycle events: one function per event type, from envelope to contact properties.
 
-A new event type needs a function here; a test fails for an event type without one.
+A new event type needs a function here, and its line in MAPPINGS; a test fails for an event type without one.
 """
 
 import traceback
@@ -23,21 +23,10 @@ from schemas.events import (
 
 Properties = dict[str, str]
 Mapped = Callable[[Any, Totals], Mapping[str, str | None]]
+"""The mapping of an event type. A property mapped to None is left as it is."""
 
 # The limit, in characters, of a custom event's property value: HubSpot rejects longer ones.
 LONGEST_TIMELINE_VALUE: Final = 256
-
-MAPPINGS: Final[dict[type[Event], Mapped]] = {}
-
-
-def maps(model: type[Event]) -> Callable[[Mapped], Mapped]:
-    """Register the mapping of *model*. A property mapped to None is left as it is."""
-
-    def register(mapped: Mapped) -> Mapped:
-        MAPPINGS[model] = mapped
-        return mapped
-
-    return register
 
 
 class MappedEvent(NamedTuple):
@@ -85,7 +74,6 @@ def timeline_properties(envelope: Envelope) -> Properties:
     return {name: str(value)[:LONGEST_TIMELINE_VALUE] for name, value in fields.items()}
 
 
-@maps(DriverSignedUp)
 def _signed_up(event: DriverSignedUp, _: Totals) -> Mapping[str, str | None]:
     return {
         "nerava_role": "driver",
@@ -95,7 +83,6 @@ def _signed_up(event: DriverSignedUp, _: Totals) -> Mapping[str, str | None]:
     }
 
 
-@maps(WalletPassInstalled)
 def _wallet_pass_installed(event: WalletPassInstalled, _: Totals) -> Mapping[str, str | None]:
     return {
         "nerava_wallet_pass_installed": "true",
@@ -104,7 +91,6 @@ def _wallet_pass_installed(event: WalletPassInstalled, _: Totals) -> Mapping[str
     }
 
 
-@maps(NovaEarned)
 def _earned(event: NovaEarned, totals: Totals) -> Mapping[str, str | None]:
     return {
         "nerava_total_nova_earned_cents": str(totals.nova_earned_cents),
@@ -113,7 +99,6 @@ def _earned(event: NovaEarned, totals: Totals) -> Mapping[str, str | None]:
     }
 
 
-@maps(NovaRedeemed)
 def _redeemed(event: NovaRedeemed, totals: Totals) -> Mapping[str, str | None]:
     return {
         "nerava_total_nova_redeemed_cents": str(totals.nova_redeemed_cents),
@@ -122,7 +107,6 @@ def _redeemed(event: NovaRedeemed, totals: Totals) -> Mapping[str, str | None]:
     }
 
 
-@maps(FirstRedemptionCompleted)
 def _first_redemption_completed(event: FirstRedemptionCompleted, _: Totals) -> Mapping[str, str | None]:
     return {
         "nerava_first_redemption_completed_at": _time(event.completed_at),
@@ -130,12 +114,10 @@ def _first_redemption_completed(event: FirstRedemptionCompleted, _: Totals) -> M
     }
 
 
-@maps(MerchantContactCreated)
 def _merchant_contact_created(event: MerchantContactCreated, _: Totals) -> Mapping[str, str | None]:
     return {"nerava_role": "merchant", **_merchant(event)}
 
 
-@maps(MerchantContactUpdated)
 def _merchant_contact_updated(event: MerchantContactUpdated, _: Totals) -> Mapping[str, str | None]:
     return _merchant(event)
 
@@ -150,3 +132,14 @@ def _merchant(event: MerchantContactCreated | MerchantContactUpdated) -> Mapping
 
 def _time(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+MAPPINGS: Final[dict[type[Event], Mapped]] = {
+    DriverSignedUp: _signed_up,
+    WalletPassInstalled: _wallet_pass_installed,
+    NovaEarned: _earned,
+    NovaRedeemed: _redeemed,
+    FirstRedemptionCompleted: _first_redemption_completed,
+    MerchantContactCreated: _merchant_contact_created,
+    MerchantContactUpdated: _merchant_contact_updated,
+}

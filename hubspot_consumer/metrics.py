@@ -124,16 +124,16 @@ class Telemetry:
 
     def _begin_at_zero(self) -> None:
         # Prometheus sees no increase in a counter that appears with its first event, so no alert would fire.
-        for reason in (*get_args(Unreadable), *get_args(Rejection)):
-            self.dead_letters.labels(reason)
-        for event_type in EVENTS:
-            self.events_delivered.labels(event_type)
-        for outcome in (Delivered, RetryLater, Rejected, Halt):
-            self._outcomes.labels(outcome.__name__)
-        for why in get_args(Gap):
-            self.gaps.labels(why)
-        for end in ("written", "dropped"):
-            self.receipts.labels(end)
+        labels: Mapping[Counter, Iterable[str]] = {
+            self.dead_letters: (*get_args(Unreadable), *get_args(Rejection)),
+            self.events_delivered: EVENTS,
+            self._outcomes: [outcome.__name__ for outcome in (Delivered, RetryLater, Rejected, Halt)],
+            self.gaps: get_args(Gap),
+            self.receipts: ("written", "dropped"),
+        }
+        for counter, values in labels.items():
+            for value in values:
+                counter.labels(value)
         for kind in ("create_contacts", "upsert", "read", "note"):
             self.calls.labels(kind, "429")
 
@@ -159,7 +159,6 @@ class Gauges(Collector):
         contacts = dict(report["contacts"])
         released = contacts.pop("holes_released", 0)
         halted = report["halted"]["reason"] if report["halted"] else None
-        held = (report["reprocessing"] or {}).get("contacts_held", 0)
         yield _gauge(
             "mode", "1 for the mode of this worker", {(mode,): mode == report["mode"] for mode in _MODES}, "mode"
         )
@@ -180,9 +179,16 @@ class Gauges(Collector):
         yield CounterMetricFamily(
             f"{PREFIX}_holes_released", "Contacts that went on without an event that never came", value=released
         )
-        yield GaugeMetricFamily(f"{PREFIX}_contacts_held", "Contacts that a reprocessing run holds", value=held)
-        lent = (report["quota"] or {}).get("lent", 0.0)
-        yield GaugeMetricFamily(f"{PREFIX}_quota_lent", "Part of the quota that reprocessing has of it", value=lent)
+        yield GaugeMetricFamily(
+            f"{PREFIX}_contacts_held",
+            "Contacts that a reprocessing run holds",
+            value=(report["reprocessing"] or {}).get("contacts_held", 0),
+        )
+        yield GaugeMetricFamily(
+            f"{PREFIX}_quota_lent",
+            "Part of the quota that reprocessing has of it",
+            value=(report["quota"] or {}).get("lent", 0.0),
+        )
         yield _gauge(
             "in_flight",
             "Events read and not finished, and calls without an answer",

@@ -1,15 +1,16 @@
 """A worker's parts for what reads them only: real where they are cheap, and idle."""
 
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
+from hubspot_consumer.delivery.receipts import Receipts
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.gates.unwritable_properties import UnwritableProperties
 from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.kafka.offsets import Offsets
 from hubspot_consumer.ordering.lanes import Lanes
-from hubspot_consumer.worker.parts import Gates, Live, Parts, Sink, Source
 from hubspot_consumer.worker.status import Status
+from hubspot_consumer.worker.wiring import Parts
 from runtime.clock import Clock
 from runtime.health import Health
 from tests.clock import OwnedClock
@@ -22,31 +23,30 @@ def status_of(parts: Parts | None = None, health: Health | None = None) -> Statu
 
 def idle_parts(clock: Clock | None = None, *, limiter: RateLimiter | None = None, stuck: str | None = None) -> Parts:
     clock = clock or OwnedClock()
-    anything = cast("Any", None)
-    live = (
-        Live(
-            rate_limiter=limiter,
-            portal=anything,
-            controls=anything,
-            holds=cast("Any", SimpleNamespace(report=lambda: None)),
-            hold_answers=anything,
-            receipts=None,
-        )
-        if limiter
-        else None
-    )
-    return Parts(
-        source=Source(
-            cast("Any", SimpleNamespace(by_topic={})), Offsets(), anything, anything, anything, anything, anything
+    live = SimpleNamespace(rate_limiter=limiter, holds=SimpleNamespace(report=lambda: None))
+    return cast(
+        "Parts",
+        SimpleNamespace(
+            core=SimpleNamespace(
+                lag=SimpleNamespace(by_topic={}),
+                offsets=Offsets(),
+                breaker=CircuitBreaker(clock),
+                suppressions=(),
+                unwritable=UnwritableProperties(),
+                lanes=Lanes(clock),
+                receipts_topic=None,
+            ),
+            sink=SimpleNamespace(
+                delivery=SimpleNamespace(calls_in_flight=0),
+                timeline=SimpleNamespace(mode="custom_events"),
+                dead_letters=SimpleNamespace(by_reason={}),
+            ),
+            progress=SimpleNamespace(stuck=stuck),
+            live=live if limiter else None,
         ),
-        gates=Gates(CircuitBreaker(clock), cast("Any", ()), UnwritableProperties()),
-        sink=Sink(
-            Lanes(clock),
-            cast("Any", SimpleNamespace(calls_in_flight=0)),
-            cast("Any", SimpleNamespace(mode="custom_events")),
-            cast("Any", SimpleNamespace(by_reason={})),
-            anything,
-        ),
-        progress=cast("Any", SimpleNamespace(stuck=stuck)),
-        live=live,
     )
+
+
+def no_receipts(clock: Clock) -> Receipts:
+    """Return what a dry run has in place of receipts."""
+    return Receipts(None, Offsets(), UnwritableProperties(), clock)

@@ -2,9 +2,8 @@
 
 from hubspot_consumer.metrics import Telemetry
 from hubspot_consumer.settings import Settings
-from hubspot_consumer.worker.endpoints import endpoints
-from hubspot_consumer.worker.status import Status
-from hubspot_consumer.worker.wiring import wire
+from hubspot_consumer.worker.service import Service
+from hubspot_consumer.worker.status import Status, endpoints
 from runtime import logs
 from runtime.commands import EXIT_WITHIN_S, read_settings, run_service, stop_signal
 from runtime.health import Health
@@ -28,7 +27,7 @@ def worker() -> None:
 
 async def _work(settings: Settings) -> None:
     stop, telemetry = stop_signal(exit_within_s=EXIT_WITHIN_S), Telemetry()
-    service = None if settings.mode == "disabled" else wire(settings, telemetry)
+    service = None if settings.mode == "disabled" else Service(settings, telemetry)
     status = service.status if service else Status(settings.mode, Health(), settings.in_force(), None)
     log.info("service.starting", mode=settings.mode, group=settings.group, port=settings.consumer_port)
     async with serving(endpoints(status, telemetry), settings.consumer_port, "CONSUMER_PORT"):

@@ -1,12 +1,11 @@
 """Batches: the updates of many contacts, turned into the inputs of one call to HubSpot."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
 
-from hubspot_consumer.hubspot.requests import Note, TimelineEntry, Upsert
+from hubspot_consumer.hubspot.requests import Upsert
 from hubspot_consumer.mapping import Properties
-from hubspot_consumer.ordering.lane import ContactUpdate, Pending
-from schemas.envelope import Envelope
+from hubspot_consumer.ordering.lane import ContactUpdate
 
 Item = TypeVar("Item")
 
@@ -42,30 +41,6 @@ def coalesced_properties(mapped: Iterable[Properties]) -> Properties:
     return properties
 
 
-class TimelineItem(NamedTuple):
-    """An event of a written update, and its timeline entry."""
-
-    update: ContactUpdate
-    event: Pending
-    entry: TimelineEntry
-
-
-def timeline_items(updates: Iterable[ContactUpdate]) -> list[TimelineItem]:
-    """Return the entries of written updates, each contact's in order of sequence. Raises MappingFailed."""
-    return [
-        TimelineItem(update, event, _entry(update, event, event.envelope))
-        for update in updates
-        for event in update.events
-        if event.envelope is not None
-    ]
-
-
-def notes_of(items: Iterable[TimelineItem]) -> dict[str, tuple[Note, TimelineItem]]:
-    """Return the notes of *items*, by a trace id that is unique in the call."""
-    traced = {f"{position}:{item.entry.uuid}": item for position, item in enumerate(items)}
-    return {trace_id: (Note(trace_id, item.entry), item) for trace_id, item in traced.items()}
-
-
 def calls_of(items: Sequence[Item], most: int) -> Iterator[Sequence[Item]]:
     """Yield *items* in parts of up to *most*."""
     for start in range(0, len(items), most):
@@ -76,15 +51,3 @@ def halves(items: Sequence[Item]) -> tuple[Sequence[Item], Sequence[Item]]:
     """Return *items* in two parts, to find the input that makes HubSpot reject the whole call."""
     middle = (len(items) + 1) // 2
     return items[:middle], items[middle:]
-
-
-def _entry(update: ContactUpdate, event: Pending, envelope: Envelope) -> TimelineEntry:
-    return TimelineEntry(
-        uuid=str(envelope.id),
-        event_type=envelope.type,
-        contact_key=update.lane.key,
-        contact_id=update.lane.contact_id,
-        occurred_at=envelope.occurred_at,
-        properties=event.mapped.entry,
-        records=[event.record],
-    )

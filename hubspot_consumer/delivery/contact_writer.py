@@ -26,6 +26,11 @@ class Again:
     conflict: bool = False
 
 
+@dataclass(frozen=True)
+class MayExist:
+    """The contact was not created, most likely because it exists."""
+
+
 NOT_OURS: Final = Again("another worker may have the contact by now")
 
 Guard = Callable[[Upsert], Again | RetryLater | None]
@@ -50,12 +55,14 @@ class ContactWriter:
         self._breaker = breaker
         self._count = count
 
-    async def create(self, inputs: Sequence[Upsert], slot: Slot) -> WriteAnswer[Upsert]:
-        """Create up to 100 contacts; a contact that exists is not written, and its outcome is rejected or unclear."""
+    async def create(self, inputs: Sequence[Upsert], slot: Slot) -> list[tuple[Upsert, Outcome | MayExist]]:
+        """Create up to 100 contacts, and return the outcome of each, which is never Rejected."""
         with slot:
             answer = await self._destination.create(self._without_omissions(inputs))
-        self._hear(answer.outcomes.values())
-        return answer
+        self._record(answer.outcomes.values())
+        # The contact of a rejected or unclear input most likely exists. Any other fault shows in its upsert.
+        created = {name: outcome for name, outcome in answer.outcomes.items() if not isinstance(outcome, Rejected)}
+        return [(one, created.get(one.trace_id, MayExist())) for one in inputs]
 
     async def upsert(
         self, inputs: Sequence[Upsert], slot: Slot, guard: Guard
@@ -76,7 +83,7 @@ class ContactWriter:
             slot.give_back()
             answer = WriteAnswer()
         outcomes |= answer.outcomes
-        self._hear([outcome for outcome in outcomes.values() if not isinstance(outcome, Again)])
+        self._record([outcome for outcome in outcomes.values() if not isinstance(outcome, Again)])
         for one in inputs:
             if (outcome := outcomes.get(one.trace_id)) is not None:
                 yield one, self._meaning(one, outcome)
@@ -87,7 +94,7 @@ class ContactWriter:
     def _without_omissions(self, inputs: Sequence[Upsert]) -> Sequence[Upsert]:
         return [replace(one, properties=self._unwritable.without(one.properties)) for one in inputs]
 
-    def _hear(self, outcomes: Collection[Outcome]) -> None:
+    def _record(self, outcomes: Collection[Outcome]) -> None:
         self._count(outcomes)
         for outcome in outcomes:
             if isinstance(outcome, Delivered) and outcome.kept:
@@ -98,10 +105,10 @@ class ContactWriter:
         if not isinstance(outcome, Rejected):
             return outcome
         if unwritable := outcome.unwritable.intersection(upsert.properties):
-            if (halt := self._unwritable.leave_out(unwritable)) is None:
+            if (stop_reason := self._unwritable.leave_out(unwritable)) is None:
                 return Again(outcome.detail)
-            self._breaker.trip(halt)
-            return halt
+            self._breaker.trip(stop_reason)
+            return stop_reason
         if outcome.conflict and upsert.attempts < MOST_CONFLICTS:
             return Again(outcome.detail, conflict=True)
         return outcome

@@ -1,8 +1,7 @@
 """The destination of events: HubSpot, or the log in a dry run."""
 
 from collections.abc import Sequence
-from contextlib import nullcontext
-from types import TracebackType
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Refusal
@@ -14,16 +13,11 @@ from schemas.contacts import ContactKey, contact_hash
 log = logger()
 
 
-class Slot(Protocol):
+class Slot(AbstractContextManager[object], Protocol):
     """The right to make one call: a context that lasts as long as the call, or is given back unused."""
 
-    def __enter__(self) -> object: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-    def give_back(self) -> None: ...
+    def give_back(self) -> None:
+        """Return the right, because no call was made."""
 
 
 class Destination(Protocol):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 from hubspot_consumer.delivery.destination import Destination, Slot
-from hubspot_consumer.delivery.writer import Calls
+from hubspot_consumer.delivery.writer import LaneWriter
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.hubspot.requests import MOST_UPSERTS
 from hubspot_consumer.kafka.lease import Lease
@@ -43,18 +43,18 @@ class Dispatcher:
     """Delivers the events of *lanes* to *destination*; each call has a slot, and several calls are in flight."""
 
     def __init__(
-        self, lanes: Lanes, destination: Destination, calls: Calls, breaker: CircuitBreaker, lease: Lease
+        self, lanes: Lanes, destination: Destination, writer: LaneWriter, breaker: CircuitBreaker, lease: Lease
     ) -> None:
         self._lanes = lanes
         self._lease = lease
         self._destination = destination
         self._breaker = breaker
         self._queues = (
-            _Queue(lambda: lanes.ready, lambda most, slot: calls.deliver(lanes.take(most), slot)),
-            _Queue(lambda: lanes.new, lambda most, slot: calls.create(lanes.take_new(most), slot)),
+            _Queue(lambda: lanes.ready, lambda most, slot: writer.deliver(lanes.take(most), slot)),
+            _Queue(lambda: lanes.new, lambda most, slot: writer.create(lanes.take_new(most), slot)),
             _Queue(
                 lambda: lanes.unknown,
-                lambda most, slot: calls.look_up(lanes.take_unknown(most), slot),
+                lambda most, slot: writer.look_up(lanes.take_unknown(most), slot),
                 MOST_LOOK_UPS_PASSED_OVER,
             ),
         )
@@ -63,10 +63,8 @@ class Dispatcher:
         # Counts all calls since the start, whatever their outcome.
         self.calls_ended = 0
         self._may_call = asyncio.Semaphore(MOST_CALLS_IN_FLIGHT)
-        self._fault: BaseException | None = None
-        self._failed = asyncio.Event()
-        self._taking = asyncio.Event()
-        self._taking.set()
+        self._faults: asyncio.Queue[BaseException] = asyncio.Queue()
+        self._taking = True
 
     def notify(self) -> None:
         """Wake `run` after events were added to the lanes."""
@@ -90,16 +88,10 @@ class Dispatcher:
             probing = await self._breaker.until_allowed()
             await self._may_call.acquire()
             slot = await self._destination.slot()
-            if not self._lease.valid:
-                # Another worker may have been assigned this worker's partitions and its part of the quota.
+            if not self._may_begin(probing=probing):
                 slot.give_back()
                 self._may_call.release()
                 await self._lease.until_valid()
-                continue
-            if not self._has_work or self._breaker.paused or (not probing and self._destination.spent() is not None):
-                # During the wait another call may have taken the work or the last of the day's calls, or a pause began.
-                slot.give_back()
-                self._may_call.release()
                 continue
             task = asyncio.create_task(self._next_call(slot, probing=probing))
             self._calls.add(task)
@@ -116,22 +108,20 @@ class Dispatcher:
 
     def pause(self) -> None:
         """Take no more lanes until `resume`; calls in flight go on."""
-        self._taking.clear()
+        self._taking = False
 
     def fail(self, fault: BaseException) -> None:
-        """Make `failed` raise *fault*; only the first fault counts."""
-        self._fault = self._fault or fault
-        self._failed.set()
+        """Make `failed` raise *fault*, unless there was one before."""
+        self._faults.put_nowait(fault)
 
     async def failed(self) -> NoReturn:
         """Wait for a fault after which the worker must end, such as a bug in a call, and raise it."""
-        await self._failed.wait()
         # The lanes of a failed call would stay in flight for ever. A restart reads their events again.
-        raise self._fault or RuntimeError("delivery failed")
+        raise await self._faults.get()
 
     def resume(self) -> None:
         """Take lanes again, after `drain` or `pause`."""
-        self._taking.set()
+        self._taking = True
         self.notify()
 
     def _call_done(self, task: asyncio.Task[None]) -> None:
@@ -142,9 +132,19 @@ class Dispatcher:
         if not task.cancelled() and (fault := task.exception()) is not None:
             self.fail(fault)
 
+    def _may_begin(self, *, probing: bool) -> bool:
+        # Another worker may have been assigned this worker's partitions and its part of the quota. And during the wait
+        # for a slot another call may have taken the work or the last of the day's calls, or a pause began.
+        return (
+            self._lease.valid
+            and self._has_work
+            and not self._breaker.paused
+            and (probing or self._destination.spent() is None)
+        )
+
     @property
     def _has_work(self) -> bool:
-        return self._taking.is_set() and any(queue.waiting() for queue in self._queues)
+        return self._taking and any(queue.waiting() for queue in self._queues)
 
     async def _something_ready(self) -> None:
         while True:

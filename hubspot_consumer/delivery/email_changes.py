@@ -76,14 +76,14 @@ class ContactMoves:
     async def _finished(self, update: ContactUpdate, previous: ContactKey) -> bool:
         now, number = self._clock.monotonic(), self._lag.number_of(previous)
         # The update's own partition can't be finished yet; the previous key's events in it are in this worker's lanes.
-        ours = number == update.events[0].record.partition
+        in_own_partition = number == update.events[0].record.partition
         waits = self._waits.setdefault(update.lane, {})
         if (wait := waits.get(previous)) is None:
-            wait = waits[previous] = _Wait(now, {} if ours else await self._lag.ends_of(number))
+            wait = waits[previous] = _Wait(now, {} if in_own_partition else await self._lag.ends_of(number))
         if now - wait.since > LONGEST_WAIT_S:
             log.warning("contact.moved_early", contact=contact_hash(update.lane.key), previous=contact_hash(previous))
             return True
-        if ours:
+        if in_own_partition:
             return now - wait.since >= GRACE_S and not self._lanes.has(previous)
         return await self._lag.finished(wait.ends)
 
@@ -97,17 +97,17 @@ class ContactMoves:
         contact, holder = known.get(previous), known.get(key)
         if contact is None or (holder is not None and holder.contact_id == contact.contact_id):
             return None
-        words = {"contact": contact_hash(key), "previous": contact_hash(previous), "contact_id": contact.contact_id}
+        move = {"contact": contact_hash(key), "previous": contact_hash(previous), "contact_id": contact.contact_id}
         if holder is not None:
-            log.warning("contact.not_moved", **words, why="another contact has the new email: merge the two in HubSpot")
+            log.warning("contact.not_moved", **move, why="another contact has the new email: merge the two in HubSpot")
             return None
         with await turn.slot():
             refusal = await self._destination.move(contact.contact_id, key)
         if isinstance(refusal, Rejected):
-            log.warning("contact.not_moved", **words, why=refusal.detail, correlation_id=refusal.correlation_id)
+            log.warning("contact.not_moved", **move, why=refusal.detail, correlation_id=refusal.correlation_id)
             return None
         if refusal is None:
-            log.info("contact.moved", **words)
+            log.info("contact.moved", **move)
         return refusal
 
 

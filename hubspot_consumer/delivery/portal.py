@@ -10,7 +10,7 @@ from hubspot_consumer.gates.circuit_breaker import LONGEST_PROBE_OF_OUTAGE_S, Ci
 from hubspot_consumer.gates.retries import Retries
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot.outcomes import Halt, Refusal, Rejected, RetryLater
-from hubspot_consumer.settings import TimelineSetting
+from hubspot_consumer.settings import Settings
 from runtime.clock import Clock
 from runtime.endings import Misconfigured
 from runtime.logs import logger
@@ -26,19 +26,12 @@ class WrongPortal(Misconfigured):
 class Portal:
     """Repeats each request until HubSpot answers, so that no outage or refused token at start-up needs a restart."""
 
-    def __init__(  # noqa: PLR0913 - the composition root wires each of them by name
-        self,
-        client: HubSpotClient,
-        *,
-        portal_id: int,
-        timeline: TimelineSetting,
-        breaker: CircuitBreaker,
-        clock: Clock,
-        jitter: random.Random,
+    def __init__(
+        self, client: HubSpotClient, settings: Settings, breaker: CircuitBreaker, clock: Clock, jitter: random.Random
     ) -> None:
         self._client = client
-        self._portal_id: Final = portal_id
-        self._timeline: Final = timeline
+        self._portal_id: Final = settings.hubspot_portal_id
+        self._timeline: Final = settings.hubspot_timeline
         self._retries = Retries(breaker, clock, jitter, longest_s=LONGEST_PROBE_OF_OUTAGE_S)
 
     async def check(self) -> None:
@@ -68,10 +61,10 @@ class Portal:
     async def _answered(self, ask: Callable[[], Awaitable[Answer | Refusal]]) -> Answer:
         attempts = count(1)
 
-        async def told() -> Answer | Refusal:
+        async def answered() -> Answer | Refusal:
             answer = await ask()
             if isinstance(answer, Halt | RetryLater | Rejected):
                 log.warning("portal.no_answer", attempts=next(attempts), why=str(answer))
             return answer
 
-        return await self._retries.until_answered(told)
+        return await self._retries.until_answered(answered)

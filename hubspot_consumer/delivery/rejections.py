@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from hubspot_consumer.dead_letters.writer import DeadLetterWriter
-from hubspot_consumer.delivery.receipts import NO_RECEIPTS, Receipts
+from hubspot_consumer.delivery.receipts import Receipts
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.hubspot.outcomes import Halt, Rejected
 from hubspot_consumer.ordering.lane import ContactUpdate, Pending
@@ -39,7 +39,7 @@ class Rejections:
         dead_letters: DeadLetterWriter,
         breaker: CircuitBreaker,
         clock: Clock,
-        receipts: Receipts = NO_RECEIPTS,
+        receipts: Receipts,
     ) -> None:
         self._least: Final = least
         self._dead_letters = dead_letters
@@ -51,8 +51,8 @@ class Rejections:
     async def reject(self, update: ContactUpdate, event: Pending, rejection: Rejected) -> Halt | None:
         """Write *event* to the dead letters; if there are too many of late, trip the breaker and return the halt."""
         if self.too_many:
-            words = f"{self.last_hour} events rejected within an hour; and now: {rejection.detail}"
-            halt = Halt("too_many_dead_letters", words)
+            detail = f"{self.last_hour} events rejected within an hour; and now: {rejection.detail}"
+            halt = Halt("too_many_dead_letters", detail)
             self._breaker.trip(halt)
             return halt
         self._minute().rejected += 1

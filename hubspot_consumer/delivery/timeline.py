@@ -5,14 +5,14 @@ event of a uuid, so an entry that may exist is sent again. Otherwise entries are
 note that may exist is looked up first.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Final, Literal, Protocol, TypeVar, assert_never
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Final, Literal, NamedTuple, Protocol, TypeVar, assert_never
 
-from hubspot_consumer.delivery.batches import TimelineItem, calls_of, halves, notes_of, timeline_items
+from hubspot_consumer.delivery.batches import calls_of, halves
 from hubspot_consumer.delivery.destination import Destination
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.hubspot.outcomes import UNSURE, Delivered, Halt, Refusal, Rejected, RetryLater
-from hubspot_consumer.hubspot.requests import MOST_NOTES, MOST_TIMELINE_ENTRIES
+from hubspot_consumer.hubspot.requests import MOST_NOTES, MOST_TIMELINE_ENTRIES, Note, TimelineEntry
 from hubspot_consumer.ordering.lane import ContactUpdate, Pending
 from runtime.logs import logger
 
@@ -23,6 +23,36 @@ TimelineMode = Literal["custom_events", "notes", "off"]
 
 # By mode: the mode to use if the portal refuses it.
 _INSTEAD: Final[Mapping[TimelineMode, TimelineMode]] = {"custom_events": "notes", "notes": "off"}
+
+
+class TimelineItem(NamedTuple):
+    """An event of a written update, and its timeline entry."""
+
+    update: ContactUpdate
+    event: Pending
+    entry: TimelineEntry
+
+
+def timeline_items(updates: Iterable[ContactUpdate]) -> list[TimelineItem]:
+    """Return the entries of written updates, each contact's in order of sequence. Raises MappingFailed."""
+    return [
+        TimelineItem(
+            update,
+            event,
+            TimelineEntry(
+                uuid=str(envelope.id),
+                event_type=envelope.type,
+                contact_key=update.lane.key,
+                contact_id=update.lane.contact_id,
+                occurred_at=envelope.occurred_at,
+                properties=event.mapped.entry,
+                records=[event.record],
+            ),
+        )
+        for update in updates
+        for event in update.events
+        if (envelope := event.envelope) is not None
+    ]
 
 
 class Owner(Protocol):
@@ -52,26 +82,27 @@ class Timeline:
         self._rejections = rejections
         self._lease = lease
         self._breaker = breaker
-        self._notes = Notes(destination)
         # This is the mode of a dry run; `Portal.choose` sets the mode of a live worker.
         self.mode: TimelineMode = "custom_events"
         self.automatic = False
 
     async def leave(self, updates: Sequence[ContactUpdate]) -> Mapping[ContactUpdate, Refusal]:
         """Send the entries of written *updates*, each contact's in order; return the refusals by update."""
+        refused: dict[ContactUpdate, Refusal] = {}
         match self.mode:
             case "off":
-                return {}
-            case "custom_events":
-                refused: dict[ContactUpdate, Refusal] = {}
-                for items in calls_of(timeline_items(updates), MOST_TIMELINE_ENTRIES):
-                    # The order of a contact's entries is kept: the entries after a refused one wait with it.
-                    refused |= await self._send(_without(items, refused))
                 return refused
+            case "custom_events":
+                items, most, send = timeline_items(updates), MOST_TIMELINE_ENTRIES, self._send
             case "notes":
-                return await self._leave_notes(updates)
+                items, refused = await self._missing_notes(updates)
+                most, send = MOST_NOTES, self._note
             case _:
                 assert_never(self.mode)
+        for together in calls_of(items, most):
+            # The order of a contact's entries is kept: the entries after a refused one wait with it.
+            refused |= await send(_without(together, refused))
+        return refused
 
     async def _send(self, items: Sequence[TimelineItem]) -> dict[ContactUpdate, Refusal]:
         """Return the refusals by update; an entry that is rejected for good becomes a dead letter and is no refusal."""
@@ -94,10 +125,13 @@ class Timeline:
             case _:
                 assert_never(refusal)
 
-    async def _leave_notes(self, updates: Sequence[ContactUpdate]) -> dict[ContactUpdate, Refusal]:
+    async def _missing_notes(
+        self, updates: Sequence[ContactUpdate]
+    ) -> tuple[list[TimelineItem], dict[ContactUpdate, Refusal]]:
+        """Return the items without a note, and the refusals of updates for which it is not known."""
         refused: dict[ContactUpdate, Refusal] = {}
         repeated = [update for update in updates if update.repeated]
-        noted = await self._notes.events_of({update.lane.contact_id for update in repeated if update.lane.contact_id})
+        noted = await self._noted_events({update.lane.contact_id for update in repeated if update.lane.contact_id})
         if isinstance(noted, RetryLater | Halt):
             self._breaker.record(noted)
             refused, noted = dict.fromkeys(repeated, noted), set()
@@ -107,27 +141,26 @@ class Timeline:
             # A contact without an id was never written (its event is a dead letter), and a note needs a contact.
             if item.entry.contact_id and not (item.update.repeated and item.entry.uuid in noted)
         ]
-        for together in calls_of(items, MOST_NOTES):
-            refused |= await self._note(_without(together, refused))
-        return refused
+        return items, refused
 
     async def _note(self, items: Sequence[TimelineItem]) -> dict[ContactUpdate, Refusal]:
         slot = await self._destination.slot()
         # During the wait for the slot, another worker may have been assigned the partitions.
-        notes = notes_of(item for item in items if self._lanes.owns(item.update))
-        if not notes:
+        owned = [item for item in items if self._lanes.owns(item.update)]
+        if not owned:
             slot.give_back()
             return {}
+        by_trace_id = {f"{position}:{item.entry.uuid}": item for position, item in enumerate(owned)}
         with slot:
             # No other task runs between this check and the call: see `kafka/lease.py`.
             if not self._lease.valid:
                 return dict.fromkeys((item.update for item in items), UNSURE)
-            answer = await self._destination.note([note for note, _ in notes.values()])
+            answer = await self._destination.note([Note(trace, item.entry) for trace, item in by_trace_id.items()])
         refused: dict[ContactUpdate, Refusal] = {}
         outcomes = {trace_id: self._or_instead("notes", outcome) for trace_id, outcome in answer.outcomes.items()}
         self._breaker.record_all(outcomes.values())
         for trace_id, outcome in outcomes.items():
-            item = notes[trace_id][1]
+            item = by_trace_id[trace_id]
             match outcome:
                 case Delivered():
                     pass
@@ -138,8 +171,28 @@ class Timeline:
                 case _:
                     assert_never(outcome)
         for half in filter(None, halves(answer.unclear)):
-            refused |= await self._note(_without([notes[note.trace_id][1] for note in half], refused))
+            refused |= await self._note(_without([by_trace_id[note.trace_id] for note in half], refused))
         return refused
+
+    async def _noted_events(self, contact_ids: Collection[str]) -> set[str] | RetryLater | Halt:
+        """Return the ids of the events that have a note on one of these contacts; each call takes a slot."""
+        note_ids: list[str] = []
+        asked: list[tuple[str, str | None]] = [(contact_id, None) for contact_id in sorted(contact_ids)]
+        while asked:
+            with await self._destination.slot():
+                page = await self._destination.notes_of_contacts(asked[:MOST_NOTES])
+            if isinstance(page, RetryLater | Halt | Rejected):
+                return _not_now(page)
+            note_ids += page.note_ids
+            asked = asked[MOST_NOTES:] + list(page.more)
+        events: set[str] = set()
+        for together in calls_of(note_ids, MOST_NOTES):
+            with await self._destination.slot():
+                found = await self._destination.noted_events(together)
+            if isinstance(found, RetryLater | Halt | Rejected):
+                return _not_now(found)
+            events |= found
+        return events
 
     def _or_instead(self, mode: TimelineMode, outcome: Answer) -> Answer | RetryLater:
         """Return *outcome*; if the portal takes no entries of *mode*, switch to the next mode and return RetryLater."""
@@ -160,33 +213,6 @@ class Timeline:
 
 def _without(items: Sequence[TimelineItem], refused: Collection[ContactUpdate]) -> list[TimelineItem]:
     return [item for item in items if item.update not in refused]
-
-
-class Notes:
-    """Reads the notes of contacts; each call takes a slot."""
-
-    def __init__(self, destination: Destination) -> None:
-        self._destination: Final = destination
-
-    async def events_of(self, contact_ids: Collection[str]) -> set[str] | RetryLater | Halt:
-        """Return the ids of the events that have a note on one of these contacts."""
-        note_ids: list[str] = []
-        asked: list[tuple[str, str | None]] = [(contact_id, None) for contact_id in sorted(contact_ids)]
-        while asked:
-            with await self._destination.slot():
-                page = await self._destination.notes_of_contacts(asked[:MOST_NOTES])
-            if isinstance(page, RetryLater | Halt | Rejected):
-                return _not_now(page)
-            note_ids += page.note_ids
-            asked = asked[MOST_NOTES:] + list(page.more)
-        events: set[str] = set()
-        for together in calls_of(note_ids, MOST_NOTES):
-            with await self._destination.slot():
-                found = await self._destination.noted_events(together)
-            if isinstance(found, RetryLater | Halt | Rejected):
-                return _not_now(found)
-            events |= found
-        return events
 
 
 def _not_now(refusal: Refusal) -> RetryLater | Halt:

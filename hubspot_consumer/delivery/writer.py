@@ -1,4 +1,4 @@
-"""Calls: makes the calls to HubSpot for a batch of lanes, and applies their answers to the lanes."""
+"""The lane writer: makes the calls to HubSpot for a batch of lanes, and applies their answers to the lanes."""
 
 import logging
 import random
@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from typing import Final, assert_never
 
 from hubspot_consumer.delivery.batches import Batch, halves
-from hubspot_consumer.delivery.contact_writer import NOT_OURS, Again, ContactWriter
+from hubspot_consumer.delivery.contact_writer import NOT_OURS, Again, ContactWriter, MayExist
 from hubspot_consumer.delivery.destination import Destination, Slot, Turn
 from hubspot_consumer.delivery.email_changes import ContactMoves
-from hubspot_consumer.delivery.receipts import NO_RECEIPTS, Receipts
+from hubspot_consumer.delivery.receipts import Receipts
 from hubspot_consumer.delivery.rejections import Rejections
 from hubspot_consumer.delivery.timeline import Timeline
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.gates.retries import wait_s
 from hubspot_consumer.gates.suppressions import Suppressions
-from hubspot_consumer.hubspot.outcomes import UNSURE, Delivered, Halt, Refusal, Rejected, RetryLater
+from hubspot_consumer.hubspot.outcomes import UNSURE, Delivered, Halt, Outcome, Refusal, Rejected, RetryLater
 from hubspot_consumer.hubspot.requests import KnownContacts, Upsert
 from hubspot_consumer.kafka.lease import Lease
 from hubspot_consumer.metrics import Telemetry
@@ -31,7 +31,7 @@ log = logger()
 MOST_LOOK_UPS: Final = 6
 
 
-class Calls:
+class LaneWriter:
     """Makes each kind of call, in a slot, and gives back every lane, finished or for another attempt."""
 
     def __init__(  # noqa: PLR0913 - the composition root wires each of them by name
@@ -49,7 +49,7 @@ class Calls:
         clock: Clock,
         telemetry: Telemetry,
         jitter: random.Random,
-        receipts: Receipts = NO_RECEIPTS,
+        receipts: Receipts,
     ) -> None:
         self._lanes = lanes
         self._destination = destination
@@ -85,7 +85,7 @@ class Calls:
             case RetryLater() | Halt():
                 self._breaker.record(found)
                 for lane in lanes:
-                    self._lanes.still_unknown(lane, self._wait_s(lane, found))
+                    self._lanes.give_back(lane, self._wait_s(lane, found))
             case _:
                 assert_never(found)
 
@@ -97,7 +97,7 @@ class Calls:
         elif lane.left_out < MOST_LOOK_UPS:
             # The contact may exist: treating it as new could overwrite newer values.
             lane.left_out += 1
-            self._lanes.still_unknown(lane, self._wait_s(lane, RetryLater("HubSpot's answer leaves the contact out")))
+            self._lanes.give_back(lane, self._wait_s(lane, RetryLater("HubSpot's answer leaves the contact out")))
         else:
             self._lanes.known(lane, None, None)
 
@@ -106,38 +106,7 @@ class Calls:
         turn = Turn(self._destination, slot)
         updates = await self._wanted(updates, turn)
         self._telemetry.taken(updates)
-        written = [update for update in updates if update.written]
-        upserted = await self._upsert(Batch(update for update in updates if not update.written), turn)
-        await self._leave_timeline_entries(written + upserted)
-
-    async def create(self, updates: Sequence[ContactUpdate], slot: Slot) -> None:
-        """Create up to 100 contacts, then send their timeline entries; contacts that may exist are looked up."""
-        turn = Turn(self._destination, slot)
-        updates = await self._wanted(updates, turn)
-        self._telemetry.taken(updates)
-        batch, written = Batch(updates), list[ContactUpdate]()
-        if not batch.upserts:
-            turn.give_back()
-            return
-        answer = await self._contacts.create(batch.upserts, await turn.slot())
-        for trace_id, outcome in answer.outcomes.items():
-            update = batch.update(trace_id)
-            match outcome:
-                case Delivered():
-                    written.append(_written(update, outcome))
-                case RetryLater() | Halt():
-                    self._retry(update, outcome)
-                case Rejected():
-                    # The contact most likely exists. Any other fault shows in its upsert.
-                    self._lanes.exists(update)
-                case _:
-                    assert_never(outcome)
-        for upsert in answer.unclear:
-            self._lanes.exists(batch.update(upsert.trace_id))
-        await self._leave_timeline_entries(written)
-
-    async def _upsert(self, batch: Batch, turn: Turn) -> list[ContactUpdate]:
-        """Return the updates that were written; the lanes of all others are given back."""
+        batch = Batch(update for update in updates if not update.written)
 
         def guard(upsert: Upsert) -> Again | RetryLater | None:
             # During the wait of a half for its slot, another worker may have been assigned the partitions.
@@ -145,27 +114,44 @@ class Calls:
                 return NOT_OURS
             return None if self._lease.valid else UNSURE
 
-        written = list[ContactUpdate]()
-        if not batch.upserts:
+        if batch.upserts:
+            async for upsert, outcome in self._contacts.upsert(batch.upserts, await turn.slot(), guard):
+                await self._apply(batch.update(upsert.trace_id), outcome)
+        else:
             turn.give_back()
-            return written
-        async for upsert, outcome in self._contacts.upsert(batch.upserts, await turn.slot(), guard):
-            update = batch.update(upsert.trace_id)
-            match outcome:
-                case Delivered():
-                    written.append(_written(update, outcome))
-                case Again(conflict=True):
-                    # At the next attempt the contact exists, and is updated.
-                    self._retry(update, RetryLater(outcome.why))
-                case Again():
-                    self._lanes.retry(update, 0.0)
-                case RetryLater() | Halt():
-                    self._retry(update, outcome)
-                case Rejected():
-                    await self._rejected(update, outcome)
-                case _:
-                    assert_never(outcome)
-        return written
+        await self._leave_timeline_entries([update for update in updates if update.written])
+
+    async def create(self, updates: Sequence[ContactUpdate], slot: Slot) -> None:
+        """Create up to 100 contacts, then send their timeline entries; contacts that may exist are looked up."""
+        turn = Turn(self._destination, slot)
+        updates = await self._wanted(updates, turn)
+        self._telemetry.taken(updates)
+        batch = Batch(updates)
+        if batch.upserts:
+            for upsert, outcome in await self._contacts.create(batch.upserts, await turn.slot()):
+                await self._apply(batch.update(upsert.trace_id), outcome)
+        else:
+            turn.give_back()
+        await self._leave_timeline_entries([update for update in updates if update.written])
+
+    async def _apply(self, update: ContactUpdate, outcome: Outcome | Again | MayExist) -> None:
+        """Mark an update that was written, and give the lane of any other back."""
+        match outcome:
+            case Delivered():
+                update.written, update.lane.contact_id = True, outcome.contact_id
+            case MayExist():
+                self._lanes.exists(update)
+            case Again(conflict=True):
+                # At the next attempt the contact exists, and is updated.
+                self._retry(update, RetryLater(outcome.why))
+            case Again():
+                self._lanes.retry(update, 0.0)
+            case RetryLater() | Halt():
+                self._retry(update, outcome)
+            case Rejected():
+                await self._rejected(update, outcome)
+            case _:
+                assert_never(outcome)
 
     async def _rejected(self, update: ContactUpdate, rejection: Rejected) -> None:
         if len(update.events) > 1:
@@ -210,12 +196,12 @@ class Calls:
                 self._lanes.finished(update)
 
     def _count(self, update: ContactUpdate) -> None:
-        now, telling = self._clock.now(), log.is_enabled_for(logging.DEBUG)
+        now, debugging = self._clock.now(), log.is_enabled_for(logging.DEBUG)
         for event in update.events:
             self._telemetry.delivered(event, now)
             if event not in update.set_aside:
                 self._receipts.delivered(event, update.lane)
-            if event.envelope is not None and telling:
+            if event.envelope is not None and debugging:
                 log.debug("event.delivered", **event.log_fields, contact_id=update.lane.contact_id)
         self._rejections.delivered(len(update.events))
 
@@ -237,8 +223,3 @@ class Calls:
         if isinstance(refusal, RetryLater):
             lane.attempts += 1
         return wait_s(refusal, lane.attempts, self._jitter)
-
-
-def _written(update: ContactUpdate, outcome: Delivered) -> ContactUpdate:
-    update.written, update.lane.contact_id = True, outcome.contact_id
-    return update

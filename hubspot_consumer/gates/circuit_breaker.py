@@ -59,40 +59,36 @@ class CircuitBreaker:
         self._probe_at = 0.0
         self._interval_s = 0.0
         self._failures = 0
-        self._paused: Paused | None = None
+        self.paused: Paused | None = None
         self._goes_on = asyncio.Event()
         self._goes_on.set()
 
     @property
     def halted(self) -> Halted | None:
         """The reason why nothing is sent now, or None. During a pause it is the pause; see `behind`."""
-        if (paused := self._paused) is not None:
-            words = f"{paused.note} ({paused.by})" if paused.by else paused.note
-            return Halted("paused", words, paused.since, None)
+        if (paused := self.paused) is not None:
+            detail = f"{paused.note} ({paused.by})" if paused.by else paused.note
+            return Halted("paused", detail, paused.since, None)
         return self._halted
 
     @property
     def behind(self) -> Halted | None:
         """The halt besides a pause, as it was last known, or None; always None without a pause."""
-        return self._halted if self._paused is not None else None
-
-    @property
-    def paused(self) -> Paused | None:
-        return self._paused
+        return self._halted if self.paused is not None else None
 
     def pause(self, paused: Paused) -> None:
         """Send nothing until `resume`, not even probes. A second pause replaces the first."""
-        if paused != self._paused:
+        if paused != self.paused:
             log.warning("delivery.paused", by=paused.by, note=paused.note, since=paused.since.isoformat())
-        self._paused = paused
+        self.paused = paused
         self._goes_on.clear()
 
     def resume(self) -> None:
         """End a pause. If the breaker is open for another reason, its probe goes out when it is due."""
-        if self._paused is None:
+        if self.paused is None:
             return
         log.warning("delivery.resumed", reason="paused")
-        self._paused = None
+        self.paused = None
         self._goes_on.set()
 
     def record_all(self, outcomes: Collection[Outcome]) -> None:
@@ -108,13 +104,12 @@ class CircuitBreaker:
         """Record the result of a call; None stands for an answer that is no RetryLater and no Halt."""
         match refusal:
             case None:
-                if self.answered(delivered=delivered):
-                    self._resumed()
+                self._answered(delivered=delivered)
             case Halt():
                 self.trip(refusal)
             case RetryLater():
                 if refusal.outage:
-                    self.failed(refusal.cause)
+                    self._failed(refusal.cause)
             case _:
                 assert_never(refusal)
 
@@ -141,20 +136,19 @@ class CircuitBreaker:
             correlation_id=halt.correlation_id,
         )
 
-    def failed(self, cause: str) -> None:
+    def _failed(self, cause: str) -> None:
         """Count a call that HubSpot did not answer, or answered with a 5xx; trip after FAILURES_OF_OUTAGE in a row."""
         self._failures += 1
         if self._failures >= FAILURES_OF_OUTAGE:
             self.trip(Halt("hubspot_unavailable", f"{self._failures} calls in a row failed, the last: {cause}"))
 
-    def answered(self, *, delivered: bool = False) -> bool:
-        """Close, after an answer without a reason to halt; return whether the breaker was open until now."""
+    def _answered(self, *, delivered: bool) -> None:
+        """Close, after an answer without a reason to halt."""
         self._failures = 0
-        if self._halted is None or (self._halted.reason in _ENDED_BY_A_DELIVERY and not delivered):
-            return False
-        log.warning("delivery.resumed", reason=self._halted.reason)
-        self._halted = None
-        return True
+        if self._halted is not None and (delivered or self._halted.reason not in _ENDED_BY_A_DELIVERY):
+            log.warning("delivery.resumed", reason=self._halted.reason)
+            self._halted = None
+            self._resumed()
 
     async def until_allowed(self) -> bool:
         """Wait until a call may go out; return True if it is a probe, or False if the breaker is closed."""

@@ -44,27 +44,20 @@ class SendingPaused(CannotGoOn):
         super().__init__(f"sending is paused since {paused} (`python -m hubspot_consumer resume` ends the pause)")
 
 
-class PauseControl:
+class PauseControl(FollowedTopic):
     """Follows the topic, and pauses and resumes *breaker* by its records. Without the topic there is no pause."""
 
     def __init__(self, options: Mapping[str, Any], topic: str, clock: Clock, breaker: CircuitBreaker) -> None:
-        self._topic: Final = FollowedTopic(options, topic, clock, self._take_in, look_again_s=LOOK_AGAIN_S)
+        super().__init__(options, topic, clock, self._take_in, look_again_s=LOOK_AGAIN_S)
         self._breaker = breaker
         self._paused: Paused | None = None
         self._read = False
 
     async def start(self) -> None:
         """Read the topic and apply its last control. Raises KafkaError, after which it may be called again."""
-        await self._topic.start()
+        await super().start()
         self._read = True
-        self._obey()
-
-    async def follow(self) -> None:
-        """Apply new controls, until cancelled."""
-        await self._topic.follow()
-
-    async def stop(self) -> None:
-        await self._topic.stop()
+        self._apply()
 
     def _take_in(self, record: Any) -> None:
         if record.key != SENDING:
@@ -72,9 +65,9 @@ class PauseControl:
         self._paused = read_pause(record)
         # During `start` only the last control counts, which `start` applies itself.
         if self._read:
-            self._obey()
+            self._apply()
 
-    def _obey(self) -> None:
+    def _apply(self) -> None:
         if self._paused is None:
             self._breaker.resume()
         else:
@@ -86,21 +79,21 @@ def read_pause(record: Any) -> Paused | None:
     if record.value is None:
         return None
     try:
-        said = Pause.model_validate_json(record.value)
+        control = Pause.model_validate_json(record.value)
     except ValidationError:
         return Paused(moment_of(record.timestamp / 1000), "", _ILLEGIBLE)
-    return Paused(said.at, said.by, said.note) if said.paused else None
+    return Paused(control.at, control.by, control.note) if control.paused else None
 
 
 async def read_paused(options: Mapping[str, Any], topic: str, clock: Clock) -> Paused | None:
     """Return the present pause, or None. Raises KafkaError."""
-    halt = CircuitBreaker(clock)
-    controls = PauseControl(options, topic, clock, halt)
+    breaker = CircuitBreaker(clock)
+    controls = PauseControl(options, topic, clock, breaker)
     try:
         await controls.start()
     finally:
         await controls.stop()
-    return halt.paused
+    return breaker.paused
 
 
 async def publish_pause(kafka: KafkaConnection, pause: Pause | None) -> None:

@@ -25,26 +25,24 @@ class Retries:
     async def until_answered(self, ask: Callable[[], Awaitable[Answer | Refusal]]) -> Answer:
         """Return HubSpot's answer to *ask*, which makes one call; the breaker records every answer."""
 
-        async def heard() -> Answer | Refusal:
+        async def recorded() -> Answer | Refusal:
             answer = await ask()
-            if isinstance(answer, RetryLater | Halt):
-                self._breaker.record(answer)
-            elif not isinstance(answer, Rejected):
-                self._breaker.record(None)
+            if not isinstance(answer, Rejected):
+                self._breaker.record(answer if isinstance(answer, RetryLater | Halt) else None)
             return answer
 
-        return await self.until_done(heard)
+        return await self.until_done(recorded)
 
     async def until_done(self, attempt: Callable[[], Awaitable[Answer | Refusal]]) -> Answer:
         """Return the first result of *attempt* that is no refusal; *attempt* records its answers in the breaker."""
         attempts = 0
         while True:
             await self._breaker.until_allowed()
-            done = await attempt()
-            if not isinstance(done, RetryLater | Halt | Rejected):
-                return done
+            result = await attempt()
+            if not isinstance(result, RetryLater | Halt | Rejected):
+                return result
             attempts += 1
-            await self._clock.sleep(wait_s(done, attempts, self._jitter, longest_s=self._longest_s))
+            await self._clock.sleep(wait_s(result, attempts, self._jitter, longest_s=self._longest_s))
 
 
 def wait_s(refusal: Refusal, attempts: int, jitter: random.Random, *, longest_s: float = LONGEST_S) -> float:

@@ -19,11 +19,11 @@ LOOK_AGAIN_S: Final = 5.0
 _A_HASH: Final = re.compile("[0-9a-f]{64}")
 
 
-class Suppressions:
-    """Follows the topic; `contains` reads from memory. Without the topic no contact is suppressed."""
+class Suppressions(FollowedTopic):
+    """The suppressed contacts: a followed topic, kept in memory. Without the topic no contact is suppressed."""
 
     def __init__(self, options: dict[str, Any], topic: str, clock: Clock) -> None:
-        self._topic: Final = FollowedTopic(options, topic, clock, self._take_in, look_again_s=LOOK_AGAIN_S)
+        super().__init__(options, topic, clock, self._take_in, look_again_s=LOOK_AGAIN_S)
         self._hashes: set[str] = set()
 
     def contains(self, key: ContactKey) -> bool:
@@ -31,17 +31,6 @@ class Suppressions:
 
     def __len__(self) -> int:
         return len(self._hashes)
-
-    async def start(self) -> None:
-        """Read the topic to its present end. Raises KafkaError."""
-        await self._topic.start()
-
-    async def follow(self) -> None:
-        """Apply new records, until cancelled."""
-        await self._topic.follow()
-
-    async def stop(self) -> None:
-        await self._topic.stop()
 
     def _take_in(self, record: Any) -> None:
         name = (record.key or b"").decode(errors="replace")

@@ -22,8 +22,10 @@ class UnwritableProperties:
     def leave_out(self, names: Collection[str]) -> Halt | None:
         """Add the properties that the portal rejected; if INDISPENSABLE is one of them, return a halt instead."""
         if INDISPENSABLE in names:
-            words = f"the portal does not take the property {INDISPENSABLE}: run `provision --apply`"
-            return Halt("portal_not_provisioned", words)
+            return Halt(
+                "portal_not_provisioned",
+                f"the portal does not take the property {INDISPENSABLE}: run `provision --apply`",
+            )
         for name in sorted(set(names) - self.names):
             log.error(
                 "property.left_out", property=name, do="run `provision`, then `replay` to write what was left out"

@@ -191,4 +191,4 @@ class RunHolds:
 
     @property
     def _numbers_of_partitions(self) -> int:
-        return self._lag.partition_count // len(self._lag.topics)
+        return len(self._lag.partitions) // len(self._lag.topics)

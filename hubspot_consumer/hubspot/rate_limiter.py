@@ -47,7 +47,7 @@ class QuotaSlot:
     """The right to make one call. Leaving the context records that the call was answered."""
 
     def __init__(self, rate_limiter: "RateLimiter") -> None:
-        self._pacing = rate_limiter
+        self._rate_limiter = rate_limiter
 
     def __enter__(self) -> Self:
         return self
@@ -55,11 +55,11 @@ class QuotaSlot:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pacing.answered()
+        self._rate_limiter.answered()
 
     def give_back(self) -> None:
         """Return the slot without a call."""
-        self._pacing.given_back()
+        self._rate_limiter.given_back()
 
 
 class RateLimiter:

@@ -77,16 +77,16 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     """The thread of the Kafka client, which fetches nothing between a revocation and the next seek."""
 
     @property
-    def _ours(self) -> Consumer:
+    def _driver(self) -> Consumer:
         return cast("Consumer", self.consumer)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        self._ours.positions.revoked()
+        self._driver.positions.revoked()
         await super().on_partitions_revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         await super().on_partitions_assigned(assigned, generation_id)
-        self._ours.positions.assigned(self._ensure_consumer(), self._ours.sought)
+        self._driver.positions.assigned(self._ensure_consumer(), self._driver.sought)
 
     async def _fetch_records(
         self,
@@ -104,7 +104,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             fetched: Any = await fetch_records(consumer, active_partitions, timeout=timeout, max_records=max_records)
             return cast("Fetched", fetched)
 
-        return await self._ours.positions.fetch(consumer, fetch, timeout)
+        return await self._driver.positions.fetch(consumer, fetch, timeout)
 
 
 class Transport(driver.Transport):

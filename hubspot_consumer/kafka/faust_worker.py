@@ -31,8 +31,6 @@ MAX_POLL_INTERVAL_S: Final = 7 * 24 * 3600.0
 COMMIT_INTERVAL_S: Final = 0.5
 MOST_BYTES_OF_A_PARTITION: Final = 32 * 1024
 
-Take = Callable[[Record], Awaitable[None]]
-
 
 class FaustWorker:
     """Reads the topics in a consumer group and passes each record to *take*, which begins it in *offsets*.
@@ -51,7 +49,7 @@ class FaustWorker:
         offsets: Offsets,
         positions: Positions,
         gaps: Gaps,
-        take: Take,
+        take: Callable[[Record], Awaitable[None]],
         revoked: Callable[[], Awaitable[object]],
         dropped: Callable[[], None],
         assigned: Callable[[Collection[Partition]], None],
@@ -60,7 +58,8 @@ class FaustWorker:
         self._gaps = gaps
         self._lease = lease
         self._offsets = offsets
-        self._held_back: set[TP] = set()
+        # The paused partitions, from which nothing is fetched.
+        self.paused: set[TP] = set()
         # Faust requires a folder for its tables, although this app has none.
         self._folder = TemporaryDirectory(prefix="hubspot-consumer-")
         self._app = _faust_app(kafka, group, self._folder.name, positions, offsets)
@@ -78,7 +77,7 @@ class FaustWorker:
 
         async def on_assigned(*_: Any, **__: Any) -> None:
             lease.renew(lease.now())
-            self._held_back = set()
+            self.paused = set()
             assigned(self.assigned)
 
         # These references keep the receivers alive: Faust has only weak ones.
@@ -115,11 +114,6 @@ class FaustWorker:
         """
         await cast("Consumer", self._app.consumer).heed_errors()
 
-    @property
-    def paused(self) -> Collection[Partition]:
-        """The paused partitions, from which nothing is fetched."""
-        return self._held_back
-
     async def seek_back(self, partition: Partition) -> None:
         """Fetch a partition again, from the next record to be read."""
         if (offset := self._offsets.next_of(partition)) is not None:
@@ -130,12 +124,12 @@ class FaustWorker:
         # Faust's `pause_partitions` would drop records that were fetched and not read yet.
         consumer = self._app.consumer
         wanted = {TP(topic, number) for topic, number in partitions}
-        for partition in self._held_back - wanted:
+        for partition in self.paused - wanted:
             consumer.on_buffer_drop(partition)
         for partition in wanted:
             # The pause is repeated at each call, because Faust resumes a partition when its own buffer drains.
             consumer.on_buffer_full(partition)
-        self._held_back = wanted
+        self.paused = wanted
 
     def _renew_with_each_heartbeat(self) -> None:
         # aiokafka exposes no time of the last answered heartbeat.

@@ -39,7 +39,7 @@ class FollowedTopic:
         self._reader: Final = TopicReader(options, wait_ms=WAIT_MS)
         self._partition: Final = TopicPartition(topic, 0)
         self._clock = clock
-        self._take_in_one = take_in
+        self._take_in_record = take_in
         self._look_again_s: Final = look_again_s
         self._newest: Final = newest
         self._assigning = asyncio.Lock()
@@ -48,7 +48,7 @@ class FollowedTopic:
         """Take in the topic up to its present end. Raises KafkaError, after which it may be called again."""
         await self._reader.start()
         if await self._is_there():
-            await self._reader.read_to(await self._reader.ends([self._partition]), self._take_in)
+            await self._reader.read_to(await self._reader.ends([self._partition]), self._take_in_batches)
 
     async def follow(self) -> NoReturn:
         """Take in new records, until cancelled; an outage of Kafka is waited out."""
@@ -59,7 +59,7 @@ class FollowedTopic:
                 await self._clock.sleep(self._look_again_s)
             except (KafkaError, OSError) as error:
                 await self._wait_out(error)
-        await self._reader.follow(self._take_in, self._wait_out)
+        await self._reader.follow(self._take_in_batches, self._wait_out)
 
     async def caught_up(self) -> None:
         """Wait until `follow` has taken in the topic up to its present end. Raises KafkaError."""
@@ -79,10 +79,10 @@ class FollowedTopic:
                 self._reader.read_from(begin)
         return bool(self._reader.positions)
 
-    def _take_in(self, batches: Batches, _positions: Positions) -> None:
+    def _take_in_batches(self, batches: Batches, _positions: Positions) -> None:
         for records in batches.values():
             for record in records:
-                self._take_in_one(record)
+                self._take_in_record(record)
 
     async def _wait_out(self, error: Exception) -> None:
         log.warning("topic.not_read", topic=self._partition.topic, error=type(error).__name__)

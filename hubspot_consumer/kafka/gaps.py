@@ -21,43 +21,40 @@ LOOKS: Final = 6
 
 
 class Reader(Protocol):
-    """The worker, with its assigned and its paused partitions; `seek_back` fetches a partition again."""
+    """The worker, as far as it reads."""
 
     @property
-    def assigned(self) -> Collection[Partition]: ...
+    def assigned(self) -> Collection[Partition]:
+        """The assigned partitions."""
+
     @property
-    def paused(self) -> Collection[Partition]: ...
-    async def seek_back(self, partition: Partition) -> None: ...
+    def paused(self) -> Collection[Partition]:
+        """The partitions from which nothing is fetched."""
+
+    async def seek_back(self, partition: Partition) -> None:
+        """Fetch a partition again, from the next record to be read."""
 
 
 class Gaps:
     """Checks whether each record is the next of its partition, and finds stalled partitions.
 
-    *waited* returns whether reading waited for room since its last call, and *count* is called with each gap.
+    *waited* returns whether reading waited for room since its last call.
     """
 
-    def __init__(  # noqa: PLR0913 - the composition root wires each of them by name
-        self,
-        *,
-        offsets: Offsets,
-        positions: Positions,
-        lag: Lag,
-        health: Health,
-        waited: Callable[[], bool],
-        count: Callable[[Gap], None],
+    def __init__(
+        self, *, offsets: Offsets, positions: Positions, lag: Lag, health: Health, waited: Callable[[], bool]
     ) -> None:
         self._offsets = offsets
         self._positions = positions
         self._lag = lag
         self._health = health
         self._waited = waited
-        self._count = count
         # By partition: the offset to be read next, and for how many looks it has stayed the same.
         self._looks: dict[Partition, tuple[int | None, int]] = {}
 
     async def is_next(self, record: Record, reader: Reader) -> bool:
         """Return whether a record is the next of its partition; if it comes too early, read the partition again."""
-        partition, follows = (record.topic, record.partition), self._positions.follows(record)
+        partition, follows = record.topic_partition, self._positions.follows(record)
         expected = self._offsets.next_of(partition)
         if expected is not None and record.offset < expected:
             if (start := self._positions.restart_of(partition)) is None:
@@ -107,5 +104,5 @@ class Gaps:
     async def _again(self, partition: Partition, expected: int, why: Gap, reader: Reader) -> None:
         topic, number = partition
         log.error("reading.gap", topic=topic, partition=number, missing=expected, why=why)
-        self._count(why)
+        self._positions.count(why)
         await reader.seek_back(partition)

@@ -1,6 +1,6 @@
 """Lag: how many events the whole group has not acked, per topic, by Kafka's offsets."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from aiokafka import TopicPartition
@@ -22,9 +22,10 @@ class Lag:
         self._reader = TopicReader(options, request_timeout_ms=int(READ_TIMEOUT_S * 1000))
         self._group: Final = group
         self.topics: Final = topics
-        self._partitions: list[TopicPartition] = []
-        self._by_partition: dict[TopicPartition, int] = {}
-        self._end_of: Mapping[TopicPartition, int] = {}
+        # The partitions of all topics, as of the last `missing_topics`.
+        self.partitions: Sequence[TopicPartition] = []
+        self._by_partition: Mapping[TopicPartition, int] = {}
+        self._ends: Mapping[TopicPartition, int] = {}
         self.by_topic: dict[str, int] = {}
 
     async def start(self) -> None:
@@ -36,17 +37,12 @@ class Lag:
         await self._reader.stop()
         await self._admin.close()
 
-    @property
-    def partition_count(self) -> int:
-        """How many partitions all topics have together."""
-        return len(self._partitions)
-
     async def missing_topics(self) -> list[str]:
         """Return the missing topics, and store the partitions of the others. Raises UnequalPartitions, KafkaError."""
         found = await look(self._admin, self.topics)
         counts = {topic: len(found[topic]) for topic in self.topics if topic in found}
         equal_partitions(counts)
-        self._partitions = [TopicPartition(topic, number) for topic, count in counts.items() for number in range(count)]
+        self.partitions = [TopicPartition(topic, number) for topic, count in counts.items() for number in range(count)]
         return [topic for topic in self.topics if topic not in counts]
 
     async def require_topics(self) -> None:
@@ -54,59 +50,53 @@ class Lag:
         if missing := await self.missing_topics():
             raise TopicsMissing(f"no such topic: {', '.join(missing)}: run `python -m producer topics`")
 
-    @property
-    def partitions(self) -> Sequence[TopicPartition]:
-        """The partitions of all topics, as of the last `missing_topics`."""
-        return self._partitions
+    async def unfinished(self, partitions: Collection[TopicPartition] | None = None) -> Mapping[TopicPartition, int]:
+        """Return the offset of the first event that the group has not acked, by partition. Raises KafkaError.
 
-    async def unfinished(self) -> Mapping[TopicPartition, int]:
-        """Return the offset of the first event that the group has not acked, by partition. Raises KafkaError."""
-        return await self._unfinished(self._partitions)
-
-    def number_of(self, key: ContactKey) -> int:
-        """Return the partition number of a contact's events, which is the same in all topics."""
-        return partition_of(key, len(self._partitions) // len(self.topics))
-
-    async def ends(self) -> Mapping[TopicPartition, int]:
-        """Return the present end offsets of all partitions. Raises KafkaError."""
-        return await self._reader.ends(self._partitions)
-
-    async def ends_of(self, number: int) -> Mapping[TopicPartition, int]:
-        """Return the present end offsets of the partitions with that number. Raises KafkaError."""
-        return await self._reader.ends([partition for partition in self._partitions if partition.partition == number])
-
-    async def finished(self, ends: Mapping[TopicPartition, int]) -> bool:
-        """Return whether the group has acked everything before *ends*. Raises KafkaError."""
-        unfinished = await self._unfinished(list(ends))
-        return all(end <= unfinished[partition] for partition, end in ends.items())
-
-    async def read(self) -> dict[str, int]:
-        """Return the lag by topic, and store it in `by_topic`. Raises KafkaError when Kafka does not answer."""
-        ends = self._end_of = await self.ends()
-        unfinished = await self._unfinished(self._partitions)
-        self._by_partition |= {partition: end - unfinished[partition] for partition, end in ends.items()}
-        self.by_topic = dict.fromkeys(self.topics, 0)
-        for partition, lag in self._by_partition.items():
-            self.by_topic[partition.topic] += lag
-        return self.by_topic
-
-    async def _unfinished(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
-        starts = await self._reader.starts(partitions)
-        committed = await self._admin.list_consumer_group_offsets(self._group, partitions=list(partitions))
+        It covers all partitions, or only *partitions*.
+        """
+        asked = list(self.partitions if partitions is None else partitions)
+        starts = await self._reader.starts(asked)
+        committed = await self._admin.list_consumer_group_offsets(self._group, partitions=asked)
         # Records that Kafka has deleted can't be read any more, and are no lag.
         return {
             partition: max(start, committed[partition].offset if partition in committed else -1)
             for partition, start in starts.items()
         }
 
+    def number_of(self, key: ContactKey) -> int:
+        """Return the partition number of a contact's events, which is the same in all topics."""
+        return partition_of(key, len(self.partitions) // len(self.topics))
+
+    async def ends(self) -> Mapping[TopicPartition, int]:
+        """Return the present end offsets of all partitions. Raises KafkaError."""
+        return await self._reader.ends(self.partitions)
+
+    async def ends_of(self, number: int) -> Mapping[TopicPartition, int]:
+        """Return the present end offsets of the partitions with that number. Raises KafkaError."""
+        return await self._reader.ends([partition for partition in self.partitions if partition.partition == number])
+
+    async def finished(self, ends: Mapping[TopicPartition, int]) -> bool:
+        """Return whether the group has acked everything before *ends*. Raises KafkaError."""
+        unfinished = await self.unfinished(ends)
+        return all(end <= unfinished[partition] for partition, end in ends.items())
+
+    async def read(self) -> dict[str, int]:
+        """Return the lag by topic, and store it in `by_topic`. Raises KafkaError when Kafka does not answer."""
+        ends = self._ends = await self.ends()
+        unfinished = await self.unfinished()
+        lags = self._by_partition = {partition: end - unfinished[partition] for partition, end in ends.items()}
+        self.by_topic = {topic: sum(lag for one, lag in lags.items() if one.topic == topic) for topic in self.topics}
+        return self.by_topic
+
     @property
     def written(self) -> int:
         """The sum of all end offsets as of the last `read`: roughly, how many records were ever written."""
-        return sum(self._end_of.values())
+        return sum(self._ends.values())
 
     def end_of(self, topic: str, number: int) -> int | None:
         """Return the end offset of a partition as of the last `read`, None before the first."""
-        return self._end_of.get(TopicPartition(topic, number))
+        return self._ends.get(TopicPartition(topic, number))
 
     def of(self, topic: str, number: int) -> int | None:
         """Return the lag of a partition as of the last `read`, None before the first."""

@@ -53,11 +53,11 @@ class PartitionOffsets:
             return _nothing
         entry.deferrals += 1
 
-        def let_go() -> None:
+        def release() -> None:
             entry.deferrals -= 1
             self._acknowledge()
 
-        return let_go
+        return release
 
     def pass_over(self, to: int) -> None:
         """Continue at *to*, because Kafka stores no unread record before it."""
@@ -77,7 +77,7 @@ class PartitionOffsets:
 
 
 class Offsets:
-    """The assigned partitions, from their seek until their revocation."""
+    """The assigned partitions, from their seek until their revocation. Calls for any other partition have no effect."""
 
     def __init__(self) -> None:
         self._partitions: dict[Partition, PartitionOffsets] = {}
@@ -94,12 +94,12 @@ class Offsets:
 
     def next_of(self, partition: Partition) -> int | None:
         """Return the offset of the record to be read next, None for a partition that is not assigned."""
-        held = self._partitions.get(partition)
-        return held.next if held is not None else None
+        offsets = self._partitions.get(partition)
+        return offsets.next if offsets is not None else None
 
     def next_of_all(self) -> Mapping[Partition, int]:
         """Return the offset of the record to be read next, for each assigned partition."""
-        return {partition: held.next for partition, held in self._partitions.items()}
+        return {partition: offsets.next for partition, offsets in self._partitions.items()}
 
     def reread(self, partition: Partition, too_early: int) -> bool:
         """Return whether to seek a partition back to its next record, because the record *too_early* came instead.
@@ -107,23 +107,20 @@ class Offsets:
         The records behind the first early one were already fetched, and need no second seek. An offset that is no
         higher than the last early one shows that the partition was read again, and the next record is still missing.
         """
-        held = self._partitions.get(partition)
-        if held is None:
-            return False
-        again = held.too_early is None or too_early <= held.too_early
-        held.too_early = too_early
+        offsets = self._of(partition)
+        again = offsets.too_early is None or too_early <= offsets.too_early
+        offsets.too_early = too_early
         return again
 
     def pass_over(self, partition: Partition, end: int, to: int) -> None:
         """Continue at *to* if the next record is at *end*, because Kafka stores no record between the two."""
-        held = self._partitions.get(partition)
-        if held is not None and held.next == end:
-            held.pass_over(to)
+        offsets = self._of(partition)
+        if offsets.next == end:
+            offsets.pass_over(to)
 
-    def begin(self, topic: str, partition: int, offset: int) -> Callable[[], None]:
-        """Record that a record was read; return its finishing callback, which acks nothing if it is not assigned."""
-        held = self._partitions.get((topic, partition))
-        finish = held.begin(offset) if held is not None else _nothing
+    def begin(self, partition: Partition, offset: int) -> Callable[[], None]:
+        """Record that a record was read; return its finishing callback."""
+        finish = self._of(partition).begin(offset)
 
         def counted() -> None:
             self.finished += 1
@@ -131,21 +128,19 @@ class Offsets:
 
         return counted
 
-    def defer(self, topic: str, partition: int, offset: int) -> Callable[[], None]:
-        """Defer a record's ack; return the callback that releases it, which does nothing if it is not assigned."""
-        held = self._partitions.get((topic, partition))
-        return held.defer(offset) if held is not None else _nothing
+    def defer(self, partition: Partition, offset: int) -> Callable[[], None]:
+        """Defer a record's ack; return the callback that releases it."""
+        return self._of(partition).defer(offset)
 
     def committable(self) -> Mapping[Partition, int]:
         """Return the offset to commit for each partition with acks that are not committed."""
-        held = self._partitions.items()
-        return {partition: offsets.acked for partition, offsets in held if offsets.acked > offsets.committed}
+        partitions = self._partitions.items()
+        return {partition: offsets.acked for partition, offsets in partitions if offsets.acked > offsets.committed}
 
     def committed(self, offsets: Mapping[Partition, int]) -> None:
         """Record the offsets that Kafka has stored for the group."""
         for partition, offset in offsets.items():
-            if (held := self._partitions.get(partition)) is not None:
-                held.committed = offset
+            self._of(partition).committed = offset
 
     def forget(self) -> None:
         """Drop every partition; its next worker reads again what was not committed."""
@@ -156,6 +151,11 @@ class Offsets:
         """How many records were read and are not acked."""
         return sum(map(len, self._partitions.values()))
 
+    def _of(self, partition: Partition) -> PartitionOffsets:
+        """Return the offsets of a partition; those of one that is not assigned are new and belong to nobody."""
+        offsets = self._partitions.get(partition)
+        return offsets if offsets is not None else PartitionOffsets(0, 0, 0)
+
 
 def _nothing() -> None:
-    """Do nothing: the callback of a record that is not assigned."""
+    """Do nothing: the callback of a record that was not begun, or is acked."""

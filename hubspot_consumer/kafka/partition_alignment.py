@@ -6,9 +6,9 @@ events that wait for unread ones. So with many unfinished events, partitions tha
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final
 
 from aiokafka import TopicPartition
 
@@ -21,18 +21,12 @@ CROWD: Final = 5_000
 CLOCKS_AGREE_S: Final = 1.0
 
 
-class Ends(Protocol):
-    """The source of the partitions' end offsets."""
-
-    async def ends(self) -> Mapping[TopicPartition, int]: ...
-
-
 class PartitionAlignment:
-    """How far each assigned partition was read, in offsets and in time. *kafka* returns their end offsets."""
+    """How far each assigned partition was read, in offsets and in time. *read_ends* returns the end offsets of all."""
 
-    def __init__(self, offsets: Offsets, kafka: Ends) -> None:
+    def __init__(self, offsets: Offsets, read_ends: Callable[[], Awaitable[Mapping[TopicPartition, int]]]) -> None:
         self._offsets = offsets
-        self._kafka = kafka
+        self._read_ends: Final = read_ends
         self._topics: defaultdict[int, list[str]] = defaultdict(list)
         self._read_to: dict[Partition, datetime] = {}
         # The end offsets of the last look, and the next offsets to read from just before it.
@@ -40,17 +34,17 @@ class PartitionAlignment:
         self._read_before: Mapping[Partition, int] = {}
         self._wanted = False
 
-    def assigned(self, held: Iterable[Partition]) -> None:
+    def assigned(self, partitions: Iterable[Partition]) -> None:
         """Set the assigned partitions, by topic and number; what was read of the former ones is dropped."""
         self._read_to.clear()
         self._topics.clear()
         self._read_before = {}
-        for topic, number in held:
+        for topic, number in partitions:
             self._topics[number].append(topic)
 
     def read(self, record: Record) -> None:
         """Record up to which time a partition was read."""
-        self._read_to[record.topic, record.partition] = record.timestamp
+        self._read_to[record.topic_partition] = record.timestamp
 
     def ahead(self) -> set[Partition]:
         """Return the partitions that were read further in time than a co-partitioned one with unread records."""
@@ -68,7 +62,7 @@ class PartitionAlignment:
         This is so if each other partition was read beyond the record's time by more than CLOCKS_AGREE_S, or up to its
         end as of a look after *record* was read. If the last look is older, return False and request the next look.
         """
-        partition, time = (record.topic, record.partition), record.timestamp.timestamp() + CLOCKS_AGREE_S
+        partition, time = record.topic_partition, record.timestamp.timestamp() + CLOCKS_AGREE_S
         not_passed = [
             topic
             for topic in self._topics[record.partition]
@@ -85,7 +79,7 @@ class PartitionAlignment:
             return
         self._wanted = False
         read_before = self._offsets.next_of_all()
-        self._ends = await self._kafka.ends()
+        self._ends = await self._read_ends()
         self._read_before = read_before
 
     def _time_of(self, topic: str, number: int) -> float:

@@ -35,7 +35,7 @@ class Positions:
 
     def __init__(self, clock: Clock, count: Callable[[Gap], None]) -> None:
         self._clock = clock
-        self._count = count
+        self.count: Final = count
         self._may_fetch = asyncio.Event()
         self._seeking: asyncio.Task[None] | None = None
         self._fetching: asyncio.Task[Fetched] | None = None
@@ -147,17 +147,17 @@ class Positions:
             # The next fetch fails in the same way, and this is tried again.
             log.warning("reading.not_sought", error=type(error).__name__)
             return
-        told = {"topic": partition.topic, "partition": partition.partition, "offset": offset, "start": start}
+        fields = {"topic": partition.topic, "partition": partition.partition, "offset": offset, "start": start}
         if start > offset:
-            log.error("reading.records_deleted", **told)
-            self._count("deleted")
+            log.error("reading.records_deleted", **fields)
+            self.count("deleted")
             self._restarts.pop(partition, None)
             end, _ = self._read[partition]
             consumer.seek(partition, start)
             self._read[partition] = end, start
         else:
-            log.error("reading.partition_restarted", **told)
-            self._count("restarted")
+            log.error("reading.partition_restarted", **fields)
+            self.count("restarted")
             for one in [one for one in self._follows if one[:2] == partition]:
                 del self._follows[one]
             self._restarts[partition] = start

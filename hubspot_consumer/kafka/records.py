@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from runtime.tracing import trace_id_of
-from schemas.contacts import contact_hash, contact_key
+from schemas.contacts import ContactKey, contact_hash, contact_key
 from schemas.envelope import Headers
 
 # The limit, in characters, for ids from headers: a hand-made header may contain anything.
@@ -27,6 +27,18 @@ class Record:
     headers: Sequence[tuple[str, bytes]]
 
     @property
+    def topic_partition(self) -> Partition:
+        return self.topic, self.partition
+
+    @property
+    def contact_key(self) -> ContactKey | None:
+        """The contact key that the record's key contains; None if it contains none."""
+        try:
+            return contact_key((self.key or b"").decode())
+        except ValueError:
+            return None
+
+    @property
     def traceparent(self) -> str | None:
         return Headers.decode(self.headers).traceparent
 
@@ -39,20 +51,13 @@ class Record:
     def log_fields(self) -> dict[str, str]:
         """The fields for log lines: place, event id, contact hash and trace id, without those that are missing."""
         headers = Headers.decode(self.headers)
-        told = {
+        fields = {
             "event_id": headers.id[:LONGEST_ID],
-            "contact": self._contact,
+            "contact": contact_hash(self.contact_key) if self.contact_key else "",
             "record": self.place,
             "trace_id": trace_id_of(headers.traceparent) or "",
         }
-        return {name: value for name, value in told.items() if value}
-
-    @property
-    def _contact(self) -> str:
-        try:
-            return contact_hash(contact_key((self.key or b"").decode()))
-        except ValueError:
-            return ""
+        return {name: value for name, value in fields.items() if value}
 
 
 Place = tuple[str, int, int]

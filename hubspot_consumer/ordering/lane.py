@@ -92,6 +92,13 @@ class Lane:
     unread_since: float | None = None
 
     @property
+    def due_at(self) -> float:
+        """When a lane is due that waits for a time: to be tried again, or to give up a hole."""
+        if self.state is LaneState.HOLE and self.hole_since is not None:
+            return max(self.not_before, self.hole_since + self.hole_limit_s)
+        return self.not_before
+
+    @property
     def begins(self) -> bool:
         """Whether the contact's first event is pending and readable."""
         first = self.pending.get(1)

@@ -6,6 +6,7 @@ its first event pending, or is looked up in HubSpot, which stores the last appli
 restarted worker overwrites no contact with older values.
 """
 
+import math
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection
 from itertools import islice
@@ -15,7 +16,6 @@ from hubspot_consumer.kafka.records import Record
 from hubspot_consumer.ordering.applied_cache import AppliedCache
 from hubspot_consumer.ordering.in_flight import InFlight
 from hubspot_consumer.ordering.lane import ContactUpdate, Lane, LaneState, Pending
-from hubspot_consumer.ordering.waiting import Waiting
 from runtime.clock import Clock
 from runtime.logs import logger
 from schemas.contacts import ContactKey
@@ -26,9 +26,8 @@ HOLE_AGAIN_S: Final = 1.0
 # Time limit for reading events that were applied and not acked: they come soon, unless a partition has no leader.
 EARLIER_LIMIT_S: Final = 60.0
 EARLIER_AGAIN_S: Final = 0.25
-# Lanes in TIMED states wait for a time; lanes in QUEUED states stand in a queue.
-TIMED: Final = frozenset({LaneState.BACKING_OFF, LaneState.EARLIER_UNREAD, LaneState.HOLE})
-QUEUED: Final = frozenset({LaneState.UNKNOWN, LaneState.NEW, LaneState.READY, LaneState.HELD})
+# Lanes in these states wait for a time.
+TIMED: Final = (LaneState.BACKING_OFF, LaneState.EARLIER_UNREAD, LaneState.HOLE)
 
 
 class Lanes:
@@ -43,16 +42,18 @@ class Lanes:
         self._earlier_were_read = earlier_were_read
         self._lanes: dict[ContactKey, Lane] = {}
         self._applied_cache = AppliedCache()
-        self._queues: dict[LaneState, OrderedDict[ContactKey, Lane]] = {state: OrderedDict() for state in QUEUED}
-        self._waiting = Waiting()
-        self._in_state: Counter[LaneState] = Counter()
+        self._queues: dict[LaneState, OrderedDict[ContactKey, Lane]] = {state: OrderedDict() for state in LaneState}
+        # No lane in a TIMED state is due earlier, so until then no pass over all of them is needed.
+        self._wake_at = math.inf
         self._holds: Counter[ContactKey] = Counter()
         self.in_flight: Final = InFlight()
         self.holes_released = 0
 
     def add(self, key: ContactKey, event: Pending) -> None:
         """Add an event to its contact's lane. A copy of a pending event is finished with that event."""
-        lane = self._lanes.get(key) or self._open(key)
+        if (lane := self._lanes.get(key)) is None:
+            lane = self._lanes[key] = Lane(key)
+            self._applied_cache.begin(lane)
         if event.sequence in lane.pending:
             lane.copies.setdefault(event.sequence, []).append(event.finish)
             return
@@ -62,17 +63,20 @@ class Lanes:
             self._place(lane)
 
     def take_unknown(self, most: int) -> list[Lane]:
-        """Take up to *most* contacts to look up; each must be given back by `known` or `still_unknown`."""
+        """Take up to *most* contacts to look up; each must be given back by `known` or `give_back`."""
         return self._depart(most, LaneState.UNKNOWN)
 
     def known(self, lane: Lane, contact_id: str | None, sequence: int | None) -> None:
         """Give back a contact that was looked up; without a *sequence*, the first pending event counts as the next."""
         lane.learn(contact_id, min(lane.pending) - 1 if sequence is None else sequence)
-        self._again(lane, wait_s=0.0)
+        self.give_back(lane)
 
-    def still_unknown(self, lane: Lane, wait_s: float) -> None:
-        """Give back a contact whose look-up failed, for another attempt after *wait_s* seconds."""
-        self._again(lane, wait_s)
+    def give_back(self, lane: Lane, wait_s: float = 0.0) -> None:
+        """Take a lane back from a call, for its next step after *wait_s* seconds; ignore it if `forget` dropped it."""
+        lane.not_before = self._clock.monotonic() + wait_s if wait_s else 0.0
+        if self._lanes.get(lane.key) is lane:
+            self._place(lane)
+        self.in_flight.end(lane.key)
 
     def take_new(self, most: int) -> list[ContactUpdate]:
         """Take up to *most* contacts to create; each update must be given back once, as after `take` or by `exists`."""
@@ -81,7 +85,7 @@ class Lanes:
     def exists(self, update: ContactUpdate) -> None:
         """Give back a contact that was not created because it exists, or may exist: it is looked up."""
         update.lane.may_be_new = False
-        self._again(update.lane, wait_s=0.0)
+        self.give_back(update.lane)
 
     def take(self, most: int) -> list[ContactUpdate]:
         """Take the updates of up to *most* ready contacts; each is given back by `finished`, `split` or `retry`."""
@@ -89,21 +93,19 @@ class Lanes:
 
     def finished(self, update: ContactUpdate) -> None:
         """Give back an update whose events are all delivered, dead-lettered or suppressed."""
-        lane = update.lane
-        lane.finished(update)
-        self._again(lane, wait_s=0.0)
+        update.lane.finished(update)
+        self.give_back(update.lane)
 
     def split(self, update: ContactUpdate) -> None:
         """Give back a rejected update, to be taken again in smaller parts until the rejected event is alone."""
         update.lane.most_events = max(1, len(update.events) // 2)
-        self._again(update.lane, wait_s=0.0)
+        self.give_back(update.lane)
 
     def retry(self, update: ContactUpdate, wait_s: float) -> None:
         """Give back an update for another attempt after *wait_s* seconds; without another upsert if it is `written`."""
-        lane = update.lane
         if update.written:
-            lane.applied_by(update)
-        self._again(lane, wait_s)
+            update.lane.applied_by(update)
+        self.give_back(update.lane, wait_s)
 
     def hold(self, keys: Collection[ContactKey]) -> None:
         """Stop taking events of these contacts until each is released as often as it was held."""
@@ -141,8 +143,6 @@ class Lanes:
         """Drop everything but holds: the next worker of the partitions reads the events again that were not acked."""
         self._lanes.clear()
         self._applied_cache.clear()
-        self._waiting.clear()
-        self._in_state.clear()
         for queue in self._queues.values():
             queue.clear()
 
@@ -156,7 +156,7 @@ class Lanes:
 
     def stop_backing_off(self) -> None:
         """End the backoff of all lanes, because HubSpot answers again."""
-        for lane in (*self._waiting, *self._queues[LaneState.HELD].values()):
+        for lane in self._in(*TIMED, LaneState.HELD):
             if lane.not_before:
                 lane.not_before = 0.0
                 self._place(lane)
@@ -164,25 +164,28 @@ class Lanes:
     def wake(self) -> float | None:
         """Move the lanes whose wait is over; return the seconds until the next one is due, None when no lane waits."""
         now = self._clock.monotonic()
-        for lane in self._waiting.due(now):
-            self._release_hole(lane)
-            self._place(lane)
-        return self._waiting.next_s(now)
+        if now >= self._wake_at:
+            waiting = self._in(*TIMED)
+            self._wake_at = min((lane.due_at for lane in waiting if lane.due_at > now), default=math.inf)
+            for lane in [lane for lane in waiting if lane.due_at <= now]:
+                self._release_hole(lane)
+                self._place(lane)
+        return max(0.0, self._wake_at - now) if any(self._queues[state] for state in TIMED) else None
 
     @property
     def ready(self) -> int:
         """How many contacts can be written."""
-        return self._in_state[LaneState.READY]
+        return len(self._queues[LaneState.READY])
 
     @property
     def new(self) -> int:
         """How many contacts wait to be created."""
-        return self._in_state[LaneState.NEW]
+        return len(self._queues[LaneState.NEW])
 
     @property
     def unknown(self) -> int:
         """How many contacts wait for a look-up."""
-        return self._in_state[LaneState.UNKNOWN]
+        return len(self._queues[LaneState.UNKNOWN])
 
     @property
     def can_run(self) -> int:
@@ -192,23 +195,17 @@ class Lanes:
     @property
     def backing_off(self) -> int:
         """How many contacts wait for their next attempt."""
-        return self._in_state[LaneState.BACKING_OFF]
+        return len(self._queues[LaneState.BACKING_OFF])
 
     @property
     def holes(self) -> int:
         """How many contacts wait for a missing event, or until no earlier event can be unread."""
-        return self._in_state[LaneState.HOLE] + self._in_state[LaneState.EARLIER_UNREAD]
+        return len(self._queues[LaneState.HOLE]) + len(self._queues[LaneState.EARLIER_UNREAD])
 
     @property
     def held(self) -> int:
         """How many contacts with pending events a reprocessing run holds."""
-        return self._in_state[LaneState.HELD]
-
-    def _open(self, key: ContactKey) -> Lane:
-        lane = Lane(key)
-        self._applied_cache.begin(lane)
-        self._lanes[key] = lane
-        return lane
+        return len(self._queues[LaneState.HELD])
 
     def _place(self, lane: Lane) -> None:
         lane.pass_over_dead_letters()
@@ -244,17 +241,15 @@ class Lanes:
 
     def _enter(self, lane: Lane, state: LaneState) -> None:
         """Set a lane's state, and put it into the queue of that state. No other method changes a state."""
-        if lane.state in TIMED:
-            self._waiting.remove(lane)
-        elif lane.state in QUEUED:
-            self._queues[lane.state].pop(lane.key, None)
-        self._in_state[lane.state] -= 1
+        self._queues[lane.state].pop(lane.key, None)
         lane.state = state
-        self._in_state[state] += 1
-        if state in TIMED:
-            self._waiting.add(lane)
-        elif state in QUEUED:
+        if state is not LaneState.EMPTY:
             self._queues[state][lane.key] = lane
+        if state in TIMED:
+            self._wake_at = min(self._wake_at, lane.due_at)
+
+    def _in(self, *states: LaneState) -> list[Lane]:
+        return [lane for state in states for lane in self._queues[state].values()]
 
     def _may_be_preceded(self, lane: Lane) -> bool:
         """Return whether an earlier, applied event may be unread, so that its timeline entry may be missing."""
@@ -276,13 +271,6 @@ class Lanes:
             self.in_flight.begin(lane.key)
         return lanes
 
-    def _again(self, lane: Lane, wait_s: float) -> None:
-        """Take a lane back from a call, and place it unless `forget` dropped it meanwhile."""
-        lane.not_before = self._clock.monotonic() + wait_s if wait_s else 0.0
-        if self._lanes.get(lane.key) is lane:
-            self._place(lane)
-        self.in_flight.end(lane.key)
-
     def _release_hole(self, lane: Lane) -> None:
         """Let a lane go on without its missing events, if its hole is due and no earlier record is unread."""
         if lane.state is not LaneState.HOLE or lane.hole_since is None or lane.applied is None:
@@ -293,7 +281,7 @@ class Lanes:
             lane.hole_since = self._clock.monotonic() - lane.hole_limit_s + HOLE_AGAIN_S
             return
         self.holes_released += 1
-        told = {"missing_from": lane.applied + 1, "missing_to": first - 1}
-        log.warning("lane.hole_released", **lane.pending[first].log_fields, **told)
+        missing = {"missing_from": lane.applied + 1, "missing_to": first - 1}
+        log.warning("lane.hole_released", **lane.pending[first].log_fields, **missing)
         lane.applied = lane.done = first - 1
         lane.hole_since = None

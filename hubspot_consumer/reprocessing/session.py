@@ -139,7 +139,7 @@ class RunSession:
         self._opened.push_async_callback(suppressions.stop)
         await suppressions.start()
         async with self._holding() as holding, _meanwhile(suppressions.follow()), _meanwhile(controls.follow()):
-            portal = self._portal(client, halt)
+            portal = Portal(client, self._settings, halt, self.clock, self._jitter)
             await portal.check()
             timeline = Timeline(_Ours(), client, self.report, _Ours(), halt)
             if self._timeline:
@@ -178,16 +178,6 @@ class RunSession:
         finally:
             await scan.stop()
         return EmailChanges(self._run.store).with_others(selection.contacts)
-
-    def _portal(self, client: HubSpotClient, breaker: CircuitBreaker) -> Portal:
-        return Portal(
-            client,
-            portal_id=self._settings.hubspot_portal_id or 0,
-            timeline=self._settings.hubspot_timeline,
-            breaker=breaker,
-            clock=self.clock,
-            jitter=self._jitter,
-        )
 
     @asynccontextmanager
     async def _holding(self) -> AsyncIterator[RunHolds]:

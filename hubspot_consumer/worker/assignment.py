@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Final
 
 from hubspot_consumer.delivery.dispatcher import Dispatcher
-from hubspot_consumer.delivery.receipts_topic import ReceiptsTopic
+from hubspot_consumer.delivery.receipts import ReceiptsTopic
 from hubspot_consumer.holds.answers import HoldAnswers
 from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.kafka.lag import Lag
@@ -17,7 +17,7 @@ from runtime.logs import logger
 log = logger()
 
 # This is well below the rebalance timeout of 60 s. The timeouts of a call add up to 35 s, which a call rarely takes.
-SETTLE_AT_REBALANCE_S: Final = 25.0
+DRAIN_AT_REBALANCE_S: Final = 25.0
 # An event without an ack by then is repeated by the next worker, which costs less than a long wait.
 FLUSH_AT_REBALANCE_S: Final = 1.0
 
@@ -54,31 +54,31 @@ class Assignment:
         """Drain the calls in flight and flush receipts, within time limits, before the partitions are reassigned."""
         if self._holds is not None:
             self._holds.revoked()
-        await self._delivery.drain(SETTLE_AT_REBALANCE_S)
+        await self._delivery.drain(DRAIN_AT_REBALANCE_S)
         if self._receipts is not None:
             await self._receipts.flush(FLUSH_AT_REBALANCE_S)
 
-    def changed(self, held: Collection[tuple[str, int]]) -> None:
-        """Resume delivery for the assigned partitions *held*, by topic and number; fail with UnequalAssignment."""
+    def changed(self, partitions: Collection[tuple[str, int]]) -> None:
+        """Resume delivery for the assigned *partitions*, by topic and number; fail with UnequalAssignment."""
         self.known.set()
-        if (unequal := unequal_topics(held, self._lag.topics)) is not None:
+        if (unequal := unequal_topics(partitions, self._lag.topics)) is not None:
             self._delivery.fail(UnequalAssignment(unequal))
             return
-        self._alignment.assigned(held)
+        self._alignment.assigned(partitions)
         if self._rate_limiter is not None:
             # A worker without partitions gets the share of one, because it checks its portal too.
-            self._rate_limiter.divide(max(len(held), 1) / self._lag.partition_count)
-        log.info("worker.assigned", partitions=len(held), of=self._lag.partition_count)
+            self._rate_limiter.divide(max(len(partitions), 1) / len(self._lag.partitions))
+        log.info("worker.assigned", partitions=len(partitions), of=len(self._lag.partitions))
         if self._holds is not None:
-            self._holds.assigned({number for _, number in held})
+            self._holds.assigned({number for _, number in partitions})
         else:
             self._delivery.resume()
 
 
-def unequal_topics(held: Collection[tuple[str, int]], topics: Collection[str]) -> str | None:
+def unequal_topics(partitions: Collection[tuple[str, int]], topics: Collection[str]) -> str | None:
     """Return a message if the assigned partition numbers differ between *topics*, else None."""
     numbers: defaultdict[str, set[int]] = defaultdict(set)
-    for topic, number in held:
+    for topic, number in partitions:
         numbers[topic].add(number)
     if len({frozenset(numbers[topic]) for topic in topics}) <= 1:
         return None

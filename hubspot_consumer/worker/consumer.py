@@ -1,14 +1,12 @@
 """The record consumer: puts records into lanes, no faster than delivery takes events from them."""
 
 import asyncio
-import itertools
 from collections.abc import Callable
-from functools import partial
 from typing import Final
 
 from hubspot_consumer.dead_letters.writer import DeadLetterWriter
 from hubspot_consumer.delivery.dispatcher import Dispatcher
-from hubspot_consumer.delivery.receipts import NO_RECEIPTS, Receipts
+from hubspot_consumer.delivery.receipts import Receipts
 from hubspot_consumer.gates.suppressions import Suppressions
 from hubspot_consumer.kafka.offsets import Offsets
 from hubspot_consumer.kafka.partition_alignment import PartitionAlignment
@@ -17,7 +15,7 @@ from hubspot_consumer.metrics import Telemetry
 from hubspot_consumer.ordering.lane import Pending
 from hubspot_consumer.ordering.lanes import Lanes
 from runtime.clock import Clock
-from schemas.contacts import ContactKey, contact_key
+from schemas.contacts import ContactKey
 from schemas.envelope import Headers, UnreadableRecord, read_envelope
 
 # With this many contacts ready, which is enough for a few seconds of calls, reading waits. With fewer, the records that
@@ -44,7 +42,7 @@ class RecordConsumer:
         dead_letters: DeadLetterWriter,
         clock: Clock,
         telemetry: Telemetry,
-        receipts: Receipts = NO_RECEIPTS,
+        receipts: Receipts,
     ) -> None:
         self._lanes = lanes
         self._delivery = delivery
@@ -66,7 +64,7 @@ class RecordConsumer:
             await self._wait()
         self._telemetry.read.labels(record.topic).inc()
         self._alignment.read(record)
-        finish = self._offsets.begin(record.topic, record.partition, record.offset)
+        finish = self._offsets.begin(record.topic_partition, record.offset)
         try:
             envelope = read_envelope(record.key, record.value)
         except UnreadableRecord as error:
@@ -74,7 +72,7 @@ class RecordConsumer:
         else:
             key, event = ContactKey(envelope.contact.email), Pending(envelope.sequence, envelope, record, finish)
             if self._suppressions.contains(key):
-                # `Calls` skips events that were read before their contact was suppressed.
+                # `LaneWriter` skips events that were read before their contact was suppressed.
                 self._telemetry.suppressed.inc()
                 self._receipts.suppressed(event)
                 finish()
@@ -100,31 +98,28 @@ class RecordConsumer:
     async def _set_aside(self, record: Record, error: UnreadableRecord, finish: Callable[[], None]) -> None:
         """Begin to write a dead letter, and return before its end, so that unreadable records do not delay others."""
         sequence = Headers.decode(record.headers).sequence
-        key = _lane_of(record)
-        if sequence and key is not None:
-            # The dead letter fills its sequence in the lane, or its contact's later events would wait for it.
-            finish = _at_the_second_call(finish)
+        if sequence and (key := record.contact_key) is not None:
+            # The dead letter fills its sequence in the lane, or its contact's later events would wait for it. The ack
+            # waits for both: the lane finishes the event, and the written dead letter releases it.
+            release = self._offsets.defer(record.topic_partition, record.offset)
             self._add(key, Pending(sequence, None, record, finish))
+            finish = release
         while self._may_write.locked():
             await self._wait()
         await self._may_write.acquire()
-        writing = asyncio.create_task(self._write_dead_letter(record, error))
+        writing = asyncio.create_task(self._write_dead_letter(record, error, finish))
         self._writing.add(writing)
-        writing.add_done_callback(partial(self._written, finish))
+        writing.add_done_callback(self._writing.discard)
 
-    async def _write_dead_letter(self, record: Record, error: UnreadableRecord) -> None:
-        await self._dead_letters.put(record, error.reason, error.detail, attempts=0)
-        self._receipts.unreadable(record, error)
-
-    def _written(self, finish: Callable[[], None], writing: asyncio.Task[None]) -> None:
-        self._writing.discard(writing)
-        self._may_write.release()
-        if writing.cancelled():
-            return
-        if (fault := writing.exception()) is not None:
-            self._delivery.fail(fault)
-        else:
+    async def _write_dead_letter(self, record: Record, error: UnreadableRecord, finish: Callable[[], None]) -> None:
+        try:
+            await self._dead_letters.put(record, error.reason, error.detail, attempts=0)
+            self._receipts.unreadable(record, error)
             finish()
+        except Exception as fault:  # noqa: BLE001 - whatever it is, the worker must end, and acks nothing
+            self._delivery.fail(fault)
+        finally:
+            self._may_write.release()
 
     def _add(self, key: ContactKey, event: Pending) -> None:
         self._lanes.add(key, event)
@@ -146,20 +141,3 @@ class RecordConsumer:
         lanes = self._lanes
         others = lanes.can_run + lanes.unknown + lanes.backing_off + lanes.held + self._delivery.calls_in_flight
         return not others and lanes.holes > 0
-
-
-def _at_the_second_call(finish: Callable[[], None]) -> Callable[[], None]:
-    calls = itertools.count(1)
-
-    def called() -> None:
-        if next(calls) == 2:
-            finish()
-
-    return called
-
-
-def _lane_of(record: Record) -> ContactKey | None:
-    try:
-        return contact_key((record.key or b"").decode())
-    except ValueError:
-        return None

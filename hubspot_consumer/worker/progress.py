@@ -23,12 +23,12 @@ PART: Final = "progress"
 
 
 class Progress:
-    """Reports to *health*. *held* returns the assigned partitions; *rate_limiter* is None in a dry run."""
+    """Reports to *health*. *assigned* returns the assigned partitions; *rate_limiter* is None in a dry run."""
 
     def __init__(  # noqa: PLR0913 - the composition root wires each of them by name
         self,
         *,
-        held: Callable[[], Collection[tuple[str, int]]],
+        assigned: Callable[[], Collection[tuple[str, int]]],
         lag: Lag,
         offsets: Offsets,
         lanes: Lanes,
@@ -38,7 +38,7 @@ class Progress:
         health: Health,
         clock: Clock,
     ) -> None:
-        self._held = held
+        self._assigned = assigned
         self._lag = lag
         self._offsets = offsets
         self._lanes = lanes
@@ -59,14 +59,14 @@ class Progress:
         if self._delivery.calls_ended != self._ended or self._every_contact_waits:
             self._ended_at = now
         self._finished, self._ended = self._offsets.finished, self._delivery.calls_ended
-        self._tell(now)
+        self._report(now)
 
     def cannot_tell(self) -> None:
         """Restart the time limits: without an answer of Kafka, the lag is not known."""
         self._finished_at = self._ended_at = self._clock.monotonic()
-        self._tell(self._finished_at)
+        self._report(self._finished_at)
 
-    def _tell(self, now: float) -> None:
+    def _report(self, now: float) -> None:
         most_s = MOST_S if self._rate_limiter is None else MOST_S + 2 * self._rate_limiter.spacing_s
         idle_s = now - self._finished_at
         if idle_s < most_s:
@@ -82,7 +82,7 @@ class Progress:
 
     @property
     def _has_work(self) -> bool:
-        return any(self._lag.of(topic, number) for topic, number in self._held())
+        return any(self._lag.of(topic, number) for topic, number in self._assigned())
 
     @property
     def _waits(self) -> bool:

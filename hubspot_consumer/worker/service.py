@@ -3,16 +3,18 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, NoReturn, TypeVar
 
 from aiokafka.errors import KafkaError
 
 from hubspot_consumer.kafka.partition_alignment import CROWD
-from hubspot_consumer.worker.parts import Live, Parts
+from hubspot_consumer.metrics import Telemetry
+from hubspot_consumer.settings import Settings
 from hubspot_consumer.worker.status import Status
+from hubspot_consumer.worker.wiring import Parts
 from runtime.clock import Clock
-from runtime.journal import Journal
+from runtime.journal import Journal, keep_journal
 from runtime.kafka.admission import Admission, KafkaAway
 from runtime.logs import logger
 
@@ -26,7 +28,7 @@ ALIGN_S: Final = 0.1
 ASK_PORTAL_AGAIN_S: Final = 24 * 3600.0
 # These limits keep a stop short: an event that is not acked by then is repeated. The timeouts of a call add up to 35 s.
 FINISH_WITHIN_S: Final = 3.0
-SETTLE_AT_STOP_S: Final = 4.0
+DRAIN_AT_STOP_S: Final = 4.0
 FLUSH_AT_STOP_S: Final = 1.0
 # Part of LEAVE_WITHIN_S that is reserved for the last commit and for leaving the group.
 COMMIT_WITHIN_S: Final = 0.5
@@ -40,72 +42,84 @@ class ReadingEnded(RuntimeError):
     """Faust stopped reading by itself; a restart continues from what was acked."""
 
 
-@dataclass(frozen=True)
 class Service:
-    """Runs the parts of a worker, from their connections to their end."""
+    """A worker, live or a dry run by *settings*. It connects to nothing before it runs."""
 
-    status: Status
-    parts: Parts
-    admission: Admission
-    journal: Journal
-    clock: Clock
+    def __init__(self, settings: Settings, telemetry: Telemetry) -> None:
+        self._parts: Final = Parts(settings, telemetry)
+        core = self._parts.core
+        self.status: Final = Status(settings.mode, core.health, settings.in_force(), self._parts)
+        self._admission: Final = Admission(core.kafka)
+        self._journal: Final = _journal(self.status, telemetry, core.clock)
+        self._health = core.health
+        self._clock = core.clock
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until *stop* is set, and commit what is acked. Raises any error after which the worker can't go on."""
         try:
-            await _first_of(self._work(), self.journal(), self._told_to_stop(stop))
+            await _first_of(self._work(), self._journal(), self._until_stopped(stop))
         finally:
             await self._stop()
 
-    async def _told_to_stop(self, stop: asyncio.Event) -> None:
+    async def _until_stopped(self, stop: asyncio.Event) -> None:
         """Return when *stop* is set, and then delivery is no longer busy or FINISH_WITHIN_S has passed."""
         await stop.wait()
         # An event that is finished after an unfinished one can't be acked, and a look-up may wait for seconds.
-        self.parts.source.reading.end()
-        give_up = self.clock.monotonic() + FINISH_WITHIN_S
-        while self.parts.sink.delivery.busy and self.clock.monotonic() < give_up:
-            await self.clock.sleep(BUSY_LOOK_EVERY_S)
+        self._parts.source.reading.end()
+        give_up = self._clock.monotonic() + FINISH_WITHIN_S
+        while self._parts.sink.delivery.busy and self._clock.monotonic() < give_up:
+            await self._clock.sleep(BUSY_LOOK_EVERY_S)
 
     async def _work(self) -> None:
-        self.status.health.ill("worker", "starting: connecting to Kafka")
+        self._health.ill("worker", "starting: connecting to Kafka")
         await self._connect()
         # A reprocessing run needs the answer of every member of the group, also of one that still waits for its portal.
-        await _first_of(self._read_and_deliver(), *(_followers(self.parts.live) if self.parts.live else ()))
+        await _first_of(self._read_and_deliver(), *self._followers())
+
+    def _followers(self) -> Iterable[Coroutine[Any, Any, object]]:
+        if (live := self._parts.live) is not None:
+            yield live.hold_answers.follow()
+            yield live.hold_answers.catch_up()
+            yield live.hold_answers.answer()
+            yield live.controls.follow()
+        if (receipts := self._parts.core.receipts_topic) is not None:
+            yield receipts.write()
+            yield receipts.release_late()
 
     async def _read_and_deliver(self) -> None:
-        self.status.health.ill("worker", "starting: joining the consumer group")
-        await self.parts.source.worker.start()
+        self._health.ill("worker", "starting: joining the consumer group")
+        await self._parts.source.worker.start()
         # Before the first assignment, this worker has no part of the quota for calls to HubSpot.
-        await self.parts.source.assignment.known.wait()
-        self.status.health.well("kafka")
-        self.status.health.well("worker")
-        if self.parts.live is not None:
-            self.status.health.ill("portal", "starting: asking HubSpot about its portal")
-            await self.parts.live.portal.check()
-            await self.parts.live.portal.choose(self.parts.sink.timeline)
-            self.status.health.well("portal")
+        await self._parts.source.assignment.known.wait()
+        self._health.well("kafka")
+        self._health.well("worker")
+        if self._parts.live is not None:
+            self._health.ill("portal", "starting: asking HubSpot about its portal")
+            await self._parts.live.portal.check()
+            await self._parts.live.portal.choose(self._parts.sink.timeline)
+            self._health.well("portal")
         await _first_of(
-            self.parts.sink.delivery.run(),
-            self.parts.sink.delivery.failed(),
+            self._parts.sink.delivery.run(),
+            self._parts.sink.delivery.failed(),
             self._watch_lag(),
             self._keep_aligned(),
             self._watch_portal(),
-            self.parts.gates.suppressions.follow(),
+            self._parts.core.suppressions.follow(),
             self._raise_when_reading_ends(),
         )
 
     async def _connect(self) -> None:
-        await self._at_last(self.admission.ask)
+        await self._at_last(self._admission.ask)
         # Each client is started only once, because aiokafka rejects a second start.
-        await self._at_last(self.parts.sink.producer.start)
-        await self._at_last(self.parts.source.lag.start)
-        while missing := await self._at_last(self.parts.source.lag.missing_topics):
-            self.status.health.ill("kafka", f"no such topic: {', '.join(missing)}: run `python -m producer topics`")
-            await self.clock.sleep(CONNECT_AGAIN_S)
-        await self._at_last(self.parts.gates.suppressions.start)
-        if self.parts.live is not None:
-            await self._at_last(self.parts.live.controls.start)
-            await self._at_last(self.parts.live.hold_answers.start)
+        await self._at_last(self._parts.core.producer.start)
+        await self._at_last(self._parts.core.lag.start)
+        while missing := await self._at_last(self._parts.core.lag.missing_topics):
+            self._health.ill("kafka", f"no such topic: {', '.join(missing)}: run `python -m producer topics`")
+            await self._clock.sleep(CONNECT_AGAIN_S)
+        await self._at_last(self._parts.core.suppressions.start)
+        if self._parts.live is not None:
+            await self._at_last(self._parts.live.controls.start)
+            await self._at_last(self._parts.live.hold_answers.start)
 
     async def _at_last(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
         """Repeat *ask* until Kafka answers; return the answer. Raises KafkaRefused if Kafka never granted access."""
@@ -113,70 +127,72 @@ class Service:
             try:
                 return await ask()
             except KafkaAway as away:
-                self.status.health.ill("kafka", str(away))
+                self._health.ill("kafka", str(away))
             except (KafkaError, OSError) as error:
-                self.status.health.ill("kafka", await self.admission.why(error))
-            await self.clock.sleep(CONNECT_AGAIN_S)
+                self._health.ill("kafka", await self._admission.why(error))
+            await self._clock.sleep(CONNECT_AGAIN_S)
 
     async def _watch_lag(self) -> NoReturn:
         while True:
-            await self.parts.source.worker.heed_errors()
+            await self._parts.source.worker.heed_errors()
             try:
-                await self.parts.source.lag.read()
+                await self._parts.core.lag.read()
             except (KafkaError, OSError, TimeoutError) as error:
-                self.parts.progress.cannot_tell()
-                self.parts.source.gaps.cannot_tell()
-                self.status.health.ill("kafka", await self.admission.why(error))
+                self._parts.progress.cannot_tell()
+                self._parts.source.gaps.cannot_tell()
+                self._health.ill("kafka", await self._admission.why(error))
             else:
-                self.status.health.well("kafka")
-                self.parts.progress.look()
-                await self.parts.source.gaps.look(self.parts.source.worker)
-            await self.clock.sleep(READ_LAG_S)
+                self._health.well("kafka")
+                self._parts.progress.look()
+                await self._parts.source.gaps.look(self._parts.source.worker)
+            await self._clock.sleep(READ_LAG_S)
 
     async def _keep_aligned(self) -> NoReturn:
-        source = self.parts.source
+        core, worker = self._parts.core, self._parts.source.worker
         while True:
-            source.worker.pause(source.alignment.ahead() if source.offsets.unfinished > CROWD else ())
+            worker.pause(core.alignment.ahead() if core.offsets.unfinished > CROWD else ())
             # `_watch_lag` reads the same ends, and reports when Kafka does not answer.
             with suppress(KafkaError, OSError, TimeoutError):
-                await source.alignment.look()
-            await self.clock.sleep(ALIGN_S)
+                await core.alignment.look()
+            await self._clock.sleep(ALIGN_S)
 
     async def _watch_portal(self) -> NoReturn:
         while True:
-            await self.clock.sleep(ASK_PORTAL_AGAIN_S)
-            self.parts.gates.unwritable.try_again()
-            if self.parts.live is not None:
-                await self.parts.live.portal.choose(self.parts.sink.timeline)
+            await self._clock.sleep(ASK_PORTAL_AGAIN_S)
+            self._parts.core.unwritable.try_again()
+            if self._parts.live is not None:
+                await self._parts.live.portal.choose(self._parts.sink.timeline)
 
     async def _raise_when_reading_ends(self) -> NoReturn:
-        reason = await self.parts.source.worker.ended()
+        reason = await self._parts.source.worker.ended()
         raise ReadingEnded(f"Faust stopped: {reason!r}") from reason
 
     async def _stop(self) -> None:
-        give_up = self.clock.monotonic() + LEAVE_WITHIN_S
-        settled = await self.parts.sink.delivery.drain(SETTLE_AT_STOP_S)
-        live = self.parts.live
-        if live is not None and live.receipts is not None:
+        give_up = self._clock.monotonic() + LEAVE_WITHIN_S
+        ended = await self._parts.sink.delivery.drain(DRAIN_AT_STOP_S)
+        live, receipts = self._parts.live, self._parts.core.receipts_topic
+        if receipts is not None:
             # An event whose receipt is not written by then is not acked, and is repeated.
-            within_s = min(FLUSH_AT_STOP_S, give_up - self.clock.monotonic() - COMMIT_WITHIN_S)
-            await _first_of(live.receipts.flush(within_s), live.receipts.write())
-        await _within(give_up - self.clock.monotonic(), self.parts.source.worker.stop())
-        others = [self.parts.sink.producer.stop(), self.parts.source.lag.stop(), self.parts.gates.suppressions.stop()]
+            within_s = min(FLUSH_AT_STOP_S, give_up - self._clock.monotonic() - COMMIT_WITHIN_S)
+            await _first_of(receipts.flush(within_s), receipts.write(), receipts.release_late())
+        await _within(give_up - self._clock.monotonic(), self._parts.source.worker.stop())
+        others = [self._parts.core.producer.stop(), self._parts.core.lag.stop(), self._parts.core.suppressions.stop()]
         if live is not None:
             others += [live.hold_answers.stop(), live.controls.stop()]
-            others += [live.receipts.stop()] if live.receipts is not None else []
+            others += [receipts.stop()] if receipts is not None else []
         await asyncio.gather(*(_within(CLOSE_WITHIN_S, closing) for closing in others))
-        log.info("service.stopped", calls_ended=settled, events_to_repeat=self.parts.source.offsets.unfinished)
+        log.info("service.stopped", calls_ended=ended, events_to_repeat=self._parts.core.offsets.unfinished)
 
 
-def _followers(live: Live) -> Iterable[Coroutine[Any, Any, object]]:
-    yield live.hold_answers.follow()
-    yield live.hold_answers.catch_up()
-    yield live.hold_answers.answer()
-    yield live.controls.follow()
-    if live.receipts is not None:
-        yield live.receipts.write()
+def _journal(status: Status, telemetry: Telemetry, clock: Clock) -> Journal:
+    """Return the journal, which logs the worker's counters and status once a minute."""
+    counters = {
+        "read": telemetry.read,
+        "delivered": telemetry.events_delivered,
+        "dead_letters": telemetry.dead_letters,
+        "calls": telemetry.calls,
+    }
+    return partial(keep_journal, partial(log.info, "worker.progress"), counters, status.in_a_line, clock)
 
 
 async def _within(seconds: float, ending: Coroutine[Any, Any, object]) -> None:

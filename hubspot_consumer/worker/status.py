@@ -1,17 +1,19 @@
-"""The status of the consumer, for load balancers and people."""
+"""The status of the consumer, and its HTTP endpoints: health for load balancers, status for people, and metrics."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from hubspot_consumer.delivery.receipts_topic import ReceiptsTopic
+from fastapi import FastAPI
+
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.hubspot.outcomes import HaltReason
 from hubspot_consumer.hubspot.rate_limiter import RateLimiter
-from hubspot_consumer.ordering.lanes import Lanes
+from hubspot_consumer.metrics import Telemetry
 from hubspot_consumer.settings import Mode
-from hubspot_consumer.worker.parts import Parts
+from hubspot_consumer.worker.wiring import Parts
 from runtime.health import Health
+from runtime.server import application
 
 # These halts are intended, or have no cause in the worker's settings: a worker that starts during one waits for its
 # end, and need not be replaced.
@@ -45,12 +47,12 @@ class Status:
 
     def unwell(self) -> dict[str, str]:
         """Return the reasons why parts are unwell, by part."""
-        halted = self.parts.gates.breaker.halted if self.parts else None
+        halted = self.parts.core.breaker.halted if self.parts else None
         return self.health.unwell | ({"hubspot": f"halted: {halted.reason}: {halted.detail}"} if halted else {})
 
     def halted_parts(self) -> Collection[str]:
         """Return the parts that are unwell only because sending is halted, which a restart would not change."""
-        halted = self.parts.gates.breaker.halted if self.parts else None
+        halted = self.parts.core.breaker.halted if self.parts else None
         if halted is None:
             return ()
         return ("hubspot", "portal") if halted.reason in _WAITS_AT_START else ("hubspot",)
@@ -68,37 +70,61 @@ class Status:
         """Return the summary for a log line. The lag is None until it is first read."""
         if self.parts is None:
             return {"unwell": sorted(self.unwell())}
-        by_topic, halted = self.parts.source.lag.by_topic, self.parts.gates.breaker.halted
+        by_topic, halted = self.parts.core.lag.by_topic, self.parts.core.breaker.halted
         return {
             "lag": sum(by_topic.values()) if by_topic else None,
-            "unfinished": self.parts.source.offsets.unfinished,
-            "waiting_for_earlier_event": self.parts.sink.lanes.holes,
+            "unfinished": self.parts.core.offsets.unfinished,
+            "waiting_for_earlier_event": self.parts.core.lanes.holes,
             "halted": halted.reason if halted else None,
             "unwell": sorted(self.unwell()),
         }
 
     def report(self) -> dict[str, Any]:
         """Return the whole status, as JSON values."""
-        told = _of(self.parts) if self.parts else _DISABLED
-        return {"mode": self.mode, "settings": self.settings, **told, "unwell": self.unwell()}
+        parts = _of(self.parts) if self.parts else _DISABLED
+        return {"mode": self.mode, "settings": self.settings, **parts, "unwell": self.unwell()}
+
+
+def endpoints(status: Status, telemetry: Telemetry) -> FastAPI:
+    """Return the application; its responses contain no email and no secret."""
+    telemetry.shows(status.report)
+    return application(
+        "HubSpot consumer",
+        unwell=status.unwell,
+        also=lambda: {"mode": status.mode} | ({"quota_lent": status.lent} if status.lent else {}),
+        metrics=telemetry.registry,
+        status=status.report,
+        halted=status.halted_parts,
+        stuck=status.stuck,
+    )
 
 
 def _of(parts: Parts) -> dict[str, Any]:
-    gates, sink, live = parts.gates, parts.sink, parts.live
+    core, sink, live, receipts = parts.core, parts.sink, parts.live, parts.core.receipts_topic
     return {
         "timeline": sink.timeline.mode,
-        "suppressed": len(gates.suppressions),
-        "properties_left_out": sorted(gates.unwritable.names),
-        "properties_kept_by_hubspot": sorted(gates.unwritable.kept_names),
+        "suppressed": len(core.suppressions),
+        "properties_left_out": sorted(core.unwritable.names),
+        "properties_kept_by_hubspot": sorted(core.unwritable.kept_names),
         "unwell": {},
-        "halted": _halted(gates.breaker),
+        "halted": _halted(core.breaker),
         "reprocessing": live.holds.report() if live else None,
         "quota": _quota(live.rate_limiter) if live else None,
-        "lag": parts.source.lag.by_topic,
-        "in_flight": {"events": parts.source.offsets.unfinished, "calls": sink.delivery.calls_in_flight},
-        "contacts": _contacts(sink.lanes),
+        "lag": core.lag.by_topic,
+        "in_flight": {"events": core.offsets.unfinished, "calls": sink.delivery.calls_in_flight},
+        "contacts": {
+            "ready": core.lanes.ready,
+            "new": core.lanes.new,
+            "waiting_for_look_up": core.lanes.unknown,
+            "backing_off": core.lanes.backing_off,
+            "waiting_for_earlier_event": core.lanes.holes,
+            "held": core.lanes.held,
+            "holes_released": core.lanes.holes_released,
+        },
         "dead_letters": dict(sink.dead_letters.by_reason),
-        "receipts": _receipts(live.receipts) if live and live.receipts else None,
+        "receipts": {"written": receipts.written, "waiting": receipts.waiting, "dropped": receipts.dropped}
+        if receipts
+        else None,
     }
 
 
@@ -116,10 +142,6 @@ def _halted(breaker: CircuitBreaker) -> dict[str, Any] | None:
     }
 
 
-def _receipts(receipts: ReceiptsTopic) -> dict[str, int]:
-    return {"written": receipts.written, "waiting": receipts.waiting, "dropped": receipts.dropped}
-
-
 def _quota(limiter: RateLimiter) -> dict[str, Any]:
     return {
         "limit": limiter.quota,
@@ -131,16 +153,4 @@ def _quota(limiter: RateLimiter) -> dict[str, Any]:
         "daily_limit": limiter.daily.limit,
         "daily_remaining": limiter.daily.remaining,
         "daily_resets_at": limiter.daily.resets_at.isoformat(),
-    }
-
-
-def _contacts(lanes: Lanes) -> dict[str, int]:
-    return {
-        "ready": lanes.ready,
-        "new": lanes.new,
-        "waiting_for_look_up": lanes.unknown,
-        "backing_off": lanes.backing_off,
-        "waiting_for_earlier_event": lanes.holes,
-        "held": lanes.held,
-        "holes_released": lanes.holes_released,
     }

@@ -18,10 +18,10 @@ from hubspot_consumer.dead_letters.writer import DeadLetterWriter
 from hubspot_consumer.delivery.contact_writer import ContactWriter
 from hubspot_consumer.delivery.dispatcher import Dispatcher
 from hubspot_consumer.delivery.email_changes import ContactMoves
-from hubspot_consumer.delivery.receipts import ReceiptsOnKafka
+from hubspot_consumer.delivery.receipts import Receipts
 from hubspot_consumer.delivery.rejections import Rejections
 from hubspot_consumer.delivery.timeline import Timeline
-from hubspot_consumer.delivery.writer import Calls
+from hubspot_consumer.delivery.writer import LaneWriter
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.gates.unwritable_properties import UnwritableProperties
 from hubspot_consumer.hubspot.client import HubSpotClient
@@ -113,7 +113,7 @@ class Unreliable(httpx.AsyncBaseTransport):
         if answer in _OF_ANY_CALL:
             return _OF_ANY_CALL[answer]
         if request.url.path == PATHS_USED.read:
-            # A look-up that tells nothing, time and again, is not worth waiting for: see `Calls.look_up`.
+            # A look-up that tells nothing, time and again, is not worth waiting for: see `LaneWriter.look_up`.
             return None
         if answer == REFUSED:
             return _REFUSED if len(json.loads(request.content)["inputs"]) > 1 else None
@@ -174,10 +174,10 @@ class Worker:
         halt = CircuitBreaker(clock, resumed=self._lanes.stop_backing_off)
         lease.renew(inf)
         self._receipts, unwritable = TopicOfReceipts(), UnwritableProperties()
-        receipts = ReceiptsOnKafka(cast("Any", self._receipts), Offsets(), unwritable, clock)
+        receipts = Receipts(cast("Any", self._receipts), Offsets(), unwritable, clock)
         dead_letters = DeadLetterWriter(cast("Any", self._topic), "dead", clock, telemetry)
         rejections = Rejections(MANY, dead_letters, halt, clock, receipts)
-        calls = Calls(
+        writer = LaneWriter(
             lanes=self._lanes,
             destination=client,
             contacts=ContactWriter(client, unwritable, halt, telemetry.upserted),
@@ -193,7 +193,7 @@ class Worker:
             jitter=self._chance,
             receipts=receipts,
         )
-        self._delivery = Dispatcher(self._lanes, client, calls, halt, lease)
+        self._delivery = Dispatcher(self._lanes, client, writer, halt, lease)
 
     async def deliver(self, events: Sequence[Envelope], arrivals: Sequence[int]) -> Delivered:
         """Deliver the events at the places that *arrivals* lists, in that order. Raises AssertionError when stuck."""

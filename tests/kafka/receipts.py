@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from aiokafka.errors import KafkaConnectionError
 
-from hubspot_consumer.delivery.receipts_topic import ReceiptsTopic
+from hubspot_consumer.delivery.receipts import ReceiptsTopic
 from hubspot_consumer.metrics import Telemetry
 from runtime.clock import Clock
 from schemas.deliveries import Receipt

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from hubspot_consumer.__main__ import commands
-from hubspot_consumer.mapping import MAPPINGS, maps
+from hubspot_consumer.mapping import MAPPINGS
 from schemas.envelope import Totals
 from schemas.events import NovaEarned
 
@@ -11,11 +11,13 @@ BAD_SESSION = "ses_bad"
 _right = MAPPINGS[NovaEarned]
 
 
-@maps(NovaEarned)
 def _earned(event: NovaEarned, totals: Totals) -> Mapping[str, str | None]:
     if event.session_id == BAD_SESSION:
         raise RuntimeError("of ada@example.com")
     return _right(event, totals)
+
+
+MAPPINGS[NovaEarned] = _earned
 
 
 if __name__ == "__main__":

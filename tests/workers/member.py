@@ -34,7 +34,6 @@ class Member:
             lag=self.lag,
             health=self.health,
             waited=lambda: False,
-            count=self._count,
         )
         self.worker = FaustWorker(
             settings,
@@ -68,7 +67,7 @@ class Member:
         self.gaps[gap] += 1
 
     async def _take(self, record: Record) -> None:
-        finish = self.offsets.begin(record.topic, record.partition, record.offset)
+        finish = self.offsets.begin(record.topic_partition, record.offset)
         self.taken.append((record.topic, record.partition, record.offset))
         if self.finishes:
             finish()

@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 
 from hubspot_consumer.__main__ import commands
-from hubspot_consumer.mapping import maps
+from hubspot_consumer.mapping import MAPPINGS
 from schemas.envelope import Totals
 from schemas.events import MerchantContactCreated, NovaEarned
 
 
-@maps(NovaEarned)
 def _earned(_: NovaEarned, totals: Totals) -> Mapping[str, str | None]:
     # It forgot when, and took cents for something else.
     return {
@@ -17,10 +16,11 @@ def _earned(_: NovaEarned, totals: Totals) -> Mapping[str, str | None]:
     }
 
 
-@maps(MerchantContactCreated)
 def _created(event: MerchantContactCreated, _: Totals) -> Mapping[str, str | None]:
     return {"nerava_role": "merchant", "nerava_merchant_id": event.merchant_id, "company": event.business_name.upper()}
 
+
+MAPPINGS.update({NovaEarned: _earned, MerchantContactCreated: _created})
 
 if __name__ == "__main__":
     commands(prog_name="python -m hubspot_consumer")

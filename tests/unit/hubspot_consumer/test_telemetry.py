@@ -17,8 +17,7 @@ from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.kafka.records import Record
 from hubspot_consumer.metrics import Telemetry
 from hubspot_consumer.ordering.lane import Pending
-from hubspot_consumer.worker.endpoints import endpoints
-from hubspot_consumer.worker.status import Status
+from hubspot_consumer.worker.status import Status, endpoints
 from producer.telemetry import Telemetry as ProducersTelemetry
 from runtime.health import Health
 from schemas.envelope import Headers
@@ -141,7 +140,7 @@ async def test_gauges_tell_what_the_status_tells() -> None:
     parts, telemetry = idle_parts(clock, limiter=rate_limiter), Telemetry()
     status = status_of(parts)
     status.health.ill("kafka", "no broker answers")
-    parts.gates.breaker.trip(Halt("token_refused", "401"))
+    parts.core.breaker.trip(Halt("token_refused", "401"))
     telemetry.shows(status.report)
 
     def one(name: str, **labels: str) -> float | None:

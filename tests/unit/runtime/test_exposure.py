@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute
 from prometheus_client import CollectorRegistry
 
 from hubspot_consumer.metrics import Telemetry
-from hubspot_consumer.worker.endpoints import endpoints
+from hubspot_consumer.worker.status import endpoints
 from producer.intake.endpoints import add_intake
 from producer.telemetry import Telemetry as ProducerTelemetry
 from runtime.server import _listener, application

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.trace import SpanKind, StatusCode
 
-from hubspot_consumer.delivery.batches import Batch, notes_of, timeline_items
+from hubspot_consumer.delivery.batches import Batch
+from hubspot_consumer.delivery.timeline import timeline_items
+from hubspot_consumer.hubspot.requests import Note
 from hubspot_consumer.ordering.lane import ContactUpdate, Lane, Pending
 from producer.relay.row import Row
 from producer.relay.sender import Sender
@@ -152,4 +154,4 @@ def test_what_hubspot_is_asked_comes_from_the_records_of_the_events() -> None:
 
     assert [one.traceparent for one in upsert.records] == [TRACEPARENT, ANOTHER]
     assert [list(item.entry.records) for item in items] == [[first], [second]]
-    assert [list(note.records) for note, _ in notes_of(items).values()] == [[first], [second]]
+    assert [list(Note("1", item.entry).records) for item in items] == [[first], [second]]

@@ -15,7 +15,7 @@ from hubspot_consumer.delivery.dispatcher import MOST_LOOK_UPS_PASSED_OVER, Disp
 from hubspot_consumer.delivery.email_changes import ContactMoves
 from hubspot_consumer.delivery.rejections import Rejections
 from hubspot_consumer.delivery.timeline import Timeline
-from hubspot_consumer.delivery.writer import Calls
+from hubspot_consumer.delivery.writer import LaneWriter
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker, Paused
 from hubspot_consumer.gates.unwritable_properties import UnwritableProperties
 from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Outcome, RetryLater
@@ -28,6 +28,7 @@ from hubspot_consumer.metrics import Telemetry
 from hubspot_consumer.ordering.lanes import Lanes
 from runtime.clock import SystemClock
 from schemas.contacts import ContactKey
+from tests.parts import no_receipts
 from tests.polling import eventually
 from tests.samples import pending
 
@@ -106,9 +107,10 @@ class Bench:
         # As long as a test takes on a busy machine.
         self.lease.renew(clock.monotonic() + 600)
         self.dead_letters, self.suppressed, lag = DeadLetters(), Suppressed(), cast("Any", None)
-        rejections = Rejections(100, cast("Any", self.dead_letters), self.halt, clock)
+        receipts = no_receipts(clock)
+        rejections = Rejections(100, cast("Any", self.dead_letters), self.halt, clock, receipts)
         self.timeline = Timeline(self.lanes, self.hubspot, rejections, self.lease, self.halt)
-        calls = Calls(
+        writer = LaneWriter(
             lanes=self.lanes,
             destination=self.hubspot,
             contacts=ContactWriter(self.hubspot, self.omissions, self.halt),
@@ -121,8 +123,9 @@ class Bench:
             clock=clock,
             telemetry=Telemetry(),
             jitter=random.Random(1),
+            receipts=receipts,
         )
-        self.delivery = Dispatcher(self.lanes, self.hubspot, calls, self.halt, self.lease)
+        self.delivery = Dispatcher(self.lanes, self.hubspot, writer, self.halt, self.lease)
 
     def add(self, contacts: int, sequence: int, name: str = "c") -> None:
         for number in range(contacts):

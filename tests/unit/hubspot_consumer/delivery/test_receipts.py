@@ -12,10 +12,10 @@ from hubspot_consumer.delivery.contact_writer import ContactWriter
 from hubspot_consumer.delivery.destination import DryRun
 from hubspot_consumer.delivery.dispatcher import Dispatcher
 from hubspot_consumer.delivery.email_changes import ContactMoves
-from hubspot_consumer.delivery.receipts import LONGEST_DETAIL, ReceiptsOnKafka
+from hubspot_consumer.delivery.receipts import LONGEST_DETAIL, Receipts
 from hubspot_consumer.delivery.rejections import Rejections
 from hubspot_consumer.delivery.timeline import Timeline
-from hubspot_consumer.delivery.writer import Calls
+from hubspot_consumer.delivery.writer import LaneWriter
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.gates.unwritable_properties import UnwritableProperties
 from hubspot_consumer.hubspot.outcomes import Delivered, Outcome, Refusal, Rejected, RetryLater
@@ -76,11 +76,11 @@ class Worker:
         self.lanes, self.offsets = Lanes(clock), Offsets()
         self.offsets.assigned({(f"lifecycle.{event_type}", 0): 0 for event_type in EVENTS})
         self.topic = self.kafka.topic(clock)
-        receipts = ReceiptsOnKafka(self.topic, self.offsets, self.omissions, clock)
+        receipts = Receipts(self.topic, self.offsets, self.omissions, clock)
         halt, lease, dead = CircuitBreaker(clock), Lease(clock), cast("Any", DeadLetters())
         lease.renew(1e9)
         rejections = Rejections(100, dead, halt, clock, receipts)
-        calls = Calls(
+        writer = LaneWriter(
             lanes=self.lanes,
             destination=self.hubspot,
             contacts=ContactWriter(self.hubspot, self.omissions, halt),
@@ -95,7 +95,7 @@ class Worker:
             jitter=random.Random(1),
             receipts=receipts,
         )
-        self.delivery = Dispatcher(self.lanes, self.hubspot, calls, halt, lease)
+        self.delivery = Dispatcher(self.lanes, self.hubspot, writer, halt, lease)
         alignment: Any = type("Alignment", (), {"read": lambda *_: None})()
         self.reading = RecordConsumer(
             lanes=self.lanes,
@@ -122,7 +122,7 @@ class Worker:
         """Return the receipts when all is delivered that can be."""
         tasks = [asyncio.create_task(self.delivery.run())]
         if write:
-            tasks.append(asyncio.create_task(self.topic.write()))
+            tasks += [asyncio.create_task(self.topic.write()), asyncio.create_task(self.topic.release_late())]
         await self.take(*records)
         await asyncio.sleep(120)
         for task in tasks:

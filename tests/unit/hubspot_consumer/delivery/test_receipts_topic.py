@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 from structlog.testing import capture_logs
 
-from hubspot_consumer.delivery.receipts_topic import ACK_WITHIN_S, MOST_WAITING, ReceiptsTopic
+from hubspot_consumer.delivery.receipts import ACK_WITHIN_S, MOST_WAITING, ReceiptsTopic
 from hubspot_consumer.metrics import Telemetry
 from tests.clock import LoopClock, run_fast
 from tests.kafka.receipts import MOST_OF_A_BATCH, Acks, ReceiptsKafka, put
@@ -17,13 +17,13 @@ MINUTE_S = 60.0
 
 @asynccontextmanager
 async def written(topic: ReceiptsTopic) -> AsyncIterator[None]:
-    task = asyncio.create_task(topic.write())
+    tasks = [asyncio.create_task(work) for work in (topic.write(), topic.release_late())]
     try:
         yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 def on_a_fast_loop(work: Coroutine[Any, Any, None]) -> list[str]:

@@ -9,6 +9,7 @@ from hubspot_consumer.kafka.records import Record
 from hubspot_consumer.ordering.lane import ContactUpdate, Lane, Pending
 from schemas.contacts import ContactKey
 from tests.clock import OwnedClock
+from tests.parts import no_receipts
 from tests.samples import pending
 
 NO = Rejected("rejected_by_hubspot", "400 VALIDATION_ERROR")
@@ -26,7 +27,9 @@ class Bench:
     def __init__(self) -> None:
         self.clock, self.dead_letters = OwnedClock(), DeadLetters()
         self.halt = CircuitBreaker(self.clock)
-        self.rejections = Rejections(100, cast("Any", self.dead_letters), self.halt, self.clock)
+        self.rejections = Rejections(
+            100, cast("Any", self.dead_letters), self.halt, self.clock, no_receipts(self.clock)
+        )
 
     async def reject(self, number: int) -> Halt | None:
         """Return what the last of them was answered."""

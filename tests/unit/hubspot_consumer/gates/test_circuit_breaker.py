@@ -11,7 +11,7 @@ from hubspot_consumer.gates.circuit_breaker import (
     LONGEST_PROBE_S,
     CircuitBreaker,
 )
-from hubspot_consumer.hubspot.outcomes import Halt
+from hubspot_consumer.hubspot.outcomes import Halt, RetryLater
 from tests.clock import OwnedClock
 
 REFUSED = Halt("token_refused", "401")
@@ -36,10 +36,9 @@ async def test_a_halt_names_its_reason_and_the_next_probe_and_an_answer_ends_it(
     assert await gate.until_allowed()
     assert clock.now() == probe_at
 
-    assert gate.answered()
+    gate.record(None)
     assert gate.halted is None
     assert not await gate.until_allowed()
-    assert not gate.answered()
 
 
 @pytest.mark.parametrize(
@@ -91,12 +90,12 @@ def test_failures_in_a_row_are_an_outage_and_a_few_among_answers_are_not() -> No
     gate = CircuitBreaker(OwnedClock())
     for _ in range(10):
         for _ in range(FAILURES_OF_OUTAGE - 1):
-            gate.failed("503")
-        gate.answered()
+            gate.record(RetryLater("503", outage=True))
+        gate.record(None)
     assert gate.halted is None
 
     for _ in range(FAILURES_OF_OUTAGE):
-        gate.failed("no answer: ReadTimeout")
+        gate.record(RetryLater("no answer: ReadTimeout", outage=True))
 
     assert gate.halted is not None
     assert gate.halted.reason == "hubspot_unavailable"
@@ -107,6 +106,7 @@ def test_after_too_many_rejections_it_takes_a_delivery_to_go_on() -> None:
     gate = CircuitBreaker(OwnedClock())
     gate.trip(REJECTED)
 
-    assert not gate.answered()
+    gate.record(None)
     assert gate.halted is not None
-    assert gate.answered(delivered=True)
+    gate.record(None, delivered=True)
+    assert gate.halted is None

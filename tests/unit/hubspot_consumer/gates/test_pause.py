@@ -18,7 +18,7 @@ from hubspot_consumer.gates.circuit_breaker import CircuitBreaker, Paused
 from hubspot_consumer.gates.pause import SENDING, Pause, PauseControl, SendingPaused, read_pause
 from hubspot_consumer.hubspot.outcomes import Halt
 from hubspot_consumer.metrics import Telemetry
-from hubspot_consumer.worker.endpoints import endpoints
+from hubspot_consumer.worker.status import endpoints
 from tests.clock import START, LoopClock, OwnedClock, run_fast
 from tests.parts import idle_parts, status_of
 from tests.samples import UNTELLABLE
@@ -86,7 +86,7 @@ def test_a_pause_that_comes_in_a_halt_keeps_back_the_next_probe_and_outlives_the
         await asyncio.sleep(3600)
         assert not opening.done()
 
-        assert gate.answered()
+        gate.record(None)
         assert told(gate) == ("paused", None)
         await asyncio.sleep(3600)
         assert not opening.done()
@@ -137,14 +137,8 @@ def test_a_portal_is_asked_nothing_in_a_pause() -> None:
                 asked.append("portal")
                 return SimpleNamespace(portal_id=4711)
 
-        portal = Portal(
-            cast("Any", Client()),
-            portal_id=4711,
-            timeline="off",
-            breaker=gate,
-            clock=LoopClock(),
-            jitter=cast("Any", None),
-        )
+        settings: Any = SimpleNamespace(hubspot_portal_id=4711, hubspot_timeline="off")
+        portal = Portal(cast("Any", Client()), settings, gate, LoopClock(), cast("Any", None))
         gate.pause(PAUSED)
         checking = asyncio.create_task(portal.check())
         await asyncio.sleep(3600)
@@ -208,7 +202,7 @@ async def test_the_last_that_is_said_holds_and_what_was_before_the_start_is_not_
             controls._take_in(record)
         assert gate.paused is None, "nothing is obeyed before all of it is read"
         controls._read = True
-        controls._obey()
+        controls._apply()
 
         assert gate.paused == Paused(SINCE, "", "last")
         controls._take_in(said(None))
@@ -222,8 +216,8 @@ async def test_a_paused_worker_is_healthy_and_says_who_paused_it_and_what_else_t
     parts = idle_parts()
     status = status_of(parts)
     status.health.ill("portal", "starting: asking HubSpot about its portal")
-    parts.gates.breaker.trip(REFUSED)
-    parts.gates.breaker.pause(PAUSED)
+    parts.core.breaker.trip(REFUSED)
+    parts.core.breaker.pause(PAUSED)
     transport = httpx.ASGITransport(endpoints(status, Telemetry()))
     async with httpx.AsyncClient(transport=transport, base_url="http://worker") as http:
         health = await http.get("/v1/health")
@@ -240,7 +234,7 @@ async def test_a_paused_worker_is_healthy_and_says_who_paused_it_and_what_else_t
         "behind": {"reason": "token_refused", "detail": "401"},
     }
     assert 'hubspot_consumer_halted{reason="paused"} 1.0' in metrics
-    parts.gates.breaker.resume()
+    parts.core.breaker.resume()
     assert status.report()["halted"]["next_probe"] == (START + timedelta(seconds=2)).isoformat()
 
 

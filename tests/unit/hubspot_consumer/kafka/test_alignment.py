@@ -24,7 +24,7 @@ class Reader:
         held = list(partitions or ((topic, number) for topic in TOPICS for number in NUMBERS))
         self.kafka = {TopicPartition(*partition): 100 for partition in held}
         self.offsets = Offsets()
-        self.alignment = PartitionAlignment(self.offsets, self)
+        self.alignment = PartitionAlignment(self.offsets, self.ends)
         self.alignment.assigned(held)
         self.offsets.assigned(dict.fromkeys(held, 0))
 
@@ -34,7 +34,7 @@ class Reader:
     def read(self, *records: Record) -> None:
         for one in records:
             self.alignment.read(one)
-            self.offsets.begin(one.topic, one.partition, one.offset)
+            self.offsets.begin(one.topic_partition, one.offset)
 
     def ahead(self) -> set[Partition]:
         """Return what is ahead by the ends as they are."""

@@ -64,7 +64,6 @@ class Reader:
             lag=lag,
             health=Health(),
             waited=lambda: False,
-            count=self._count,
         )
         self.assigned: list[Partition] = [PARTITION]
         self.paused: list[Partition] = []
@@ -93,7 +92,7 @@ class Reader:
         fetched = await self.positions.fetch(cast("Any", self.log), lambda: self.log.fetch(most), 1)
         for number, one in enumerate(fetched.get(PARTITION, ())):
             if number not in lost and await self.watch.is_next(one, self):
-                self.offsets.begin(one.topic, one.partition, one.offset)()
+                self.offsets.begin(one.topic_partition, one.offset)()
                 self.taken.add(one.offset)
 
     def commit(self) -> None:

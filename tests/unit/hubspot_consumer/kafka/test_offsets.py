@@ -13,7 +13,7 @@ ANOTHER = ("topic", 1)
 
 
 def read(offsets: Offsets, *numbers: int) -> list[Callable[[], None]]:
-    return [offsets.begin(*PLACE, number) for number in numbers]
+    return [offsets.begin(PLACE, number) for number in numbers]
 
 
 @pytest.fixture
@@ -44,9 +44,9 @@ def test_what_is_committable_never_passes_an_unfinished_record_and_nothing_finis
 
 
 def test_partitions_do_not_wait_for_each_other(offsets: Offsets) -> None:
-    offsets.begin(*PLACE, 0)
+    offsets.begin(PLACE, 0)
 
-    offsets.begin(*ANOTHER, 0)()
+    offsets.begin(ANOTHER, 0)()
 
     assert offsets.committable() == {ANOTHER: 1}
     assert offsets.unfinished == 1
@@ -78,7 +78,7 @@ def test_what_was_forgotten_is_never_committed(offsets: Offsets) -> None:
 
 
 def test_a_record_of_a_partition_that_is_not_held_is_nobodys(offsets: Offsets) -> None:
-    offsets.begin("another", 0, 7)()
+    offsets.begin(("another", 0), 7)()
 
     assert (offsets.committable(), offsets.unfinished, offsets.next_of(("another", 0))) == ({}, 0, None)
 
@@ -119,7 +119,7 @@ def test_what_is_withheld_is_committed_in_order_when_it_is_finished_and_let_go(o
     offsets = Offsets()
     offsets.assigned({PLACE: 0})
     finish = read(offsets, *range(15))
-    let_go = [offsets.defer(*PLACE, number) for number in range(15)]
+    let_go = [offsets.defer(PLACE, number) for number in range(15)]
 
     for step in order[:steps]:
         (let_go if step % 2 else finish)[step // 2]()
@@ -134,16 +134,16 @@ def test_what_is_not_held_is_nobodys_to_withhold(offsets: Offsets) -> None:
     read(offsets, 0)[0]()
 
     for topic, offset in (("topic", 0), ("topic", 7), ("another", 0)):
-        offsets.defer(topic, 0, offset)()
+        offsets.defer((topic, 0), offset)()
 
     assert offsets.committable() == {PLACE: 1}
 
 
 def test_what_was_withheld_before_a_rebalance_lets_nothing_be_committed_after_it(offsets: Offsets) -> None:
-    [finish], let_go = read(offsets, 0), offsets.defer(*PLACE, 0)
+    [finish], let_go = read(offsets, 0), offsets.defer(PLACE, 0)
     offsets.forget()
     offsets.assigned({PLACE: 0})
-    [finish_again], let_go_again = read(offsets, 0), offsets.defer(*PLACE, 0)
+    [finish_again], let_go_again = read(offsets, 0), offsets.defer(PLACE, 0)
 
     finish()
     let_go()

@@ -7,7 +7,7 @@ import pytest
 
 from hubspot_consumer.hubspot.outcomes import Halt, HaltReason
 from hubspot_consumer.metrics import Telemetry
-from hubspot_consumer.worker.endpoints import endpoints
+from hubspot_consumer.worker.status import endpoints
 from tests.parts import idle_parts, status_of
 
 
@@ -18,7 +18,7 @@ class Bench:
         self._app = endpoints(self.status, Telemetry())
 
     def halt(self, reason: HaltReason) -> None:
-        self._parts.gates.breaker.trip(Halt(reason, "as HubSpot says"))
+        self._parts.core.breaker.trip(Halt(reason, "as HubSpot says"))
 
     async def get(self, path: str) -> tuple[int, dict[str, Any]]:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(self._app), base_url="http://worker") as http:

@@ -31,7 +31,7 @@ class Bench:
         self.delivery = SimpleNamespace(calls_ended=0, calls_in_flight=0)
         self.daily = DailyQuota(1_000, self.clock)
         self.progress = Progress(
-            held=lambda: [MINE],
+            assigned=lambda: [MINE],
             lag=cast("Any", SimpleNamespace(of=lambda topic, number: self.lags.get((topic, number)))),
             offsets=self.offsets,
             lanes=self.lanes,
@@ -50,7 +50,7 @@ class Bench:
             self.progress.look()
 
     def finish_one(self) -> None:
-        self.offsets.begin(*MINE, 0)()
+        self.offsets.begin(MINE, 0)()
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_a_worker_with_nothing_to_finish_is_well_whatever_there_is_for_others(be
 def test_while_sending_is_halted_nothing_need_be_finished_and_the_time_begins_anew_after_it(bench: Bench) -> None:
     bench.halt.trip(Halt("hubspot_unavailable", "503"))
     bench.pass_time(5 * MOST_S)
-    bench.halt.answered()
+    bench.halt.record(None)
     bench.pass_time(MOST_S - 2 * LOOK_EVERY_S)
     assert bench.health.unwell == {}
 

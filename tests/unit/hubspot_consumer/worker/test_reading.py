@@ -13,6 +13,7 @@ from hubspot_consumer.worker.consumer import RecordConsumer
 from runtime.clock import SystemClock
 from schemas.contacts import ContactKey
 from schemas.envelope import Headers
+from tests.parts import no_receipts
 from tests.polling import eventually
 from tests.samples import EMAIL, envelope, record, value
 
@@ -63,6 +64,7 @@ class Bench:
             dead_letters=cast("Any", self.dead_letters),
             clock=clock,
             telemetry=Telemetry(),
+            receipts=no_receipts(clock),
         )
 
     async def take(self, offset: int, body: bytes, sequence: int | None = None) -> None:

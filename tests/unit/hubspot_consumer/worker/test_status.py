@@ -11,8 +11,7 @@ from hubspot_consumer.hubspot.daily_quota import DailyQuota
 from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.metrics import Telemetry
 from hubspot_consumer.settings import Settings
-from hubspot_consumer.worker.endpoints import endpoints
-from hubspot_consumer.worker.status import Status
+from hubspot_consumer.worker.status import Status, endpoints
 from producer.settings import Settings as ProducerSettings
 from runtime.health import Health
 from runtime.server import application
