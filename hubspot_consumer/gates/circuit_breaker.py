@@ -114,7 +114,7 @@ class CircuitBreaker:
                 self.trip(refusal)
             case RetryLater():
                 if refusal.outage:
-                    self.failed(refusal.cause)
+                    self.failed(refusal.detail)
             case _:
                 assert_never(refusal)
 

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-import httpx
-
+from hubspot_consumer.hubspot.errors import Answer
 from hubspot_consumer.hubspot.outcomes import Refusal, Rejected
 from hubspot_consumer.hubspot.responses import Page, read_object, read_page
 from schemas.times import in_utc
@@ -25,7 +24,7 @@ class Usage:
     resets_at: datetime | None
 
 
-def read_scopes(response: httpx.Response) -> frozenset[str] | Refusal:
+def read_scopes(response: Answer) -> frozenset[str] | Refusal:
     """Return the scopes of the token that the call named."""
     body = read_object(response)
     if not isinstance(body, dict):
@@ -36,7 +35,7 @@ def read_scopes(response: httpx.Response) -> frozenset[str] | Refusal:
     return frozenset(str(scope) for scope in scopes)
 
 
-def read_usage(response: httpx.Response) -> Usage | Refusal:
+def read_usage(response: Answer) -> Usage | Refusal:
     """Return today's use of the account's calls."""
     page = read_page(response)
     if not isinstance(page, Page):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from hubspot_consumer.hubspot.client import HubSpotClient
-from hubspot_consumer.hubspot.outcomes import Halt, Refusal, Rejected, RetryLater
+from hubspot_consumer.hubspot.outcomes import Refusal, is_unavailable
 from hubspot_consumer.hubspot.paths import Paths
 from hubspot_consumer.hubspot.schema import GROUP
 from hubspot_consumer.provisioning.differences import Differences, Mismatch, Missing, of_events, of_properties
@@ -16,7 +16,7 @@ class ProvisionRefused(CannotGoOn):
     """HubSpot did not list or create something. The message names it and the reason."""
 
     def __init__(self, what: str, refusal: Refusal) -> None:
-        super().__init__(f"{what}: {refusal.cause if isinstance(refusal, RetryLater) else refusal.detail}")
+        super().__init__(f"{what}: {refusal.detail}")
         self.refusal: Final = refusal
 
 
@@ -55,7 +55,7 @@ class Provision:
             try:
                 events = await self.events()
             except ProvisionRefused as error:
-                if not allows_no_custom_events(error.refusal):
+                if not is_unavailable(error.refusal):
                     raise
                 refused = str(error)
         return ProvisionPlan(
@@ -87,14 +87,9 @@ class Provision:
         after: str | None = None
         while True:
             page = await self._client.page(path, after, **parameters)
-            if isinstance(page, Halt | Rejected | RetryLater):
+            if isinstance(page, Refusal):
                 raise ProvisionRefused(path, page)
             found += page.items
             if page.after is None:
                 return found
             after = page.after
-
-
-def allows_no_custom_events(refusal: Refusal) -> bool:
-    """Return whether the refusal of event definitions shows that the tier or the scopes do not allow custom events."""
-    return isinstance(refusal, Halt) and refusal.reason in ("scope_missing", "endpoint_not_found")

@@ -17,7 +17,6 @@ from hubspot_consumer.hubspot.responses import (
     NotesOfContacts,
     Page,
     PortalDetails,
-    Traced,
     WriteAnswer,
     read_allowed,
     read_created,
@@ -34,7 +33,7 @@ from schemas.contacts import ContactKey
 from tests.recorded import RECORDED, Recorded
 
 AT: Final = datetime(2026, 11, 24, tzinfo=UTC)
-Input = TypeVar("Input", bound=Traced)
+Input = TypeVar("Input", bound=Upsert | Note)
 
 # Statuses and words that HubSpot's documentation or a recording names, with the source that names it first.
 STATUSES: Final = {
