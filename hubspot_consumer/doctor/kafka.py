@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -14,6 +14,7 @@ from hubspot_consumer.doctor.environment import Environment
 from hubspot_consumer.doctor.examination import CannotTell, Check, Checks, Look
 from hubspot_consumer.doctor.findings import Answer, ForKafka, count, duration, fail, ok, warn
 from hubspot_consumer.doctor.receipts import compare
+from hubspot_consumer.kafka.group import Group, describe_group
 from runtime.clock import SystemClock
 from runtime.kafka.admission import KafkaAway, KafkaRefused, ask_admission
 from runtime.kafka.topic_reader import TopicReader
@@ -30,13 +31,6 @@ READ_WITHIN_S: Final = 4.0
 LEARN_TOPIC_MS: Final = 10
 
 T = TypeVar("T")
-
-
-class GroupState(NamedTuple):
-    """The consumer group: its state as Kafka names it, and the number of its members."""
-
-    state: str
-    members: int
 
 
 class KafkaChecks:
@@ -144,7 +138,7 @@ class KafkaChecks:
         """Check whether workers are members of the consumer group, as their heartbeats keep them."""
         self._reads()
         group, name = await self._see(self._group), self._settings.group
-        state, members = group
+        state, members = group.state, len(group.members)
         if not members:
             return fail(f"no worker is in {name} ({state})", ForKafka.GET_WORKERS)
         partitions = max((len(one) for one in (await self._topics()).values()), default=0)
@@ -282,11 +276,9 @@ class KafkaChecks:
         admin, _ = await self._connected.seen()
         return await look(admin, self._settings.topics.all)
 
-    async def _describe_group(self) -> GroupState:
+    async def _describe_group(self) -> Group:
         admin, _ = await self._connected.seen()
-        [answer] = await admin.describe_consumer_groups([self._settings.group])
-        [(_, _, state, _, _, members, *_)] = answer.groups
-        return GroupState(state, len(members))
+        return await describe_group(admin, self._settings.group)
 
 
 async def _told(asked: Awaitable[T]) -> T:

@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from hubspot_consumer.delivery.dispatcher import Dispatcher
-from hubspot_consumer.holds.records import Held, encoded
+from hubspot_consumer.holds.records import TRY_AGAIN_S, HoldAnswered, encoded
 from hubspot_consumer.holds.worker import HoldInForce, WorkerHolds
 from hubspot_consumer.kafka.followed_topic import FollowedTopic
 from hubspot_consumer.kafka.lease import LEASE_LOOK_EVERY_S, Lease
@@ -23,8 +23,6 @@ from runtime.clock import Clock
 from runtime.logs import logger
 
 log = logger()
-
-TRY_AGAIN_S: Final = 1.0
 
 
 class HoldAnswers:
@@ -42,7 +40,7 @@ class HoldAnswers:
         clock: Clock,
     ) -> None:
         self._holds = holds
-        self._followed = followed
+        self.followed: Final = followed
         self._topic: Final = topic
         self._producer = producer
         self._delivery = delivery
@@ -67,17 +65,6 @@ class HoldAnswers:
         self._delivery.pause()
         self._assigned.set()
 
-    async def start(self) -> None:
-        """Return when the topic was read to its present end. Raises KafkaError, after which it may be called again."""
-        await self._followed.start()
-
-    async def stop(self) -> None:
-        await self._followed.stop()
-
-    async def follow(self) -> None:
-        """Process new records of the topic until cancelled."""
-        await self._followed.follow()
-
     async def catch_up(self) -> NoReturn:
         """Resume delivery after each rebalance, once all holds that were published before are in force."""
         while True:
@@ -85,7 +72,7 @@ class HoldAnswers:
             self._assigned.clear()
             rebalances = self._rebalances
             try:
-                await self._followed.caught_up()
+                await self.followed.caught_up()
             except (KafkaError, OSError) as error:
                 log.warning("holds.not_caught_up", error=type(error).__name__)
                 await self._clock.sleep(TRY_AGAIN_S)
@@ -126,6 +113,6 @@ class HoldAnswers:
         return True
 
     async def _send(self, hold: HoldInForce, numbers: tuple[int, ...]) -> None:
-        key, value = encoded(Held(run=hold.run, number=hold.number, worker=self._worker, partitions=numbers))
+        key, value = encoded(HoldAnswered(run=hold.run, number=hold.number, worker=self._worker, partitions=numbers))
         await self._producer.send_and_wait(self._topic, key=key, value=value, partition=0)
         log.debug("hold.answered", run=hold.run, number=hold.number, partitions=len(numbers))

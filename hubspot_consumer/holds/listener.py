@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, Final, assert_never
 
-from hubspot_consumer.holds.records import Held, HoldBegun, Released, RunEnded, read_hold_record
+from hubspot_consumer.holds.records import HoldAnswered, HoldBegun, Released, RunEnded, read_hold_record
 from runtime.endings import CannotGoOn
 
 
@@ -20,13 +20,9 @@ class TakenOver(CannotGoOn):
 class OtherRun:
     """A run that announced itself: the time of its last record, and the seconds for which that keeps it active."""
 
-    run: str
     command: str
     heard_at_s: float
     for_s: float
-
-    def is_active(self, at_s: float) -> bool:
-        return at_s < self.heard_at_s + self.for_s
 
 
 @dataclass(eq=False)
@@ -53,8 +49,8 @@ class HoldListener:
         self._runs: dict[str, OtherRun] = {}
         self._answers: dict[int, Answers] = {}
         self._announcement: int | None = None
-        self._announced_at_s: float | None = None
-        self._before: dict[str, OtherRun] = {}
+        self._announced = False
+        self._active_before: dict[str, OtherRun] = {}
         self.highest_number = 0
         self.taken_over = False
 
@@ -66,10 +62,7 @@ class HoldListener:
     @property
     def other_run(self) -> OtherRun | None:
         """A run that was active when this one announced itself, in the order of the topic; None if there was none."""
-        if self._announced_at_s is None:
-            return None
-        active = (other for other in self._before.values() if other.is_active(self._announced_at_s))
-        return next(active, None)
+        return next(iter(self._active_before.values()), None)
 
     def announce(self, number: int) -> None:
         """Treat the hold with that number as the announcement of this run."""
@@ -84,26 +77,30 @@ class HoldListener:
 
     def take_in(self, record: Any) -> None:
         """Process one of aiokafka's records; an unreadable one is skipped."""
-        match said := read_hold_record(record.value):
+        match entry := read_hold_record(record.value):
             case HoldBegun():
-                self._begin(said, record.timestamp / 1000)
-            case Held():
-                if said.run == self._run and (answers := self._answers.get(said.number)) is not None:
-                    answers.take(said.partitions)
+                self._begin(entry, record.timestamp / 1000)
+            case HoldAnswered():
+                if entry.run == self._run and (answers := self._answers.get(entry.number)) is not None:
+                    answers.take(entry.partitions)
             case RunEnded():
-                self._runs.pop(said.run, None)
-                self._before.pop(said.run, None)
+                self._runs.pop(entry.run, None)
+                self._active_before.pop(entry.run, None)
                 # This process ends the run only before its announcement. A later end comes from its successor.
-                self.taken_over |= said.run == self._run and self._announced_at_s is not None
+                self.taken_over |= entry.run == self._run and self._announced
             case Released() | None:
                 pass
             case _:
-                assert_never(said)
+                assert_never(entry)
 
     def _begin(self, hold: HoldBegun, at_s: float) -> None:
         if hold.run == self._run:
             self.highest_number = max(self.highest_number, hold.number)
-            if hold.number == self._announcement and self._announced_at_s is None:
-                self._announced_at_s = at_s
-                self._before = {name: other for name, other in self._runs.items() if name != self._run}
-        self._runs[hold.run] = OtherRun(hold.run, hold.command, at_s, hold.for_s)
+            if hold.number == self._announcement and not self._announced:
+                self._announced = True
+                self._active_before = {
+                    name: run
+                    for name, run in self._runs.items()
+                    if name != self._run and at_s < run.heard_at_s + run.for_s
+                }
+        self._runs[hold.run] = OtherRun(hold.command, at_s, hold.for_s)

@@ -6,11 +6,10 @@ HubSpot has no conditional write, so one of two writers of a contact could overw
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, Final, assert_never
 
 from hubspot_consumer.delivery.dispatcher import Dispatcher
-from hubspot_consumer.holds.records import Held, HoldBegun, Released, RunEnded, Written, read_hold_record
+from hubspot_consumer.holds.records import STALE, HoldAnswered, HoldBegun, Released, RunEnded, Written, read_hold_record
 from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.ordering.lanes import Lanes
 from runtime.clock import Clock
@@ -18,11 +17,6 @@ from runtime.logs import logger
 from schemas.contacts import ContactKey
 
 log = logger()
-
-# Age from which records are ignored: longer than runs' holds are in force (FOR_S), plus the clock difference of hosts.
-STALE: Final = timedelta(minutes=5)
-# The wait before the next check for a missing topic.
-LOOK_AGAIN_S: Final = 1.0
 
 
 @dataclass(eq=False)
@@ -60,17 +54,23 @@ class WorkerHolds:
         """Process one of aiokafka's records; an unreadable or old one is skipped."""
         if self._clock.now().timestamp() - record.timestamp / 1000 > STALE.total_seconds():
             return
-        match said := read_hold_record(record.value):
+        match entry := read_hold_record(record.value):
             case HoldBegun():
-                self._begin(said)
+                self._begin(entry)
             case Released():
-                self._end(said.run, said.number, said.written, how="released", touched=said.touched)
+                self._end(
+                    entry.run,
+                    entry.number,
+                    entry.written,
+                    how="released",
+                    touched=entry.touched,
+                )
             case RunEnded():
-                self._end_run(said.run)
-            case Held() | None:
+                self._end_run(entry.run)
+            case HoldAnswered() | None:
                 pass
             case _:
-                assert_never(said)
+                assert_never(entry)
 
     def expire(self) -> float | None:
         """End holds and runs that were not renewed in time; return the seconds to the next expiry, or None."""
@@ -85,7 +85,12 @@ class WorkerHolds:
 
     def to_answer(self) -> list[HoldInForce]:
         """Return the unanswered holds that have no contact in a call."""
-        return [hold for hold in self._in_force.values() if not (hold.answered or self._in_a_call(hold))]
+        in_flight = self._lanes.in_flight
+        return [
+            hold
+            for hold in self._in_force.values()
+            if not hold.answered and not any(key in in_flight for key in hold.contacts)
+        ]
 
     def answer_anew(self) -> None:
         """Mark all holds as unanswered."""
@@ -128,11 +133,11 @@ class WorkerHolds:
                 # A call without an answer may have written the contact.
                 self._lanes.maybe_written(key)
             self._lanes.release(key)
-        told = {"run": run, "number": number, "contacts": len(hold.contacts)}
+        fields = {"run": run, "number": number, "contacts": len(hold.contacts)}
         if written is not None or not hold.contacts:
-            log.debug("hold.released", **told, written=len(written or ()))
+            log.debug("hold.released", **fields, written=len(written or ()))
         else:
-            log.warning("hold.ended", **told, how=how)
+            log.warning("hold.ended", **fields, how=how)
         self._delivery.notify()
 
     def _end_run(self, name: str) -> None:
@@ -144,9 +149,6 @@ class WorkerHolds:
 
     def _lend(self) -> None:
         self._rate_limiter.lend(max((run.quota_share for run in self._runs.values()), default=0.0))
-
-    def _in_a_call(self, hold: HoldInForce) -> bool:
-        return any(key in self._lanes.in_flight for key in hold.contacts)
 
     def _came_back(self, key: ContactKey) -> None:
         if self._lanes.is_held(key):

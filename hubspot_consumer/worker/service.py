@@ -105,7 +105,7 @@ class Service:
         await self._at_last(self.parts.gates.suppressions.start)
         if self.parts.live is not None:
             await self._at_last(self.parts.live.controls.start)
-            await self._at_last(self.parts.live.hold_answers.start)
+            await self._at_last(self.parts.live.hold_answers.followed.start)
 
     async def _at_last(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
         """Repeat *ask* until Kafka answers; return the answer. Raises KafkaRefused if Kafka never granted access."""
@@ -164,14 +164,14 @@ class Service:
         await _within(give_up - self.clock.monotonic(), self.parts.source.worker.stop())
         others = [self.parts.sink.producer.stop(), self.parts.source.lag.stop(), self.parts.gates.suppressions.stop()]
         if live is not None:
-            others += [live.hold_answers.stop(), live.controls.stop()]
+            others += [live.hold_answers.followed.stop(), live.controls.stop()]
             others += [live.receipts.stop()] if live.receipts is not None else []
         await asyncio.gather(*(_within(CLOSE_WITHIN_S, closing) for closing in others))
         log.info("service.stopped", calls_ended=settled, events_to_repeat=self.parts.source.offsets.unfinished)
 
 
 def _followers(live: Live) -> Iterable[Coroutine[Any, Any, object]]:
-    yield live.hold_answers.follow()
+    yield live.hold_answers.followed.follow()
     yield live.hold_answers.catch_up()
     yield live.hold_answers.answer()
     yield live.controls.follow()

@@ -24,7 +24,8 @@ from hubspot_consumer.gates.pause import PauseControl
 from hubspot_consumer.gates.suppressions import Suppressions
 from hubspot_consumer.gates.unwritable_properties import UnwritableProperties
 from hubspot_consumer.holds.answers import HoldAnswers
-from hubspot_consumer.holds.worker import LOOK_AGAIN_S, STALE, WorkerHolds
+from hubspot_consumer.holds.records import STALE, TRY_AGAIN_S
+from hubspot_consumer.holds.worker import WorkerHolds
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.hubspot_access import hubspot_client
@@ -179,7 +180,7 @@ def _live(base: _Base, sink: Sink, client: HubSpotClient, limiter: RateLimiter, 
         hold_answers=HoldAnswers(
             holds=holds,
             followed=FollowedTopic(
-                kafka, settings.topics.holds, clock, holds.take_in, look_again_s=LOOK_AGAIN_S, newest=STALE
+                kafka, settings.topics.holds, clock, holds.take_in, look_again_s=TRY_AGAIN_S, newest=STALE
             ),
             topic=settings.topics.holds,
             producer=base.producer,

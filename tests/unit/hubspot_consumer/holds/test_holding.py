@@ -3,16 +3,14 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, cast
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
-from hubspot_consumer.holds.coverage import TOO_LITTLE_S, Coverage
-from hubspot_consumer.holds.hold import Hold
+from hubspot_consumer.holds.coverage import TOO_LITTLE_S, Coverage, Hold
 from hubspot_consumer.holds.listener import Answers, HoldListener, TakenOver
-from hubspot_consumer.holds.members import Member
-from hubspot_consumer.holds.records import FOR_S, Held, HoldBegun, HoldRecord, RunEnded
+from hubspot_consumer.holds.records import FOR_S, HoldAnswered, HoldBegun, HoldRecord, RunEnded
+from hubspot_consumer.kafka.group import Group, Member
 from schemas.contacts import ContactKey
 from tests.clock import START, LoopClock, OwnedClock, run_fast
 from tests.kafka.hold_records import as_read
@@ -101,11 +99,11 @@ class Members:
         self.members: Sequence[Member] | Exception = members
         self.asked = 0
 
-    async def now(self) -> Sequence[Member]:
+    async def now(self) -> Group:
         self.asked += 1
         if isinstance(self.members, Exception):
             raise self.members
-        return self.members
+        return Group("Stable", self.members)
 
 
 class Run:
@@ -114,12 +112,12 @@ class Run:
     def __init__(self, members: Members, partitions: Sequence[int] = (1, 2)) -> None:
         clock = LoopClock()
         self.heard, self.told = HoldListener("ours"), list[str]()
-        self.coverage = Coverage(self.heard, cast("Any", members), clock, self.told.append)
+        self.coverage = Coverage(self.heard, members.now, clock, self.told.append)
         self.hold = Hold(5, frozenset([ContactKey("c@example.com")]), self.heard, clock)
         self.answers: Answers = self.heard.ask(5, partitions)
 
     def answer(self, worker: str, *partitions: int, run: str = "ours", number: int = 5) -> None:
-        hear(self.heard, Held(run=run, number=number, worker=worker, partitions=partitions))
+        hear(self.heard, HoldAnswered(run=run, number=number, worker=worker, partitions=partitions))
 
     async def complete(self) -> bool:
         return await self.coverage.complete(self.hold, self.answers)
