@@ -6,8 +6,8 @@ from functools import cached_property
 from typing import Any, Final, Self
 
 from hubspot_consumer.dead_letters.corrections import Correction
-from hubspot_consumer.dead_letters.dead_letter import Letter, LetterFilter, SetAside, letter_of, read_set_aside
-from hubspot_consumer.dead_letters.reader import DeadLetterReader
+from hubspot_consumer.dead_letters.dead_letter import Letter, LetterFilter, SetAside, dead_letters_of, read_set_aside
+from hubspot_consumer.dead_letters.reader import all_records, records_at
 from hubspot_consumer.dead_letters.resolutions import Resolutions, read_resolutions
 from hubspot_consumer.kafka.records import Place
 from runtime.clock import Clock
@@ -33,15 +33,12 @@ class DeadLetterCatalogue:
         cls, options: Mapping[str, Any], topics: Topics, clock: Clock, progress: Progress = lambda _done, _total: None
     ) -> Self:
         """Read the topic to its present end, and then the resolutions. Raises KafkaError and TopicsMissing."""
-        events: dict[tuple[Any, ...], list[SetAside]] = {}
         alike: dict[str, str] = {}
-        async with DeadLetterReader.opened(options, topics.dead_letters) as topic:
-            async for record in topic.records(progress):
-                set_aside = _sharing(read_set_aside(record, topics), alike)
-                events.setdefault(set_aside.event, []).append(set_aside)
+        records = all_records(options, topics.dead_letters, progress)
+        set_aside = [_sharing(read_set_aside(record, topics), alike) async for record in records]
         # Resolutions are read after the dead letters, so that those resolved meanwhile are not listed as open.
         resolutions = await read_resolutions(options, topics.resolutions, clock)
-        return cls(options, topics, await asyncio.to_thread(_assembled, events.values(), resolutions))
+        return cls(options, topics, await asyncio.to_thread(_assembled, set_aside, resolutions))
 
     def open(self, which: LetterFilter = OPEN) -> list[Letter]:
         """Return the dead letters that *which* selects: by default, the open ones."""
@@ -78,9 +75,8 @@ class DeadLetterCatalogue:
         Records that Kafka has deleted meanwhile are skipped. Raises KafkaError and TopicsMissing.
         """
         asked = {(one.partition, one.offset): one for one in set_aside}
-        async with DeadLetterReader.opened(self._options, self._topics.dead_letters) as topic:
-            async for record in topic.records_at(asked):
-                yield asked[record.partition, record.offset], record
+        async for record in records_at(self._options, self._topics.dead_letters, asked):
+            yield asked[record.partition, record.offset], record
 
     async def values(self, letters: Iterable[Letter]) -> AsyncIterator[tuple[Letter, bytes | None]]:
         """Yield the value of each of *letters*, in one pass; None for a record without one. Raises KafkaError."""
@@ -88,16 +84,9 @@ class DeadLetterCatalogue:
         async for set_aside, record in self.records(letter.holder for letter in asked.values()):
             yield asked[set_aside.id], record.value
 
-    async def value_of(self, letter: Letter) -> bytes | None:
-        """Return the value of a dead letter, or None if it has none. Raises KafkaError."""
-        async for _, value in self.values([letter]):
-            return value
-        return None
 
-
-def _assembled(events: Iterable[Sequence[SetAside]], resolutions: Resolutions) -> list[Letter]:
-    letters = [letter_of(records, resolutions) for records in events]
-    return sorted(letters, key=lambda letter: letter.records[0].at_ms)
+def _assembled(set_aside: Iterable[SetAside], resolutions: Resolutions) -> list[Letter]:
+    return sorted(dead_letters_of(set_aside, resolutions), key=lambda letter: letter.records[0].at_ms)
 
 
 def _sharing(set_aside: SetAside, alike: dict[str, str]) -> SetAside:

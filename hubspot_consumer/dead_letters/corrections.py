@@ -14,7 +14,6 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
-    ConfigDict,
     Field,
     StringConstraints,
     TypeAdapter,
@@ -50,10 +49,8 @@ _Text = Annotated[str, StringConstraints(strict=True, max_length=LONGEST), After
 Value = _Text | Annotated[int, Field(strict=True)] | Annotated[bool, Field(strict=True)]
 
 
-class Changes(BaseModel):
+class Changes(BaseModel, frozen=True):
     """Changes of a payload: the new values of fields, and the fields to remove."""
-
-    model_config = ConfigDict(frozen=True)
 
     values: dict[_Own, Value] = Field(default_factory=dict)
     unset: tuple[_Field, ...] = ()
@@ -147,7 +144,7 @@ def changes_of(value: bytes, said: Mapping[str, str], unset: tuple[str, ...]) ->
     model = _model(document_of(value) or {})
     if model is None:
         raise NotCorrectable("its value has no payload of a type that this version knows")
-    known = [name for name in model.model_fields if name != "type"]
+    known = fields_of(value)
     if unknown := [name for name in said if name not in known]:
         raise NotCorrectable(f"it has no field {', '.join(unknown)}; there are {', '.join(known)}")
     if personal := [name for name in said if name in PERSONAL]:
