@@ -51,4 +51,4 @@ async def _examine(environment: Environment, *, offline: bool, worker_url: str) 
         WorkerChecks(environment, worker_url).checks(),
     ]
     findings = await examine(groups, progress_at_a_terminal(sum(len(group.checks) for group in groups)))
-    return without_secrets(findings, environment.secrets)
+    return without_secrets(findings, environment.settings.secrets)

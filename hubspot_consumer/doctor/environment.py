@@ -36,11 +36,6 @@ class Environment:
     settings: DoctorSettings
     faults: tuple[str, ...] = ()
 
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """The values that no output may contain."""
-        return self.settings.secrets
-
     def checks(self) -> Checks:
         return Checks([Check("settings", self.valid)])
 

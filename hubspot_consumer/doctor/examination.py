@@ -36,12 +36,16 @@ class Check:
 class Look(Generic[T]):
     """A lookup that several checks share: the first check that needs the result starts it, with a time limit.
 
-    Every caller of `seen` gets the same result or the same exception, TimeoutError after the limit.
+    Every caller of `seen` gets the same result or the same exception, TimeoutError after the limit. A check of its own
+    reports *failures*; *see* refers the other checks to that one.
     """
 
-    def __init__(self, look: Callable[[], Awaitable[T]], within_s: float = LOOK_WITHIN_S) -> None:
+    def __init__(
+        self, look: Callable[[], Awaitable[T]], failures: tuple[type[Exception], ...] = (), see: str = ""
+    ) -> None:
         self._look = look
-        self._within_s: Final = within_s
+        self._failures: Final = failures
+        self._see: Final = see
         self._task: asyncio.Task[T] | None = None
 
     async def seen(self) -> T:
@@ -50,8 +54,15 @@ class Look(Generic[T]):
         # The cancellation of one check must not cancel the lookup that the others need.
         return await asyncio.shield(self._task)
 
+    async def known(self) -> T:
+        """Return the result. Raises CannotTell for one of the failures."""
+        try:
+            return await self.seen()
+        except self._failures as error:
+            raise CannotTell(self._see) from error
+
     async def _bounded(self) -> T:
-        async with asyncio.timeout(self._within_s):
+        async with asyncio.timeout(LOOK_WITHIN_S):
             return await self._look()
 
 
@@ -106,7 +117,7 @@ async def _made(check: Check) -> Finding:
         task.cancel()
         return Finding(check.name, "fail", f"no answer within {CHECK_WITHIN_S:g} s", check.on_hang)
     try:
-        return task.result().of(check.name)
+        return Finding(check.name, *task.result())
     except CannotTell as why:
         return Finding(check.name, "skip", str(why))
     except TimeoutError:

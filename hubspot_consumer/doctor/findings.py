@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import typer
 
@@ -47,16 +47,12 @@ class Finding:
     do: str = ""
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """The answer of a check: a finding without a name."""
 
     level: Level
     what: str
     do: str = ""
-
-    def of(self, name: str) -> Finding:
-        return Finding(name, self.level, self.what, self.do)
 
 
 def ok(what: str) -> Answer:

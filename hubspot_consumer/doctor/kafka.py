@@ -1,7 +1,7 @@
 """Checks of Kafka: the brokers, the topics, the workers' group, its lag, the receipts and the dead letters."""
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
@@ -15,6 +15,7 @@ from hubspot_consumer.doctor.examination import CannotTell, Check, Checks, Look
 from hubspot_consumer.doctor.findings import Answer, ForKafka, count, duration, fail, ok, warn
 from hubspot_consumer.doctor.receipts import compare
 from hubspot_consumer.kafka.group import Group, describe_group
+from hubspot_consumer.kafka.lag import first_unfinished
 from runtime.clock import SystemClock
 from runtime.kafka.admission import KafkaAway, KafkaRefused, ask_admission
 from runtime.kafka.topic_reader import TopicReader
@@ -29,6 +30,8 @@ READ_WITHIN_S: Final = 4.0
 # aiokafka waits this long once for each topic that is new to it. Its default of 100 ms would add up to most of a
 # second.
 LEARN_TOPIC_MS: Final = 10
+NO_ANSWER: Final = (KafkaError, OSError, TimeoutError, KafkaRefused, KafkaAway)
+SEE_KAFKA: Final = "Kafka does not answer: see kafka"
 
 T = TypeVar("T")
 
@@ -40,9 +43,9 @@ class KafkaChecks:
         settings = environment.settings
         self._settings: Final = settings
         self._clients: list[Any] = []
-        self._connected: Final = Look(self._connect)
-        self._described: Final = Look(self._describe)
-        self._group: Final = Look(self._describe_group)
+        self._connected: Final = Look(self._connect, NO_ANSWER, SEE_KAFKA)
+        self._described: Final = Look(self._describe, NO_ANSWER, SEE_KAFKA)
+        self._group: Final = Look(self._describe_group, NO_ANSWER, SEE_KAFKA)
 
     def checks(self) -> Checks:
         return Checks(
@@ -67,8 +70,6 @@ class KafkaChecks:
     async def brokers(self) -> Answer:
         """Check whether any broker answers."""
         servers = ", ".join(self._settings.bootstrap_servers)
-        if not servers:
-            raise CannotTell("KAFKA_BOOTSTRAP_SERVERS is not set")
         try:
             admin, _ = await self._connected.seen()
             brokers = (await admin.describe_cluster())["brokers"]
@@ -80,7 +81,7 @@ class KafkaChecks:
 
     async def topics(self) -> Answer:
         """Check whether the event topics and the topic of dead letters exist, with a leader for each partition."""
-        described, names = await self._topics(), self._settings.topics
+        described, names = await self._described.known(), self._settings.topics
         if missing := [name for name in names.published if name not in described]:
             return fail(f"no such topic: {', '.join(missing)}", ForKafka.GET_TOPICS)
         leaderless = [name for name, partitions in described.items() if any(one["leader"] < 0 for one in partitions)]
@@ -90,7 +91,7 @@ class KafkaChecks:
 
     async def partitions(self) -> Answer:
         """Check whether the event topics are co-partitioned: the order of a contact's events depends on it."""
-        described, events = await self._topics(), self._settings.topics.events
+        described, events = await self._described.known(), self._settings.topics.events
         counts = {name: len(described[name]) for name in events if name in described}
         try:
             each = equal_partitions(counts)
@@ -110,8 +111,8 @@ class KafkaChecks:
 
     async def topic_settings(self) -> Answer:
         """Check whether all existing topics have our settings, and enough copies."""
-        admin, names = await self._admin(), self._settings.topics
-        found = await _told(differences(admin, names, names.all, partitions=1, replication_factor=1))
+        (admin, _), names = await self._connected.known(), self._settings.topics
+        found = await _reported(differences(admin, names, names.all, partitions=1, replication_factor=1))
         if not found:
             raise CannotTell("none of the topics exists: see topics")
         # The check `topics` reports a missing leader.
@@ -127,7 +128,8 @@ class KafkaChecks:
 
     async def auto_create(self) -> Answer:
         """Check whether brokers create a topic when a client requests its metadata."""
-        enabled = await _told(creates_what_is_asked_about(await self._admin()))
+        admin, _ = await self._connected.known()
+        enabled = await _reported(creates_what_is_asked_about(admin))
         if enabled is None:
             raise CannotTell("the brokers do not report auto.create.topics.enable")
         if enabled:
@@ -137,11 +139,11 @@ class KafkaChecks:
     async def group(self) -> Answer:
         """Check whether workers are members of the consumer group, as their heartbeats keep them."""
         self._reads()
-        group, name = await self._see(self._group), self._settings.group
+        group, name = await self._group.known(), self._settings.group
         state, members = group.state, len(group.members)
         if not members:
             return fail(f"no worker is in {name} ({state})", ForKafka.GET_WORKERS)
-        partitions = max((len(one) for one in (await self._topics()).values()), default=0)
+        partitions = max((len(one) for one in (await self._described.known()).values()), default=0)
         if members > partitions > 0:
             return warn(f"{count(members, 'worker')} in {name}, for {partitions} partitions", "stop some")
         if state != "Stable":
@@ -157,7 +159,7 @@ class KafkaChecks:
             return ok(f"{self._settings.group} has read everything")
         listed = ", ".join(f"{name} {lag:,}" for name, lag in lags.items() if lag)
         what = f"{count(total, 'event')} not acked: {listed}"
-        if not (await self._see(self._group)).members:
+        if not (await self._group.known()).members:
             return fail(f"{what}; and no worker", ForKafka.GET_WORKERS)
         if total >= MUCH_LAG:
             return warn(
@@ -171,7 +173,7 @@ class KafkaChecks:
         if self._settings.mode != "live" or not self._settings.delivery_receipts:
             raise CannotTell("a dry run and DELIVERY_RECEIPTS=false leave no receipts")
         topic = self._settings.topics.deliveries
-        described = await self._topics()
+        described = await self._described.known()
         if topic not in described:
             raise CannotTell(f"{topic} does not exist: no event has ended yet")
         admin, reader = await self._connected.seen()
@@ -200,23 +202,23 @@ class KafkaChecks:
     async def dead_letters(self) -> Answer:
         """Report how many dead letters are open, and the reason and age of the newest."""
         topic = self._settings.topics.dead_letters
-        if topic not in await self._topics():
+        if topic not in await self._described.known():
             raise CannotTell("the topic does not exist: see topics")
         options = self._settings.client_options() | {"request_timeout_ms": REQUEST_WITHIN_MS}
-        told: list[int] = []
+        totals: list[int] = []
         try:
             async with asyncio.timeout(READ_WITHIN_S):
-                book = await DeadLetterCatalogue.read(
-                    options, self._settings.topics, SystemClock(), lambda _, total: told.append(total)
+                catalogue = await DeadLetterCatalogue.read(
+                    options, self._settings.topics, SystemClock(), lambda _, total: totals.append(total)
                 )
         except TimeoutError:
-            if not told:
+            if not totals:
                 raise
             return warn(
-                f"{told[0]:,} on the topic: too many to count the open ones within the time limit",
+                f"{totals[0]:,} on the topic: too many to count the open ones within the time limit",
                 ForKafka.GET_DEAD_LETTERS,
             )
-        if not (letters := book.open()):
+        if not (letters := catalogue.open()):
             return ok("no dead letter is open")
         newest = max(letters, key=lambda letter: letter.failed_at)
         age = duration((datetime.now(UTC) - newest.failed_at).total_seconds())
@@ -224,39 +226,26 @@ class KafkaChecks:
         return warn(what, ForKafka.GET_DEAD_LETTERS)
 
     async def _lags(self) -> dict[str, int]:
-        described = await self._topics()
+        described = await self._described.known()
         admin, reader = await self._connected.seen()
         names = [name for name in self._settings.topics.events if name in described]
         partitions = [TopicPartition(name, number) for name in names for number in range(len(described[name]))]
         if not partitions:
             raise CannotTell("none of the event topics exists: see topics")
-        starts, ends = await reader.starts(partitions), await reader.ends(partitions)
-        committed = await admin.list_consumer_group_offsets(self._settings.group, partitions=partitions)
+        ends = await reader.ends(partitions)
+        unfinished = await first_unfinished(admin, reader, self._settings.group, partitions)
         lags = dict.fromkeys(names, 0)
         for one in partitions:
-            offset = committed[one].offset if one in committed else -1
-            lags[one.topic] += ends[one] - (offset if offset >= 0 else starts[one])
+            lags[one.topic] += ends[one] - unfinished[one]
         return lags
 
     def _reads(self) -> None:
         if self._settings.mode == "disabled":
             raise CannotTell("HUBSPOT_ENABLED is false: nothing is read")
 
-    async def _topics(self) -> Mapping[str, Partitions]:
-        return await self._see(self._described)
-
-    async def _admin(self) -> AIOKafkaAdminClient:
-        await self._topics()
-        admin, _ = await self._see(self._connected)
-        return admin
-
-    async def _see(self, look: Look[T]) -> T:
-        try:
-            return await look.seen()
-        except (KafkaError, OSError, TimeoutError, KafkaRefused, KafkaAway) as error:
-            raise CannotTell("Kafka does not answer: see kafka") from error
-
     async def _connect(self) -> tuple[AIOKafkaAdminClient, TopicReader]:
+        if not self._settings.bootstrap_servers:
+            raise CannotTell("KAFKA_BOOTSTRAP_SERVERS is not set")
         await ask_admission(self._settings.client_options())
         admin = AIOKafkaAdminClient(**self._settings.client_options(), request_timeout_ms=REQUEST_WITHIN_MS)
         self._clients.append(admin)
@@ -271,8 +260,6 @@ class KafkaChecks:
         return reader
 
     async def _describe(self) -> dict[str, Partitions]:
-        if not self._settings.bootstrap_servers:
-            raise CannotTell("KAFKA_BOOTSTRAP_SERVERS is not set")
         admin, _ = await self._connected.seen()
         return await look(admin, self._settings.topics.all)
 
@@ -281,7 +268,7 @@ class KafkaChecks:
         return await describe_group(admin, self._settings.group)
 
 
-async def _told(asked: Awaitable[T]) -> T:
+async def _reported(asked: Awaitable[T]) -> T:
     try:
         return await asked
     except KafkaError as error:

@@ -38,6 +38,7 @@ PROVISION: Final = (
     "run `python -m hubspot_consumer provision`: it names everything that is missing, and creates it with --apply"
 )
 SPENDS: Final = "find out which other app spends the account's calls, or wait for the end of the day"
+NO_ANSWER: Final = "HubSpot does not answer: see token"
 ADD_SCOPES: Final = "add the scopes to the private app or Service Key"
 
 
@@ -73,7 +74,7 @@ class PortalChecks:
             self._http, self._rate_limiter, settings.hubspot_api_version, settings.hubspot_portal_id or 0
         )
         self._provision: Final = Provision(self._client, PATHS[settings.hubspot_api_version])
-        self._details: Final = Look(self._client.portal)
+        self._details: Final = Look(self._client.portal, (TimeoutError,), NO_ANSWER)
         self._properties: Final = Look(self._provision.properties)
         self._events: Final = Look(self._provision.events)
 
@@ -201,16 +202,14 @@ class PortalChecks:
 
     async def _answering(self, *, or_spent: bool = False) -> PortalDetails | Refusal:
         self._online()
-        try:
-            details = await self._details.seen()
-        except TimeoutError:
-            raise CannotTell("HubSpot does not answer: see token") from None
-        if isinstance(details, RetryLater):
-            raise CannotTell("HubSpot does not answer: see token")
-        if isinstance(details, Halt) and details.reason == "token_refused":
-            raise CannotTell("HubSpot refuses the token: see token")
-        if isinstance(details, Halt) and details.reason == "daily_quota_spent" and not or_spent:
-            raise CannotTell("the day's calls are spent: see daily_quota")
+        details = await self._details.known()
+        match details:
+            case RetryLater():
+                raise CannotTell(NO_ANSWER)
+            case Halt(reason="token_refused"):
+                raise CannotTell("HubSpot refuses the token: see token")
+            case Halt(reason="daily_quota_spent") if not or_spent:
+                raise CannotTell("the day's calls are spent: see daily_quota")
         return details
 
     async def _scopes_by_refusals(self, refusal: Refusal) -> Answer:
