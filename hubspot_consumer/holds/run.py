@@ -12,8 +12,7 @@ from typing import Final, NoReturn
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from hubspot_consumer.holds.coverage import Coverage, Hold
-from hubspot_consumer.holds.listener import HoldListener, OtherRun, TakenOver
+from hubspot_consumer.holds.hold import Coverage, Hold, HoldListener, OtherRun, TakenOver
 from hubspot_consumer.holds.records import (
     FOR_S,
     STALE,
@@ -150,15 +149,15 @@ class RunHolds:
 
     async def _entered(self, keys: frozenset[ContactKey], partitions: Collection[int]) -> Hold:
         while True:
-            hold = Hold(next(self._numbers), keys, self._listener, self._clock)
+            hold = Hold(next(self._numbers), keys, partitions, self._listener, self._clock)
             entered = False
             try:
-                answers = self._listener.ask(hold.number, partitions)
+                self._listener.listen(hold)
                 await self._send(self._begun(hold.number, keys))
-                if entered := await self._coverage.complete(hold, answers):
+                if entered := await self._coverage.complete(hold):
                     return hold
             finally:
-                self._listener.forget(hold.number)
+                self._listener.forget(hold)
                 if not entered:
                     await self._release(hold)
 

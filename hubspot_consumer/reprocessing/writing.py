@@ -19,7 +19,7 @@ from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.gates.retries import Retries
 from hubspot_consumer.history.email_changes import WaitForSlot
 from hubspot_consumer.history.projection import Projection
-from hubspot_consumer.holds.coverage import Hold
+from hubspot_consumer.holds.hold import Hold
 from hubspot_consumer.holds.run import RunHolds
 from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Outcome, Rejected, RetryLater
 from hubspot_consumer.hubspot.requests import MOST_UPSERTS, Upsert

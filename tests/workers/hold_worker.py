@@ -4,10 +4,9 @@ import asyncio
 from datetime import timedelta
 from typing import Any, cast
 
-from hubspot_consumer.holds.answers import HoldAnswers
 from hubspot_consumer.holds.records import HoldAnswered, HoldBegun, HoldRecord
 from hubspot_consumer.holds.records import read_hold_record as read
-from hubspot_consumer.holds.worker import WorkerHolds
+from hubspot_consumer.holds.worker import HoldAnswers, WorkerHolds
 from hubspot_consumer.kafka.lease import Lease
 from hubspot_consumer.ordering.lanes import Lanes
 from schemas.contacts import ContactKey

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from hubspot_consumer.holds.listener import TakenOver
+from hubspot_consumer.holds.hold import TakenOver
 from hubspot_consumer.holds.records import HoldAnswered
 from hubspot_consumer.holds.run import AnotherRun
 from schemas.contacts import ContactKey

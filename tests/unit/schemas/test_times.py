@@ -14,7 +14,7 @@ from console.web.view import moment
 from hubspot_consumer.dead_letters.corrections import Correction
 from hubspot_consumer.dead_letters.resolutions import DeadAgain, Mended, Resolutions
 from hubspot_consumer.history.store import Stored
-from hubspot_consumer.holds.listener import OtherRun
+from hubspot_consumer.holds.hold import OtherRun
 from hubspot_consumer.holds.run import AnotherRun
 from hubspot_consumer.hubspot.account import Usage, read_usage
 from hubspot_consumer.kafka.faust_worker import _record

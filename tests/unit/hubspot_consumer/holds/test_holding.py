@@ -7,8 +7,7 @@ from datetime import timedelta
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
-from hubspot_consumer.holds.coverage import TOO_LITTLE_S, Coverage, Hold
-from hubspot_consumer.holds.listener import Answers, HoldListener, TakenOver
+from hubspot_consumer.holds.hold import TOO_LITTLE_S, Coverage, Hold, HoldListener, TakenOver
 from hubspot_consumer.holds.records import FOR_S, HoldAnswered, HoldBegun, HoldRecord, RunEnded
 from hubspot_consumer.kafka.group import Group, Member
 from schemas.contacts import ContactKey
@@ -65,7 +64,7 @@ def test_a_run_that_was_heard_of_in_time_is_another_run_until_it_ends(heard: Hol
 def test_who_goes_on_with_a_run_ends_its_old_holds_and_the_old_process_holds_nothing_any_more() -> None:
     old, new, clock = HoldListener("ours"), HoldListener("ours"), OwnedClock()
     old.announce(1)
-    hold = Hold(2, frozenset([ADA]), old, clock)
+    hold = Hold(2, frozenset([ADA]), (), old, clock)
     before: tuple[HoldRecord, ...] = (begun("ours", 1), begun("ours", 2))
     hear(old, *before)
     hear(new, *before)
@@ -81,7 +80,7 @@ def test_who_goes_on_with_a_run_ends_its_old_holds_and_the_old_process_holds_not
 
 def test_only_what_is_held_can_have_been_written() -> None:
     clock = OwnedClock()
-    hold = Hold(1, frozenset([ADA]), HoldListener("ours"), clock)
+    hold = Hold(1, frozenset([ADA]), (), HoldListener("ours"), clock)
     clock.advance(10)
 
     hold.written(ADA, 7, "1")
@@ -113,14 +112,14 @@ class Run:
         clock = LoopClock()
         self.heard, self.told = HoldListener("ours"), list[str]()
         self.coverage = Coverage(self.heard, members.now, clock, self.told.append)
-        self.hold = Hold(5, frozenset([ContactKey("c@example.com")]), self.heard, clock)
-        self.answers: Answers = self.heard.ask(5, partitions)
+        self.hold = Hold(5, frozenset([ContactKey("c@example.com")]), partitions, self.heard, clock)
+        self.heard.listen(self.hold)
 
     def answer(self, worker: str, *partitions: int, run: str = "ours", number: int = 5) -> None:
         hear(self.heard, HoldAnswered(run=run, number=number, worker=worker, partitions=partitions))
 
     async def complete(self) -> bool:
-        return await self.coverage.complete(self.hold, self.answers)
+        return await self.coverage.complete(self.hold)
 
 
 ONE, TWO = Member("one at 10.0.0.1", frozenset([0, 1])), Member("two at 10.0.0.2", frozenset([2, 3]))
