@@ -11,14 +11,12 @@ from typing import Final
 from hubspot_consumer.doctor.environment import Environment
 from hubspot_consumer.doctor.examination import CannotTell, Check, Checks, Look
 from hubspot_consumer.doctor.findings import Answer, fail, hours_and_minutes, ok, warn
-from hubspot_consumer.hubspot.account import CONTACT_SCOPES, EVENT_SCOPES, SCHEMA_SCOPES, Usage
+from hubspot_consumer.hubspot.account import CONTACT_SCOPES, EVENT_SCOPES, SCHEMA_SCOPES, PortalDetails, Usage
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.daily_quota import RESERVE, DailyQuota, midnight, quota_counts
 from hubspot_consumer.hubspot.outcomes import Halt, Refusal, Rejected, RetryLater, is_unavailable
-from hubspot_consumer.hubspot.paths import PATHS
 from hubspot_consumer.hubspot.rate_limiter import QuotaSlot, RateLimiter
-from hubspot_consumer.hubspot.responses import PortalDetails
 from hubspot_consumer.provisioning.differences import Differences
 from hubspot_consumer.provisioning.provision import Provision, ProvisionRefused
 from runtime.clock import Clock
@@ -73,7 +71,7 @@ class PortalChecks:
         self._client: Final = HubSpotClient(
             self._http, self._rate_limiter, settings.hubspot_api_version, settings.hubspot_portal_id or 0
         )
-        self._provision: Final = Provision(self._client, PATHS[settings.hubspot_api_version])
+        self._provision: Final = Provision(self._client)
         self._details: Final = Look(self._client.portal, (TimeoutError,), NO_ANSWER)
         self._properties: Final = Look(self._provision.properties)
         self._events: Final = Look(self._provision.events)

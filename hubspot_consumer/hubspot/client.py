@@ -6,18 +6,16 @@ from typing import Any, Final, NamedTuple
 
 import httpx
 
-from hubspot_consumer.hubspot.account import Usage, read_scopes, read_usage
+from hubspot_consumer.hubspot.account import PortalDetails, Usage, read_portal, read_scopes, read_usage
 from hubspot_consumer.hubspot.connection import Token, answered, call_span, request
 from hubspot_consumer.hubspot.errors import Answer, correlation_id, policy_of, quota_spent_for
-from hubspot_consumer.hubspot.events_path import EventsPath
 from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Refusal, RetryLater
-from hubspot_consumer.hubspot.paths import PATHS, TOKEN_INFO, ApiVersion, Paths
+from hubspot_consumer.hubspot.paths import PATHS, TOKEN_INFO, ApiVersion, EventsPath, Paths
 from hubspot_consumer.hubspot.rate_limiter import QuotaSlot, RateLimiter
 from hubspot_consumer.hubspot.requests import HeldContacts, KnownContacts, Note, TimelineEntry, Upsert
 from hubspot_consumer.hubspot.responses import (
     NotesOfContacts,
     Page,
-    PortalDetails,
     WriteAnswer,
     read_allowed,
     read_created,
@@ -26,7 +24,6 @@ from hubspot_consumer.hubspot.responses import (
     read_notes,
     read_notes_of_contacts,
     read_page,
-    read_portal,
     read_remote_contacts,
     read_send,
     read_written,
@@ -68,8 +65,8 @@ class HubSpotClient:
     ) -> None:
         self._http = http
         self._rate_limiter = rate_limiter
-        self._paths: Final[Paths] = PATHS[version]
-        self._events_path: Final = EventsPath(self._paths)
+        self.paths: Final[Paths] = PATHS[version]
+        self._events_path: Final = EventsPath(self.paths)
         self._portal_id: Final = portal_id
         self._count = count
 
@@ -97,7 +94,7 @@ class HubSpotClient:
         unclear.
         """
         body = {"inputs": [upsert.creation() for upsert in inputs]}
-        path = f"{self._paths.contacts}/batch/create"
+        path = f"{self.paths.contacts}/batch/create"
         answer = await self._call("create_contacts", "POST", path, body, records=_records(inputs))
         if isinstance(answer, httpx.Response) and answer.status_code in (404, 405):
             # The result is the same but slower: the caller looks each contact up before it writes it.
@@ -108,14 +105,14 @@ class HubSpotClient:
     async def upsert(self, inputs: Sequence[Upsert]) -> WriteAnswer[Upsert]:
         """Create or update up to 100 contacts, in a slot."""
         body = {"inputs": [upsert.body() for upsert in inputs]}
-        path = f"{self._paths.contacts}/batch/upsert"
+        path = f"{self.paths.contacts}/batch/upsert"
         return read_written(await self._call("upsert", "POST", path, body, records=_records(inputs)), inputs)
 
     async def move(self, contact_id: str, key: ContactKey) -> Refusal | None:
         """Change a contact's email, in a slot."""
         move = Upsert(contact_id, key, {"email": key})
         body = {"inputs": [{"id": contact_id, "properties": move.properties, "objectWriteTraceId": contact_id}]}
-        answer = await self._call("move", "POST", f"{self._paths.contacts}/batch/update", body)
+        answer = await self._call("move", "POST", f"{self.paths.contacts}/batch/update", body)
         outcome = read_written(answer, [move]).outcomes[contact_id]
         return None if isinstance(outcome, Delivered) else outcome
 
@@ -133,20 +130,20 @@ class HubSpotClient:
             "properties": sorted({*_IDENTITY, *names}),
             "inputs": [{"id": key} for key in keys],
         }
-        return await self._call("read", "POST", f"{self._paths.contacts}/batch/read", body)
+        return await self._call("read", "POST", f"{self.paths.contacts}/batch/read", body)
 
     async def send(self, entries: Sequence[TimelineEntry]) -> Refusal | None:
         """Send up to 500 timeline entries. The call needs no slot: HubSpot exempts it from the quota."""
         body = {"inputs": [entry.body(self._portal_id) for entry in entries]}
         answer = await self._events_path.ask(
-            self._paths.send_events, lambda path: self._call("send", "POST", path, body, records=_records(entries))
+            self.paths.send_events, lambda path: self._call("send", "POST", path, body, records=_records(entries))
         )
         return read_send(answer, len(entries))
 
     async def note(self, notes: Sequence[Note]) -> WriteAnswer[Note]:
         """Create up to 100 notes, in a slot. Unlike a custom event, a note that is sent twice appears twice."""
         body = {"inputs": [note.body() for note in notes]}
-        path = f"{self._paths.notes}/batch/create"
+        path = f"{self.paths.notes}/batch/create"
         return read_notes(await self._call("note", "POST", path, body, records=_records(notes)), notes)
 
     async def notes_of_contacts(self, contacts: Sequence[tuple[str, str | None]]) -> NotesOfContacts | Refusal:
@@ -154,13 +151,13 @@ class HubSpotClient:
         None.
         """
         inputs = [{"id": contact_id} | ({"after": after} if after else {}) for contact_id, after in contacts]
-        answer = await self._call("notes_of_contacts", "POST", self._paths.notes_of_contacts, {"inputs": inputs})
+        answer = await self._call("notes_of_contacts", "POST", self.paths.notes_of_contacts, {"inputs": inputs})
         return read_notes_of_contacts(answer)
 
     async def noted_events(self, note_ids: Sequence[str]) -> set[str] | Refusal:
         """Return the ids of the events that up to 100 notes describe, in a slot."""
         body = {"properties": ["hs_note_body"], "inputs": [{"id": note_id} for note_id in note_ids]}
-        answer = await self._call("read_notes", "POST", f"{self._paths.notes}/batch/read", body)
+        answer = await self._call("read_notes", "POST", f"{self.paths.notes}/batch/read", body)
         return read_noted_events(answer, len(note_ids))
 
     async def page(self, path: str, after: str | None, **parameters: str) -> Page | Refusal:
@@ -176,7 +173,7 @@ class HubSpotClient:
         """Return the token's portal, as far as HubSpot's answer names it. Its time zone becomes that of the daily
         quota.
         """
-        details = read_portal(await self._call_in_slot("account", "GET", self._paths.account))
+        details = read_portal(await self._call_in_slot("account", "GET", self.paths.account))
         if isinstance(details, PortalDetails) and details.zone is not None:
             self._rate_limiter.daily.keep_time_of(details.zone)
         return details
@@ -188,16 +185,16 @@ class HubSpotClient:
 
     async def usage(self) -> Usage | Refusal:
         """Return how many of the day's calls the account's private apps have made."""
-        return read_usage(await self._call_in_slot("usage", "GET", self._paths.usage))
+        return read_usage(await self._call_in_slot("usage", "GET", self.paths.usage))
 
     async def takes_custom_events(self) -> bool | Refusal:
         """Return whether the portal's tier and the token's scopes allow custom events."""
-        return read_allowed(await self._call_in_slot("event_definitions", "GET", self._paths.event_definitions))
+        return read_allowed(await self._call_in_slot("event_definitions", "GET", self.paths.event_definitions))
 
     async def takes_notes(self) -> bool | Refusal:
         """Return whether the token's scopes allow notes."""
         body = {"properties": [], "inputs": [{"id": "0"}]}
-        return read_allowed(await self._call_in_slot("read_notes", "POST", f"{self._paths.notes}/batch/read", body))
+        return read_allowed(await self._call_in_slot("read_notes", "POST", f"{self.paths.notes}/batch/read", body))
 
     async def _call_in_slot(
         self,

@@ -6,9 +6,7 @@ handling and contacts, and recorded traffic.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta, timezone, tzinfo
-from typing import Any, Final, Generic, Self, TypeVar
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Any, Generic, Self, TypeVar
 
 from hubspot_consumer.hubspot.errors import (
     Answer,
@@ -22,7 +20,6 @@ from hubspot_consumer.hubspot.errors import (
 )
 from hubspot_consumer.hubspot.outcomes import (
     Delivered,
-    Halt,
     Outcome,
     Refusal,
     Rejected,
@@ -40,10 +37,6 @@ from hubspot_consumer.hubspot.requests import (
 )
 from hubspot_consumer.hubspot.schema import CHOSEN
 from schemas.contacts import ContactKey, contact_key
-
-# Maximum number of digits: int() raises ValueError for thousands of them.
-LONGEST_NUMBER: Final = 20
-
 
 Input = TypeVar("Input", bound=Upsert | Note)
 """An input of a batch. Its trace id is unique in its call."""
@@ -211,37 +204,6 @@ def read_send(response: Answer, entries: int) -> Refusal | None:
 
 
 @dataclass(frozen=True)
-class PortalDetails:
-    """The token's portal, as far as HubSpot's answer names it. `zone` is the time zone of the daily quota."""
-
-    portal_id: int | None = None
-    zone: tzinfo | None = None
-
-
-def read_portal(response: Answer) -> PortalDetails | Refusal:
-    """Return the token's portal. Both fields are None where HubSpot's answer lacks them."""
-    if succeeded(response):
-        body = body_of(response)
-        portal_id = str(body.get("portalId", ""))
-        known = portal_id.isdecimal() and len(portal_id) < LONGEST_NUMBER
-        return PortalDetails(int(portal_id) if known else None, _zone(body))
-    refusal = read_refusal(response)
-    return PortalDetails() if isinstance(refusal, Halt) and refusal.reason == "endpoint_not_found" else refusal
-
-
-def _zone(body: Mapping[str, Any]) -> tzinfo | None:
-    try:
-        return ZoneInfo(str(body.get("timeZone") or ""))
-    except (ValueError, OSError, ZoneInfoNotFoundError):
-        # Without a time zone database the fixed offset is used: it is an hour wrong after a change to or from summer
-        # time.
-        offset_ms = body.get("utcOffsetMilliseconds")
-        if isinstance(offset_ms, int) and abs(offset_ms) < 24 * 3_600_000:
-            return timezone(timedelta(milliseconds=offset_ms))
-        return None
-
-
-@dataclass(frozen=True)
 class Page:
     """A page of a list. `after` is the cursor of the next page."""
 
@@ -262,11 +224,6 @@ def _next_page(body: Mapping[str, Any]) -> str | None:
     following = paging.get("next") if isinstance(paging, dict) else None
     after = following.get("after") if isinstance(following, dict) else None
     return str(after) if after else None
-
-
-def read_object(response: Answer) -> dict[str, Any] | Refusal:
-    """Return the requested object, which is empty if the body is no object."""
-    return body_of(response) if succeeded(response) else read_refusal(response)
 
 
 def read_created(response: Answer) -> Refusal | None:

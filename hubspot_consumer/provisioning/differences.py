@@ -33,10 +33,14 @@ class Mismatch:
 
 @dataclass(frozen=True)
 class Differences:
-    """Definitions to create, in this order, and those that a person has to change: no program changes any."""
+    """Definitions to create, in this order, and those that a person has to change: no program changes any.
+
+    `no_custom_events` is HubSpot's refusal if the tier or the token's scopes do not allow custom events.
+    """
 
     missing: Sequence[Missing] = ()
     mismatches: Sequence[Mismatch] = ()
+    no_custom_events: str | None = None
 
 
 def of_properties(listed: Sequence[Definition], paths: Paths) -> Differences:
