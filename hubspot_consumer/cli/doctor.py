@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from hubspot_consumer.doctor.environment import Environment, read_environment
-from hubspot_consumer.doctor.examination import examine, progress_at_a_terminal
-from hubspot_consumer.doctor.findings import Finding, as_json_text, as_lines, exit_code, without_secrets
+from hubspot_consumer.doctor.examination import Finding, examine
 from hubspot_consumer.doctor.kafka import KafkaChecks
 from hubspot_consumer.doctor.outbox import OutboxChecks
+from hubspot_consumer.doctor.output import as_json_text, as_lines, exit_code, progress_at_a_terminal, without_secrets
 from hubspot_consumer.doctor.portal import PortalChecks
 from hubspot_consumer.doctor.worker import WorkerChecks
 from runtime import logs

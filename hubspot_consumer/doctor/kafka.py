@@ -11,8 +11,7 @@ from aiokafka.errors import KafkaError
 
 from hubspot_consumer.dead_letters.catalogue import DeadLetterCatalogue
 from hubspot_consumer.doctor.environment import Environment
-from hubspot_consumer.doctor.examination import CannotTell, Check, Checks, Look
-from hubspot_consumer.doctor.findings import Answer, ForKafka, count, duration, fail, ok, warn
+from hubspot_consumer.doctor.examination import Answer, CannotTell, Check, Checks, Look, count, duration, fail, ok, warn
 from hubspot_consumer.doctor.receipts import compare
 from hubspot_consumer.kafka.group import Group, describe_group
 from hubspot_consumer.kafka.lag import first_unfinished
@@ -33,6 +32,21 @@ LEARN_TOPIC_MS: Final = 10
 NO_ANSWER: Final = (KafkaError, OSError, TimeoutError, KafkaRefused, KafkaAway)
 SEE_KAFKA: Final = "Kafka does not answer: see kafka"
 
+
+CONNECT: Final = "check the brokers, KAFKA_BOOTSTRAP_SERVERS and the other KAFKA_* settings"
+GET_WORKERS: Final = "start one: `python -m hubspot_consumer worker`"
+GET_TOPICS: Final = "run `python -m producer topics`"
+GET_SETTINGS: Final = "run `python -m producer topics`: it says what should be otherwise, and prints the commands"
+GET_NO_AUTO_CREATE: Final = (
+    "set it to false on the brokers: a program that only asks about a topic of ours creates it, with one "
+    "partition and without our settings"
+)
+GET_UNDELIVERED: Final = (
+    "they may not have been delivered, unless receipts were off or dropped (`receipts.dropped` in the workers' "
+    "log): `audit` shows what HubSpot lacks, and `replay` writes it"
+)
+GET_DEAD_LETTERS: Final = "`python -m hubspot_consumer dead-letters list` shows them, and `show` says what to do"
+
 T = TypeVar("T")
 
 
@@ -50,7 +64,7 @@ class KafkaChecks:
     def checks(self) -> Checks:
         return Checks(
             [
-                Check("kafka", self.brokers, ForKafka.CONNECT),
+                Check("kafka", self.brokers, CONNECT),
                 Check("topics", self.topics),
                 Check("partitions", self.partitions),
                 Check("topic_settings", self.topic_settings),
@@ -74,16 +88,16 @@ class KafkaChecks:
             admin, _ = await self._connected.seen()
             brokers = (await admin.describe_cluster())["brokers"]
         except (KafkaError, OSError, TimeoutError) as error:
-            return fail(f"no broker answers at {servers} ({type(error).__name__})", ForKafka.CONNECT)
+            return fail(f"no broker answers at {servers} ({type(error).__name__})", CONNECT)
         except (KafkaRefused, KafkaAway) as error:
-            return fail(str(error), ForKafka.CONNECT)
+            return fail(str(error), CONNECT)
         return ok(f"{count(len(brokers), 'broker')}, reached at {servers}")
 
     async def topics(self) -> Answer:
         """Check whether the event topics and the topic of dead letters exist, with a leader for each partition."""
         described, names = await self._described.known(), self._settings.topics
         if missing := [name for name in names.published if name not in described]:
-            return fail(f"no such topic: {', '.join(missing)}", ForKafka.GET_TOPICS)
+            return fail(f"no such topic: {', '.join(missing)}", GET_TOPICS)
         leaderless = [name for name, partitions in described.items() if any(one["leader"] < 0 for one in partitions)]
         if leaderless:
             return fail(f"partitions without a leader: {', '.join(leaderless)}", "check the brokers")
@@ -123,7 +137,7 @@ class KafkaChecks:
             if one.is_certain and one.setting != "leader"
         ]
         if differing:
-            return warn("; ".join(differing), ForKafka.GET_SETTINGS)
+            return warn("; ".join(differing), GET_SETTINGS)
         return ok(f"as asked, of {count(len(found), 'topic')}")
 
     async def auto_create(self) -> Answer:
@@ -133,7 +147,7 @@ class KafkaChecks:
         if enabled is None:
             raise CannotTell("the brokers do not report auto.create.topics.enable")
         if enabled:
-            return warn("auto.create.topics.enable is true", ForKafka.GET_NO_AUTO_CREATE)
+            return warn("auto.create.topics.enable is true", GET_NO_AUTO_CREATE)
         return ok("auto.create.topics.enable is false")
 
     async def group(self) -> Answer:
@@ -142,7 +156,7 @@ class KafkaChecks:
         group, name = await self._group.known(), self._settings.group
         state, members = group.state, len(group.members)
         if not members:
-            return fail(f"no worker is in {name} ({state})", ForKafka.GET_WORKERS)
+            return fail(f"no worker is in {name} ({state})", GET_WORKERS)
         partitions = max((len(one) for one in (await self._described.known()).values()), default=0)
         if members > partitions > 0:
             return warn(f"{count(members, 'worker')} in {name}, for {partitions} partitions", "stop some")
@@ -160,7 +174,7 @@ class KafkaChecks:
         listed = ", ".join(f"{name} {lag:,}" for name, lag in lags.items() if lag)
         what = f"{count(total, 'event')} not acked: {listed}"
         if not (await self._group.known()).members:
-            return fail(f"{what}; and no worker", ForKafka.GET_WORKERS)
+            return fail(f"{what}; and no worker", GET_WORKERS)
         if total >= MUCH_LAG:
             return warn(
                 what,
@@ -195,9 +209,7 @@ class KafkaChecks:
         if not found.missing:
             return ok(f"each of {count(found.compared, 'acked event')}{since} has a receipt")
         named = ", ".join(found.missing[:3]) + (", …" if len(found.missing) > 3 else "")
-        return warn(
-            f"{count(len(found.missing), 'acked event')}{since} left no receipt: {named}", ForKafka.GET_UNDELIVERED
-        )
+        return warn(f"{count(len(found.missing), 'acked event')}{since} left no receipt: {named}", GET_UNDELIVERED)
 
     async def dead_letters(self) -> Answer:
         """Report how many dead letters are open, and the reason and age of the newest."""
@@ -216,14 +228,14 @@ class KafkaChecks:
                 raise
             return warn(
                 f"{totals[0]:,} on the topic: too many to count the open ones within the time limit",
-                ForKafka.GET_DEAD_LETTERS,
+                GET_DEAD_LETTERS,
             )
         if not (letters := catalogue.open()):
             return ok("no dead letter is open")
         newest = max(letters, key=lambda letter: letter.failed_at)
         age = duration((datetime.now(UTC) - newest.failed_at).total_seconds())
         what = f"{len(letters):,} open, the newest {age} ago: {newest.reason or '?'}: {newest.detail or '?'}"
-        return warn(what, ForKafka.GET_DEAD_LETTERS)
+        return warn(what, GET_DEAD_LETTERS)
 
     async def _lags(self) -> dict[str, int]:
         described = await self._described.known()

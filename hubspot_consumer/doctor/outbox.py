@@ -8,8 +8,7 @@ from typing import Any, Final, LiteralString, NamedTuple
 import psycopg
 
 from hubspot_consumer.doctor.environment import Environment
-from hubspot_consumer.doctor.examination import CannotTell, Check, Checks, Look
-from hubspot_consumer.doctor.findings import Answer, count, duration, fail, ok, warn
+from hubspot_consumer.doctor.examination import Answer, CannotTell, Check, Checks, Look, count, duration, fail, ok, warn
 from runtime.database import reading
 from schemas.outbox import RELAY_LOCK, RELAY_NAME
 
@@ -136,7 +135,6 @@ class OutboxChecks:
 
     async def relay(self) -> Answer:
         """Check whether a relay is active, or a replication slot that contains the outbox is read."""
-        await self._connected.known()
         active, relays = await self._relay.known()
         slots = ", ".join(slot.name for slot in await self._slots.known() if slot.brings_events)
         if active:

@@ -4,13 +4,22 @@ They make five calls, half a second apart, and a sixth for archived properties i
 runs at the same time sees these calls in the headers of its own answers, and leaves them room.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, tzinfo
 from typing import Final
 
 from hubspot_consumer.doctor.environment import Environment
-from hubspot_consumer.doctor.examination import CannotTell, Check, Checks, Look
-from hubspot_consumer.doctor.findings import Answer, fail, hours_and_minutes, ok, warn
+from hubspot_consumer.doctor.examination import (
+    Answer,
+    CannotTell,
+    Check,
+    Checks,
+    Look,
+    fail,
+    hours_and_minutes,
+    ok,
+    warn,
+)
 from hubspot_consumer.hubspot.account import CONTACT_SCOPES, EVENT_SCOPES, SCHEMA_SCOPES, PortalDetails, Usage
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot.connection import http_client
@@ -247,12 +256,8 @@ def _schema(found: Differences, well: str) -> Answer:
     if not faults:
         return ok(well)
     harmless = not found.missing and all(mismatch.harmless for mismatch in found.mismatches)
-    return Answer("warn" if harmless else "fail", _several(faults), PROVISION)
-
-
-def _several(faults: Sequence[str]) -> str:
     more = f"; and {len(faults) - MOST_NAMED} more" if len(faults) > MOST_NAMED else ""
-    return "; ".join(faults[:MOST_NAMED]) + more
+    return Answer("warn" if harmless else "fail", "; ".join(faults[:MOST_NAMED]) + more, PROVISION)
 
 
 def _refused(error: ProvisionRefused) -> Answer:

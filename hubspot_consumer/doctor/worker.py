@@ -6,8 +6,7 @@ from typing import Any, Final
 import httpx
 
 from hubspot_consumer.doctor.environment import Environment
-from hubspot_consumer.doctor.examination import CannotTell, Check, Checks, Look
-from hubspot_consumer.doctor.findings import Answer, count, fail, ok, warn
+from hubspot_consumer.doctor.examination import Answer, CannotTell, Check, Checks, Look, count, fail, ok, warn
 
 STATUS_WITHIN_S: Final = 4.0
 NO_ANSWER: Final = (httpx.HTTPError, httpx.InvalidURL, ValueError, TimeoutError)

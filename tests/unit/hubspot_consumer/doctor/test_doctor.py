@@ -9,20 +9,22 @@ import httpx
 import pytest
 
 from hubspot_consumer.doctor.environment import read_environment
-from hubspot_consumer.doctor.examination import CHECK_WITHIN_S, CannotTell, Check, Checks, Look, examine
-from hubspot_consumer.doctor.findings import (
+from hubspot_consumer.doctor.examination import (
+    CHECK_WITHIN_S,
     Answer,
+    CannotTell,
+    Check,
+    Checks,
     Finding,
     Level,
-    as_json_text,
-    as_lines,
+    Look,
     duration,
-    exit_code,
+    examine,
     fail,
     ok,
-    without_secrets,
 )
 from hubspot_consumer.doctor.outbox import MUCH_WAL, ReplicationSlot, slots_answer
+from hubspot_consumer.doctor.output import as_json_text, as_lines, exit_code, without_secrets
 from hubspot_consumer.doctor.portal import FewCalls
 from hubspot_consumer.doctor.worker import REMEDIES
 from hubspot_consumer.hubspot.account import Usage, read_scopes, read_usage
