@@ -28,7 +28,6 @@ from hubspot_consumer.hubspot.responses import (
     read_send,
     read_written,
 )
-from hubspot_consumer.kafka.records import Record
 from runtime.logs import logger
 from schemas.contacts import ContactKey
 
@@ -95,7 +94,7 @@ class HubSpotClient:
         """
         body = {"inputs": [upsert.creation() for upsert in inputs]}
         path = f"{self.paths.contacts}/batch/create"
-        answer = await self._call("create_contacts", "POST", path, body, records=_records(inputs))
+        answer = await self._call("create_contacts", path, body, sources=inputs)
         if isinstance(answer, httpx.Response) and answer.status_code in (404, 405):
             # The result is the same but slower: the caller looks each contact up before it writes it.
             log.warning("hubspot.create_path_not_found", path=path)
@@ -106,13 +105,13 @@ class HubSpotClient:
         """Create or update up to 100 contacts, in a slot."""
         body = {"inputs": [upsert.body() for upsert in inputs]}
         path = f"{self.paths.contacts}/batch/upsert"
-        return read_written(await self._call("upsert", "POST", path, body, records=_records(inputs)), inputs)
+        return read_written(await self._call("upsert", path, body, sources=inputs), inputs)
 
     async def move(self, contact_id: str, key: ContactKey) -> Refusal | None:
         """Change a contact's email, in a slot."""
         move = Upsert(contact_id, key, {"email": key})
         body = {"inputs": [{"id": contact_id, "properties": move.properties, "objectWriteTraceId": contact_id}]}
-        answer = await self._call("move", "POST", f"{self.paths.contacts}/batch/update", body)
+        answer = await self._call("move", f"{self.paths.contacts}/batch/update", body)
         outcome = read_written(answer, [move]).outcomes[contact_id]
         return None if isinstance(outcome, Delivered) else outcome
 
@@ -130,13 +129,13 @@ class HubSpotClient:
             "properties": sorted({*_IDENTITY, *names}),
             "inputs": [{"id": key} for key in keys],
         }
-        return await self._call("read", "POST", f"{self.paths.contacts}/batch/read", body)
+        return await self._call("read", f"{self.paths.contacts}/batch/read", body)
 
     async def send(self, entries: Sequence[TimelineEntry]) -> Refusal | None:
         """Send up to 500 timeline entries. The call needs no slot: HubSpot exempts it from the quota."""
         body = {"inputs": [entry.body(self._portal_id) for entry in entries]}
         answer = await self._events_path.ask(
-            self.paths.send_events, lambda path: self._call("send", "POST", path, body, records=_records(entries))
+            self.paths.send_events, lambda path: self._call("send", path, body, sources=entries)
         )
         return read_send(answer, len(entries))
 
@@ -144,36 +143,36 @@ class HubSpotClient:
         """Create up to 100 notes, in a slot. Unlike a custom event, a note that is sent twice appears twice."""
         body = {"inputs": [note.body() for note in notes]}
         path = f"{self.paths.notes}/batch/create"
-        return read_notes(await self._call("note", "POST", path, body, records=_records(notes)), notes)
+        return read_notes(await self._call("note", path, body, sources=notes), notes)
 
     async def notes_of_contacts(self, contacts: Sequence[tuple[str, str | None]]) -> NotesOfContacts | Refusal:
         """Return the ids of the notes of up to 100 contacts, in a slot. Each contact has its id and a paging cursor, or
         None.
         """
         inputs = [{"id": contact_id} | ({"after": after} if after else {}) for contact_id, after in contacts]
-        answer = await self._call("notes_of_contacts", "POST", self.paths.notes_of_contacts, {"inputs": inputs})
+        answer = await self._call("notes_of_contacts", self.paths.notes_of_contacts, {"inputs": inputs})
         return read_notes_of_contacts(answer)
 
     async def noted_events(self, note_ids: Sequence[str]) -> set[str] | Refusal:
         """Return the ids of the events that up to 100 notes describe, in a slot."""
         body = {"properties": ["hs_note_body"], "inputs": [{"id": note_id} for note_id in note_ids]}
-        answer = await self._call("read_notes", "POST", f"{self.paths.notes}/batch/read", body)
+        answer = await self._call("read_notes", f"{self.paths.notes}/batch/read", body)
         return read_noted_events(answer, len(note_ids))
 
     async def page(self, path: str, after: str | None, **parameters: str) -> Page | Refusal:
         """Return the page of the list at *path* that begins at the cursor *after*."""
         asked = {"limit": "100", **parameters} | ({"after": after} if after else {})
-        return read_page(await self._call_in_slot("list", "GET", path, parameters=asked))
+        return read_page(await self._call_in_slot("list", path, parameters=asked))
 
     async def define(self, path: str, definition: Mapping[str, Any]) -> Refusal | None:
         """Create a definition. Return None if the portal has it afterwards."""
-        return read_created(await self._call_in_slot("create", "POST", path, definition))
+        return read_created(await self._call_in_slot("create", path, definition))
 
     async def portal(self) -> PortalDetails | Refusal:
         """Return the token's portal, as far as HubSpot's answer names it. Its time zone becomes that of the daily
         quota.
         """
-        details = read_portal(await self._call_in_slot("account", "GET", self.paths.account))
+        details = read_portal(await self._call_in_slot("account", self.paths.account))
         if isinstance(details, PortalDetails) and details.zone is not None:
             self._rate_limiter.daily.keep_time_of(details.zone)
         return details
@@ -181,45 +180,46 @@ class HubSpotClient:
     async def scopes(self) -> frozenset[str] | Refusal:
         """Return the token's scopes. HubSpot lists them for private apps; for Service Keys that is not certain."""
         token = self._http.auth.secret if isinstance(self._http.auth, Token) else ""
-        return read_scopes(await self._call_in_slot("token_info", "POST", TOKEN_INFO, {"tokenKey": token}))
+        return read_scopes(await self._call_in_slot("token_info", TOKEN_INFO, {"tokenKey": token}))
 
     async def usage(self) -> Usage | Refusal:
         """Return how many of the day's calls the account's private apps have made."""
-        return read_usage(await self._call_in_slot("usage", "GET", self.paths.usage))
+        return read_usage(await self._call_in_slot("usage", self.paths.usage))
 
     async def takes_custom_events(self) -> bool | Refusal:
         """Return whether the portal's tier and the token's scopes allow custom events."""
-        return read_allowed(await self._call_in_slot("event_definitions", "GET", self.paths.event_definitions))
+        return read_allowed(await self._call_in_slot("event_definitions", self.paths.event_definitions))
 
     async def takes_notes(self) -> bool | Refusal:
         """Return whether the token's scopes allow notes."""
         body = {"properties": [], "inputs": [{"id": "0"}]}
-        return read_allowed(await self._call_in_slot("read_notes", "POST", f"{self.paths.notes}/batch/read", body))
+        return read_allowed(await self._call_in_slot("read_notes", f"{self.paths.notes}/batch/read", body))
 
     async def _call_in_slot(
         self,
         kind: str,
-        method: str,
         path: str,
         body: Mapping[str, Any] | None = None,
         parameters: Mapping[str, str] | None = None,
     ) -> Answer:
         async def call(path: str) -> Answer:
             with await self.slot():
-                return await self._call(kind, method, path, body, parameters=parameters)
+                return await self._call(kind, path, body, parameters=parameters)
 
         return await self._events_path.ask(path, call)
 
-    async def _call(  # noqa: PLR0913 - the parts of a request, and the records for tracing
+    async def _call(
         self,
         kind: str,
-        method: str,
         path: str,
         body: Mapping[str, Any] | None = None,
         *,
         parameters: Mapping[str, str] | None = None,
-        records: Iterable[Record] = (),
+        sources: Iterable[Upsert | TimelineEntry | Note] = (),
     ) -> Answer:
+        """Return the answer to a POST of *body*, or to a GET without one. The span names the records of *sources*."""
+        method = "GET" if body is None else "POST"
+        records = chain.from_iterable(one.records for one in sources)
         inputs = len((body or {}).get("inputs", ()))
         try:
             with call_span(self._http.base_url, method, path, records) as span:
@@ -243,7 +243,3 @@ class HubSpotClient:
         if (wait := quota_spent_for(response)) is not None:
             self._rate_limiter.pause(wait.total_seconds())
         return response
-
-
-def _records(inputs: Iterable[Upsert | TimelineEntry | Note]) -> Iterable[Record]:
-    return chain.from_iterable(one.records for one in inputs)
