@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -56,7 +57,7 @@ class KafkaChecks:
     def __init__(self, environment: Environment) -> None:
         settings = environment.settings
         self._settings: Final = settings
-        self._clients: list[Any] = []
+        self._opened: Final = AsyncExitStack()
         self._connected: Final = Look(self._connect, NO_ANSWER, SEE_KAFKA)
         self._described: Final = Look(self._describe, NO_ANSWER, SEE_KAFKA)
         self._group: Final = Look(self._describe_group, NO_ANSWER, SEE_KAFKA)
@@ -74,12 +75,8 @@ class KafkaChecks:
                 Check("receipts", self.receipts),
                 Check("dead_letters", self.dead_letters),
             ],
-            self.close,
+            self._opened.aclose,
         )
-
-    async def close(self) -> None:
-        for client in self._clients:
-            await (client.close() if isinstance(client, AIOKafkaAdminClient) else client.stop())
 
     async def brokers(self) -> Answer:
         """Check whether any broker answers."""
@@ -260,14 +257,14 @@ class KafkaChecks:
             raise CannotTell("KAFKA_BOOTSTRAP_SERVERS is not set")
         await ask_admission(self._settings.client_options())
         admin = AIOKafkaAdminClient(**self._settings.client_options(), request_timeout_ms=REQUEST_WITHIN_MS)
-        self._clients.append(admin)
+        self._opened.push_async_callback(admin.close)
         await admin.start()
         return admin, await self._reader()
 
     async def _reader(self) -> TopicReader:
         options = {"request_timeout_ms": REQUEST_WITHIN_MS, "retry_backoff_ms": LEARN_TOPIC_MS}
         reader = TopicReader(self._settings.client_options(), **options)
-        self._clients.append(reader)
+        self._opened.push_async_callback(reader.stop)
         await reader.start()
         return reader
 

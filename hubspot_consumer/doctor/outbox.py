@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any, Final, LiteralString, NamedTuple
 
@@ -73,7 +74,7 @@ class OutboxChecks:
 
     def __init__(self, environment: Environment) -> None:
         self._url: Final = environment.settings.database_url
-        self._connection: psycopg.AsyncConnection | None = None
+        self._opened: Final = AsyncExitStack()
         # The checks run concurrently, but a connection has one transaction at a time.
         self._one_at_a_time: Final = asyncio.Lock()
         self._connected: Final = Look(self._connect, NO_ANSWER, SEE_DATABASE)
@@ -89,12 +90,8 @@ class OutboxChecks:
                 Check("relay", self.relay),
                 Check("replication_slot", self.slot),
             ],
-            self.close,
+            self._opened.aclose,
         )
-
-    async def close(self) -> None:
-        if self._connection is not None:
-            await self._connection.close()
 
     async def database(self) -> Answer:
         """Check whether the database can be reached, and has an outbox."""
@@ -135,6 +132,7 @@ class OutboxChecks:
 
     async def relay(self) -> Answer:
         """Check whether a relay is active, or a replication slot that contains the outbox is read."""
+        await self._connected.known()
         active, relays = await self._relay.known()
         slots = ", ".join(slot.name for slot in await self._slots.known() if slot.brings_events)
         if active:
@@ -164,13 +162,14 @@ class OutboxChecks:
     async def _connect(self) -> psycopg.AsyncConnection:
         if self._url is None:
             raise CannotTell("DATABASE_URL is not set")
-        self._connection = await psycopg.AsyncConnection.connect(
+        connection = await psycopg.AsyncConnection.connect(
             self._url.get_secret_value(),
             autocommit=True,
             connect_timeout=CONNECT_WITHIN_S,
             application_name="nerava-doctor",
         )
-        return self._connection
+        self._opened.push_async_callback(connection.close)
+        return connection
 
     async def _read_relay(self) -> tuple[tuple[int, float | None] | None, int]:
         connection = await self._connected.seen()

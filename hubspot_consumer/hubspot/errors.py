@@ -92,10 +92,8 @@ def _rate_limited(response: httpx.Response, detail: str) -> Refusal:
 
 
 def _retry_after(response: httpx.Response) -> timedelta | None:
-    seconds = response.headers.get("Retry-After", "").strip()
-    if not is_number(seconds):
-        return None
-    return min(timedelta(seconds=max(0.0, float(seconds))), LONGEST_RETRY_AFTER)
+    seconds = number_in(response.headers.get("Retry-After", ""))
+    return None if seconds is None else min(timedelta(seconds=max(0.0, seconds)), LONGEST_RETRY_AFTER)
 
 
 def read_item_refusal(error: Mapping[str, Any], response: httpx.Response) -> Refusal:
@@ -174,9 +172,10 @@ def _shortened(words: str, response: httpx.Response) -> str:
     return shortened(words, LONGEST_DETAIL) + (f" (correlation id {named})" if named else "")
 
 
-def is_number(text: str) -> bool:
+def number_in(text: str) -> float | None:
+    """Return the number that *text* is; None if it is none, not a finite one or a very large one."""
     try:
         number = float(text)
     except ValueError:
-        return False
-    return number == number and abs(number) < 1e18  # noqa: PLR0124 - only NaN differs from itself
+        return None
+    return number if abs(number) < 1e18 else None

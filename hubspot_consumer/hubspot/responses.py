@@ -11,8 +11,8 @@ from typing import Any, Generic, Self, TypeVar
 from hubspot_consumer.hubspot.errors import (
     Answer,
     body_of,
-    is_number,
     named_in,
+    number_in,
     objects_of,
     read_item_refusal,
     read_refusal,
@@ -173,8 +173,7 @@ def read_remote_contacts(response: Answer, keys: Sequence[ContactKey]) -> HeldCo
 
 def _known(key: ContactKey, contact: RemoteContact) -> KnownContact:
     """Return a contact with its sequence if *key* wrote it last, and with 0 otherwise."""
-    number = contact.properties.get("nerava_event_sequence") or "0"
-    sequence = int(float(number)) if is_number(number) else 0
+    sequence = int(number_in(contact.properties.get("nerava_event_sequence", "")) or 0)
     written_by = _key(contact.properties.get("nerava_contact_key") or contact.properties.get("email") or "")
     return KnownContact(contact.contact_id, sequence if key == written_by else 0)
 
