@@ -1,7 +1,7 @@
 """The examination: it runs all checks at once, each with a time limit. A failed check does not affect the others."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -70,16 +70,16 @@ class Look(Generic[T]):
     """
 
     def __init__(
-        self, look: Callable[[], Awaitable[T]], failures: tuple[type[Exception], ...] = (), see: str = ""
+        self, look: Callable[[], Coroutine[Any, Any, T]], failures: tuple[type[Exception], ...] = (), see: str = ""
     ) -> None:
-        self._look = look
+        self._look: Final = look
         self._failures: Final = failures
         self._see: Final = see
         self._task: asyncio.Task[T] | None = None
 
     async def seen(self) -> T:
         if self._task is None:
-            self._task = asyncio.create_task(self._bounded())
+            self._task = asyncio.create_task(asyncio.wait_for(self._look(), LOOK_WITHIN_S))
         # The cancellation of one check must not cancel the lookup that the others need.
         return await asyncio.shield(self._task)
 
@@ -89,10 +89,6 @@ class Look(Generic[T]):
             return await self.seen()
         except self._failures as error:
             raise CannotTell(self._see) from error
-
-    async def _bounded(self) -> T:
-        async with asyncio.timeout(LOOK_WITHIN_S):
-            return await self._look()
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 import httpx
 
 from hubspot_consumer.hubspot.account import PortalDetails, Usage, read_portal, read_scopes, read_usage
-from hubspot_consumer.hubspot.connection import Token, answered, call_span, request
+from hubspot_consumer.hubspot.connection import Token, call_span, request
 from hubspot_consumer.hubspot.errors import Answer, correlation_id, policy_of, quota_spent_for
 from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Refusal, RetryLater
 from hubspot_consumer.hubspot.paths import PATHS, TOKEN_INFO, ApiVersion, EventsPath, Paths
@@ -29,6 +29,7 @@ from hubspot_consumer.hubspot.responses import (
     read_written,
 )
 from runtime.logs import logger
+from runtime.tracing import failed
 from schemas.contacts import ContactKey
 
 log = logger()
@@ -224,8 +225,9 @@ class HubSpotClient:
         try:
             with call_span(self._http.base_url, method, path, records) as span:
                 response = await request(self._http, method, path, body, parameters)
-                answered(span, response)
+                span.set_attribute("http.response.status_code", response.status_code)
                 if not response.is_success:
+                    failed(span, str(response.status_code))
                     log.info(
                         "hubspot.refused",
                         kind=kind,

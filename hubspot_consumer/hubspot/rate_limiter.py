@@ -79,7 +79,7 @@ class RateLimiter:
         # `_not_before` is the time until which HubSpot requested a pause. `_follows_at` is the time until which the
         # former holder of this share comes first.
         self._not_before = self._follows_at = 0.0
-        self._settled_at = 0.0
+        self._wider_until = 0.0
         self._shifts, self._shifted_at = 0.0, 0.0
         self._last_slot_at = -math.inf
         self._set(quota, window_s)
@@ -134,7 +134,7 @@ class RateLimiter:
         # HubSpot's window still counts the calls of the share's former holder, so the first call waits for one spacing.
         # The next change replaces this wait, which is longer the smaller the share is.
         self._follows_at = self._clock.monotonic() + self._spacing_s
-        self._settled_at = self._clock.monotonic() + self.window_s
+        self._wider_until = self._clock.monotonic() + self.window_s
 
     async def slot(self) -> QuotaSlot:
         """Return when a call may be made."""
@@ -200,7 +200,7 @@ class RateLimiter:
     def _wait_s(self) -> float:
         now = self._clock.monotonic()
         spacing_s = self.daily.spacing_s / self.share
-        if now < self._settled_at:
+        if now < self._wider_until:
             spacing_s = max(spacing_s, self._spacing_s * (1 + SETTLING))
         paused_s = max(self._not_before, self._follows_at, self._last_slot_at + spacing_s) - now
         if self.used < max(1, self._own_now - self._taken_by_others):

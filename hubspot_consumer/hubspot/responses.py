@@ -4,7 +4,7 @@ Every field of a body is treated as optional, whatever the documentation says. S
 handling and contacts, and recorded traffic.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Self, TypeVar
 
@@ -61,7 +61,7 @@ def read_written(response: Answer, inputs: Sequence[Input]) -> WriteAnswer[Input
         refusal = read_refusal(response)
         if isinstance(refusal, Rejected) and len(inputs) > 1:
             # One invalid input, or two inputs for the same contact, can fail the whole call.
-            unclear = [one for one in inputs if refusal.unwritable.isdisjoint(_properties(one))]
+            unclear = [one for one in inputs if isinstance(one, Note) or refusal.unwritable.isdisjoint(one.properties)]
             return WriteAnswer({one.trace_id: refusal for one in inputs if one not in unclear}, unclear)
         return WriteAnswer.of_all(inputs, refusal)
     body = body_of(response)
@@ -229,10 +229,6 @@ def read_created(response: Answer) -> Refusal | None:
     """Return None if the object exists now: this call or an earlier one (409) created it."""
     refusal = None if succeeded(response) else read_refusal(response)
     return None if isinstance(refusal, Rejected) and refusal.conflict else refusal
-
-
-def _properties(written: Upsert | Note) -> Collection[str]:
-    return written.properties if isinstance(written, Upsert) else ()
 
 
 def _kept(written: Upsert | Note, result: Mapping[str, Any]) -> frozenset[str]:
