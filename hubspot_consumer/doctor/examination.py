@@ -15,8 +15,8 @@ CLOSE_WITHIN_S: Final = 2.0
 
 T = TypeVar("T")
 Level = Literal["ok", "warn", "fail", "skip"]
-Progress = Callable[[int], None]
-"""A callback with the number of finished checks."""
+Progress = Callable[[int, int], object]
+"""A callback with the number of finished checks, and their total number."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Checks:
     close: Callable[[], Awaitable[Any]] | None = None
 
 
-async def examine(groups: Sequence[Checks], progress: Progress | None = None) -> list[Finding]:
+async def examine(groups: Sequence[Checks], progress: Progress = lambda _done, _total: None) -> list[Finding]:
     """Return one finding per check, in the order of the checks, within a few seconds."""
     checks = [check for group in groups for check in group.checks]
     done = 0
@@ -108,8 +108,7 @@ async def examine(groups: Sequence[Checks], progress: Progress | None = None) ->
         nonlocal done
         finding = await _made(check)
         done += 1
-        if progress is not None:
-            progress(done)
+        progress(done, len(checks))
         return finding
 
     findings = await asyncio.gather(*(noted(check) for check in checks))

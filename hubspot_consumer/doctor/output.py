@@ -1,14 +1,13 @@
-"""The output of the findings, and of the progress of the checks."""
+"""The output of the findings."""
 
 import json
-import sys
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 from typing import Final
 
 import typer
 
-from hubspot_consumer.doctor.examination import Finding, Level, Progress
+from hubspot_consumer.doctor.examination import Finding, Level
 from schemas.contacts import shortened
 
 _COLOURS: Final[dict[Level, str]] = {"ok": "green", "warn": "yellow", "fail": "red", "skip": "bright_black"}
@@ -53,17 +52,3 @@ def as_json_text(findings: Sequence[Finding]) -> str:
     return json.dumps(
         {"exit_code": exit_code(findings), "findings": [asdict(finding) for finding in findings]}, indent=2
     )
-
-
-def progress_at_a_terminal(total: int) -> Progress | None:
-    """Return a callback that shows the progress at a terminal, None without a terminal."""
-    if not sys.stderr.isatty():
-        return None
-
-    def show(done: int) -> None:
-        line = f"{done} of {total} checks" if done < total else ""
-        sys.stderr.write(f"\r{line:<24}\r{line}")
-        sys.stderr.flush()
-
-    show(0)
-    return show

@@ -45,16 +45,11 @@ class HoldInForce:
 
     run: str
     number: int
+    command: str
+    quota_share: float
     contacts: frozenset[ContactKey]
     until: float
     answered: bool = False
-
-
-@dataclass(frozen=True)
-class _Run:
-    command: str
-    quota_share: float
-    until: float
 
 
 class WorkerHolds:
@@ -66,7 +61,8 @@ class WorkerHolds:
         self._rate_limiter = rate_limiter
         self._clock = clock
         self._in_force: dict[tuple[str, int], HoldInForce] = {}
-        self._runs: dict[str, _Run] = {}
+        # The newest hold of each active run, which says until when the run is active.
+        self._runs: dict[str, HoldInForce] = {}
         self.changed: Final = asyncio.Event()
         lanes.in_flight.came_back = self._came_back
 
@@ -78,13 +74,7 @@ class WorkerHolds:
             case HoldBegun():
                 self._begin(entry)
             case Released():
-                self._end(
-                    entry.run,
-                    entry.number,
-                    entry.written,
-                    how="released",
-                    touched=entry.touched,
-                )
+                self._end(entry.run, entry.number, entry.written, how="released", touched=entry.touched)
             case RunEnded():
                 self._end_run(entry.run)
             case HoldAnswered() | None:
@@ -127,17 +117,17 @@ class WorkerHolds:
         contacts = len({key for hold in self._in_force.values() for key in hold.contacts})
         return {"run": name, "command": run.command, "quota_share": run.quota_share, "contacts_held": contacts}
 
-    def _begin(self, hold: HoldBegun) -> None:
-        until = self._clock.monotonic() + hold.for_s
+    def _begin(self, begun: HoldBegun) -> None:
+        contacts, until = frozenset(begun.contacts), self._clock.monotonic() + begun.for_s
+        hold = HoldInForce(begun.run, begun.number, begun.command, begun.quota_share, contacts, until)
         if hold.run not in self._runs:
             log.info("reprocessing.begun", run=hold.run, command=hold.command, quota_share=hold.quota_share)
-        self._runs[hold.run] = _Run(hold.command, hold.quota_share, until)
+        self._runs[hold.run] = hold
         self._lend()
         if (hold.run, hold.number) not in self._in_force:
-            made = HoldInForce(hold.run, hold.number, frozenset(hold.contacts), until)
-            self._in_force[hold.run, hold.number] = made
-            self._lanes.hold(made.contacts)
-            log.debug("hold.begun", run=hold.run, number=hold.number, contacts=len(made.contacts))
+            self._in_force[hold.run, hold.number] = hold
+            self._lanes.hold(contacts)
+            log.debug("hold.begun", run=hold.run, number=hold.number, contacts=len(contacts))
         self.changed.set()
 
     def _end(

@@ -235,11 +235,10 @@ def _kept(written: Upsert | Note, result: Mapping[str, Any]) -> frozenset[str]:
     stored = result.get("properties")
     if not isinstance(written, Upsert) or not isinstance(stored, dict):
         return frozenset()
-    given = {name: value for name, value in written.properties.items() if name in CHOSEN}
     return frozenset(
         name
-        for name, value in given.items()
-        if stored.get(name) is not None and str(stored[name]).lower() != value.lower()
+        for name, value in written.properties.items()
+        if name in CHOSEN and stored.get(name) is not None and str(stored[name]).lower() != value.lower()
     )
 
 

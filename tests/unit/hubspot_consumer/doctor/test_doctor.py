@@ -84,11 +84,14 @@ async def test_connections_are_closed_though_one_does_not_close() -> None:
 
 
 async def test_progress_counts_the_checks_that_are_done() -> None:
-    told: list[int] = []
+    shown: list[tuple[int, int]] = []
 
-    await examine([Checks([Check("a", asking(ok(""))), Check("b", asking(ok("")))])], told.append)
+    await examine(
+        [Checks([Check("a", asking(ok(""))), Check("b", asking(ok("")))])],
+        lambda done, total: shown.append((done, total)),
+    )
 
-    assert told == [1, 2]
+    assert shown == [(1, 2), (2, 2)]
 
 
 async def test_a_look_is_taken_once_for_all_who_ask() -> None:
