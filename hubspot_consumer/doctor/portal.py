@@ -81,7 +81,7 @@ class PortalChecks:
             self._http, self._rate_limiter, settings.hubspot_api_version, settings.hubspot_portal_id or 0
         )
         self._provision: Final = Provision(self._client)
-        self._details: Final = Look(self._client.portal, (TimeoutError,), NO_ANSWER)
+        self._details: Final = Look(self._ask_portal, (TimeoutError,), NO_ANSWER)
         self._properties: Final = Look(self._provision.properties)
         self._events: Final = Look(self._provision.events)
 
@@ -100,7 +100,6 @@ class PortalChecks:
 
     async def token(self) -> Answer:
         """Check whether HubSpot answers, and accepts the token."""
-        self._online()
         try:
             details = await self._details.seen()
         except TimeoutError:
@@ -200,15 +199,15 @@ class PortalChecks:
             else ok(what)
         )
 
-    def _online(self) -> None:
+    async def _ask_portal(self) -> PortalDetails | Refusal:
         if self._offline:
             raise CannotTell("--offline: HubSpot is not called")
         if self._settings.hubspot_private_app_token is None:
             dry = "" if self._settings.hubspot_send_live else ", and a dry run does not need it"
             raise CannotTell(f"HUBSPOT_PRIVATE_APP_TOKEN is not set{dry}")
+        return await self._client.portal()
 
     async def _answering(self, *, or_spent: bool = False) -> PortalDetails | Refusal:
-        self._online()
         details = await self._details.known()
         match details:
             case RetryLater():

@@ -138,22 +138,19 @@ class RateLimiter:
 
     async def slot(self) -> QuotaSlot:
         """Return when a call may be made."""
-        while not await self._spaced():
-            pass
+        spaced = False
+        while not spaced:
+            # After LONGEST_STEP_S the wait begins again, because there may be a new limiter.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LONGEST_STEP_S):
+                    await self._limiter.acquire()
+                    spaced = True
         while (wait := self._wait_s()) > 0:
             # The wait has several steps, because the rest of the day's calls and other apps' use may change meanwhile.
             await self._clock.sleep(min(wait, LONGEST_STEP_S))
         self._in_flight += 1
         self._last_slot_at = self._clock.monotonic()
         return QuotaSlot(self)
-
-    async def _spaced(self) -> bool:
-        """Return True when the limiter admits a call, False after LONGEST_STEP_S: there may be a new limiter."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LONGEST_STEP_S):
-                await self._limiter.acquire()
-                return True
-        return False
 
     def answered(self) -> None:
         self._in_flight -= 1
