@@ -32,8 +32,7 @@ READ_WITHIN_S: Final = 4.0
 LEARN_TOPIC_MS: Final = 10
 NO_ANSWER: Final = (KafkaError, OSError, TimeoutError, KafkaRefused, KafkaAway)
 SEE_KAFKA: Final = "Kafka does not answer: see kafka"
-
-
+# What to do about a finding.
 CONNECT: Final = "check the brokers, KAFKA_BOOTSTRAP_SERVERS and the other KAFKA_* settings"
 GET_WORKERS: Final = "start one: `python -m hubspot_consumer worker`"
 GET_TOPICS: Final = "run `python -m producer topics`"
