@@ -9,8 +9,9 @@ import httpx
 from hubspot_consumer.hubspot.account import PortalDetails, Usage, read_portal, read_scopes, read_usage
 from hubspot_consumer.hubspot.connection import Token, call_span, request
 from hubspot_consumer.hubspot.errors import Answer, correlation_id, policy_of, quota_spent_for
+from hubspot_consumer.hubspot.events_path import EventsPath
 from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Refusal, RetryLater
-from hubspot_consumer.hubspot.paths import PATHS, TOKEN_INFO, ApiVersion, EventsPath, Paths
+from hubspot_consumer.hubspot.paths import PATHS, TOKEN_INFO, ApiVersion, Paths
 from hubspot_consumer.hubspot.rate_limiter import QuotaSlot, RateLimiter
 from hubspot_consumer.hubspot.requests import HeldContacts, KnownContacts, Note, TimelineEntry, Upsert
 from hubspot_consumer.hubspot.responses import (
