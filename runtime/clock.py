@@ -33,8 +33,8 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
-async def set_within(event: asyncio.Event, seconds: float) -> bool:
-    """Return True when *event* is set, False if it is not within *seconds*."""
+async def set_within(event: asyncio.Event, seconds: float | None) -> bool:
+    """Return True when *event* is set, False if it is not within *seconds*; None waits without a limit."""
     with suppress(TimeoutError):
         # `wait_for` of Python 3.11 loses a cancellation that comes together with the event.
         async with asyncio.timeout(seconds):

@@ -8,7 +8,6 @@ from pydantic import SecretStr
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
-from hubspot_consumer.hubspot.paths import PATHS
 from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.provisioning.provision import Provision
 from runtime.clock import SystemClock
@@ -32,7 +31,7 @@ async def provision(portal: Portal) -> None:
         clock = SystemClock()
         rate_limiter = RateLimiter(MANY_CALLS, portal.settings.window_s, DailyQuota(MANY_CALLS, clock), clock)
         client = HubSpotClient(http, rate_limiter, VERSION, portal.portal_id, lambda _call: None)
-        provision = Provision(client, PATHS[VERSION])
+        provision = Provision(client)
         for missing in (await provision.plan()).missing:
             await provision.create(missing)
     portal.tokens.revoke(SETUP_TOKEN)

@@ -20,7 +20,7 @@ from fastapi import FastAPI
 from hubspot_consumer.cli import doctor as command
 from hubspot_consumer.cli import provision
 from hubspot_consumer.doctor.environment import Environment, read_environment
-from hubspot_consumer.doctor.findings import Finding
+from hubspot_consumer.doctor.examination import Finding
 from runtime.kafka.topic_settings import asked_of
 from runtime.server import serving
 from sandbox.hubspot.http.auth import ALL_SCOPES

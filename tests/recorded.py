@@ -19,14 +19,14 @@ from hubspot_consumer.hubspot.paths import PATHS
 FOLDER: Final = Path(__file__).parent / "hubspot_responses"
 _PATHS: Final = PATHS["2026-03"]
 _CALLS: Final = {
-    "create": f"POST {_PATHS.create}",
-    "upsert": f"POST {_PATHS.upsert}",
-    "update": f"POST {_PATHS.update}",
-    "read": f"POST {_PATHS.read}",
+    "create": f"POST {_PATHS.contacts}/batch/create",
+    "upsert": f"POST {_PATHS.contacts}/batch/upsert",
+    "update": f"POST {_PATHS.contacts}/batch/update",
+    "read": f"POST {_PATHS.contacts}/batch/read",
     "send": f"POST {_PATHS.send_events}",
-    "notes": f"POST {_PATHS.create_notes}",
+    "notes": f"POST {_PATHS.notes}/batch/create",
     "notes_of_contacts": f"POST {_PATHS.notes_of_contacts}",
-    "noted": f"POST {_PATHS.read_notes}",
+    "noted": f"POST {_PATHS.notes}/batch/read",
     "account": f"GET {_PATHS.account}",
     "definitions": f"GET {_PATHS.event_definitions}",
 }

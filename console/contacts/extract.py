@@ -1,7 +1,6 @@
 """The extract: reads the data of one contact from a snapshot of the index."""
 
 import sqlite3
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from uuid import UUID
 
 from console.contacts.index import Index
 from console.contacts.index_rows import LARGEST, headers_from, unpacked
-from hubspot_consumer.dead_letters.dead_letter import Letter, SetAside, letter_of, read_set_aside
+from hubspot_consumer.dead_letters.dead_letter import Letter, SetAside, dead_letters_of, read_set_aside
 from hubspot_consumer.dead_letters.resolutions import Resolutions
 from hubspot_consumer.history.store import Stored
 from hubspot_consumer.kafka.records import Place
@@ -130,7 +129,7 @@ class Extract:
         return self._letters(self._rows(f"{_LETTERS} {_UNNUMBERED} LIMIT ?", key, most), key)
 
     def _letters(self, rows: Sequence[tuple[Any, ...]], key: str) -> list[Letter]:
-        by_event, resolutions = defaultdict[tuple[Any, ...], list[SetAside]](list), Resolutions()
+        found, resolutions = list[SetAside](), Resolutions()
         for number, offset, at_ms, has_value, headers in rows:
             record = SimpleNamespace(
                 partition=number,
@@ -141,9 +140,9 @@ class Extract:
                 headers=headers_from(headers),
             )
             set_aside = read_set_aside(record, self.topics)
-            by_event[set_aside.event].append(set_aside)
+            found.append(set_aside)
             self._take_in_resolution(resolutions, set_aside.id)
-        return [letter_of(records, resolutions) for records in by_event.values()]
+        return dead_letters_of(found, resolutions)
 
     def stored(self, key: str) -> list[Stored]:
         """Return all of a contact's events with a sequence, as reprocessing stores them."""

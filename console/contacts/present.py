@@ -17,7 +17,6 @@ from hubspot_consumer.history.selection import Selection
 from hubspot_consumer.history.store import Stored
 from hubspot_consumer.hubspot.client import CallMade, HubSpotClient
 from hubspot_consumer.hubspot.connection import http_client
-from hubspot_consumer.hubspot.outcomes import RetryLater
 from hubspot_consumer.hubspot.requests import HeldContacts
 from hubspot_consumer.kafka.records import Partition, Place
 from hubspot_consumer.reprocessing.comparison import SEQUENCE, ComparedProperty, applied_to, compared, expected_of
@@ -133,9 +132,7 @@ class PresentState:
         except TimeoutError:
             raise NotCompared("HubSpot does not answer in time") from None
         if not isinstance(remote, dict):
-            raise NotCompared(
-                f"HubSpot does not say: {remote.cause if isinstance(remote, RetryLater) else remote.detail}"
-            )
+            raise NotCompared(f"HubSpot does not say: {remote.detail}")
         if missing := [each for each in keys if each not in remote]:
             raise NotCompared(f"HubSpot's answer leaves {len(missing)} of {len(keys)} emails out: try again")
         return remote

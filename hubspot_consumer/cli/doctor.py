@@ -8,11 +8,12 @@ from typing import Annotated
 
 import typer
 
+from hubspot_consumer.cli.progress import progress
 from hubspot_consumer.doctor.environment import Environment, read_environment
-from hubspot_consumer.doctor.examination import examine, progress_at_a_terminal
-from hubspot_consumer.doctor.findings import Finding, as_json_text, as_lines, exit_code, without_secrets
+from hubspot_consumer.doctor.examination import Finding, examine
 from hubspot_consumer.doctor.kafka import KafkaChecks
 from hubspot_consumer.doctor.outbox import OutboxChecks
+from hubspot_consumer.doctor.output import as_json_text, as_lines, exit_code, without_secrets
 from hubspot_consumer.doctor.portal import PortalChecks
 from hubspot_consumer.doctor.worker import WorkerChecks
 from runtime import logs
@@ -50,5 +51,6 @@ async def _examine(environment: Environment, *, offline: bool, worker_url: str) 
         OutboxChecks(environment).checks(),
         WorkerChecks(environment, worker_url).checks(),
     ]
-    findings = await examine(groups, progress_at_a_terminal(sum(len(group.checks) for group in groups)))
-    return without_secrets(findings, environment.secrets)
+    with progress("checks") as shown:
+        findings = await examine(groups, shown)
+    return without_secrets(findings, environment.settings.secrets)

@@ -38,9 +38,6 @@ def letters_of(catalogue: DeadLetterCatalogue, ids: Sequence[str]) -> list[Lette
 
 async def resolve(settings: KafkaSettings, resolutions: Sequence[tuple[Sequence[Letter], Resolution]]) -> None:
     """Write resolutions of dead letters. Raises KafkaError and TopicsNotReady."""
-    settlement = ResolutionWriter(settings)
-    try:
+    async with ResolutionWriter(settings) as writer:
         for letters, resolution in resolutions:
-            await settlement.resolve(letters, resolution)
-    finally:
-        await settlement.close()
+            await writer.resolve(letters, resolution)

@@ -4,7 +4,6 @@ from typing import Annotated
 
 import typer
 
-from hubspot_consumer.hubspot.paths import PATHS
 from hubspot_consumer.hubspot_access import hubspot_client
 from hubspot_consumer.metrics import Telemetry
 from hubspot_consumer.provisioning.provision import Provision, ProvisionRefused
@@ -32,7 +31,7 @@ def provision(
 async def _provision(settings: Settings, *, apply: bool) -> None:
     client, _ = hubspot_client(settings, SystemClock(), Telemetry().call)
     try:
-        well = await _provisioned(settings, Provision(client, PATHS[settings.hubspot_api_version]), apply=apply)
+        well = await _provisioned(settings, Provision(client), apply=apply)
     finally:
         await client.close()
     if not well:

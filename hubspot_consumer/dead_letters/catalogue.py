@@ -1,20 +1,29 @@
 """The catalogue of dead letters: each event that was set aside, listed once, with its resolution."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import cached_property
 from typing import Any, Final, Self
 
+from aiokafka import TopicPartition
+
 from hubspot_consumer.dead_letters.corrections import Correction
-from hubspot_consumer.dead_letters.dead_letter import Letter, LetterFilter, SetAside, letter_of, read_set_aside
-from hubspot_consumer.dead_letters.reader import DeadLetterReader
+from hubspot_consumer.dead_letters.dead_letter import Letter, LetterFilter, SetAside, dead_letters_of, read_set_aside
 from hubspot_consumer.dead_letters.resolutions import Resolutions, read_resolutions
+from hubspot_consumer.kafka.lag import TopicsMissing
 from hubspot_consumer.kafka.records import Place
 from runtime.clock import Clock
-from runtime.kafka.topic_reader import Progress
+from runtime.kafka.topic_reader import Progress, TopicReader
+from runtime.kafka.topics import partitions_of
 from schemas.topics import Topics
 
 OPEN: Final = LetterFilter()
+# Limit of one fetch response in bytes; a single dead letter may be that large.
+MOST_BYTES: Final = 8 * 1024 * 1024
+# Distance in records from which a seek is faster: it takes as long as reading some hundred unneeded records.
+FAR: Final = 500
 
 
 class DeadLetterCatalogue:
@@ -33,15 +42,12 @@ class DeadLetterCatalogue:
         cls, options: Mapping[str, Any], topics: Topics, clock: Clock, progress: Progress = lambda _done, _total: None
     ) -> Self:
         """Read the topic to its present end, and then the resolutions. Raises KafkaError and TopicsMissing."""
-        events: dict[tuple[Any, ...], list[SetAside]] = {}
         alike: dict[str, str] = {}
-        async with DeadLetterReader.opened(options, topics.dead_letters) as topic:
-            async for record in topic.records(progress):
-                set_aside = _sharing(read_set_aside(record, topics), alike)
-                events.setdefault(set_aside.event, []).append(set_aside)
+        records = _all_records(options, topics.dead_letters, progress)
+        set_aside = [_sharing(read_set_aside(record, topics), alike) async for record in records]
         # Resolutions are read after the dead letters, so that those resolved meanwhile are not listed as open.
         resolutions = await read_resolutions(options, topics.resolutions, clock)
-        return cls(options, topics, await asyncio.to_thread(_assembled, events.values(), resolutions))
+        return cls(options, topics, await asyncio.to_thread(_assembled, set_aside, resolutions))
 
     def open(self, which: LetterFilter = OPEN) -> list[Letter]:
         """Return the dead letters that *which* selects: by default, the open ones."""
@@ -78,9 +84,8 @@ class DeadLetterCatalogue:
         Records that Kafka has deleted meanwhile are skipped. Raises KafkaError and TopicsMissing.
         """
         asked = {(one.partition, one.offset): one for one in set_aside}
-        async with DeadLetterReader.opened(self._options, self._topics.dead_letters) as topic:
-            async for record in topic.records_at(asked):
-                yield asked[record.partition, record.offset], record
+        async for record in _records_at(self._options, self._topics.dead_letters, asked):
+            yield asked[record.partition, record.offset], record
 
     async def values(self, letters: Iterable[Letter]) -> AsyncIterator[tuple[Letter, bytes | None]]:
         """Yield the value of each of *letters*, in one pass; None for a record without one. Raises KafkaError."""
@@ -88,16 +93,9 @@ class DeadLetterCatalogue:
         async for set_aside, record in self.records(letter.holder for letter in asked.values()):
             yield asked[set_aside.id], record.value
 
-    async def value_of(self, letter: Letter) -> bytes | None:
-        """Return the value of a dead letter, or None if it has none. Raises KafkaError."""
-        async for _, value in self.values([letter]):
-            return value
-        return None
 
-
-def _assembled(events: Iterable[Sequence[SetAside]], resolutions: Resolutions) -> list[Letter]:
-    letters = [letter_of(records, resolutions) for records in events]
-    return sorted(letters, key=lambda letter: letter.records[0].at_ms)
+def _assembled(set_aside: Iterable[SetAside], resolutions: Resolutions) -> list[Letter]:
+    return sorted(dead_letters_of(set_aside, resolutions), key=lambda letter: letter.records[0].at_ms)
 
 
 def _sharing(set_aside: SetAside, alike: dict[str, str]) -> SetAside:
@@ -109,3 +107,57 @@ def _sharing(set_aside: SetAside, alike: dict[str, str]) -> SetAside:
 
 
 _SHARED: Final = ("event_type", "reason", "detail", "topic")
+
+
+async def _all_records(options: Mapping[str, Any], topic: str, progress: Progress) -> AsyncIterator[Any]:
+    """Yield aiokafka's present records, in the order of each partition. Raises KafkaError and TopicsMissing."""
+    async with _opened(options, topic) as (reader, partitions):
+        reader.read_from(await reader.starts(partitions))
+        async for record in reader.records_to(await reader.ends(partitions), progress):
+            yield record
+
+
+async def _records_at(options: Mapping[str, Any], topic: str, places: Iterable[tuple[int, int]]) -> AsyncIterator[Any]:
+    """Yield the records at these partitions and offsets, without deleted ones. Raises KafkaError and TopicsMissing."""
+    offsets = defaultdict[int, list[int]](list)
+    for number, offset in places:
+        offsets[number].append(offset)
+    async with _opened(options, topic) as (reader, partitions):
+        ends = await reader.ends(partitions)
+        for partition in partitions:
+            wanted = sorted(set(offsets[partition.partition]), reverse=True)
+            async for record in _of_partition(reader, partition, wanted, ends[partition]):
+                yield record
+
+
+@asynccontextmanager
+async def _opened(
+    options: Mapping[str, Any], topic: str
+) -> AsyncIterator[tuple[TopicReader, Sequence[TopicPartition]]]:
+    partitions = await partitions_of(options, [topic])
+    if not partitions:
+        raise TopicsMissing(f"no dead letters' topic {topic}: run `python -m producer topics`")
+    reader = TopicReader(options, fetch_max_bytes=MOST_BYTES)
+    try:
+        await reader.start()
+        yield reader, partitions
+    finally:
+        await reader.stop()
+
+
+async def _of_partition(
+    reader: TopicReader, partition: TopicPartition, wanted: list[int], end: int
+) -> AsyncIterator[Any]:
+    """Yield the records at the offsets *wanted*, which are in descending order."""
+    position = -FAR
+    while wanted and position < end:
+        if wanted[-1] - position >= FAR:
+            reader.read_from({partition: wanted[-1]})
+        batches, positions = await reader.fetch()
+        for record in batches.get(partition, ()):
+            if wanted and record.offset == wanted[-1]:
+                wanted.pop()
+                yield record
+        position = positions[partition]
+        while wanted and wanted[-1] < position:
+            wanted.pop()

@@ -14,7 +14,6 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
-    ConfigDict,
     Field,
     StringConstraints,
     TypeAdapter,
@@ -50,10 +49,8 @@ _Text = Annotated[str, StringConstraints(strict=True, max_length=LONGEST), After
 Value = _Text | Annotated[int, Field(strict=True)] | Annotated[bool, Field(strict=True)]
 
 
-class Changes(BaseModel):
+class Changes(BaseModel, frozen=True):
     """Changes of a payload: the new values of fields, and the fields to remove."""
-
-    model_config = ConfigDict(frozen=True)
 
     values: dict[_Own, Value] = Field(default_factory=dict)
     unset: tuple[_Field, ...] = ()
@@ -142,21 +139,21 @@ def suggested_changes(value: bytes) -> Changes | None:
         return None
 
 
-def changes_of(value: bytes, said: Mapping[str, str], unset: tuple[str, ...]) -> Changes:
+def changes_of(value: bytes, typed: Mapping[str, str], unset: tuple[str, ...]) -> Changes:
     """Return the changes that a person typed, each value converted to its field's type. Raises NotCorrectable."""
     model = _model(document_of(value) or {})
     if model is None:
         raise NotCorrectable("its value has no payload of a type that this version knows")
-    known = [name for name in model.model_fields if name != "type"]
-    if unknown := [name for name in said if name not in known]:
+    known = fields_of(value)
+    if unknown := [name for name in typed if name not in known]:
         raise NotCorrectable(f"it has no field {', '.join(unknown)}; there are {', '.join(known)}")
-    if personal := [name for name in said if name in PERSONAL]:
+    if personal := [name for name in typed if name in PERSONAL]:
         raise NotCorrectable(
             f"{', '.join(personal)} names a person, and corrections are kept for ever: "
             "track the event again, then discard this one"
         )
     try:
-        return Changes(values={name: _as_typed(model, name, text) for name, text in said.items()}, unset=unset)
+        return Changes(values={name: _as_typed(model, name, text) for name, text in typed.items()}, unset=unset)
     except ValidationError as error:
         raise NotCorrectable(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
 
@@ -165,15 +162,15 @@ def _as_typed(model: type[Event], name: str, text: str) -> Value:
     if _fits(model, name, text):
         return text
     try:
-        said = json.loads(text)
+        value = json.loads(text)
         _field(model, name).validate_json(text)
     except ValidationError as error:
         raise NotCorrectable(f"{PREFIX}{name}: {error.errors()[0]['msg']}") from None
     except ValueError:
         raise NotCorrectable(f"{PREFIX}{name}: {_fault(model, name, text)}") from None
-    if not isinstance(said, str | int):
+    if not isinstance(value, str | int):
         raise NotCorrectable(f"{PREFIX}{name}: leave it out instead: --unset {PREFIX}{name}")
-    return said
+    return value
 
 
 def _fits(model: type[Event], name: str, value: Any) -> bool:

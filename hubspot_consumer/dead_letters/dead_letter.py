@@ -1,6 +1,7 @@
 """A dead letter of the catalogue: an event that was set aside, once or several times, and its resolution."""
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -82,7 +83,7 @@ def read_set_aside(record: Any, topics: Topics) -> SetAside:
         key=record.key,
         has_value=record.value is not None,
         event_id=text.get("id", ""),
-        event_type=text.get("type", "") or _type_of(topic, topics),
+        event_type=text.get("type", "") or (topic.removeprefix(topics.prefix) if topic in topics.events else ""),
         sequence=Headers.decode(record.headers).sequence,
         reason=ours.get("reason", ""),
         detail=ours.get("detail", ""),
@@ -218,23 +219,26 @@ class LetterFilter:
         )
 
 
-def letter_of(records: Iterable[SetAside], resolutions: Resolutions) -> Letter:
-    """Return the dead letter of an event's *records*.
+def dead_letters_of(records: Iterable[SetAside], resolutions: Resolutions) -> list[Letter]:
+    """Return a dead letter for each event that *records* are of, in the order of the events' first records.
 
     A record without a resolution makes it open again, because it came after the resolution of the others.
     """
+    events = defaultdict[tuple[Any, ...], list[SetAside]](list)
+    for record in records:
+        events[record.event].append(record)
+    return [_dead_letter(each, resolutions) for each in events.values()]
+
+
+def _dead_letter(records: Iterable[SetAside], resolutions: Resolutions) -> Letter:
     ordered = tuple(sorted(records, key=lambda record: (record.at_ms, record.partition, record.offset)))
     found = [resolutions.of(record.id, record.at_ms) for record in ordered]
-    settled = [each for each in found if each is not None]
-    if not settled:
+    resolved = [each for each in found if each is not None]
+    if not resolved:
         return Letter(ordered)
-    newest = max(settled, key=lambda each: each.offset).resolution
+    newest = max(resolved, key=lambda each: each.offset).resolution
     mend = None if isinstance(newest, Discarded) else newest.mend
-    return Letter(ordered, newest if len(settled) == len(found) else None, mend)
-
-
-def _type_of(topic: str, topics: Topics) -> str:
-    return topic.removeprefix(topics.prefix) if topic in topics.events else ""
+    return Letter(ordered, newest if len(resolved) == len(found) else None, mend)
 
 
 def _number(text: str, otherwise: int) -> int:

@@ -1,11 +1,11 @@
 """The writer of dead letters' resolutions."""
 
 import asyncio
-from collections.abc import Awaitable, Iterable
+from collections.abc import Iterable
 from itertools import islice
 from typing import Final
 
-from hubspot_consumer.dead_letters.dead_letter import Letter, SetAside
+from hubspot_consumer.dead_letters.dead_letter import Letter
 from hubspot_consumer.dead_letters.resolutions import SET_ASIDE_AT, DeadAgain, Redriven, Resolution
 from runtime.kafka.connection import KafkaConnection
 from runtime.kafka.topic_writer import TopicWriter
@@ -13,11 +13,11 @@ from runtime.kafka.topic_writer import TopicWriter
 SENT_AT_ONCE: Final = 2_000
 
 
-class ResolutionWriter:
-    """Writes resolutions to their topic until it is closed."""
+class ResolutionWriter(TopicWriter):
+    """Writes resolutions to their topic until it is stopped."""
 
     def __init__(self, kafka: KafkaConnection) -> None:
-        self._writer: Final = TopicWriter(kafka, kafka.topics.resolutions)
+        super().__init__(kafka, kafka.topics.resolutions)
 
     async def resolve(self, letters: Iterable[Letter], resolution: Resolution) -> None:
         """Return when Kafka has acknowledged the resolution for all records of *letters*, with their corrections.
@@ -26,19 +26,16 @@ class ResolutionWriter:
         """
         alike, left = resolution.model_dump_json().encode(), iter(letters)
         while some := list(islice(left, SENT_AT_ONCE)):
-            values = ((letter, _with_mend(letter, resolution) or alike) for letter in some)
-            sent = [await self._send(record, value) for letter, value in values for record in letter.records]
-            await asyncio.gather(*sent)
-
-    async def _send(self, record: SetAside, value: bytes) -> Awaitable[object]:
-        headers = [(SET_ASIDE_AT, str(record.at_ms).encode())]
-        return await self._writer.send(record.id.encode(), value, headers)
-
-    async def close(self) -> None:
-        await self._writer.stop()
+            acks = []
+            for letter in some:
+                value = _with_correction(letter, resolution) or alike
+                for record in letter.records:
+                    headers = [(SET_ASIDE_AT, str(record.at_ms).encode())]
+                    acks.append(await self.send(record.id.encode(), value, headers))
+            await asyncio.gather(*acks)
 
 
-def _with_mend(letter: Letter, resolution: Resolution) -> bytes | None:
+def _with_correction(letter: Letter, resolution: Resolution) -> bytes | None:
     """Return the value that repeats the dead letter's correction, or None: only the newest value counts."""
     if letter.mend is None or not isinstance(resolution, Redriven | DeadAgain):
         return None

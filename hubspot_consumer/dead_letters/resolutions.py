@@ -7,7 +7,7 @@ open.
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from hubspot_consumer.dead_letters.corrections import Correction
 from hubspot_consumer.kafka.followed_topic import FollowedTopic
@@ -24,9 +24,7 @@ SET_ASIDE_AT: Final = "set_aside_at"
 LOOK_AGAIN_S: Final = 1.0
 
 
-class _Resolution(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
+class _Resolution(BaseModel, frozen=True):
     at: KeptTime
     run: Words = ""
 
@@ -85,9 +83,6 @@ class Resolutions:
         self._standing: dict[str, Standing] = {}
         self._read: dict[bytes, Resolution | None] = {}
 
-    def __len__(self) -> int:
-        return len(self._standing)
-
     def of(self, letter_id: str, set_aside_at_ms: int) -> Standing | None:
         """Return the resolution of a dead letter, or None; one with the same id but another timestamp is ignored."""
         standing = self._standing.get(letter_id)
@@ -106,7 +101,10 @@ class Resolutions:
 
     def _resolution(self, value: bytes) -> Resolution | None:
         if value not in self._read:
-            self._read[value] = _read(value)
+            try:
+                self._read[value] = _RESOLUTION.validate_json(value)
+            except ValidationError:
+                self._read[value] = None
         return self._read[value]
 
 
@@ -119,13 +117,6 @@ async def read_resolutions(options: Mapping[str, Any], topic: str, clock: Clock)
     finally:
         await followed.stop()
     return resolutions
-
-
-def _read(value: bytes) -> Resolution | None:
-    try:
-        return _RESOLUTION.validate_json(value)
-    except ValidationError:
-        return None
 
 
 def _set_aside_at_ms(headers: Iterable[tuple[str, bytes | None]]) -> int | None:

@@ -29,7 +29,7 @@ class DeadLetterWriter:
 
     async def put(self, record: Record, reason: str, detail: str, attempts: int) -> None:
         """Return when Kafka has acknowledged the dead letter. Waits out an outage, so that the record is not lost."""
-        letter = DeadLetter(
+        dead_letter = DeadLetter(
             reason=reason,
             detail=detail,
             topic=record.topic,
@@ -38,14 +38,14 @@ class DeadLetterWriter:
             attempts=attempts,
             failed_at=self._clock.now(),
         )
-        while not await self._sent(record, letter):
+        while not await self._sent(record, dead_letter):
             await self._clock.sleep(RETRY_S)
         self.by_reason[reason] += 1
         self._telemetry.dead_letters.labels(reason).inc()
         log.warning("dead_letter.written", **record.log_fields, reason=reason, detail=detail, attempts=attempts)
 
-    async def _sent(self, record: Record, letter: DeadLetter) -> bool:
-        headers = letter.headers(record.headers)
+    async def _sent(self, record: Record, dead_letter: DeadLetter) -> bool:
+        headers = dead_letter.headers(record.headers)
         # If the headers make the record too large, it is sent without its value: the headers name the original record.
         for value in (record.value, None):
             try:

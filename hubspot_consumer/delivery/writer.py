@@ -214,7 +214,7 @@ class LaneWriter:
                 event_ids=[str(envelope.id) for envelope in update.envelopes],
                 attempt=update.lane.attempts,
                 wait_s=round(after_s, 1),
-                why=refusal.cause if isinstance(refusal, RetryLater) else refusal.detail,
+                why=refusal.detail,
                 correlation_id=refusal.correlation_id,
             )
         self._lanes.retry(update, after_s)

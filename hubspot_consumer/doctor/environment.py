@@ -5,8 +5,7 @@ from typing import Any, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 
-from hubspot_consumer.doctor.examination import Check, Checks
-from hubspot_consumer.doctor.findings import Answer, fail, ok
+from hubspot_consumer.doctor.examination import Answer, Check, Checks, fail, ok
 from hubspot_consumer.settings import Settings
 from runtime.commands import explain
 from runtime.database import of_postgresql
@@ -35,11 +34,6 @@ class Environment:
 
     settings: DoctorSettings
     faults: tuple[str, ...] = ()
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """The values that no output may contain."""
-        return self.settings.secrets
 
     def checks(self) -> Checks:
         return Checks([Check("settings", self.valid)])

@@ -1,9 +1,10 @@
 """Checks of Kafka: the brokers, the topics, the workers' group, its lag, the receipts and the dead letters."""
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -11,9 +12,10 @@ from aiokafka.errors import KafkaError
 
 from hubspot_consumer.dead_letters.catalogue import DeadLetterCatalogue
 from hubspot_consumer.doctor.environment import Environment
-from hubspot_consumer.doctor.examination import CannotTell, Check, Checks, Look
-from hubspot_consumer.doctor.findings import Answer, ForKafka, count, duration, fail, ok, warn
+from hubspot_consumer.doctor.examination import Answer, CannotTell, Check, Checks, Look, count, duration, fail, ok, warn
 from hubspot_consumer.doctor.receipts import compare
+from hubspot_consumer.kafka.group import Group, describe_group
+from hubspot_consumer.kafka.lag import first_unfinished
 from runtime.clock import SystemClock
 from runtime.kafka.admission import KafkaAway, KafkaRefused, ask_admission
 from runtime.kafka.topic_reader import TopicReader
@@ -28,15 +30,24 @@ READ_WITHIN_S: Final = 4.0
 # aiokafka waits this long once for each topic that is new to it. Its default of 100 ms would add up to most of a
 # second.
 LEARN_TOPIC_MS: Final = 10
+NO_ANSWER: Final = (KafkaError, OSError, TimeoutError, KafkaRefused, KafkaAway)
+SEE_KAFKA: Final = "Kafka does not answer: see kafka"
+# What to do about a finding.
+CONNECT: Final = "check the brokers, KAFKA_BOOTSTRAP_SERVERS and the other KAFKA_* settings"
+GET_WORKERS: Final = "start one: `python -m hubspot_consumer worker`"
+GET_TOPICS: Final = "run `python -m producer topics`"
+GET_SETTINGS: Final = "run `python -m producer topics`: it says what should be otherwise, and prints the commands"
+GET_NO_AUTO_CREATE: Final = (
+    "set it to false on the brokers: a program that only asks about a topic of ours creates it, with one "
+    "partition and without our settings"
+)
+GET_UNDELIVERED: Final = (
+    "they may not have been delivered, unless receipts were off or dropped (`receipts.dropped` in the workers' "
+    "log): `audit` shows what HubSpot lacks, and `replay` writes it"
+)
+GET_DEAD_LETTERS: Final = "`python -m hubspot_consumer dead-letters list` shows them, and `show` says what to do"
 
 T = TypeVar("T")
-
-
-class GroupState(NamedTuple):
-    """The consumer group: its state as Kafka names it, and the number of its members."""
-
-    state: str
-    members: int
 
 
 class KafkaChecks:
@@ -45,15 +56,15 @@ class KafkaChecks:
     def __init__(self, environment: Environment) -> None:
         settings = environment.settings
         self._settings: Final = settings
-        self._clients: list[Any] = []
-        self._connected: Final = Look(self._connect)
-        self._described: Final = Look(self._describe)
-        self._group: Final = Look(self._describe_group)
+        self._opened: Final = AsyncExitStack()
+        self._connected: Final = Look(self._connect, NO_ANSWER, SEE_KAFKA)
+        self._described: Final = Look(self._describe, NO_ANSWER, SEE_KAFKA)
+        self._group: Final = Look(self._describe_group, NO_ANSWER, SEE_KAFKA)
 
     def checks(self) -> Checks:
         return Checks(
             [
-                Check("kafka", self.brokers, ForKafka.CONNECT),
+                Check("kafka", self.brokers, CONNECT),
                 Check("topics", self.topics),
                 Check("partitions", self.partitions),
                 Check("topic_settings", self.topic_settings),
@@ -63,32 +74,26 @@ class KafkaChecks:
                 Check("receipts", self.receipts),
                 Check("dead_letters", self.dead_letters),
             ],
-            self.close,
+            self._opened.aclose,
         )
-
-    async def close(self) -> None:
-        for client in self._clients:
-            await (client.close() if isinstance(client, AIOKafkaAdminClient) else client.stop())
 
     async def brokers(self) -> Answer:
         """Check whether any broker answers."""
         servers = ", ".join(self._settings.bootstrap_servers)
-        if not servers:
-            raise CannotTell("KAFKA_BOOTSTRAP_SERVERS is not set")
         try:
             admin, _ = await self._connected.seen()
             brokers = (await admin.describe_cluster())["brokers"]
         except (KafkaError, OSError, TimeoutError) as error:
-            return fail(f"no broker answers at {servers} ({type(error).__name__})", ForKafka.CONNECT)
+            return fail(f"no broker answers at {servers} ({type(error).__name__})", CONNECT)
         except (KafkaRefused, KafkaAway) as error:
-            return fail(str(error), ForKafka.CONNECT)
+            return fail(str(error), CONNECT)
         return ok(f"{count(len(brokers), 'broker')}, reached at {servers}")
 
     async def topics(self) -> Answer:
         """Check whether the event topics and the topic of dead letters exist, with a leader for each partition."""
-        described, names = await self._topics(), self._settings.topics
+        described, names = await self._described.known(), self._settings.topics
         if missing := [name for name in names.published if name not in described]:
-            return fail(f"no such topic: {', '.join(missing)}", ForKafka.GET_TOPICS)
+            return fail(f"no such topic: {', '.join(missing)}", GET_TOPICS)
         leaderless = [name for name, partitions in described.items() if any(one["leader"] < 0 for one in partitions)]
         if leaderless:
             return fail(f"partitions without a leader: {', '.join(leaderless)}", "check the brokers")
@@ -96,7 +101,7 @@ class KafkaChecks:
 
     async def partitions(self) -> Answer:
         """Check whether the event topics are co-partitioned: the order of a contact's events depends on it."""
-        described, events = await self._topics(), self._settings.topics.events
+        described, events = await self._described.known(), self._settings.topics.events
         counts = {name: len(described[name]) for name in events if name in described}
         try:
             each = equal_partitions(counts)
@@ -116,8 +121,8 @@ class KafkaChecks:
 
     async def topic_settings(self) -> Answer:
         """Check whether all existing topics have our settings, and enough copies."""
-        admin, names = await self._admin(), self._settings.topics
-        found = await _told(differences(admin, names, names.all, partitions=1, replication_factor=1))
+        (admin, _), names = await self._connected.known(), self._settings.topics
+        found = await _reported(differences(admin, names, names.all, partitions=1, replication_factor=1))
         if not found:
             raise CannotTell("none of the topics exists: see topics")
         # The check `topics` reports a missing leader.
@@ -128,26 +133,27 @@ class KafkaChecks:
             if one.is_certain and one.setting != "leader"
         ]
         if differing:
-            return warn("; ".join(differing), ForKafka.GET_SETTINGS)
+            return warn("; ".join(differing), GET_SETTINGS)
         return ok(f"as asked, of {count(len(found), 'topic')}")
 
     async def auto_create(self) -> Answer:
         """Check whether brokers create a topic when a client requests its metadata."""
-        enabled = await _told(creates_what_is_asked_about(await self._admin()))
+        admin, _ = await self._connected.known()
+        enabled = await _reported(creates_what_is_asked_about(admin))
         if enabled is None:
             raise CannotTell("the brokers do not report auto.create.topics.enable")
         if enabled:
-            return warn("auto.create.topics.enable is true", ForKafka.GET_NO_AUTO_CREATE)
+            return warn("auto.create.topics.enable is true", GET_NO_AUTO_CREATE)
         return ok("auto.create.topics.enable is false")
 
     async def group(self) -> Answer:
         """Check whether workers are members of the consumer group, as their heartbeats keep them."""
         self._reads()
-        group, name = await self._see(self._group), self._settings.group
-        state, members = group
+        group, name = await self._group.known(), self._settings.group
+        state, members = group.state, len(group.members)
         if not members:
-            return fail(f"no worker is in {name} ({state})", ForKafka.GET_WORKERS)
-        partitions = max((len(one) for one in (await self._topics()).values()), default=0)
+            return fail(f"no worker is in {name} ({state})", GET_WORKERS)
+        partitions = max((len(one) for one in (await self._described.known()).values()), default=0)
         if members > partitions > 0:
             return warn(f"{count(members, 'worker')} in {name}, for {partitions} partitions", "stop some")
         if state != "Stable":
@@ -163,8 +169,8 @@ class KafkaChecks:
             return ok(f"{self._settings.group} has read everything")
         listed = ", ".join(f"{name} {lag:,}" for name, lag in lags.items() if lag)
         what = f"{count(total, 'event')} not acked: {listed}"
-        if not (await self._see(self._group)).members:
-            return fail(f"{what}; and no worker", ForKafka.GET_WORKERS)
+        if not (await self._group.known()).members:
+            return fail(f"{what}; and no worker", GET_WORKERS)
         if total >= MUCH_LAG:
             return warn(
                 what,
@@ -177,7 +183,7 @@ class KafkaChecks:
         if self._settings.mode != "live" or not self._settings.delivery_receipts:
             raise CannotTell("a dry run and DELIVERY_RECEIPTS=false leave no receipts")
         topic = self._settings.topics.deliveries
-        described = await self._topics()
+        described = await self._described.known()
         if topic not in described:
             raise CannotTell(f"{topic} does not exist: no event has ended yet")
         admin, reader = await self._connected.seen()
@@ -199,97 +205,78 @@ class KafkaChecks:
         if not found.missing:
             return ok(f"each of {count(found.compared, 'acked event')}{since} has a receipt")
         named = ", ".join(found.missing[:3]) + (", …" if len(found.missing) > 3 else "")
-        return warn(
-            f"{count(len(found.missing), 'acked event')}{since} left no receipt: {named}", ForKafka.GET_UNDELIVERED
-        )
+        return warn(f"{count(len(found.missing), 'acked event')}{since} left no receipt: {named}", GET_UNDELIVERED)
 
     async def dead_letters(self) -> Answer:
         """Report how many dead letters are open, and the reason and age of the newest."""
         topic = self._settings.topics.dead_letters
-        if topic not in await self._topics():
+        if topic not in await self._described.known():
             raise CannotTell("the topic does not exist: see topics")
         options = self._settings.client_options() | {"request_timeout_ms": REQUEST_WITHIN_MS}
-        told: list[int] = []
+        totals: list[int] = []
         try:
             async with asyncio.timeout(READ_WITHIN_S):
-                book = await DeadLetterCatalogue.read(
-                    options, self._settings.topics, SystemClock(), lambda _, total: told.append(total)
+                catalogue = await DeadLetterCatalogue.read(
+                    options, self._settings.topics, SystemClock(), lambda _, total: totals.append(total)
                 )
         except TimeoutError:
-            if not told:
+            if not totals:
                 raise
             return warn(
-                f"{told[0]:,} on the topic: too many to count the open ones within the time limit",
-                ForKafka.GET_DEAD_LETTERS,
+                f"{totals[0]:,} on the topic: too many to count the open ones within the time limit",
+                GET_DEAD_LETTERS,
             )
-        if not (letters := book.open()):
+        if not (letters := catalogue.open()):
             return ok("no dead letter is open")
         newest = max(letters, key=lambda letter: letter.failed_at)
         age = duration((datetime.now(UTC) - newest.failed_at).total_seconds())
         what = f"{len(letters):,} open, the newest {age} ago: {newest.reason or '?'}: {newest.detail or '?'}"
-        return warn(what, ForKafka.GET_DEAD_LETTERS)
+        return warn(what, GET_DEAD_LETTERS)
 
     async def _lags(self) -> dict[str, int]:
-        described = await self._topics()
+        described = await self._described.known()
         admin, reader = await self._connected.seen()
         names = [name for name in self._settings.topics.events if name in described]
         partitions = [TopicPartition(name, number) for name in names for number in range(len(described[name]))]
         if not partitions:
             raise CannotTell("none of the event topics exists: see topics")
-        starts, ends = await reader.starts(partitions), await reader.ends(partitions)
-        committed = await admin.list_consumer_group_offsets(self._settings.group, partitions=partitions)
+        ends = await reader.ends(partitions)
+        unfinished = await first_unfinished(admin, reader, self._settings.group, partitions)
         lags = dict.fromkeys(names, 0)
         for one in partitions:
-            offset = committed[one].offset if one in committed else -1
-            lags[one.topic] += ends[one] - (offset if offset >= 0 else starts[one])
+            lags[one.topic] += ends[one] - unfinished[one]
         return lags
 
     def _reads(self) -> None:
         if self._settings.mode == "disabled":
             raise CannotTell("HUBSPOT_ENABLED is false: nothing is read")
 
-    async def _topics(self) -> Mapping[str, Partitions]:
-        return await self._see(self._described)
-
-    async def _admin(self) -> AIOKafkaAdminClient:
-        await self._topics()
-        admin, _ = await self._see(self._connected)
-        return admin
-
-    async def _see(self, look: Look[T]) -> T:
-        try:
-            return await look.seen()
-        except (KafkaError, OSError, TimeoutError, KafkaRefused, KafkaAway) as error:
-            raise CannotTell("Kafka does not answer: see kafka") from error
-
     async def _connect(self) -> tuple[AIOKafkaAdminClient, TopicReader]:
+        if not self._settings.bootstrap_servers:
+            raise CannotTell("KAFKA_BOOTSTRAP_SERVERS is not set")
         await ask_admission(self._settings.client_options())
         admin = AIOKafkaAdminClient(**self._settings.client_options(), request_timeout_ms=REQUEST_WITHIN_MS)
-        self._clients.append(admin)
+        self._opened.push_async_callback(admin.close)
         await admin.start()
         return admin, await self._reader()
 
     async def _reader(self) -> TopicReader:
         options = {"request_timeout_ms": REQUEST_WITHIN_MS, "retry_backoff_ms": LEARN_TOPIC_MS}
         reader = TopicReader(self._settings.client_options(), **options)
-        self._clients.append(reader)
+        self._opened.push_async_callback(reader.stop)
         await reader.start()
         return reader
 
     async def _describe(self) -> dict[str, Partitions]:
-        if not self._settings.bootstrap_servers:
-            raise CannotTell("KAFKA_BOOTSTRAP_SERVERS is not set")
         admin, _ = await self._connected.seen()
         return await look(admin, self._settings.topics.all)
 
-    async def _describe_group(self) -> GroupState:
+    async def _describe_group(self) -> Group:
         admin, _ = await self._connected.seen()
-        [answer] = await admin.describe_consumer_groups([self._settings.group])
-        [(_, _, state, _, _, members, *_)] = answer.groups
-        return GroupState(state, len(members))
+        return await describe_group(admin, self._settings.group)
 
 
-async def _told(asked: Awaitable[T]) -> T:
+async def _reported(asked: Awaitable[T]) -> T:
     try:
         return await asked
     except KafkaError as error:

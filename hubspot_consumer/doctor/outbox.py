@@ -2,18 +2,16 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from datetime import timedelta
-from typing import Any, Final, LiteralString, NamedTuple, TypeVar
+from typing import Any, Final, LiteralString, NamedTuple
 
 import psycopg
 
 from hubspot_consumer.doctor.environment import Environment
-from hubspot_consumer.doctor.examination import CannotTell, Check, Checks, Look
-from hubspot_consumer.doctor.findings import Answer, count, duration, fail, ok, warn
+from hubspot_consumer.doctor.examination import Answer, CannotTell, Check, Checks, Look, count, duration, fail, ok, warn
 from runtime.database import reading
 from schemas.outbox import RELAY_LOCK, RELAY_NAME
-
-T = TypeVar("T")
 
 CONNECT_WITHIN_S: Final = 4
 # A higher count would cost the database more than it is worth.
@@ -24,6 +22,8 @@ VERY_OLD_S: Final = 600.0
 # Some users never give an email. So many parked events are a sign that the application does not pass emails on.
 MANY_PARKED: Final = 1_000
 MUCH_WAL: Final = 1024**3
+NO_ANSWER: Final = (psycopg.OperationalError, psycopg.ProgrammingError, TimeoutError)
+SEE_DATABASE: Final = "the database does not answer: see database"
 
 STATEMENT_WITHIN: Final = timedelta(seconds=4)
 HAS_OUTBOX: Final = "SELECT to_regclass('outbox_events') IS NOT NULL AND to_regclass('outbox_parked') IS NOT NULL"
@@ -74,12 +74,12 @@ class OutboxChecks:
 
     def __init__(self, environment: Environment) -> None:
         self._url: Final = environment.settings.database_url
-        self._connection: psycopg.AsyncConnection | None = None
+        self._opened: Final = AsyncExitStack()
         # The checks run concurrently, but a connection has one transaction at a time.
         self._one_at_a_time: Final = asyncio.Lock()
-        self._connected: Final = Look(self._connect)
-        self._slots: Final = Look(self._read_slots)
-        self._relay: Final = Look(self._read_relay)
+        self._connected: Final = Look(self._connect, NO_ANSWER, SEE_DATABASE)
+        self._slots: Final = Look(self._read_slots, NO_ANSWER, SEE_DATABASE)
+        self._relay: Final = Look(self._read_relay, NO_ANSWER, SEE_DATABASE)
 
     def checks(self) -> Checks:
         return Checks(
@@ -90,17 +90,11 @@ class OutboxChecks:
                 Check("relay", self.relay),
                 Check("replication_slot", self.slot),
             ],
-            self.close,
+            self._opened.aclose,
         )
-
-    async def close(self) -> None:
-        if self._connection is not None:
-            await self._connection.close()
 
     async def database(self) -> Answer:
         """Check whether the database can be reached, and has an outbox."""
-        if self._url is None:
-            raise CannotTell("DATABASE_URL is not set")
         try:
             connection = await self._connected.seen()
         except TimeoutError:
@@ -118,8 +112,8 @@ class OutboxChecks:
         if not rows:
             return ok("empty")
         what = f"{count(rows, 'event', at_most=COUNT_UP_TO)} waiting, the first for {duration(oldest_s)}"
-        active, _ = await self._see(self._relay)
-        if active is None and any(slot.brings_events for slot in await self._see(self._slots)):
+        active, _ = await self._relay.known()
+        if active is None and any(slot.brings_events for slot in await self._slots.known()):
             return ok(f"{what}; a replication slot is read, so rows stay until somebody deletes them")
         if oldest_s >= VERY_OLD_S:
             return fail(what, "see relay, kafka and topics; the relay's log and health say what blocks it")
@@ -138,9 +132,9 @@ class OutboxChecks:
 
     async def relay(self) -> Answer:
         """Check whether a relay is active, or a replication slot that contains the outbox is read."""
-        await self._see(self._connected)
-        active, relays = await self._see(self._relay)
-        slots = ", ".join(slot.name for slot in await self._see(self._slots) if slot.brings_events)
+        await self._connected.known()
+        active, relays = await self._relay.known()
+        slots = ", ".join(slot.name for slot in await self._slots.known() if slot.brings_events)
         if active:
             pid, since_s = active
             standbys = f", {relays - 1} standing by" if relays > 1 else ""
@@ -156,33 +150,26 @@ class OutboxChecks:
 
     async def slot(self) -> Answer:
         """Check whether each logical replication slot is read: one without a reader fills the disk."""
-        slots = await self._see(self._slots)
-        return slots_answer(slots)
+        return slots_answer(await self._slots.known())
 
     async def _ask(self, question: LiteralString, **parameters: object) -> Sequence[Sequence[Any]]:
-        connection = await self._see(self._connected)
+        connection = await self._connected.known()
         try:
             return await self._rows(connection, question, **parameters)
         except psycopg.errors.UndefinedTable:
             raise CannotTell("the database has no outbox: see database") from None
 
-    async def _see(self, look: Look[T]) -> T:
+    async def _connect(self) -> psycopg.AsyncConnection:
         if self._url is None:
             raise CannotTell("DATABASE_URL is not set")
-        try:
-            return await look.seen()
-        except (psycopg.OperationalError, psycopg.ProgrammingError, TimeoutError) as error:
-            raise CannotTell("the database does not answer: see database") from error
-
-    async def _connect(self) -> psycopg.AsyncConnection:
-        url = self._url.get_secret_value() if self._url else ""
-        self._connection = await psycopg.AsyncConnection.connect(
-            url,
+        connection = await psycopg.AsyncConnection.connect(
+            self._url.get_secret_value(),
             autocommit=True,
             connect_timeout=CONNECT_WITHIN_S,
             application_name="nerava-doctor",
         )
-        return self._connection
+        self._opened.push_async_callback(connection.close)
+        return connection
 
     async def _read_relay(self) -> tuple[tuple[int, float | None] | None, int]:
         connection = await self._connected.seen()
@@ -204,24 +191,24 @@ def slots_answer(slots: Sequence[ReplicationSlot]) -> Answer:
     """Return the finding about the database's logical replication slots."""
     if not slots:
         return ok("none: the relay needs none")
-    told = "; ".join(
+    what = "; ".join(
         f"{slot.name} {'is read' if slot.active else 'is not read'}, keeps {slot.retained >> 20:,} MiB of the log"
         for slot in slots
     )
     if any(slot.status == "lost" for slot in slots):
         return fail(
-            f"{told}; PostgreSQL has deleted log that it had to read",
+            f"{what}; PostgreSQL has deleted log that it had to read",
             "drop the slot and restart the connector: it starts with the rows in the outbox",
         )
     if any(slot.status == "unreserved" for slot in slots):
         return fail(
-            f"{told}; PostgreSQL may delete log that it has to read at any moment", "check the connector and its log"
+            f"{what}; PostgreSQL may delete log that it has to read at any moment", "check the connector and its log"
         )
     if not all(slot.active for slot in slots):
-        return fail(told, "start the connector, or drop the slot: PostgreSQL keeps the log until the disk is full")
+        return fail(what, "start the connector, or drop the slot: PostgreSQL keeps the log until the disk is full")
     if any(slot.retained >= MUCH_WAL for slot in slots):
-        return warn(told, "the connector is behind: check its log, and PostgreSQL's disk")
-    return ok(told)
+        return warn(what, "the connector is behind: check its log, and PostgreSQL's disk")
+    return ok(what)
 
 
 def _first_line(error: psycopg.Error) -> str:

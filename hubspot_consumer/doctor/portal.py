@@ -4,23 +4,30 @@ They make five calls, half a second apart, and a sixth for archived properties i
 runs at the same time sees these calls in the headers of its own answers, and leaves them room.
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta, tzinfo
+from collections.abc import Mapping
+from datetime import UTC, tzinfo
 from typing import Final
 
 from hubspot_consumer.doctor.environment import Environment
-from hubspot_consumer.doctor.examination import CannotTell, Check, Checks, Look
-from hubspot_consumer.doctor.findings import Answer, fail, hours_and_minutes, ok, warn
-from hubspot_consumer.hubspot.account import CONTACT_SCOPES, EVENT_SCOPES, SCHEMA_SCOPES, Usage
-from hubspot_consumer.hubspot.client import CallMade, HubSpotClient
+from hubspot_consumer.doctor.examination import (
+    Answer,
+    CannotTell,
+    Check,
+    Checks,
+    Look,
+    fail,
+    hours_and_minutes,
+    ok,
+    warn,
+)
+from hubspot_consumer.hubspot.account import CONTACT_SCOPES, EVENT_SCOPES, SCHEMA_SCOPES, PortalDetails, Usage
+from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot.connection import http_client
-from hubspot_consumer.hubspot.daily_quota import RESERVE, DailyQuota
-from hubspot_consumer.hubspot.outcomes import Halt, Refusal, Rejected, RetryLater
-from hubspot_consumer.hubspot.paths import PATHS
+from hubspot_consumer.hubspot.daily_quota import RESERVE, DailyQuota, midnight, quota_counts
+from hubspot_consumer.hubspot.outcomes import Halt, Refusal, Rejected, RetryLater, is_unavailable
 from hubspot_consumer.hubspot.rate_limiter import QuotaSlot, RateLimiter
-from hubspot_consumer.hubspot.responses import PortalDetails
 from hubspot_consumer.provisioning.differences import Differences
-from hubspot_consumer.provisioning.provision import Provision, ProvisionRefused, allows_no_custom_events
+from hubspot_consumer.provisioning.provision import Provision, ProvisionRefused
 from runtime.clock import Clock
 
 # A worker that uses the whole quota leaves room for one or two calls, and makes room for others within one answer.
@@ -38,6 +45,7 @@ PROVISION: Final = (
     "run `python -m hubspot_consumer provision`: it names everything that is missing, and creates it with --apply"
 )
 SPENDS: Final = "find out which other app spends the account's calls, or wait for the end of the day"
+NO_ANSWER: Final = "HubSpot does not answer: see token"
 ADD_SCOPES: Final = "add the scopes to the private app or Service Key"
 
 
@@ -46,7 +54,7 @@ class FewCalls(RateLimiter):
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(MANY_CALLS, 1, DailyQuota(MANY_CALLS, clock), clock)
-        self.seen: dict[str, str] = {}
+        self.seen: dict[str, int] = {}
 
     async def slot(self) -> QuotaSlot:
         """Return when a call may be made. Slots are at least SPACING_S apart."""
@@ -55,12 +63,8 @@ class FewCalls(RateLimiter):
         return slot
 
     def observe(self, headers: Mapping[str, str]) -> None:
-        """Store the values of the quota's headers."""
-        self.seen |= {
-            name: headers[f"X-HubSpot-RateLimit-{name}"]
-            for name in ("Max", "Interval-Milliseconds", "Daily", "Daily-Remaining")
-            if headers.get(f"X-HubSpot-RateLimit-{name}", "").isdecimal()
-        }
+        """Store the numbers in the headers about the quotas."""
+        self.seen |= quota_counts(headers)
 
 
 class PortalChecks:
@@ -71,13 +75,13 @@ class PortalChecks:
         self._clock: Final = clock
         self._offline: Final = offline
         settings = self._settings
-        self._pacing: Final = FewCalls(clock)
+        self._rate_limiter: Final = FewCalls(clock)
         self._http: Final = http_client(settings.hubspot_api_base_url, lambda: settings.hubspot_private_app_token)
         self._client: Final = HubSpotClient(
-            self._http, self._pacing, settings.hubspot_api_version, settings.hubspot_portal_id or 0, _count
+            self._http, self._rate_limiter, settings.hubspot_api_version, settings.hubspot_portal_id or 0
         )
-        self._provision: Final = Provision(self._client, PATHS[settings.hubspot_api_version])
-        self._details: Final = Look(self._client.portal)
+        self._provision: Final = Provision(self._client)
+        self._details: Final = Look(self._ask_portal, (TimeoutError,), NO_ANSWER)
         self._properties: Final = Look(self._provision.properties)
         self._events: Final = Look(self._provision.events)
 
@@ -96,7 +100,6 @@ class PortalChecks:
 
     async def token(self) -> Answer:
         """Check whether HubSpot answers, and accepts the token."""
-        self._online()
         try:
             details = await self._details.seen()
         except TimeoutError:
@@ -104,8 +107,8 @@ class PortalChecks:
         match details:
             case PortalDetails():
                 return ok(f"accepted by {self._settings.hubspot_api_base_url}")
-            case RetryLater(cause=cause, outage=outage):
-                return fail(cause, LOOK_AT_HUBSPOT) if outage else warn(cause, "run the doctor again in ten seconds")
+            case RetryLater(detail=detail, outage=outage):
+                return fail(detail, LOOK_AT_HUBSPOT) if outage else warn(detail, "run the doctor again in ten seconds")
             case Halt(reason="token_refused", detail=detail):
                 return fail(detail, "put a valid token into HUBSPOT_PRIVATE_APP_TOKEN, and restart the workers")
             case Halt(detail=detail) | Rejected(detail=detail):
@@ -169,7 +172,7 @@ class PortalChecks:
         try:
             found = await self._events.seen()
         except ProvisionRefused as error:
-            if not allows_no_custom_events(error.refusal):
+            if not is_unavailable(error.refusal):
                 return _refused(error)
             what = f"the portal's tier or the token's scopes allow no custom events ({error})"
             if timeline == "custom_events":
@@ -196,25 +199,23 @@ class PortalChecks:
             else ok(what)
         )
 
-    def _online(self) -> None:
+    async def _ask_portal(self) -> PortalDetails | Refusal:
         if self._offline:
             raise CannotTell("--offline: HubSpot is not called")
         if self._settings.hubspot_private_app_token is None:
             dry = "" if self._settings.hubspot_send_live else ", and a dry run does not need it"
             raise CannotTell(f"HUBSPOT_PRIVATE_APP_TOKEN is not set{dry}")
+        return await self._client.portal()
 
     async def _answering(self, *, or_spent: bool = False) -> PortalDetails | Refusal:
-        self._online()
-        try:
-            details = await self._details.seen()
-        except TimeoutError:
-            raise CannotTell("HubSpot does not answer: see token") from None
-        if isinstance(details, RetryLater):
-            raise CannotTell("HubSpot does not answer: see token")
-        if isinstance(details, Halt) and details.reason == "token_refused":
-            raise CannotTell("HubSpot refuses the token: see token")
-        if isinstance(details, Halt) and details.reason == "daily_quota_spent" and not or_spent:
-            raise CannotTell("the day's calls are spent: see daily_quota")
+        details = await self._details.known()
+        match details:
+            case RetryLater():
+                raise CannotTell(NO_ANSWER)
+            case Halt(reason="token_refused"):
+                raise CannotTell("HubSpot refuses the token: see token")
+            case Halt(reason="daily_quota_spent") if not or_spent:
+                raise CannotTell("the day's calls are spent: see daily_quota")
         return details
 
     async def _scopes_by_refusals(self, refusal: Refusal) -> Answer:
@@ -226,30 +227,26 @@ class PortalChecks:
                     return warn(f"HubSpot does not list the scopes, and refuses a call: {error}", ADD_SCOPES)
             except TimeoutError:
                 continue
-        raise CannotTell(f"HubSpot does not list the scopes, and refused no call of the doctor ({_words(refusal)})")
+        raise CannotTell(f"HubSpot does not list the scopes, and refused no call of the doctor ({refusal.detail})")
 
     def _usage_by_headers(self, refusal: Refusal) -> Usage:
-        limit, left = (self._pacing.seen.get(name) for name in ("Daily", "Daily-Remaining"))
+        limit, left = (self._rate_limiter.seen.get(name) for name in ("Daily", "Daily-Remaining"))
         if limit is None or left is None:
-            raise CannotTell(f"HubSpot does not report the day's calls ({_words(refusal)})")
-        return Usage(int(limit), max(0, int(limit) - int(left)), None)
+            raise CannotTell(f"HubSpot does not report the day's calls ({refusal.detail})")
+        return Usage(limit, max(0, limit - left), None)
 
     def _burst(self) -> str:
-        most, interval_ms = (self._pacing.seen.get(name) for name in ("Max", "Interval-Milliseconds"))
+        most, interval_ms = (self._rate_limiter.seen.get(name) for name in ("Max", "Interval-Milliseconds"))
         if most is None or interval_ms is None:
             return ""
         ours = self._settings.hubspot_rate_limit
-        return f"; {most} calls in {int(interval_ms) / 1000:g} s (HUBSPOT_RATE_LIMIT is {ours})"
+        return f"; {most} calls in {interval_ms / 1000:g} s (HUBSPOT_RATE_LIMIT is {ours})"
 
     def _end_of_day(self, usage: Usage, zone: tzinfo | None) -> str:
         now = self._clock.now()
-        ends = usage.resets_at or _midnight(now, zone or UTC)
+        ends = usage.resets_at or midnight(now, zone or UTC)
         where = f" ({zone})" if zone else ""
         return f"at {ends.astimezone(zone or UTC):%H:%M}{where}, in {hours_and_minutes(ends - now)}"
-
-
-def _midnight(now: datetime, zone: tzinfo) -> datetime:
-    return datetime.combine(now.astimezone(zone).date() + timedelta(days=1), datetime.min.time(), zone)
 
 
 def _schema(found: Differences, well: str) -> Answer:
@@ -258,22 +255,10 @@ def _schema(found: Differences, well: str) -> Answer:
     if not faults:
         return ok(well)
     harmless = not found.missing and all(mismatch.harmless for mismatch in found.mismatches)
-    return Answer("warn" if harmless else "fail", _several(faults), PROVISION)
-
-
-def _several(faults: Sequence[str]) -> str:
     more = f"; and {len(faults) - MOST_NAMED} more" if len(faults) > MOST_NAMED else ""
-    return "; ".join(faults[:MOST_NAMED]) + more
+    return Answer("warn" if harmless else "fail", "; ".join(faults[:MOST_NAMED]) + more, PROVISION)
 
 
 def _refused(error: ProvisionRefused) -> Answer:
     passing = isinstance(error.refusal, RetryLater)
     return warn(str(error), "run the doctor again") if passing else fail(str(error), "see token and scopes")
-
-
-def _words(refusal: Refusal) -> str:
-    return refusal.cause if isinstance(refusal, RetryLater) else refusal.detail
-
-
-def _count(_call: CallMade) -> None:
-    """Do nothing: the doctor has no metrics."""

@@ -33,36 +33,32 @@ class ReceiptsComparison:
     missing: Sequence[str]
 
 
-@dataclass
-class _Receipts:
-    places: set[tuple[str, int, int]]
-    event_ids: set[str]
-    since: datetime | None
-
-
 async def compare(
     reader: TopicReader, committed: Mapping[TopicPartition, int], deliveries: Sequence[TopicPartition]
 ) -> ReceiptsComparison:
     """Compare the events below the offsets *committed* with the newest receipts. Raises KafkaError."""
-    receipts = await _read(reader, deliveries)
+    places, event_ids, since = await _read(reader, deliveries)
     starts = await reader.starts(list(committed))
-    if receipts.since is not None:
+    if since is not None:
         # A receipt is younger than its record, so the receipts of all records from this time on were read.
-        starts = await reader.since(receipts.since + CLOCKS_AGREE, list(committed))
+        starts = await reader.since(since + CLOCKS_AGREE, list(committed))
     compared, suspects, looked_at = 0, list[str](), 0
     for partition, end in committed.items():
         offsets = range(starts[partition], end)
         compared += len(offsets)
         if looked_at >= MOST_LOOKED_AT:
             continue
-        without = [*islice((at for at in offsets if (*partition, at) not in receipts.places), MOST_LOOKED_AT)]
+        without = [*islice((at for at in offsets if (*partition, at) not in places), MOST_LOOKED_AT)]
         if without:
-            suspects += await _records(reader, partition, without, receipts.event_ids)
+            suspects += await _records(reader, partition, without, event_ids)
             looked_at += len(without)
-    return ReceiptsComparison(compared, receipts.since, suspects)
+    return ReceiptsComparison(compared, since, suspects)
 
 
-async def _read(reader: TopicReader, partitions: Sequence[TopicPartition]) -> _Receipts:
+async def _read(
+    reader: TopicReader, partitions: Sequence[TopicPartition]
+) -> tuple[set[tuple[str, int, int]], set[str], datetime | None]:
+    """Return the places and the event ids in the newest receipts, and the time from which these are complete."""
     starts, ends = await reader.starts(partitions), await reader.ends(partitions)
     places, event_ids, whole, since = set[tuple[str, int, int]](), set[str](), True, list[datetime]()
     for partition in partitions:
@@ -76,7 +72,7 @@ async def _read(reader: TopicReader, partitions: Sequence[TopicPartition]) -> _R
             places.add((receipt["topic"], receipt["partition"], receipt["offset"]))
             if receipt.get("event_id"):
                 event_ids.add(receipt["event_id"])
-    return _Receipts(places, event_ids, None if whole else max(since, default=datetime.now(UTC)))
+    return (places, event_ids, None if whole else max(since, default=datetime.now(UTC)))
 
 
 async def _records(

@@ -6,14 +6,14 @@ from typing import Any, Final
 import httpx
 
 from hubspot_consumer.doctor.environment import Environment
-from hubspot_consumer.doctor.examination import CannotTell, Check, Checks, Look
-from hubspot_consumer.doctor.findings import Answer, count, fail, ok, warn
+from hubspot_consumer.doctor.examination import Answer, CannotTell, Check, Checks, Look, count, fail, ok, warn
 
 STATUS_WITHIN_S: Final = 4.0
+NO_ANSWER: Final = (httpx.HTTPError, httpx.InvalidURL, ValueError, TimeoutError)
 
 ASK_ELSEWHERE: Final = "start one: `python -m hubspot_consumer worker`; if it runs elsewhere, pass --worker-url"
 SEE_RUNBOOK: Final = "the runbook's table says what to do"
-MEND: Final[Mapping[str, str]] = {
+REMEDIES: Final[Mapping[str, str]] = {
     "paused": "`python -m hubspot_consumer resume` ends the pause",
     "token_refused": "give the workers a new token; they read it again without a restart only from a file",
     "scope_missing": "add the named scope to the private app or Service Key",
@@ -32,7 +32,7 @@ class WorkerChecks:
     def __init__(self, environment: Environment, worker_url: str) -> None:
         self._settings: Final = environment.settings
         self._url: Final = worker_url.rstrip("/") or f"http://127.0.0.1:{self._settings.consumer_port}"
-        self._status: Final = Look(self._ask)
+        self._status: Final = Look(self._ask, NO_ANSWER, "the worker does not answer: see worker")
 
     def checks(self) -> Checks:
         return Checks(
@@ -48,7 +48,7 @@ class WorkerChecks:
         """Check whether the worker answers, runs in the mode of these settings, and reports no unhealthy part."""
         try:
             status = await self._status.seen()
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError, TimeoutError) as error:
+        except NO_ANSWER as error:
             return fail(f"no worker answers at {self._url} ({type(error).__name__})", ASK_ELSEWHERE)
         mode = status.get("mode")
         unwell = status.get("unwell") or {}
@@ -64,18 +64,18 @@ class WorkerChecks:
 
     async def sending(self) -> Answer:
         """Check whether deliveries are halted, why, and when the next probe is due."""
-        halted = (await self._seen()).get("halted")
+        halted = (await self._status.known()).get("halted")
         if not halted:
             return ok("not halted")
         reason = str(halted.get("reason"))
         what = f"halted since {halted.get('since')}: {reason}: {halted.get('detail')}"
         if reason == "paused":
-            return warn(what, MEND[reason])
-        return fail(f"{what}; next attempt {halted.get('next_probe')}", MEND.get(reason, SEE_RUNBOOK))
+            return warn(what, REMEDIES[reason])
+        return fail(f"{what}; next attempt {halted.get('next_probe')}", REMEDIES.get(reason, SEE_RUNBOOK))
 
     async def holes(self) -> Answer:
         """Check whether contacts wait for an earlier event, or were released without it."""
-        contacts = (await self._seen()).get("contacts") or {}
+        contacts = (await self._status.known()).get("contacts") or {}
         waiting, released = contacts.get("waiting_for_earlier_event", 0), contacts.get("holes_released", 0)
         what = f"{count(waiting, 'contact')} waiting for an earlier event, {released:,} continued without it"
         if released:
@@ -87,7 +87,7 @@ class WorkerChecks:
 
     async def timeline(self) -> Answer:
         """Check whether the worker writes the timeline entries that the settings require."""
-        status = await self._seen()
+        status = await self._status.known()
         takes, wanted = str(status.get("timeline")), self._settings.hubspot_timeline
         if status.get("mode") != "live":
             raise CannotTell("the worker is not live, so it writes no timeline entries")
@@ -97,12 +97,6 @@ class WorkerChecks:
             f"HUBSPOT_TIMELINE is {wanted}, but the worker uses {takes}",
             "see event_definitions and scopes; then restart the worker, which checks them when it starts",
         )
-
-    async def _seen(self) -> Mapping[str, Any]:
-        try:
-            return await self._status.seen()
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError, TimeoutError) as error:
-            raise CannotTell("the worker does not answer: see worker") from error
 
     async def _ask(self) -> Mapping[str, Any]:
         async with httpx.AsyncClient(timeout=STATUS_WITHIN_S) as http:

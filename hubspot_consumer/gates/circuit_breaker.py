@@ -109,7 +109,7 @@ class CircuitBreaker:
                 self.trip(refusal)
             case RetryLater():
                 if refusal.outage:
-                    self._failed(refusal.cause)
+                    self._failed(refusal.detail)
             case _:
                 assert_never(refusal)
 

@@ -1,9 +1,10 @@
 """The records on the topic of holds, from reprocessing runs and from workers. Their key is the run."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from schemas.contacts import LONGEST_EMAIL, ContactKey
 
@@ -11,6 +12,10 @@ MOST_QUOTA_SHARE: Final = 0.9
 """Largest share of the quota for a run, which a hold from any program can't exceed: the workers need the rest."""
 FOR_S: Final = 60.0
 """Seconds for which a hold is in force, unless it is released earlier."""
+# Age from which records are ignored: longer than runs' holds are in force (FOR_S), plus the clock difference of hosts.
+STALE: Final = timedelta(minutes=5)
+# The wait before another attempt to read or to write the topic.
+TRY_AGAIN_S: Final = 1.0
 
 
 _Number = Annotated[int, Field(ge=0, le=2**63 - 1)]
@@ -18,9 +23,7 @@ _Key = Annotated[ContactKey, Field(max_length=LONGEST_EMAIL)]
 _Word = Annotated[str, Field(max_length=200)]
 
 
-class _OfRun(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
+class _OfRun(BaseModel, frozen=True):
     run: _Word = Field(min_length=1)
 
 
@@ -35,7 +38,7 @@ class HoldBegun(_OfRun):
     for_s: float = Field(FOR_S, gt=0, le=600, allow_inf_nan=False)
 
 
-class Held(_OfRun):
+class HoldAnswered(_OfRun):
     """A worker that is assigned the partitions of these numbers delivers nothing of the hold's contacts any more."""
 
     kind: Literal["held"] = "held"
@@ -44,10 +47,8 @@ class Held(_OfRun):
     partitions: tuple[int, ...]
 
 
-class Written(BaseModel):
+class Written(BaseModel, frozen=True):
     """The state with which a contact was written; the next of its events to take effect is the one after *sequence*."""
-
-    model_config = ConfigDict(frozen=True)
 
     sequence: _Number
     contact_id: _Word | None = None
@@ -71,7 +72,7 @@ class RunEnded(_OfRun):
     kind: Literal["ended"] = "ended"
 
 
-HoldRecord = HoldBegun | Held | Released | RunEnded
+HoldRecord = HoldBegun | HoldAnswered | Released | RunEnded
 _RECORD: Final[TypeAdapter[HoldRecord]] = TypeAdapter(Annotated[HoldRecord, Field(discriminator="kind")])
 
 

@@ -9,15 +9,22 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from typing import Final, NoReturn
 
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from hubspot_consumer.holds.coverage import Coverage
-from hubspot_consumer.holds.hold import Hold
-from hubspot_consumer.holds.listener import HoldListener, OtherRun, TakenOver
-from hubspot_consumer.holds.members import Members
-from hubspot_consumer.holds.records import FOR_S, HoldBegun, HoldRecord, Released, RunEnded, encoded
-from hubspot_consumer.holds.worker import STALE
+from hubspot_consumer.holds.hold import Coverage, Hold, HoldListener, OtherRun, TakenOver
+from hubspot_consumer.holds.records import (
+    FOR_S,
+    STALE,
+    TRY_AGAIN_S,
+    HoldBegun,
+    HoldRecord,
+    Released,
+    RunEnded,
+    encoded,
+)
 from hubspot_consumer.kafka.followed_topic import FollowedTopic
+from hubspot_consumer.kafka.group import describe_group
 from hubspot_consumer.kafka.lag import Lag
 from runtime.clock import Clock
 from runtime.endings import CannotGoOn
@@ -30,7 +37,7 @@ from schemas.times import moment_of
 log = logger()
 
 RENEW_S: Final = 20.0
-TRY_AGAIN_S: Final = 1.0
+REQUEST_WITHIN_MS: Final = 5_000
 CLOSE_WITHIN_S: Final = 10.0
 # Gap in the hold numbers after a takeover: a stopped process that wakes up does not reuse the numbers of its successor.
 NUMBERS_LEFT_OUT: Final = 1_000
@@ -45,7 +52,6 @@ class AnotherRun(CannotGoOn):
             f"another run is active: {other.command}, last heard at {heard_at:%H:%M:%S} UTC. Wait for its end; "
             f"if it was killed, it counts as ended {other.for_s:g} s after that"
         )
-        self.other: Final = other
 
 
 class RunHolds:
@@ -66,14 +72,14 @@ class RunHolds:
         self._command: Final = command
         self._quota_share: Final = quota_share
         self._clock = clock
-        self._heard = HoldListener(run)
+        self._listener = HoldListener(run)
         self._followed = FollowedTopic(
-            options, topics.holds, clock, self._heard.take_in, look_again_s=TRY_AGAIN_S, newest=STALE
+            options, topics.holds, clock, self._listener.take_in, look_again_s=TRY_AGAIN_S, newest=STALE
         )
         self._writer: Final = TopicWriter(kafka, topics.holds)
         self._lag = Lag(options, group, topics.events)
-        self._members = Members(options, group)
-        self._coverage = Coverage(self._heard, self._members, clock, waits)
+        self._admin: Final = AIOKafkaAdminClient(**options, request_timeout_ms=REQUEST_WITHIN_MS)
+        self._coverage = Coverage(self._listener, lambda: describe_group(self._admin, group), clock, waits)
         self._numbers = itertools.count(1)
         self._announced_at = 0.0
         self._tasks: list[asyncio.Task[NoReturn]] = []
@@ -86,15 +92,21 @@ class RunHolds:
         TopicsNotReady and TopicsMissing.
         """
         try:
-            await self._connect()
+            await self._writer.start()
+            await self._lag.start()
+            await self._lag.require_topics()
+            await self._admin.start()
+            await self._followed.start()
             self._ours = True
-            if self._heard.was_active:
+            if self._listener.was_active:
                 await self._send(RunEnded(run=self._run))
-            self._numbers = itertools.count(self._heard.highest_number + NUMBERS_LEFT_OUT)
+            self._numbers = itertools.count(self._listener.highest_number + NUMBERS_LEFT_OUT)
             self._tasks.append(asyncio.create_task(self._followed.follow()))
             await self._announce()
             self._tasks.append(asyncio.create_task(self._renew()))
-            await self._release(await self._entered(frozenset(), range(self._numbers_of_partitions)))
+            # All workers have to answer this hold, so it covers every partition number, and no contact.
+            numbers = {partition.partition for partition in self._lag.partitions}
+            await self._release(await self._entered(frozenset(), numbers))
         except BaseException:
             await self.stop()
             raise
@@ -117,42 +129,35 @@ class RunHolds:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._ours and not self._heard.taken_over:
+        if self._ours and not self._listener.taken_over:
             try:
                 await self._send(RunEnded(run=self._run))
             except (KafkaError, OSError) as error:
                 log.warning("holding.not_ended", error=type(error).__name__, ends_by_itself_in_s=FOR_S)
         self._ours = False
-        for client in (self._writer, self._followed, self._lag, self._members):
+        for close in (self._writer.stop, self._followed.stop, self._lag.stop, self._admin.close):
             with suppress(KafkaError, OSError, TimeoutError):
-                await asyncio.wait_for(client.stop(), CLOSE_WITHIN_S)
-
-    async def _connect(self) -> None:
-        await self._writer.start()
-        await self._lag.start()
-        await self._lag.require_topics()
-        await self._members.start()
-        await self._followed.start()
+                await asyncio.wait_for(close(), CLOSE_WITHIN_S)
 
     async def _announce(self) -> None:
         number = next(self._numbers)
-        self._heard.announce(number)
+        self._listener.announce(number)
         await self._send(self._begun(number, frozenset()))
         await self._followed.caught_up()
-        if (other := self._heard.other_run) is not None:
+        if (other := self._listener.other_run) is not None:
             raise AnotherRun(other)
 
     async def _entered(self, keys: frozenset[ContactKey], partitions: Collection[int]) -> Hold:
         while True:
-            hold = Hold(next(self._numbers), keys, self._heard, self._clock)
+            hold = Hold(next(self._numbers), keys, partitions, self._listener, self._clock)
             entered = False
             try:
-                answers = self._heard.ask(hold.number, partitions)
+                self._listener.listen(hold)
                 await self._send(self._begun(hold.number, keys))
-                if entered := await self._coverage.complete(hold, answers):
+                if entered := await self._coverage.complete(hold):
                     return hold
             finally:
-                self._heard.forget(hold.number)
+                self._listener.forget(hold)
                 if not entered:
                     await self._release(hold)
 
@@ -172,7 +177,7 @@ class RunHolds:
                 await self._clock.sleep(TRY_AGAIN_S)
 
     async def _send(self, record: HoldRecord) -> None:
-        if self._heard.taken_over:
+        if self._listener.taken_over:
             raise TakenOver
         sent_at = self._clock.monotonic()
         key, value = encoded(record)
@@ -188,7 +193,3 @@ class RunHolds:
             contacts=tuple(sorted(keys)),
             quota_share=self._quota_share,
         )
-
-    @property
-    def _numbers_of_partitions(self) -> int:
-        return len(self._lag.partitions) // len(self._lag.topics)

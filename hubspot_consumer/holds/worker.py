@@ -1,28 +1,42 @@
 """The worker's side of holds: it delivers nothing of the contacts that a reprocessing run is about to write.
 
 HubSpot has no conditional write, so one of two writers of a contact could overwrite newer values. So one of them waits.
+
+The run writes once the workers that are assigned its contacts' partitions have answered. A partition may be reassigned
+at any moment. So a newly assigned worker delivers nothing before it has read all earlier holds, and a worker answers
+only while its lease is valid, because its partitions may have been reassigned after that.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any, Final, assert_never
+from typing import Any, Final, NoReturn, assert_never
+from uuid import uuid4
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 
 from hubspot_consumer.delivery.dispatcher import Dispatcher
-from hubspot_consumer.holds.records import Held, HoldBegun, Released, RunEnded, Written, read_hold_record
+from hubspot_consumer.holds.records import (
+    STALE,
+    TRY_AGAIN_S,
+    HoldAnswered,
+    HoldBegun,
+    Released,
+    RunEnded,
+    Written,
+    encoded,
+    read_hold_record,
+)
 from hubspot_consumer.hubspot.rate_limiter import RateLimiter
+from hubspot_consumer.kafka.followed_topic import FollowedTopic
+from hubspot_consumer.kafka.lease import LEASE_LOOK_EVERY_S, Lease
 from hubspot_consumer.ordering.lanes import Lanes
-from runtime.clock import Clock
+from runtime.clock import Clock, set_within
 from runtime.logs import logger
 from schemas.contacts import ContactKey
 
 log = logger()
-
-# Age from which records are ignored: longer than runs' holds are in force (FOR_S), plus the clock difference of hosts.
-STALE: Final = timedelta(minutes=5)
-# The wait before the next check for a missing topic.
-LOOK_AGAIN_S: Final = 1.0
 
 
 @dataclass(eq=False)
@@ -31,16 +45,11 @@ class HoldInForce:
 
     run: str
     number: int
+    command: str
+    quota_share: float
     contacts: frozenset[ContactKey]
     until: float
     answered: bool = False
-
-
-@dataclass(frozen=True)
-class _Run:
-    command: str
-    quota_share: float
-    until: float
 
 
 class WorkerHolds:
@@ -52,7 +61,8 @@ class WorkerHolds:
         self._rate_limiter = rate_limiter
         self._clock = clock
         self._in_force: dict[tuple[str, int], HoldInForce] = {}
-        self._runs: dict[str, _Run] = {}
+        # The newest hold of each active run, which says until when the run is active.
+        self._runs: dict[str, HoldInForce] = {}
         self.changed: Final = asyncio.Event()
         lanes.in_flight.came_back = self._came_back
 
@@ -60,17 +70,17 @@ class WorkerHolds:
         """Process one of aiokafka's records; an unreadable or old one is skipped."""
         if self._clock.now().timestamp() - record.timestamp / 1000 > STALE.total_seconds():
             return
-        match said := read_hold_record(record.value):
+        match entry := read_hold_record(record.value):
             case HoldBegun():
-                self._begin(said)
+                self._begin(entry)
             case Released():
-                self._end(said.run, said.number, said.written, how="released", touched=said.touched)
+                self._end(entry.run, entry.number, entry.written, how="released", touched=entry.touched)
             case RunEnded():
-                self._end_run(said.run)
-            case Held() | None:
+                self._end_run(entry.run)
+            case HoldAnswered() | None:
                 pass
             case _:
-                assert_never(said)
+                assert_never(entry)
 
     def expire(self) -> float | None:
         """End holds and runs that were not renewed in time; return the seconds to the next expiry, or None."""
@@ -85,7 +95,12 @@ class WorkerHolds:
 
     def to_answer(self) -> list[HoldInForce]:
         """Return the unanswered holds that have no contact in a call."""
-        return [hold for hold in self._in_force.values() if not (hold.answered or self._in_a_call(hold))]
+        in_flight = self._lanes.in_flight
+        return [
+            hold
+            for hold in self._in_force.values()
+            if not hold.answered and not any(key in in_flight for key in hold.contacts)
+        ]
 
     def answer_anew(self) -> None:
         """Mark all holds as unanswered."""
@@ -102,17 +117,17 @@ class WorkerHolds:
         contacts = len({key for hold in self._in_force.values() for key in hold.contacts})
         return {"run": name, "command": run.command, "quota_share": run.quota_share, "contacts_held": contacts}
 
-    def _begin(self, hold: HoldBegun) -> None:
-        until = self._clock.monotonic() + hold.for_s
+    def _begin(self, begun: HoldBegun) -> None:
+        contacts, until = frozenset(begun.contacts), self._clock.monotonic() + begun.for_s
+        hold = HoldInForce(begun.run, begun.number, begun.command, begun.quota_share, contacts, until)
         if hold.run not in self._runs:
             log.info("reprocessing.begun", run=hold.run, command=hold.command, quota_share=hold.quota_share)
-        self._runs[hold.run] = _Run(hold.command, hold.quota_share, until)
+        self._runs[hold.run] = hold
         self._lend()
         if (hold.run, hold.number) not in self._in_force:
-            made = HoldInForce(hold.run, hold.number, frozenset(hold.contacts), until)
-            self._in_force[hold.run, hold.number] = made
-            self._lanes.hold(made.contacts)
-            log.debug("hold.begun", run=hold.run, number=hold.number, contacts=len(made.contacts))
+            self._in_force[hold.run, hold.number] = hold
+            self._lanes.hold(contacts)
+            log.debug("hold.begun", run=hold.run, number=hold.number, contacts=len(contacts))
         self.changed.set()
 
     def _end(
@@ -128,11 +143,11 @@ class WorkerHolds:
                 # A call without an answer may have written the contact.
                 self._lanes.maybe_written(key)
             self._lanes.release(key)
-        told = {"run": run, "number": number, "contacts": len(hold.contacts)}
+        fields = {"run": run, "number": number, "contacts": len(hold.contacts)}
         if written is not None or not hold.contacts:
-            log.debug("hold.released", **told, written=len(written or ()))
+            log.debug("hold.released", **fields, written=len(written or ()))
         else:
-            log.warning("hold.ended", **told, how=how)
+            log.warning("hold.ended", **fields, how=how)
         self._delivery.notify()
 
     def _end_run(self, name: str) -> None:
@@ -145,9 +160,96 @@ class WorkerHolds:
     def _lend(self) -> None:
         self._rate_limiter.lend(max((run.quota_share for run in self._runs.values()), default=0.0))
 
-    def _in_a_call(self, hold: HoldInForce) -> bool:
-        return any(key in self._lanes.in_flight for key in hold.contacts)
-
     def _came_back(self, key: ContactKey) -> None:
         if self._lanes.is_held(key):
             self.changed.set()
+
+
+class HoldAnswers:
+    """Answers the holds that *followed* delivers to *holds*, and resumes *delivery* once those are in force."""
+
+    def __init__(  # noqa: PLR0913 - the composition root wires each of them by name
+        self,
+        *,
+        holds: WorkerHolds,
+        followed: FollowedTopic,
+        topic: str,
+        producer: AIOKafkaProducer,
+        delivery: Dispatcher,
+        lease: Lease,
+        clock: Clock,
+    ) -> None:
+        self._holds = holds
+        self.followed: Final = followed
+        self._topic: Final = topic
+        self._producer = producer
+        self._delivery = delivery
+        self._lease = lease
+        self._clock = clock
+        self._worker: Final = uuid4().hex[:12]
+        self._numbers: tuple[int, ...] = ()
+        self._assigned = asyncio.Event()
+        self._rebalances = 0
+
+    def revoked(self) -> None:
+        """Answer for no partition from now on."""
+        self._rebalances += 1
+        self._numbers = ()
+        self._assigned.clear()
+
+    def assigned(self, numbers: Collection[int]) -> None:
+        """Answer for the partitions of these numbers; delivery is paused until all present holds have been read."""
+        self._rebalances += 1
+        self._numbers = tuple(sorted(numbers))
+        self._holds.answer_anew()
+        self._delivery.pause()
+        self._assigned.set()
+
+    async def catch_up(self) -> NoReturn:
+        """Resume delivery after each rebalance, once all holds that were published before are in force."""
+        while True:
+            await self._assigned.wait()
+            self._assigned.clear()
+            rebalances = self._rebalances
+            try:
+                await self.followed.caught_up()
+            except (KafkaError, OSError) as error:
+                log.warning("holds.not_caught_up", error=type(error).__name__)
+                await self._clock.sleep(TRY_AGAIN_S)
+                if rebalances == self._rebalances:
+                    self._assigned.set()
+                continue
+            if rebalances == self._rebalances:
+                self._delivery.resume()
+
+    async def answer(self) -> NoReturn:
+        """Answer each hold as soon as none of its contacts is in a call, and end holds that expire."""
+        while True:
+            self._holds.changed.clear()
+            wait_s = self._holds.expire()
+            if to_answer := self._holds.to_answer():
+                # Without a lease, another worker may have our partitions, and may not have read the hold.
+                if not self._lease.valid:
+                    wait_s = LEASE_LOOK_EVERY_S
+                elif not await self._answered(to_answer):
+                    wait_s = TRY_AGAIN_S
+            await set_within(self._holds.changed, wait_s)
+
+    async def _answered(self, holds: Sequence[HoldInForce]) -> bool:
+        """Return whether Kafka has acknowledged all the answers."""
+        for hold in holds:
+            # Set before sending: a rebalance during the sending resets it, so that the hold is answered again.
+            hold.answered = True
+        try:
+            await asyncio.gather(*(self._send(hold, self._numbers) for hold in holds))
+        except (KafkaError, OSError) as error:
+            log.warning("hold.not_answered", holds=len(holds), error=type(error).__name__)
+            for hold in holds:
+                hold.answered = False
+            return False
+        return True
+
+    async def _send(self, hold: HoldInForce, numbers: tuple[int, ...]) -> None:
+        key, value = encoded(HoldAnswered(run=hold.run, number=hold.number, worker=self._worker, partitions=numbers))
+        await self._producer.send_and_wait(self._topic, key=key, value=value, partition=0)
+        log.debug("hold.answered", run=hold.run, number=hold.number, partitions=len(numbers))

@@ -1,19 +1,53 @@
-"""A token's scopes and its account's use of the daily quota, read from HubSpot's answers."""
+"""A token's portal and scopes, and its account's use of the daily quota, read from HubSpot's answers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Final
+from datetime import datetime, timedelta, timezone, tzinfo
+from typing import Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import httpx
-
-from hubspot_consumer.hubspot.outcomes import Refusal, Rejected
-from hubspot_consumer.hubspot.responses import Page, read_object, read_page
+from hubspot_consumer.hubspot.errors import Answer, body_of, read_refusal, succeeded
+from hubspot_consumer.hubspot.outcomes import Halt, Refusal, Rejected
+from hubspot_consumer.hubspot.responses import Page, read_page
 from schemas.times import in_utc
 
 # Scopes for the calls of a worker. `provision` needs SCHEMA_SCOPES too, to create the schema.
 CONTACT_SCOPES: Final = ("crm.objects.contacts.read", "crm.objects.contacts.write")
 SCHEMA_SCOPES: Final = ("crm.schemas.contacts.read", "crm.schemas.contacts.write")
 EVENT_SCOPES: Final = ("analytics.behavioral_events.send", "behavioral_events.event_definitions.read_write")
+# Maximum number of digits: int() raises ValueError for thousands of them.
+LONGEST_NUMBER: Final = 20
+
+
+@dataclass(frozen=True)
+class PortalDetails:
+    """The token's portal, as far as HubSpot's answer names it. `zone` is the time zone of the daily quota."""
+
+    portal_id: int | None = None
+    zone: tzinfo | None = None
+
+
+def read_portal(response: Answer) -> PortalDetails | Refusal:
+    """Return the token's portal. Both fields are None where HubSpot's answer lacks them."""
+    if succeeded(response):
+        body = body_of(response)
+        portal_id = str(body.get("portalId", ""))
+        known = portal_id.isdecimal() and len(portal_id) < LONGEST_NUMBER
+        return PortalDetails(int(portal_id) if known else None, _zone(body))
+    refusal = read_refusal(response)
+    return PortalDetails() if isinstance(refusal, Halt) and refusal.reason == "endpoint_not_found" else refusal
+
+
+def _zone(body: Mapping[str, Any]) -> tzinfo | None:
+    try:
+        return ZoneInfo(str(body.get("timeZone") or ""))
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        # Without a time zone database the fixed offset is used: it is an hour wrong after a change to or from summer
+        # time.
+        offset_ms = body.get("utcOffsetMilliseconds")
+        if isinstance(offset_ms, int) and abs(offset_ms) < 24 * 3_600_000:
+            return timezone(timedelta(milliseconds=offset_ms))
+        return None
 
 
 @dataclass(frozen=True)
@@ -25,18 +59,17 @@ class Usage:
     resets_at: datetime | None
 
 
-def read_scopes(response: httpx.Response) -> frozenset[str] | Refusal:
+def read_scopes(response: Answer) -> frozenset[str] | Refusal:
     """Return the scopes of the token that the call named."""
-    body = read_object(response)
-    if not isinstance(body, dict):
-        return body
-    scopes = body.get("scopes")
+    if not succeeded(response):
+        return read_refusal(response)
+    scopes = body_of(response).get("scopes")
     if not isinstance(scopes, list):
         return Rejected("rejected_by_hubspot", "HubSpot's answer names no scopes")
     return frozenset(str(scope) for scope in scopes)
 
 
-def read_usage(response: httpx.Response) -> Usage | Refusal:
+def read_usage(response: Answer) -> Usage | Refusal:
     """Return today's use of the account's calls."""
     page = read_page(response)
     if not isinstance(page, Page):

@@ -6,19 +6,17 @@ from typing import Any, Final, NamedTuple
 
 import httpx
 
-from hubspot_consumer.hubspot.account import Usage, read_scopes, read_usage
-from hubspot_consumer.hubspot.connection import Token, answered, call_span, request
-from hubspot_consumer.hubspot.errors import correlation_id, policy_of, quota_spent_for
+from hubspot_consumer.hubspot.account import PortalDetails, Usage, read_portal, read_scopes, read_usage
+from hubspot_consumer.hubspot.connection import Token, call_span, request
+from hubspot_consumer.hubspot.errors import Answer, correlation_id, policy_of, quota_spent_for
 from hubspot_consumer.hubspot.events_path import EventsPath
 from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Refusal, RetryLater
 from hubspot_consumer.hubspot.paths import PATHS, TOKEN_INFO, ApiVersion, Paths
 from hubspot_consumer.hubspot.rate_limiter import QuotaSlot, RateLimiter
-from hubspot_consumer.hubspot.requests import HeldContacts, KnownContacts, Move, Note, TimelineEntry, Upsert
+from hubspot_consumer.hubspot.requests import HeldContacts, KnownContacts, Note, TimelineEntry, Upsert
 from hubspot_consumer.hubspot.responses import (
-    Input,
     NotesOfContacts,
     Page,
-    PortalDetails,
     WriteAnswer,
     read_allowed,
     read_created,
@@ -27,13 +25,12 @@ from hubspot_consumer.hubspot.responses import (
     read_notes,
     read_notes_of_contacts,
     read_page,
-    read_portal,
     read_remote_contacts,
     read_send,
     read_written,
 )
-from hubspot_consumer.kafka.records import Record
 from runtime.logs import logger
+from runtime.tracing import failed
 from schemas.contacts import ContactKey
 
 log = logger()
@@ -65,12 +62,12 @@ class HubSpotClient:
         rate_limiter: RateLimiter,
         version: ApiVersion,
         portal_id: int,
-        count: CallCounter,
+        count: CallCounter = lambda _call: None,
     ) -> None:
         self._http = http
         self._rate_limiter = rate_limiter
-        self._paths: Final[Paths] = PATHS[version]
-        self._events_path: Final = EventsPath(self._paths)
+        self.paths: Final[Paths] = PATHS[version]
+        self._events_path: Final = EventsPath(self.paths)
         self._portal_id: Final = portal_id
         self._count = count
 
@@ -98,89 +95,86 @@ class HubSpotClient:
         unclear.
         """
         body = {"inputs": [upsert.creation() for upsert in inputs]}
-        answer = await self._call("create_contacts", "POST", self._paths.create, body, records=_records(inputs))
+        path = f"{self.paths.contacts}/batch/create"
+        answer = await self._call("create_contacts", path, body, sources=inputs)
         if isinstance(answer, httpx.Response) and answer.status_code in (404, 405):
             # The result is the same but slower: the caller looks each contact up before it writes it.
-            log.warning("hubspot.create_path_not_found", path=self._paths.create)
+            log.warning("hubspot.create_path_not_found", path=path)
             return WriteAnswer(unclear=list(inputs))
-        return _read_write(answer, inputs)
+        return read_written(answer, inputs)
 
     async def upsert(self, inputs: Sequence[Upsert]) -> WriteAnswer[Upsert]:
         """Create or update up to 100 contacts, in a slot."""
         body = {"inputs": [upsert.body() for upsert in inputs]}
-        answer = await self._call("upsert", "POST", self._paths.upsert, body, records=_records(inputs))
-        return _read_write(answer, inputs)
+        path = f"{self.paths.contacts}/batch/upsert"
+        return read_written(await self._call("upsert", path, body, sources=inputs), inputs)
 
     async def move(self, contact_id: str, key: ContactKey) -> Refusal | None:
         """Change a contact's email, in a slot."""
-        move = Move(contact_id, key)
-        answer = await self._call("move", "POST", self._paths.update, {"inputs": [move.body()]})
-        outcome = _read_write(answer, [move]).outcomes[move.trace_id]
+        move = Upsert(contact_id, key, {"email": key})
+        body = {"inputs": [{"id": contact_id, "properties": move.properties, "objectWriteTraceId": contact_id}]}
+        answer = await self._call("move", f"{self.paths.contacts}/batch/update", body)
+        outcome = read_written(answer, [move]).outcomes[contact_id]
         return None if isinstance(outcome, Delivered) else outcome
 
     async def known_contacts(self, keys: Sequence[ContactKey]) -> KnownContacts | Refusal:
         """Return ids and sequences of up to 100 remote contacts, by contact key, in a slot."""
-        answer = await self._read(keys, ())
-        return read_known_contacts(answer, keys) if isinstance(answer, httpx.Response) else answer
+        return read_known_contacts(await self._read(keys, ()), keys)
 
     async def remote_contacts(self, keys: Sequence[ContactKey], names: Collection[str]) -> HeldContacts | Refusal:
         """Return up to 100 remote contacts with the properties *names*, by contact key, in a slot."""
-        answer = await self._read(keys, names)
-        return read_remote_contacts(answer, keys) if isinstance(answer, httpx.Response) else answer
+        return read_remote_contacts(await self._read(keys, names), keys)
 
-    async def _read(self, keys: Sequence[ContactKey], names: Collection[str]) -> httpx.Response | RetryLater:
+    async def _read(self, keys: Sequence[ContactKey], names: Collection[str]) -> Answer:
         body = {
             "idProperty": "email",
             "properties": sorted({*_IDENTITY, *names}),
             "inputs": [{"id": key} for key in keys],
         }
-        return await self._call("read", "POST", self._paths.read, body)
+        return await self._call("read", f"{self.paths.contacts}/batch/read", body)
 
     async def send(self, entries: Sequence[TimelineEntry]) -> Refusal | None:
         """Send up to 500 timeline entries. The call needs no slot: HubSpot exempts it from the quota."""
         body = {"inputs": [entry.body(self._portal_id) for entry in entries]}
         answer = await self._events_path.ask(
-            self._paths.send_events, lambda path: self._call("send", "POST", path, body, records=_records(entries))
+            self.paths.send_events, lambda path: self._call("send", path, body, sources=entries)
         )
-        return read_send(answer, len(entries)) if isinstance(answer, httpx.Response) else answer
+        return read_send(answer, len(entries))
 
     async def note(self, notes: Sequence[Note]) -> WriteAnswer[Note]:
         """Create up to 100 notes, in a slot. Unlike a custom event, a note that is sent twice appears twice."""
         body = {"inputs": [note.body() for note in notes]}
-        answer = await self._call("note", "POST", self._paths.create_notes, body, records=_records(notes))
-        return read_notes(answer, notes) if isinstance(answer, httpx.Response) else WriteAnswer.of_all(notes, answer)
+        path = f"{self.paths.notes}/batch/create"
+        return read_notes(await self._call("note", path, body, sources=notes), notes)
 
     async def notes_of_contacts(self, contacts: Sequence[tuple[str, str | None]]) -> NotesOfContacts | Refusal:
         """Return the ids of the notes of up to 100 contacts, in a slot. Each contact has its id and a paging cursor, or
         None.
         """
         inputs = [{"id": contact_id} | ({"after": after} if after else {}) for contact_id, after in contacts]
-        answer = await self._call("notes_of_contacts", "POST", self._paths.notes_of_contacts, {"inputs": inputs})
-        return read_notes_of_contacts(answer) if isinstance(answer, httpx.Response) else answer
+        answer = await self._call("notes_of_contacts", self.paths.notes_of_contacts, {"inputs": inputs})
+        return read_notes_of_contacts(answer)
 
     async def noted_events(self, note_ids: Sequence[str]) -> set[str] | Refusal:
         """Return the ids of the events that up to 100 notes describe, in a slot."""
         body = {"properties": ["hs_note_body"], "inputs": [{"id": note_id} for note_id in note_ids]}
-        answer = await self._call("read_notes", "POST", self._paths.read_notes, body)
-        return read_noted_events(answer, len(note_ids)) if isinstance(answer, httpx.Response) else answer
+        answer = await self._call("read_notes", f"{self.paths.notes}/batch/read", body)
+        return read_noted_events(answer, len(note_ids))
 
     async def page(self, path: str, after: str | None, **parameters: str) -> Page | Refusal:
         """Return the page of the list at *path* that begins at the cursor *after*."""
         asked = {"limit": "100", **parameters} | ({"after": after} if after else {})
-        answer = await self._call_in_slot("list", "GET", path, parameters=asked)
-        return read_page(answer) if isinstance(answer, httpx.Response) else answer
+        return read_page(await self._call_in_slot("list", path, parameters=asked))
 
     async def define(self, path: str, definition: Mapping[str, Any]) -> Refusal | None:
         """Create a definition. Return None if the portal has it afterwards."""
-        answer = await self._call_in_slot("create", "POST", path, definition)
-        return read_created(answer) if isinstance(answer, httpx.Response) else answer
+        return read_created(await self._call_in_slot("create", path, definition))
 
     async def portal(self) -> PortalDetails | Refusal:
         """Return the token's portal, as far as HubSpot's answer names it. Its time zone becomes that of the daily
         quota.
         """
-        answer = await self._call_in_slot("account", "GET", self._paths.account)
-        details = read_portal(answer) if isinstance(answer, httpx.Response) else answer
+        details = read_portal(await self._call_in_slot("account", self.paths.account))
         if isinstance(details, PortalDetails) and details.zone is not None:
             self._rate_limiter.daily.keep_time_of(details.zone)
         return details
@@ -188,55 +182,53 @@ class HubSpotClient:
     async def scopes(self) -> frozenset[str] | Refusal:
         """Return the token's scopes. HubSpot lists them for private apps; for Service Keys that is not certain."""
         token = self._http.auth.secret if isinstance(self._http.auth, Token) else ""
-        answer = await self._call_in_slot("token_info", "POST", TOKEN_INFO, {"tokenKey": token})
-        return read_scopes(answer) if isinstance(answer, httpx.Response) else answer
+        return read_scopes(await self._call_in_slot("token_info", TOKEN_INFO, {"tokenKey": token}))
 
     async def usage(self) -> Usage | Refusal:
         """Return how many of the day's calls the account's private apps have made."""
-        answer = await self._call_in_slot("usage", "GET", self._paths.usage)
-        return read_usage(answer) if isinstance(answer, httpx.Response) else answer
+        return read_usage(await self._call_in_slot("usage", self.paths.usage))
 
     async def takes_custom_events(self) -> bool | Refusal:
         """Return whether the portal's tier and the token's scopes allow custom events."""
-        answer = await self._call_in_slot("event_definitions", "GET", self._paths.event_definitions)
-        return read_allowed(answer) if isinstance(answer, httpx.Response) else answer
+        return read_allowed(await self._call_in_slot("event_definitions", self.paths.event_definitions))
 
     async def takes_notes(self) -> bool | Refusal:
         """Return whether the token's scopes allow notes."""
         body = {"properties": [], "inputs": [{"id": "0"}]}
-        answer = await self._call_in_slot("read_notes", "POST", self._paths.read_notes, body)
-        return read_allowed(answer) if isinstance(answer, httpx.Response) else answer
+        return read_allowed(await self._call_in_slot("read_notes", f"{self.paths.notes}/batch/read", body))
 
     async def _call_in_slot(
         self,
         kind: str,
-        method: str,
         path: str,
         body: Mapping[str, Any] | None = None,
         parameters: Mapping[str, str] | None = None,
-    ) -> httpx.Response | RetryLater:
-        async def call(path: str) -> httpx.Response | RetryLater:
+    ) -> Answer:
+        async def call(path: str) -> Answer:
             with await self.slot():
-                return await self._call(kind, method, path, body, parameters=parameters)
+                return await self._call(kind, path, body, parameters=parameters)
 
         return await self._events_path.ask(path, call)
 
-    async def _call(  # noqa: PLR0913 - the parts of a request, and the records for tracing
+    async def _call(
         self,
         kind: str,
-        method: str,
         path: str,
         body: Mapping[str, Any] | None = None,
         *,
         parameters: Mapping[str, str] | None = None,
-        records: Iterable[Record] = (),
-    ) -> httpx.Response | RetryLater:
+        sources: Iterable[Upsert | TimelineEntry | Note] = (),
+    ) -> Answer:
+        """Return the answer to a POST of *body*, or to a GET without one. The span names the records of *sources*."""
+        method = "GET" if body is None else "POST"
+        records = chain.from_iterable(one.records for one in sources)
         inputs = len((body or {}).get("inputs", ()))
         try:
             with call_span(self._http.base_url, method, path, records) as span:
                 response = await request(self._http, method, path, body, parameters)
-                answered(span, response)
+                span.set_attribute("http.response.status_code", response.status_code)
                 if not response.is_success:
+                    failed(span, str(response.status_code))
                     log.info(
                         "hubspot.refused",
                         kind=kind,
@@ -254,13 +246,3 @@ class HubSpotClient:
         if (wait := quota_spent_for(response)) is not None:
             self._rate_limiter.pause(wait.total_seconds())
         return response
-
-
-def _records(inputs: Iterable[Upsert | TimelineEntry | Note]) -> Iterable[Record]:
-    return chain.from_iterable(one.records for one in inputs)
-
-
-def _read_write(answer: httpx.Response | RetryLater, inputs: Sequence[Input]) -> WriteAnswer[Input]:
-    if isinstance(answer, httpx.Response):
-        return read_written(answer, inputs)
-    return WriteAnswer.of_all(inputs, answer)

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from hubspot_consumer.kafka.records import Record
 from runtime.logs import logger
-from runtime.tracing import failed, linked_span
+from runtime.tracing import linked_span
 
 log = logger()
 
@@ -110,10 +110,3 @@ def call_span(base: httpx.URL, method: str, path: str, records: Iterable[Record]
         "url.path": path,
     }
     return linked_span(f"{method} {path}", SpanKind.CLIENT, attributes, (record.traceparent for record in records))
-
-
-def answered(span: Span, response: httpx.Response) -> None:
-    """Record the status of HubSpot's answer in *span*. A status other than 2xx marks it as failed."""
-    span.set_attribute("http.response.status_code", response.status_code)
-    if not response.is_success:
-        failed(span, str(response.status_code))

@@ -15,7 +15,19 @@ ASK_AGAIN: Final = timedelta(minutes=1)
 # Share of the daily quota that stays reserved for people and for the account's other apps.
 RESERVE: Final = 0.02
 
+_COUNTS: Final = ("Max", "Interval-Milliseconds", "Remaining", "Daily", "Daily-Remaining")
 _A_COUNT: Final = re.compile("[0-9]{1,12}")
+
+
+def quota_counts(headers: Mapping[str, str]) -> Mapping[str, int]:
+    """Return the numbers in an answer's headers about the quotas, by the last part of the header's name."""
+    found = {name: headers.get(f"X-HubSpot-RateLimit-{name}", "") for name in _COUNTS}
+    return {name: int(value) for name, value in found.items() if _A_COUNT.fullmatch(value)}
+
+
+def midnight(now: datetime, zone: tzinfo, days: int = 1) -> datetime:
+    """Return the next midnight in *zone*; with *days* 0 the last one."""
+    return datetime.combine(now.astimezone(zone).date() + timedelta(days=days), datetime.min.time(), zone)
 
 
 class DailyQuota:
@@ -25,7 +37,7 @@ class DailyQuota:
         self._configured_limit: Final = limit
         self._clock = clock
         self._zone: tzinfo = UTC
-        self._limit = limit
+        self.limit = limit
         self._remaining = limit
         self._resets_at = self._midnight()
 
@@ -41,14 +53,10 @@ class DailyQuota:
     def observe(self, headers: Mapping[str, str]) -> None:
         """Update limit and remaining calls, those of the whole account, from an answer's headers."""
         self._new_day()
-        limit, remaining = (headers.get(f"X-HubSpot-RateLimit-Daily{which}", "") for which in ("", "-Remaining"))
-        if _A_COUNT.fullmatch(remaining):
-            self._remaining = int(remaining)
-            self._limit = int(limit) if _A_COUNT.fullmatch(limit) and int(limit) else self._configured_limit
-
-    @property
-    def limit(self) -> int:
-        return self._limit
+        counts = quota_counts(headers)
+        if "Daily-Remaining" in counts:
+            self._remaining = counts["Daily-Remaining"]
+            self.limit = counts.get("Daily") or self._configured_limit
 
     @property
     def remaining(self) -> int:
@@ -74,20 +82,19 @@ class DailyQuota:
         """Seconds between calls that spread the rest over the time until midnight; 0 while plenty is left, or only the
         reserve.
         """
-        if self.remaining > self._limit * PACED_BELOW or self._remaining <= self._reserve:
+        if self.remaining > self.limit * PACED_BELOW or self._remaining <= self._reserve:
             return 0.0
         left_s = (self._resets_at - self._clock.now()).total_seconds()
         return left_s / (self._remaining - self._reserve)
 
     @property
     def _reserve(self) -> int:
-        return int(self._limit * RESERVE)
+        return int(self.limit * RESERVE)
 
     def _new_day(self) -> None:
         if self._clock.now() >= self._resets_at:
-            self._remaining = self._limit
+            self._remaining = self.limit
             self._resets_at = self._midnight()
 
     def _midnight(self, days: int = 1) -> datetime:
-        day = self._clock.now().astimezone(self._zone).date() + timedelta(days=days)
-        return datetime.combine(day, datetime.min.time(), self._zone).astimezone(UTC)
+        return midnight(self._clock.now(), self._zone, days).astimezone(UTC)

@@ -2,12 +2,11 @@
 inputs.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import httpx
 
@@ -27,27 +26,37 @@ _UNWRITABLE: Final = frozenset({"PROPERTY_DOESNT_EXIST", "READ_ONLY_VALUE"})
 _PASSING_CATEGORIES: Final = frozenset({"RATE_LIMITS", "INTERNAL_ERROR", "TIMEOUT", "SERVICE_UNAVAILABLE", "LOCKED"})
 
 
+Answer = httpx.Response | RetryLater
+"""HubSpot's answer to a call; RetryLater if none came."""
+
+
+def succeeded(answer: Answer) -> TypeGuard[httpx.Response]:
+    return isinstance(answer, httpx.Response) and answer.is_success
+
+
 def quota_spent_for(response: httpx.Response) -> timedelta | None:
     """Return how long no call may be made if the answer says that the burst quota is spent, None otherwise."""
     refusal = read_refusal(response) if response.status_code == 429 else None
     return refusal.after if isinstance(refusal, RetryLater) else None
 
 
-def read_refusal(response: httpx.Response) -> Refusal:
+def read_refusal(answer: Answer) -> Refusal:
     """Return the meaning of an answer other than 2xx for the whole call."""
-    return replace(_by_status(response, _detail(response)), correlation_id=correlation_id(response))
+    if isinstance(answer, RetryLater):
+        return answer
+    return replace(_by_status(answer, _detail(answer)), correlation_id=correlation_id(answer))
 
 
 def correlation_id(response: httpx.Response) -> str | None:
     """Return HubSpot's correlation id of a call, at most LONGEST_NAME characters."""
-    told: str | None = response.headers.get("X-HubSpot-Correlation-Id")
-    return told[:LONGEST_NAME] if told else None
+    name: str | None = response.headers.get("X-HubSpot-Correlation-Id")
+    return name[:LONGEST_NAME] if name else None
 
 
 def policy_of(response: httpx.Response) -> str | None:
     """Return the name of the HubSpot limit that refused a call, None if no limit did."""
-    told = body_of(response).get("policyName")
-    return told[:LONGEST_NAME] if isinstance(told, str) else None
+    name = body_of(response).get("policyName")
+    return name[:LONGEST_NAME] if isinstance(name, str) else None
 
 
 def _by_status(response: httpx.Response, detail: str) -> Refusal:  # noqa: PLR0911 - a table with a line for each status
@@ -83,10 +92,8 @@ def _rate_limited(response: httpx.Response, detail: str) -> Refusal:
 
 
 def _retry_after(response: httpx.Response) -> timedelta | None:
-    seconds = response.headers.get("Retry-After", "").strip()
-    if not is_number(seconds):
-        return None
-    return min(timedelta(seconds=max(0.0, float(seconds))), LONGEST_RETRY_AFTER)
+    seconds = number_in(response.headers.get("Retry-After", ""))
+    return None if seconds is None else min(timedelta(seconds=max(0.0, seconds)), LONGEST_RETRY_AFTER)
 
 
 def read_item_refusal(error: Mapping[str, Any], response: httpx.Response) -> Refusal:
@@ -108,10 +115,7 @@ def _unwritable(error: Mapping[str, Any]) -> frozenset[str]:
         for name in named_in(detail, "propertyName")
     }
     _, _, listed = str(error.get("message") or "").partition(_NOT_VALID)
-    try:
-        failures = objects_of(json.loads(listed)) if listed else []
-    except (ValueError, RecursionError):
-        failures = []
+    failures = objects_of(_parsed(listed.encode()))
     return frozenset(
         found | {str(one["name"]) for one in failures if one.get("name") and one.get("error") in _UNWRITABLE}
     )
@@ -125,11 +129,16 @@ def named_in(error: Mapping[str, Any], what: str) -> set[str]:
 
 
 def body_of(response: httpx.Response) -> dict[str, Any]:
-    try:
-        body = read_json(response.content)
-    except ValueError:
-        return {}
+    """Return the JSON object of an answer; an empty one if its body is none."""
+    body = _parsed(response.content)
     return body if isinstance(body, dict) else {}
+
+
+def _parsed(value: bytes) -> Any:
+    try:
+        return read_json(value)
+    except ValueError:
+        return None
 
 
 def objects_of(value: object) -> list[dict[str, Any]]:
@@ -163,9 +172,10 @@ def _shortened(words: str, response: httpx.Response) -> str:
     return shortened(words, LONGEST_DETAIL) + (f" (correlation id {named})" if named else "")
 
 
-def is_number(text: str) -> bool:
+def number_in(text: str) -> float | None:
+    """Return the number that *text* is; None if it is none, not a finite one or a very large one."""
     try:
         number = float(text)
     except ValueError:
-        return False
-    return number == number and abs(number) < 1e18  # noqa: PLR0124 - only NaN differs from itself
+        return None
+    return number if abs(number) < 1e18 else None

@@ -3,16 +3,12 @@
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-import httpx
-
-from hubspot_consumer.hubspot.errors import read_refusal
-from hubspot_consumer.hubspot.outcomes import Halt, Rejected, RetryLater
+from hubspot_consumer.hubspot.errors import Answer, read_refusal, succeeded
+from hubspot_consumer.hubspot.outcomes import Halt, Rejected, is_unavailable
 from hubspot_consumer.hubspot.paths import Paths
 from runtime.logs import logger
 
 log = logger()
-
-Answer = httpx.Response | RetryLater
 
 
 class EventsPath:
@@ -45,18 +41,19 @@ class EventsPath:
                 )
                 self._found[what] = place
                 return elsewhere
-            if not _is_missing(elsewhere, or_forbidden=True):
+            # HubSpot may answer 403 for a path that does not exist.
+            if not is_unavailable(read_refusal(elsewhere)):
                 # The answer does not show whether this path exists: the next call tries the paths again.
                 return elsewhere
         return answer
 
 
-def _is_missing(answer: Answer, *, or_forbidden: bool = False) -> bool:
-    # HubSpot may answer 403 for a path that does not exist.
-    reasons = ("endpoint_not_found", "scope_missing") if or_forbidden else ("endpoint_not_found",)
-    refusal = answer if isinstance(answer, RetryLater) or answer.is_success else read_refusal(answer)
-    return isinstance(refusal, Halt) and refusal.reason in reasons
+def _is_missing(answer: Answer) -> bool:
+    if succeeded(answer):
+        return False
+    refusal = read_refusal(answer)
+    return isinstance(refusal, Halt) and refusal.reason == "endpoint_not_found"
 
 
 def _is_there(answer: Answer) -> bool:
-    return isinstance(answer, httpx.Response) and (answer.is_success or isinstance(read_refusal(answer), Rejected))
+    return succeeded(answer) or isinstance(read_refusal(answer), Rejected)

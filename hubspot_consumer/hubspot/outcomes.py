@@ -5,7 +5,7 @@ A `correlation_id` is HubSpot's id of the call; HubSpot's support needs it.
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Final, Literal, TypeGuard
 
 HaltReason = Literal[
     "paused",
@@ -43,7 +43,7 @@ class RetryLater:
     `outage` is True for no answer or a 5xx. Several of them in a row open the circuit breaker.
     """
 
-    cause: str
+    detail: str
     after: timedelta | None = None
     outage: bool = False
     correlation_id: str | None = field(default=None, compare=False)
@@ -78,4 +78,9 @@ UNSURE: Final = RetryLater("the group has not answered, and may have given the p
 
 Outcome = Delivered | RetryLater | Rejected | Halt
 Refusal = RetryLater | Rejected | Halt
-"""The meaning of an answer other than 2xx for all inputs of the call."""
+"""The meaning of an answer other than 2xx for all inputs of the call. Each has a `detail`, the reason in words."""
+
+
+def is_unavailable(refusal: object) -> TypeGuard[Halt]:
+    """Return whether a refusal shows that the call's path does not exist, or that the tier or the scopes forbid it."""
+    return isinstance(refusal, Halt) and refusal.reason in ("scope_missing", "endpoint_not_found")

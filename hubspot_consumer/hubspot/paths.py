@@ -13,7 +13,8 @@ ApiVersion = Literal["v3", "2026-03", "2026-09"]
 class Paths:
     """The paths of one version. The first of `events` is the documented path of its custom events.
 
-    HubSpot's documents disagree about that path; the others of `events` are alternatives to try.
+    HubSpot's documents disagree about that path; the others of `events` are alternatives to try. A call for several
+    contacts or notes has the path of these and `/batch/` with the name of its action.
     """
 
     contacts: str
@@ -31,30 +32,6 @@ class Paths:
     @property
     def send_events(self) -> str:
         return f"{self.events[0]}/send/batch"
-
-    @property
-    def create(self) -> str:
-        return f"{self.contacts}/batch/create"
-
-    @property
-    def upsert(self) -> str:
-        return f"{self.contacts}/batch/upsert"
-
-    @property
-    def update(self) -> str:
-        return f"{self.contacts}/batch/update"
-
-    @property
-    def read(self) -> str:
-        return f"{self.contacts}/batch/read"
-
-    @property
-    def create_notes(self) -> str:
-        return f"{self.notes}/batch/create"
-
-    @property
-    def read_notes(self) -> str:
-        return f"{self.notes}/batch/read"
 
     @property
     def usage(self) -> str:

@@ -13,7 +13,6 @@ that HubSpot's headers count beyond these are another app's; the limiter leaves 
 
 import asyncio
 import math
-import re
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
@@ -22,7 +21,7 @@ from typing import Final, Self
 
 from aiolimiter import AsyncLimiter
 
-from hubspot_consumer.hubspot.daily_quota import DailyQuota
+from hubspot_consumer.hubspot.daily_quota import DailyQuota, quota_counts
 from runtime.clock import Clock
 
 # Calls are spaced 2 % wider than the quota requires, because the workers' counts of a window may differ.
@@ -40,7 +39,6 @@ LONGEST_STEP_S: Final = 5.0
 # HubSpot counts calls in windows of ten seconds. A window of over a minute in a header is not that one, and could stop
 # all calls for days.
 LONGEST_WINDOW_MS: Final = 60_000
-_A_COUNT: Final = re.compile("[0-9]{1,9}")
 
 
 class QuotaSlot:
@@ -63,48 +61,40 @@ class QuotaSlot:
 
 
 class RateLimiter:
-    """Gives out slots: at most *quota* calls in any *window_s* seconds, as HubSpot counts them, over all workers."""
+    """Gives out slots: at most `quota` calls in any `window_s` seconds, as HubSpot counts them, over all workers.
+
+    `quota` is the configured number, or less if HubSpot's headers say so. `lent` is the part of this worker's share
+    that is lent to reprocessing.
+    """
 
     def __init__(self, quota: int, window_s: float, daily: DailyQuota, clock: Clock) -> None:
         self._configured_quota: Final = quota
         self._clock = clock
         self.daily: Final = daily
         self._divided = 1.0
-        self._lent = 0.0
+        self.lent = 0.0
         self._taken_by_others = 0
         self._in_flight = 0
         self._answered_at: deque[float] = deque()
         # `_not_before` is the time until which HubSpot requested a pause. `_follows_at` is the time until which the
         # former holder of this share comes first.
         self._not_before = self._follows_at = 0.0
-        self._settled_at = 0.0
+        self._wider_until = 0.0
         self._shifts, self._shifted_at = 0.0, 0.0
         self._last_slot_at = -math.inf
         self._set(quota, window_s)
 
     @property
-    def quota(self) -> int:
-        """Calls that all workers may make in a window: the configured number, or less if HubSpot's headers say so."""
-        return self._quota
-
-    @property
-    def window_s(self) -> float:
-        return self._window_s
-
-    @property
     def share(self) -> float:
         """The part of the quota that this worker uses itself, without the part that it lends."""
-        return self._divided * (1 - self._lent)
-
-    @property
-    def lent(self) -> float:
-        """The part of this worker's share that is lent to reprocessing."""
-        return self._lent
+        return self._divided * (1 - self.lent)
 
     @property
     def used(self) -> int:
         """Calls of this worker that HubSpot may count in its current window."""
-        self._forget_old()
+        oldest = self._clock.monotonic() - self.window_s
+        while self._answered_at and self._answered_at[0] < oldest:
+            self._answered_at.popleft()
         return self._in_flight + len(self._answered_at)
 
     @property
@@ -125,45 +115,42 @@ class RateLimiter:
 
     def lend(self, part: float) -> None:
         """Lend *part* of this worker's share, from 0 and below 1, from now on, and use only the rest."""
-        if part != self._lent:
+        if part != self.lent:
             before = self._own_now
-            self._lent = part
+            self.lent = part
             self._changed_hands()
             # The current window contains the calls of the part's former user, so the limit shifts over one window. A
             # sudden decrease would leave the part unused and delay live events by seconds; a sudden increase would
             # exceed the quota.
-            self._shifts, self._shifted_at = before - self._own_quota, self._clock.monotonic() + self._window_s
+            self._shifts, self._shifted_at = before - self._own_quota, self._clock.monotonic() + self.window_s
 
     def follow_another(self) -> None:
         """Assume that a killed process has just filled this worker's part of the window with calls."""
         now, own = self._clock.monotonic(), self._own_quota
-        self._answered_at.extend(now - self._window_s * (own - 1 - number) / own for number in range(own))
+        self._answered_at.extend(now - self.window_s * (own - 1 - number) / own for number in range(own))
 
     def _changed_hands(self) -> None:
-        self._set(self._quota, self._window_s)
+        self._set(self.quota, self.window_s)
         # HubSpot's window still counts the calls of the share's former holder, so the first call waits for one spacing.
         # The next change replaces this wait, which is longer the smaller the share is.
         self._follows_at = self._clock.monotonic() + self._spacing_s
-        self._settled_at = self._clock.monotonic() + self._window_s
+        self._wider_until = self._clock.monotonic() + self.window_s
 
     async def slot(self) -> QuotaSlot:
         """Return when a call may be made."""
-        while not await self._spaced():
-            pass
+        spaced = False
+        while not spaced:
+            # After LONGEST_STEP_S the wait begins again, because there may be a new limiter.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LONGEST_STEP_S):
+                    await self._limiter.acquire()
+                    spaced = True
         while (wait := self._wait_s()) > 0:
             # The wait has several steps, because the rest of the day's calls and other apps' use may change meanwhile.
             await self._clock.sleep(min(wait, LONGEST_STEP_S))
         self._in_flight += 1
         self._last_slot_at = self._clock.monotonic()
         return QuotaSlot(self)
-
-    async def _spaced(self) -> bool:
-        """Return True when the limiter admits a call, False after LONGEST_STEP_S: there may be a new limiter."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LONGEST_STEP_S):
-                await self._limiter.acquire()
-                return True
-        return False
 
     def answered(self) -> None:
         self._in_flight -= 1
@@ -180,25 +167,21 @@ class RateLimiter:
     def observe(self, headers: Mapping[str, str]) -> None:
         """Update the quota, at most the configured one, and other apps' use of it from an answer's headers."""
         self.daily.observe(headers)
-        maximum, interval_ms, remaining = (
-            int(value) if _A_COUNT.fullmatch(value := headers.get(f"X-HubSpot-RateLimit-{name}", "")) else None
-            for name in ("Max", "Interval-Milliseconds", "Remaining")
-        )
+        counts = quota_counts(headers)
+        maximum, interval_ms = counts.get("Max"), counts.get("Interval-Milliseconds")
         if maximum and interval_ms and interval_ms <= LONGEST_WINDOW_MS:
             quota, window_s = min(maximum, self._configured_quota), interval_ms / 1000
-            if (quota, window_s) != (self._quota, self._window_s):
+            if (quota, window_s) != (self.quota, self.window_s):
                 self._set(quota, window_s)
-            if remaining is not None:
-                self._make_way(maximum - remaining)
-
-    def _make_way(self, counted: int) -> None:
-        # HubSpot counts this worker's calls and at most the whole part of the other workers. The rest is another app's.
-        beyond = counted - self.used - (self._quota - self._own_quota)
-        self._taken_by_others = math.ceil(max(0, beyond) * self.share * YIELD)
+            if "Remaining" in counts:
+                # HubSpot counts this worker's calls and at most the whole part of the other workers. The rest is
+                # another app's.
+                others = maximum - counts["Remaining"] - self.used - (self.quota - self._own_quota)
+                self._taken_by_others = math.ceil(max(0, others) * self.share * YIELD)
 
     def _set(self, quota: int, window_s: float) -> None:
-        self._quota = quota
-        self._window_s = window_s
+        self.quota = quota
+        self.window_s = window_s
         self._own_quota = max(1, int(quota * self.share))
         self._spacing_s = (1 + HEADROOM) * window_s / (quota * self.share)
         self._limiter = AsyncLimiter(BURST, BURST * self._spacing_s)
@@ -208,21 +191,16 @@ class RateLimiter:
         """Calls that this worker may have in the current window; after a change of the lent part it shifts over one
         window.
         """
-        left = max(0.0, (self._shifted_at - self._clock.monotonic()) / self._window_s)
+        left = max(0.0, (self._shifted_at - self._clock.monotonic()) / self.window_s)
         return self._own_quota + self._shifts * left
 
     def _wait_s(self) -> float:
         now = self._clock.monotonic()
         spacing_s = self.daily.spacing_s / self.share
-        if now < self._settled_at:
+        if now < self._wider_until:
             spacing_s = max(spacing_s, self._spacing_s * (1 + SETTLING))
         paused_s = max(self._not_before, self._follows_at, self._last_slot_at + spacing_s) - now
         if self.used < max(1, self._own_now - self._taken_by_others):
             return paused_s
-        window_s = self._answered_at[0] + self._window_s - now if self._answered_at else ANSWERS_AWAITED_S
+        window_s = self._answered_at[0] + self.window_s - now if self._answered_at else ANSWERS_AWAITED_S
         return max(paused_s, window_s, 0.001)
-
-    def _forget_old(self) -> None:
-        oldest = self._clock.monotonic() - self._window_s
-        while self._answered_at and self._answered_at[0] < oldest:
-            self._answered_at.popleft()

@@ -1,6 +1,4 @@
-"""The inputs of requests to HubSpot: an upsert or a move of a contact, and a timeline entry as a custom event or a
-note.
-"""
+"""The inputs of requests to HubSpot: an upsert of a contact, and a timeline entry as a custom event or a note."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -50,25 +48,6 @@ class Upsert:
     def creation(self) -> dict[str, object]:
         """Return the input of a create call, which HubSpot refuses if the contact exists."""
         return {"properties": {"email": self.contact_key, **self.properties}, "objectWriteTraceId": self.trace_id}
-
-
-@dataclass(frozen=True)
-class Move:
-    """Change the email, and so the contact key, of the contact with HubSpot's id *contact_id*."""
-
-    contact_id: str
-    contact_key: ContactKey
-
-    @property
-    def trace_id(self) -> str:
-        return self.contact_id
-
-    def body(self) -> dict[str, object]:
-        return {
-            "id": self.contact_id,
-            "properties": {"email": self.contact_key},
-            "objectWriteTraceId": self.trace_id,
-        }
 
 
 @dataclass(frozen=True)

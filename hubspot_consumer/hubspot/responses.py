@@ -4,16 +4,28 @@ Every field of a body is treated as optional, whatever the documentation says. S
 handling and contacts, and recorded traffic.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta, timezone, tzinfo
-from typing import Any, Final, Generic, Protocol, Self, TypeGuard, TypeVar
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Any, Generic, Self, TypeVar
 
-import httpx
-
-from hubspot_consumer.hubspot.errors import body_of, is_number, named_in, objects_of, read_item_refusal, read_refusal
-from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Outcome, Refusal, Rejected, RetryLater
+from hubspot_consumer.hubspot.errors import (
+    Answer,
+    body_of,
+    named_in,
+    number_in,
+    objects_of,
+    read_item_refusal,
+    read_refusal,
+    succeeded,
+)
+from hubspot_consumer.hubspot.outcomes import (
+    Delivered,
+    Outcome,
+    Refusal,
+    Rejected,
+    RetryLater,
+    is_unavailable,
+)
 from hubspot_consumer.hubspot.requests import (
     HeldContacts,
     KnownContact,
@@ -26,21 +38,8 @@ from hubspot_consumer.hubspot.requests import (
 from hubspot_consumer.hubspot.schema import CHOSEN
 from schemas.contacts import ContactKey, contact_key
 
-# Maximum number of digits: int() raises ValueError for thousands of them.
-LONGEST_NUMBER: Final = 20
-
-
-class Traced(Protocol):
-    """An input of a batch. Its trace id is unique in its call."""
-
-    @property
-    def trace_id(self) -> str: ...
-
-    @property
-    def contact_key(self) -> ContactKey: ...
-
-
-Input = TypeVar("Input", bound=Traced)
+Input = TypeVar("Input", bound=Upsert | Note)
+"""An input of a batch. Its trace id is unique in its call."""
 
 
 @dataclass
@@ -56,13 +55,13 @@ class WriteAnswer(Generic[Input]):
         return cls(outcomes={one.trace_id: outcome for one in inputs})
 
 
-def read_written(response: httpx.Response, inputs: Sequence[Input]) -> WriteAnswer[Input]:
+def read_written(response: Answer, inputs: Sequence[Input]) -> WriteAnswer[Input]:
     """Return the outcome of each of *inputs*."""
-    if not response.is_success:
+    if not succeeded(response):
         refusal = read_refusal(response)
         if isinstance(refusal, Rejected) and len(inputs) > 1:
             # One invalid input, or two inputs for the same contact, can fail the whole call.
-            unclear = [one for one in inputs if refusal.unwritable.isdisjoint(_properties(one))]
+            unclear = [one for one in inputs if isinstance(one, Note) or refusal.unwritable.isdisjoint(one.properties)]
             return WriteAnswer({one.trace_id: refusal for one in inputs if one not in unclear}, unclear)
         return WriteAnswer.of_all(inputs, refusal)
     body = body_of(response)
@@ -84,12 +83,12 @@ def read_written(response: httpx.Response, inputs: Sequence[Input]) -> WriteAnsw
     return answer
 
 
-def read_notes(response: httpx.Response, notes: Sequence[Note]) -> WriteAnswer[Note]:
+def read_notes(response: Answer, notes: Sequence[Note]) -> WriteAnswer[Note]:
     """Return the outcome of each note. Only notes that were certainly not written are unclear: a second copy would
     stay.
     """
     answer = read_written(response, notes)
-    if response.is_success:
+    if succeeded(response):
         for note in answer.unclear:
             answer.outcomes[note.trace_id] = RetryLater("HubSpot's answer does not say which notes it refused")
         answer.unclear = []
@@ -104,9 +103,9 @@ class NotesOfContacts:
     more: list[tuple[str, str]]
 
 
-def read_notes_of_contacts(response: httpx.Response) -> NotesOfContacts | Refusal:
+def read_notes_of_contacts(response: Answer) -> NotesOfContacts | Refusal:
     """Return a page of the notes of several contacts. HubSpot's error for a contact without notes is ignored."""
-    if not response.is_success:
+    if not succeeded(response):
         return read_refusal(response)
     found = NotesOfContacts([], [])
     for result in objects_of(body_of(response).get("results")):
@@ -117,9 +116,9 @@ def read_notes_of_contacts(response: httpx.Response) -> NotesOfContacts | Refusa
     return found
 
 
-def read_noted_events(response: httpx.Response, notes: int) -> set[str] | Refusal:
+def read_noted_events(response: Answer, notes: int) -> set[str] | Refusal:
     """Return the ids of the events that a page of notes describes; archived notes count as absent."""
-    if not response.is_success:
+    if not succeeded(response):
         return read_refusal(response)
     body = body_of(response)
     results = objects_of(body.get("results"))
@@ -131,17 +130,15 @@ def read_noted_events(response: httpx.Response, notes: int) -> set[str] | Refusa
     return {event for event in events if event is not None}
 
 
-def read_allowed(response: httpx.Response) -> bool | Refusal:
+def read_allowed(response: Answer) -> bool | Refusal:
     """Return whether the path of a call exists and the portal's tier and the token's scopes allow it."""
-    if response.is_success:
+    if succeeded(response):
         return True
     refusal = read_refusal(response)
-    if isinstance(refusal, Halt) and refusal.reason in ("scope_missing", "endpoint_not_found"):
-        return False
-    return refusal
+    return False if is_unavailable(refusal) else refusal
 
 
-def read_known_contacts(response: httpx.Response, keys: Sequence[ContactKey]) -> KnownContacts | Refusal:
+def read_known_contacts(response: Answer, keys: Sequence[ContactKey]) -> KnownContacts | Refusal:
     """Return the contacts that a batch read found among *keys*, and None for those that it did not find."""
     found = read_remote_contacts(response, keys)
     if not isinstance(found, dict):
@@ -149,33 +146,34 @@ def read_known_contacts(response: httpx.Response, keys: Sequence[ContactKey]) ->
     return {key: _known(ContactKey(key), contact) if contact else None for key, contact in found.items()}
 
 
-def read_remote_contacts(response: httpx.Response, keys: Sequence[ContactKey]) -> HeldContacts | Refusal:
+def read_remote_contacts(response: Answer, keys: Sequence[ContactKey]) -> HeldContacts | Refusal:
     """Return the contacts that a batch read found among *keys*, by each of their emails; None for those not found."""
-    if response.status_code == 404 and body_of(response).get("category") == "OBJECT_NOT_FOUND":
+    if isinstance(response, RetryLater):
+        return response
+    body = body_of(response)
+    if response.status_code == 404 and body.get("category") == "OBJECT_NOT_FOUND":
         # Usually HubSpot's answer is a 207. Any other 404 concerns the path: to treat these contacts as new could
         # overwrite them with older values.
-        missing = {_key(email) for email in named_in(body_of(response), "ids")}
+        missing = {_key(email) for email in named_in(body, "ids")}
         return {key: None for key in keys if key in missing or len(keys) == 1}
     if not response.is_success:
         return read_refusal(response)
-    body = body_of(response)
-    held: HeldContacts = {}
+    found: HeldContacts = {}
     for error in objects_of(body.get("errors")):
         if error.get("category") == "OBJECT_NOT_FOUND":
-            held |= {_key(email): None for email in named_in(error, "ids")}
+            found |= {_key(email): None for email in named_in(error, "ids")}
     for result in objects_of(body.get("results")):
         properties = result.get("properties")
         if isinstance(properties, dict) and result.get("id"):
             emails = f"{properties.get('email') or ''};{properties.get('hs_additional_emails') or ''}"
             contact = RemoteContact(str(result["id"]), {name: str(value or "") for name, value in properties.items()})
-            held |= {_key(email): contact for email in emails.split(";") if email.strip()}
-    return held
+            found |= {_key(email): contact for email in emails.split(";") if email.strip()}
+    return found
 
 
 def _known(key: ContactKey, contact: RemoteContact) -> KnownContact:
     """Return a contact with its sequence if *key* wrote it last, and with 0 otherwise."""
-    number = contact.properties.get("nerava_event_sequence") or "0"
-    sequence = int(float(number)) if is_number(number) else 0
+    sequence = int(number_in(contact.properties.get("nerava_event_sequence", "")) or 0)
     written_by = _key(contact.properties.get("nerava_contact_key") or contact.properties.get("email") or "")
     return KnownContact(contact.contact_id, sequence if key == written_by else 0)
 
@@ -188,50 +186,20 @@ def _key(email: str) -> str:
         return email
 
 
-def read_send(response: httpx.Response, entries: int) -> Refusal | None:
+def read_send(response: Answer, entries: int) -> Refusal | None:
     """Return None if HubSpot accepted all *entries* of the call, or had the only one already."""
-    errors = objects_of(body_of(response).get("errors")) if response.is_success else []
-    if response.is_success and not errors:
-        return None
-    # A partially accepted call was never observed. If it occurs, the uuids make it safe to send all entries again.
-    refusal = read_item_refusal(errors[0], response) if errors else read_refusal(response)
+    if succeeded(response):
+        errors = objects_of(body_of(response).get("errors"))
+        if not errors:
+            return None
+        # A partially accepted call was never observed. If it occurs, the uuids make it safe to send all entries again.
+        refusal = read_item_refusal(errors[0], response)
+    else:
+        refusal = read_refusal(response)
     # A duplicate can fail a whole call, whose other entries were not accepted then.
     if isinstance(refusal, Rejected) and entries == 1 and _says_duplicate(refusal.detail):
         return None
     return refusal
-
-
-@dataclass(frozen=True)
-class PortalDetails:
-    """The token's portal, as far as HubSpot's answer names it. `zone` is the time zone of the daily quota."""
-
-    portal_id: int | None = None
-    zone: tzinfo | None = None
-
-
-def read_portal(response: httpx.Response) -> PortalDetails | Refusal:
-    """Return the token's portal. Both fields are None where HubSpot's answer lacks them."""
-    if response.is_success:
-        body = body_of(response)
-        portal_id = str(body.get("portalId", ""))
-        known = portal_id.isdecimal() and len(portal_id) < LONGEST_NUMBER
-        return PortalDetails(int(portal_id) if known else None, _zone(body))
-    refusal = read_refusal(response)
-    return PortalDetails() if isinstance(refusal, Halt) and refusal.reason == "endpoint_not_found" else refusal
-
-
-def _zone(body: Mapping[str, Any]) -> tzinfo | None:
-    try:
-        return ZoneInfo(str(body.get("timeZone") or ""))
-    except (ValueError, OSError, ZoneInfoNotFoundError):
-        # Without a time zone database the fixed offset is used: it is an hour wrong after a change to or from summer
-        # time.
-        offset_ms = body.get("utcOffsetMilliseconds")
-        return timezone(timedelta(milliseconds=offset_ms)) if _is_an_offset(offset_ms) else None
-
-
-def _is_an_offset(milliseconds: object) -> TypeGuard[int]:
-    return isinstance(milliseconds, int) and abs(milliseconds) < 24 * 3_600_000
 
 
 @dataclass(frozen=True)
@@ -242,9 +210,9 @@ class Page:
     after: str | None
 
 
-def read_page(response: httpx.Response) -> Page | Refusal:
+def read_page(response: Answer) -> Page | Refusal:
     """Return a page of a list."""
-    if not response.is_success:
+    if not succeeded(response):
         return read_refusal(response)
     body = body_of(response)
     return Page(objects_of(body.get("results")), _next_page(body))
@@ -257,26 +225,21 @@ def _next_page(body: Mapping[str, Any]) -> str | None:
     return str(after) if after else None
 
 
-def read_object(response: httpx.Response) -> dict[str, Any] | Refusal:
-    """Return the requested object, which is empty if the body is no object."""
-    return body_of(response) if response.is_success else read_refusal(response)
-
-
-def read_created(response: httpx.Response) -> Refusal | None:
+def read_created(response: Answer) -> Refusal | None:
     """Return None if the object exists now: this call or an earlier one (409) created it."""
-    return None if response.is_success or response.status_code == 409 else read_refusal(response)
+    refusal = None if succeeded(response) else read_refusal(response)
+    return None if isinstance(refusal, Rejected) and refusal.conflict else refusal
 
 
-def _properties(written: Traced) -> Collection[str]:
-    return written.properties if isinstance(written, Upsert) else ()
-
-
-def _kept(written: Traced, result: Mapping[str, Any]) -> frozenset[str]:
-    held = result.get("properties")
-    if not isinstance(written, Upsert) or not isinstance(held, dict):
+def _kept(written: Upsert | Note, result: Mapping[str, Any]) -> frozenset[str]:
+    stored = result.get("properties")
+    if not isinstance(written, Upsert) or not isinstance(stored, dict):
         return frozenset()
-    given = {name: value for name, value in written.properties.items() if name in CHOSEN and held.get(name) is not None}
-    return frozenset(name for name, value in given.items() if str(held[name]).lower() != value.lower())
+    return frozenset(
+        name
+        for name, value in written.properties.items()
+        if name in CHOSEN and stored.get(name) is not None and str(stored[name]).lower() != value.lower()
+    )
 
 
 def _asked(result: Mapping[str, Any], inputs: Sequence[Input]) -> Input | None:
@@ -290,7 +253,7 @@ def _asked(result: Mapping[str, Any], inputs: Sequence[Input]) -> Input | None:
     return by_email or (inputs[0] if len(inputs) == 1 else None)
 
 
-def _traces(error: Mapping[str, Any], inputs: Sequence[Traced]) -> list[str]:
+def _traces(error: Mapping[str, Any], inputs: Sequence[Upsert | Note]) -> list[str]:
     traces = named_in(error, "objectWriteTraceId")
     asked = [upsert.trace_id for upsert in inputs]
     return [trace for trace in asked if trace in traces] or (asked if len(asked) == 1 else [])

@@ -34,10 +34,6 @@ class Property:
     def field_type(self) -> str:
         return _FIELD_TYPES[self.type]
 
-    @property
-    def all_options(self) -> tuple[str, ...]:
-        return ("true", "false") if self.type == "bool" else self.options
-
     def definition(self) -> dict[str, object]:
         return {
             "groupName": GROUP,
@@ -47,7 +43,7 @@ class Property:
             "fieldType": self.field_type,
             "options": [
                 {"label": option, "value": option, "displayOrder": order, "hidden": False}
-                for order, option in enumerate(self.all_options)
+                for order, option in enumerate(self.options)
             ],
         }
 
@@ -60,7 +56,7 @@ PROPERTIES: Final = (
     Property("nerava_signup_date", "Nerava signup date", "date"),
     Property("nerava_auth_provider", "Nerava auth provider", "string"),
     Property("nerava_lifecycle_stage", "Nerava lifecycle stage", "enumeration", ("new_driver", "active_driver")),
-    Property("nerava_wallet_pass_installed", "Nerava wallet pass installed", "bool"),
+    Property("nerava_wallet_pass_installed", "Nerava wallet pass installed", "bool", ("true", "false")),
     Property("nerava_wallet_pass_type", "Nerava wallet pass type", "enumeration", ("apple", "google")),
     Property("nerava_wallet_pass_installed_at", "Nerava wallet pass installed at", "datetime"),
     Property("nerava_total_nova_earned_cents", "Nova earned in all (cents)", "number"),

@@ -55,14 +55,8 @@ class Lag:
 
         It covers all partitions, or only *partitions*.
         """
-        asked = list(self.partitions if partitions is None else partitions)
-        starts = await self._reader.starts(asked)
-        committed = await self._admin.list_consumer_group_offsets(self._group, partitions=asked)
-        # Records that Kafka has deleted can't be read any more, and are no lag.
-        return {
-            partition: max(start, committed[partition].offset if partition in committed else -1)
-            for partition, start in starts.items()
-        }
+        asked = self.partitions if partitions is None else list(partitions)
+        return await first_unfinished(self._admin, self._reader, self._group, asked)
 
     def number_of(self, key: ContactKey) -> int:
         """Return the partition number of a contact's events, which is the same in all topics."""
@@ -101,6 +95,19 @@ class Lag:
     def of(self, topic: str, number: int) -> int | None:
         """Return the lag of a partition as of the last `read`, None before the first."""
         return self._by_partition.get(TopicPartition(topic, number))
+
+
+async def first_unfinished(
+    admin: AIOKafkaAdminClient, reader: TopicReader, group: str, partitions: Sequence[TopicPartition]
+) -> dict[TopicPartition, int]:
+    """Return the offset of the first event that the group has not acked, by partition. Raises KafkaError."""
+    starts = await reader.starts(partitions)
+    committed = await admin.list_consumer_group_offsets(group, partitions=list(partitions))
+    # Records that Kafka has deleted can't be read any more, and are no lag.
+    return {
+        partition: max(start, committed[partition].offset if partition in committed else -1)
+        for partition, start in starts.items()
+    }
 
 
 class TopicsMissing(CannotGoOn):

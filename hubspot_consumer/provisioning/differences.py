@@ -33,10 +33,14 @@ class Mismatch:
 
 @dataclass(frozen=True)
 class Differences:
-    """Definitions to create, in this order, and those that a person has to change: no program changes any."""
+    """Definitions to create, in this order, and those that a person has to change: no program changes any.
+
+    `no_custom_events` is HubSpot's refusal if the tier or the token's scopes do not allow custom events.
+    """
 
     missing: Sequence[Missing] = ()
     mismatches: Sequence[Mismatch] = ()
+    no_custom_events: str | None = None
 
 
 def of_properties(listed: Sequence[Definition], paths: Paths) -> Differences:
@@ -86,7 +90,7 @@ def _property_faults(wanted: Property, known: Definition) -> Iterator[Mismatch]:
         yield Mismatch(f"has the fieldType {field}, and should have {wanted.field_type}", harmless=True)
     if kind == wanted.type and isinstance(options, list):
         there = {str(option.get("value")) for option in options if isinstance(option, dict)}
-        if lacking := [option for option in wanted.all_options if option not in there]:
+        if lacking := [option for option in wanted.options if option not in there]:
             yield Mismatch(f"lacks the options {', '.join(lacking)}")
     metadata = known.get("modificationMetadata")
     if known.get("calculated") is True or (isinstance(metadata, dict) and metadata.get("readOnlyValue") is True):

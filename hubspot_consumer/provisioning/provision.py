@@ -1,14 +1,11 @@
 """Provisioning: it creates the definitions that the portal lacks. It changes and deletes none that exist."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from hubspot_consumer.hubspot.client import HubSpotClient
-from hubspot_consumer.hubspot.outcomes import Halt, Refusal, Rejected, RetryLater
-from hubspot_consumer.hubspot.paths import Paths
+from hubspot_consumer.hubspot.outcomes import Refusal, is_unavailable
 from hubspot_consumer.hubspot.schema import GROUP
-from hubspot_consumer.provisioning.differences import Differences, Mismatch, Missing, of_events, of_properties
+from hubspot_consumer.provisioning.differences import Differences, Missing, of_events, of_properties
 from runtime.endings import CannotGoOn
 
 
@@ -16,50 +13,35 @@ class ProvisionRefused(CannotGoOn):
     """HubSpot did not list or create something. The message names it and the reason."""
 
     def __init__(self, what: str, refusal: Refusal) -> None:
-        super().__init__(f"{what}: {refusal.cause if isinstance(refusal, RetryLater) else refusal.detail}")
+        super().__init__(f"{what}: {refusal.detail}")
         self.refusal: Final = refusal
-
-
-@dataclass(frozen=True)
-class ProvisionPlan:
-    """Definitions to create, in this order, and those that exist but differ from ours.
-
-    `no_custom_events` is HubSpot's refusal if the tier or the token's scopes do not allow custom events.
-    """
-
-    missing: Sequence[Missing]
-    mismatches: Sequence[Mismatch]
-    no_custom_events: str | None = None
 
 
 class Provision:
     """Compares the portal with our schema and creates the missing definitions."""
 
-    def __init__(self, client: HubSpotClient, paths: Paths) -> None:
+    def __init__(self, client: HubSpotClient) -> None:
         self._client = client
-        self._paths: Final = paths
+        self._paths: Final = client.paths
 
-    async def plan(self, *, custom_events: bool = True) -> ProvisionPlan:
+    async def plan(self, *, custom_events: bool = True) -> Differences:
         """Return the missing and the differing definitions, without events if *custom_events* is False. Raises
         ProvisionRefused.
         """
         groups = {group.get("name") for group in await self._list(self._paths.property_groups)}
-        missing = []
-        if GROUP not in groups:
-            missing.append(
-                Missing(f"property group {GROUP}", self._paths.property_groups, {"name": GROUP, "label": "Nerava"})
-            )
+        group = Missing(f"property group {GROUP}", self._paths.property_groups, {"name": GROUP, "label": "Nerava"})
         properties, events = await self.properties(), Differences()
-        refused: str | None = None
         if custom_events:
             try:
                 events = await self.events()
             except ProvisionRefused as error:
-                if not allows_no_custom_events(error.refusal):
+                if not is_unavailable(error.refusal):
                     raise
-                refused = str(error)
-        return ProvisionPlan(
-            [*missing, *properties.missing, *events.missing], [*properties.mismatches, *events.mismatches], refused
+                events = Differences(no_custom_events=str(error))
+        return Differences(
+            [*([] if GROUP in groups else [group]), *properties.missing, *events.missing],
+            [*properties.mismatches, *events.mismatches],
+            events.no_custom_events,
         )
 
     async def properties(self) -> Differences:
@@ -87,14 +69,9 @@ class Provision:
         after: str | None = None
         while True:
             page = await self._client.page(path, after, **parameters)
-            if isinstance(page, Halt | Rejected | RetryLater):
+            if isinstance(page, Refusal):
                 raise ProvisionRefused(path, page)
             found += page.items
             if page.after is None:
                 return found
             after = page.after
-
-
-def allows_no_custom_events(refusal: Refusal) -> bool:
-    """Return whether the refusal of event definitions shows that the tier or the scopes do not allow custom events."""
-    return isinstance(refusal, Halt) and refusal.reason in ("scope_missing", "endpoint_not_found")

@@ -100,7 +100,7 @@ class RunSession:
     def settlement(self) -> ResolutionWriter:
         """Return a writer of resolutions, which is closed with the session."""
         settlement = ResolutionWriter(self._settings)
-        self._opened.push_async_callback(settlement.close)
+        self._opened.push_async_callback(settlement.stop)
         return settlement
 
     async def settle(self, catalogue: DeadLetterCatalogue) -> int:

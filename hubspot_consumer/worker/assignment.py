@@ -7,7 +7,7 @@ from typing import Final
 
 from hubspot_consumer.delivery.dispatcher import Dispatcher
 from hubspot_consumer.delivery.receipts import ReceiptsTopic
-from hubspot_consumer.holds.answers import HoldAnswers
+from hubspot_consumer.holds.worker import HoldAnswers
 from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.kafka.lag import Lag
 from hubspot_consumer.kafka.partition_alignment import PartitionAlignment

@@ -78,7 +78,7 @@ class Service:
 
     def _followers(self) -> Iterable[Coroutine[Any, Any, object]]:
         if (live := self._parts.live) is not None:
-            yield live.hold_answers.follow()
+            yield live.hold_answers.followed.follow()
             yield live.hold_answers.catch_up()
             yield live.hold_answers.answer()
             yield live.controls.follow()
@@ -119,7 +119,7 @@ class Service:
         await self._at_last(self._parts.core.suppressions.start)
         if self._parts.live is not None:
             await self._at_last(self._parts.live.controls.start)
-            await self._at_last(self._parts.live.hold_answers.start)
+            await self._at_last(self._parts.live.hold_answers.followed.start)
 
     async def _at_last(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
         """Repeat *ask* until Kafka answers; return the answer. Raises KafkaRefused if Kafka never granted access."""
@@ -178,7 +178,7 @@ class Service:
         await _within(give_up - self._clock.monotonic(), self._parts.source.worker.stop())
         others = [self._parts.core.producer.stop(), self._parts.core.lag.stop(), self._parts.core.suppressions.stop()]
         if live is not None:
-            others += [live.hold_answers.stop(), live.controls.stop()]
+            others += [live.hold_answers.followed.stop(), live.controls.stop()]
             others += [receipts.stop()] if receipts is not None else []
         await asyncio.gather(*(_within(CLOSE_WITHIN_S, closing) for closing in others))
         log.info("service.stopped", calls_ended=ended, events_to_repeat=self._parts.core.offsets.unfinished)

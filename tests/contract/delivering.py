@@ -104,7 +104,7 @@ class Unreliable(httpx.AsyncBaseTransport):
     def _prepare(self, request: httpx.Request) -> None:
         answer = self._answers.pop(0) if self._answers else ""
         self._portal.faults.rules.clear()
-        writes = request.url.path in (PATHS_USED.create, PATHS_USED.upsert)
+        writes = request.url.path in (f"{PATHS_USED.contacts}/batch/create", f"{PATHS_USED.contacts}/batch/upsert")
         self._portal.change_settings(batch_status="PENDING" if answer == PENDING and writes else "COMPLETE")
         if (fault := self._fault(request, answer)) is not None:
             self._portal.faults.add(fault)
@@ -112,7 +112,7 @@ class Unreliable(httpx.AsyncBaseTransport):
     def _fault(self, request: httpx.Request, answer: str) -> Fault | None:
         if answer in _OF_ANY_CALL:
             return _OF_ANY_CALL[answer]
-        if request.url.path == PATHS_USED.read:
+        if request.url.path == f"{PATHS_USED.contacts}/batch/read":
             # A look-up that tells nothing, time and again, is not worth waiting for: see `LaneWriter.look_up`.
             return None
         if answer == REFUSED:

@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from hubspot_consumer.hubspot import connection
+from hubspot_consumer.hubspot.account import PortalDetails
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
@@ -16,7 +17,6 @@ from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Rejected, RetryLa
 from hubspot_consumer.hubspot.paths import PATHS, ApiVersion
 from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.hubspot.requests import KnownContact, TimelineEntry, Upsert
-from hubspot_consumer.hubspot.responses import PortalDetails
 from hubspot_consumer.mapping import contact_properties, timeline_properties
 from hubspot_consumer.provisioning.provision import Provision
 from runtime.clock import SystemClock
@@ -83,7 +83,7 @@ async def contact_id_of(client: HubSpotClient, key: ContactKey = ADA) -> str:
 async def test_provisioning_creates_what_is_missing_and_then_nothing(
     http: httpx.AsyncClient, version: ApiVersion
 ) -> None:
-    provisioning = Provision(client_of(http, version), PATHS[version])
+    provisioning = Provision(client_of(http, version))
     before = await provisioning.plan()
     for missing in before.missing:
         await provisioning.create(missing)

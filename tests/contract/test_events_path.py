@@ -82,7 +82,7 @@ async def test_custom_events_are_found_wherever_hubspots_pages_have_put_them_and
     client = client_of(http, version)
 
     assert await client.takes_custom_events() is True
-    plan = await Provision(client, PATHS[version]).plan()
+    plan = await Provision(client).plan()
     assert (plan.no_custom_events, plan.missing) == (None, [])
     assert [await client.send([entry(sequence)]) for sequence in (1, 2)] == [None, None]
 
@@ -98,7 +98,7 @@ async def test_definitions_are_found_where_they_moved_though_sending_stayed(
         moved_paths={"/events/2026-09/event-definitions": "/events/custom/2026-09/event-definitions"}
     )
     client = client_of(http, "2026-09")
-    provisioning = Provision(client, PATHS["2026-09"])
+    provisioning = Provision(client)
 
     for missing in (await provisioning.plan()).missing:
         await provisioning.create(missing)

@@ -11,7 +11,6 @@ from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
 from hubspot_consumer.hubspot.outcomes import Halt
-from hubspot_consumer.hubspot.paths import PATHS
 from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.hubspot.schema import PROPERTIES
 from hubspot_consumer.provisioning.provision import Provision, ProvisionRefused
@@ -36,7 +35,7 @@ async def provision(portal: Portal) -> AsyncIterator[Provision]:
         clock = SystemClock()
         rate_limiter = RateLimiter(MANY_CALLS, 10, DailyQuota(MANY_CALLS, clock), clock)
         client = HubSpotClient(http, rate_limiter, "2026-03", PORTAL_ID, lambda _call: None)
-        yield Provision(client, PATHS["2026-03"])
+        yield Provision(client)
 
 
 @pytest.mark.parametrize(

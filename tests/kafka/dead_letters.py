@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
-from hubspot_consumer.dead_letters.dead_letter import Letter, letter_of, read_set_aside
+from hubspot_consumer.dead_letters.dead_letter import Letter, dead_letters_of, read_set_aside
 from hubspot_consumer.dead_letters.resolutions import SET_ASIDE_AT, Resolution, Resolutions
 from schemas.dead_letters import DeadLetter
 from schemas.envelope import Headers
@@ -61,11 +61,7 @@ def resolution_as_read(letter_id: str, value: Resolution | bytes | None, offset:
 
 def letters(records: Iterable[Any], resolutions: Resolutions | None = None) -> list[Letter]:
     """Return the letters of records, as the book does."""
-    events: dict[Any, list[Any]] = {}
-    for record in records:
-        one = read_set_aside(record, Topics())
-        events.setdefault(one.event, []).append(one)
-    return [letter_of(some, resolutions or Resolutions()) for some in events.values()]
+    return dead_letters_of([read_set_aside(record, Topics()) for record in records], resolutions or Resolutions())
 
 
 def letter(resolutions: Resolutions | None = None, **record: Any) -> Letter:

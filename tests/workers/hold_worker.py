@@ -4,10 +4,9 @@ import asyncio
 from datetime import timedelta
 from typing import Any, cast
 
-from hubspot_consumer.holds.answers import HoldAnswers
-from hubspot_consumer.holds.records import Held, HoldBegun, HoldRecord
+from hubspot_consumer.holds.records import HoldAnswered, HoldBegun, HoldRecord
 from hubspot_consumer.holds.records import read_hold_record as read
-from hubspot_consumer.holds.worker import WorkerHolds
+from hubspot_consumer.holds.worker import HoldAnswers, WorkerHolds
 from hubspot_consumer.kafka.lease import Lease
 from hubspot_consumer.ordering.lanes import Lanes
 from schemas.contacts import ContactKey
@@ -49,7 +48,7 @@ class Worker:
         self.holds = WorkerHolds(self.lanes, cast("Any", self.delivery), cast("Any", self.pacing), clock)
         self.lease = Lease(clock)
         self.lease.renew(clock.monotonic())
-        self.said: list[Held] = []
+        self.said: list[HoldAnswered] = []
         self.faults: list[Exception] = []
         self.read = asyncio.Event()
         self.read.set()
@@ -71,7 +70,7 @@ class Worker:
         if self.faults:
             raise self.faults.pop()
         said = read(value)
-        assert isinstance(said, Held)
+        assert isinstance(said, HoldAnswered)
         assert (key.decode(), partition) == (said.run, 0)
         self.said.append(said)
 

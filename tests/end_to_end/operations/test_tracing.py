@@ -60,8 +60,8 @@ async def test_a_callers_trace_is_linked_to_by_the_batch_and_by_each_call_to_hub
     }
     assert _linked(_spans(producer.log), traceparent) == {f"send {pipeline.topics.of('driver_signed_up')}"}
     paths = next(paths for version, paths in PATHS.items() if version == API_VERSION)
-    entry = paths.create_notes if NOTES else paths.send_events
-    assert _linked(_spans(worker.log), traceparent) == {f"POST {paths.create}", f"POST {entry}"}
+    entry = f"{paths.notes}/batch/create" if NOTES else paths.send_events
+    assert _linked(_spans(worker.log), traceparent) == {f"POST {paths.contacts}/batch/create", f"POST {entry}"}
     assert EMAIL not in producer.log.read_text() + worker.log.read_text()
 
 

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaProducer
 from console.dead_letters.cache import LettersReader
 from hubspot_consumer.dead_letters import catalogue as dead_letter_book
 from hubspot_consumer.dead_letters.catalogue import DeadLetterCatalogue
-from hubspot_consumer.dead_letters.dead_letter import Letter, LetterFilter, letter_of
+from hubspot_consumer.dead_letters.dead_letter import Letter, LetterFilter, dead_letters_of
 from hubspot_consumer.dead_letters.resolution_writer import ResolutionWriter
 from hubspot_consumer.dead_letters.resolutions import DeadAgain, Discarded, Redriven
 from hubspot_consumer.kafka.lag import TopicsMissing
@@ -68,7 +68,7 @@ async def test_it_holds_each_event_once_and_reads_the_values_again(shelf: Shelf)
     assert values == {"0-0": b"1", "0-1": b"2", "1-0": b"\xfe", "1-1": large, "2-0": b'{"a": null}'}
     second = book.of_id("0-2")
     assert second is not None
-    assert await book.value_of(second) == b"1"
+    assert [value async for _, value in book.values([second])] == [b"1"]
     assert book.of_id("0-3") is None
 
 
@@ -77,11 +77,11 @@ async def test_pages_read_it_again_when_something_was_set_aside_or_settled_and_o
 ) -> None:
     assembling: list[threading.Thread] = []
 
-    def assembled(*given: Any) -> Letter:
+    def assembled(*given: Any) -> list[Letter]:
         assembling.append(threading.current_thread())
-        return letter_of(*given)
+        return dead_letters_of(*given)
 
-    monkeypatch.setattr(dead_letter_book, "letter_of", assembled)
+    monkeypatch.setattr(dead_letter_book, "dead_letters_of", assembled)
     reader = LettersReader(shelf.options, shelf.topics, SystemClock())
     await shelf.put((b"ada@example.com", b"1", headers("1")), partition=0)
     first = await reader.letters()
@@ -93,7 +93,7 @@ async def test_pages_read_it_again_when_something_was_set_aside_or_settled_and_o
 
     settlement = shelf.settlement()
     await settlement.resolve(second.catalogue.open()[:1], Discarded(at=NOW, note="so"))
-    await settlement.close()
+    await settlement.stop()
     third = await reader.letters()
     assert len(third.catalogue.open()) == 1
     assert (await reader.letters()).catalogue is third.catalogue
@@ -120,7 +120,7 @@ async def test_what_is_settled_is_not_open_any_more_and_of_an_event_set_aside_tw
     await settlement.resolve([one], Redriven(at=NOW, run="r1"))
     await settlement.resolve([two], Discarded(at=NOW, note="a test"))
     await settlement.resolve([three], DeadAgain(at=NOW, reason="rejected_by_hubspot", detail="400", attempts=2))
-    await settlement.close()
+    await settlement.stop()
 
     after = await shelf.book()
     assert [letter.id for letter in after.open()] == ["1-2", "1-4"]

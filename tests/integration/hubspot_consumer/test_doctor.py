@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from hubspot_consumer.doctor import portal
-from hubspot_consumer.doctor.findings import Finding, Level
+from hubspot_consumer.doctor.examination import Finding, Level
 from sandbox.kafka import EmbeddedKafka
 from sandbox.processes import free_port
 from sandbox.simulator import TOKEN, Simulator

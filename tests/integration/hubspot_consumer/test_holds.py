@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from hubspot_consumer.holds.listener import TakenOver
-from hubspot_consumer.holds.records import Held
+from hubspot_consumer.holds.hold import TakenOver
+from hubspot_consumer.holds.records import HoldAnswered
 from hubspot_consumer.holds.run import AnotherRun
 from schemas.contacts import ContactKey
 from tests.kafka.holding import (
@@ -167,4 +167,4 @@ async def test_a_dry_run_neither_obeys_nor_answers(pipeline: Pipeline) -> None:
 
         await eventually(written, saying="the dry run goes on")
         assert (await dry.status())["reprocessing"] is None
-        assert not [one for one in await said(pipeline) if isinstance(one, Held)]
+        assert not [one for one in await said(pipeline) if isinstance(one, HoldAnswered)]

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from hubspot_consumer.holds.records import Held
+from hubspot_consumer.holds.records import HoldAnswered
 from sandbox.services import Service
 from schemas.contacts import ContactKey
 from tests.kafka.holding import GRACE, another_worker, holding_of, said, started, track, until_held, until_phone
@@ -39,7 +39,8 @@ async def test_a_rebalance_in_the_middle_of_a_hold_lets_nothing_through_and_lose
         await pipeline.until_arrived(len(held) + 1)
         async with holding.hold(held) as hold:
             assert hold.time_left_s > 55
-            answers = [one for one in await said(pipeline) if isinstance(one, Held) and one.number == hold.number]
+            published = await said(pipeline)
+            answers = [one for one in published if isinstance(one, HoldAnswered) and one.number == hold.number]
             assert len({one.worker for one in answers}) == 2
             await first.stop()
             for key in held:

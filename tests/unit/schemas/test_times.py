@@ -14,7 +14,7 @@ from console.web.view import moment
 from hubspot_consumer.dead_letters.corrections import Correction
 from hubspot_consumer.dead_letters.resolutions import DeadAgain, Mended, Resolutions
 from hubspot_consumer.history.store import Stored
-from hubspot_consumer.holds.listener import OtherRun
+from hubspot_consumer.holds.hold import OtherRun
 from hubspot_consumer.holds.run import AnotherRun
 from hubspot_consumer.hubspot.account import Usage, read_usage
 from hubspot_consumer.kafka.faust_worker import _record
@@ -38,7 +38,7 @@ def test_every_reader_of_a_record_takes_any_number_for_its_time(at_ms: int) -> N
     assert Stored(EMAIL, 1, "t", 0, 0, at_ms, b"").record().timestamp == read
     assert IndexedEvent("t", 0, 0, at_ms, ContactKey(EMAIL), 1, "", None, b"").published_at == read
     assert letter(headers=[], at_ms=at_ms).failed_at == read
-    assert "last heard at" in str(AnotherRun(OtherRun("r", "replay", at_ms / 1000, 60.0)))
+    assert "last heard at" in str(AnotherRun(OtherRun("replay", at_ms / 1000, 60.0)))
 
 
 @given(st.integers(-(2**63), 2**63 - 1), st.integers(-(2**63), 2**63 - 1))

@@ -18,7 +18,7 @@ from hubspot_consumer.dead_letters.corrections import (
     mended,
     suggested_changes,
 )
-from hubspot_consumer.dead_letters.resolution_writer import _with_mend
+from hubspot_consumer.dead_letters.resolution_writer import _with_correction
 from hubspot_consumer.dead_letters.resolutions import DeadAgain, Discarded, Mended, Redriven, Resolutions
 from schemas.envelope import read_envelope
 from schemas.events import EVENTS
@@ -190,15 +190,15 @@ def test_a_mended_letter_is_open_and_tells_its_newest_refusal_and_why_it_was_men
 def test_a_mend_is_kept_by_what_is_said_of_the_letter_later_until_it_is_discarded() -> None:
     found = letter(known(MENDED))
 
-    redriven = _with_mend(found, Redriven(at=AT, run="r1"))
-    refused = _with_mend(found, DeadAgain(at=AT, reason="x", detail="", attempts=1))
+    redriven = _with_correction(found, Redriven(at=AT, run="r1"))
+    refused = _with_correction(found, DeadAgain(at=AT, reason="x", detail="", attempts=1))
 
     assert letter(known(MENDED, redriven)).mend == MEND
     assert letter(known(MENDED, redriven)).state == "redriven"
     assert letter(known(MENDED, refused)).mend == MEND
     assert letter(known(MENDED, Discarded(at=AT, note="so"))).mend is None
-    assert _with_mend(found, Discarded(at=AT, note="so")) is None
-    assert _with_mend(letter(), Redriven(at=AT)) is None
+    assert _with_correction(found, Discarded(at=AT, note="so")) is None
+    assert _with_correction(letter(), Redriven(at=AT)) is None
 
 
 def test_set_aside_again_after_it_was_redriven_it_is_open_and_still_read_as_mended() -> None:

@@ -9,22 +9,24 @@ import httpx
 import pytest
 
 from hubspot_consumer.doctor.environment import read_environment
-from hubspot_consumer.doctor.examination import CHECK_WITHIN_S, CannotTell, Check, Checks, Look, examine
-from hubspot_consumer.doctor.findings import (
+from hubspot_consumer.doctor.examination import (
+    CHECK_WITHIN_S,
     Answer,
+    CannotTell,
+    Check,
+    Checks,
     Finding,
     Level,
-    as_json_text,
-    as_lines,
+    Look,
     duration,
-    exit_code,
+    examine,
     fail,
     ok,
-    without_secrets,
 )
 from hubspot_consumer.doctor.outbox import MUCH_WAL, ReplicationSlot, slots_answer
+from hubspot_consumer.doctor.output import as_json_text, as_lines, exit_code, without_secrets
 from hubspot_consumer.doctor.portal import FewCalls
-from hubspot_consumer.doctor.worker import MEND
+from hubspot_consumer.doctor.worker import REMEDIES
 from hubspot_consumer.hubspot.account import Usage, read_scopes, read_usage
 from hubspot_consumer.hubspot.outcomes import Halt, HaltReason, Rejected
 from tests.clock import FastLoop, OwnedClock
@@ -82,11 +84,14 @@ async def test_connections_are_closed_though_one_does_not_close() -> None:
 
 
 async def test_progress_counts_the_checks_that_are_done() -> None:
-    told: list[int] = []
+    shown: list[tuple[int, int]] = []
 
-    await examine([Checks([Check("a", asking(ok(""))), Check("b", asking(ok("")))])], told.append)
+    await examine(
+        [Checks([Check("a", asking(ok(""))), Check("b", asking(ok("")))])],
+        lambda done, total: shown.append((done, total)),
+    )
 
-    assert told == [1, 2]
+    assert shown == [(1, 2), (2, 2)]
 
 
 async def test_a_look_is_taken_once_for_all_who_ask() -> None:
@@ -125,7 +130,7 @@ def test_the_exit_code_is_that_of_the_worst_finding(levels: list[Level], code: i
 
 
 def test_what_is_shown_holds_no_secret_and_no_whole_email() -> None:
-    findings = without_secrets([fail(f"{SECRET} of ada@example.com", f"use {SECRET}").of("token")], [SECRET])
+    findings = without_secrets([Finding("token", *fail(f"{SECRET} of ada@example.com", f"use {SECRET}"))], [SECRET])
 
     for shown in (as_lines(findings), as_json_text(findings)):
         assert SECRET not in shown
@@ -134,7 +139,7 @@ def test_what_is_shown_holds_no_secret_and_no_whole_email() -> None:
 
 
 def test_lines_and_json_say_the_same() -> None:
-    findings = [ok("fine").of("kafka"), fail("broken", "mend it").of("relay")]
+    findings = [Finding("kafka", *ok("fine")), Finding("relay", *fail("broken", "mend it"))]
 
     told = json.loads(as_json_text(findings))
 
@@ -234,4 +239,4 @@ def test_the_days_use_and_the_scopes_are_read() -> None:
 
 
 def test_for_every_reason_to_halt_it_says_what_to_do() -> None:
-    assert set(MEND) == set(get_args(HaltReason))
+    assert set(REMEDIES) == set(get_args(HaltReason))

@@ -3,16 +3,13 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, cast
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
-from hubspot_consumer.holds.coverage import TOO_LITTLE_S, Coverage
-from hubspot_consumer.holds.hold import Hold
-from hubspot_consumer.holds.listener import Answers, HoldListener, TakenOver
-from hubspot_consumer.holds.members import Member
-from hubspot_consumer.holds.records import FOR_S, Held, HoldBegun, HoldRecord, RunEnded
+from hubspot_consumer.holds.hold import TOO_LITTLE_S, Coverage, Hold, HoldListener, TakenOver
+from hubspot_consumer.holds.records import FOR_S, HoldAnswered, HoldBegun, HoldRecord, RunEnded
+from hubspot_consumer.kafka.group import Group, Member
 from schemas.contacts import ContactKey
 from tests.clock import START, LoopClock, OwnedClock, run_fast
 from tests.kafka.hold_records import as_read
@@ -67,7 +64,7 @@ def test_a_run_that_was_heard_of_in_time_is_another_run_until_it_ends(heard: Hol
 def test_who_goes_on_with_a_run_ends_its_old_holds_and_the_old_process_holds_nothing_any_more() -> None:
     old, new, clock = HoldListener("ours"), HoldListener("ours"), OwnedClock()
     old.announce(1)
-    hold = Hold(2, frozenset([ADA]), old, clock)
+    hold = Hold(2, frozenset([ADA]), (), old, clock)
     before: tuple[HoldRecord, ...] = (begun("ours", 1), begun("ours", 2))
     hear(old, *before)
     hear(new, *before)
@@ -83,7 +80,7 @@ def test_who_goes_on_with_a_run_ends_its_old_holds_and_the_old_process_holds_not
 
 def test_only_what_is_held_can_have_been_written() -> None:
     clock = OwnedClock()
-    hold = Hold(1, frozenset([ADA]), HoldListener("ours"), clock)
+    hold = Hold(1, frozenset([ADA]), (), HoldListener("ours"), clock)
     clock.advance(10)
 
     hold.written(ADA, 7, "1")
@@ -101,11 +98,11 @@ class Members:
         self.members: Sequence[Member] | Exception = members
         self.asked = 0
 
-    async def now(self) -> Sequence[Member]:
+    async def now(self) -> Group:
         self.asked += 1
         if isinstance(self.members, Exception):
             raise self.members
-        return self.members
+        return Group("Stable", self.members)
 
 
 class Run:
@@ -114,15 +111,15 @@ class Run:
     def __init__(self, members: Members, partitions: Sequence[int] = (1, 2)) -> None:
         clock = LoopClock()
         self.heard, self.told = HoldListener("ours"), list[str]()
-        self.coverage = Coverage(self.heard, cast("Any", members), clock, self.told.append)
-        self.hold = Hold(5, frozenset([ContactKey("c@example.com")]), self.heard, clock)
-        self.answers: Answers = self.heard.ask(5, partitions)
+        self.coverage = Coverage(self.heard, members.now, clock, self.told.append)
+        self.hold = Hold(5, frozenset([ContactKey("c@example.com")]), partitions, self.heard, clock)
+        self.heard.listen(self.hold)
 
     def answer(self, worker: str, *partitions: int, run: str = "ours", number: int = 5) -> None:
-        hear(self.heard, Held(run=run, number=number, worker=worker, partitions=partitions))
+        hear(self.heard, HoldAnswered(run=run, number=number, worker=worker, partitions=partitions))
 
     async def complete(self) -> bool:
-        return await self.coverage.complete(self.hold, self.answers)
+        return await self.coverage.complete(self.hold)
 
 
 ONE, TWO = Member("one at 10.0.0.1", frozenset([0, 1])), Member("two at 10.0.0.2", frozenset([2, 3]))

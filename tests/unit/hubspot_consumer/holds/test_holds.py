@@ -4,8 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from hubspot_consumer.holds.records import FOR_S, MOST_QUOTA_SHARE, Released, RunEnded, Written
-from hubspot_consumer.holds.worker import STALE
+from hubspot_consumer.holds.records import FOR_S, MOST_QUOTA_SHARE, STALE, Released, RunEnded, Written
 from tests.clock import OwnedClock
 from tests.kafka.hold_records import as_read
 from tests.lane_bench import ADA, GRACE, sequences_of

@@ -10,14 +10,13 @@ from typing import Any, Final, TypeVar, assert_never
 import httpx
 import pytest
 
+from hubspot_consumer.hubspot.account import PortalDetails, read_portal
 from hubspot_consumer.hubspot.errors import _by_status, read_refusal
 from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Outcome, Rejected, RetryLater
 from hubspot_consumer.hubspot.requests import KnownContact, Note, TimelineEntry, Upsert
 from hubspot_consumer.hubspot.responses import (
     NotesOfContacts,
     Page,
-    PortalDetails,
-    Traced,
     WriteAnswer,
     read_allowed,
     read_created,
@@ -26,7 +25,6 @@ from hubspot_consumer.hubspot.responses import (
     read_notes,
     read_notes_of_contacts,
     read_page,
-    read_portal,
     read_send,
     read_written,
 )
@@ -34,7 +32,7 @@ from schemas.contacts import ContactKey
 from tests.recorded import RECORDED, Recorded
 
 AT: Final = datetime(2026, 11, 24, tzinfo=UTC)
-Input = TypeVar("Input", bound=Traced)
+Input = TypeVar("Input", bound=Upsert | Note)
 
 # Statuses and words that HubSpot's documentation or a recording names, with the source that names it first.
 STATUSES: Final = {

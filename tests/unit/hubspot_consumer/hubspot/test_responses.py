@@ -9,16 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hubspot_consumer.hubspot.account import PortalDetails, read_portal
 from hubspot_consumer.hubspot.errors import LONGEST_DETAIL, LONGEST_RETRY_AFTER, quota_spent_for, read_refusal
 from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Rejected, RetryLater
 from hubspot_consumer.hubspot.requests import KnownContact, Upsert
 from hubspot_consumer.hubspot.responses import (
-    PortalDetails,
     read_allowed,
     read_created,
     read_known_contacts,
     read_page,
-    read_portal,
     read_remote_contacts,
     read_send,
     read_written,
