@@ -5,13 +5,12 @@ import signal
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
 from hubspot_consumer.holds.records import MOST_QUOTA_SHARE
-from hubspot_consumer.reprocessing.run import FOLDER, AlreadyRunning, NoFolder, Run, UnfinishedRun
-from hubspot_consumer.settings import Settings
+from hubspot_consumer.reprocessing.run import FOLDER
 from runtime.commands import refuse
 from schemas.contacts import ContactKey, contact_key
 from schemas.events import EVENT_TYPES
@@ -38,14 +37,6 @@ Folder = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 FOLDER_DEFAULT: Final = Path(FOLDER)
-
-
-def open_run(folder: Path, name: str, asked: dict[str, Any], *, fresh: bool) -> Run:
-    """Begin or continue a run; exit with 2 if that is not possible."""
-    try:
-        return Run.open(folder, name, asked, datetime.now(UTC), fresh=fresh)
-    except (UnfinishedRun, NoFolder, AlreadyRunning) as error:
-        refuse(str(error))
 
 
 def ago(text: str, now: datetime) -> datetime | None:
@@ -98,17 +89,6 @@ def note(option: str, text: str, why: str) -> str:
     if len(text) > LONGEST_KEPT:
         refuse(f"{option} should have at most {LONGEST_KEPT:,} characters")
     return text.strip()
-
-
-def can_write(settings: Settings, *, dry_run: bool) -> None:
-    """Exit with 2 if the settings do not allow reading from Kafka, or, unless *dry_run*, writing to HubSpot."""
-    if not settings.kafka_bootstrap_servers:
-        refuse("KAFKA_BOOTSTRAP_SERVERS is not set: host:port,host:port")
-    if not dry_run and settings.mode != "live":
-        refuse(
-            "HUBSPOT_SEND_LIVE is not true, so nothing may be written: set HUBSPOT_ENABLED=true and "
-            "HUBSPOT_SEND_LIVE=true, or say --dry-run to see what would be"
-        )
 
 
 def can_ask(*, yes: bool) -> None:

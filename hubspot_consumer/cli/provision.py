@@ -32,11 +32,10 @@ def provision(
 async def _provision(settings: Settings, *, apply: bool) -> None:
     client, _ = hubspot_client(settings, SystemClock(), Telemetry().call)
     try:
-        well = await _provisioned(settings, Provision(client, PATHS[settings.hubspot_api_version]), apply=apply)
+        if not await _provisioned(settings, Provision(client, PATHS[settings.hubspot_api_version]), apply=apply):
+            raise SystemExit(FAILED)
     finally:
         await client.close()
-    if not well:
-        raise SystemExit(FAILED)
 
 
 async def _provisioned(settings: Settings, provision: Provision, *, apply: bool) -> bool:

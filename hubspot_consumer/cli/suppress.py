@@ -4,11 +4,12 @@ from typing import Annotated
 
 import typer
 
+from hubspot_consumer.cli.options import contact
 from hubspot_consumer.gates.suppressions import hash_of, set_suppressed
 from hubspot_consumer.settings import Settings
 from runtime import logs
 from runtime.commands import read_settings, refuse, run_service
-from schemas.contacts import contact_key, masked
+from schemas.contacts import masked
 
 
 def suppress(
@@ -25,10 +26,7 @@ def suppress(
     settings = read_settings(Settings)
     if not settings.kafka_bootstrap_servers:
         refuse("KAFKA_BOOTSTRAP_SERVERS is not set: the list is on Kafka: host:port,host:port")
-    try:
-        key = contact_key(email)
-    except ValueError as error:
-        refuse(f"EMAIL: {error}")
+    key = contact("EMAIL", email)
     logs.set_up(level=settings.log_level, secrets=settings.secrets)
     words = "off the list" if undo else "on the list: its events will not be sent"
     if not dry_run:

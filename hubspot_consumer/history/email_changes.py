@@ -5,7 +5,7 @@ before its own events. The exception is an older key that still has a contact in
 refused.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Final
 
 from hubspot_consumer.delivery.destination import Destination, Slot
@@ -74,9 +74,13 @@ class EmailChanges:
         """Return the keys whose events a projection needs, oldest first; none for a key that was replaced."""
         return self._joined.histories(key)
 
-    def others(self, key: ContactKey) -> list[ContactKey]:
-        """Return the other keys of the same contact."""
-        return [one for chain in _chains(self._store.moves()) if key in chain for one in chain if one != key]
+    def together(self, keys: Iterable[ContactKey]) -> list[ContactKey]:
+        """Return *keys*, each once and after the other keys of the same contact."""
+        chain_of = {key: chain for chain in _chains(self._store.moves()) for key in chain}
+        together: dict[ContactKey, None] = {}
+        for key in keys:
+            together |= dict.fromkeys(one for one in chain_of.get(key, ()) if one != key) | {key: None}
+        return list(together)
 
     def with_others(self, keys: Collection[ContactKey]) -> frozenset[ContactKey]:
         """Return *keys* and the other keys of the same contacts. Deletes the moves of all other contacts."""

@@ -49,7 +49,7 @@ class Tally:
         examples = tuple(f"{envelope.id}: {why}" for envelope, why in projection.unmapped[:MOST_EXAMPLES])
         return cls(len(projection.events), projection.wanted, projection.unreadable, len(projection.unmapped), examples)
 
-    def told_of_unmapped(self) -> Iterator[str]:
+    def lines_of_unmapped(self) -> Iterator[str]:
         """Yield the lines that report the unmapped events to a person."""
         if self.unmapped:
             yield f"{self.unmapped:,} events that can't be mapped are skipped: correct the mapping, and run it again"

@@ -1,30 +1,30 @@
-"""The projections of a run: it reads the topics, follows them, and projects each contact from its events."""
+"""The projections of a run: it reads the topics, follows them, and projects each contact from its events.
+
+If HubSpot refuses a contact with dead letters that are to take effect, each of them is tried alone.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
-from hubspot_consumer.delivery.destination import Destination
-from hubspot_consumer.history.email_changes import EmailChanges, WaitForSlot
+from hubspot_consumer.history.email_changes import EmailChanges
 from hubspot_consumer.history.plan import Tally, tallied
-from hubspot_consumer.history.projection import Projection, Projector
+from hubspot_consumer.history.projection import Projection, Projector, Selection
 from hubspot_consumer.history.scan import Scan
-from hubspot_consumer.history.selection import Selection
 from hubspot_consumer.history.store import Stored
-from hubspot_consumer.hubspot.outcomes import Halt, RetryLater
 from hubspot_consumer.hubspot.requests import RemoteContact
 from hubspot_consumer.kafka.lag import Lag
-from hubspot_consumer.kafka.records import Offsets
+from hubspot_consumer.kafka.records import Offsets, Place
 from hubspot_consumer.reprocessing.comparison import Expected, expected_of
 from hubspot_consumer.reprocessing.report import Report
 from hubspot_consumer.reprocessing.run import Run
-from hubspot_consumer.reprocessing.trials import Trials
 from runtime.kafka.topic_reader import Progress
 from schemas.contacts import ContactKey
+from schemas.envelope import Envelope
 
 # Contacts, or their events, between two journal entries: so many that nearly all calls are full.
 CONTACTS_AT_ONCE: Final = 2_000
@@ -32,6 +32,53 @@ EVENTS_AT_ONCE: Final = 30_000
 TIMES_ASKED: Final = 20
 ASK_AGAIN_S: Final = 0.5
 _FIRST: Final = ContactKey("")
+
+
+@dataclass
+class _Trial:
+    candidates: list[tuple[Stored, Envelope]]
+    tried: int = 0
+    accepted: set[Place] = field(default_factory=set)
+
+
+class Trials:
+    """The trials of refused contacts. Any other contact has no trial, and all its dead letters are applied."""
+
+    def __init__(self) -> None:
+        self._trials: dict[ContactKey, _Trial] = {}
+
+    def without(self, key: ContactKey) -> frozenset[Place]:
+        """Return the dead letters that the contact's next projection must not contain."""
+        trial = self._trials.get(key)
+        if trial is None:
+            return frozenset()
+        others = trial.candidates[: trial.tried] + trial.candidates[trial.tried + 1 :]
+        return frozenset(event.place for event, _ in others if event.place not in trial.accepted)
+
+    def passed(self, projection: Projection) -> bool:
+        """Record that HubSpot accepted a projection; return whether there is another candidate to try."""
+        trial = self._trials.get(projection.key)
+        if trial is None:
+            return False
+        if trial.tried < len(trial.candidates):
+            trial.accepted.add(trial.candidates[trial.tried][0].place)
+            trial.tried += 1
+        return trial.tried < len(trial.candidates)
+
+    def failed(self, projection: Projection) -> tuple[tuple[Stored, Envelope] | None, bool]:
+        """Record that HubSpot refused a projection; return the event that caused it, if any, and whether to retry."""
+        trial = self._trials.get(projection.key)
+        if trial is None:
+            if not projection.dead:
+                return None, False
+            trial = self._trials[projection.key] = _Trial(projection.dead)
+            if len(projection.dead) > 1:
+                return None, True
+        if trial.tried == len(trial.candidates):
+            return None, False
+        guilty = trial.candidates[trial.tried]
+        trial.tried += 1
+        return guilty, True
 
 
 class TopicProjections:
@@ -74,19 +121,12 @@ class TopicProjections:
         """Project all contacts once, and return the counts."""
         return await tallied(self._run.file, self._run.store, self._refolding)
 
-    @asynccontextmanager
-    async def followed(self) -> AsyncIterator[None]:
-        """Read new records of the topics during the context."""
-        following = asyncio.create_task(self._scan.follow())
-        try:
-            yield
-        finally:
-            following.cancel()
-            with suppress(asyncio.CancelledError):
-                await following
+    async def follow(self) -> None:
+        """Read new records of the topics until cancelled."""
+        await self._scan.follow()
 
     async def caught_up(self) -> None:
-        """Return when the topics were read to their present ends; they must be `followed`."""
+        """Return when `follow`, which must be running, has read the topics to their present ends."""
         await self._scan.caught_up()
 
     async def unfinished_now(self) -> Offsets:
@@ -104,30 +144,10 @@ class TopicProjections:
     def _histories(self, key: ContactKey) -> list[list[Stored]]:
         return [self._run.store.events_of(one) for one in self.moved.histories(key)]
 
-    async def resolve_moves(
-        self, keys: Sequence[ContactKey], destination: Destination, slot: WaitForSlot
-    ) -> RetryLater | Halt | None:
-        """Resolve the email changes of contacts, which must be held; return why that is not possible now, or None."""
-        return await self.moved.resolve(keys, destination, slot)
-
     def batches(self, after: ContactKey = _FIRST) -> Iterator[tuple[list[ContactKey], ContactKey]]:
         """Yield batches of the contacts after a key, each with the key to record in the journal after the batch.
 
         Contacts with email changes come last, and again each time the run is continued: there are few.
-        """
-        while True:
-            keys, following = self._next_contacts(after)
-            if following is None:
-                break
-            after = following
-            yield keys, after
-        for keys in self.moved.batches():
-            yield keys, after
-
-    def _next_contacts(self, after: ContactKey) -> tuple[list[ContactKey], ContactKey | None]:
-        """Return the next contacts to write or report, and the last key that was checked; None if there are no more.
-
-        Contacts with email changes are not among them.
         """
         wanted, events = list[ContactKey](), 0
         while keys := self._run.store.contacts_after(after, CONTACTS_AT_ONCE):
@@ -140,8 +160,12 @@ class TopicProjections:
                     wanted.append(key)
                     events += len(projection.events)
                 if len(wanted) == CONTACTS_AT_ONCE or events >= EVENTS_AT_ONCE:
-                    return wanted, after
-        return wanted, after if wanted else None
+                    yield wanted, after
+                    wanted, events = [], 0
+        if wanted:
+            yield wanted, after
+        for keys in self.moved.batches():
+            yield keys, after
 
 
 def _as_rows(offsets: Offsets) -> Sequence[tuple[str, int, int]]:

@@ -8,7 +8,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Final, Protocol, TypeVar, assert_never
+from typing import Any, Final, TypeVar, assert_never
 
 from aiokafka.errors import KafkaError
 
@@ -17,15 +17,14 @@ from hubspot_consumer.delivery.contact_writer import Again, ContactWriter
 from hubspot_consumer.delivery.destination import Destination, Slot, Turn
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.gates.retries import Retries
-from hubspot_consumer.history.email_changes import WaitForSlot
 from hubspot_consumer.history.projection import Projection
 from hubspot_consumer.holds.hold import Hold
 from hubspot_consumer.holds.run import RunHolds
 from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Outcome, Rejected, RetryLater
 from hubspot_consumer.hubspot.requests import MOST_UPSERTS, Upsert
 from hubspot_consumer.ordering.lane import ContactUpdate
+from hubspot_consumer.reprocessing.projections import TopicProjections, Trials
 from hubspot_consumer.reprocessing.report import Refused, Report
-from hubspot_consumer.reprocessing.trials import Trials
 from schemas.contacts import ContactKey
 
 Answer = TypeVar("Answer")
@@ -36,28 +35,13 @@ MOST_CALLS_IN_FLIGHT: Final = 4
 CALL_TAKES_S: Final = 36.0
 
 
-class Projections(Protocol):
-    """The source of projections."""
-
-    async def caught_up(self) -> None:
-        """Return when the topics were read to their present ends."""
-
-    async def resolve_moves(
-        self, keys: Sequence[ContactKey], destination: Destination, slot: WaitForSlot
-    ) -> RetryLater | Halt | None:
-        """Resolve the email changes of contacts, which must be held; return why that is not possible now, or None."""
-
-    def project(self, key: ContactKey, trials: Trials) -> Projection:
-        """Return the projection of a contact from the events read so far."""
-
-
 class Writing:
     """Writes contacts until HubSpot has accepted or rejected each; waits out temporary failures."""
 
     def __init__(  # noqa: PLR0913 - the composition root wires each of them by name
         self,
         *,
-        projections: Projections,
+        projections: TopicProjections,
         destination: Destination,
         contacts: ContactWriter,
         holding: RunHolds,
@@ -137,7 +121,7 @@ class Writing:
         async with self._holding.hold(keys) as hold:
             hold.touch()
             await self._projections.caught_up()
-            if (refusal := await self._projections.resolve_moves(keys, self._destination, turn.slot)) is not None:
+            if (refusal := await self._projections.moved.resolve(keys, self._destination, turn.slot)) is not None:
                 self._breaker.record(refusal)
                 return list(keys), refusal
             projections = [self._projections.project(key, self._trials) for key in keys]

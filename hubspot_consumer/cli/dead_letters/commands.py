@@ -16,7 +16,7 @@ from hubspot_consumer.cli.dead_letters.show import in_full, table
 from hubspot_consumer.cli.exit_codes import NotDone
 from hubspot_consumer.cli.lookup import letters_of, look, resolve
 from hubspot_consumer.cli.options import Yes, agreed, can_ask, contact, moment, note
-from hubspot_consumer.cli.progress import progress
+from hubspot_consumer.cli.progress import Display
 from hubspot_consumer.dead_letters.catalogue import DeadLetterCatalogue
 from hubspot_consumer.dead_letters.dead_letter import Letter, LetterFilter
 from hubspot_consumer.dead_letters.resolutions import Discarded, State
@@ -120,7 +120,7 @@ def export(  # noqa: PLR0913 - the options of the command
     async def written(book: DeadLetterCatalogue) -> int:
         letters = {one.id: letter for letter in book.open(which) for one in letter.records}
         done = 0
-        with exported, progress("exported") as shown:
+        with exported, Display().progress("exported") as shown:
             async for one, record in book.records(each for letter in book.open(which) for each in letter.records):
                 exported.write(line(letters[one.id], one, record))
                 shown(done := done + 1, len(letters))
