@@ -44,8 +44,7 @@ def audit(  # noqa: PLR0913 - the options of the command
     Exits with 0 if nothing differs or all was repaired, with 1 if something differs, with 2 if an option is wrong.
     """
     settings = settings_of_run(dry_run=False)
-    if repair:
-        can_ask(yes=yes)
+    can_ask(needed=repair and not yes)
     contacts = frozenset(contact("--contact", one) for one in email or ())
     work = partial(_audit, contacts=contacts, sample=sample, repair=repair, yes=yes, as_json=as_json)
     with temporary_run("audit") as run:

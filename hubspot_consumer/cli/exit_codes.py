@@ -38,7 +38,9 @@ def run_to_its_end(work: Work, name: str, kafka: KafkaConnection, *, goes_on: bo
         exit_for(error)
         match cause(error):
             case BrokenPipeError():
-                raise SystemExit(_nobody_reads()) from None
+                # A pipe, such as one to `head`, is closed: Python would print an error at its exit otherwise.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                raise SystemExit(NOBODY_READS) from None
             case KafkaError() | OSError() as why:
                 fail(f"KAFKA_BOOTSTRAP_SERVERS: no broker answers ({type(why).__name__})")
         raise
@@ -60,12 +62,3 @@ async def _until_stopped(work: Work, name: str, kafka: KafkaConnection, *, goes_
         again = f": run the same {name} again to continue" if goes_on else ""
         print(f"stopped before it was finished{again}", file=sys.stderr)
         return INTERRUPTED
-
-
-def _nobody_reads() -> int:
-    """Return the exit code for a closed pipe, such as one to `head`.
-
-    Standard output is redirected to /dev/null, because Python would print an error at its exit otherwise.
-    """
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return NOBODY_READS

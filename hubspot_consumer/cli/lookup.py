@@ -15,24 +15,24 @@ from runtime import logs
 from runtime.clock import SystemClock
 
 
-def look(settings: KafkaSettings, work: Callable[[DeadLetterCatalogue], Awaitable[int]], name: str) -> NoReturn:
-    """Read the catalogue, run *work* with it, and exit with the exit code that it returns."""
+def look(settings: KafkaSettings, work: Callable[[DeadLetterCatalogue], Awaitable[None]], name: str) -> NoReturn:
+    """Read the catalogue, run *work* with it, and exit with 0 if it raises no error."""
     logs.set_up(level=logging.WARNING)
 
     async def read_and_work() -> int:
         with Display().progress("read") as shown:
             catalogue = await DeadLetterCatalogue.read(settings.client_options(), settings.topics, SystemClock(), shown)
-        return await work(catalogue)
+        await work(catalogue)
+        return 0
 
     run_to_its_end(read_and_work, f"dead-letters {name}", settings, goes_on=False)
 
 
 def letters_of(catalogue: DeadLetterCatalogue, ids: Sequence[str]) -> list[Letter]:
     """Return the dead letters of *ids*, each once. Raises NotDone for an unknown id."""
-    found = list(filter(None, map(catalogue.of_id, ids)))
     if unknown := [each for each in dict.fromkeys(ids) if catalogue.of_id(each) is None]:
         raise NotDone(f"no such dead letter: {', '.join(unknown)}: see `dead-letters list --state all`")
-    return list({letter.id: letter for letter in found}.values())
+    return list({letter.id: letter for letter in map(catalogue.of_id, ids) if letter is not None}.values())
 
 
 async def resolve(settings: KafkaSettings, resolutions: Sequence[tuple[Sequence[Letter], Resolution]]) -> None:

@@ -4,13 +4,11 @@ import re
 import signal
 import sys
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from hubspot_consumer.holds.records import MOST_QUOTA_SHARE
-from hubspot_consumer.reprocessing.run import FOLDER
 from runtime.commands import refuse
 from schemas.contacts import ContactKey, contact_key
 from schemas.events import EVENT_TYPES
@@ -31,12 +29,7 @@ RateShare = Annotated[
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask: for scripts.")]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Drop an unfinished run instead of continuing it.")]
-Folder = Annotated[
-    Path, typer.Option(help="Folder for the events that it reads, from which it can continue, and for its report.")
-]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
-FOLDER_DEFAULT: Final = Path(FOLDER)
 
 
 def ago(text: str, now: datetime) -> datetime | None:
@@ -91,9 +84,9 @@ def note(option: str, text: str, why: str) -> str:
     return text.strip()
 
 
-def can_ask(*, yes: bool) -> None:
-    """Exit with 2 if there is no terminal for a question and --yes is missing; called before the topics are read."""
-    if not (yes or sys.stdin.isatty()):
+def can_ask(*, needed: bool) -> None:
+    """Exit with 2 if a question is *needed* and there is no terminal for it; called before the topics are read."""
+    if needed and not sys.stdin.isatty():
         refuse("there is no terminal to ask at: pass --yes, or --dry-run to see what would be done")
 
 

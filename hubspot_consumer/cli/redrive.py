@@ -54,8 +54,7 @@ def redrive(  # noqa: PLR0913 - the options of the command
     Exits with 0 if all were redriven, with 1 if some are still dead, with 2 if an option is wrong.
     """
     settings = settings_of_run(dry_run=dry_run)
-    if not dry_run:
-        can_ask(yes=yes)
+    can_ask(needed=not (yes or dry_run))
     which = LetterFilter(
         reasons=frozenset(reason or ()),
         event_types=frozenset(known_types(event_type)),

@@ -11,10 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from hubspot_consumer.cli.options import (
-    FOLDER_DEFAULT,
     AsJson,
-    Folder,
-    Fresh,
     RateShare,
     Yes,
     agreed,
@@ -27,6 +24,7 @@ from hubspot_consumer.cli.runs import open_run, settings_of_run, work_in_session
 from hubspot_consumer.history.plan import RunPlan
 from hubspot_consumer.history.projection import Selection
 from hubspot_consumer.reprocessing.replay import write_all
+from hubspot_consumer.reprocessing.run import FOLDER
 from hubspot_consumer.reprocessing.session import RunSession
 from runtime.commands import refuse
 
@@ -43,8 +41,10 @@ def replay(  # noqa: PLR0913 - the options of the command
     timeline: Annotated[bool, typer.Option(help="Write timeline entries too; none appears twice.")] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only read, and show what would be written.")] = False,
     yes: Yes = False,
-    fresh: Fresh = False,
-    folder: Folder = FOLDER_DEFAULT,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Drop an unfinished run instead of continuing it.")] = False,
+    folder: Annotated[
+        Path, typer.Option(help="Folder for the events that it reads, from which it can continue, and for its report.")
+    ] = FOLDER,
     as_json: AsJson = False,
     progress_as: ProgressAs = "bars",
 ) -> None:
@@ -60,8 +60,7 @@ def replay(  # noqa: PLR0913 - the options of the command
     settings = settings_of_run(dry_run=dry_run)
     if bool(since) == from_earliest:
         refuse("pass either --since or --from-earliest")
-    if not dry_run:
-        can_ask(yes=yes)
+    can_ask(needed=not (yes or dry_run))
     topics = frozenset(settings.topics.of(name) for name in known_types(event_type))
     # Wrong times exit here, before a file is created in the folder.
     _selection(since, until, topics, datetime.now(UTC))

@@ -5,7 +5,7 @@ before its own events. The exception is an older key that still has a contact in
 refused.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
 from hubspot_consumer.delivery.destination import Destination, Slot
@@ -57,10 +57,6 @@ class EmailChanges:
         # Moves that were resolved: when one of the two keys comes alone later, its state stays as it is.
         self._resolved: Final = set[tuple[ContactKey, ContactKey]]()
 
-    def concerns(self, key: ContactKey) -> bool:
-        """Return whether a key is part of a move; it is then written together with the other keys of its contact."""
-        return self._store.moved(key)
-
     def batches(self) -> list[list[ContactKey]]:
         """Return the keys of all moves in batches of one call; the keys of one contact are in the same batch."""
         batches: list[list[ContactKey]] = []
@@ -81,12 +77,6 @@ class EmailChanges:
         for key in keys:
             together |= dict.fromkeys(one for one in chain_of.get(key, ()) if one != key) | {key: None}
         return list(together)
-
-    def with_others(self, keys: Collection[ContactKey]) -> frozenset[ContactKey]:
-        """Return *keys* and the other keys of the same contacts. Deletes the moves of all other contacts."""
-        together = {key for chain in _chains(self._store.moves()) if not set(chain).isdisjoint(keys) for key in chain}
-        self._store.keep_moves(together)
-        return frozenset(together.union(keys))
 
     async def resolve(
         self, keys: Sequence[ContactKey], destination: Destination, slot: WaitForSlot, *, move: bool = True

@@ -18,7 +18,7 @@ from runtime.clock import Clock
 from runtime.kafka.topic_reader import Batches, Positions, Progress, TopicReader
 from runtime.logs import logger
 from schemas.contacts import ContactKey, contact_key
-from schemas.envelope import Headers, UnreadableRecord, read_envelope
+from schemas.envelope import UnreadableRecord, read_envelope
 from schemas.events import MerchantContactUpdated
 
 log = logger()
@@ -105,7 +105,7 @@ class Scan:
         await self._clock.sleep(AGAIN_S)
 
     def _event(self, record: Any) -> Columns | None:
-        if not record.value:
+        if record.key is None or not record.value:
             return None
         corrected = mended(record.value, self._mends.get((record.topic, record.partition, record.offset)))
         if b'"previous_email"' in corrected:
@@ -137,4 +137,4 @@ def _sequence(record: Any, corrected: bytes) -> int | None:
     try:
         return read_envelope(record.key, corrected).sequence
     except UnreadableRecord:
-        return Headers.decode(record.headers).sequence if record.key else None
+        return None

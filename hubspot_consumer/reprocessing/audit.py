@@ -45,13 +45,13 @@ class Audit:
 
     async def _compare(self, keys: Sequence[ContactKey]) -> list[ContactDifference]:
         # The order matters: HubSpot has all that the group had finished, and the topics then have all that HubSpot had.
-        unfinished = await self._topics.unfinished_now()
+        unfinished = await self._topics.lag.unfinished()
         await self._access.reader.until_answered(
             lambda: self._topics.moved.resolve(keys, self._access.client, self._access.client.slot, move=False),
         )
         names = {name for key in keys for name in self._topics.project(key).properties}
         contacts = await self._access.reader.contacts(keys, names)
-        await self._topics.caught_up()
+        await self._topics.scan.caught_up()
         found = []
         for key in keys:
             contact = contacts.get(key)

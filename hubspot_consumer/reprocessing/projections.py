@@ -36,9 +36,10 @@ _FIRST: Final = ContactKey("")
 
 @dataclass
 class _Trial:
-    candidates: list[tuple[Stored, Envelope]]
-    tried: int = 0
-    accepted: set[Place] = field(default_factory=set)
+    """Dead letters of one contact: the rejected ones, and the others, of which the first one is tried next."""
+
+    waiting: list[tuple[Stored, Envelope]]
+    rejected: set[Place] = field(default_factory=set)
 
 
 class Trials:
@@ -47,37 +48,28 @@ class Trials:
     def __init__(self) -> None:
         self._trials: dict[ContactKey, _Trial] = {}
 
-    def without(self, key: ContactKey) -> frozenset[Place]:
+    def without(self, key: ContactKey) -> set[Place]:
         """Return the dead letters that the contact's next projection must not contain."""
-        trial = self._trials.get(key)
-        if trial is None:
-            return frozenset()
-        others = trial.candidates[: trial.tried] + trial.candidates[trial.tried + 1 :]
-        return frozenset(event.place for event, _ in others if event.place not in trial.accepted)
+        trial = self._trials.get(key, _Trial([]))
+        return trial.rejected | {event.place for event, _ in trial.waiting[1:]}
 
     def passed(self, projection: Projection) -> bool:
-        """Record that HubSpot accepted a projection; return whether there is another candidate to try."""
-        trial = self._trials.get(projection.key)
-        if trial is None:
-            return False
-        if trial.tried < len(trial.candidates):
-            trial.accepted.add(trial.candidates[trial.tried][0].place)
-            trial.tried += 1
-        return trial.tried < len(trial.candidates)
+        """Record that HubSpot accepted a projection; return whether there is another dead letter to try."""
+        trial = self._trials.get(projection.key, _Trial([]))
+        del trial.waiting[:1]
+        return bool(trial.waiting)
 
     def failed(self, projection: Projection) -> tuple[tuple[Stored, Envelope] | None, bool]:
         """Record that HubSpot refused a projection; return the event that caused it, if any, and whether to retry."""
-        trial = self._trials.get(projection.key)
-        if trial is None:
-            if not projection.dead:
-                return None, False
-            trial = self._trials[projection.key] = _Trial(projection.dead)
+        if projection.dead and projection.key not in self._trials:
+            self._trials[projection.key] = _Trial(projection.dead.copy())
             if len(projection.dead) > 1:
                 return None, True
-        if trial.tried == len(trial.candidates):
+        trial = self._trials.get(projection.key, _Trial([]))
+        if not trial.waiting:
             return None, False
-        guilty = trial.candidates[trial.tried]
-        trial.tried += 1
+        guilty = trial.waiting.pop(0)
+        trial.rejected.add(guilty[0].place)
         return guilty, True
 
 
@@ -89,57 +81,45 @@ class TopicProjections:
 
     def __init__(self, run: Run, scan: Scan, lag: Lag, selection: Selection, report: Report) -> None:
         self._run = run
-        self._scan = scan
-        self._lag = lag
-        self._asked: Final = selection
+        self.scan: Final = scan
+        self.lag: Final = lag
+        self._selection: Final = selection
         self.unfinished: Offsets = {}
         self.moved: Final = EmailChanges(run.store, report.count_move)
-        self._refolding = Projector(selection, {})
+        self._projector = Projector(selection, {})
 
     async def read(self, progress: Progress) -> None:
         """Read the topics to their ends at the start of the run. Raises KafkaError."""
         store = self._run.store
-        if not (store.fact("ends") and self._scan.go_on()):
+        if not (store.fact("ends") and self.scan.go_on()):
             unfinished = await self._unfinished_at_first()
-            await self._scan.begin(self._asked.since, unfinished)
-            store.keep(unfinished=_as_rows(unfinished), ends=_as_rows(await self._scan.ends()))
+            await self.scan.begin(self._selection.since, unfinished)
+            store.keep(unfinished=_as_rows(unfinished), ends=_as_rows(await self.scan.ends()))
         ends = _as_offsets(store.fact("ends"))
         self.unfinished = _as_offsets(store.fact("unfinished"))
-        await self._scan.read_to(ends, progress)
+        await self.scan.read_to(ends, progress)
         await asyncio.to_thread(store.put_in_order)
-        self._refolding = Projector(replace(self._asked, before=ends), self.unfinished)
+        self._projector = Projector(replace(self._selection, before=ends), self.unfinished)
 
     async def _unfinished_at_first(self) -> Offsets:
         # A new broker creates its topic of consumer groups on the first request, so the request is repeated.
         for _ in range(TIMES_ASKED):
             with suppress(GroupCoordinatorNotAvailableError):
-                return await self._lag.unfinished()
+                return await self.lag.unfinished()
             await asyncio.sleep(ASK_AGAIN_S)
-        return await self._lag.unfinished()
+        return await self.lag.unfinished()
 
     async def tally(self) -> Tally:
         """Project all contacts once, and return the counts."""
-        return await tallied(self._run.file, self._run.store, self._refolding)
-
-    async def follow(self) -> None:
-        """Read new records of the topics until cancelled."""
-        await self._scan.follow()
-
-    async def caught_up(self) -> None:
-        """Return when `follow`, which must be running, has read the topics to their present ends."""
-        await self._scan.caught_up()
-
-    async def unfinished_now(self) -> Offsets:
-        """Return the offsets that the workers' group has reached by now. Raises KafkaError."""
-        return await self._lag.unfinished()
+        return await tallied(self._run.file, self._run.store, self._projector)
 
     def project(self, key: ContactKey, trials: Trials | None = None) -> Projection:
         """Return the projection of a contact from the events read so far."""
-        return self._refolding.project(key, *self._histories(key), without=trials.without(key) if trials else ())
+        return self._projector.project(key, *self._histories(key), without=trials.without(key) if trials else ())
 
     def expected(self, key: ContactKey, contact: RemoteContact | None, unfinished: Offsets) -> Expected:
         """Return the expected state of a remote *contact*, from the events read so far."""
-        return expected_of(self._refolding, key, self._histories(key), contact, unfinished)
+        return expected_of(self._projector, key, self._histories(key), contact, unfinished)
 
     def _histories(self, key: ContactKey) -> list[list[Stored]]:
         return [self._run.store.events_of(one) for one in self.moved.histories(key)]
@@ -153,7 +133,7 @@ class TopicProjections:
         while keys := self._run.store.contacts_after(after, CONTACTS_AT_ONCE):
             for key in keys:
                 after = key
-                if self.moved.concerns(key):
+                if self._run.store.moved(key):
                     continue
                 projection = self.project(key)
                 if projection.wanted or projection.unmapped:

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from hubspot_consumer.history.store import EventStore
 
-FOLDER: Final = ".reprocessing"
+FOLDER: Final = Path(".reprocessing")
 
 
 class CannotOpen(ValueError):

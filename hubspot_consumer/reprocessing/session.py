@@ -112,8 +112,10 @@ class RunSession:
             moves = Scan(reader, naming_partitions, store, clock, [ContactKey("")], mends=selection.mends)
             await moves.begin(None, {})
             await moves.read_to(await moves.ends(), lambda _done, _total: None)
-            selection = replace(selection, contacts=EmailChanges(store).with_others(selection.contacts))
-            numbers = {lag.number_of(contact) for contact in selection.contacts}
+            contacts = frozenset(EmailChanges(store).together(selection.contacts))
+            store.keep_moves(contacts)
+            selection = replace(selection, contacts=contacts)
+            numbers = {lag.number_of(contact) for contact in contacts}
             partitions = [partition for partition in partitions if partition.partition in numbers]
         scan = Scan(reader, partitions, store, clock, selection.contacts, mends=selection.mends)
         projections = TopicProjections(self.run, scan, lag, selection, self.report)
@@ -162,7 +164,9 @@ class RunSession:
             holds = await _started(
                 opened, RunHolds(settings, settings.group, self.run.id, self._command, self.rate_share, clock)
             )
-            await opened.enter_async_context(_meanwhile(suppressions.follow(), controls.follow(), projections.follow()))
+            await opened.enter_async_context(
+                _meanwhile(suppressions.follow(), controls.follow(), projections.scan.follow())
+            )
             portal = Portal(
                 client,
                 portal_id=settings.hubspot_portal_id or 0,

@@ -79,10 +79,15 @@ class Writing:
 
         async def attempt() -> RetryLater | Halt | None:
             nonlocal keys
-            refusal = None
+            refusal: RetryLater | Halt | None = None
             while keys and refusal is None:
                 async with may_call, self._turn() as turn:
-                    keys, refusal = await self._attempt_whatever_kafka_does(keys, turn, written)
+                    try:
+                        keys, refusal = await self._attempt(keys, turn, written)
+                    except (KafkaError, OSError) as error:
+                        # All contacts are written again. The workers get no outcome for this hold, and look up the
+                        # remote contacts.
+                        refusal = RetryLater(f"Kafka does not answer: {type(error).__name__}")
             return refusal
 
         await self._retries.until_done(attempt)
@@ -105,22 +110,13 @@ class Writing:
             finally:
                 turn.give_back()
 
-    async def _attempt_whatever_kafka_does(
-        self, keys: Sequence[ContactKey], turn: Turn, written: dict[ContactKey, ContactUpdate]
-    ) -> tuple[list[ContactKey], RetryLater | Halt | None]:
-        try:
-            return await self._attempt(keys, turn, written)
-        except (KafkaError, OSError) as error:
-            # All contacts are written again. The workers get no outcome for this hold, and look up the remote contacts.
-            return list(keys), RetryLater(f"Kafka does not answer: {type(error).__name__}")
-
     async def _attempt(
         self, keys: Sequence[ContactKey], turn: Turn, written: dict[ContactKey, ContactUpdate]
     ) -> tuple[list[ContactKey], RetryLater | Halt | None]:
         """Return the contacts to write again, and the reason if that has to wait."""
         async with self._holding.hold(keys) as hold:
             hold.touch()
-            await self._projections.caught_up()
+            await self._projections.scan.caught_up()
             if (refusal := await self._projections.moved.resolve(keys, self._destination, turn.slot)) is not None:
                 self._breaker.record(refusal)
                 return list(keys), refusal
