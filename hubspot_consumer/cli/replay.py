@@ -10,21 +10,12 @@ from typing import Annotated, Any
 
 import typer
 
-from hubspot_consumer.cli.options import (
-    AsJson,
-    RateShare,
-    Yes,
-    agreed,
-    can_ask,
-    known_types,
-    moment,
-)
+from hubspot_consumer.cli.options import AsJson, RateShare, Yes, agreed, can_ask, known_types, moment
 from hubspot_consumer.cli.progress import Display, ProgressAs
 from hubspot_consumer.cli.runs import open_run, settings_of_run, work_in_session
 from hubspot_consumer.history.plan import RunPlan
 from hubspot_consumer.history.projection import Selection
 from hubspot_consumer.reprocessing.replay import write_all
-from hubspot_consumer.reprocessing.run import FOLDER
 from hubspot_consumer.reprocessing.session import RunSession
 from runtime.commands import refuse
 
@@ -44,7 +35,7 @@ def replay(  # noqa: PLR0913 - the options of the command
     fresh: Annotated[bool, typer.Option("--fresh", help="Drop an unfinished run instead of continuing it.")] = False,
     folder: Annotated[
         Path, typer.Option(help="Folder for the events that it reads, from which it can continue, and for its report.")
-    ] = FOLDER,
+    ] = Path(".reprocessing"),
     as_json: AsJson = False,
     progress_as: ProgressAs = "bars",
 ) -> None:

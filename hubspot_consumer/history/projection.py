@@ -6,7 +6,6 @@ The selection and the projector are picklable, because several processes compute
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
 from itertools import groupby
 from operator import attrgetter
 from typing import Final
@@ -139,7 +138,7 @@ class Projector:
                 continue
             try:
                 value = mended(event.value, self.selection.mends.get(event.place))
-                envelope = read_envelope(_encoded(event.key), value)
+                envelope = read_envelope(event.key.encode(), value)
             except UnreadableRecord:
                 projection.unreadable += selected
             else:
@@ -152,11 +151,6 @@ def is_at_or_after(event: Stored | Record, offsets: Offsets) -> bool:
     """Return whether an event is at the offset of its partition or after it; False if *offsets* lacks the partition."""
     first = offsets.get((event.topic, event.partition))
     return first is not None and event.offset >= first
-
-
-@lru_cache(maxsize=1)
-def _encoded(key: str) -> bytes:
-    return key.encode()
 
 
 def _nothing() -> None:

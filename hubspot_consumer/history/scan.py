@@ -5,7 +5,6 @@ It uses a bare aiokafka consumer without a group, so the workers' offsets and as
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from types import MappingProxyType
 from typing import Any, Final, NoReturn
 
 from aiokafka import TopicPartition
@@ -29,7 +28,7 @@ AGAIN_S: Final = 1.0
 
 
 class Scan:
-    """Reads the events of *partitions* into *store*, unchanged; with *contacts*, only the events of these contacts.
+    """Reads the events of *partitions* into *store*, unchanged; if there are *contacts*, only their events.
 
     It assigns and seeks *reader*, which must be started, and which another scan may have used before. Email changes
     are stored for all contacts. *mends* are the corrections by record: the scan applies them to read a sequence or an
@@ -42,9 +41,9 @@ class Scan:
         partitions: Sequence[TopicPartition],
         store: EventStore,
         clock: Clock,
-        contacts: Collection[ContactKey] = (),
         *,
-        mends: Mapping[Place, Correction] = MappingProxyType({}),
+        contacts: Collection[ContactKey],
+        mends: Mapping[Place, Correction],
     ) -> None:
         self._reader: Final = reader
         self._store = store

@@ -95,8 +95,7 @@ class EventStore:
     @property
     def size(self) -> int:
         """The number of stored records."""
-        size: int = self._connection.execute("SELECT coalesce(max(rowid), 0) FROM events").fetchone()[0]
-        return size
+        return int(self._connection.execute("SELECT coalesce(max(rowid), 0) FROM events").fetchone()[0])
 
     def borders(self, parts: int) -> list[str]:
         """Return contact keys that divide the events into about equal *parts*: at most *parts* - 1 keys."""

@@ -14,6 +14,7 @@ from hubspot_consumer.ordering.lane import ContactUpdate, Pending
 from runtime.endings import CannotGoOn
 from runtime.logs import logger
 from schemas.contacts import ContactKey, contact_hash, masked
+from schemas.envelope import Envelope
 
 log = logger()
 
@@ -68,13 +69,13 @@ class Report(BaseModel):
     def count_move(self) -> None:
         self.contacts_moved += 1
 
-    def refuse(self, refused: Refused) -> None:
-        """Record a final refusal. Raises TooManyRefused."""
-        self._note(refused)
+    def refuse(self, contact: ContactKey, rejection: Rejected, event: Envelope | None = None) -> None:
+        """Record the final refusal of a contact, or of one *event* of it. Raises TooManyRefused."""
+        self._record(contact, rejection, event)
         by_hubspot = len(self.refused) - len(self._skipped)
         if by_hubspot > self.most_refused:
             raise TooManyRefused(
-                f"HubSpot refused {by_hubspot} contacts or events, the last: {refused.detail}: correct the "
+                f"HubSpot refused {by_hubspot} contacts or events, the last: {rejection.detail}: correct the "
                 "mapping or the portal (`provision` names what it lacks), then run the same command again to continue"
             )
 
@@ -87,13 +88,11 @@ class Report(BaseModel):
             event_id = str(envelope.id)
             if event_id not in self._skipped and len(self._skipped) < self.most_refused:
                 self._skipped.add(event_id)
-                self._note(Refused(projection.key, why, MAPPING_FAILED, event_id, envelope.type))
+                self._record(projection.key, Rejected(MAPPING_FAILED, why), envelope)
 
     async def reject(self, update: ContactUpdate, event: Pending, rejection: Rejected) -> None:
         """Record a timeline entry that HubSpot rejected. A worker would write a dead letter instead."""
-        envelope = event.envelope
-        named = (str(envelope.id), envelope.type) if envelope else ()
-        self.refuse(Refused(update.lane.key, rejection.detail, rejection.reason, *named))
+        self.refuse(update.lane.key, rejection, event.envelope)
 
     def as_json(self) -> Mapping[str, Any]:
         return {
@@ -103,7 +102,9 @@ class Report(BaseModel):
             "refused": [refused.as_json() for refused in self.refused],
         }
 
-    def _note(self, refused: Refused) -> None:
+    def _record(self, contact: ContactKey, rejection: Rejected, event: Envelope | None) -> None:
+        named = (str(event.id), event.type) if event is not None else ()
+        refused = Refused(contact, rejection.detail, rejection.reason, *named)
         log.warning(
             "reprocessing.refused",
             contact=contact_hash(refused.contact),

@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Self, TextIO
+from typing import Any, Self, TextIO
 from uuid import uuid4
 
 from hubspot_consumer.history.store import EventStore
-
-FOLDER: Final = Path(".reprocessing")
 
 
 class CannotOpen(ValueError):

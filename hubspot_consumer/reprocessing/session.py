@@ -109,7 +109,7 @@ class RunSession:
             naming = self._settings.topics.of("merchant_contact_updated")
             naming_partitions = [partition for partition in partitions if partition.topic == naming]
             # This scan stores only the email changes of all contacts, and no events: no contact has an empty key.
-            moves = Scan(reader, naming_partitions, store, clock, [ContactKey("")], mends=selection.mends)
+            moves = Scan(reader, naming_partitions, store, clock, contacts=[ContactKey("")], mends=selection.mends)
             await moves.begin(None, {})
             await moves.read_to(await moves.ends(), lambda _done, _total: None)
             contacts = frozenset(EmailChanges(store).together(selection.contacts))
@@ -117,7 +117,7 @@ class RunSession:
             selection = replace(selection, contacts=contacts)
             numbers = {lag.number_of(contact) for contact in contacts}
             partitions = [partition for partition in partitions if partition.partition in numbers]
-        scan = Scan(reader, partitions, store, clock, selection.contacts, mends=selection.mends)
+        scan = Scan(reader, partitions, store, clock, contacts=selection.contacts, mends=selection.mends)
         projections = TopicProjections(self.run, scan, lag, selection, self.report)
         await projections.read(progress)
         return projections

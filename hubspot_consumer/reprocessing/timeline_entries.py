@@ -49,12 +49,12 @@ class TimelineEntries:
             keys = {update.lane.key for update in updates}
             # Other contacts may be refused meanwhile.
             refused_before = sum(one.contact in keys for one in self._report.refused)
-            again = await self._timeline.leave([self._allowed(update) for update in updates])
+            allowed = [self._allowed(update) for update in updates]
+            again = await self._timeline.leave(allowed)
             if self._timeline.mode != "off":
-                left = sum(len(update.events) for update in map(self._allowed, updates))
                 refused = sum(one.contact in keys for one in self._report.refused) - refused_before
-                left -= sum(len(update.events) for update in again) + refused
-                self._report.timeline_entries += left
+                left = sum(len(update.events) for update in allowed) - sum(len(update.events) for update in again)
+                self._report.timeline_entries += left - refused
             updates = list(again)
             return next(iter(again.values()), None)
 

@@ -24,7 +24,7 @@ from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Outcome, Rejected
 from hubspot_consumer.hubspot.requests import MOST_UPSERTS, Upsert
 from hubspot_consumer.ordering.lane import ContactUpdate
 from hubspot_consumer.reprocessing.projections import TopicProjections, Trials
-from hubspot_consumer.reprocessing.report import Refused, Report
+from hubspot_consumer.reprocessing.report import Report
 from schemas.contacts import ContactKey
 
 Answer = TypeVar("Answer")
@@ -174,13 +174,8 @@ class Writing:
 
     def _rejected(self, projection: Projection, rejection: Rejected) -> bool:
         guilty, again = self._trials.failed(projection)
-        if guilty is not None:
-            _, envelope = guilty
-            self._report.refuse(
-                Refused(projection.key, rejection.detail, rejection.reason, str(envelope.id), envelope.type)
-            )
-        elif not again:
-            self._report.refuse(Refused(projection.key, rejection.detail, rejection.reason))
+        if guilty is not None or not again:
+            self._report.refuse(projection.key, rejection, guilty[1] if guilty is not None else None)
         return again
 
 

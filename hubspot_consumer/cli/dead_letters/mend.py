@@ -47,9 +47,14 @@ class _Proposed:
     after: Sequence[str]
 
     def as_json(self) -> dict[str, Any]:
-        changes = self.changes.model_dump(mode="json")
-        faults_ = {"faults": self.before, "faults_after": self.after, "readable": not self.after}
-        return {"id": self.letter.id, "type": self.letter.event_type, **faults_, "changes": changes}
+        return {
+            "id": self.letter.id,
+            "type": self.letter.event_type,
+            "faults": self.before,
+            "faults_after": self.after,
+            "readable": not self.after,
+            "changes": self.changes.model_dump(mode="json"),
+        }
 
     def lines(self) -> Iterator[str]:
         yield f"dead letter {self.letter.id}, {printable(self.letter.event_type or '-')} of {whose(self.letter)}"
@@ -63,6 +68,16 @@ class _Proposed:
             yield f"  + {PREFIX}{name}: {_shown(value)}"
         yield from (f"  remains    {fault}" for fault in self.after)
         yield "  then it can be read" if not self.after else "  then it still can't be read"
+
+    def resolution(self, note: str) -> Mended:
+        return Mended(
+            at=datetime.now(UTC),
+            mend=Correction(values=self.changes.values, unset=self.changes.unset, note=note),
+            reason=self.letter.reason,
+            detail=self.letter.detail,
+            attempts=self.letter.attempts,
+            failed_at=self.letter.failed_at,
+        )
 
 
 def mend(  # noqa: PLR0913 - the options of the command
@@ -117,7 +132,7 @@ def mend(  # noqa: PLR0913 - the options of the command
             raise NotDone("nothing was mended: faults remain")
         words = "nothing was mended" + (": it was a dry run" if dry_run else "")
         if not dry_run and agreed(f"Mend {len(proposed):,}?", yes=yes):
-            await resolve(settings, [([each.letter], _resolution(each, note)) for each in proposed])
+            await resolve(settings, [([each.letter], each.resolution(note)) for each in proposed])
             words = f"{len(proposed):,} mended: `redrive` lets them take effect"
         if not as_json:
             print(words)
@@ -137,18 +152,6 @@ async def _proposed(
         if changes is None:
             raise NotDone(f"{letter.id}: the event suggests no correction: use --set and --unset")
         yield _Proposed(letter, value, changes, faults(letter.key, value), faults(letter.key, mended(value, changes)))
-
-
-def _resolution(proposed: _Proposed, note: str) -> Mended:
-    letter = proposed.letter
-    return Mended(
-        at=datetime.now(UTC),
-        mend=Correction(values=proposed.changes.values, unset=proposed.changes.unset, note=note),
-        reason=letter.reason,
-        detail=letter.detail,
-        attempts=letter.attempts,
-        failed_at=letter.failed_at,
-    )
 
 
 def _field_and_value(text: str) -> tuple[str, str]:
