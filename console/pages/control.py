@@ -14,7 +14,7 @@ from console.person import Person
 from console.runs.runs import Runs
 from console.web.text_input import words_of
 from console.web.view import View
-from hubspot_consumer.cli.pause import LONGEST_WORDS
+from hubspot_consumer.cli.gates import LONGEST_WORDS
 from schemas.contacts import without_emails
 
 MOST_BEFORE: Final = 5

@@ -17,7 +17,7 @@ from console.pages.runs import started
 from console.runs.runs import Runs
 from console.web.text_input import words_of
 from console.web.view import View
-from hubspot_consumer.cli.pause import LONGEST_WORDS
+from hubspot_consumer.cli.gates import LONGEST_WORDS
 from hubspot_consumer.dead_letters.dead_letter import Letter, LetterFilter
 from hubspot_consumer.dead_letters.remedies import remedy
 from hubspot_consumer.dead_letters.resolutions import OPEN, State

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from fastapi import HTTPException
 
-from hubspot_consumer.cli.pause import LONGEST_WORDS
+from hubspot_consumer.cli.gates import LONGEST_WORDS
 
 # Control characters (Cc), as an argument can't contain NUL, and surrogates (Cs), which can't be encoded.
 _UNFIT: Final = frozenset({"Cc", "Cs"})
