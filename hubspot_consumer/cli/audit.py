@@ -91,7 +91,7 @@ async def _audit(  # noqa: PLR0913 - the options of the command
 def _batches(projections: TopicProjections, sample: int, total: int) -> Iterator[list[ContactKey]]:
     """Yield all contacts in batches, or about *sample* of them drawn at random; 0 yields all."""
     chance, left = random.Random(), sample  # noqa: S311 - draws a sample, guards nothing
-    for keys, _ in projections.batches():
+    for keys, _ in projections.batches(after=ContactKey("")):
         if not sample:
             yield keys
             continue

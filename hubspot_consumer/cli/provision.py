@@ -58,5 +58,5 @@ async def _provisioned(settings: Settings, provision: Provision, *, apply: bool)
         print("the portal lacks nothing")
     elif not apply:
         print(f"{len(plan.missing)} to create: run again with --apply")
-    asked_for = settings.hubspot_timeline == "custom_events"
-    return not (plan.mismatches or refused or (plan.no_custom_events and asked_for))
+    lacks_its_timeline = plan.no_custom_events and settings.hubspot_timeline == "custom_events"
+    return not (plan.mismatches or refused or lacks_its_timeline)

@@ -79,8 +79,7 @@ async def _replay(  # noqa: PLR0913 - the options of the command
     if not dry_run:
         await session.keep_off_while_paused()
     if run.resumed:
-        words = f"continuing the replay of {run.began:%Y-%m-%d %H:%M:%S} UTC"
-        display.tell(words, resumed=run.began.isoformat())
+        display.tell(f"continuing the replay of {run.began:%Y-%m-%d %H:%M:%S} UTC", resumed=run.began.isoformat())
     began = time.monotonic()
     with display.progress("read") as shown:
         projections = await session.projections(selection, shown)
@@ -108,11 +107,10 @@ async def _replay(  # noqa: PLR0913 - the options of the command
                 progress=lambda finished: shown(finished, plan.tally.contacts),
             )
     await session.resolve_redriven()
-    seconds = (datetime.now(UTC) - run.began).total_seconds()
     report = {
         "run": run.id,
         "began": run.began.isoformat(),
-        "took_s": round(seconds, 1),
+        "took_s": round((datetime.now(UTC) - run.began).total_seconds(), 1),
         "plan": plan.as_json(),
         **session.report.as_json(),
     }

@@ -44,16 +44,16 @@ class JoinedKeys:
             before += [one for one in (*self._before.get(previous, ()), previous) if one not in (key, *before)]
 
 
-class EmailChanges:
+class EmailChanges(JoinedKeys):
     """The email changes in the *store*, resolved against HubSpot.
 
     *count_move* is called for each contact that is given its newer email at HubSpot.
     """
 
     def __init__(self, store: EventStore, count_move: Callable[[], object] = lambda: None) -> None:
+        super().__init__()
         self._store = store
         self._count_move = count_move
-        self._joined: Final = JoinedKeys()
         # Moves that were resolved: when one of the two keys comes alone later, its state stays as it is.
         self._resolved: Final = set[tuple[ContactKey, ContactKey]]()
 
@@ -65,10 +65,6 @@ class EmailChanges:
                 batches.append([])
             batches[-1] += chain
         return batches
-
-    def histories(self, key: ContactKey) -> Sequence[ContactKey]:
-        """Return the keys whose events a projection needs, oldest first; none for a key that was replaced."""
-        return self._joined.histories(key)
 
     def together(self, keys: Iterable[ContactKey]) -> list[ContactKey]:
         """Return *keys*, each once and after the other keys of the same contact."""
@@ -88,7 +84,7 @@ class EmailChanges:
         """
         moves = [(previous, key) for previous, key in self._store.moves() if previous in keys or key in keys]
         # A contact whose move was read just now is written at the end, together with the other keys of its move.
-        self._joined.gone.update(
+        self.gone.update(
             previous for previous, key in moves if key not in keys and (previous, key) not in self._resolved
         )
         moves = [(previous, key) for previous, key in moves if previous in keys and key in keys]
@@ -103,7 +99,7 @@ class EmailChanges:
         for previous, key in moves:
             if move and (refusal := await self._move(previous, key, known, destination, slot)) is not None:
                 return refusal
-            self._joined.join(previous, key, known)
+            self.join(previous, key, known)
             self._resolved.add((previous, key))
         return None
 

@@ -31,7 +31,6 @@ CONTACTS_AT_ONCE: Final = 2_000
 EVENTS_AT_ONCE: Final = 30_000
 TIMES_ASKED: Final = 20
 ASK_AGAIN_S: Final = 0.5
-_FIRST: Final = ContactKey("")
 
 
 @dataclass
@@ -124,7 +123,7 @@ class TopicProjections:
     def _histories(self, key: ContactKey) -> list[list[Stored]]:
         return [self._run.store.events_of(one) for one in self.moved.histories(key)]
 
-    def batches(self, after: ContactKey = _FIRST) -> Iterator[tuple[list[ContactKey], ContactKey]]:
+    def batches(self, after: ContactKey) -> Iterator[tuple[list[ContactKey], ContactKey]]:
         """Yield batches of the contacts after a key, each with the key to record in the journal after the batch.
 
         Contacts with email changes come last, and again each time the run is continued: there are few.

@@ -30,8 +30,8 @@ class Legible:
     @property
     def places(self) -> frozenset[Place]:
         """The records of these events, on their own topics and on the dead letters' topic."""
-        own = {place for letters in self.letters.values() for letter in letters for place in letter.places}
-        return frozenset(own | {event.place for event in self.events})
+        own = (letter.places for letters in self.letters.values() for letter in letters)
+        return frozenset(event.place for event in self.events).union(*own)
 
 
 async def read_legible(catalogue: DeadLetterCatalogue, letters: Sequence[Letter], topic: str) -> Legible:

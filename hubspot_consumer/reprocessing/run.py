@@ -44,10 +44,9 @@ class Run:
         if kept is not None and kept["asked"] != json.loads(json.dumps(asked)):
             store.close()
             lock.close()
-            words = json.dumps(kept["asked"])
             raise CannotOpen(
-                f"a {name} of {kept['began']} with {words} is unfinished: run it again with these options to continue, "
-                "or pass --fresh to drop it"
+                f"a {name} of {kept['began']} with {json.dumps(kept['asked'])} is unfinished: run it again with these "
+                "options to continue, or pass --fresh to drop it"
             )
         run = kept or {"id": uuid4().hex[:12], "asked": asked, "began": now.isoformat()}
         store.keep(run=run)

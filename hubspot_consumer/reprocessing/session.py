@@ -79,8 +79,9 @@ class RunSession:
         self._catalogue: DeadLetterCatalogue | None = None
         self.run: Final = run
         self.clock: Final[Clock] = SystemClock()
-        earlier = run.store.fact("report", {})
-        self.report: Final = Report.model_validate({**earlier, "most_refused": settings.dead_letter_limit})
+        self.report: Final = Report.model_validate(
+            {**run.store.fact("report", {}), "most_refused": settings.dead_letter_limit}
+        )
 
     async def keep_off_while_paused(self) -> None:
         """Raise SendingPaused if sending is paused, before the topics are read in vain. Raises KafkaError."""
@@ -107,9 +108,9 @@ class RunSession:
         partitions, store, clock = lag.partitions, self.run.store, self.clock
         if selection.contacts:
             naming = self._settings.topics.of("merchant_contact_updated")
-            naming_partitions = [partition for partition in partitions if partition.topic == naming]
+            partitions_of_moves = [partition for partition in partitions if partition.topic == naming]
             # This scan stores only the email changes of all contacts, and no events: no contact has an empty key.
-            moves = Scan(reader, naming_partitions, store, clock, contacts=[ContactKey("")], mends=selection.mends)
+            moves = Scan(reader, partitions_of_moves, store, clock, contacts=[ContactKey("")], mends=selection.mends)
             await moves.begin(None, {})
             await moves.read_to(await moves.ends(), lambda _done, _total: None)
             contacts = frozenset(EmailChanges(store).together(selection.contacts))

@@ -64,8 +64,9 @@ class TimelineEntries:
         if self._timeline.mode != "notes":
             return update
         # HubSpot stores every copy of a note, so workers send the notes of events that their group has not finished.
-        finished = [event for event in update.events if not is_at_or_after(event.record, self._unfinished)]
-        return replace(update, events=finished)
+        return replace(
+            update, events=[event for event in update.events if not is_at_or_after(event.record, self._unfinished)]
+        )
 
 
 def _filling_calls(updates: Sequence[ContactUpdate]) -> Iterator[list[ContactUpdate]]:

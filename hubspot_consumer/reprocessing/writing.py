@@ -168,15 +168,12 @@ class Writing:
             case RetryLater() | Halt():
                 return True
             case Rejected():
-                return self._rejected(projection, outcome)
+                guilty, again = self._trials.failed(projection)
+                if guilty is not None or not again:
+                    self._report.refuse(projection.key, outcome, guilty[1] if guilty is not None else None)
+                return again
             case _:
                 assert_never(outcome)
-
-    def _rejected(self, projection: Projection, rejection: Rejected) -> bool:
-        guilty, again = self._trials.failed(projection)
-        if guilty is not None or not again:
-            self._report.refuse(projection.key, rejection, guilty[1] if guilty is not None else None)
-        return again
 
 
 async def _to_its_end(call: Coroutine[Any, Any, Answer]) -> Answer:

@@ -18,7 +18,7 @@ STANDARD_OUTPUT: Final = Path("-")
 
 def line(letter: Letter, set_aside: SetAside, record: Any) -> bytes:
     """Return the line of one record; `ids` are those of all records of its event."""
-    content = {
+    fields = {
         "id": set_aside.id,
         "ids": letter.ids,
         "event_id": set_aside.event_id,
@@ -38,7 +38,7 @@ def line(letter: Letter, set_aside: SetAside, record: Any) -> bytes:
         "headers": [{"name": name, **_encoded("value", value)} for name, value in record.headers],
         **_encoded("value", record.value),
     }
-    return json.dumps(content).encode() + b"\n"
+    return json.dumps(fields).encode() + b"\n"
 
 
 class Exported:

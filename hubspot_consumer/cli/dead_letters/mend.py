@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
@@ -30,10 +30,6 @@ from hubspot_consumer.dead_letters.resolutions import Mended
 from hubspot_consumer.settings import KafkaSettings
 from runtime.commands import read_settings, refuse
 from schemas.contacts import shortened
-
-ONLY_THE_PAYLOAD: Final = (
-    "give payload.FIELD: the id, type, sequence, contact and totals of an event can't be corrected"
-)
 
 
 @dataclass(frozen=True)
@@ -164,7 +160,10 @@ def _field_and_value(text: str) -> tuple[str, str]:
 def _field(option: str, name: str) -> str:
     field = name.removeprefix(PREFIX)
     if field == name or not field:
-        refuse(f"{option}: {name!r}: {ONLY_THE_PAYLOAD}")
+        refuse(
+            f"{option}: {name!r}: give payload.FIELD: the id, type, sequence, contact and totals of an event can't be "
+            "corrected"
+        )
     return field
 
 
