@@ -1,4 +1,4 @@
-"""The options that the reprocessing commands share, and the functions that read and check them."""
+"""The options that several commands share, and the functions that check options and ask questions."""
 
 import re
 import signal
@@ -51,9 +51,9 @@ def moment(option: str, text: str, now: datetime) -> datetime:
     if (then := ago(text, now)) is not None:
         return then
     try:
-        said = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text)
         # Kafka finds no record by a time before 1970.
-        return max(_EPOCH, in_utc(said if said.tzinfo else said.replace(tzinfo=UTC)))
+        return max(_EPOCH, in_utc(time if time.tzinfo else time.replace(tzinfo=UTC)))
     except ValueError:
         refuse(
             f"{option}: {text!r} is not a time: give 2026-11-24T03:00:00Z, 2026-11-24, or an age such as 90m, 24h, 7d"

@@ -29,15 +29,15 @@ class _Rate(ProgressColumn):
 class _Lines:
     def __init__(self, what: str) -> None:
         self._what: Final = what
-        self._began = self._told = time.monotonic()
+        self._began = self._printed = time.monotonic()
         self._first: int | None = None
 
     def __call__(self, done: int, total: int) -> None:
         now = time.monotonic()
         self._first = done if self._first is None else self._first
-        if now - self._told < LINE_EVERY_S:
+        if now - self._printed < LINE_EVERY_S:
             return
-        self._told = now
+        self._printed = now
         rate = (done - self._first) / (now - self._began)
         left = f", {(total - done) / rate:,.0f} s left" if rate else ""
         print(f"{self._what}: {done:,} of {total:,}, {rate:,.0f}/s{left}", file=sys.stderr)

@@ -25,7 +25,7 @@ from schemas.texts import LONGEST_KEPT
 # Contacts whose dead letters are resolved together: after a crash so many may be written again, which does no harm.
 CONTACTS_AT_ONCE = 500
 # Limit of dead letters in the JSON output, because nobody reads thousands; `dead-letters list` has all of them.
-MOST_TOLD = 200
+MOST_LISTED = 200
 
 
 def redrive(  # noqa: PLR0913 - the options of the command
@@ -61,8 +61,8 @@ def redrive(  # noqa: PLR0913 - the options of the command
         contact=contact("--contact", email) if email else None,
         ids=frozenset(ids or ()),
     )
-    topic = settings.topics.dead_letters
-    work = partial(_redrive, which=which, topic=topic, dry_run=dry_run, yes=yes, output=Output(as_json=as_json))
+    output, topic = Output(as_json=as_json), settings.topics.dead_letters
+    work = partial(_redrive, which=which, topic=topic, dry_run=dry_run, yes=yes, output=output)
     with temporary_run("redrive") as run:
         work_in_session(work, "redrive", settings, run, rate_share=rate_share, progress_as=progress_as, goes_on=True)
 
@@ -144,7 +144,7 @@ class Output:
             "unreadable_total": len(legible.unreadable),
             "unreadable": [
                 {"id": letter.id, "reason": error.reason, "detail": shortened(error.detail, LONGEST_KEPT)}
-                for letter, error in legible.unreadable[:MOST_TOLD]
+                for letter, error in legible.unreadable[:MOST_LISTED]
             ],
         }
         display.tell(plan=self._plan)
@@ -160,9 +160,14 @@ class Output:
 
     def resolved(self, run: Run, redriving: Redriving) -> None:
         """Print how many were redriven and how many are still dead."""
-        redriven, still_dead = redriving.redriven, redriving.still_dead
-        self.line(f"{redriven:,} redriven, {still_dead:,} still dead: see `dead-letters list`")
+        self.line(f"{redriving.redriven:,} redriven, {redriving.still_dead:,} still dead: see `dead-letters list`")
         if self._as_json:
-            counts = {"redriven": redriven, "still_dead": still_dead, "letters_total": len(redriving.resolved)}
-            letters = sorted(redriving.resolved, key=lambda letter: letter["state"] == "redriven")[:MOST_TOLD]
-            print(json.dumps({"run": run.id, "plan": self._plan, **counts, "letters": letters}, indent=2))
+            report = {
+                "run": run.id,
+                "plan": self._plan,
+                "redriven": redriving.redriven,
+                "still_dead": redriving.still_dead,
+                "letters_total": len(redriving.resolved),
+                "letters": sorted(redriving.resolved, key=lambda letter: letter["state"] == "redriven")[:MOST_LISTED],
+            }
+            print(json.dumps(report, indent=2))

@@ -85,8 +85,10 @@ class EventStore:
 
     def positions(self) -> dict[tuple[str, int], int]:
         """Return the offsets from which reading continues, by topic and partition."""
-        rows = self._connection.execute("SELECT topic, partition, next FROM positions")
-        return {(topic, partition): following for topic, partition, following in rows}
+        return {
+            (topic, partition): following
+            for topic, partition, following in self._connection.execute("SELECT * FROM positions")
+        }
 
     def put_in_order(self) -> None:
         """Build the index for reading by contact. The first call takes about a second for each million events."""

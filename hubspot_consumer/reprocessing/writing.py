@@ -136,10 +136,10 @@ class Writing:
         self, projections: Sequence[Projection], slot: Slot, hold: Hold
     ) -> list[tuple[Projection, Outcome | Again]]:
         """Write contacts, and record in the hold the sequences from which workers continue."""
-        asked = {str(position): projection for position, projection in enumerate(projections)}
+        by_trace_id = {str(position): projection for position, projection in enumerate(projections)}
         inputs = [
             Upsert(trace_id, projection.key, projection.properties, attempts=self._conflicts[projection.key])
-            for trace_id, projection in asked.items()
+            for trace_id, projection in by_trace_id.items()
         ]
 
         def guard(_upsert: Upsert) -> RetryLater | None:
@@ -147,7 +147,7 @@ class Writing:
 
         attempts = []
         async for upsert, outcome in self._contacts.upsert(inputs, slot, guard):
-            projection = asked[upsert.trace_id]
+            projection = by_trace_id[upsert.trace_id]
             if isinstance(outcome, Delivered):
                 hold.written(projection.key, projection.sequence, outcome.contact_id)
             attempts.append((projection, outcome))

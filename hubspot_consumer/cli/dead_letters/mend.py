@@ -1,7 +1,7 @@
 """`python -m hubspot_consumer dead-letters mend`: it shows the faults of payloads, and stores corrections."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -138,7 +138,7 @@ def mend(  # noqa: PLR0913 - the options of the command
 
 async def _proposed(
     catalogue: DeadLetterCatalogue, letters: Sequence[Letter], values: dict[str, str], unset: tuple[str, ...]
-) -> Any:
+) -> AsyncIterator[_Proposed]:
     async for letter, read in catalogue.values(letters):
         value = read or b""
         try:

@@ -78,7 +78,7 @@ def in_full(letter: Letter, record: Any, *, reveal: bool) -> Iterator[str]:
     place = letter.newest.place
     times = "once" if len(letter.ids) == 1 else f"{len(letter.ids)} times: {', '.join(letter.ids)}"
     attempts = f"{letter.attempts} attempt{'' if letter.attempts == 1 else 's'}"
-    told = {
+    fields = {
         "event": f"{letter.event_id or '-'}, of type {letter.event_type or '-'}, sequence {letter.sequence or '-'}",
         "contact": whose(letter, reveal=reveal),
         "state": letter.state + (f": {letter.note}" if letter.note else ""),
@@ -91,7 +91,7 @@ def in_full(letter: Letter, record: Any, *, reveal: bool) -> Iterator[str]:
         "do": _do(letter),
     }
     yield f"dead letter {letter.id}"
-    for name, words in told.items():
+    for name, words in fields.items():
         yield f"  {name:<10} {printable(words if reveal else shortened(words, MOST_CHARACTERS))}"
     yield "  headers"
     for name, value in record.headers:

@@ -7,10 +7,10 @@ from typing import Any, cast
 import pytest
 
 from hubspot_consumer.cli.progress import Display
-from hubspot_consumer.cli.redrive import MOST_TOLD, Output
+from hubspot_consumer.cli.redrive import MOST_LISTED, Output
 from hubspot_consumer.reprocessing.redrive import Legible
 
-MANY = 3 * MOST_TOLD
+MANY = 3 * MOST_LISTED
 
 
 def test_it_counts_all_and_names_some_those_still_dead_first(capsys: pytest.CaptureFixture[str]) -> None:
@@ -27,6 +27,6 @@ def test_it_counts_all_and_names_some_those_still_dead_first(capsys: pytest.Capt
 
     report = json.loads(capsys.readouterr().out)
     assert (report["redriven"], report["still_dead"], report["letters_total"]) == (MANY - 1, 1, MANY)
-    assert (len(report["letters"]), report["letters"][0]["state"]) == (MOST_TOLD, "dead")
-    assert (len(report["plan"]["unreadable"]), report["plan"]["unreadable_total"]) == (MOST_TOLD, MANY)
+    assert (len(report["letters"]), report["letters"][0]["state"]) == (MOST_LISTED, "dead")
+    assert (len(report["plan"]["unreadable"]), report["plan"]["unreadable_total"]) == (MOST_LISTED, MANY)
     assert "ada@" not in json.dumps(report)
