@@ -12,9 +12,9 @@ import psycopg
 from bench.publishers import cpu_s
 from bench.tracking_cost import CONTACTS, TRACK, clear, pgbench, prepare
 from producer.relay.outbox import Outbox
-from producer.relay.signals import CHANNEL
 from runtime.clock import SystemClock
 from sandbox.day.progress import Progress
+from schemas.outbox import CHANNEL
 
 CLIENTS: Final = 16
 RUNS: Final = 11

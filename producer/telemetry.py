@@ -41,7 +41,11 @@ class Telemetry:
             ["outcome"],
             registry=self.registry,
         )
-        self._begin_at_zero()
+        # Prometheus sees no increase in a counter that appears with its first event, so no alert would fire.
+        for event_type in EVENTS:
+            self.published.labels(event_type)
+        for reason in REASONS:
+            self.dead_letters.labels(reason)
         self.backlog_unknown()
 
     def backlog_unknown(self) -> None:
@@ -53,10 +57,3 @@ class Telemetry:
         """Make the gauge of each part show, whenever it is read, the current state in *health*."""
         for part in PARTS:
             self.unwell.labels(part).set_function(partial(health.is_ill, part))
-
-    def _begin_at_zero(self) -> None:
-        # Prometheus sees no increase in a counter that appears with its first event, so no alert would fire.
-        for event_type in EVENTS:
-            self.published.labels(event_type)
-        for reason in REASONS:
-            self.dead_letters.labels(reason)

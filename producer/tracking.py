@@ -2,14 +2,14 @@
 
 import json
 import sys
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, NewType, TypeGuard, overload
+from typing import TYPE_CHECKING, Any, Final, NewType, TypeVar, overload
 from uuid import UUID
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Result, TextClause, text
 from sqlalchemy.orm import Session, scoped_session
 
 from schemas.envelope import faults_of
@@ -30,13 +30,12 @@ EventId = NewType("EventId", UUID)
 """The id of a tracked event. It is HubSpot's idempotency key, and logs and dead letters contain it."""
 
 Payload = Mapping[str, Any] | Event
+Tracked = TypeVar("Tracked", EventId, list[EventId])
 
 _TRACK: Final = text(
     "SELECT track_lifecycle_event(:event_type, CAST(:payload AS jsonb),"
     " coalesce(CAST(:occurred_at AS timestamptz), now()), :traceparent)"
 )
-
-
 # The ids are returned row by row, because not every driver reads an array of UUIDs.
 _TRACK_SEVERAL: Final = text("SELECT unnest(track_lifecycle_events(CAST(:events AS jsonb)))")
 
@@ -94,11 +93,7 @@ def track_event(
         "occurred_at": _in_utc(event_type, occurred_at),
         "traceparent": _traceparent(traceparent),
     }
-    if isinstance(db, Session | Connection | scoped_session):
-        return EventId(db.execute(_TRACK, parameters).scalar_one())
-    if _is_async(db):
-        return _track_async(db, parameters)
-    raise _not_a_database(db)
+    return _execute(db, _TRACK, parameters, _only_id)
 
 
 @overload
@@ -145,33 +140,37 @@ def track_events(
         for event_type, payload in events
     ]
     parameters = {"events": _json(listed)}
+    return _execute(db, _TRACK_SEVERAL, parameters, _ids)
+
+
+def _execute(
+    db: "Blocking | Async", statement: TextClause, parameters: dict[str, Any], read: Callable[[Result[Any]], Tracked]
+) -> Tracked | Awaitable[Tracked]:
     if isinstance(db, Session | Connection | scoped_session):
-        return [EventId(row) for row in db.execute(_TRACK_SEVERAL, parameters).scalars()]
-    if _is_async(db):
-        return _track_several_async(db, parameters)
-    raise _not_a_database(db)
-
-
-def _not_a_database(db: object) -> TypeError:
+        return read(db.execute(statement, parameters))
+    asynchronous = sys.modules.get("sqlalchemy.ext.asyncio")
+    if asynchronous and isinstance(
+        db, asynchronous.AsyncSession | asynchronous.AsyncConnection | asynchronous.async_scoped_session
+    ):
+        return _execute_async(db, statement, parameters, read)
     kind = type(db).__name__
-    return TypeError(
+    raise TypeError(
         f"events are tracked with SQLAlchemy's Session, Connection, scoped_session or their async twins, not {kind}"
     )
 
 
-def _is_async(db: object) -> TypeGuard["Async"]:
-    module = sys.modules.get("sqlalchemy.ext.asyncio")
-    if module is None:
-        return False
-    return isinstance(db, module.AsyncSession | module.AsyncConnection | module.async_scoped_session)
+async def _execute_async(
+    db: "Async", statement: TextClause, parameters: dict[str, Any], read: Callable[[Result[Any]], Tracked]
+) -> Tracked:
+    return read(await db.execute(statement, parameters))
 
 
-async def _track_async(db: "Async", parameters: dict[str, Any]) -> EventId:
-    return EventId((await db.execute(_TRACK, parameters)).scalar_one())
+def _only_id(result: Result[Any]) -> EventId:
+    return EventId(result.scalar_one())
 
 
-async def _track_several_async(db: "Async", parameters: dict[str, Any]) -> list[EventId]:
-    return [EventId(row) for row in (await db.execute(_TRACK_SEVERAL, parameters)).scalars()]
+def _ids(result: Result[Any]) -> list[EventId]:
+    return [EventId(row) for row in result.scalars()]
 
 
 def _traceparent(given: str | None) -> str | None:

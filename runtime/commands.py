@@ -10,12 +10,10 @@ from typing import Any, Final, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings
 
 from runtime.endings import CannotGoOn, Misconfigured
-from runtime.logs import logger
-
-log = logger()
+from runtime.logs import log, set_up
+from runtime.settings import ServiceSettings
 
 # Exit codes are a public contract. 0 means that everything was done; the doctor has its own for warnings and failures.
 FAILED: Final = 1
@@ -26,7 +24,7 @@ NOBODY_READS: Final = 141
 # Limit for the shutdown of a service: its supervisor kills it after 10 to 30 s.
 EXIT_WITHIN_S: Final = 9.0
 
-AnySettings = TypeVar("AnySettings", bound=BaseSettings)
+AnySettings = TypeVar("AnySettings", bound=ServiceSettings)
 
 
 def read_settings(kind: type[AnySettings]) -> AnySettings:
@@ -35,6 +33,13 @@ def read_settings(kind: type[AnySettings]) -> AnySettings:
         return kind()
     except ValidationError as error:
         refuse(explain(error, kind))
+
+
+def start_command(kind: type[AnySettings], *, log_level: str | None = None) -> AnySettings:
+    """Return the settings as `read_settings` does, and set up the logs, at *log_level* or LOG_LEVEL."""
+    settings = read_settings(kind)
+    set_up(level=log_level or settings.log_level, secrets=settings.secrets)
+    return settings
 
 
 def refuse(lines: str) -> NoReturn:
@@ -82,7 +87,7 @@ def stop_signal(*, exit_within_s: float | None = None) -> asyncio.Event:
     """
     stop = asyncio.Event()
 
-    def told_to_stop() -> None:
+    def stop_soon() -> None:
         if exit_within_s is not None and not stop.is_set():
             # A thread ends the process, because Kafka's clients can hang during an outage in ways that no cancellation
             # ends.
@@ -92,7 +97,7 @@ def stop_signal(*, exit_within_s: float | None = None) -> asyncio.Event:
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told_to_stop)
+        asyncio.get_running_loop().add_signal_handler(number, stop_soon)
     return stop
 
 
@@ -105,11 +110,11 @@ def explain(error: ValidationError, kind: type[BaseModel]) -> str:
 
 
 def _line(detail: ErrorDetails, kind: type[BaseModel]) -> str:
-    words = detail["msg"].removeprefix("Value error, ")
+    fault = detail["msg"].removeprefix("Value error, ")
     if not detail["loc"] or detail["type"] == "secret_file":
         # These messages name the variables themselves: there may be two.
-        return words
+        return fault
     name = str(detail["loc"][0])
     if detail["type"] == "missing":
-        words = f"is not set: {kind.model_fields[name].description}"
-    return f"{name.upper()}: {words}"
+        fault = f"is not set: {kind.model_fields[name].description}"
+    return f"{name.upper()}: {fault}"

@@ -1,13 +1,16 @@
-"""The outbox's database: validation of its URL, and read-only transactions."""
+"""The outbox's database: validation of its URL, options of connections, and read-only transactions."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import Any, Final
 
 import psycopg
 from pydantic import SecretStr
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
+
+CONNECT_WITHIN_S: Final = 5
 
 
 def of_postgresql(value: SecretStr) -> SecretStr:
@@ -23,6 +26,21 @@ def of_postgresql(value: SecretStr) -> SecretStr:
     rendered = url.set(drivername="postgresql").render_as_string(hide_password=False)
     where, mark, options = rendered.partition("?")
     return SecretStr(where.replace(" ", "%20") + mark + options.replace("+", "%20"))
+
+
+def connection_options(name: str, *, answer_within_s: float) -> dict[str, Any]:
+    """Return libpq's parameters for a long-lived connection, which detect a host that is gone without closing it.
+
+    *name* is for `pg_stat_activity`, and *answer_within_s* limits how long sent data may be unacknowledged.
+    """
+    return {
+        "connect_timeout": CONNECT_WITHIN_S,
+        "application_name": name,
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        "tcp_user_timeout": int(answer_within_s * 1000),
+    }
 
 
 @asynccontextmanager

@@ -1,8 +1,6 @@
 """Health: the unhealthy parts of a service, each with a message that says what to do."""
 
-from runtime.logs import logger
-
-log = logger()
+from runtime.logs import log
 
 
 class Health:

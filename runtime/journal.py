@@ -1,7 +1,7 @@
 """The journal: a log line per minute about the work since the line before, for installations without metrics."""
 
-from collections.abc import Callable, Mapping
-from typing import Final, NoReturn
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final, NoReturn
 
 from prometheus_client import Counter, Gauge
 
@@ -10,35 +10,25 @@ from runtime.clock import Clock
 TELL_EVERY_S: Final = 60.0
 
 
-class Journal:
-    """Logs by *line*, at once and then every minute, the increase of each of *counters* and the values that *now*
-    returns.
+Journal = Callable[[], Coroutine[Any, Any, NoReturn]]
+"""A call of `keep_journal` that is ready to be made."""
+
+
+async def keep_journal(
+    line: Callable[..., None],
+    counters: Mapping[str, Counter],
+    now: Callable[[], Mapping[str, object]],
+    clock: Clock,
+) -> NoReturn:
+    """Log by *line*, at once and then every minute, the increase of each of *counters* and the values that *now*
+    returns, until cancelled.
     """
-
-    def __init__(
-        self,
-        line: Callable[..., None],
-        counters: Mapping[str, Counter],
-        now: Callable[[], Mapping[str, object]],
-        clock: Clock,
-    ) -> None:
-        self._line: Final = line
-        self._counters: Final = counters
-        self._now: Final = now
-        self._clock: Final = clock
-        self._last: dict[str, int] = dict.fromkeys(counters, 0)
-
-    async def keep(self) -> NoReturn:
-        """Log until cancelled."""
-        while True:
-            self._line(**self._grown(), **self._now())
-            await self._clock.sleep(TELL_EVERY_S)
-
-    def _grown(self) -> dict[str, int]:
-        totals = {name: _total(counter) for name, counter in self._counters.items()}
-        grown = {name: total - self._last[name] for name, total in totals.items()}
-        self._last = totals
-        return grown
+    before = dict.fromkeys(counters, 0)
+    while True:
+        totals = {name: _total(counter) for name, counter in counters.items()}
+        line(**{name: total - before[name] for name, total in totals.items()}, **now())
+        before = totals
+        await clock.sleep(TELL_EVERY_S)
 
 
 def reading(gauge: Gauge) -> float:

@@ -29,15 +29,22 @@ LONGEST_FIELD: Final = 20_000
 LIBRARY: Final[LogName] = "library.line"
 
 
-class Log(Protocol):
-    """The log interface of a module: a name of the closed list, and fields."""
+class WriteLine(Protocol):
+    """A method that writes a line: a name of the closed list, and fields."""
 
-    def debug(self, name: LogName, /, **fields: object) -> None: ...
-    def info(self, name: LogName, /, **fields: object) -> None: ...
-    def warning(self, name: LogName, /, **fields: object) -> None: ...
-    def error(self, name: LogName, /, **fields: object) -> None: ...
-    def exception(self, name: LogName, /, **fields: object) -> None: ...
-    def critical(self, name: LogName, /, **fields: object) -> None: ...
+    def __call__(self, name: LogName, /, **fields: object) -> None: ...
+
+
+class Log(Protocol):
+    """The log interface of a module, by level."""
+
+    debug: WriteLine
+    info: WriteLine
+    warning: WriteLine
+    error: WriteLine
+    exception: WriteLine
+    critical: WriteLine
+
     def is_enabled_for(self, level: int) -> bool: ...
 
 
@@ -81,8 +88,9 @@ def set_up(*, level: int | str = logging.INFO, secrets: Collection[str] = ()) ->
 
 def _at_a_terminal() -> Processor:
     # rich would print the values of local variables.
-    colours = "NO_COLOR" not in os.environ
-    return structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=structlog.dev.plain_traceback)
+    return structlog.dev.ConsoleRenderer(
+        colors="NO_COLOR" not in os.environ, exception_formatter=structlog.dev.plain_traceback
+    )
 
 
 class SameLine(logging.Filter):

@@ -16,21 +16,17 @@ class Later(TyperCommand):
         super().__init__(name, help=help)
         self.where = where
 
-
-class _Group(TyperGroup):
-    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        name, found, rest = super().resolve_command(ctx, args)
-        if not isinstance(found, Later):
-            return name, found, rest
-        if ctx.obj is None:
-            return name, loaded(found.where, name), rest
-        # Objects of imported modules stay, so to collect garbage among them would waste a fifth of the time.
-        gc.disable()
-        named(ctx.obj)()
-        command = loaded(found.where, name)
-        gc.freeze()
-        gc.enable()
-        return name, command, rest
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Return the context of the command itself, which is imported now."""
+        if parent.obj is not None:
+            # Objects of imported modules stay, so to collect garbage among them would waste a fifth of the time.
+            gc.disable()
+            named(parent.obj)()
+        command = loaded(self.where, info_name)
+        if parent.obj is not None:
+            gc.freeze()
+            gc.enable()
+        return command.make_context(info_name, args, parent, **extra)
 
 
 def program(about: str, commands: Mapping[str, tuple[str, str]]) -> typer.Typer:
@@ -40,7 +36,7 @@ def program(about: str, commands: Mapping[str, tuple[str, str]]) -> typer.Typer:
     on the whole process, such as `never_create_topics`.
     """
 
-    class Group(_Group):
+    class Group(TyperGroup):
         def __init__(self, **given: Any) -> None:
             later = {name: Later(name, line, where) for name, (where, line) in commands.items()}
             super().__init__(**{**given, "commands": later})

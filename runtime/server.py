@@ -20,21 +20,18 @@ _FINISH_WITHIN_S: Final = 2
 EVERYWHERE: Final = "0.0.0.0"  # noqa: S104 - each endpoint requires a token or shows nothing secret
 
 
-class PortTaken(CannotGoOn):
-    """Another process listens on the port. The message names the variable."""
-
-
 def application(  # noqa: PLR0913 - keyword arguments for each endpoint
     title: str,
     *,
     unwell: Callable[[], Mapping[str, str]],
     also: Callable[[], Mapping[str, Any]],
     metrics: CollectorRegistry,
+    status: Callable[[], dict[str, Any]] | None = None,
     halted: Callable[[], Collection[str]] = tuple,
     stuck: Callable[[], str | None] = lambda: None,
     untraced: Callable[[Mapping[str, Any]], bool] | None = None,
 ) -> FastAPI:
-    """Return an application that serves health and metrics.
+    """Return an application that serves health and metrics, and *status* for people if the service has one.
 
     Health is 503 while an *unwell* part is not *halted*: neither a restart of the service nor another instance helps a
     halted part. Liveness is 503 while the service is *stuck*, which a restart may correct. *untraced* selects the
@@ -62,6 +59,12 @@ def application(  # noqa: PLR0913 - keyword arguments for each endpoint
         encode, content_type = choose_encoder(accept)
         return Response(encode(metrics), media_type=content_type)
 
+    if status is not None:
+
+        @app.get("/v1/status")
+        async def show_status() -> dict[str, Any]:
+            return status()
+
     return app
 
 
@@ -73,7 +76,7 @@ def _is_probe(scope: Mapping[str, Any]) -> bool:
 
 @asynccontextmanager
 async def serving(app: FastAPI, port: int, variable: str, host: str = EVERYWHERE) -> AsyncIterator[None]:
-    """Serve *app* during the context. Raises PortTaken, which names the *variable* with the port."""
+    """Serve *app* during the context. Raises CannotGoOn, which names the *variable*, if the port is taken."""
     listener = _listener(port, variable, host)
     settings = uvicorn.Config(
         app,
@@ -93,15 +96,14 @@ async def serving(app: FastAPI, port: int, variable: str, host: str = EVERYWHERE
 
 
 def _listener(port: int, variable: str, host: str = EVERYWHERE) -> socket.socket:
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    ipv6 = ":" in host
     try:
-        listener.bind((host, port))
-        listener.listen(128)
+        family = socket.AF_INET6 if ipv6 else socket.AF_INET
+        return socket.create_server((host, port), family=family, dualstack_ipv6=ipv6)
     except OSError as error:
-        listener.close()
-        raise PortTaken(f"{variable}: can't listen on port {port} ({error.strerror}): choose another") from None
-    return listener
+        # Python adds the address to the operating system's words; the message names the variable and the port instead.
+        words, _, _ = (error.strerror or "").partition(" (while ")
+        raise CannotGoOn(f"{variable}: can't listen on port {port} ({words}): choose another") from None
 
 
 class _Server(uvicorn.Server):

@@ -1,7 +1,6 @@
 """Settings: read once from the environment, frozen. NAME_FILE may name a file that contains the secret NAME."""
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -9,7 +8,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from pydantic import Field, SecretStr, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -27,8 +26,6 @@ class ServiceSettings(BaseSettings):
         "info", description="level of the services' logs; `debug` shows the steps of each event"
     )
 
-    _secret_files: Mapping[str, Path] = {}
-
     @field_validator("log_level", mode="before")
     @classmethod
     def _in_any_case(cls, value: object) -> object:
@@ -37,8 +34,8 @@ class ServiceSettings(BaseSettings):
     @field_validator("*", mode="before")
     @classmethod
     def _usable(cls, value: object) -> object:
-        if isinstance(value, _Unusable):
-            raise PydanticCustomError("secret_file", "{why}", {"why": value.why})
+        if isinstance(value, PydanticCustomError):
+            raise value
         return value
 
     @classmethod
@@ -50,25 +47,22 @@ class ServiceSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings passes it by name
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the same
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, _SecretFiles(settings_cls), env_settings
-
-    def model_post_init(self, context: Any, /) -> None:  # noqa: ARG002 - pydantic passes it by position
-        self._secret_files = {name: Path(path) for name, (path, _) in _named_files(type(self)).items()}
+        secrets = {name: _value(name, *named) for name, named in _named_files(settings_cls).items()}
+        return init_settings, InitSettingsSource(settings_cls, secrets), env_settings
 
     def read_again(self, name: str) -> SecretStr | None:
         """Return the secret *name*, newly read if it is in a file. Raises ValueError, which names the variable."""
-        if name in self._secret_files:
-            return _read(name, self._secret_files[name])
-        held: SecretStr | None = getattr(self, name)
-        return held
+        path, _ = _named_files(type(self)).get(name, ("", None))
+        secret: SecretStr | None = _read(name, path) if path else getattr(self, name)
+        return secret
 
     @property
     def secrets(self) -> tuple[str, ...]:
         """The values that no output may contain, the longest first: each secret, and its parts, such as a URL's
         password.
         """
-        held = [getattr(self, name) for name in secret_names(type(self))]
-        values = [value.get_secret_value() for value in held if value is not None]
+        secrets = [getattr(self, name) for name in secret_names(type(self))]
+        values = [secret.get_secret_value() for secret in secrets if secret is not None]
         parts = {part.strip() for value in values for part in (value, *value.split(","), *_passwords(value))}
         return tuple(sorted((part for part in parts if len(part) >= SHORTEST_SECRET), key=len, reverse=True))
 
@@ -86,29 +80,12 @@ def is_secret(field: FieldInfo) -> bool:
     return field.annotation is SecretStr or SecretStr in get_args(field.annotation)
 
 
-class _Unusable:
-    """A secret that can't be read, and the reason, which pydantic reports with the other faults."""
-
-    def __init__(self, why: str) -> None:
-        self.why: Final = why
-
-
-class _SecretFiles(PydanticBaseSettingsSource):
-    """The settings source of secrets whose files the environment names."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - a part of the interface
-        return None, field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        return {name: self._value(name, *named) for name, named in _named_files(self.settings_cls).items()}
-
-    def _value(self, name: str, path: str, also: str | None) -> SecretStr | _Unusable:
-        if also:
-            return _Unusable(f"{name.upper()} and {name.upper()}_FILE are both set: set one")
-        try:
-            return _read(name, Path(path))
-        except ValueError as error:
-            return _Unusable(str(error))
+def _value(name: str, path: str, also: str | None) -> SecretStr | PydanticCustomError:
+    """Return the secret in the file, or its fault, which pydantic reports with the other settings' faults."""
+    try:
+        return _read(name, path, also)
+    except ValueError as error:
+        return PydanticCustomError("secret_file", "{why}", {"why": str(error)})
 
 
 def _named_files(kind: type[BaseSettings]) -> dict[str, tuple[str, str | None]]:
@@ -119,11 +96,13 @@ def _named_files(kind: type[BaseSettings]) -> dict[str, tuple[str, str | None]]:
     }
 
 
-def _read(name: str, path: Path) -> SecretStr:
+def _read(name: str, path: str, also: str | None = None) -> SecretStr:
     variable = f"{name.upper()}_FILE"
+    if also:
+        raise ValueError(f"{name.upper()} and {variable} are both set: set one")
     try:
         # Some editors begin a file with a byte order mark, and most end it with a newline: neither is part of a secret.
-        secret = path.read_text("utf-8-sig").strip("\r\n")
+        secret = Path(path).read_text("utf-8-sig").strip("\r\n")
     except (OSError, ValueError) as error:
         raise ValueError(f"{variable}: {path} can't be read: {type(error).__name__}") from None
     if not secret.strip():

@@ -27,7 +27,10 @@ def linked_span(
         if span.is_recording():
             # Many events may share one span, and an SDK stores a limited number of links.
             for traceparent in dict.fromkeys(traceparents):
-                _link(span, traceparent)
+                context = _context(traceparent)
+                # An invalid traceparent has no trace, and an unsampled one has no recorded trace: neither needs a link.
+                if context.trace_flags.sampled:
+                    span.add_link(context)
         try:
             yield span
         except BaseException as error:
@@ -57,13 +60,6 @@ def current_trace_id() -> str | None:
     """Return the trace id of the current span, None if none is recorded."""
     context = trace.get_current_span().get_span_context()
     return format_trace_id(context.trace_id) if context.is_valid else None
-
-
-def _link(span: Span, traceparent: str | None) -> None:
-    context = _context(traceparent)
-    # An invalid traceparent has no trace, and an unsampled one has no recorded trace: neither needs a link.
-    if context.trace_flags.sampled:
-        span.add_link(context)
 
 
 def _context(traceparent: str | None) -> SpanContext:

@@ -9,6 +9,7 @@ from typing import Final, Self
 
 from producer.migrations import migrate
 from runtime.kafka import new_topics
+from runtime.kafka.connection import KafkaConnection
 from runtime.kafka.topics import admin_client
 from sandbox.day.progress import Progress, silent
 from sandbox.kafka import EmbeddedKafka
@@ -90,8 +91,10 @@ class Stack:
 
 async def create_topics(bootstrap_servers: str, names: Topics, partitions: int) -> None:
     """Create the missing topics, as `python -m producer topics` does."""
-    async with admin_client({"bootstrap_servers": bootstrap_servers}) as admin:
+    kafka = KafkaConnection(
+        kafka_bootstrap_servers=bootstrap_servers, kafka_topic_prefix=names.prefix, kafka_partitions=partitions
+    )
+    async with admin_client(kafka.client_options()) as admin:
         found = await new_topics.find(admin, names, names.all)
-        plan = new_topics.plan(found, partitions=partitions, replication_factor=1)
-        if plan.create:
-            await new_topics.create(admin, names, plan)
+        if found.missing:
+            await new_topics.create(admin, kafka, found)

@@ -24,15 +24,8 @@ class DeadLetter:
 
     def headers(self, original: Iterable[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
         """Return the record's own headers and these, which replace those of an earlier dead letter."""
-        own = [
-            ("reason", self.reason),
-            ("detail", self.detail),
-            ("topic", self.topic),
-            ("partition", str(self.partition)),
-            ("offset", str(self.offset)),
-            ("attempts", str(self.attempts)),
-            ("failed_at", self.failed_at.astimezone(UTC).isoformat().replace("+00:00", "Z")),
-        ]
+        # The fields have the names of the headers, in their order.
+        own = vars(self) | {"failed_at": self.failed_at.astimezone(UTC).isoformat().replace("+00:00", "Z")}
         kept = [(name, value) for name, value in original if not name.startswith(PREFIX)]
         # A text that can't be encoded must not prevent an event from becoming a dead letter.
-        return kept + [(PREFIX + name, value.encode(errors="replace")) for name, value in own]
+        return kept + [(PREFIX + name, str(value).encode(errors="replace")) for name, value in own.items()]

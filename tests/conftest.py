@@ -51,12 +51,16 @@ def own_logs() -> Iterator[None]:
     """Logs that the test may set up, and commands that it runs: afterwards they are as they were."""
     import structlog
 
+    from runtime import logs
+
     handlers, level, disabled = logging.root.handlers[:], logging.root.level, logging.root.manager.disable
     hook = sys.excepthook
     yield
     sys.excepthook = hook
     logging.captureWarnings(capture=False)
     structlog.reset_defaults()
+    # The log of `set_up` is cached at its first use.
+    vars(logs.log).pop("bind", None)
     logging.root.handlers[:] = handlers
     logging.root.setLevel(level)
     logging.disable(disabled)

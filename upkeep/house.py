@@ -20,7 +20,6 @@ MOST_FILES: Final = 14
 MOST_TEST_FILES: Final = 20
 MOST_TERMS: Final = 40
 GLOSSARY: Final = "docs/glossary.md"
-HEAD: Final = ("", "files", "lines", "statements", "largest folder", "rooms", "arrows", "floors", "file", "function")
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,7 @@ from typing import Final, TypeVar
 
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.hubspot.outcomes import Halt, Refusal, Rejected, RetryLater
-from runtime.backoff import LONGEST_S, backoff_s
-from runtime.clock import Clock
+from runtime.clock import LONGEST_S, Clock, backoff_s
 
 Answer = TypeVar("Answer")
 

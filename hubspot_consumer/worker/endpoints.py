@@ -1,7 +1,5 @@
 """The HTTP endpoints: health for load balancers, status for people, metrics for Prometheus."""
 
-from typing import Any
-
 from fastapi import FastAPI
 
 from hubspot_consumer.metrics import Telemetry
@@ -12,17 +10,12 @@ from runtime.server import application
 def endpoints(status: Status, telemetry: Telemetry) -> FastAPI:
     """Return the application; its responses contain no email and no secret."""
     telemetry.shows(status.report)
-    app = application(
+    return application(
         "HubSpot consumer",
         unwell=status.unwell,
         also=lambda: {"mode": status.mode} | ({"quota_lent": status.lent} if status.lent else {}),
         metrics=telemetry.registry,
+        status=status.report,
         halted=status.halted_parts,
         stuck=status.stuck,
     )
-
-    @app.get("/v1/status")
-    async def report() -> dict[str, Any]:
-        return status.report()
-
-    return app

@@ -53,7 +53,7 @@ class Service:
     async def run(self, stop: asyncio.Event) -> None:
         """Run until *stop* is set, and commit what is acked. Raises any error after which the worker can't go on."""
         try:
-            await _first_of(self._work(), self.journal.keep(), self._told_to_stop(stop))
+            await _first_of(self._work(), self.journal(), self._told_to_stop(stop))
         finally:
             await self._stop()
 

@@ -47,7 +47,7 @@ from hubspot_consumer.worker.service import Service
 from hubspot_consumer.worker.status import Status
 from runtime.clock import Clock, SystemClock
 from runtime.health import Health
-from runtime.journal import Journal
+from runtime.journal import Journal, keep_journal
 from runtime.kafka.admission import Admission
 from runtime.kafka.topic_writer import TopicWriter
 from runtime.logs import logger
@@ -247,4 +247,4 @@ def worker_journal(status: Status, telemetry: Telemetry, clock: Clock) -> Journa
         "dead_letters": telemetry.dead_letters,
         "calls": telemetry.calls,
     }
-    return Journal(partial(log.info, "worker.progress"), counters, status.in_a_line, clock)
+    return partial(keep_journal, partial(log.info, "worker.progress"), counters, status.in_a_line, clock)

@@ -1,6 +1,5 @@
 """`python -m producer migrate`: the outbox, in the backend's database."""
 
-import logging
 from typing import Annotated
 
 import typer
@@ -9,8 +8,7 @@ from sqlalchemy.exc import DBAPIError
 from producer.migrations import NameTaken, migration_sql
 from producer.migrations import migrate as migrate_database
 from producer.settings import DatabaseSettings
-from runtime import logs
-from runtime.commands import fail, read_settings
+from runtime.commands import fail, start_command
 
 
 def migrate(
@@ -21,8 +19,7 @@ def migrate(
     if dry_run:
         print(migration_sql())
         return
-    settings = read_settings(DatabaseSettings)
-    logs.set_up(level=logging.WARNING, secrets=settings.secrets)
+    settings = start_command(DatabaseSettings, log_level="warning")
     try:
         found = migrate_database(settings.database_url.get_secret_value())
     except DBAPIError as error:

@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, Final, NoReturn
 
-from producer.intake.bearer import Bearer
 from producer.intake.endpoints import add_intake
 from producer.intake.intake import Intake
 from producer.relay.outbox import Outbox
@@ -15,17 +14,13 @@ from producer.relay.relay import Relay
 from producer.relay.sender import Sender
 from producer.relay.watch import Watch
 from producer.settings import Settings
-from producer.status import add_status
 from producer.telemetry import Telemetry
-from runtime import logs
 from runtime.clock import Clock, SystemClock
-from runtime.commands import EXIT_WITHIN_S, read_settings, run_service, stop_signal
+from runtime.commands import EXIT_WITHIN_S, run_service, start_command, stop_signal
 from runtime.health import Health
-from runtime.journal import Journal, reading
-from runtime.logs import logger
+from runtime.journal import keep_journal, reading
+from runtime.logs import log
 from runtime.server import application, serving
-
-log = logger()
 
 # Limit for the end of publishing. Rows that Kafka has not acknowledged by then stay in the outbox.
 FINISH_WITHIN_S: Final = 5.0
@@ -45,8 +40,7 @@ def serve() -> None:
 
 
 def _run(*, http: bool) -> None:
-    settings = read_settings(Settings)
-    logs.set_up(level=settings.log_level, secrets=settings.secrets)
+    settings = start_command(Settings)
     run_service(_publish(settings, http=http))
 
 
@@ -71,19 +65,17 @@ async def _publish(settings: Settings, *, http: bool) -> None:
             app = application(
                 "Outbox producer",
                 unwell=lambda: health.unwell,
-                also=lambda: {"relay": "active" if relay.active else "standby"} | intake,
+                also=lambda: relay.state | intake,
                 metrics=telemetry.registry,
-            )
-            add_status(
-                app, relay_active=lambda: relay.active, unwell=lambda: health.unwell, settings=settings.in_force()
+                status=lambda: {**relay.state, "unwell": health.unwell, "settings": settings.in_force()},
             )
             if settings.intake_tokens:
                 taking = await stack.enter_async_context(Intake(settings.database_url.get_secret_value()))
-                add_intake(app, taking, Bearer(settings.intake_tokens), telemetry)
+                add_intake(app, taking, settings.intake_tokens, telemetry)
             await stack.enter_async_context(serving(app, settings.producer_port, "PRODUCER_PORT"))
         log.info("service.starting", port=settings.producer_port if http else None)
         await watch.refuse_at_once()
-        await _until_stopped(stop, relay.run(stop), watch.run(), _journal(telemetry, clock).keep())
+        await _until_stopped(stop, relay.run(stop), watch.run(), _journal(telemetry, clock))
     log.info("service.stopped")
 
 
@@ -98,7 +90,7 @@ async def _until_stopped(
             task.cancel()
 
 
-def _journal(telemetry: Telemetry, clock: Clock) -> Journal:
+def _journal(telemetry: Telemetry, clock: Clock) -> Coroutine[Any, Any, NoReturn]:
     counters = {
         "published": telemetry.published,
         "dead_letters": telemetry.dead_letters,
@@ -110,4 +102,4 @@ def _journal(telemetry: Telemetry, clock: Clock) -> Journal:
         gauges = {"active": telemetry.active, "backlog": telemetry.backlog, "oldest_s": telemetry.oldest}
         return {name: reading(gauge) for name, gauge in gauges.items()}
 
-    return Journal(partial(log.info, "relay.progress"), counters, now, clock)
+    return keep_journal(partial(log.info, "relay.progress"), counters, now, clock)

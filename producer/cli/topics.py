@@ -8,8 +8,7 @@ import typer
 from aiokafka.errors import KafkaError
 
 from producer.settings import KafkaSettings
-from runtime import logs
-from runtime.commands import exit_for, fail, read_settings
+from runtime.commands import exit_for, fail, start_command
 from runtime.kafka import new_topics
 from runtime.kafka.admission import ask_admission
 from runtime.kafka.topic_settings import differences, verdict
@@ -29,8 +28,7 @@ def topics(
     Existing topics are never altered. If one has too few partitions or copies, keeps events for less than 30 days, or
     could lose acknowledged events, the exit code is 1, and the Kafka command that changes it is printed.
     """
-    settings = read_settings(KafkaSettings)
-    logs.set_up(level=settings.log_level, secrets=settings.secrets)
+    settings = start_command(KafkaSettings)
     try:
         asyncio.run(_topics(settings, dry_run=dry_run))
     except Exception as error:
@@ -45,11 +43,10 @@ async def _topics(settings: KafkaSettings, *, dry_run: bool) -> None:
     await ask_admission(settings.client_options())
     async with admin_client(settings.client_options()) as admin:
         found = await new_topics.find(admin, names, names.all)
-        plan = new_topics.plan(found, partitions=settings.kafka_partitions, replication_factor=replicas)
-        await new_topics.refuse_too_few_brokers(admin, plan)
         created: Collection[str] = ()
-        if plan.create and not dry_run:
-            created = await new_topics.create(admin, names, plan)
+        if found.missing:
+            await new_topics.refuse_too_few_brokers(admin, replicas)
+            created = () if dry_run else await new_topics.create(admin, settings, found)
         # The check comes last: another program may have created a topic meanwhile. New topics are verified like the
         # others.
         found_as = await differences(
@@ -62,6 +59,6 @@ async def _topics(settings: KafkaSettings, *, dry_run: bool) -> None:
             else:
                 print(f"missing  {name}")
         now = await new_topics.find(admin, names, names.all)
-    print(f"{now.partitions or plan.partitions} partitions each")
+    print(f"{now.partitions or settings.kafka_partitions} partitions each")
     if any(one.is_certain for differing in found_as.values() for one in differing):
         fail("topics that differ were not changed: docs/runbook.md says what to do")

@@ -1,7 +1,6 @@
-"""The HTTP endpoints of the intake: authorisation, parsing of requests, and answers."""
+"""The HTTP endpoints of the intake: from requests to answers."""
 
-import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -9,11 +8,10 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from producer.intake import submissions
-from producer.intake.bearer import Bearer
-from producer.intake.bodies import read_json
 from producer.intake.intake import Accepted, Intake
 from producer.intake.openapi import document, page
-from producer.intake.problems import KINDS, Fault, Problem, answer_with_problems
+from producer.intake.problems import KINDS, Fault, Problem, answer_with_problems, refuse_faulty
+from producer.intake.requests import admit, idempotency_key, read_json
 from producer.telemetry import Telemetry
 from schemas.events import EVENT_TYPES
 
@@ -21,12 +19,8 @@ from schemas.events import EVENT_TYPES
 LARGEST_EVENT: Final = 900_000
 LARGEST_BODY: Final = 1024 * 1024
 
-# The key is a string of RFC 8941, as in the header's draft, or the bare word that most clients send.
-_QUOTED: Final = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
-_BARE: Final = re.compile(r"[!#-~][ -~]*")
 
-
-def add_intake(app: FastAPI, intake: Intake, bearer: Bearer, telemetry: Telemetry) -> None:
+def add_intake(app: FastAPI, intake: Intake, tokens: Collection[str], telemetry: Telemetry) -> None:
     """Add the endpoints for events to *app*, and their description at /openapi.json and /docs."""
     answer_with_problems(app)
     for outcome in ("accepted", "repeated", *KINDS):
@@ -37,10 +31,10 @@ def add_intake(app: FastAPI, intake: Intake, bearer: Bearer, telemetry: Telemetr
     @app.post("/v1/events/{event_type}")
     async def post_event(event_type: str, request: Request) -> JSONResponse:
         with _counted(telemetry):
-            bearer.admit(request.headers.get("authorization"))
+            admit(request, tokens)
             if event_type not in EVENT_TYPES:
                 raise Problem("unknown_event_type", f"there are {', '.join(EVENT_TYPES)}")
-            key = _key(request)
+            key = idempotency_key(request)
             if key is None:
                 raise Problem("bad_idempotency_key", "the header Idempotency-Key is missing")
             with intake.place():
@@ -58,8 +52,8 @@ def add_intake(app: FastAPI, intake: Intake, bearer: Bearer, telemetry: Telemetr
     @app.post("/v1/events:batch")
     async def post_batch(request: Request) -> JSONResponse:
         with _counted(telemetry):
-            bearer.admit(request.headers.get("authorization"))
-            key = _key(request)
+            admit(request, tokens)
+            key = idempotency_key(request)
             with intake.place():
                 body = await read_json(request, at_most=LARGEST_BODY)
                 submitted = submissions.batch(body, traceparent=request.headers.get("traceparent"))
@@ -78,25 +72,10 @@ def add_intake(app: FastAPI, intake: Intake, bearer: Bearer, telemetry: Telemetr
         return HTMLResponse(shown)
 
 
-def _key(request: Request) -> str | None:
-    given = request.headers.getlist("idempotency-key")
-    if not given:
-        return None
-    quoted, bare = _QUOTED.fullmatch(given[0].strip()), _BARE.fullmatch(given[0].strip())
-    key = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else bare[0] if bare else ""
-    if len(given) > 1 or not 0 < len(key) <= 255:
-        raise Problem("bad_idempotency_key", "the header Idempotency-Key should hold one key of 1 to 255 characters")
-    return key
-
-
 def _refuse_without_key(submitted: list[submissions.Submission]) -> None:
-    faults = [
-        Fault("idempotency_key", "is missing, and so is the header Idempotency-Key", index)
-        for index, submission in enumerate(submitted)
-        if submission.key is None
-    ]
-    if faults:
-        raise Problem("bad_idempotency_key", "nothing was taken: see `errors`", faults=faults)
+    missing = "is missing, and so is the header Idempotency-Key"
+    unnamed = [index for index, submission in enumerate(submitted) if submission.key is None]
+    refuse_faulty("bad_idempotency_key", [Fault("idempotency_key", missing, index) for index in unnamed])
 
 
 @contextmanager

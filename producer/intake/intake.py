@@ -2,9 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Final, Self
 from uuid import UUID
 
@@ -13,12 +12,11 @@ from psycopg.errors import CheckViolation, DataError, DeadlockDetected, InvalidP
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from producer.connections import connection_options
-from producer.intake.problems import Fault, Problem
+from producer.intake.problems import Fault, Problem, refuse_faulty
 from producer.intake.submissions import Submission, fingerprint
-from runtime.logs import logger
-
-log = logger()
+from runtime.clock import set_within
+from runtime.database import connection_options
+from runtime.logs import log
 
 # The intake has few connections of its own: the backend needs the database most, and the relay must not wait for them.
 MOST_CONNECTIONS: Final = 4
@@ -90,9 +88,7 @@ class Intake:
         self._forgetting = asyncio.create_task(self._forget_now_and_then())
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         self._closing.set()
         await self._pool.close()
         await asyncio.wait({self._forgetting}, timeout=CONNECTION_WITHIN_S)
@@ -119,7 +115,7 @@ class Intake:
         # The task is not cancelled: a hanging database would not notice, and the key makes a retry harmless.
         done, _ = await asyncio.wait({accepting}, timeout=ACCEPTED_WITHIN_S)
         if not done:
-            accepting.add_done_callback(_unheard)
+            accepting.add_done_callback(_log_late_answer)
             raise _unavailable(f"it did not answer within {ACCEPTED_WITHIN_S:g} s")
         accepted = accepting.result()
         log.debug("intake.accepted", event_ids=accepted.ids, repeated=accepted.repeated)
@@ -145,8 +141,7 @@ class Intake:
                 # The failure is harmless: the claim of a key checks the key's age itself.
                 log.debug("intake.not_forgotten", error=type(error).__name__)
             # An event ends the task instead of a cancellation, which Python 3.11 may lose during a wait for the pool.
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), FORGET_EVERY_S)
+            await set_within(self._closing, FORGET_EVERY_S)
 
     async def _accept(self, submissions: Sequence[Submission], key: str | None) -> Accepted:
         attempt = 1
@@ -201,8 +196,7 @@ def _refuse_two_events_for_a_key(asked: dict[str, bytes], submissions: Sequence[
         for index, submission in enumerate(submissions)
         if submission.key is not None and (submission.key == key or asked[submission.key] != submission.fingerprint)
     ]
-    if faults:
-        raise Problem("idempotency_key_reused", "nothing was taken: see `errors`", faults=faults)
+    refuse_faulty("idempotency_key_reused", faults)
 
 
 async def _claim(
@@ -257,7 +251,7 @@ def _unavailable(why: str) -> Problem:
     return Problem("unavailable", why, headers=RETRY_AFTER)
 
 
-def _unheard(accepting: asyncio.Task[Accepted]) -> None:
+def _log_late_answer(accepting: asyncio.Task[Accepted]) -> None:
     # The exception is read, because asyncio logs an error for one that is never read.
     if not accepting.cancelled() and (error := accepting.exception()):
         log.warning("intake.answered_late", error=type(error).__name__)

@@ -19,9 +19,7 @@ _KEY_SAYS: Final = (
 
 def example(event_type: str) -> dict[str, Any]:
     """Return a valid payload: the example of the published schema."""
-    [record] = record_schema(EVENTS[event_type])["examples"]
-    payload: dict[str, Any] = record["payload"]
-    return payload
+    return dict(record_schema(EVENTS[event_type])["examples"][0]["payload"])
 
 
 def document() -> dict[str, Any]:
@@ -143,10 +141,10 @@ def _responses(answer: dict[str, Any]) -> dict[str, Any]:
         titles.setdefault(kind.status.value, []).append(kind.title)
     refused = {
         str(status): {
-            "description": ", or: ".join(said),
+            "description": ", or: ".join(kinds),
             "content": {MEDIA_TYPE: {"schema": _ref("Problem")}},
         }
-        for status, said in sorted(titles.items())
+        for status, kinds in sorted(titles.items())
     }
     return {
         "202": {
@@ -157,8 +155,8 @@ def _responses(answer: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _header(name: str, says: str, schema: dict[str, Any], *, required: bool = False) -> dict[str, Any]:
-    return {"name": name, "in": "header", "required": required, "description": says, "schema": schema}
+def _header(name: str, description: str, schema: dict[str, Any], *, required: bool = False) -> dict[str, Any]:
+    return {"name": name, "in": "header", "required": required, "description": description, "schema": schema}
 
 
 def _body(schema: dict[str, Any], examples: dict[str, Any]) -> dict[str, Any]:

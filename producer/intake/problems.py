@@ -1,7 +1,7 @@
 """Problems: the intake's refusals as problem details (RFC 9457), which name fields and quote no value."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, Literal, Self
@@ -106,12 +106,12 @@ class Problem(Exception):
     """The refusal of a request. *detail* and *faults* quote none of its values."""
 
     def __init__(
-        self, code: Code, detail: str, *, faults: Iterable[Fault] = (), headers: Mapping[str, str] | None = None
+        self, code: Code, detail: str, *, faults: Sequence[Fault] = (), headers: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(f"{code}: {detail}")
         self.code: Final = code
         self._detail: Final = detail
-        self._faults: Final = list(faults)
+        self._faults: Final = faults
         self._headers: Final = dict(headers or {})
 
     def response(self) -> Response:
@@ -122,30 +122,28 @@ class Problem(Exception):
         return _problem(kind.status, body, self._headers)
 
 
+def refuse_faulty(code: Code, faults: Sequence[Fault]) -> None:
+    """Raise Problem with *code* if there are *faults*."""
+    if faults:
+        raise Problem(code, "nothing was taken: see `errors`", faults=faults)
+
+
 def answer_with_problems(app: FastAPI) -> None:
     """Make *app* answer its own refusals (unknown path or method, internal errors) as problem details too."""
-    app.add_exception_handler(Problem, _of_ours)
-    app.add_exception_handler(HTTPException, _of_http)
-    app.add_exception_handler(RequestValidationError, _of_a_parameter)
-    app.add_exception_handler(Exception, _of_nobody)
+    for kind in (Problem, HTTPException, RequestValidationError, Exception):
+        app.add_exception_handler(kind, _answer)
 
 
-async def _of_ours(_: Request, problem: Exception) -> Response:
-    assert isinstance(problem, Problem)  # noqa: S101 - the handler is registered for this type
-    return problem.response()
-
-
-async def _of_http(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - the handler is registered for this type
-    return _unnamed(error.status_code, error.headers)
-
-
-async def _of_a_parameter(_: Request, __: Exception) -> Response:
-    return _unnamed(422)
-
-
-async def _of_nobody(_: Request, __: Exception) -> Response:
-    return _unnamed(500)
+async def _answer(_: Request, error: Exception) -> Response:
+    match error:
+        case Problem():
+            return error.response()
+        case HTTPException():
+            return _unnamed(error.status_code, error.headers)
+        case RequestValidationError():
+            return _unnamed(422)
+        case _:
+            return _unnamed(500)
 
 
 def _unnamed(status: int, headers: Mapping[str, str] | None = None) -> Response:

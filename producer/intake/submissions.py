@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from producer.intake.problems import Fault, Problem
+from producer.intake.problems import Fault, Problem, refuse_faulty
 from producer.tracking import InvalidEvent, checked
 from schemas.envelope import faults_of
 from schemas.events import EVENT_TYPES
@@ -83,8 +83,7 @@ def one(
         submission = Submission(event_type, _payload(event_type, payload), time, _readable(traceparent), key)
     except InvalidEvent as error:
         faults += _faults_of(error, event_type, within="", index=None)
-    if faults:
-        raise _invalid(faults)
+    refuse_faulty("invalid_event", faults)
     return [submission]
 
 
@@ -95,33 +94,21 @@ def batch(body: Any, *, traceparent: str | None) -> list[Submission]:
     if not isinstance(body, list) or not 0 < len(body) <= LARGEST_BATCH:
         raise Problem("invalid_event", f"the body should be a list of 1 to {LARGEST_BATCH} events")
     trace = _readable(traceparent)
-    submissions: list[Submission] = []
-    faults: list[Fault] = []
-    for index, found in enumerate(body):
-        try:
-            submissions.append(_submission(found, index, trace))
-        except _Faulty as faulty:
-            faults += faulty.faults
-    if faults:
-        raise _invalid(faults)
-    return submissions
+    read = [_submission(item, index, trace) for index, item in enumerate(body)]
+    refuse_faulty("invalid_event", [fault for one in read if isinstance(one, list) for fault in one])
+    return [one for one in read if isinstance(one, Submission)]
 
 
-class _Faulty(Exception):
-    def __init__(self, faults: list[Fault]) -> None:
-        self.faults: Final = faults
-
-
-def _submission(found: Any, index: int, trace: str | None) -> Submission:
+def _submission(found: Any, index: int, trace: str | None) -> Submission | list[Fault]:
     try:
         item = Item.model_validate(found)
         if item.type not in EVENT_TYPES:
-            raise _Faulty([Fault("type", f"no such event type; there are {', '.join(EVENT_TYPES)}", index)])
+            return [Fault("type", f"no such event type; there are {', '.join(EVENT_TYPES)}", index)]
         payload = _payload(item.type, item.payload)
     except ValidationError as error:
-        raise _Faulty([Fault.read(line, index=index) for line in faults_of(error)]) from None
+        return [Fault.read(line, index=index) for line in faults_of(error)]
     except InvalidEvent as error:
-        raise _Faulty(_faults_of(error, item.type, within="payload", index=index)) from None
+        return _faults_of(error, item.type, within="payload", index=index)
     return Submission(item.type, payload, item.occurred_at, item.traceparent or trace, item.idempotency_key)
 
 
@@ -139,10 +126,6 @@ def _payload(event_type: str, payload: Any) -> dict[str, Any]:
 def _faults_of(error: InvalidEvent, event_type: str, *, within: str, index: int | None) -> list[Fault]:
     lines = [fault.removeprefix(event_type).removeprefix(".") for fault in error.faults]
     return [Fault.read(line, within=within, index=index) for line in lines]
-
-
-def _invalid(faults: list[Fault]) -> Problem:
-    return Problem("invalid_event", "nothing was taken: see `errors`", faults=faults)
 
 
 def _digest(parts: Any) -> bytes:

@@ -1,19 +1,22 @@
-"""The migrations of the outbox. They have their own version table, because the backend may use alembic too."""
+"""The migrations of the outbox. They have their own version table, because the backend may use alembic too.
+
+They have no way back: that would lose events, or let events be published twice.
+"""
 
 import io
 from pathlib import Path
 from typing import Final, cast
 
 import psycopg
-from alembic import command
+from alembic import command, context, op
 from alembic.config import Config
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
-from producer.relay.signals import MIGRATION_LOCK
+from schemas.outbox import ASLEEP_LOCK, CHANNEL, MIGRATION_LOCK
 
+FOLDER: Final = Path(__file__).parent
 VERSION_TABLE: Final = "outbox_alembic_version"
-
 
 # A table or view of another program has the name: our own outbox always has the version table beside it.
 NAME_TAKEN: Final = f"SELECT to_regclass('outbox_events') IS NOT NULL AND to_regclass('{VERSION_TABLE}') IS NULL"
@@ -21,12 +24,6 @@ NAME_TAKEN: Final = f"SELECT to_regclass('outbox_events') IS NOT NULL AND to_reg
 
 class NameTaken(RuntimeError):
     """The database has an `outbox_events` that is not ours, as the old worker had."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "DATABASE_URL: the database has an outbox_events already, which is not ours: the old worker's, most likely."
-            " It needs another name first: docs/moving-over.md says how, with the backend running"
-        )
 
 
 def migrate(database_url: str) -> list[str]:
@@ -50,7 +47,10 @@ def migrate(database_url: str) -> list[str]:
         # The lock serialises two containers that start at the same time.
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
         if connection.scalar(text(NAME_TAKEN)):
-            raise NameTaken
+            raise NameTaken(
+                "DATABASE_URL: the database has an outbox_events already, which is not ours: the old worker's, most"
+                " likely. It needs another name first: docs/moving-over.md says how, with the backend running"
+            )
         cast("psycopg.Connection", connection.connection.driver_connection).add_notice_handler(note)
         config = _config()
         config.attributes["connection"] = connection
@@ -69,6 +69,21 @@ def migration_sql() -> str:
 
 def _config() -> Config:
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.set_main_option("script_location", str(FOLDER))
     config.set_main_option("path_separator", "os")
     return config
+
+
+def run(name: str, **values: str) -> None:
+    """Run the SQL file *name* of a migration, or print it if alembic makes a script.
+
+    Its placeholders get *values*, and the relay's lock and channel.
+    """
+    statements = (FOLDER / "versions" / name).read_text()
+    for place, value in {"asleep_lock": str(ASLEEP_LOCK), "channel": CHANNEL, **values}.items():
+        statements = statements.replace(f"{{{place}}}", value)
+    if context.is_offline_mode():
+        op.get_context().impl.static_output(statements)
+    else:
+        # The statements are passed unchanged: SQLAlchemy would treat `:MI` and `%s` in them as parameters.
+        op.get_bind().execution_options(no_parameters=True).exec_driver_sql(statements)

@@ -1,6 +1,5 @@
 """`python -m producer import-outbox`: its options, its output and its wiring."""
 
-import logging
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Final
@@ -13,10 +12,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from producer.old_outbox.imports import Import, Summary
-from producer.old_outbox.table import ROLES, OldTable, Role, Unclear, find_table
+from producer.old_outbox.table import OldTable, Role, Unclear, find_table
 from producer.settings import DatabaseSettings
-from runtime import logs
-from runtime.commands import FAILED, fail, read_settings, refuse
+from runtime.commands import FAILED, fail, refuse, start_command
 
 LINE_EVERY: Final = 10_000
 
@@ -56,8 +54,7 @@ def import_outbox(  # noqa: PLR0913 - typer reads a command's options from its p
     """
     if everything and (mark_processed or processed_column):
         refuse("--all reads no column that says what was processed: leave out --mark-processed and --processed-column")
-    settings = read_settings(DatabaseSettings)
-    logs.set_up(level=logging.WARNING, secrets=settings.secrets)
+    settings = start_command(DatabaseSettings, log_level="warning")
     url = make_url(settings.database_url.get_secret_value()).set(drivername="postgresql+psycopg")
     columns: dict[Role, str | None] = {
         "id": id_column,
@@ -77,30 +74,27 @@ def import_outbox(  # noqa: PLR0913 - typer reads a command's options from its p
             if apply and not importing.migrated:
                 fail("DATABASE_URL: the database has no table outbox_imports: run `python -m producer migrate`")
             rows = importing.count()
-            for _ in _shown(importing.track(mark=mark_processed) if apply else importing.look(), rows):
-                pass
+            _show(importing.track(mark=mark_processed) if apply else importing.look(), rows)
     except Unclear as error:
         refuse(str(error))
     except DBAPIError as error:
         fail(f"DATABASE_URL: {str(error.orig).strip().splitlines()[0]}")
-    print(*_told(importing.summary, old, applied=apply), sep="\n")
+    print(*_report(importing.summary, old, applied=apply), sep="\n")
     if importing.summary.refused:
         raise SystemExit(FAILED)
 
 
 def _guess(old: OldTable) -> Iterator[str]:
-    yield f"reading {old}:"
-    for role in ROLES:
-        column = getattr(old, role)
-        if column is not None:
-            zone = ", taken as UTC" if role == "created" and column.is_naive else ""
-            yield f"  {role:<10}{column.name} ({column.kind}{zone})"
-    if old.processed is None:
+    yield f"reading {old.relation}:"
+    for role, column in old.columns.items():
+        zone = ", taken as UTC" if role == "created" and column.is_naive else ""
+        yield f"  {role:<10}{column.name} ({column.kind}{zone})"
+    if "processed" not in old.columns:
         yield "  every row, processed or not"
 
 
-def _shown(steps: Iterable[int], total: int) -> Iterator[int]:
-    """Yield *steps*, and show the progress: by a bar at a terminal, by lines otherwise."""
+def _show(steps: Iterable[int], total: int) -> None:
+    """Take all *steps*, and show the progress: by a bar at a terminal, by lines otherwise."""
     done, at_a_terminal = 0, sys.stderr.isatty()
     columns = (TextColumn("rows"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not at_a_terminal) as progress:
@@ -110,10 +104,9 @@ def _shown(steps: Iterable[int], total: int) -> Iterator[int]:
             done += step
             if not at_a_terminal and done // LINE_EVERY > (done - step) // LINE_EVERY:
                 print(f"{done} of {total} rows", file=sys.stderr)
-            yield step
 
 
-def _told(summary: Summary, old: OldTable, *, applied: bool) -> Iterator[str]:
+def _report(summary: Summary, old: OldTable, *, applied: bool) -> Iterator[str]:
     yield f"{summary.imported} imported" if applied else f"{summary.imported} to import"
     if summary.parked:
         yield f"  of which {summary.parked} are parked until their user's email is known"
@@ -122,6 +115,6 @@ def _told(summary: Summary, old: OldTable, *, applied: bool) -> Iterator[str]:
     for reason, count in summary.refused.most_common():
         ids = summary.examples[reason]
         yield f"  {count} times {reason}"
-        yield f"      {old.id.name} {', '.join(ids)}{', …' if count > len(ids) else ''}"
+        yield f"      {old.columns['id'].name} {', '.join(ids)}{', …' if count > len(ids) else ''}"
     if not applied:
         yield "nothing was written: --apply imports"

@@ -44,13 +44,12 @@ _IMPORTS: Final = table("outbox_imports", *map(column, ("source", "row_id", "eve
 _READY: Final = text("SELECT to_regclass('outbox_imports') IS NOT NULL")
 # The lock makes concurrent imports alternate batch by batch, so that each sees the other's results.
 _ALONE: Final = text("LOCK TABLE outbox_imports IN SHARE ROW EXCLUSIVE MODE")
-_SOURCE: Final = "CAST(format('%I.%I', CAST(:schema AS text), CAST(:name AS text)) AS regclass)"
-_KEEP: Final = text(f"""
+_KEEP: Final = text("""
 INSERT INTO outbox_imports (source, row_id, event_id, fault, run)
-VALUES ({_SOURCE}, :row_id, :event_id, :fault, :run)
+VALUES (CAST(:source AS regclass), :row_id, :event_id, :fault, :run)
 ON CONFLICT (source, row_id) DO UPDATE
 SET event_id = excluded.event_id, fault = excluded.fault, run = excluded.run, tried_at = now()
-""")  # noqa: S608 - the text contains no value
+""")
 _PARKED: Final = text("""
 SELECT count(*) FROM outbox_imports JOIN outbox_parked ON outbox_parked.id = outbox_imports.event_id WHERE run = :run
 """)
@@ -99,9 +98,11 @@ class Import:
         self._run: Final = uuid4()
         columns: list[ColumnClause[Any]] = [column(one.name) for one in old.relation.columns]
         self._table: Final = table(old.relation.name, *columns, schema=old.relation.schema)
-        self._key: Final = self._table.c[old.id.name]
+        self._key: Final = self._table.c[old.columns["id"].name]
         with connection.begin():
             self.migrated: Final = bool(connection.scalar(_READY))
+            quoted = func.format("%I.%I", old.relation.schema, old.relation.name)
+            self._source: Final = connection.scalar(select(quoted))
         self.summary: Final = Summary()
 
     def count(self) -> int:
@@ -113,7 +114,7 @@ class Import:
         """Read every row without writing, and yield 1 after each."""
         with self._connection.begin():
             for row in self._connection.execute(self._waiting(), execution_options={"yield_per": BATCH}):
-                self.summary.add(self._look(OldRow(*row)))
+                self.summary.add(self._outcome(OldRow(*row), apply=False))
                 yield 1
 
     def track(self, *, mark: bool) -> Iterator[int]:
@@ -140,29 +141,21 @@ class Import:
             return self._connection.scalars(self._waiting().with_only_columns(self._key).limit(PAGE)).all()
 
     def _waiting(self) -> Select[Any]:
-        old, columns = self._old, self._table.c
-        created = columns[old.created.name]
-        texts = [cast(columns[one.name], String) for one in (old.id, old.type, old.payload)]
+        roles, columns = self._old.columns, self._table.c
+        created = columns[roles["created"].name]
+        texts = [cast(columns[one.name], String) for one in (roles["id"], roles["type"], roles["payload"])]
         # Each column gets its own name: one column may have two roles, and a subquery needs distinct names. Python has
         # neither `infinity` nor years before 1: such a time is read as null, but the payload may have one.
-        told = case((extract("year", created).between(1, 9999), created))
-        rows = select(*(one.label(f"c{number}") for number, one in enumerate((self._key, *texts, told))))
-        if old.processed is not None:
-            processed = columns[old.processed.name]
-            rows = rows.where(processed.is_not(true()) if old.processed.is_flag else processed.is_(None))
+        readable = case((extract("year", created).between(1, 9999), created))
+        rows = select(*(one.label(f"c{number}") for number, one in enumerate((self._key, *texts, readable))))
+        if role := roles.get("processed"):
+            processed = columns[role.name]
+            rows = rows.where(processed.is_not(true()) if role.is_flag else processed.is_(None))
         if self.migrated:
-            source = cast(func.format("%I.%I", old.relation.schema, old.relation.name), REGCLASS)
-            same = (_IMPORTS.source == source, _IMPORTS.row_id == cast(self._key, String))
+            same = (_IMPORTS.source == cast(self._source, REGCLASS), _IMPORTS.row_id == cast(self._key, String))
             done = or_(_IMPORTS.event_id.is_not(None), _IMPORTS.run == self._run)
             rows = rows.where(~exists().where(*same, done))
         return rows.order_by(created.asc().nulls_first(), self._key)
-
-    def _look(self, row: OldRow) -> Outcome:
-        try:
-            read_row(row, self._prefix)
-        except Unimportable as error:
-            return Outcome(row, fault=str(error))
-        return Outcome(row)
 
     def _batch(self, keys: Sequence[Any], *, mark: bool) -> Sequence[Outcome]:
         for tries_left in reversed(range(TRIES)):
@@ -180,34 +173,27 @@ class Import:
         if mark:
             # The lock waits for rows that the old worker is processing, and then checks their condition again.
             waiting = waiting.with_for_update(of=self._table)
-        outcomes = [self._track(OldRow(*row)) for row in self._connection.execute(waiting).all()]
+        outcomes = [self._outcome(OldRow(*row), apply=True) for row in self._connection.execute(waiting).all()]
         if outcomes:
-            self._connection.execute(_KEEP, [self._kept(outcome) for outcome in outcomes])
+            run = {"source": self._source, "run": self._run}
+            results = [{"row_id": one.row.id, "event_id": one.event_id, "fault": one.fault} for one in outcomes]
+            self._connection.execute(_KEEP, [run | result for result in results])
         if mark:
             self._mark([outcome.row.key for outcome in outcomes if outcome.fault is None])
         return outcomes
 
-    def _kept(self, outcome: Outcome) -> dict[str, Any]:
-        return {
-            "schema": self._old.relation.schema,
-            "name": self._old.relation.name,
-            "row_id": outcome.row.id,
-            "event_id": outcome.event_id,
-            "fault": outcome.fault,
-            "run": self._run,
-        }
-
     def _mark(self, keys: Sequence[Any]) -> None:
-        processed = self._old.processed
-        if processed is not None:
+        if processed := self._old.columns.get("processed"):
             now = func.timezone("UTC", func.now()) if processed.is_naive else func.now()
             value = true() if processed.is_flag else now
             rows = update(self._table).where(self._key.in_(keys))
             self._connection.execute(rows.values({processed.name: value}))
 
-    def _track(self, row: OldRow) -> Outcome:
+    def _outcome(self, row: OldRow, *, apply: bool) -> Outcome:
         try:
             happened = read_row(row, self._prefix)
+            if not apply:
+                return Outcome(row)
             # The savepoint keeps the batch if the database refuses a row.
             with self._connection.begin_nested():
                 event_id = track_event(self._connection, happened.type, happened.event, occurred_at=happened.at)

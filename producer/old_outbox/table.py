@@ -90,17 +90,10 @@ class Relation:
 
 @dataclass(frozen=True)
 class OldTable:
-    """The columns to read from the old worker's table. *processed* is None if all rows count, processed or not."""
+    """The columns to read from the old worker's table. `processed` is not among them if all rows count."""
 
     relation: Relation
-    id: Column
-    type: Column
-    payload: Column
-    created: Column
-    processed: Column | None
-
-    def __str__(self) -> str:
-        return str(self.relation)
+    columns: Mapping[Role, Column]
 
 
 def find_table(
@@ -122,7 +115,7 @@ def find_table(
             return only
         case []:
             raise Unclear("\n".join(unclear) or "no table has `outbox` in its name, but for our own: say --table")
-    raise Unclear(f"which table is the old worker's: {', '.join(map(str, possible))}? Say --table")
+    raise Unclear(f"which table is the old worker's: {', '.join(str(old.relation) for old in possible)}? Say --table")
 
 
 def _relations(connection: Connection, name: str) -> Iterator[Relation]:
@@ -134,21 +127,19 @@ def _relations(connection: Connection, name: str) -> Iterator[Relation]:
 
 def _named(name: str, relations: Sequence[Relation]) -> Relation:
     found = [relation for relation in relations if name in (relation.name, str(relation))]
-    if not found:
-        raise Unclear(f"--table: there is no {name}")
-    if len(found) > 1:
-        raise Unclear(f"--table: there are {' and '.join(map(str, found))}: say which")
-    if found[0].is_ours:
-        raise Unclear(f"--table: {name} is not a table of the old worker: it belongs to the present outbox")
-    return found[0]
+    match found:
+        case []:
+            raise Unclear(f"--table: there is no {name}")
+        case [only] if not only.is_ours:
+            return only
+        case [_]:
+            raise Unclear(f"--table: {name} is not a table of the old worker: it belongs to the present outbox")
+    raise Unclear(f"--table: there are {' and '.join(map(str, found))}: say which")
 
 
 def _with_columns(relation: Relation, named: Mapping[Role, str | None], *, everything: bool) -> OldTable:
-    def column(role: Role) -> Column:
-        return _column(relation, role, named.get(role))
-
-    processed = None if everything else column("processed")
-    return OldTable(relation, column("id"), column("type"), column("payload"), column("created"), processed)
+    roles = [role for role in ROLES if not (everything and role == "processed")]
+    return OldTable(relation, {role: _column(relation, role, named.get(role)) for role in roles})
 
 
 def _column(relation: Relation, role: Role, name: str | None) -> Column:

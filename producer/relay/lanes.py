@@ -2,6 +2,7 @@
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from producer.relay.row import Row, partition_of
 
@@ -9,16 +10,14 @@ Place = tuple[str, int]
 """A topic and a partition."""
 
 
+@dataclass(slots=True)
 class Lane:
     """A contact's rows in progress: `flying` is the number in flight to `topic`, `waiting` are the rows behind them."""
 
-    __slots__ = ("flying", "topic", "waiting")
-
-    def __init__(self, topic: str) -> None:
-        self.topic = topic
-        self.flying = 0
-        # The deque is created on demand: most lanes never need it.
-        self.waiting: deque[Row] | None = None
+    topic: str
+    flying: int = 0
+    # The deque is created on demand: most lanes never need it.
+    waiting: deque[Row] | None = None
 
 
 class Lanes:
@@ -34,11 +33,6 @@ class Lanes:
         self._partitions = partitions
         self._lanes: dict[str, Lane] = {}
         self.ready: defaultdict[Place, list[Row]] = defaultdict(list)
-
-    @property
-    def contacts(self) -> int:
-        """The number of contacts with rows in progress."""
-        return len(self._lanes)
 
     def take(self, rows: Iterable[Row]) -> None:
         for row in rows:

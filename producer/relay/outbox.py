@@ -4,20 +4,18 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
-from types import TracebackType
 from typing import Any, Final, Self
 
 import psycopg
 
-from producer.connections import connection_options
 from producer.relay.row import Row
-from producer.relay.signals import ASLEEP_LOCK, CHANNEL
 from runtime.clock import Clock
-from schemas.outbox import RELAY_LOCK, RELAY_NAME
+from runtime.database import connection_options
+from schemas.outbox import ASLEEP_LOCK, CHANNEL, RELAY_LOCK, RELAY_NAME
 
 # A statement that takes longer than this counts as a lost connection.
 STATEMENT_WITHIN_S: Final = 15.0
-SETTLE_EVERY_S: Final = 0.5
+WATERMARK_EVERY_S: Final = 0.5
 # Together with the LIMIT of FORGET this deletes 1,000 rows a second at most.
 FORGET_EVERY_S: Final = 5.0
 # Time after the start of an answered query for which a relay may treat itself as the active one.
@@ -81,9 +79,6 @@ AND clock_timestamp() - state_change > make_interval(secs => %(silent_s)s)
 class NotMigrated(RuntimeError):
     """The database has no outbox, or one of an earlier version."""
 
-    def __init__(self) -> None:
-        super().__init__("DATABASE_URL: the database has no outbox of this version: run `python -m producer migrate`")
-
 
 class Outbox:
     """The relay's outbox. All methods raise psycopg.OperationalError once a connection, and so the active role, is
@@ -97,12 +92,12 @@ class Outbox:
         self._clock: Final = clock
         self._deleting: psycopg.AsyncConnection | None = None
         self._asked_at = clock.monotonic()
-        self._settled_at = self._forgot_at = float("-inf")
+        self._raised_at = self._forgot_at = float("-inf")
         # `_low_watermark` is a position up to which no further row can appear. `_after` is a position up to which all
         # rows that can appear were read.
         self._after = 0
         self._low_watermark = 0
-        self._settling: tuple[int, frozenset[str]] = (0, frozenset())
+        self._next_watermark: tuple[int, frozenset[str]] = (0, frozenset())
 
     @classmethod
     async def connect(cls, database_url: str, clock: Clock, retention: timedelta = timedelta()) -> Self:
@@ -115,7 +110,9 @@ class Outbox:
             failing.push_async_callback(outbox.close)
             [[migrated]] = await outbox._read("SELECT to_regclass('outbox_published') IS NOT NULL")
             if not migrated:
-                raise NotMigrated
+                raise NotMigrated(
+                    "DATABASE_URL: the database has no outbox of this version: run `python -m producer migrate`"
+                )
             await outbox._read(f"LISTEN {CHANNEL}")
             failing.pop_all()
         return outbox
@@ -123,9 +120,7 @@ class Outbox:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self.close()
 
     async def close(self) -> None:
@@ -163,25 +158,25 @@ class Outbox:
         await self._read("SELECT")
 
     async def raise_low_watermark(self) -> None:
-        """Raise the low watermark. Queries for it are at least SETTLE_EVERY_S apart, because they are costly."""
-        if self._clock.monotonic() - self._settled_at < SETTLE_EVERY_S:
+        """Raise the low watermark. Queries for it are at least WATERMARK_EVERY_S apart, because they are costly."""
+        if self._clock.monotonic() - self._raised_at < WATERMARK_EVERY_S:
             return
-        self._settled_at = self._clock.monotonic()
+        self._raised_at = self._clock.monotonic()
         [[highest, writers]] = await self._execute(self._active, WRITERS)
-        settling, awaited = self._settling
+        next_watermark, awaited = self._next_watermark
         if not awaited.intersection(writers):
-            self._low_watermark, self._settling = settling, (highest, frozenset(writers))
+            self._low_watermark, self._next_watermark = next_watermark, (highest, frozenset(writers))
         if not writers:
             self._low_watermark = highest
 
     async def head(self, rows: int, *, without: Iterable[int] = ()) -> list[Row]:
         """Return the first rows by position, except *without*: at most *rows*, and about 16 MiB of payload."""
-        settled, after = self._low_watermark, self._after
+        low_watermark, after = self._low_watermark, self._after
         known = [position for position in without if position > after]
         parameters = {"rows": rows, "octets": LARGEST_FETCH, "without": _array(known), "after": after}
         found = await self._read(HEAD, parameters)
         if found:
-            self._after = max(after, min(found[-1][0], settled))
+            self._after = max(after, min(found[-1][0], low_watermark))
         return [Row._make(row) for row in found]
 
     def rewind(self) -> None:

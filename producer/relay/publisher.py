@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from itertools import chain
 from typing import Final
 
@@ -10,6 +9,7 @@ from producer.relay.lanes import Lanes, Place
 from producer.relay.outbox import Outbox
 from producer.relay.row import Row
 from producer.relay.sender import FAULTS, Sender
+from runtime.clock import set_within
 
 ROWS_AT_ONCE: Final = 4_000
 # High watermarks for rows that were read and are not deleted yet, and for their payloads: above them nothing is read.
@@ -29,7 +29,7 @@ class Publisher:
         self._lanes: Final = lanes
         self._slow_poll_s: Final = slow_poll_s
         # The payload's octets of each row that was read and is not deleted yet, by position.
-        self._held: Final[dict[int, int]] = {}
+        self._unfinished: Final[dict[int, int]] = {}
         self._octets = 0
         self._undeleted = 0
         self._published: list[int] = []
@@ -57,25 +57,25 @@ class Publisher:
         naps = 0
         while not stop.is_set() and self._fault is None:
             await self._outbox.raise_low_watermark()
-            if len(self._held) >= MOST_ROWS or self._octets >= MOST_OCTETS:
+            if len(self._unfinished) >= MOST_ROWS or self._octets >= MOST_OCTETS:
                 await self._wait_for_progress(LONGEST_NAP_S)
                 continue
             rows = await self._head(ROWS_AT_ONCE)
             self._take(rows)
             naps = 0 if rows else naps + 1
-            if not self._held:
+            if not self._unfinished:
                 naps = 0 if await self._sleep(stop, naps) else naps
             elif len(rows) < ROWS_AT_ONCE:
                 # Rows that arrive meanwhile are read together once some of these are done.
                 await self._wait_for_progress(_nap_s(naps))
 
     async def _head(self, rows: int) -> list[Row]:
-        return await self._outbox.head(rows, without=chain(self._held, self._sender.unpublishable))
+        return await self._outbox.head(rows, without=chain(self._unfinished, self._sender.unpublishable))
 
     def _take(self, rows: Sequence[Row]) -> None:
         for row in rows:
             octets = len(row.payload or "")
-            self._held[row.position] = octets
+            self._unfinished[row.position] = octets
             self._octets += octets
         self._lanes.take(rows)
         self._send_ready()
@@ -115,7 +115,7 @@ class Publisher:
             await self._outbox.delete(positions)
             self._undeleted -= len(positions)
             for position in positions:
-                self._octets -= self._held.pop(position)
+                self._octets -= self._unfinished.pop(position)
             self._progress.set()
 
     async def _sleep(self, stop: asyncio.Event, naps: int) -> bool:
@@ -124,9 +124,7 @@ class Publisher:
         """
         self._outbox.rewind()
         if not await self._outbox.fall_asleep():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_nap_s(naps)):
-                    await stop.wait()
+            await set_within(stop, _nap_s(naps))
             return False
         # The query is repeated: a writer may have committed before it could see that the relay sleeps.
         while not await self._head(1) and not stop.is_set():
@@ -137,10 +135,7 @@ class Publisher:
 
     async def _wait_for_progress(self, at_most_s: float) -> None:
         self._progress.clear()
-        with suppress(TimeoutError):
-            # In Python 3.11, `wait_for` misses a cancellation that comes together with the event.
-            async with asyncio.timeout(at_most_s):
-                await self._progress.wait()
+        await set_within(self._progress, at_most_s)
 
 
 def _nap_s(naps: int) -> float:

@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Final, NoReturn
 
 import psycopg
@@ -13,11 +12,10 @@ from producer.relay.outbox import NotMigrated, Outbox
 from producer.relay.publisher import Publisher
 from producer.relay.sender import FAULTS, NotActive, Sender
 from producer.telemetry import Telemetry
-from runtime.backoff import backoff_s
+from runtime.clock import backoff_s, set_within
+from runtime.commands import cause
 from runtime.health import Health
-from runtime.logs import logger
-
-log = logger()
+from runtime.logs import log
 
 STAND_BY_S: Final = 0.5
 BEAT_S: Final = 0.5
@@ -56,6 +54,11 @@ class Relay:
         self._failures = 0
         self.active = False
 
+    @property
+    def state(self) -> dict[str, str]:
+        """The relay's role, as health and status show it."""
+        return {"relay": "active" if self.active else "standby"}
+
     async def run(self, stop: asyncio.Event) -> None:
         """Run until *stop* is set and the batch in flight is finished. Outages of the database and of Kafka are waited
         out.
@@ -77,15 +80,14 @@ class Relay:
                     await self._take_part(outbox)
             except* (psycopg.OperationalError, psycopg.InterfaceError, NotMigrated) as lost:
                 failures += 1
-                self._health.ill("database", _why(lost))
+                self._health.ill("database", _why(cause(lost)))
                 self._be_active(active=False)
-                await self._pause(backoff_s(failures, self._jitter, longest_s=LONGEST_BACKOFF_S))
+                await set_within(self._stop, backoff_s(failures, self._jitter, longest_s=LONGEST_BACKOFF_S))
         self._be_active(active=False)
 
     async def _take_part(self, outbox: Outbox) -> None:
         while not await outbox.become_active():
-            await self._pause(STAND_BY_S)
-            if self._stop.is_set():
+            if await set_within(self._stop, STAND_BY_S):
                 return
             if await outbox.depose():
                 log.warning("relay.deposed_a_silent_one")
@@ -111,7 +113,7 @@ class Relay:
                 self._health.ill(
                     "database" if isinstance(fault, NotActive) else "kafka", f"{type(fault).__name__}: {fault}"
                 )
-                await self._pause(backoff_s(self._failures, self._jitter, longest_s=LONGEST_BACKOFF_S))
+                await set_within(self._stop, backoff_s(self._failures, self._jitter, longest_s=LONGEST_BACKOFF_S))
 
     async def _publish(self, outbox: Outbox) -> Exception | None:
         """Return the fault that ended publishing, None after a stop."""
@@ -130,11 +132,6 @@ class Relay:
             await self._sender.close()
         return fault
 
-    async def _pause(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stop.wait()
-
     def _be_active(self, *, active: bool) -> None:
         if active != self.active:
             log.info("relay.active" if active else "relay.not_active")
@@ -142,9 +139,7 @@ class Relay:
         self._telemetry.active.set(active)
 
 
-def _why(error: Exception) -> str:
-    while isinstance(error, ExceptionGroup):
-        error = error.exceptions[0]
+def _why(error: BaseException) -> str:
     if isinstance(error, NotMigrated):
         return str(error)
     # The first line of psycopg's message has the cause, with host and user but without a password.

@@ -19,10 +19,10 @@ class Row(NamedTuple):
     traceparent: str | None
 
     @property
-    def told(self) -> dict[str, str]:
+    def log_fields(self) -> dict[str, str]:
         """The fields for log lines about the row: its event, contact and trace id, as far as it has them."""
-        told = {"event_id": self.id, "contact": self._contact, "trace_id": trace_id_of(self.traceparent) or ""}
-        return {name: value for name, value in told.items() if value}
+        fields = {"event_id": self.id, "contact": self._contact, "trace_id": trace_id_of(self.traceparent) or ""}
+        return {name: value for name, value in fields.items() if value}
 
     @property
     def _contact(self) -> str:

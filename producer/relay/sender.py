@@ -16,15 +16,14 @@ from producer.relay.row import Row
 from producer.telemetry import Telemetry
 from runtime.clock import Clock
 from runtime.kafka.new_topics import TopicsNotReady, find
+from runtime.kafka.topic_writer import connected_producer
 from runtime.kafka.topics import UnequalPartitions, admin_client
-from runtime.logs import logger
+from runtime.logs import log
 from runtime.tracing import linked_span
 from schemas.dead_letters import DeadLetter
 from schemas.envelope import Headers
 from schemas.events import EVENTS
 from schemas.topics import Topics
-
-log = logger()
 
 # The limit is well below the megabyte that a broker accepts.
 LARGEST_BATCH: Final = 512 * 1024
@@ -66,20 +65,13 @@ class Sender:
         already.
         """
         partitions = await self._partition_count()
-        producer = AIOKafkaProducer(
-            **self._kafka,
-            acks="all",
+        self._producer = await connected_producer(
+            self._kafka,
             enable_idempotence=True,
             max_batch_size=LARGEST_BATCH,
             request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000),
         )
-        try:
-            await producer.start()
-        except BaseException:
-            await producer.stop()
-            raise
-        _guard(producer, may_publish)
-        self._producer = producer
+        _guard(self._producer, may_publish)
         return partitions
 
     async def close(self) -> None:
@@ -147,7 +139,7 @@ class Sender:
             self._alone |= positions
         elif topic == self._topics.dead_letters:
             self.unpublishable |= positions
-            log.error("dead_letter.too_large", **rows[0].told, position=rows[0].position)
+            log.error("dead_letter.too_large", **rows[0].log_fields, position=rows[0].position)
         else:
             self._too_large |= positions
 
@@ -162,15 +154,15 @@ class Sender:
         topic, partition = place
         if topic == self._topics.dead_letters:
             for offset, row in enumerate(rows, first_offset):
-                letter = self._refused(row)
-                self._telemetry.dead_letters.labels(letter.reason).inc()
-                told = {**row.told, "record": f"{topic}-{partition}-{offset}"}
-                log.warning("dead_letter.written", **told, reason=letter.reason, detail=letter.detail)
+                dead_letter = self._refused(row)
+                self._telemetry.dead_letters.labels(dead_letter.reason).inc()
+                fields = {**row.log_fields, "record": f"{topic}-{partition}-{offset}"}
+                log.warning("dead_letter.written", **fields, reason=dead_letter.reason, detail=dead_letter.detail)
         else:
             self._telemetry.published.labels(rows[0].type).inc(len(rows))
             if log.is_enabled_for(logging.DEBUG):
                 for offset, row in enumerate(rows, first_offset):
-                    log.debug("event.published", **row.told, record=f"{topic}-{partition}-{offset}")
+                    log.debug("event.published", **row.log_fields, record=f"{topic}-{partition}-{offset}")
         if self._alone or self._too_large:
             positions = {row.position for row in rows}
             self._alone -= positions

@@ -52,7 +52,6 @@ class Watch:
 
     async def run(self) -> NoReturn:
         """Check until cancelled. Raises KafkaRefused if Kafka has never accepted the settings."""
-        self._health.ill("kafka", "connecting")
         while True:
             await asyncio.gather(self._look_at_kafka(), self._look_at_outbox())
             await self._clock.sleep(LOOK_EVERY_S)

@@ -194,8 +194,9 @@ async def _reason(broker: _Broker, fault: BaseException) -> KafkaRefused | Kafka
             )
         case UnsupportedSaslMechanismError():
             taken = " or ".join(await broker.mechanisms()) or "others"
-            asked = broker.options.get("sasl_mechanism")
-            return KafkaRefused(f"KAFKA_SASL_MECHANISM: is {asked}, and {broker.name} accepts {taken}")
+            return KafkaRefused(
+                f"KAFKA_SASL_MECHANISM: is {broker.options.get('sasl_mechanism')}, and {broker.name} accepts {taken}"
+            )
         case IllegalSaslStateError():
             return KafkaRefused(_protocol(broker, "takes no user: set SSL" if broker.tls else "takes no user"))
         case TimeoutError():
@@ -226,8 +227,8 @@ async def _other_protocol(broker: _Broker) -> KafkaRefused | None:
     return None
 
 
-def _protocol(broker: _Broker, says: str) -> str:
-    return f"KAFKA_SECURITY_PROTOCOL: is {broker.protocol}, and {broker.name} {says}"
+def _protocol(broker: _Broker, finding: str) -> str:
+    return f"KAFKA_SECURITY_PROTOCOL: is {broker.protocol}, and {broker.name} {finding}"
 
 
 def _away(fault: BaseException) -> KafkaAway:

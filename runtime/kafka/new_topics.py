@@ -12,18 +12,12 @@ from runtime.endings import CannotGoOn
 from runtime.kafka.connection import KafkaConnection
 from runtime.kafka.topic_settings import asked_of, differences, most_copies
 from runtime.kafka.topics import admin_client, equal_partitions, look
-from runtime.logs import logger
+from runtime.logs import log
 from schemas.topics import Topics
-
-log = logger()
 
 LEADERS_WITHIN_S: Final = 30.0
 POLL_S: Final = 0.1
 _NO_CONTROLLER: Final = "Kafka has no controller just now: try again"
-
-
-class TooFewBrokers(CannotGoOn):
-    """Kafka has fewer brokers than the replication factor."""
 
 
 class TopicsNotReady(CannotGoOn):
@@ -62,51 +56,32 @@ async def find(admin: AIOKafkaAdminClient, topics: Topics, names: Collection[str
     )
 
 
-@dataclass(frozen=True)
-class Plan:
-    """The topics to create. Those of the producer get *partitions* and *replication_factor*.
-
-    The others get one partition and *copies* replicas: as many as the event topics have, and at least
-    *replication_factor*.
-    """
-
-    create: tuple[str, ...]
-    partitions: int
-    replication_factor: int
-    copies: int
-
-
-def plan(found: Found, *, partitions: int, replication_factor: int) -> Plan:
-    copies = max(found.copies, replication_factor)
-    return Plan(found.missing, found.partitions or partitions, replication_factor, copies)
-
-
-async def refuse_too_few_brokers(admin: AIOKafkaAdminClient, plan: Plan) -> None:
-    """Raise TooFewBrokers if Kafka can't create the topics of *plan*."""
-    if not plan.create:
-        return
+async def refuse_too_few_brokers(admin: AIOKafkaAdminClient, replicas: int) -> None:
+    """Raise CannotGoOn if Kafka has too few brokers for topics with *replicas* replicas."""
     brokers = len((await admin.describe_cluster())["brokers"])
-    if plan.replication_factor > brokers:
-        raise TooFewBrokers(
-            f"KAFKA_REPLICATION_FACTOR is {plan.replication_factor}, more than Kafka has brokers, {brokers}:"
+    if replicas > brokers:
+        raise CannotGoOn(
+            f"KAFKA_REPLICATION_FACTOR is {replicas}, more than Kafka has brokers, {brokers}:"
             " each copy needs one of its own"
         )
 
 
-async def create(admin: AIOKafkaAdminClient, topics: Topics, plan: Plan) -> frozenset[str]:
-    """Create the topics of *plan*. Return those that did not exist before, once all of them have leaders.
+async def create(admin: AIOKafkaAdminClient, kafka: KafkaConnection, found: Found) -> frozenset[str]:
+    """Create the missing topics. Return those that did not exist before, once all of them have leaders.
 
-    Another program may create a topic at the same time, with other settings. Raises TopicsNotReady.
+    Those that the producer writes get the event topics' number of partitions, or the configured one, and the configured
+    number of replicas. The others get one partition, and at least as many replicas as the event topics. Another program
+    may create a topic at the same time, with other settings. Raises TopicsNotReady.
     """
     created: set[str] = set()
-    for name, code, *message in await _ask(admin, [_new_topic(name, topics, plan) for name in plan.create]):
+    for name, code, *message in await _ask(admin, [_new_topic(name, kafka, found) for name in found.missing]):
         if not code:
             created.add(name)
         elif code == NotControllerError.errno:
             raise TopicsNotReady(_NO_CONTROLLER)
         elif code != TopicAlreadyExistsError.errno:
             raise TopicsNotReady(f"{name}: {(message[0] if message else None) or for_code(code).__name__}")
-    unready = plan.create
+    unready = found.missing
     try:
         async with asyncio.timeout(LEADERS_WITHIN_S):
             # Kafka answers before the new topics are ready for use.
@@ -120,11 +95,10 @@ async def create(admin: AIOKafkaAdminClient, topics: Topics, plan: Plan) -> froz
 
 async def _ask(admin: AIOKafkaAdminClient, new: list[NewTopic]) -> Sequence[tuple[str, int, str | None]]:
     try:
-        errors: Sequence[tuple[str, int, str | None]] = (await admin.create_topics(new)).topic_errors
+        return list((await admin.create_topics(new)).topic_errors)
     except (AttributeError, NotControllerError):
         # aiokafka reads the controller's node id even while no controller is elected.
         raise TopicsNotReady(_NO_CONTROLLER) from None
-    return errors
 
 
 async def _unready(admin: AIOKafkaAdminClient, names: Collection[str]) -> tuple[str, ...]:
@@ -132,11 +106,11 @@ async def _unready(admin: AIOKafkaAdminClient, names: Collection[str]) -> tuple[
     return tuple(name for name in names if name not in there or any(part["leader"] < 0 for part in there[name]))
 
 
-def _new_topic(name: str, topics: Topics, plan: Plan) -> NewTopic:
-    partitions, copies = 1, plan.copies
-    if name in topics.published:
-        partitions, copies = plan.partitions, plan.replication_factor
-    config = {setting: one.value for setting, one in asked_of(name, topics, copies).items()}
+def _new_topic(name: str, kafka: KafkaConnection, found: Found) -> NewTopic:
+    partitions, copies = 1, max(found.copies, kafka.kafka_replication_factor)
+    if name in kafka.topics.published:
+        partitions, copies = found.partitions or kafka.kafka_partitions, kafka.kafka_replication_factor
+    config = {setting: one.value for setting, one in asked_of(name, kafka.topics, copies).items()}
     return NewTopic(name, partitions, copies, topic_configs=config)
 
 
@@ -149,10 +123,9 @@ async def make_sure_of(kafka: KafkaConnection, name: str) -> None:
     topics, replicas = kafka.topics, kafka.kafka_replication_factor
     async with admin_client(kafka.client_options()) as admin:
         there = await look(admin, {name, *topics.events})
-        if name not in there:
-            copies = max(most_copies(there, topics), replicas)
-            if await create(admin, topics, Plan((name,), 1, replicas, copies)):
-                return
+        missing = Found(partitions=None, copies=most_copies(there, topics), missing=(name,))
+        if name not in there and await create(admin, kafka, missing):
+            return
         try:
             found = await differences(admin, topics, [name], partitions=1, replication_factor=replicas)
         except KafkaError as error:

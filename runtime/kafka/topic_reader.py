@@ -82,13 +82,11 @@ class TopicReader:
 
     async def starts(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         """Return the partitions' first offsets."""
-        starts: dict[TopicPartition, int] = await self._consumer.beginning_offsets(partitions)
-        return starts
+        return dict(await self._consumer.beginning_offsets(partitions))
 
     async def ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         """Return the partitions' current end offsets."""
-        ends: dict[TopicPartition, int] = await self._consumer.end_offsets(partitions)
-        return ends
+        return dict(await self._consumer.end_offsets(partitions))
 
     async def since(self, moment: datetime, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         """Return the offset of each partition's first record at or after *moment*, or its end offset without one."""
@@ -119,7 +117,7 @@ class TopicReader:
             try:
                 batches, positions = await self.fetch()
                 take_in(batches, positions)
-                await self._reach(positions)
+                await self._move_to(positions)
             except (KafkaError, OSError) as error:
                 await wait_out(error)
 
@@ -140,10 +138,10 @@ class TopicReader:
         while not self.reached(ends):
             batches, positions = await self.fetch()
             yield batches, positions
-            await self._reach(positions)
+            await self._move_to(positions)
             progress(sum(min(end, self.positions[one]) - min(end, begun[one]) for one, end in ends.items()), total)
 
-    async def _reach(self, positions: Positions) -> None:
+    async def _move_to(self, positions: Positions) -> None:
         self.positions |= positions
         async with self._read:
             self._read.notify_all()

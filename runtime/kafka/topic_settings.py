@@ -91,7 +91,9 @@ async def differences(
     there = await look(admin, {*names, *topics.events})
     of_events = most_copies(there, topics)
     there = {name: there[name] for name in names if name in there}
-    settings = await _settings(admin, there) if there else {}
+    # The brokers report each topic's own values and their defaults.
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in there]
+    settings = await _configs(admin, resources) if resources else {}
     return {
         name: [
             *_layout(name, topics, parts, of_events, partitions=partitions, replication_factor=replication_factor),
@@ -134,16 +136,15 @@ def verdict(name: str, found: Sequence[Difference], bootstrap_servers: str, *, c
         yield f"{'':<9}-> {command} --add-config {changes}"
 
 
-async def _settings(admin: AIOKafkaAdminClient, names: Collection[str]) -> dict[str, dict[str, str | None]]:
-    """Return all settings of each topic: its own values or the brokers' defaults."""
-    return await _configs(admin, [ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
-
-
 async def creates_what_is_asked_about(admin: AIOKafkaAdminClient) -> bool | None:
     """Return whether a broker has `auto.create.topics.enable`, None if no broker reports it. Raises KafkaError."""
     brokers = (await admin.describe_cluster())["brokers"]
-    told = await _configs(admin, [ConfigResource(ConfigResourceType.BROKER, str(one["node_id"])) for one in brokers])
-    values = [value for settings in told.values() if (value := settings.get("auto.create.topics.enable")) is not None]
+    reported = await _configs(
+        admin, [ConfigResource(ConfigResourceType.BROKER, str(one["node_id"])) for one in brokers]
+    )
+    values = [
+        value for settings in reported.values() if (value := settings.get("auto.create.topics.enable")) is not None
+    ]
     return "true" in values if values else None
 
 

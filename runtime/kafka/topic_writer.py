@@ -1,8 +1,7 @@
 """The writer of a topic with one partition, which it creates before the first record if it is missing."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
-from types import TracebackType
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Final, Self
 
 from aiokafka import AIOKafkaProducer
@@ -62,9 +61,7 @@ class TopicWriter:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self.stop()
 
     async def _started(self) -> AIOKafkaProducer:
@@ -73,11 +70,16 @@ class TopicWriter:
                 await make_sure_of(self._kafka, self.topic)
                 self._there = True
             if self._producer is None:
-                producer = AIOKafkaProducer(**self._kafka.client_options(), acks="all", **self._options)
-                try:
-                    await producer.start()
-                except BaseException:
-                    await producer.stop()
-                    raise
-                self._producer = producer
+                self._producer = await connected_producer(self._kafka.client_options(), **self._options)
             return self._producer
+
+
+async def connected_producer(kafka: Mapping[str, Any], **options: Any) -> AIOKafkaProducer:
+    """Return a connected producer whose records all copies acknowledge. Raises KafkaError, and leaves nothing open."""
+    producer = AIOKafkaProducer(**kafka, acks="all", **options)
+    try:
+        await producer.start()
+    except BaseException:
+        await producer.stop()
+        raise
+    return producer

@@ -98,5 +98,4 @@ def partition_of(key: str, partitions: int) -> int:
 
 @lru_cache(REMEMBERED)
 def _positive_hash(key: str) -> int:
-    hashed: int = murmur2(key.encode())
-    return hashed & 0x7FFFFFFF
+    return int(murmur2(key.encode())) & 0x7FFFFFFF

@@ -9,7 +9,6 @@ from typing import Any
 import httpx
 import psycopg
 
-from producer.intake.bearer import Bearer
 from producer.intake.endpoints import add_intake
 from producer.intake.intake import Intake
 from producer.telemetry import Telemetry
@@ -67,7 +66,7 @@ async def calling(database_url: str) -> AsyncIterator[Caller]:
     telemetry = Telemetry()
     app = application("Outbox producer", unwell=dict, also=dict, metrics=telemetry.registry)
     async with Intake(database_url) as intake:
-        add_intake(app, intake, Bearer([OLD_TOKEN, TOKEN]), telemetry)
+        add_intake(app, intake, [OLD_TOKEN, TOKEN], telemetry)
         transport = httpx.ASGITransport(app)
         headers = {"Authorization": f"Bearer {TOKEN}"}
         async with httpx.AsyncClient(transport=transport, base_url="http://intake", headers=headers) as http:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from producer.migrations.statements import run
+from producer.migrations import run
 
 revision: Final = "0001"
 down_revision: Final = None
@@ -13,7 +13,3 @@ FILES: Final = ("0001_tables.sql", "0001_contact_key.sql", "0001_functions.sql")
 def upgrade() -> None:
     for name in FILES:
         run(name)
-
-
-def downgrade() -> None:
-    raise NotImplementedError("dropping the outbox would lose the events in it: do it by hand if you mean it")

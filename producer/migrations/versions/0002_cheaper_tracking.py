@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from producer.migrations.statements import run
+from producer.migrations import run
 
 revision: Final = "0002"
 down_revision: Final = "0001"
@@ -11,7 +11,3 @@ down_revision: Final = "0001"
 def upgrade() -> None:
     run("0002_functions.sql")
     run("0002_several.sql")
-
-
-def downgrade() -> None:
-    raise NotImplementedError("the functions of 0001 are in its file: run that by hand if you mean it")

@@ -22,7 +22,3 @@ BY_AGE: Final = "CREATE INDEX outbox_idempotency_keys_by_age ON outbox_idempoten
 def upgrade() -> None:
     op.execute(KEYS)
     op.execute(BY_AGE)
-
-
-def downgrade() -> None:
-    raise NotImplementedError("dropping the keys would let retries in flight double their events")

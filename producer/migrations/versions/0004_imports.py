@@ -24,7 +24,3 @@ CREATE TABLE outbox_imports (
 
 def upgrade() -> None:
     op.execute(IMPORTS)
-
-
-def downgrade() -> None:
-    raise NotImplementedError("without the table a later import would double what an earlier one did")

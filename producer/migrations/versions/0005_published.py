@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from producer.migrations.statements import run
+from producer.migrations import run
 
 revision: Final = "0005"
 down_revision: Final = "0004"
@@ -10,9 +10,3 @@ down_revision: Final = "0004"
 
 def upgrade() -> None:
     run("0005_published.sql")
-
-
-def downgrade() -> None:
-    raise NotImplementedError(
-        "dropping the table would lose what OUTBOX_RETENTION_H keeps: do it by hand if you mean it"
-    )

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable
 from typing import Final
 
-from producer.migrations.statements import run
+from producer.migrations import run
 from schemas.contacts import TRIMMED, lowered
 
 revision: Final = "0006"
@@ -20,10 +20,6 @@ def upgrade() -> None:
         uppercase=_literal(uppercase),
         lowercase=_literal(map(lowered, uppercase)),
     )
-
-
-def downgrade() -> None:
-    raise NotImplementedError("the function of 0001 damages emails on PostgreSQL 13 to 16")
 
 
 def _literal(letters: Iterable[str]) -> str:

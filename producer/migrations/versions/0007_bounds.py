@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from producer.migrations.statements import run
+from producer.migrations import run
 
 revision: Final = "0007"
 down_revision: Final = "0006"
@@ -10,7 +10,3 @@ down_revision: Final = "0006"
 
 def upgrade() -> None:
     run("0007_bounds.sql")
-
-
-def downgrade() -> None:
-    raise NotImplementedError("the functions without bounds are in the files of 0001 and 0002: run those by hand")

@@ -9,7 +9,7 @@ import psycopg
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from producer.relay.outbox import FORGET_EVERY_S, SETTLE_EVERY_S, Outbox
+from producer.relay.outbox import FORGET_EVERY_S, WATERMARK_EVERY_S, Outbox
 from tests.clock import OwnedClock
 
 WRITERS = 3
@@ -68,7 +68,7 @@ class Scene:
             pass
 
     async def _read(self, rows: int) -> int:
-        self._clock.advance(SETTLE_EVERY_S)
+        self._clock.advance(WATERMARK_EVERY_S)
         await self._outbox.raise_low_watermark()
         found = [row.position for row in await self._outbox.head(rows, without=self._held)]
         assert found == sorted(found)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from producer.relay.signals import ASLEEP_LOCK, CHANNEL
 from schemas.envelope import Envelope, read_envelope
+from schemas.outbox import ASLEEP_LOCK, CHANNEL
 
 TIME = "2026-11-24T03:00:00Z"
 

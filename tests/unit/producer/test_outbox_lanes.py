@@ -79,7 +79,7 @@ def test_what_is_published_leaves_nothing_behind(rows: list[Row]) -> None:
     while sorted_.ready:
         sorted_.published(sorted_.ready.popitem()[1])
 
-    assert sorted_.contacts == 0
+    assert sorted_._lanes == {}
 
 
 @given(st.text(st.characters(codec="utf-8"), min_size=1), st.integers(1, 100))

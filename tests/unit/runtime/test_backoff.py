@@ -5,7 +5,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.backoff import FIRST_S, LONGEST_S, backoff_s
+from runtime.clock import FIRST_S, LONGEST_S, backoff_s
 
 
 @given(st.integers(1, 10**9), st.integers())

@@ -17,7 +17,7 @@ from hubspot_consumer.hubspot.outcomes import Halt
 from hubspot_consumer.metrics import Telemetry
 from producer.relay.row import Row
 from runtime.health import Health
-from runtime.journal import TELL_EVERY_S, Journal, reading
+from runtime.journal import TELL_EVERY_S, keep_journal, reading
 from runtime.logs import logger
 from schemas.contacts import ContactKey, contact_hash
 from tests.clock import OwnedClock
@@ -53,12 +53,12 @@ def test_an_event_is_told_by_its_envelope_where_the_record_has_no_header() -> No
 
 
 def test_a_row_tells_the_same_of_its_event() -> None:
-    assert Row(1, "id", EMAIL, "nova_earned", 1, "{}", TRACEPARENT).told == {
+    assert Row(1, "id", EMAIL, "nova_earned", 1, "{}", TRACEPARENT).log_fields == {
         "event_id": "id",
         "contact": HASH,
         "trace_id": TRACE,
     }
-    assert Row(1, "id", None, "nova_earned", None, None, None).told == {"event_id": "id"}
+    assert Row(1, "id", None, "nova_earned", None, None, None).log_fields == {"event_id": "id"}
 
 
 async def test_a_dead_letter_is_told_with_all_that_is_known_of_its_record() -> None:
@@ -142,9 +142,8 @@ async def test_the_journal_tells_at_once_and_every_minute_what_was_done_in_it() 
 
     clock.sleep = sleep  # type: ignore[method-assign]
     line = partial(logger().info, "worker.progress")
-    journal = Journal(line, {"delivered": delivered}, lambda: {"backlog": reading(backlog)}, clock)
     with capture_logs() as lines, pytest.raises(asyncio.CancelledError):
-        await journal.keep()
+        await keep_journal(line, {"delivered": delivered}, lambda: {"backlog": reading(backlog)}, clock)
 
     assert [(line["delivered"], line["backlog"]) for line in lines] == [(0, 0), (6, 5), (0, 5), (4, 0)]
     assert set(waits) == {TELL_EVERY_S}

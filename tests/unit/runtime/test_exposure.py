@@ -12,9 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from hubspot_consumer.metrics import Telemetry
 from hubspot_consumer.worker.endpoints import endpoints
-from producer.intake.bearer import Bearer
 from producer.intake.endpoints import add_intake
-from producer.status import add_status
 from producer.telemetry import Telemetry as ProducerTelemetry
 from runtime.server import _listener, application
 from tests.parts import status_of
@@ -31,11 +29,10 @@ def consumer() -> FastAPI:
 
 
 def producer(*, intake: bool) -> FastAPI:
-    app = application("Outbox producer", unwell=dict, also=dict, metrics=CollectorRegistry())
-    add_status(app, relay_active=lambda: True, unwell=dict, settings={})
+    app = application("Outbox producer", unwell=dict, also=dict, status=dict, metrics=CollectorRegistry())
     if intake:
         # Whoever has no token comes no further.
-        add_intake(app, cast("Any", None), Bearer(["a-token-of-a-test-that-nobody-would-guess"]), ProducerTelemetry())
+        add_intake(app, cast("Any", None), ["a-token-of-a-test-that-nobody-would-guess"], ProducerTelemetry())
     return app
 
 

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from runtime.kafka import new_topics
 from runtime.kafka.connection import KafkaConnection
-from runtime.kafka.new_topics import Plan, TopicsNotReady, create, make_sure_of
+from runtime.kafka.new_topics import Found, TopicsNotReady, create, make_sure_of
 from runtime.kafka.topic_settings import creates_what_is_asked_about, differences, verdict
 from schemas.topics import Topics
 
@@ -177,4 +177,4 @@ async def test_while_no_controller_is_elected_nothing_is_created_and_it_says_to_
     admin._client = SimpleNamespace(cluster=SimpleNamespace(controller=None), force_metadata_update=asked_again)
 
     with pytest.raises(TopicsNotReady, match="no controller just now: try again"):
-        await create(admin, TOPICS, Plan((TOPICS.suppressions,), 1, 1, 1))
+        await create(admin, KafkaConnection(), Found(None, 0, (TOPICS.suppressions,)))

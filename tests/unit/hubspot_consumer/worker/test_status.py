@@ -5,6 +5,7 @@ import json
 import httpx
 import pytest
 from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
 
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
 from hubspot_consumer.hubspot.rate_limiter import RateLimiter
@@ -13,8 +14,8 @@ from hubspot_consumer.settings import Settings
 from hubspot_consumer.worker.endpoints import endpoints
 from hubspot_consumer.worker.status import Status
 from producer.settings import Settings as ProducerSettings
-from producer.status import add_status
 from runtime.health import Health
+from runtime.server import application
 from runtime.settings import ServiceSettings, secret_names, without_password
 from tests.clock import LoopClock
 from tests.parts import idle_parts, status_of
@@ -51,9 +52,9 @@ def consumer() -> tuple[ServiceSettings, FastAPI]:
 
 
 def producer() -> tuple[ServiceSettings, FastAPI]:
-    settings, app = ProducerSettings(), FastAPI()
-    add_status(app, relay_active=lambda: True, unwell=dict, settings=settings.in_force())
-    return settings, app
+    settings = ProducerSettings()
+    status = {"settings": settings.in_force()}
+    return settings, application("Outbox", unwell=dict, also=dict, status=lambda: status, metrics=CollectorRegistry())
 
 
 @pytest.mark.parametrize("service", [consumer, producer])

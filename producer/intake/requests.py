@@ -1,7 +1,11 @@
-"""Bodies of requests: they are read as JSON, with limits on size and time."""
+"""Requests to the intake: their token (RFC 6750), their idempotency key, and their body."""
 
 import asyncio
+import hashlib
+import hmac
 import json
+import re
+from collections.abc import Iterable
 from typing import Any, Final
 
 from fastapi import Request
@@ -12,6 +16,48 @@ READ_WITHIN_S: Final = 10.0
 # Maximum number of digits that Python converts. A longer number is read as a float, as JavaScript does; no field
 # accepts it.
 _MOST_DIGITS: Final = 4_000
+
+# The key is a string of RFC 8941, as in the header's draft, or the bare word that most clients send.
+_QUOTED: Final = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
+_BARE: Final = re.compile(r"[!#-~][ -~]*")
+
+
+def admit(request: Request, tokens: Iterable[str]) -> None:
+    """Return if the Authorization header contains one of *tokens*. Raises Problem, `unauthorized`.
+
+    There may be several tokens, so that one can be rotated without a gap.
+    """
+    scheme, _, token = request.headers.get("authorization", "").strip().partition(" ")
+    if scheme.lower() != "bearer":
+        raise Problem(
+            "unauthorized",
+            "the header Authorization should hold `Bearer` and a token",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+    # All digests, which have equal lengths, are compared: the time that it takes shows nothing about a token.
+    matches = [hmac.compare_digest(_digest(token.strip()), _digest(known)) for known in tokens]
+    if not any(matches):
+        raise Problem(
+            "unauthorized",
+            "the token is not one of PRODUCER_INTAKE_TOKEN",
+            headers={"WWW-Authenticate": 'Bearer error="invalid_token"'},
+        )
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode(errors="surrogateescape")).digest()
+
+
+def idempotency_key(request: Request) -> str | None:
+    """Return the request's key, None if it has none. Raises Problem, `bad_idempotency_key`."""
+    given = request.headers.getlist("idempotency-key")
+    if not given:
+        return None
+    quoted, bare = _QUOTED.fullmatch(given[0].strip()), _BARE.fullmatch(given[0].strip())
+    key = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else bare[0] if bare else ""
+    if len(given) > 1 or not 0 < len(key) <= 255:
+        raise Problem("bad_idempotency_key", "the header Idempotency-Key should hold one key of 1 to 255 characters")
+    return key
 
 
 async def read_json(request: Request, *, at_most: int) -> Any:
@@ -48,8 +94,8 @@ def _check_type(request: Request) -> None:
 async def _read(request: Request, at_most: int) -> bytes:
     # A client that is still sending can read the answer: the server discards the rest without storing it.
     too_large = Problem("too_large", f"the body may have {at_most:,} octets")
-    told = request.headers.get("content-length", "")
-    if told.isdecimal() and int(told[:20]) > at_most:
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length[:20]) > at_most:
         raise too_large
     body = bytearray()
     async for chunk in request.stream():
