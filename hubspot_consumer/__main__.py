@@ -8,7 +8,7 @@ CLI: Final = "hubspot_consumer.cli"
 COMMANDS: Final = {
     "worker": (f"{CLI}.run_worker:worker", "Read the seven topics and deliver to HubSpot."),
     "suppress": (
-        f"{CLI}.suppress:suppress",
+        f"{CLI}.gates:suppress",
         "Never write a contact again, for a person who asked to be forgotten. Then delete the contact in HubSpot.",
     ),
     "doctor": (
@@ -36,11 +36,11 @@ COMMANDS: Final = {
         "Let dead letters take effect after all, once their cause is repaired.",
     ),
     "pause": (
-        f"{CLI}.pause:pause",
+        f"{CLI}.gates:pause",
         "Stop sending to HubSpot in all workers, until `resume`. Nothing is lost: events wait in Kafka.",
     ),
     "resume": (
-        f"{CLI}.pause:resume",
+        f"{CLI}.gates:resume",
         "Send again in all workers, at once: waiting events go out, each contact's in order.",
     ),
     "dead-letters": (

@@ -12,8 +12,7 @@ from console.contacts.index import Index
 from hubspot_consumer.dead_letters.corrections import Correction
 from hubspot_consumer.doctor.portal import FewCalls
 from hubspot_consumer.history.email_changes import JoinedKeys
-from hubspot_consumer.history.projection import Projection, Projector
-from hubspot_consumer.history.selection import Selection
+from hubspot_consumer.history.projection import Projection, Projector, Selection
 from hubspot_consumer.history.store import Stored
 from hubspot_consumer.hubspot.client import CallMade, HubSpotClient
 from hubspot_consumer.hubspot.connection import http_client

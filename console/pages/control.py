@@ -11,7 +11,7 @@ from console.control import AnotherPause, Control, KafkaDoesNotTell, compared
 from console.pages.runs import started, words_of
 from console.runs.runs import Runs
 from console.web.view import View
-from hubspot_consumer.cli.pause import LONGEST_WORDS
+from hubspot_consumer.cli.gates import LONGEST_WORDS
 from schemas.contacts import without_emails
 
 MOST_BEFORE: Final = 5

@@ -13,7 +13,7 @@ from console.dead_letters.correction_form import OUT, CorrectionForm, mending_fo
 from console.pages.runs import started, words_of
 from console.runs.runs import Runs
 from console.web.view import View, pretty
-from hubspot_consumer.cli.pause import LONGEST_WORDS
+from hubspot_consumer.cli.gates import LONGEST_WORDS
 from hubspot_consumer.dead_letters.dead_letter import Letter, LetterFilter
 from hubspot_consumer.dead_letters.remedies import remedy
 from hubspot_consumer.dead_letters.resolutions import OPEN, State

@@ -14,7 +14,7 @@ from console.audit_log import AuditLog
 from console.runs.run import Kind, StartedRun
 from console.runs.runs import AnotherGoesOn, Runs
 from console.web.view import View
-from hubspot_consumer.cli.pause import LONGEST_WORDS
+from hubspot_consumer.cli.gates import LONGEST_WORDS
 from schemas.contacts import shortened
 from schemas.texts import LONGEST_KEPT, encodable
 

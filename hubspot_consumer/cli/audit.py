@@ -1,29 +1,23 @@
 """`python -m hubspot_consumer audit`: reconciliation of HubSpot with the topics."""
 
 import json
-import logging
 import random
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated
 
 import typer
 
-from hubspot_consumer.cli.exit_codes import run_to_its_end
-from hubspot_consumer.cli.options import AsJson, RateShare, Yes, agreed, can_ask, can_write, contact, open_run
-from hubspot_consumer.cli.progress import ProgressAs, Watcher, now_at, progress, watched
+from hubspot_consumer.cli.options import AsJson, RateShare, Yes, agreed, can_ask, contact
+from hubspot_consumer.cli.progress import Display, ProgressAs
+from hubspot_consumer.cli.runs import settings_of_run, temporary_run, work_in_session
 from hubspot_consumer.history.plan import Tally
-from hubspot_consumer.history.selection import Selection
+from hubspot_consumer.history.projection import Selection
 from hubspot_consumer.reprocessing.audit import Audit, contacts_of
 from hubspot_consumer.reprocessing.comparison import ContactDifference
 from hubspot_consumer.reprocessing.projections import TopicProjections
-from hubspot_consumer.reprocessing.run import Run
-from hubspot_consumer.reprocessing.session import RunAccess, RunSession, session
-from hubspot_consumer.settings import Settings
-from runtime import logs
-from runtime.commands import read_settings
+from hubspot_consumer.reprocessing.session import RunSession
 from schemas.contacts import ContactKey, contact_hash, masked
 
 
@@ -49,73 +43,55 @@ def audit(  # noqa: PLR0913 - the options of the command
 
     Exits with 0 if nothing differs or all was repaired, with 1 if something differs, with 2 if an option is wrong.
     """
-    settings = read_settings(Settings)
-    can_write(settings, dry_run=False)
-    if repair:
-        can_ask(yes=yes)
+    settings = settings_of_run(dry_run=False)
+    can_ask(needed=repair and not yes)
     contacts = frozenset(contact("--contact", one) for one in email or ())
-    logs.set_up(level=logging.WARNING, secrets=settings.secrets)
-    with tempfile.TemporaryDirectory(prefix="audit-") as folder:
-        run = open_run(Path(folder), "audit", {}, fresh=False)
-        with watched(progress_as) as watcher:
-            told = {"repair": repair, "yes": yes, "as_json": as_json}
-            work = _audit(settings, run, contacts, sample, rate_share, watcher=watcher, **told)
-            raise SystemExit(run_to_its_end(work, "audit", settings, goes_on=False))
+    work = partial(_audit, contacts=contacts, sample=sample, repair=repair, yes=yes, as_json=as_json)
+    with temporary_run("audit") as run:
+        work_in_session(work, "audit", settings, run, rate_share=rate_share, progress_as=progress_as)
 
 
 async def _audit(  # noqa: PLR0913 - the options of the command
-    settings: Settings,
-    run: Run,
+    session: RunSession,
+    display: Display,
+    *,
     contacts: frozenset[ContactKey],
     sample: int,
-    rate_share: float,
-    *,
-    watcher: Watcher | None,
     repair: bool,
     yes: bool,
     as_json: bool,
 ) -> int:
-    async with session(settings, run, "audit", rate_share) as opened:
-        await opened.keep_off_while_paused()
-        book = await opened.dead_letters()
-        selection = Selection(contacts=contacts, set_aside=book.not_in_effect(), mends=book.mends(), dead_letters=False)
-        with progress("read", watcher) as shown:
-            folded = await opened.projections(selection, shown)
-        now_at("plan", watcher)
-        tally = await folded.tally()
-        total = tally.contacts
-        if watcher is not None:
-            watcher.tell(plan={"contacts": min(sample or total, total)})
-        async with opened.access(folded) as access, folded.followed():
-            audited = Audit(folded, access)
-            with progress("contacts", watcher) as shown:
-                of = min(sample or total, total)
-                found = await audited.compare(_batches(folded, sample, total), lambda done: shown(done, of))
-            print(*_told(found, audited, tally, as_json=as_json), sep="\n")
-            if not (found and repair and agreed(f"Write {len(contacts_of(found)):,} contacts again?", yes=yes)):
-                return 1 if found else 0
-            return await _repaired(folded, access, opened, contacts_of(found))
-
-
-async def _repaired(folded: TopicProjections, access: RunAccess, opened: RunSession, keys: Sequence[ContactKey]) -> int:
-    # After an email change, the other keys of the contact are written too: they are one contact.
-    together = list(dict.fromkeys(one for key in keys for one in (*folded.moved.others(key), key)))
-    updates = await access.writing.write(together)
-    if access.entries is not None:
-        await access.entries.leave(updates)
-    left = await Audit(folded, access).compare([list(keys)], lambda _done: None)
-    print(f"{opened.report.contacts_written:,} contacts written again")
-    for refused in opened.report.refused:
+    await session.keep_off_while_paused()
+    with display.progress("read") as shown:
+        projections = await session.projections(Selection(contacts=contacts, dead_letters=False), shown)
+    display.begin("plan")
+    tally = await projections.tally()
+    to_compare = min(sample or tally.contacts, tally.contacts)
+    display.tell(plan={"contacts": to_compare})
+    async with session.access(projections) as access:
+        audited = Audit(projections, access)
+        with display.progress("contacts") as shown:
+            batches = _batches(projections, sample, tally.contacts)
+            found = await audited.compare(batches, lambda done: shown(done, to_compare))
+        print(*_output(found, audited, tally, as_json=as_json), sep="\n")
+        differing = contacts_of(found)
+        if not (found and repair and agreed(f"Write {len(differing):,} contacts again?", yes=yes)):
+            return 1 if found else 0
+        # After an email change, the other keys of the contact are written too: they are one contact.
+        await access.write(projections.moved.together(differing))
+        left = await Audit(projections, access).compare([differing])
+    print(f"{session.report.contacts_written:,} contacts written again")
+    for refused in session.report.refused:
         print(f"refused: {masked(refused.contact)}: {refused.detail}")
     for difference in left:
         print(_line(difference))
-    return 1 if left or opened.report.refused else 0
+    return 1 if left or session.report.refused else 0
 
 
-def _batches(folded: TopicProjections, sample: int, total: int) -> Iterator[list[ContactKey]]:
+def _batches(projections: TopicProjections, sample: int, total: int) -> Iterator[list[ContactKey]]:
     """Yield all contacts in batches, or about *sample* of them drawn at random; 0 yields all."""
     chance, left = random.Random(), sample  # noqa: S311 - draws a sample, guards nothing
-    for keys, _ in folded.batches():
+    for keys, _ in projections.batches(after=ContactKey("")):
         if not sample:
             yield keys
             continue
@@ -125,15 +101,21 @@ def _batches(folded: TopicProjections, sample: int, total: int) -> Iterator[list
             yield drawn
 
 
-def _told(found: Sequence[ContactDifference], audited: Audit, tally: Tally, *, as_json: bool) -> Iterator[str]:
+def _output(found: Sequence[ContactDifference], audited: Audit, tally: Tally, *, as_json: bool) -> Iterator[str]:
     kinds = Counter(difference.kind for difference in found)
     if as_json:
-        told: dict[str, Any] = {"compared": audited.compared, "suppressed": audited.suppressed, "kinds": dict(kinds)}
-        told |= {"unmapped": tally.unmapped, "unmapped_examples": tally.examples}
-        yield json.dumps({**told, "differences": [difference.as_json() for difference in found]}, indent=2)
+        report = {
+            "compared": audited.compared,
+            "suppressed": audited.suppressed,
+            "kinds": dict(kinds),
+            "unmapped": tally.unmapped,
+            "unmapped_examples": tally.examples,
+            "differences": [difference.as_json() for difference in found],
+        }
+        yield json.dumps(report, indent=2)
         return
     yield from map(_line, found)
-    yield from tally.told_of_unmapped()
+    yield from tally.lines_of_unmapped()
     counted = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items())) or "no difference"
     yield f"{audited.compared:,} contacts compared: {counted}"
 

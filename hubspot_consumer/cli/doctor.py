@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hubspot_consumer.cli.progress import progress
+from hubspot_consumer.cli.progress import Display
 from hubspot_consumer.doctor.environment import Environment, read_environment
 from hubspot_consumer.doctor.examination import Finding, examine
 from hubspot_consumer.doctor.kafka import KafkaChecks
@@ -51,6 +51,6 @@ async def _examine(environment: Environment, *, offline: bool, worker_url: str) 
         OutboxChecks(environment).checks(),
         WorkerChecks(environment, worker_url).checks(),
     ]
-    with progress("checks") as shown:
+    with Display().progress("checks") as shown:
         findings = await examine(groups, shown)
     return without_secrets(findings, environment.settings.secrets)

@@ -4,8 +4,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Coroutine
-from typing import Any, Final
+from collections.abc import Awaitable, Callable
+from typing import Final, NoReturn
 
 from aiokafka.errors import KafkaError
 
@@ -16,44 +16,44 @@ from runtime.kafka.connection import KafkaConnection
 
 NICENESS: Final = 10
 
+Work = Callable[[], Awaitable[int]]
+"""The work of a command, which returns the exit code."""
+
 
 class NotDone(CannotGoOn):
     """A command can't do what its options request; the message gives the reason."""
 
 
-def run_to_its_end(work: Coroutine[Any, Any, int], name: str, kafka: KafkaConnection, *, goes_on: bool = True) -> int:
-    """Run a command that reads from *kafka* until it ends or gets SIGTERM or SIGINT; return its exit code.
+def run_to_its_end(work: Work, name: str, kafka: KafkaConnection, *, goes_on: bool = True) -> NoReturn:
+    """Run a command that reads from *kafka* until it ends or gets SIGTERM or SIGINT; exit with its exit code.
 
     *goes_on* is True if the same command, run again after a stop, continues.
     """
     # Projecting events uses a whole CPU: at normal priority it would delay workers on the same machine.
     os.nice(NICENESS)
     try:
-        code = asyncio.run(_until_stopped(_admitted(work, kafka), name, goes_on=goes_on))
+        code = asyncio.run(_until_stopped(work, name, kafka, goes_on=goes_on))
         sys.stdout.flush()
     except Exception as error:
         exit_for(error)
         match cause(error):
             case BrokenPipeError():
-                return _nobody_reads()
+                # A pipe, such as one to `head`, is closed: Python would print an error at its exit otherwise.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                raise SystemExit(NOBODY_READS) from None
             case KafkaError() | OSError() as why:
                 fail(f"KAFKA_BOOTSTRAP_SERVERS: no broker answers ({type(why).__name__})")
         raise
-    return code
+    raise SystemExit(code)
 
 
-async def _admitted(work: Coroutine[Any, Any, int], kafka: KafkaConnection) -> int:
-    try:
+async def _until_stopped(work: Work, name: str, kafka: KafkaConnection, *, goes_on: bool) -> int:
+    async def admitted() -> int:
         await ask_admission(kafka.client_options())
-        return await work
-    finally:
-        # The coroutine was not begun if the admission failed.
-        work.close()
+        return await work()
 
-
-async def _until_stopped(work: Coroutine[Any, Any, int], name: str, *, goes_on: bool) -> int:
     loop = asyncio.get_running_loop()
-    running = loop.create_task(work)
+    running = loop.create_task(admitted())
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, running.cancel)
     try:
@@ -62,12 +62,3 @@ async def _until_stopped(work: Coroutine[Any, Any, int], name: str, *, goes_on: 
         again = f": run the same {name} again to continue" if goes_on else ""
         print(f"stopped before it was finished{again}", file=sys.stderr)
         return INTERRUPTED
-
-
-def _nobody_reads() -> int:
-    """Return the exit code for a closed pipe, such as one to `head`.
-
-    Standard output is redirected to /dev/null, because Python would print an error at its exit otherwise.
-    """
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return NOBODY_READS

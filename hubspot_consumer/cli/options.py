@@ -1,17 +1,14 @@
-"""The options that the reprocessing commands share, and the functions that read and check them."""
+"""The options that several commands share, and the functions that check options and ask questions."""
 
 import re
 import signal
 import sys
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
 from hubspot_consumer.holds.records import MOST_QUOTA_SHARE
-from hubspot_consumer.reprocessing.run import FOLDER, AlreadyRunning, NoFolder, Run, UnfinishedRun
-from hubspot_consumer.settings import Settings
 from runtime.commands import refuse
 from schemas.contacts import ContactKey, contact_key
 from schemas.events import EVENT_TYPES
@@ -32,20 +29,7 @@ RateShare = Annotated[
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask: for scripts.")]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Drop an unfinished run instead of continuing it.")]
-Folder = Annotated[
-    Path, typer.Option(help="Folder for the events that it reads, from which it can continue, and for its report.")
-]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
-FOLDER_DEFAULT: Final = Path(FOLDER)
-
-
-def open_run(folder: Path, name: str, asked: dict[str, Any], *, fresh: bool) -> Run:
-    """Begin or continue a run; exit with 2 if that is not possible."""
-    try:
-        return Run.open(folder, name, asked, datetime.now(UTC), fresh=fresh)
-    except (UnfinishedRun, NoFolder, AlreadyRunning) as error:
-        refuse(str(error))
 
 
 def ago(text: str, now: datetime) -> datetime | None:
@@ -67,9 +51,9 @@ def moment(option: str, text: str, now: datetime) -> datetime:
     if (then := ago(text, now)) is not None:
         return then
     try:
-        said = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text)
         # Kafka finds no record by a time before 1970.
-        return max(_EPOCH, in_utc(said if said.tzinfo else said.replace(tzinfo=UTC)))
+        return max(_EPOCH, in_utc(time if time.tzinfo else time.replace(tzinfo=UTC)))
     except ValueError:
         refuse(
             f"{option}: {text!r} is not a time: give 2026-11-24T03:00:00Z, 2026-11-24, or an age such as 90m, 24h, 7d"
@@ -100,20 +84,9 @@ def note(option: str, text: str, why: str) -> str:
     return text.strip()
 
 
-def can_write(settings: Settings, *, dry_run: bool) -> None:
-    """Exit with 2 if the settings do not allow reading from Kafka, or, unless *dry_run*, writing to HubSpot."""
-    if not settings.kafka_bootstrap_servers:
-        refuse("KAFKA_BOOTSTRAP_SERVERS is not set: host:port,host:port")
-    if not dry_run and settings.mode != "live":
-        refuse(
-            "HUBSPOT_SEND_LIVE is not true, so nothing may be written: set HUBSPOT_ENABLED=true and "
-            "HUBSPOT_SEND_LIVE=true, or say --dry-run to see what would be"
-        )
-
-
-def can_ask(*, yes: bool) -> None:
-    """Exit with 2 if there is no terminal for a question and --yes is missing; called before the topics are read."""
-    if not (yes or sys.stdin.isatty()):
+def can_ask(*, needed: bool) -> None:
+    """Exit with 2 if a question is *needed* and there is no terminal for it; called before the topics are read."""
+    if needed and not sys.stdin.isatty():
         refuse("there is no terminal to ask at: pass --yes, or --dry-run to see what would be done")
 
 

@@ -4,10 +4,10 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
-from typing import Annotated, Any, Final, Literal, Protocol, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 import typer
 from rich.console import Console
@@ -17,9 +17,8 @@ from rich.text import Text
 LINE_EVERY_S: Final = 10.0
 
 
-class Shown(Protocol):
-    def __call__(self, done: int, total: int) -> None:
-        """Show that *done* of *total* items are done."""
+Shown = Callable[[int, int], object]
+"""Called with the number of finished items, and the total number."""
 
 
 class _Rate(ProgressColumn):
@@ -27,8 +26,52 @@ class _Rate(ProgressColumn):
         return Text(f"{task.speed or 0:,.0f}/s")
 
 
-class Watcher:
-    """Prints JSON lines on standard error: the plan once it is made, and regularly the progress of the present part.
+class _Lines:
+    def __init__(self, what: str) -> None:
+        self._what: Final = what
+        self._began = self._printed = time.monotonic()
+        self._first: int | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        self._first = done if self._first is None else self._first
+        if now - self._printed < LINE_EVERY_S:
+            return
+        self._printed = now
+        rate = (done - self._first) / (now - self._began)
+        left = f", {(total - done) / rate:,.0f} s left" if rate else ""
+        print(f"{self._what}: {done:,} of {total:,}, {rate:,.0f}/s{left}", file=sys.stderr)
+
+
+class Display:
+    """Shows people on standard error what a command does: as a bar at a terminal, as text lines elsewhere."""
+
+    def tell(self, *lines: str, **_facts: Any) -> None:
+        """Show *lines* to people, or *facts* to programs."""
+        for line in lines:
+            print(line, file=sys.stderr)
+
+    def begin(self, part: str) -> None:
+        """Tell programs that a part of unknown length has begun."""
+
+    @contextmanager
+    def progress(self, part: str) -> Iterator[Shown]:
+        """Show the progress of a part, which the context's value is called with."""
+        if not sys.stderr.isatty():
+            yield _Lines(part)
+            return
+        columns = (TextColumn(part), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn(compact=True))
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task(part, total=None)
+
+            def shown(done: int, total: int) -> None:
+                bar.update(task, completed=done, total=total)
+
+            yield shown
+
+
+class JsonLines(Display):
+    """Prints JSON lines on standard error for programs: facts, and regularly the progress of the present part.
 
     It prints from its own thread: projecting a million events blocks the event loop, and silence looks like a hang.
     """
@@ -47,63 +90,34 @@ class Watcher:
         self._ended.set()
         self._thread.join()
 
-    def tell(self, **what: Any) -> None:
-        """Print one JSON object."""
+    def tell(self, *_lines: str, **facts: Any) -> None:
         with self._lock:
-            print(json.dumps(what), file=sys.stderr, flush=True)
+            print(json.dumps(facts), file=sys.stderr, flush=True)
 
-    def at(self, part: str, done: int, total: int | None) -> None:
+    def begin(self, part: str) -> None:
+        self._at(part, 0, None)
+
+    @contextmanager
+    def progress(self, part: str) -> Iterator[Shown]:
+        self.begin(part)
+        yield partial(self._at, part)
+        # The end of a short part would be missed otherwise.
+        self.tell_now()
+
+    def tell_now(self) -> None:
+        """Print the present progress."""
+        if (now := self._now) is not None:
+            self.tell(**now)
+
+    def _at(self, part: str, done: int, total: int | None) -> None:
         """Record the progress of a part for the next regular line; a new part is printed at once."""
         if self._now is None or self._now["part"] != part:
             self.tell(part=part, done=done, total=total)
         self._now = {"part": part, "done": done, "total": total}
 
-    def tell_now(self) -> None:
-        """Print the present progress, so that the end of a short part is not missed."""
-        if (now := self._now) is not None:
-            self.tell(**now)
-
     def _tell_on(self) -> None:
         while not self._ended.wait(TELL_EVERY_S):
             self.tell_now()
-
-
-@contextmanager
-def progress(what: str, watcher: Watcher | None = None) -> Iterator[Shown]:
-    """Show the progress of *what* on standard error: as a bar, as text lines, or as JSON lines with a *watcher*."""
-    if watcher is not None:
-        watcher.at(what, 0, None)
-        yield partial(watcher.at, what)
-        watcher.tell_now()
-        return
-    if not sys.stderr.isatty():
-        yield _Lines(what)
-        return
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn(compact=True))
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(what, total=None)
-
-        def shown(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
-        yield shown
-
-
-class _Lines:
-    def __init__(self, what: str) -> None:
-        self._what: Final = what
-        self._began = self._told = time.monotonic()
-        self._first: int | None = None
-
-    def __call__(self, done: int, total: int) -> None:
-        now = time.monotonic()
-        self._first = done if self._first is None else self._first
-        if now - self._told < LINE_EVERY_S:
-            return
-        self._told = now
-        rate = (done - self._first) / (now - self._began)
-        left = f", {(total - done) / rate:,.0f} s left" if rate else ""
-        print(f"{self._what}: {done:,} of {total:,}, {rate:,.0f}/s{left}", file=sys.stderr)
 
 
 ProgressAs = Annotated[
@@ -114,25 +128,6 @@ ProgressAs = Annotated[
 TELL_EVERY_S: Final = 0.4
 
 
-@contextmanager
-def watched(progress_as: str) -> Iterator[Watcher | None]:
-    """Return a watcher that runs during the context, or None if the progress is not for a program."""
-    if progress_as != "json":
-        yield None
-        return
-    with Watcher() as watcher:
-        yield watcher
-
-
-def now_at(part: str, watcher: Watcher | None) -> None:
-    """Print that a part of unknown length has begun, if there is a *watcher*."""
-    if watcher is not None:
-        watcher.at(part, 0, None)
-
-
-def tell_plan(watcher: Watcher | None, plan: Mapping[str, Any], words: Iterator[str]) -> None:
-    """Print the plan on standard error: as JSON with a *watcher*, or else as *words*."""
-    if watcher is not None:
-        watcher.tell(plan=plan)
-    else:
-        print(*words, sep="\n", file=sys.stderr)
+def display(progress_as: str) -> AbstractContextManager[Display]:
+    """Return the display for people or for programs, which is shown during its context."""
+    return JsonLines() if progress_as == "json" else nullcontext(Display())

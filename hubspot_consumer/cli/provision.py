@@ -31,11 +31,10 @@ def provision(
 async def _provision(settings: Settings, *, apply: bool) -> None:
     client, _ = hubspot_client(settings, SystemClock(), Telemetry().call)
     try:
-        well = await _provisioned(settings, Provision(client), apply=apply)
+        if not await _provisioned(settings, Provision(client), apply=apply):
+            raise SystemExit(FAILED)
     finally:
         await client.close()
-    if not well:
-        raise SystemExit(FAILED)
 
 
 async def _provisioned(settings: Settings, provision: Provision, *, apply: bool) -> bool:
@@ -58,5 +57,5 @@ async def _provisioned(settings: Settings, provision: Provision, *, apply: bool)
         print("the portal lacks nothing")
     elif not apply:
         print(f"{len(plan.missing)} to create: run again with --apply")
-    asked_for = settings.hubspot_timeline == "custom_events"
-    return not (plan.mismatches or refused or (plan.no_custom_events and asked_for))
+    lacks_its_timeline = plan.no_custom_events and settings.hubspot_timeline == "custom_events"
+    return not (plan.mismatches or refused or lacks_its_timeline)

@@ -1,40 +1,23 @@
 """`python -m hubspot_consumer replay`: its options and its output."""
 
 import json
-import logging
-import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from hubspot_consumer.cli.exit_codes import run_to_its_end
-from hubspot_consumer.cli.options import (
-    FOLDER_DEFAULT,
-    AsJson,
-    Folder,
-    Fresh,
-    RateShare,
-    Yes,
-    agreed,
-    can_ask,
-    can_write,
-    known_types,
-    moment,
-    open_run,
-)
-from hubspot_consumer.cli.progress import ProgressAs, Watcher, now_at, progress, tell_plan, watched
+from hubspot_consumer.cli.options import AsJson, RateShare, Yes, agreed, can_ask, known_types, moment
+from hubspot_consumer.cli.progress import Display, ProgressAs
+from hubspot_consumer.cli.runs import open_run, settings_of_run, work_in_session
 from hubspot_consumer.history.plan import RunPlan
-from hubspot_consumer.history.selection import Selection
-from hubspot_consumer.reprocessing.replay import Replay
-from hubspot_consumer.reprocessing.run import Run
-from hubspot_consumer.reprocessing.session import RunSession, session
-from hubspot_consumer.settings import Settings
-from runtime import logs
-from runtime.commands import read_settings, refuse
+from hubspot_consumer.history.projection import Selection
+from hubspot_consumer.reprocessing.replay import write_all
+from hubspot_consumer.reprocessing.session import RunSession
+from runtime.commands import refuse
 
 
 def replay(  # noqa: PLR0913 - the options of the command
@@ -49,8 +32,10 @@ def replay(  # noqa: PLR0913 - the options of the command
     timeline: Annotated[bool, typer.Option(help="Write timeline entries too; none appears twice.")] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only read, and show what would be written.")] = False,
     yes: Yes = False,
-    fresh: Fresh = False,
-    folder: Folder = FOLDER_DEFAULT,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Drop an unfinished run instead of continuing it.")] = False,
+    folder: Annotated[
+        Path, typer.Option(help="Folder for the events that it reads, from which it can continue, and for its report.")
+    ] = Path(".reprocessing"),
     as_json: AsJson = False,
     progress_as: ProgressAs = "bars",
 ) -> None:
@@ -63,25 +48,22 @@ def replay(  # noqa: PLR0913 - the options of the command
     Exits with 0 if all was written, with 1 if HubSpot refused something or it could not continue, with 2 if an option
     is wrong.
     """
-    settings = read_settings(Settings)
-    can_write(settings, dry_run=dry_run)
+    settings = settings_of_run(dry_run=dry_run)
     if bool(since) == from_earliest:
         refuse("pass either --since or --from-earliest")
-    if not dry_run:
-        can_ask(yes=yes)
+    can_ask(needed=not (yes or dry_run))
     topics = frozenset(settings.topics.of(name) for name in known_types(event_type))
     # Wrong times exit here, before a file is created in the folder.
     _selection(since, until, topics, datetime.now(UTC))
     # The options are compared as text: an age such as 24h is another time on each call.
     asked = {"since": since, "until": until, "event_types": sorted(event_type or []), "timeline": timeline}
-    logs.set_up(level=logging.WARNING, secrets=settings.secrets)
     run = open_run(folder, "plan" if dry_run else "replay", asked, fresh=fresh or dry_run)
     # Ages are relative to the start of the run, so a run from yesterday continues with yesterday's times.
     selection = _selection(since, until, topics, run.began)
-    told = {"timeline": timeline, "dry_run": dry_run, "yes": yes, "as_json": as_json}
-    with watched(progress_as) as watcher:
-        work = _replay(settings, run, selection, rate_share, watcher, **told)
-        raise SystemExit(run_to_its_end(work, "replay", settings))
+    work = partial(_replay, selection=selection, dry_run=dry_run, yes=yes, as_json=as_json)
+    work_in_session(
+        work, "replay", settings, run, rate_share=rate_share, progress_as=progress_as, timeline=timeline, goes_on=True
+    )
 
 
 def _selection(since: str, until: str, topics: frozenset[str], now: datetime) -> Selection:
@@ -91,57 +73,58 @@ def _selection(since: str, until: str, topics: frozenset[str], now: datetime) ->
 
 
 async def _replay(  # noqa: PLR0913 - the options of the command
-    settings: Settings,
-    run: Run,
-    selection: Selection,
-    rate_share: float,
-    watcher: Watcher | None,
-    *,
-    timeline: bool,
-    dry_run: bool,
-    yes: bool,
-    as_json: bool,
+    session: RunSession, display: Display, *, selection: Selection, dry_run: bool, yes: bool, as_json: bool
 ) -> int:
-    async with session(settings, run, "replay", rate_share, timeline=timeline) as opened:
-        if not dry_run:
-            await opened.keep_off_while_paused()
-        book = await opened.dead_letters()
-        selection = replace(selection, set_aside=book.not_in_effect(), mends=book.mends())
-        if run.resumed and watcher is not None:
-            watcher.tell(resumed=run.began.isoformat())
-        elif run.resumed:
-            print(f"continuing the replay of {run.began:%Y-%m-%d %H:%M:%S} UTC", file=sys.stderr)
-        began = time.monotonic()
-        with progress("read", watcher) as shown:
-            folded = await opened.projections(selection, shown)
-        read_s = time.monotonic() - began
-        now_at("plan", watcher)
-        plan = await opened.plan(folded)
-        plan_s = time.monotonic() - began
-        tell_plan(watcher, plan.as_json(), _told(plan, rate_share))
-        if dry_run:
-            run.close(keep=False)
-            told = {"plan": plan.as_json(), "read_s": round(read_s, 2), "read_and_folded_s": round(plan_s, 2)}
-            print(json.dumps(told) if as_json else "nothing was written: it was a dry run")
-            return 0
-        if not agreed("Write that?", yes=yes):
-            run.close(keep=False)
-            print("nothing was written")
-            return 0
-        with progress("contacts", watcher) as shown:
-            async with opened.access(folded) as access:
-                replaying = Replay(run, folded, access, opened.report, opened.clock)
-                await replaying.write(lambda settled: shown(settled, plan.tally.contacts))
-        await opened.settle(book)
-    return _finished(run, opened, plan, as_json=as_json)
+    run = session.run
+    if not dry_run:
+        await session.keep_off_while_paused()
+    if run.resumed:
+        display.tell(f"continuing the replay of {run.began:%Y-%m-%d %H:%M:%S} UTC", resumed=run.began.isoformat())
+    began = time.monotonic()
+    with display.progress("read") as shown:
+        projections = await session.projections(selection, shown)
+    read_s = time.monotonic() - began
+    display.begin("plan")
+    plan = await session.plan(projections)
+    plan_s = time.monotonic() - began
+    display.tell(*_lines_of_plan(plan, session.rate_share), plan=plan.as_json())
+    if dry_run or not agreed("Write that?", yes=yes):
+        run.close(keep=False)
+        if dry_run and as_json:
+            times = {"read_s": round(read_s, 2), "read_and_folded_s": round(plan_s, 2)}
+            print(json.dumps({"plan": plan.as_json(), **times}))
+        else:
+            print(f"nothing was written{': it was a dry run' if dry_run else ''}")
+        return 0
+    async with session.access(projections) as access:
+        with display.progress("contacts") as shown:
+            await write_all(
+                run,
+                projections,
+                access,
+                session.report,
+                session.clock,
+                progress=lambda finished: shown(finished, plan.tally.contacts),
+            )
+    await session.resolve_redriven()
+    report = {
+        "run": run.id,
+        "began": run.began.isoformat(),
+        "took_s": round((datetime.now(UTC) - run.began).total_seconds(), 1),
+        "plan": plan.as_json(),
+        **session.report.as_json(),
+    }
+    path = run.finish(report)
+    print(json.dumps(report, indent=2) if as_json else "\n".join(_summary(report, path)))
+    return 1 if session.report.refused else 0
 
 
-def _told(plan: RunPlan, rate_share: float) -> Iterator[str]:
+def _lines_of_plan(plan: RunPlan, rate_share: float) -> Iterator[str]:
     tally = plan.tally
     yield f"events    {plan.read:,} read, {tally.events:,} of them to take effect again"
     if tally.unreadable:
         yield f"          {tally.unreadable:,} can't be read: see `dead-letters list`"
-    yield from tally.told_of_unmapped()
+    yield from tally.lines_of_unmapped()
     yield f"contacts  {tally.contacts:,}"
     yield f"calls     {plan.upserts:,} for the contacts, {plan.timeline_calls:,} for the timeline"
     yield f"takes     {_duration(plan.takes.total_seconds())} at {rate_share:.0%} of the quota"
@@ -153,27 +136,12 @@ def _duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def _finished(run: Run, opened: RunSession, plan: RunPlan, *, as_json: bool) -> int:
-    report = opened.report
-    seconds = (datetime.now(UTC) - run.began).total_seconds()
-    told = {
-        "run": run.id,
-        "began": run.began.isoformat(),
-        "took_s": round(seconds, 1),
-        "plan": plan.as_json(),
-        **report.as_json(),
-    }
-    path = run.finish(told)
-    print(json.dumps(told, indent=2) if as_json else "\n".join(_summary(told, str(path))))
-    return 1 if report.refused else 0
-
-
-def _summary(told: dict[str, Any], path: str) -> Iterator[str]:
-    yield f"{told['contacts_written']:,} contacts written, {told['timeline_entries']:,} timeline entries left"
+def _summary(report: dict[str, Any], path: Path) -> Iterator[str]:
+    yield f"{report['contacts_written']:,} contacts written, {report['timeline_entries']:,} timeline entries left"
     for name in ("contacts_suppressed", "contacts_moved"):
-        if told[name]:
-            yield f"{told[name]:,} {name.replace('_', ' ')}"
-    for refused in told["refused"]:
+        if report[name]:
+            yield f"{report[name]:,} {name.replace('_', ' ')}"
+    for refused in report["refused"]:
         what = f"{refused['event_type']} of " if "event_type" in refused else ""
         yield f"refused: {what}{refused['contact']}: {refused['detail']}"
-    yield f"took {_duration(told['took_s'])}, {sum(told['calls'].values()):,} calls; the report is {path}"
+    yield f"took {_duration(report['took_s'])}, {sum(report['calls'].values()):,} calls; the report is {path}"

@@ -1,26 +1,18 @@
 """`python -m hubspot_consumer resync`: write one contact again."""
 
-import logging
-import tempfile
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from functools import partial
 from typing import Annotated
 
 import typer
 
-from hubspot_consumer.cli.exit_codes import run_to_its_end
-from hubspot_consumer.cli.options import RateShare, can_write, contact, open_run
-from hubspot_consumer.cli.progress import ProgressAs, Watcher, progress, watched
+from hubspot_consumer.cli.options import RateShare, contact
+from hubspot_consumer.cli.progress import Display, ProgressAs
+from hubspot_consumer.cli.runs import settings_of_run, temporary_run, work_in_session
 from hubspot_consumer.history.plan import Tally
-from hubspot_consumer.history.selection import Selection
+from hubspot_consumer.history.projection import Selection
 from hubspot_consumer.reprocessing.projections import TopicProjections
-from hubspot_consumer.reprocessing.run import Run
-from hubspot_consumer.reprocessing.session import RunAccess, session
-from hubspot_consumer.settings import Settings
-from runtime import logs
-from runtime.commands import read_settings
+from hubspot_consumer.reprocessing.session import RunAccess, RunSession
 from schemas.contacts import ContactKey, contact_hash, masked
-from schemas.envelope import Envelope
 
 
 def resync(
@@ -39,60 +31,45 @@ def resync(
     with newer events of the contact waits meanwhile. Exits with 1 if there are no events, or if HubSpot refuses the
     contact.
     """
-    settings = read_settings(Settings)
-    can_write(settings, dry_run=dry_run)
-    key = contact("EMAIL", email)
-    logs.set_up(level=logging.WARNING, secrets=settings.secrets)
-    with tempfile.TemporaryDirectory(prefix="resync-") as folder:
-        run = open_run(Path(folder), "resync", {}, fresh=False)
-        with watched(progress_as) as watcher:
-            work = _resync(settings, run, key, rate_share, watcher, timeline=timeline, dry_run=dry_run)
-            raise SystemExit(run_to_its_end(work, "resync", settings, goes_on=False))
-
-
-async def _resync(  # noqa: PLR0913 - the options of the command
-    settings: Settings,
-    run: Run,
-    key: ContactKey,
-    rate_share: float,
-    watcher: Watcher | None,
-    *,
-    timeline: bool,
-    dry_run: bool,
-) -> int:
-    async with session(settings, run, "resync", rate_share, timeline=timeline) as opened:
-        if not dry_run:
-            await opened.keep_off_while_paused()
-        with progress("read", watcher) as shown:
-            book = await opened.dead_letters()
-            selection = Selection(contacts=frozenset([key]), set_aside=book.not_in_effect(), mends=book.mends())
-            folded = await opened.projections(selection, shown)
-        keys = [*folded.moved.others(key), key]
-        projections = [folded.project(one) for one in keys]
-        for line in sum(map(Tally.of, projections), Tally()).told_of_unmapped():
-            print(line)
-        events = sorted(
-            (each for projection in projections for each in projection.events), key=lambda each: each[0].at_ms
+    settings = settings_of_run(dry_run=dry_run)
+    work = partial(_resync, key=contact("EMAIL", email), dry_run=dry_run)
+    with temporary_run("resync") as run:
+        work_in_session(
+            work, "resync", settings, run, rate_share=rate_share, progress_as=progress_as, timeline=timeline
         )
-        if not events:
-            other = "other " if any(projection.unmapped for projection in projections) else ""
-            print(f"the topics have no {other}event of {masked(key)} ({contact_hash(key)})")
-            return 1
-        if watcher is not None:
-            watcher.tell(plan={"events": len(events), "contacts": 1})
-        print(*_timeline(envelope for _, envelope in events), sep="\n")
-        if dry_run:
-            print(*(f"{name:<40} {value}" for name, value in sorted(folded.project(key).properties.items())), sep="\n")
-            print("nothing was written: it was a dry run")
-            return 0
-        async with opened.access(folded) as access, folded.followed():
-            with progress("contacts", watcher) as shown:
-                written = await _written(folded, access, keys)
-                shown(1, 1)
-            print(*written, sep="\n")
-        if redriven := await opened.settle(book):
-            print(f"{redriven} dead letters of the contact took effect, too")
-    report = opened.report
+
+
+async def _resync(session: RunSession, display: Display, *, key: ContactKey, dry_run: bool) -> int:
+    if not dry_run:
+        await session.keep_off_while_paused()
+    with display.progress("read") as shown:
+        projections = await session.projections(Selection(contacts=frozenset([key])), shown)
+    keys = projections.moved.together([key])
+    projected = [projections.project(one) for one in keys]
+    tally = sum(map(Tally.of, projected), Tally())
+    for line in tally.lines_of_unmapped():
+        print(line)
+    events = sorted((each for projection in projected for each in projection.events), key=lambda each: each[0].at_ms)
+    if not events:
+        other = "other " if tally.unmapped else ""
+        print(f"the topics have no {other}event of {masked(key)} ({contact_hash(key)})")
+        return 1
+    display.tell(plan={"events": len(events), "contacts": 1})
+    for _, envelope in events:
+        print(f"{envelope.sequence:>6}  {envelope.occurred_at:%Y-%m-%d %H:%M:%S}  {envelope.type}")
+    if dry_run:
+        for name, value in sorted(projected[-1].properties.items()):
+            print(f"{name:<40} {value}")
+        print("nothing was written: it was a dry run")
+        return 0
+    async with session.access(projections) as access:
+        with display.progress("contacts") as shown:
+            lines = await _written(projections, access, keys)
+            shown(1, 1)
+        print(*lines, sep="\n")
+    if redriven := await session.resolve_redriven():
+        print(f"{redriven} dead letters of the contact took effect, too")
+    report = session.report
     for refused in report.refused:
         print(f"refused: {refused.event_type or 'the contact'}: {refused.detail}")
     if report.contacts_suppressed:
@@ -101,28 +78,21 @@ async def _resync(  # noqa: PLR0913 - the options of the command
     return 1 if report.refused or not report.contacts_written else 0
 
 
-async def _written(folded: TopicProjections, access: RunAccess, keys: list[ContactKey]) -> list[str]:
+async def _written(projections: TopicProjections, access: RunAccess, keys: list[ContactKey]) -> list[str]:
     """Write the contact; return lines with the differences of its remote state before and after."""
-    names = sorted({name for key in keys for name in folded.project(key).properties})
-    before = await access.held.contacts(keys, names)
-    updates = await access.writing.write(keys)
-    if access.entries is not None:
-        await access.entries.leave(updates)
-    after = await access.held.contacts(keys, names)
+    names = sorted({name for key in keys for name in projections.project(key).properties})
+    before = await access.reader.contacts(keys, names)
+    await access.write(keys)
+    after = await access.reader.contacts(keys, names)
     lines = []
     for key in keys:
         was, now = before[key], after[key]
         if now is None:
             continue
         lines.append(f"contact {now.contact_id} of {masked(key)}{' is new' if was is None else ''}")
-        held = was.properties if was is not None else {}
-        changed = [name for name in names if held.get(name, "") != now.properties.get(name, "")]
-        lines += [f"  {name:<40} {held.get(name) or '-'} -> {now.properties.get(name) or '-'}" for name in changed]
+        old = was.properties if was is not None else {}
+        changed = [name for name in names if old.get(name, "") != now.properties.get(name, "")]
+        lines += [f"  {name:<40} {old.get(name) or '-'} -> {now.properties.get(name) or '-'}" for name in changed]
         if not changed:
             lines.append("  nothing was different")
     return lines
-
-
-def _timeline(envelopes: Iterable[Envelope]) -> Iterator[str]:
-    for envelope in envelopes:
-        yield f"{envelope.sequence:>6}  {envelope.occurred_at:%Y-%m-%d %H:%M:%S}  {envelope.type}"

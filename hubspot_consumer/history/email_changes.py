@@ -5,7 +5,7 @@ before its own events. The exception is an older key that still has a contact in
 refused.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
 from hubspot_consumer.delivery.destination import Destination, Slot
@@ -44,22 +44,18 @@ class JoinedKeys:
             before += [one for one in (*self._before.get(previous, ()), previous) if one not in (key, *before)]
 
 
-class EmailChanges:
+class EmailChanges(JoinedKeys):
     """The email changes in the *store*, resolved against HubSpot.
 
     *count_move* is called for each contact that is given its newer email at HubSpot.
     """
 
     def __init__(self, store: EventStore, count_move: Callable[[], object] = lambda: None) -> None:
+        super().__init__()
         self._store = store
         self._count_move = count_move
-        self._joined: Final = JoinedKeys()
         # Moves that were resolved: when one of the two keys comes alone later, its state stays as it is.
         self._resolved: Final = set[tuple[ContactKey, ContactKey]]()
-
-    def concerns(self, key: ContactKey) -> bool:
-        """Return whether a key is part of a move; it is then written together with the other keys of its contact."""
-        return self._store.moved(key)
 
     def batches(self) -> list[list[ContactKey]]:
         """Return the keys of all moves in batches of one call; the keys of one contact are in the same batch."""
@@ -70,19 +66,13 @@ class EmailChanges:
             batches[-1] += chain
         return batches
 
-    def histories(self, key: ContactKey) -> Sequence[ContactKey]:
-        """Return the keys whose events a projection needs, oldest first; none for a key that was replaced."""
-        return self._joined.histories(key)
-
-    def others(self, key: ContactKey) -> list[ContactKey]:
-        """Return the other keys of the same contact."""
-        return [one for chain in _chains(self._store.moves()) if key in chain for one in chain if one != key]
-
-    def with_others(self, keys: Collection[ContactKey]) -> frozenset[ContactKey]:
-        """Return *keys* and the other keys of the same contacts. Deletes the moves of all other contacts."""
-        together = {key for chain in _chains(self._store.moves()) if not set(chain).isdisjoint(keys) for key in chain}
-        self._store.keep_moves(together)
-        return frozenset(together.union(keys))
+    def together(self, keys: Iterable[ContactKey]) -> list[ContactKey]:
+        """Return *keys*, each once and after the other keys of the same contact."""
+        chain_of = {key: chain for chain in _chains(self._store.moves()) for key in chain}
+        together: dict[ContactKey, None] = {}
+        for key in keys:
+            together |= dict.fromkeys(one for one in chain_of.get(key, ()) if one != key) | {key: None}
+        return list(together)
 
     async def resolve(
         self, keys: Sequence[ContactKey], destination: Destination, slot: WaitForSlot, *, move: bool = True
@@ -94,7 +84,7 @@ class EmailChanges:
         """
         moves = [(previous, key) for previous, key in self._store.moves() if previous in keys or key in keys]
         # A contact whose move was read just now is written at the end, together with the other keys of its move.
-        self._joined.gone.update(
+        self.gone.update(
             previous for previous, key in moves if key not in keys and (previous, key) not in self._resolved
         )
         moves = [(previous, key) for previous, key in moves if previous in keys and key in keys]
@@ -109,7 +99,7 @@ class EmailChanges:
         for previous, key in moves:
             if move and (refusal := await self._move(previous, key, known, destination, slot)) is not None:
                 return refusal
-            self._joined.join(previous, key, known)
+            self.join(previous, key, known)
             self._resolved.add((previous, key))
         return None
 

@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing import get_context
@@ -49,7 +50,7 @@ class Tally:
         examples = tuple(f"{envelope.id}: {why}" for envelope, why in projection.unmapped[:MOST_EXAMPLES])
         return cls(len(projection.events), projection.wanted, projection.unreadable, len(projection.unmapped), examples)
 
-    def told_of_unmapped(self) -> Iterator[str]:
+    def lines_of_unmapped(self) -> Iterator[str]:
         """Yield the lines that report the unmapped events to a person."""
         if self.unmapped:
             yield f"{self.unmapped:,} events that can't be mapped are skipped: correct the mapping, and run it again"
@@ -110,9 +111,6 @@ async def tallied(file: Path, store: EventStore, projector: Projector) -> Tally:
 
 
 def _tally(file: Path, projector: Projector, after: str, up_to: str | None) -> Tally:
-    store = EventStore(file)
-    try:
+    with closing(EventStore(file)) as store:
         contacts = store.by_contact(after, up_to)
         return sum((Tally.of(projector.project(key, stored)) for key, stored in contacts), Tally())
-    finally:
-        store.close()

@@ -1,22 +1,57 @@
-"""The projection: the result of applying a contact's events again with the current mapping."""
+"""The projection: the result of applying a selection of a contact's events again with the current mapping.
 
-from collections.abc import Collection, Sequence
+The selection and the projector are picklable, because several processes compute the plan.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
 from typing import Final
 
-from hubspot_consumer.dead_letters.corrections import mended
-from hubspot_consumer.history.selection import Selection
+from hubspot_consumer.dead_letters.corrections import Correction, mended
 from hubspot_consumer.history.store import Stored
-from hubspot_consumer.kafka.records import Offsets, Place
+from hubspot_consumer.kafka.records import Offsets, Place, Record
 from hubspot_consumer.mapping import MappingFailed, Properties, map_event
 from hubspot_consumer.ordering.lane import ContactUpdate, Lane, Pending
 from schemas.contacts import ContactKey
 from schemas.envelope import Envelope, UnreadableRecord, read_envelope
 
 _sequence = attrgetter("sequence")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The criteria of a run. Empty collections and None select everything.
+
+    Times are those of Kafka's records; `until` is inclusive. `before` are the end offsets of the topics at the run's
+    start: workers deliver what comes later. `places` selects exactly these records, for a redrive. `set_aside` are the
+    records of dead letters, which take effect where they are selected, unless `dead_letters` is False. `mends` are
+    corrections by record.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+    topics: frozenset[str] = frozenset()
+    contacts: frozenset[ContactKey] = frozenset()
+    places: frozenset[Place] | None = None
+    dead_letters: bool = True
+    before: Offsets = field(default_factory=dict, compare=False)
+    set_aside: frozenset[Place] = field(default=frozenset(), compare=False)
+    mends: Mapping[Place, Correction] = field(default_factory=dict, compare=False)
+
+    def selects(self, event: Stored) -> bool:
+        """Return whether the properties and the timeline entry of this event are to be written."""
+        if self.places is not None:
+            return event.place in self.places
+        if is_at_or_after(event, self.before):
+            return False
+        if self.topics and event.topic not in self.topics:
+            return False
+        if self.since is not None and event.at_ms < self.since.timestamp() * 1000:
+            return False
+        return self.until is None or event.at_ms <= self.until.timestamp() * 1000
 
 
 @dataclass
@@ -80,7 +115,7 @@ class Projector:
                 projection.events.append((event, envelope))
                 if dead:
                     projection.dead.append((event, envelope))
-            if selected or self._is_unfinished(event):
+            if selected or is_at_or_after(event, self._unfinished):
                 names |= properties.keys()
             projection.sequence = envelope.sequence
         projection.properties = {name: value for name, value in newest.items() if name in names}
@@ -93,17 +128,17 @@ class Projector:
         self, projection: Projection, events: Sequence[Stored], without: Collection[Place]
     ) -> list[tuple[Stored, Envelope, bool, bool]]:
         found: dict[int, tuple[Stored, Envelope, bool, bool]] = {}
-        selects = self.selection.selects
+        selects, set_aside = self.selection.selects, self.selection.set_aside
         # The relay may have sent an event twice, and one of the two copies may be a dead letter.
         for _, copies in groupby(events, key=_sequence):
             event, *others = copies
             selected = selects(event) or (bool(others) and any(map(selects, others)))
-            dead = bool(self.selection.set_aside) and self._is_dead(event, others)
+            dead = bool(set_aside) and any(copy.place in set_aside for copy in (event, *others))
             if dead and not (selected and self.selection.dead_letters and event.place not in without):
                 continue
             try:
                 value = mended(event.value, self.selection.mends.get(event.place))
-                envelope = read_envelope(_encoded(event.key), value)
+                envelope = read_envelope(event.key.encode(), value)
             except UnreadableRecord:
                 projection.unreadable += selected
             else:
@@ -111,17 +146,11 @@ class Projector:
         # The sequence in a hand-made header may differ from that in the envelope, which counts.
         return [found[number] for number in sorted(found)]
 
-    def _is_dead(self, event: Stored, others: Sequence[Stored]) -> bool:
-        return any(copy.place in self.selection.set_aside for copy in (event, *others))
 
-    def _is_unfinished(self, event: Stored) -> bool:
-        first = self._unfinished.get((event.topic, event.partition))
-        return first is not None and event.offset >= first
-
-
-@lru_cache(maxsize=1)
-def _encoded(key: str) -> bytes:
-    return key.encode()
+def is_at_or_after(event: Stored | Record, offsets: Offsets) -> bool:
+    """Return whether an event is at the offset of its partition or after it; False if *offsets* lacks the partition."""
+    first = offsets.get((event.topic, event.partition))
+    return first is not None and event.offset >= first
 
 
 def _nothing() -> None:

@@ -5,7 +5,6 @@ It uses a bare aiokafka consumer without a group, so the workers' offsets and as
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from types import MappingProxyType
 from typing import Any, Final, NoReturn
 
 from aiokafka import TopicPartition
@@ -18,7 +17,7 @@ from runtime.clock import Clock
 from runtime.kafka.topic_reader import Batches, Positions, Progress, TopicReader
 from runtime.logs import logger
 from schemas.contacts import ContactKey, contact_key
-from schemas.envelope import Headers, UnreadableRecord, read_envelope
+from schemas.envelope import UnreadableRecord, read_envelope
 from schemas.events import MerchantContactUpdated
 
 log = logger()
@@ -29,55 +28,49 @@ AGAIN_S: Final = 1.0
 
 
 class Scan:
-    """Reads the events of *partitions* into *store*, unchanged; with *contacts*, only the events of these contacts.
+    """Reads the events of *partitions* into *store*, unchanged; if there are *contacts*, only their events.
 
-    Email changes are stored for all contacts. *mends* are the corrections by record: the scan applies them to read a
-    sequence or an email change, not to the stored value.
+    It assigns and seeks *reader*, which must be started, and which another scan may have used before. Email changes
+    are stored for all contacts. *mends* are the corrections by record: the scan applies them to read a sequence or an
+    email change, not to the stored value.
     """
 
     def __init__(  # noqa: PLR0913 - the source, the store and the filters of the scan
         self,
-        options: Mapping[str, Any],
+        reader: TopicReader,
         partitions: Sequence[TopicPartition],
         store: EventStore,
         clock: Clock,
-        contacts: Collection[ContactKey] = (),
         *,
-        mends: Mapping[Place, Correction] = MappingProxyType({}),
+        contacts: Collection[ContactKey],
+        mends: Mapping[Place, Correction],
     ) -> None:
-        self._reader: Final = TopicReader(options, fetch_max_bytes=MOST_BYTES)
+        self._reader: Final = reader
         self._store = store
         self._clock = clock
         self._keys: Final = frozenset(key.encode() for key in contacts)
         self._mends: Final = mends
-        self.partitions: Final = partitions
-
-    async def start(self) -> None:
-        """Connect. Raises KafkaError."""
-        await self._reader.start()
-
-    async def stop(self) -> None:
-        await self._reader.stop()
+        self._partitions: Final = partitions
 
     async def begin(self, since: datetime | None, unfinished: Offsets) -> None:
         """Seek to the first record at or after *since*, or to the offset in *unfinished* if that is earlier."""
-        starts = await self._reader.starts(self.partitions)
+        starts = await self._reader.starts(self._partitions)
         if since is not None:
-            for partition, first in (await self._reader.since(since, self.partitions)).items():
+            for partition, first in (await self._reader.since(since, self._partitions)).items():
                 starts[partition] = max(starts[partition], min(first, unfinished.get(partition, first)))
         self._go_to(starts)
 
     def go_on(self) -> bool:
         """Seek to the positions in the store; return False, without a seek, if it lacks one of a partition."""
         kept = self._store.positions()
-        known = {partition: kept[partition] for partition in self.partitions if partition in kept}
-        if len(known) == len(self.partitions):
-            self._go_to(known)
-        return len(known) == len(self.partitions)
+        if not set(self._partitions) <= kept.keys():
+            return False
+        self._go_to({partition: kept[partition] for partition in self._partitions})
+        return True
 
     async def ends(self) -> dict[TopicPartition, int]:
         """Return the present end offsets of the partitions. Raises KafkaError."""
-        return await self._reader.ends(self.partitions)
+        return await self._reader.ends(self._partitions)
 
     async def read_to(self, ends: Offsets, progress: Progress) -> None:
         """Return when all records before *ends* are in the store. Raises KafkaError when Kafka does not answer."""
@@ -95,9 +88,6 @@ class Scan:
             except (KafkaError, OSError) as error:
                 await self._wait_out(error)
 
-    def reached(self, ends: Offsets) -> bool:
-        return self._reader.reached(ends)
-
     def _go_to(self, positions: Mapping[TopicPartition, int]) -> None:
         self._reader.read_from(positions)
         self._store.add((), positions)
@@ -114,23 +104,22 @@ class Scan:
         await self._clock.sleep(AGAIN_S)
 
     def _event(self, record: Any) -> Columns | None:
-        if b'"previous_email"' in (record.value or b""):
-            self._note_move(record)
-        if (self._keys and record.key not in self._keys) or not record.value:
+        if record.key is None or not record.value:
             return None
-        sequence = _sequence(record, self._as_mended(record))
+        corrected = mended(record.value, self._mends.get((record.topic, record.partition, record.offset)))
+        if b'"previous_email"' in corrected:
+            self._note_move(record, corrected)
+        if self._keys and record.key not in self._keys:
+            return None
+        sequence = _sequence(record, corrected)
         if sequence is None:
             return None
         key = record.key.decode(errors="replace")
         return key, sequence, record.topic, record.partition, record.offset, record.timestamp, record.value
 
-    def _as_mended(self, record: Any) -> bytes:
-        value: bytes = record.value
-        return mended(value, self._mends.get((record.topic, record.partition, record.offset)))
-
-    def _note_move(self, record: Any) -> None:
+    def _note_move(self, record: Any, corrected: bytes) -> None:
         try:
-            envelope = read_envelope(record.key, self._as_mended(record))
+            envelope = read_envelope(record.key, corrected)
         except UnreadableRecord:
             return
         payload = envelope.payload
@@ -140,11 +129,11 @@ class Scan:
                 self._store.note_move(previous, key, record.timestamp)
 
 
-def _sequence(record: Any, as_mended: bytes) -> int | None:
+def _sequence(record: Any, corrected: bytes) -> int | None:
     for name, value in record.headers:
         if name == "sequence" and value and len(value) < 19 and value.isdigit():
             return int(value)
     try:
-        return read_envelope(record.key, as_mended).sequence
+        return read_envelope(record.key, corrected).sequence
     except UnreadableRecord:
-        return Headers.decode(record.headers).sequence if record.key else None
+        return None

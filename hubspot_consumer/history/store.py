@@ -31,7 +31,6 @@ CREATE INDEX IF NOT EXISTS moves_by_key ON moves (key);
 """
 # The index is built after the first reading: with an index, each insert would cost a seek.
 _INDEX: Final = "CREATE INDEX IF NOT EXISTS events_of_contact ON events (key, sequence)"
-_COLUMNS: Final = "key, sequence, topic, partition, offset, at_ms, value"
 _PAGES_IN_MEMORY_KIB: Final = 64 * 1024
 
 
@@ -86,8 +85,10 @@ class EventStore:
 
     def positions(self) -> dict[tuple[str, int], int]:
         """Return the offsets from which reading continues, by topic and partition."""
-        rows = self._connection.execute("SELECT topic, partition, next FROM positions")
-        return {(topic, partition): following for topic, partition, following in rows}
+        return {
+            (topic, partition): following
+            for topic, partition, following in self._connection.execute("SELECT * FROM positions")
+        }
 
     def put_in_order(self) -> None:
         """Build the index for reading by contact. The first call takes about a second for each million events."""
@@ -96,8 +97,7 @@ class EventStore:
     @property
     def size(self) -> int:
         """The number of stored records."""
-        size: int = self._connection.execute("SELECT coalesce(max(rowid), 0) FROM events").fetchone()[0]
-        return size
+        return int(self._connection.execute("SELECT coalesce(max(rowid), 0) FROM events").fetchone()[0])
 
     def borders(self, parts: int) -> list[str]:
         """Return contact keys that divide the events into about equal *parts*: at most *parts* - 1 keys."""
@@ -113,13 +113,12 @@ class EventStore:
 
     def events_of(self, key: str) -> list[Stored]:
         """Return the events of a contact by sequence; an event that was read twice is in the list twice."""
-        query = f"SELECT {_COLUMNS} FROM events WHERE key = ? ORDER BY sequence"  # noqa: S608 - constants
+        query = "SELECT * FROM events WHERE key = ? ORDER BY sequence"
         return [Stored(*row) for row in self._connection.execute(query, (key,))]
 
     def by_contact(self, after: str = "", up_to: str | None = None) -> Iterator[tuple[ContactKey, list[Stored]]]:
         """Yield the contacts after one key up to and including another, each with its events by sequence."""
-        where = "key > ? AND (? IS NULL OR key <= ?)"
-        query = f"SELECT {_COLUMNS} FROM events WHERE {where} ORDER BY key, sequence"  # noqa: S608 - constants
+        query = "SELECT * FROM events WHERE key > ? AND (? IS NULL OR key <= ?) ORDER BY key, sequence"
         rows = map(Stored._make, self._connection.execute(query, (after, up_to, up_to)))
         for key, events in groupby(rows, key=itemgetter(0)):
             yield ContactKey(key), list(events)

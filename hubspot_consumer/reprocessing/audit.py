@@ -25,9 +25,12 @@ class Audit:
         self.suppressed = 0
 
     async def compare(
-        self, batches: Iterable[Sequence[ContactKey]], told: Callable[[int], object]
+        self, batches: Iterable[Sequence[ContactKey]], progress: Callable[[int], object] = lambda _compared: None
     ) -> list[ContactDifference]:
-        """Return the differences, contact by contact. The topics must be followed. Raises CannotRead."""
+        """Return the differences, contact by contact; *progress* is called with the number of compared contacts.
+
+        Raises CannotRead.
+        """
         suspects: list[ContactKey] = []
         for keys in batches:
             allowed = [key for key in keys if not self._access.suppressions.contains(key)]
@@ -35,23 +38,23 @@ class Audit:
             for together in calls_of(allowed, MOST_UPSERTS):
                 suspects += contacts_of(await self._compare(together))
                 self.compared += len(together)
-                told(self.compared)
+                progress(self.compared)
             if len(suspects) > MOST_CONTACTS:
                 break
         return [each for together in calls_of(suspects, MOST_UPSERTS) for each in await self._compare(together)]
 
     async def _compare(self, keys: Sequence[ContactKey]) -> list[ContactDifference]:
         # The order matters: HubSpot has all that the group had finished, and the topics then have all that HubSpot had.
-        unfinished = await self._topics.unfinished_now()
-        await self._access.held.until_answered(
+        unfinished = await self._topics.lag.unfinished()
+        await self._access.reader.until_answered(
             lambda: self._topics.moved.resolve(keys, self._access.client, self._access.client.slot, move=False),
         )
         names = {name for key in keys for name in self._topics.project(key).properties}
-        held = await self._access.held.contacts(keys, names)
-        await self._topics.caught_up()
+        contacts = await self._access.reader.contacts(keys, names)
+        await self._topics.scan.caught_up()
         found = []
         for key in keys:
-            contact = held.get(key)
+            contact = contacts.get(key)
             projection = self._topics.expected(key, contact, unfinished).projection
             found += differences(projection, contact) if projection.wanted else []
         return found

@@ -88,8 +88,8 @@ class ComparedProperty:
 
 def compared(projection: Projection, contact: RemoteContact | None) -> list[ComparedProperty]:
     """Return each property of a contact's projection with its expected and its remote value."""
-    held = contact.properties if contact is not None else {}
-    return [ComparedProperty(name, expected, held.get(name, "")) for name, expected in projection.properties.items()]
+    remote = contact.properties if contact is not None else {}
+    return [ComparedProperty(name, expected, remote.get(name, "")) for name, expected in projection.properties.items()]
 
 
 def differences(projection: Projection, contact: RemoteContact | None) -> list[ContactDifference]:
@@ -112,17 +112,17 @@ def applied_to(contact: RemoteContact | None) -> int:
     return int(number or 0)
 
 
-def same(name: str, expected: str, held: str) -> bool:
+def same(name: str, expected: str, remote: str) -> bool:
     """Return whether the remote value is the expected one: HubSpot has its own formats, for example of numbers."""
     match _TYPES.get(name):
         case "number":
-            return _number(expected) == _number(held)
+            return _number(expected) == _number(remote)
         case "date" | "datetime":
-            return _moment(expected) == _moment(held)
+            return _moment(expected) == _moment(remote)
         case "bool":
-            return expected.lower() == held.lower()
+            return expected.lower() == remote.lower()
         case _:
-            return expected == held
+            return expected == remote
 
 
 _TYPES: Final = {each.name: each.type for each in PROPERTIES}

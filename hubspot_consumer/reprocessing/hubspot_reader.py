@@ -1,7 +1,7 @@
 """The reader of remote contacts with their properties, within the quota; it waits out temporary failures."""
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 from hubspot_consumer.gates.retries import Retries
 from hubspot_consumer.hubspot.client import HubSpotClient
@@ -10,7 +10,7 @@ from hubspot_consumer.hubspot.requests import HeldContacts
 from runtime.endings import CannotGoOn
 from schemas.contacts import ContactKey
 
-Ask = Callable[[], Awaitable[Refusal | None]]
+Answer = TypeVar("Answer")
 
 
 class CannotRead(CannotGoOn):
@@ -26,27 +26,26 @@ class HubSpotReader:
 
     async def contacts(self, keys: Sequence[ContactKey], names: Collection[str]) -> HeldContacts:
         """Return the remote contacts of up to 100 keys, None for a key without one. Raises CannotRead."""
-        held: HeldContacts = {}
+        found: HeldContacts = {}
 
-        async def ask() -> Refusal | None:
+        async def ask() -> HeldContacts | Refusal:
             with await self._client.slot():
                 answer = await self._client.remote_contacts(keys, names)
             if not isinstance(answer, dict):
                 return answer
-            held.update(answer)
-            left_out = [key for key in keys if key not in held]
-            return RetryLater(f"HubSpot's answer leaves {len(left_out)} contacts out") if left_out else None
+            found.update(answer)
+            left_out = [key for key in keys if key not in found]
+            return RetryLater(f"HubSpot's answer leaves {len(left_out)} contacts out") if left_out else found
 
-        await self.until_answered(ask)
-        return held
+        return await self.until_answered(ask)
 
-    async def until_answered(self, ask: Ask) -> None:
-        """Call *ask* until it returns no refusal. Raises CannotRead when it returns Rejected."""
+    async def until_answered(self, ask: Callable[[], Awaitable[Answer | Refusal]]) -> Answer:
+        """Return the first answer to *ask* that is no refusal. Raises CannotRead when HubSpot rejects the request."""
 
-        async def readable() -> Refusal | None:
-            refusal = await ask()
-            if isinstance(refusal, Rejected):
-                raise CannotRead(f"HubSpot does not say what it holds: {refusal.detail}")
-            return refusal
+        async def readable() -> Answer | Refusal:
+            answer = await ask()
+            if isinstance(answer, Rejected):
+                raise CannotRead(f"HubSpot does not say what it holds: {answer.detail}")
+            return answer
 
-        await self._retries.until_answered(readable)
+        return await self._retries.until_answered(readable)

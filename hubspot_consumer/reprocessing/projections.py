@@ -1,37 +1,75 @@
-"""The projections of a run: it reads the topics, follows them, and projects each contact from its events."""
+"""The projections of a run: it reads the topics, follows them, and projects each contact from its events.
+
+If HubSpot refuses a contact with dead letters that are to take effect, each of them is tried alone.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
-from hubspot_consumer.delivery.destination import Destination
-from hubspot_consumer.history.email_changes import EmailChanges, WaitForSlot
+from hubspot_consumer.history.email_changes import EmailChanges
 from hubspot_consumer.history.plan import Tally, tallied
-from hubspot_consumer.history.projection import Projection, Projector
+from hubspot_consumer.history.projection import Projection, Projector, Selection
 from hubspot_consumer.history.scan import Scan
-from hubspot_consumer.history.selection import Selection
 from hubspot_consumer.history.store import Stored
-from hubspot_consumer.hubspot.outcomes import Halt, RetryLater
 from hubspot_consumer.hubspot.requests import RemoteContact
 from hubspot_consumer.kafka.lag import Lag
-from hubspot_consumer.kafka.records import Offsets
+from hubspot_consumer.kafka.records import Offsets, Place
 from hubspot_consumer.reprocessing.comparison import Expected, expected_of
 from hubspot_consumer.reprocessing.report import Report
 from hubspot_consumer.reprocessing.run import Run
-from hubspot_consumer.reprocessing.trials import Trials
 from runtime.kafka.topic_reader import Progress
 from schemas.contacts import ContactKey
+from schemas.envelope import Envelope
 
 # Contacts, or their events, between two journal entries: so many that nearly all calls are full.
 CONTACTS_AT_ONCE: Final = 2_000
 EVENTS_AT_ONCE: Final = 30_000
 TIMES_ASKED: Final = 20
 ASK_AGAIN_S: Final = 0.5
-_FIRST: Final = ContactKey("")
+
+
+@dataclass
+class _Trial:
+    """Dead letters of one contact: the rejected ones, and the others, of which the first one is tried next."""
+
+    waiting: list[tuple[Stored, Envelope]]
+    rejected: set[Place] = field(default_factory=set)
+
+
+class Trials:
+    """The trials of refused contacts. Any other contact has no trial, and all its dead letters are applied."""
+
+    def __init__(self) -> None:
+        self._trials: dict[ContactKey, _Trial] = {}
+
+    def without(self, key: ContactKey) -> set[Place]:
+        """Return the dead letters that the contact's next projection must not contain."""
+        trial = self._trials.get(key, _Trial([]))
+        return trial.rejected | {event.place for event, _ in trial.waiting[1:]}
+
+    def passed(self, projection: Projection) -> bool:
+        """Record that HubSpot accepted a projection; return whether there is another dead letter to try."""
+        trial = self._trials.get(projection.key, _Trial([]))
+        del trial.waiting[:1]
+        return bool(trial.waiting)
+
+    def failed(self, projection: Projection) -> tuple[tuple[Stored, Envelope] | None, bool]:
+        """Record that HubSpot refused a projection; return the event that caused it, if any, and whether to retry."""
+        if projection.dead and projection.key not in self._trials:
+            self._trials[projection.key] = _Trial(projection.dead.copy())
+            if len(projection.dead) > 1:
+                return None, True
+        trial = self._trials.get(projection.key, _Trial([]))
+        if not trial.waiting:
+            return None, False
+        guilty = trial.waiting.pop(0)
+        trial.rejected.add(guilty[0].place)
+        return guilty, True
 
 
 class TopicProjections:
@@ -42,106 +80,71 @@ class TopicProjections:
 
     def __init__(self, run: Run, scan: Scan, lag: Lag, selection: Selection, report: Report) -> None:
         self._run = run
-        self._scan = scan
-        self._lag = lag
-        self._asked: Final = selection
+        self.scan: Final = scan
+        self.lag: Final = lag
+        self._selection: Final = selection
         self.unfinished: Offsets = {}
         self.moved: Final = EmailChanges(run.store, report.count_move)
-        self._refolding = Projector(selection, {})
+        self._projector = Projector(selection, {})
 
     async def read(self, progress: Progress) -> None:
         """Read the topics to their ends at the start of the run. Raises KafkaError."""
         store = self._run.store
-        if not (store.fact("ends") and self._scan.go_on()):
+        if not (store.fact("ends") and self.scan.go_on()):
             unfinished = await self._unfinished_at_first()
-            await self._scan.begin(self._asked.since, unfinished)
-            store.keep(unfinished=_as_rows(unfinished), ends=_as_rows(await self._scan.ends()))
+            await self.scan.begin(self._selection.since, unfinished)
+            store.keep(unfinished=_as_rows(unfinished), ends=_as_rows(await self.scan.ends()))
         ends = _as_offsets(store.fact("ends"))
         self.unfinished = _as_offsets(store.fact("unfinished"))
-        await self._scan.read_to(ends, progress)
+        await self.scan.read_to(ends, progress)
         await asyncio.to_thread(store.put_in_order)
-        self._refolding = Projector(replace(self._asked, before=ends), self.unfinished)
+        self._projector = Projector(replace(self._selection, before=ends), self.unfinished)
 
     async def _unfinished_at_first(self) -> Offsets:
         # A new broker creates its topic of consumer groups on the first request, so the request is repeated.
         for _ in range(TIMES_ASKED):
             with suppress(GroupCoordinatorNotAvailableError):
-                return await self._lag.unfinished()
+                return await self.lag.unfinished()
             await asyncio.sleep(ASK_AGAIN_S)
-        return await self._lag.unfinished()
+        return await self.lag.unfinished()
 
     async def tally(self) -> Tally:
         """Project all contacts once, and return the counts."""
-        return await tallied(self._run.file, self._run.store, self._refolding)
-
-    @asynccontextmanager
-    async def followed(self) -> AsyncIterator[None]:
-        """Read new records of the topics during the context."""
-        following = asyncio.create_task(self._scan.follow())
-        try:
-            yield
-        finally:
-            following.cancel()
-            with suppress(asyncio.CancelledError):
-                await following
-
-    async def caught_up(self) -> None:
-        """Return when the topics were read to their present ends; they must be `followed`."""
-        await self._scan.caught_up()
-
-    async def unfinished_now(self) -> Offsets:
-        """Return the offsets that the workers' group has reached by now. Raises KafkaError."""
-        return await self._lag.unfinished()
+        return await tallied(self._run.file, self._run.store, self._projector)
 
     def project(self, key: ContactKey, trials: Trials | None = None) -> Projection:
         """Return the projection of a contact from the events read so far."""
-        return self._refolding.project(key, *self._histories(key), without=trials.without(key) if trials else ())
+        return self._projector.project(key, *self._histories(key), without=trials.without(key) if trials else ())
 
     def expected(self, key: ContactKey, contact: RemoteContact | None, unfinished: Offsets) -> Expected:
         """Return the expected state of a remote *contact*, from the events read so far."""
-        return expected_of(self._refolding, key, self._histories(key), contact, unfinished)
+        return expected_of(self._projector, key, self._histories(key), contact, unfinished)
 
     def _histories(self, key: ContactKey) -> list[list[Stored]]:
         return [self._run.store.events_of(one) for one in self.moved.histories(key)]
 
-    async def resolve_moves(
-        self, keys: Sequence[ContactKey], destination: Destination, slot: WaitForSlot
-    ) -> RetryLater | Halt | None:
-        """Resolve the email changes of contacts, which must be held; return why that is not possible now, or None."""
-        return await self.moved.resolve(keys, destination, slot)
-
-    def batches(self, after: ContactKey = _FIRST) -> Iterator[tuple[list[ContactKey], ContactKey]]:
+    def batches(self, after: ContactKey) -> Iterator[tuple[list[ContactKey], ContactKey]]:
         """Yield batches of the contacts after a key, each with the key to record in the journal after the batch.
 
         Contacts with email changes come last, and again each time the run is continued: there are few.
-        """
-        while True:
-            keys, following = self._next_contacts(after)
-            if following is None:
-                break
-            after = following
-            yield keys, after
-        for keys in self.moved.batches():
-            yield keys, after
-
-    def _next_contacts(self, after: ContactKey) -> tuple[list[ContactKey], ContactKey | None]:
-        """Return the next contacts to write or report, and the last key that was checked; None if there are no more.
-
-        Contacts with email changes are not among them.
         """
         wanted, events = list[ContactKey](), 0
         while keys := self._run.store.contacts_after(after, CONTACTS_AT_ONCE):
             for key in keys:
                 after = key
-                if self.moved.concerns(key):
+                if self._run.store.moved(key):
                     continue
                 projection = self.project(key)
                 if projection.wanted or projection.unmapped:
                     wanted.append(key)
                     events += len(projection.events)
                 if len(wanted) == CONTACTS_AT_ONCE or events >= EVENTS_AT_ONCE:
-                    return wanted, after
-        return wanted, after if wanted else None
+                    yield wanted, after
+                    wanted, events = [], 0
+        if wanted:
+            yield wanted, after
+        for keys in self.moved.batches():
+            yield keys, after
 
 
 def _as_rows(offsets: Offsets) -> Sequence[tuple[str, int, int]]:

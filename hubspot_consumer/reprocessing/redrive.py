@@ -1,20 +1,19 @@
 """Redriving: dead letters take effect in a projection of all events of their contacts, and get their resolutions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Final
 
 from hubspot_consumer.dead_letters.catalogue import DeadLetterCatalogue
 from hubspot_consumer.dead_letters.corrections import mended
 from hubspot_consumer.dead_letters.dead_letter import Letter
 from hubspot_consumer.dead_letters.resolution_writer import ResolutionWriter
-from hubspot_consumer.dead_letters.resolutions import DeadAgain, Redriven, Resolution
+from hubspot_consumer.dead_letters.resolutions import DeadAgain, Redriven
 from hubspot_consumer.history.store import Stored
 from hubspot_consumer.hubspot.outcomes import Rejected
 from hubspot_consumer.kafka.records import Place
 from hubspot_consumer.mapping import MappingFailed, map_event
-from hubspot_consumer.reprocessing.report import Refused, Report
+from hubspot_consumer.reprocessing.report import Report
 from runtime.clock import Clock
 from schemas.contacts import ContactKey
 from schemas.envelope import UnreadableRecord, read_envelope
@@ -31,8 +30,8 @@ class Legible:
     @property
     def places(self) -> frozenset[Place]:
         """The records of these events, on their own topics and on the dead letters' topic."""
-        own = {place for letters in self.letters.values() for letter in letters for place in letter.places}
-        return frozenset(own | {event.place for event in self.events})
+        own = (letter.places for letters in self.letters.values() for letter in letters)
+        return frozenset(event.place for event in self.events).union(*own)
 
 
 async def read_legible(catalogue: DeadLetterCatalogue, letters: Sequence[Letter], topic: str) -> Legible:
@@ -60,21 +59,30 @@ async def read_legible(catalogue: DeadLetterCatalogue, letters: Sequence[Letter]
 
 
 class Redriving:
-    """Writes the resolution of each dead letter, once its outcome at HubSpot is known."""
+    """Writes the resolution of each dead letter, once its outcome at HubSpot is known.
 
-    def __init__(self, settlement: ResolutionWriter, report: Report, run: str, clock: Clock) -> None:
-        self._settlement = settlement
+    `resolved` has one JSON object for each dead letter: its id, its state and, if it is still dead, the reason.
+    """
+
+    def __init__(self, resolutions: ResolutionWriter, report: Report, run: str, clock: Clock) -> None:
+        self._resolutions = resolutions
         self._report = report
         self._run: Final = run
         self._clock = clock
-        self.redriven = 0
-        self.dead = 0
-        self.told: list[dict[str, Any]] = []
+        self.resolved: list[dict[str, Any]] = []
+
+    @property
+    def redriven(self) -> int:
+        return sum(each["state"] == "redriven" for each in self.resolved)
+
+    @property
+    def still_dead(self) -> int:
+        return len(self.resolved) - self.redriven
 
     async def unreadable(self, letters: Sequence[tuple[Letter, UnreadableRecord | Rejected]]) -> None:
         """Resolve the dead letters that can't be read or mapped. Raises KafkaError."""
         for letter, error in letters:
-            await self._settle([letter], self._dead(letter, error.reason, error.detail))
+            await self._dead(letter, error.reason, error.detail)
 
     async def written(self, letters: Sequence[Letter], *, suppressed: bool) -> None:
         """Resolve the dead letters of a contact by its outcome: accepted, refused or suppressed. Raises KafkaError."""
@@ -82,31 +90,19 @@ class Redriving:
         contacts = {refused.contact: refused for refused in self._report.refused if not refused.event_id}
         taken = []
         for letter in letters:
-            refused = by_event.get(letter.event_id) or _of(contacts, letter)
+            refused = by_event.get(letter.event_id) or (contacts.get(letter.contact) if letter.contact else None)
             if suppressed:
-                await self._settle([letter], self._dead(letter, "suppressed", "the contact must not be written"))
+                await self._dead(letter, "suppressed", "the contact must not be written")
             elif refused is not None:
-                await self._settle([letter], self._dead(letter, refused.reason, refused.detail))
+                await self._dead(letter, refused.reason, refused.detail)
             else:
                 taken.append(letter)
-        if taken:
-            await self._settle(taken, Redriven(at=self._now(), run=self._run))
+        await self._resolutions.resolve(taken, Redriven(at=self._clock.now(), run=self._run))
+        self.resolved += [{"id": letter.id, "state": "redriven"} for letter in taken]
 
-    async def _settle(self, letters: Sequence[Letter], resolution: Resolution) -> None:
-        await self._settlement.resolve(letters, resolution)
-        dead = {"reason": resolution.reason, "detail": resolution.detail} if isinstance(resolution, DeadAgain) else {}
-        self.told += [{"id": letter.id, "state": resolution.state, **dead} for letter in letters]
-        if isinstance(resolution, Redriven):
-            self.redriven += len(letters)
-        else:
-            self.dead += len(letters)
-
-    def _dead(self, letter: Letter, reason: str, detail: str) -> DeadAgain:
-        return DeadAgain(at=self._now(), run=self._run, reason=reason, detail=detail, attempts=letter.attempts + 1)
-
-    def _now(self) -> datetime:
-        return self._clock.now()
-
-
-def _of(contacts: Mapping[ContactKey, Refused], letter: Letter) -> Refused | None:
-    return contacts.get(letter.contact) if letter.contact is not None else None
+    async def _dead(self, letter: Letter, reason: str, detail: str) -> None:
+        dead = DeadAgain(
+            at=self._clock.now(), run=self._run, reason=reason, detail=detail, attempts=letter.attempts + 1
+        )
+        await self._resolutions.resolve([letter], dead)
+        self.resolved.append({"id": letter.id, "state": dead.state, "reason": reason, "detail": detail})

@@ -11,55 +11,42 @@ from hubspot_consumer.reprocessing.session import RunAccess
 from runtime.clock import Clock
 from schemas.contacts import ContactKey
 
-Told = Callable[[int], object]
-"""Called with the number of finished contacts: written, rejected or skipped."""
 
+async def write_all(  # noqa: PLR0913 - the run with its parts
+    run: Run,
+    projections: TopicProjections,
+    access: RunAccess,
+    report: Report,
+    clock: Clock,
+    *,
+    progress: Callable[[int], object],
+) -> None:
+    """Write every contact and its timeline entries, batch by batch, and record the progress in the run's journal.
 
-class Replay:
-    """Writes the projections batch by batch, and records its progress in the run's journal."""
+    *progress* is called with the number of finished contacts: written, rejected or skipped. Raises TooManyRefused. A
+    cancellation waits for contact calls in flight; the run can continue later.
+    """
+    finished = run.store.fact("settled", 0)
 
-    def __init__(self, run: Run, topics: TopicProjections, access: RunAccess, report: Report, clock: Clock) -> None:
-        self._run = run
-        self._topics = topics
-        self._writing = access.writing
-        self._entries = access.entries
-        self._report = report
-        self._clock = clock
-
-    async def write(self, told: Told) -> None:
-        """Return when every contact is written or rejected, and its timeline entries are sent.
-
-        Raises TooManyRefused. A cancellation waits for contact calls in flight; the run can continue later.
-        """
-        async with self._topics.followed():
-            await self._write(told)
-
-    async def _write(self, told: Told) -> None:
-        after = ContactKey(self._run.store.fact("written_up_to", ""))
-        settled = self._run.store.fact("settled", 0)
-        leaving: asyncio.Task[None] | None = None
-        try:
-            for keys, following in self._topics.batches(after):
-                began = self._clock.monotonic()
-                updates = await self._writing.write(keys)
-                took_s = self._clock.monotonic() - began
-                # The entries of these contacts are sent while the next contacts are written.
-                await _ended(leaving)
-                settled += len(keys)
-                leaving = asyncio.create_task(self._leave(updates, took_s, following, settled))
-                told(settled)
-            await _ended(leaving)
-        finally:
-            if leaving is not None:
-                leaving.cancel()
-
-    async def _leave(self, updates: Sequence[ContactUpdate], over_s: float, up_to: ContactKey, settled: int) -> None:
-        if self._entries is not None:
-            await self._entries.leave(updates, over_s)
+    async def leave(updates: Sequence[ContactUpdate], over_s: float, up_to: ContactKey, finished: int) -> None:
+        await access.entries.leave(updates, over_s)
         # The journal is written last: after a crash, contacts without their entries would be skipped otherwise.
-        self._report.keep_in(self._run.store, written_up_to=up_to, settled=settled)
+        run.store.keep(written_up_to=up_to, settled=finished, report=report.model_dump(mode="json"))
 
-
-async def _ended(task: asyncio.Task[None] | None) -> None:
-    if task is not None:
-        await task
+    leaving: asyncio.Task[None] | None = None
+    try:
+        for keys, up_to in projections.batches(ContactKey(run.store.fact("written_up_to", ""))):
+            began = clock.monotonic()
+            updates = await access.writing.write(keys)
+            took_s = clock.monotonic() - began
+            # The entries of these contacts are sent while the next contacts are written.
+            if leaving is not None:
+                await leaving
+            finished += len(keys)
+            leaving = asyncio.create_task(leave(updates, took_s, up_to, finished))
+            progress(finished)
+        if leaving is not None:
+            await leaving
+    finally:
+        if leaving is not None:
+            leaving.cancel()

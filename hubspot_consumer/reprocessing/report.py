@@ -2,17 +2,19 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
+from pydantic import BaseModel, Field, PrivateAttr
+
 from hubspot_consumer.history.projection import Projection
-from hubspot_consumer.history.store import EventStore
 from hubspot_consumer.hubspot.client import CallMade
 from hubspot_consumer.hubspot.outcomes import Rejected, Rejection
 from hubspot_consumer.ordering.lane import ContactUpdate, Pending
 from runtime.endings import CannotGoOn
 from runtime.logs import logger
 from schemas.contacts import ContactKey, contact_hash, masked
+from schemas.envelope import Envelope
 
 log = logger()
 
@@ -39,23 +41,27 @@ class Refused:
         return {**words, "reason": self.reason, "detail": self.detail, **where}
 
 
-@dataclass
-class Report:
-    """Counts of one run, over all its processes. The run ends when HubSpot refuses more than *most_refused* times.
+class Report(BaseModel):
+    """Counts of one run, over all its processes. The run ends when HubSpot refuses more than `most_refused` times.
 
-    `redriven` are the ids of the events that were dead letters and took effect.
+    All fields but the limit are stored with the run. `redriven` are the ids of the events that were dead letters and
+    took effect.
     """
 
-    most_refused: int
+    most_refused: int = Field(exclude=True)
     contacts_written: int = 0
     contacts_suppressed: int = 0
     contacts_without_events: int = 0
     contacts_moved: int = 0
     timeline_entries: int = 0
-    calls: Counter[str] = field(default_factory=Counter)
-    refused: list[Refused] = field(default_factory=list)
-    redriven: set[str] = field(default_factory=set)
-    _skipped: set[str] = field(default_factory=set)
+    calls: Counter[str] = Counter()
+    refused: list[Refused] = []
+    redriven: set[str] = set()
+    # The ids of the events that can't be mapped.
+    _skipped: set[str] = PrivateAttr(default_factory=set)
+
+    def model_post_init(self, _context: Any) -> None:
+        self._skipped = {one.event_id for one in self.refused if one.event_id and one.reason == MAPPING_FAILED}
 
     def count_call(self, call: CallMade) -> None:
         self.calls[f"{call.kind} {call.status}"] += 1
@@ -63,13 +69,13 @@ class Report:
     def count_move(self) -> None:
         self.contacts_moved += 1
 
-    def refuse(self, refused: Refused) -> None:
-        """Record a final refusal. Raises TooManyRefused."""
-        self._note(refused)
+    def refuse(self, contact: ContactKey, rejection: Rejected, event: Envelope | None = None) -> None:
+        """Record the final refusal of a contact, or of one *event* of it. Raises TooManyRefused."""
+        self._record(contact, rejection, event)
         by_hubspot = len(self.refused) - len(self._skipped)
         if by_hubspot > self.most_refused:
             raise TooManyRefused(
-                f"HubSpot refused {by_hubspot} contacts or events, the last: {refused.detail}: correct the "
+                f"HubSpot refused {by_hubspot} contacts or events, the last: {rejection.detail}: correct the "
                 "mapping or the portal (`provision` names what it lacks), then run the same command again to continue"
             )
 
@@ -82,37 +88,23 @@ class Report:
             event_id = str(envelope.id)
             if event_id not in self._skipped and len(self._skipped) < self.most_refused:
                 self._skipped.add(event_id)
-                self._note(Refused(projection.key, why, MAPPING_FAILED, event_id, envelope.type))
+                self._record(projection.key, Rejected(MAPPING_FAILED, why), envelope)
 
     async def reject(self, update: ContactUpdate, event: Pending, rejection: Rejected) -> None:
         """Record a timeline entry that HubSpot rejected. A worker would write a dead letter instead."""
-        envelope = event.envelope
-        named = (str(envelope.id), envelope.type) if envelope else ()
-        self.refuse(Refused(update.lane.key, rejection.detail, rejection.reason, *named))
-
-    def keep_in(self, store: EventStore, **facts: Any) -> None:
-        """Store the report together with *facts*, such as the progress of writing, in one transaction."""
-        store.keep(**facts, report=self._as_kept())
-
-    def go_on_from(self, store: EventStore) -> None:
-        """Load the counts of the run's earlier processes from the store."""
-        kept: dict[str, Any] = store.fact("report", {})
-        for name in _COUNTED:
-            setattr(self, name, kept.get(name, 0))
-        self.calls = Counter(kept.get("calls", {}))
-        self.redriven = set(kept.get("redriven", []))
-        self.refused += [Refused(**one) for one in kept.get("refused", [])]
-        self._skipped = {one.event_id for one in self.refused if one.event_id and one.reason == MAPPING_FAILED}
+        self.refuse(update.lane.key, rejection, event.envelope)
 
     def as_json(self) -> Mapping[str, Any]:
         return {
-            **{name: getattr(self, name) for name in _COUNTED},
+            **self.model_dump(exclude={"calls", "refused", "redriven"}),
             "calls": dict(sorted(self.calls.items())),
             "dead_letters_redriven": len(self.redriven),
             "refused": [refused.as_json() for refused in self.refused],
         }
 
-    def _note(self, refused: Refused) -> None:
+    def _record(self, contact: ContactKey, rejection: Rejected, event: Envelope | None) -> None:
+        named = (str(event.id), event.type) if event is not None else ()
+        refused = Refused(contact, rejection.detail, rejection.reason, *named)
         log.warning(
             "reprocessing.refused",
             contact=contact_hash(refused.contact),
@@ -122,17 +114,3 @@ class Report:
             event_type=refused.event_type,
         )
         self.refused.append(refused)
-
-    def _as_kept(self) -> dict[str, Any]:
-        kept = {name: getattr(self, name) for name in _COUNTED}
-        refused = [vars(refused) for refused in self.refused]
-        return {**kept, "calls": dict(self.calls), "refused": refused, "redriven": sorted(self.redriven)}
-
-
-_COUNTED: Final = (
-    "contacts_written",
-    "contacts_suppressed",
-    "contacts_without_events",
-    "contacts_moved",
-    "timeline_entries",
-)

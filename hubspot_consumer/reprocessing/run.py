@@ -3,76 +3,60 @@
 import fcntl
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Self, TextIO
+from typing import Any, Self, TextIO
 from uuid import uuid4
 
 from hubspot_consumer.history.store import EventStore
 
-FOLDER: Final = ".reprocessing"
+
+class CannotOpen(ValueError):
+    """The run can't be begun or continued; the message gives the reason."""
 
 
-class UnfinishedRun(ValueError):
-    """An unfinished run with other options exists."""
-
-
-class NoFolder(ValueError):
-    """The folder of the run can't be written."""
-
-
-class AlreadyRunning(ValueError):
-    """Another process has the lock of the run."""
-
-
+@dataclass(frozen=True)
 class Run:
-    """One run's files: its store, and at the end its report. *resumed* is True if an earlier process began the run."""
+    """One run's files: its store, and at the end its report. `resumed` is True if an earlier process began the run."""
 
-    def __init__(self, file: Path, lock: TextIO, run_id: str, began: datetime, *, resumed: bool) -> None:
-        # The lock lasts as long as the file is open: the kernel releases it when the process ends for any reason.
-        self._lock = lock
-        self.file: Final = file
-        self.store: Final = EventStore(file)
-        self.id: Final = run_id
-        self.began: Final = began
-        self.resumed: Final = resumed
+    file: Path
+    store: EventStore
+    id: str
+    began: datetime
+    resumed: bool
+    # The lock lasts as long as the file is open: the kernel releases it when the process ends for any reason.
+    _lock: TextIO
 
     @classmethod
     def open(cls, folder: Path, name: str, asked: Mapping[str, Any], now: datetime, *, fresh: bool) -> Self:
-        """Continue the run of that name if it has the same options *asked*, or begin one.
-
-        Raises UnfinishedRun, AlreadyRunning and NoFolder.
-        """
+        """Continue the run of that name if it has the same options *asked*, or begin one. Raises CannotOpen."""
         file = folder / f"{name}.sqlite"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             lock = _locked(file)
             if fresh:
                 _remove(file)
-            kept = _kept(file)
+            store = EventStore(file)
         except OSError as error:
-            raise NoFolder(f"--folder: {folder} can't be written: {error.strerror}") from None
-        if kept is None:
-            _remove(file)
-            run = cls(file, lock, uuid4().hex[:12], now, resumed=False)
-            run.store.keep(run={"id": run.id, "asked": asked, "began": now.isoformat()})
-            return run
-        if kept["asked"] != json.loads(json.dumps(asked)):
+            raise CannotOpen(f"--folder: {folder} can't be written: {error.strerror}") from None
+        kept = store.fact("run")
+        if kept is not None and kept["asked"] != json.loads(json.dumps(asked)):
+            store.close()
             lock.close()
-            words = json.dumps(kept["asked"])
-            raise UnfinishedRun(
-                f"a {name} of {kept['began']} with {words} is unfinished: run it again with these options to continue, "
-                "or pass --fresh to drop it"
+            raise CannotOpen(
+                f"a {name} of {kept['began']} with {json.dumps(kept['asked'])} is unfinished: run it again with these "
+                "options to continue, or pass --fresh to drop it"
             )
-        return cls(file, lock, kept["id"], datetime.fromisoformat(kept["began"]), resumed=True)
+        run = kept or {"id": uuid4().hex[:12], "asked": asked, "began": now.isoformat()}
+        store.keep(run=run)
+        return cls(file, store, run["id"], datetime.fromisoformat(run["began"]), kept is not None, lock)
 
     def finish(self, report: Mapping[str, Any]) -> Path:
         """Write the report into the store's folder, remove the store, and return the report's path."""
-        self.store.close()
         path = self.file.with_name(f"{self.file.stem}-{self.began.astimezone(UTC):%Y%m%dT%H%M%S}-{self.id}.json")
         path.write_text(json.dumps(report, indent=2) + "\n")
-        _remove(self.file)
-        self._lock.close()
+        self.close(keep=False)
         return path
 
     def close(self, *, keep: bool) -> None:
@@ -89,19 +73,8 @@ def _locked(file: Path) -> TextIO:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         lock.close()
-        raise AlreadyRunning(f"a {file.stem} runs in another process, in {file.parent}") from None
+        raise CannotOpen(f"a {file.stem} runs in another process, in {file.parent}") from None
     return lock
-
-
-def _kept(file: Path) -> dict[str, Any] | None:
-    if not file.exists():
-        return None
-    store = EventStore(file)
-    try:
-        kept: dict[str, Any] | None = store.fact("run")
-        return kept
-    finally:
-        store.close()
 
 
 def _remove(file: Path) -> None:

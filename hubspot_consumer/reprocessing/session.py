@@ -2,10 +2,10 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
 from hubspot_consumer.dead_letters.catalogue import DeadLetterCatalogue
 from hubspot_consumer.dead_letters.resolution_writer import ResolutionWriter
@@ -20,8 +20,8 @@ from hubspot_consumer.gates.suppressions import Suppressions
 from hubspot_consumer.gates.unwritable_properties import UnwritableProperties
 from hubspot_consumer.history.email_changes import EmailChanges
 from hubspot_consumer.history.plan import RunPlan
-from hubspot_consumer.history.scan import Scan
-from hubspot_consumer.history.selection import Selection
+from hubspot_consumer.history.projection import Selection
+from hubspot_consumer.history.scan import MOST_BYTES, Scan
 from hubspot_consumer.holds.run import RunHolds
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot_access import hubspot_client
@@ -34,22 +34,34 @@ from hubspot_consumer.reprocessing.timeline_entries import TimelineEntries
 from hubspot_consumer.reprocessing.writing import Writing
 from hubspot_consumer.settings import Settings
 from runtime.clock import Clock, SystemClock
-from runtime.kafka.topic_reader import Progress
+from runtime.kafka.topic_reader import Progress, TopicReader
 from schemas.contacts import ContactKey
+
+
+class Connection(Protocol):
+    async def start(self) -> None:
+        """Connect."""
+
+    async def stop(self) -> None:
+        """Close the connection, even if its start failed."""
+
+
+Started = TypeVar("Started", bound=Connection)
 
 
 @dataclass(frozen=True)
 class RunAccess:
-    """Access to HubSpot at the run's share of the quota, which workers leave free.
-
-    *entries* is None if the run writes no timeline entries.
-    """
+    """Access to HubSpot at the run's share of the quota, which workers leave free."""
 
     client: HubSpotClient
-    held: HubSpotReader
+    reader: HubSpotReader
     suppressions: Suppressions
     writing: Writing
-    entries: TimelineEntries | None
+    entries: TimelineEntries
+
+    async def write(self, keys: Sequence[ContactKey]) -> None:
+        """Write contacts and then their timeline entries; wait out temporary failures."""
+        await self.entries.leave(await self.writing.write(keys))
 
 
 class RunSession:
@@ -60,97 +72,115 @@ class RunSession:
     ) -> None:
         self._settings: Final = settings
         self._kafka: Final = settings.client_options()
-        self.clock: Final[Clock] = SystemClock()
-        self._jitter: Final = random.Random()  # noqa: S311 - spreads retries, guards nothing
         self._opened = opened
-        self._run = run
         self._command: Final = command
-        self._rate_share: Final = rate_share
+        self.rate_share: Final = rate_share
         self._timeline: Final = timeline
-        self.report: Final = Report(settings.dead_letter_limit)
-        self.report.go_on_from(run.store)
+        self._catalogue: DeadLetterCatalogue | None = None
+        self.run: Final = run
+        self.clock: Final[Clock] = SystemClock()
+        self.report: Final = Report.model_validate(
+            {**run.store.fact("report", {}), "most_refused": settings.dead_letter_limit}
+        )
 
     async def keep_off_while_paused(self) -> None:
         """Raise SendingPaused if sending is paused, before the topics are read in vain. Raises KafkaError."""
         if (paused := await read_paused(self._kafka, self._settings.topics.controls, self.clock)) is not None:
             raise SendingPaused(paused)
 
-    async def projections(self, selection: Selection, progress: Progress) -> TopicProjections:
-        """Read the events that *selection* needs. Raises KafkaError, TopicsMissing and UnequalPartitions."""
-        lag = Lag(self._kafka, self._settings.group, self._settings.topics.events)
-        self._opened.push_async_callback(lag.stop)
-        await lag.start()
-        await lag.require_topics()
-        partitions = lag.partitions
-        if selection.contacts:
-            selection = replace(selection, contacts=await self._all_keys(selection, lag))
-            numbers = {lag.number_of(contact) for contact in selection.contacts}
-            partitions = [partition for partition in partitions if partition.partition in numbers]
-        scan = Scan(self._kafka, partitions, self._run.store, self.clock, selection.contacts, mends=selection.mends)
-        self._opened.push_async_callback(scan.stop)
-        await scan.start()
-        folded = TopicProjections(self._run, scan, lag, selection, self.report)
-        await folded.read(progress)
-        return folded
-
     async def dead_letters(self) -> DeadLetterCatalogue:
-        """Return the present dead letters. Raises KafkaError and TopicsMissing."""
-        return await DeadLetterCatalogue.read(self._kafka, self._settings.topics, self.clock)
+        """Return the dead letters as of the first call. Raises KafkaError and TopicsMissing."""
+        if self._catalogue is None:
+            self._catalogue = await DeadLetterCatalogue.read(self._kafka, self._settings.topics, self.clock)
+        return self._catalogue
 
-    def settlement(self) -> ResolutionWriter:
-        """Return a writer of resolutions, which is closed with the session."""
-        settlement = ResolutionWriter(self._settings)
-        self._opened.push_async_callback(settlement.stop)
-        return settlement
+    async def projections(self, selection: Selection, progress: Progress) -> TopicProjections:
+        """Read the events that *selection* needs, with the present dead letters and their corrections.
 
-    async def settle(self, catalogue: DeadLetterCatalogue) -> int:
-        """Resolve the dead letters that took effect in this run as redriven, and return their number."""
-        taken = [letter for letter in catalogue.open() if letter.event_id in self.report.redriven]
-        if taken:
-            await self.settlement().resolve(taken, Redriven(at=self.clock.now(), run=self._run.id))
-        return len(taken)
+        Raises KafkaError, TopicsMissing and UnequalPartitions.
+        """
+        catalogue = await self.dead_letters()
+        set_aside = selection.set_aside | catalogue.not_in_effect()
+        selection = replace(selection, set_aside=set_aside, mends=catalogue.mends())
+        lag = await _started(self._opened, Lag(self._kafka, self._settings.group, self._settings.topics.events))
+        await lag.require_topics()
+        reader = await _started(self._opened, TopicReader(self._kafka, fetch_max_bytes=MOST_BYTES))
+        partitions, store, clock = lag.partitions, self.run.store, self.clock
+        if selection.contacts:
+            naming = self._settings.topics.of("merchant_contact_updated")
+            partitions_of_moves = [partition for partition in partitions if partition.topic == naming]
+            # This scan stores only the email changes of all contacts, and no events: no contact has an empty key.
+            moves = Scan(reader, partitions_of_moves, store, clock, contacts=[ContactKey("")], mends=selection.mends)
+            await moves.begin(None, {})
+            await moves.read_to(await moves.ends(), lambda _done, _total: None)
+            contacts = frozenset(EmailChanges(store).together(selection.contacts))
+            store.keep_moves(contacts)
+            selection = replace(selection, contacts=contacts)
+            numbers = {lag.number_of(contact) for contact in contacts}
+            partitions = [partition for partition in partitions if partition.partition in numbers]
+        scan = Scan(reader, partitions, store, clock, contacts=selection.contacts, mends=selection.mends)
+        projections = TopicProjections(self.run, scan, lag, selection, self.report)
+        await projections.read(progress)
+        return projections
 
-    async def plan(self, folded: TopicProjections) -> RunPlan:
+    async def plan(self, projections: TopicProjections) -> RunPlan:
         """Return the plan of the run, estimated without a call to HubSpot."""
         setting = self._settings.hubspot_timeline
         mode: TimelineMode = "custom_events" if setting == "auto" else setting
-        calls_per_s = self._settings.hubspot_rate_limit * self._rate_share / self._settings.hubspot_rate_window_s
-        tally = await folded.tally()
-        return RunPlan.of(self._run.store.size, tally, mode if self._timeline else "off", calls_per_s)
+        calls_per_s = self._settings.hubspot_rate_limit * self.rate_share / self._settings.hubspot_rate_window_s
+        tally = await projections.tally()
+        return RunPlan.of(self.run.store.size, tally, mode if self._timeline else "off", calls_per_s)
+
+    def resolution_writer(self) -> ResolutionWriter:
+        """Return a writer of resolutions, which is closed with the session."""
+        writer = ResolutionWriter(self._settings)
+        self._opened.push_async_callback(writer.stop)
+        return writer
+
+    async def resolve_redriven(self) -> int:
+        """Resolve the dead letters that took effect in this run as redriven, and return their number."""
+        catalogue = await self.dead_letters()
+        taken = [letter for letter in catalogue.open() if letter.event_id in self.report.redriven]
+        await self.resolution_writer().resolve(taken, Redriven(at=self.clock.now(), run=self.run.id))
+        return len(taken)
 
     @asynccontextmanager
-    async def access(self, folded: TopicProjections) -> AsyncIterator[RunAccess]:
-        """Give access to HubSpot; a pause that begins later delays the calls.
+    async def access(self, projections: TopicProjections) -> AsyncIterator[RunAccess]:
+        """Give access to HubSpot, and follow the topics; a pause that begins later delays the calls.
 
         Raises SendingPaused if sending is paused already, KafkaError, WrongPortal and AnotherRun.
         """
-        halt = CircuitBreaker(self.clock)
-        controls = PauseControl(self._kafka, self._settings.topics.controls, self.clock, halt)
-        self._opened.push_async_callback(controls.stop)
-        await controls.start()
-        if halt.paused is not None:
-            raise SendingPaused(halt.paused)
-        client, rate_limiter = hubspot_client(self._settings, self.clock, self.report.count_call)
-        self._opened.push_async_callback(client.close)
-        rate_limiter.divide(self._rate_share)
-        if self._run.resumed:
-            rate_limiter.follow_another()
-        suppressions = Suppressions(self._kafka, self._settings.topics.suppressions, self.clock)
-        self._opened.push_async_callback(suppressions.stop)
-        await suppressions.start()
-        async with self._holding() as holding, _meanwhile(suppressions.follow()), _meanwhile(controls.follow()):
-            portal = Portal(client, self._settings, halt, self.clock, self._jitter)
+        settings, topics, clock = self._settings, self._settings.topics, self.clock
+        breaker, jitter = CircuitBreaker(clock), random.Random()  # noqa: S311 - spreads retries, guards nothing
+        async with AsyncExitStack() as opened:
+            controls = await _started(opened, PauseControl(self._kafka, topics.controls, clock, breaker))
+            if breaker.paused is not None:
+                raise SendingPaused(breaker.paused)
+            client, rate_limiter = hubspot_client(settings, clock, self.report.count_call)
+            opened.push_async_callback(client.close)
+            rate_limiter.divide(self.rate_share)
+            if self.run.resumed:
+                rate_limiter.follow_another()
+            suppressions = await _started(opened, Suppressions(self._kafka, topics.suppressions, clock))
+            holds = await _started(
+                opened, RunHolds(settings, settings.group, self.run.id, self._command, self.rate_share, clock)
+            )
+            await opened.enter_async_context(
+                _meanwhile(suppressions.follow(), controls.follow(), projections.scan.follow())
+            )
+            portal = Portal(client, settings, breaker, clock, jitter)
             await portal.check()
-            timeline = Timeline(_Ours(), client, self.report, _Ours(), halt)
+            timeline = Timeline(_Ours(), client, self.report, _Ours(), breaker)
+            timeline.mode = "off"
             if self._timeline:
                 await portal.choose(timeline)
-            retries = Retries(halt, self.clock, self._jitter)
+            retries = Retries(breaker, clock, jitter)
             writing = Writing(
-                projections=folded,
+                projections=projections,
                 destination=client,
-                contacts=ContactWriter(client, UnwritableProperties(), halt),
-                holding=holding,
-                breaker=halt,
+                contacts=ContactWriter(client, UnwritableProperties(), breaker),
+                holding=holds,
+                breaker=breaker,
                 retries=retries,
                 suppressed=suppressions.contains,
                 report=self.report,
@@ -159,46 +189,29 @@ class RunSession:
                 timeline=timeline,
                 retries=retries,
                 report=self.report,
-                clock=self.clock,
-                unfinished=folded.unfinished,
+                clock=clock,
+                unfinished=projections.unfinished,
             )
-            held = HubSpotReader(client, retries)
-            yield RunAccess(client, held, suppressions, writing, entries if self._timeline else None)
+            yield RunAccess(client, HubSpotReader(client, retries), suppressions, writing, entries)
 
-    async def _all_keys(self, selection: Selection, lag: Lag) -> frozenset[ContactKey]:
-        """Return the selected contacts with their other keys, from earlier and later emails."""
-        naming = self._settings.topics.of("merchant_contact_updated")
-        partitions = [partition for partition in lag.partitions if partition.topic == naming]
-        # This scan stores only the email changes of all contacts, and no events, because no contact has an empty key.
-        scan = Scan(self._kafka, partitions, self._run.store, self.clock, [ContactKey("")], mends=selection.mends)
-        await scan.start()
-        try:
-            await scan.begin(None, {})
-            await scan.read_to(await scan.ends(), lambda _done, _total: None)
-        finally:
-            await scan.stop()
-        return EmailChanges(self._run.store).with_others(selection.contacts)
 
-    @asynccontextmanager
-    async def _holding(self) -> AsyncIterator[RunHolds]:
-        holding = RunHolds(
-            self._settings, self._settings.group, self._run.id, self._command, self._rate_share, self.clock
-        )
-        await holding.start()
-        try:
-            yield holding
-        finally:
-            await holding.stop()
+async def _started(opened: AsyncExitStack, connection: Started) -> Started:
+    """Return *connection* after its start; *opened* stops it at its end, or if the start fails."""
+    opened.push_async_callback(connection.stop)
+    await connection.start()
+    return connection
 
 
 @asynccontextmanager
-async def _meanwhile(work: Coroutine[Any, Any, object]) -> AsyncIterator[None]:
-    task = asyncio.create_task(work)
+async def _meanwhile(*works: Coroutine[Any, Any, object]) -> AsyncIterator[None]:
+    """Run *works*, which never end by themselves, during the context."""
+    tasks = [asyncio.create_task(work) for work in works]
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.wait([task])
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 class _Ours:
@@ -206,14 +219,5 @@ class _Ours:
 
     valid: Final = True
 
-    def owns(self, _fold: object) -> bool:
+    def owns(self, _update: object) -> bool:
         return True
-
-
-@asynccontextmanager
-async def session(
-    settings: Settings, run: Run, command: str, rate_share: float, *, timeline: bool = True
-) -> AsyncIterator[RunSession]:
-    """Open a session, and close its connections at the end."""
-    async with AsyncExitStack() as opened:
-        yield RunSession(settings, run, command, rate_share, timeline=timeline, opened=opened)

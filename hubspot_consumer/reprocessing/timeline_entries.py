@@ -2,10 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
+from operator import itemgetter
 from typing import Final
 
+from hubspot_consumer.delivery.batches import calls_of
 from hubspot_consumer.delivery.timeline import Timeline
 from hubspot_consumer.gates.retries import Retries
+from hubspot_consumer.history.projection import is_at_or_after
 from hubspot_consumer.hubspot.outcomes import Refusal
 from hubspot_consumer.hubspot.requests import MOST_TIMELINE_ENTRIES
 from hubspot_consumer.kafka.records import Offsets
@@ -31,6 +35,8 @@ class TimelineEntries:
 
         The calls are spread over *over_s* seconds: sent in a row, they would take all of HubSpot's capacity meanwhile.
         """
+        if self._timeline.mode == "off":
+            return
         parts = list(_filling_calls(updates))
         began = self._clock.monotonic()
         for number, part in enumerate(parts):
@@ -43,12 +49,12 @@ class TimelineEntries:
             keys = {update.lane.key for update in updates}
             # Other contacts may be refused meanwhile.
             refused_before = sum(one.contact in keys for one in self._report.refused)
-            again = await self._timeline.leave([self._allowed(update) for update in updates])
+            allowed = [self._allowed(update) for update in updates]
+            again = await self._timeline.leave(allowed)
             if self._timeline.mode != "off":
-                left = sum(len(update.events) for update in map(self._allowed, updates))
                 refused = sum(one.contact in keys for one in self._report.refused) - refused_before
-                left -= sum(len(update.events) for update in again) + refused
-                self._report.timeline_entries += left
+                left = sum(len(update.events) for update in allowed) - sum(len(update.events) for update in again)
+                self._report.timeline_entries += left - refused
             updates = list(again)
             return next(iter(again.values()), None)
 
@@ -58,25 +64,14 @@ class TimelineEntries:
         if self._timeline.mode != "notes":
             return update
         # HubSpot stores every copy of a note, so workers send the notes of events that their group has not finished.
-        first = self._unfinished
-        finished = [
-            event
-            for event in update.events
-            if event.record.offset < first.get((event.record.topic, event.record.partition), event.record.offset + 1)
-        ]
-        return replace(update, events=finished)
+        return replace(
+            update, events=[event for event in update.events if not is_at_or_after(event.record, self._unfinished)]
+        )
 
 
 def _filling_calls(updates: Sequence[ContactUpdate]) -> Iterator[list[ContactUpdate]]:
     """Yield *updates* in parts that each fill a call, except the last; a contact may be in several parts."""
-    part, room = list[ContactUpdate](), MOST_TIMELINE_ENTRIES
-    for update in updates:
-        events = update.events
-        while events:
-            part.append(replace(update, events=events[:room]))
-            events, room = events[room:], room - len(events[:room])
-            if not room:
-                yield part
-                part, room = [], MOST_TIMELINE_ENTRIES
-    if part:
-        yield part
+    events = [(update, event) for update in updates for event in update.events]
+    for together in calls_of(events, MOST_TIMELINE_ENTRIES):
+        parts = groupby(together, key=itemgetter(0))
+        yield [replace(update, events=[event for _, event in part]) for update, part in parts]

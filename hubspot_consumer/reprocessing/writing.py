@@ -8,7 +8,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Final, Protocol, TypeVar, assert_never
+from typing import Any, Final, TypeVar, assert_never
 
 from aiokafka.errors import KafkaError
 
@@ -17,15 +17,14 @@ from hubspot_consumer.delivery.contact_writer import Again, ContactWriter
 from hubspot_consumer.delivery.destination import Destination, Slot, Turn
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.gates.retries import Retries
-from hubspot_consumer.history.email_changes import WaitForSlot
 from hubspot_consumer.history.projection import Projection
 from hubspot_consumer.holds.hold import Hold
 from hubspot_consumer.holds.run import RunHolds
 from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Outcome, Rejected, RetryLater
 from hubspot_consumer.hubspot.requests import MOST_UPSERTS, Upsert
 from hubspot_consumer.ordering.lane import ContactUpdate
-from hubspot_consumer.reprocessing.report import Refused, Report
-from hubspot_consumer.reprocessing.trials import Trials
+from hubspot_consumer.reprocessing.projections import TopicProjections, Trials
+from hubspot_consumer.reprocessing.report import Report
 from schemas.contacts import ContactKey
 
 Answer = TypeVar("Answer")
@@ -36,28 +35,13 @@ MOST_CALLS_IN_FLIGHT: Final = 4
 CALL_TAKES_S: Final = 36.0
 
 
-class Projections(Protocol):
-    """The source of projections."""
-
-    async def caught_up(self) -> None:
-        """Return when the topics were read to their present ends."""
-
-    async def resolve_moves(
-        self, keys: Sequence[ContactKey], destination: Destination, slot: WaitForSlot
-    ) -> RetryLater | Halt | None:
-        """Resolve the email changes of contacts, which must be held; return why that is not possible now, or None."""
-
-    def project(self, key: ContactKey, trials: Trials) -> Projection:
-        """Return the projection of a contact from the events read so far."""
-
-
 class Writing:
     """Writes contacts until HubSpot has accepted or rejected each; waits out temporary failures."""
 
     def __init__(  # noqa: PLR0913 - the composition root wires each of them by name
         self,
         *,
-        projections: Projections,
+        projections: TopicProjections,
         destination: Destination,
         contacts: ContactWriter,
         holding: RunHolds,
@@ -95,10 +79,15 @@ class Writing:
 
         async def attempt() -> RetryLater | Halt | None:
             nonlocal keys
-            refusal = None
+            refusal: RetryLater | Halt | None = None
             while keys and refusal is None:
                 async with may_call, self._turn() as turn:
-                    keys, refusal = await self._attempt_whatever_kafka_does(keys, turn, written)
+                    try:
+                        keys, refusal = await self._attempt(keys, turn, written)
+                    except (KafkaError, OSError) as error:
+                        # All contacts are written again. The workers get no outcome for this hold, and look up the
+                        # remote contacts.
+                        refusal = RetryLater(f"Kafka does not answer: {type(error).__name__}")
             return refusal
 
         await self._retries.until_done(attempt)
@@ -121,23 +110,14 @@ class Writing:
             finally:
                 turn.give_back()
 
-    async def _attempt_whatever_kafka_does(
-        self, keys: Sequence[ContactKey], turn: Turn, written: dict[ContactKey, ContactUpdate]
-    ) -> tuple[list[ContactKey], RetryLater | Halt | None]:
-        try:
-            return await self._attempt(keys, turn, written)
-        except (KafkaError, OSError) as error:
-            # All contacts are written again. The workers get no outcome for this hold, and look up the remote contacts.
-            return list(keys), RetryLater(f"Kafka does not answer: {type(error).__name__}")
-
     async def _attempt(
         self, keys: Sequence[ContactKey], turn: Turn, written: dict[ContactKey, ContactUpdate]
     ) -> tuple[list[ContactKey], RetryLater | Halt | None]:
         """Return the contacts to write again, and the reason if that has to wait."""
         async with self._holding.hold(keys) as hold:
             hold.touch()
-            await self._projections.caught_up()
-            if (refusal := await self._projections.resolve_moves(keys, self._destination, turn.slot)) is not None:
+            await self._projections.scan.caught_up()
+            if (refusal := await self._projections.moved.resolve(keys, self._destination, turn.slot)) is not None:
                 self._breaker.record(refusal)
                 return list(keys), refusal
             projections = [self._projections.project(key, self._trials) for key in keys]
@@ -156,10 +136,10 @@ class Writing:
         self, projections: Sequence[Projection], slot: Slot, hold: Hold
     ) -> list[tuple[Projection, Outcome | Again]]:
         """Write contacts, and record in the hold the sequences from which workers continue."""
-        asked = {str(position): projection for position, projection in enumerate(projections)}
+        by_trace_id = {str(position): projection for position, projection in enumerate(projections)}
         inputs = [
             Upsert(trace_id, projection.key, projection.properties, attempts=self._conflicts[projection.key])
-            for trace_id, projection in asked.items()
+            for trace_id, projection in by_trace_id.items()
         ]
 
         def guard(_upsert: Upsert) -> RetryLater | None:
@@ -167,7 +147,7 @@ class Writing:
 
         attempts = []
         async for upsert, outcome in self._contacts.upsert(inputs, slot, guard):
-            projection = asked[upsert.trace_id]
+            projection = by_trace_id[upsert.trace_id]
             if isinstance(outcome, Delivered):
                 hold.written(projection.key, projection.sequence, outcome.contact_id)
             attempts.append((projection, outcome))
@@ -188,20 +168,12 @@ class Writing:
             case RetryLater() | Halt():
                 return True
             case Rejected():
-                return self._rejected(projection, outcome)
+                guilty, again = self._trials.failed(projection)
+                if guilty is not None or not again:
+                    self._report.refuse(projection.key, outcome, guilty[1] if guilty is not None else None)
+                return again
             case _:
                 assert_never(outcome)
-
-    def _rejected(self, projection: Projection, rejection: Rejected) -> bool:
-        guilty, again = self._trials.failed(projection)
-        if guilty is not None:
-            _, envelope = guilty
-            self._report.refuse(
-                Refused(projection.key, rejection.detail, rejection.reason, str(envelope.id), envelope.type)
-            )
-        elif not again:
-            self._report.refuse(Refused(projection.key, rejection.detail, rejection.reason))
-        return again
 
 
 async def _to_its_end(call: Coroutine[Any, Any, Answer]) -> Answer:

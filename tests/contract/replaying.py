@@ -16,7 +16,7 @@ from hubspot_consumer.delivery.timeline import Timeline
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.gates.retries import Retries
 from hubspot_consumer.gates.unwritable_properties import UnwritableProperties
-from hubspot_consumer.history.selection import Selection
+from hubspot_consumer.history.projection import Selection
 from hubspot_consumer.history.store import Stored
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot.connection import http_client
@@ -25,7 +25,7 @@ from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.hubspot.requests import TimelineEntry, Upsert
 from hubspot_consumer.kafka.records import Offsets
 from hubspot_consumer.reprocessing.projections import TopicProjections
-from hubspot_consumer.reprocessing.replay import Replay
+from hubspot_consumer.reprocessing.replay import write_all
 from hubspot_consumer.reprocessing.report import Report
 from hubspot_consumer.reprocessing.run import Run
 from hubspot_consumer.reprocessing.session import RunAccess
@@ -135,8 +135,7 @@ async def replayed(
             run.store.note_move(*move, number)
         run.store.put_in_order()
     quiet = cast("Any", QuietTopics(ends, unfinished if unfinished is not None else ends))
-    report = Report(MOST_REFUSED)
-    report.go_on_from(run.store)
+    report = Report.model_validate({**run.store.fact("report", {}), "most_refused": MOST_REFUSED})
     topics = TopicProjections(run, quiet, quiet, selection, report)
     clock, jitter = LoopClock(), random.Random(1)
     transport = httpx.ASGITransport(simulator_app(portal))
@@ -166,7 +165,7 @@ async def replayed(
         access = RunAccess(client, cast("Any", None), cast("Any", None), writing, entries)
         try:
             await topics.read(lambda _done, _total: None)
-            await Replay(run, topics, access, report, clock).write(lambda _: None)
+            await write_all(run, topics, access, report, clock, progress=lambda _: None)
             run.finish({})
         except BaseException:
             run.close(keep=True)

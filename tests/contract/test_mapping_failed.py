@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hubspot_consumer import mapping
-from hubspot_consumer.history.selection import Selection
+from hubspot_consumer.history.projection import Selection
 from hubspot_consumer.mapping import MAPPINGS
 from hubspot_consumer.reprocessing import report as reports
 from sandbox.hubspot.records.timeline import Occurrence

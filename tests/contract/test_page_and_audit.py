@@ -23,7 +23,7 @@ from console.contacts.present import PresentState
 from hubspot_consumer.delivery.batches import coalesced_properties
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.gates.retries import Retries
-from hubspot_consumer.history.selection import Selection
+from hubspot_consumer.history.projection import Selection
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
@@ -184,12 +184,12 @@ async def said_by_audit(
         set_aside=frozenset(place for letter in letters for place in letter.places), dead_letters=False
     )
     quiet = cast("Any", QuietTopics(ends, committed))
-    topics = TopicProjections(run, quiet, quiet, selection, Report(100))
+    topics = TopicProjections(run, quiet, quiet, selection, Report(most_refused=100))
     held = HubSpotReader(client, Retries(CircuitBreaker(clock), clock, random.Random(1)))
-    access = SimpleNamespace(suppressions=SimpleNamespace(contains=lambda _: False), client=client, held=held)
+    access = SimpleNamespace(suppressions=SimpleNamespace(contains=lambda _: False), client=client, reader=held)
     try:
         await topics.read(lambda _done, _total: None)
-        found = await Audit(topics, cast("Any", access)).compare([KEYS], lambda _: None)
+        found = await Audit(topics, cast("Any", access)).compare([KEYS])
     finally:
         run.close(keep=False)
     of = {key: [each for each in found if each.contact == key] for key in KEYS}

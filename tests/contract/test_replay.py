@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hubspot_consumer.dead_letters.corrections import Correction
-from hubspot_consumer.history.selection import Selection
+from hubspot_consumer.history.projection import Selection
 from hubspot_consumer.history.store import Stored
 from hubspot_consumer.mapping import contact_properties
 from hubspot_consumer.reprocessing import projections as folded_topics

@@ -11,12 +11,12 @@ import typer
 
 from hubspot_consumer.cli.dead_letters.export import STANDARD_OUTPUT, Exported, line
 from hubspot_consumer.cli.dead_letters.mend import mend
-from hubspot_consumer.cli.dead_letters.show import as_json as told
+from hubspot_consumer.cli.dead_letters.show import as_json as content_of
 from hubspot_consumer.cli.dead_letters.show import in_full, table
 from hubspot_consumer.cli.exit_codes import NotDone
 from hubspot_consumer.cli.lookup import letters_of, look, resolve
 from hubspot_consumer.cli.options import Yes, agreed, can_ask, contact, moment, note
-from hubspot_consumer.cli.progress import progress
+from hubspot_consumer.cli.progress import Display
 from hubspot_consumer.dead_letters.catalogue import DeadLetterCatalogue
 from hubspot_consumer.dead_letters.dead_letter import Letter, LetterFilter
 from hubspot_consumer.dead_letters.resolutions import Discarded, State
@@ -64,14 +64,13 @@ def list_dead_letters(  # noqa: PLR0913 - the options of the command
     settings = read_settings(KafkaSettings)
     which = _which(reason, event_type, email, since, state)
 
-    async def shown(book: DeadLetterCatalogue) -> int:
-        letters = book.open(which)
+    async def shown(catalogue: DeadLetterCatalogue) -> None:
+        letters = catalogue.open(which)
         if as_json:
             for letter in letters:
-                print(json.dumps(told(letter, reveal=show_contacts)))
+                print(json.dumps(content_of(letter, reveal=show_contacts)))
         else:
             table(letters)
-        return 0
 
     look(settings, shown, "list")
 
@@ -85,14 +84,13 @@ def show(
     """Show everything about some dead letters: headers, values, and what to do."""
     settings = read_settings(KafkaSettings)
 
-    async def shown(book: DeadLetterCatalogue) -> int:
-        letters = letters_of(book, ids)
+    async def shown(catalogue: DeadLetterCatalogue) -> None:
+        letters = letters_of(catalogue, ids)
         holders = {letter.holder.id: letter for letter in letters}
-        found = {one.id: record async for one, record in book.records(letter.holder for letter in letters)}
+        found = {one.id: record async for one, record in catalogue.records(letter.holder for letter in letters)}
         for letter_id, letter in holders.items():
             if letter_id in found:
                 print(*in_full(letter, found[letter_id], reveal=reveal), "", sep="\n")
-        return 0
 
     look(settings, shown, "show")
 
@@ -117,15 +115,16 @@ def export(  # noqa: PLR0913 - the options of the command
     which = _which(reason, event_type, email, since, state)
     exported = Exported(file, force=force)
 
-    async def written(book: DeadLetterCatalogue) -> int:
-        letters = {one.id: letter for letter in book.open(which) for one in letter.records}
+    async def written(catalogue: DeadLetterCatalogue) -> None:
+        letters = {one.id: letter for letter in catalogue.open(which) for one in letter.records}
         done = 0
-        with exported, progress("exported") as shown:
-            async for one, record in book.records(each for letter in book.open(which) for each in letter.records):
+        with exported, Display().progress("exported") as shown:
+            async for one, record in catalogue.records(
+                each for letter in catalogue.open(which) for each in letter.records
+            ):
                 exported.write(line(letters[one.id], one, record))
                 shown(done := done + 1, len(letters))
         print(f"{done:,} records written", file=sys.stderr)
-        return 0
 
     look(settings, written, "export")
 
@@ -151,21 +150,16 @@ def discard(  # noqa: PLR0913 - the options of the command
     which = _which(reason, event_type, email, since, None)
     if bool(ids) == (which != LetterFilter()):
         refuse("name some: either by ids, or by --reason, --event-type, --contact or --since")
-    if not dry_run:
-        can_ask(yes=yes)
+    can_ask(needed=not (yes or dry_run))
 
-    async def discarded(book: DeadLetterCatalogue) -> int:
-        letters = _to_discard(book, ids) if ids else book.open(which)
+    async def discarded(catalogue: DeadLetterCatalogue) -> None:
+        letters = _to_discard(catalogue, ids) if ids else catalogue.open(which)
         table(letters)
-        if not letters or dry_run:
+        if letters and not dry_run and agreed(f"Discard {len(letters):,}?", yes=yes):
+            await resolve(settings, [(letters, Discarded(at=datetime.now(UTC), note=why))])
+            print(f"{len(letters):,} discarded")
+        else:
             print("nothing was discarded" + (": it was a dry run" if dry_run else ""))
-            return 0
-        if not agreed(f"Discard {len(letters):,}?", yes=yes):
-            print("nothing was discarded")
-            return 0
-        await resolve(settings, [(letters, Discarded(at=datetime.now(UTC), note=why))])
-        print(f"{len(letters):,} discarded")
-        return 0
 
     look(settings, discarded, "discard")
 

@@ -18,7 +18,7 @@ STANDARD_OUTPUT: Final = Path("-")
 
 def line(letter: Letter, set_aside: SetAside, record: Any) -> bytes:
     """Return the line of one record; `ids` are those of all records of its event."""
-    told = {
+    fields = {
         "id": set_aside.id,
         "ids": letter.ids,
         "event_id": set_aside.event_id,
@@ -38,7 +38,7 @@ def line(letter: Letter, set_aside: SetAside, record: Any) -> bytes:
         "headers": [{"name": name, **_encoded("value", value)} for name, value in record.headers],
         **_encoded("value", record.value),
     }
-    return json.dumps(told).encode() + b"\n"
+    return json.dumps(fields).encode() + b"\n"
 
 
 class Exported:
@@ -58,18 +58,18 @@ class Exported:
 
     def __enter__(self) -> Self:
         if self._file != STANDARD_OUTPUT:
-            with self._told():
+            with self._named():
                 # Only the owner may read the file, because it holds emails.
                 number = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
                 self._opened = os.fdopen(number, "wb")
         return self
 
     def write(self, text: bytes) -> None:
-        with self._told():
+        with self._named():
             self._opened.write(text)
 
     def __exit__(self, fault: type[BaseException] | None, *_: object) -> None:
-        with self._told():
+        with self._named():
             if self._file == STANDARD_OUTPUT:
                 self._opened.flush()
                 return
@@ -82,7 +82,7 @@ class Exported:
                     self._part.unlink(missing_ok=True)
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _named(self) -> Iterator[None]:
         try:
             yield
         except BrokenPipeError:

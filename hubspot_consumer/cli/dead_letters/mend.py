@@ -1,10 +1,10 @@
 """`python -m hubspot_consumer dead-letters mend`: it shows the faults of payloads, and stores corrections."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
@@ -31,10 +31,6 @@ from hubspot_consumer.settings import KafkaSettings
 from runtime.commands import read_settings, refuse
 from schemas.contacts import shortened
 
-ONLY_THE_PAYLOAD: Final = (
-    "give payload.FIELD: the id, type, sequence, contact and totals of an event can't be corrected"
-)
-
 
 @dataclass(frozen=True)
 class _Proposed:
@@ -47,9 +43,14 @@ class _Proposed:
     after: Sequence[str]
 
     def as_json(self) -> dict[str, Any]:
-        changes = self.changes.model_dump(mode="json")
-        faults_ = {"faults": self.before, "faults_after": self.after, "readable": not self.after}
-        return {"id": self.letter.id, "type": self.letter.event_type, **faults_, "changes": changes}
+        return {
+            "id": self.letter.id,
+            "type": self.letter.event_type,
+            "faults": self.before,
+            "faults_after": self.after,
+            "readable": not self.after,
+            "changes": self.changes.model_dump(mode="json"),
+        }
 
     def lines(self) -> Iterator[str]:
         yield f"dead letter {self.letter.id}, {printable(self.letter.event_type or '-')} of {whose(self.letter)}"
@@ -63,6 +64,16 @@ class _Proposed:
             yield f"  + {PREFIX}{name}: {_shown(value)}"
         yield from (f"  remains    {fault}" for fault in self.after)
         yield "  then it can be read" if not self.after else "  then it still can't be read"
+
+    def resolution(self, note: str) -> Mended:
+        return Mended(
+            at=datetime.now(UTC),
+            mend=Correction(values=self.changes.values, unset=self.changes.unset, note=note),
+            reason=self.letter.reason,
+            detail=self.letter.detail,
+            attempts=self.letter.attempts,
+            failed_at=self.letter.failed_at,
+        )
 
 
 def mend(  # noqa: PLR0913 - the options of the command
@@ -97,42 +108,41 @@ def mend(  # noqa: PLR0913 - the options of the command
     Exits with 1 if one of the dead letters is not open, or still can't be read; then none is corrected.
     """
     settings = read_settings(KafkaSettings)
-    said = dict(_said(each) for each in change or ())
+    values = dict(_field_and_value(each) for each in change or ())
     left_out = tuple(_field("--unset", each) for each in unset or ())
-    if bool(said or left_out) == suggested:
+    if bool(values or left_out) == suggested:
         refuse("give the correction: --set and --unset, or --suggested")
     note = options.note("--note", note, "say why the correction is right; it is kept with it")
-    if not dry_run:
-        can_ask(yes=yes)
+    can_ask(needed=not (yes or dry_run))
 
-    async def mended_(book: DeadLetterCatalogue) -> int:
-        letters = letters_of(book, ids)
-        if settled := [f"{letter.id} is {letter.state}" for letter in letters if not letter.is_open]:
-            raise NotDone(f"only open dead letters can be mended: {', '.join(settled)}")
-        proposed = [each async for each in _proposed(book, letters, said, left_out)]
+    async def corrected(catalogue: DeadLetterCatalogue) -> None:
+        letters = letters_of(catalogue, ids)
+        if resolved := [f"{letter.id} is {letter.state}" for letter in letters if not letter.is_open]:
+            raise NotDone(f"only open dead letters can be mended: {', '.join(resolved)}")
+        proposed = [each async for each in _proposed(catalogue, letters, values, left_out)]
         for each in proposed:
             print(json.dumps(each.as_json()) if as_json else "\n".join(each.lines()))
         if gone := [letter.id for letter in letters if letter.id not in {each.letter.id for each in proposed}]:
             raise NotDone(f"Kafka has deleted it: {', '.join(gone)}")
         if any(each.after for each in proposed):
             raise NotDone("nothing was mended: faults remain")
-        if dry_run or not agreed(f"Mend {len(proposed):,}?", yes=yes):
-            _say("nothing was mended" + (": it was a dry run" if dry_run else ""), as_json=as_json)
-            return 0
-        await resolve(settings, [([each.letter], _resolution(each, note)) for each in proposed])
-        _say(f"{len(proposed):,} mended: `redrive` lets them take effect", as_json=as_json)
-        return 0
+        words = "nothing was mended" + (": it was a dry run" if dry_run else "")
+        if not dry_run and agreed(f"Mend {len(proposed):,}?", yes=yes):
+            await resolve(settings, [([each.letter], each.resolution(note)) for each in proposed])
+            words = f"{len(proposed):,} mended: `redrive` lets them take effect"
+        if not as_json:
+            print(words)
 
-    look(settings, mended_, "mend")
+    look(settings, corrected, "mend")
 
 
 async def _proposed(
-    catalogue: DeadLetterCatalogue, letters: Sequence[Letter], said: dict[str, str], unset: tuple[str, ...]
-) -> Any:
+    catalogue: DeadLetterCatalogue, letters: Sequence[Letter], values: dict[str, str], unset: tuple[str, ...]
+) -> AsyncIterator[_Proposed]:
     async for letter, read in catalogue.values(letters):
         value = read or b""
         try:
-            changes = changes_of(value, said, unset) if said or unset else suggested_changes(value)
+            changes = changes_of(value, values, unset) if values or unset else suggested_changes(value)
         except NotCorrectable as error:
             raise NotDone(f"{letter.id}: {error}") from None
         if changes is None:
@@ -140,19 +150,7 @@ async def _proposed(
         yield _Proposed(letter, value, changes, faults(letter.key, value), faults(letter.key, mended(value, changes)))
 
 
-def _resolution(proposed: _Proposed, note: str) -> Mended:
-    letter = proposed.letter
-    return Mended(
-        at=datetime.now(UTC),
-        mend=Correction(values=proposed.changes.values, unset=proposed.changes.unset, note=note),
-        reason=letter.reason,
-        detail=letter.detail,
-        attempts=letter.attempts,
-        failed_at=letter.failed_at,
-    )
-
-
-def _said(text: str) -> tuple[str, str]:
+def _field_and_value(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
         refuse(f"--set: {text!r} has no value: payload.FIELD=VALUE")
@@ -162,14 +160,12 @@ def _said(text: str) -> tuple[str, str]:
 def _field(option: str, name: str) -> str:
     field = name.removeprefix(PREFIX)
     if field == name or not field:
-        refuse(f"{option}: {name!r}: {ONLY_THE_PAYLOAD}")
+        refuse(
+            f"{option}: {name!r}: give payload.FIELD: the id, type, sequence, contact and totals of an event can't be "
+            "corrected"
+        )
     return field
 
 
 def _shown(value: Any) -> str:
     return printable(shortened(json.dumps(value, ensure_ascii=False), MOST_CHARACTERS))
-
-
-def _say(words: str, *, as_json: bool) -> None:
-    if not as_json:
-        print(words)

@@ -4,7 +4,7 @@ import base64
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from rich.console import Console
@@ -40,15 +40,9 @@ def table(letters: Sequence[Letter]) -> None:
     with console.capture() as captured:
         console.print(rows)
     print(*(line.rstrip() for line in captured.get().splitlines()), sep="\n")
-    print(*counts(letters), sep="\n")
-
-
-def counts(letters: Iterable[Letter]) -> Iterator[str]:
-    """Yield lines with the number of dead letters by reason, the most frequent first."""
-    found = Counter(printable(letter.reason or "(none)") for letter in letters)
-    yield ""
-    for reason, number in found.most_common():
-        yield f"{number:>7,}  {reason}"
+    print()
+    for reason, number in Counter(printable(letter.reason or "(none)") for letter in letters).most_common():
+        print(f"{number:>7,}  {reason}")
 
 
 def as_json(letter: Letter, *, reveal: bool = False) -> dict[str, Any]:
@@ -84,7 +78,7 @@ def in_full(letter: Letter, record: Any, *, reveal: bool) -> Iterator[str]:
     place = letter.newest.place
     times = "once" if len(letter.ids) == 1 else f"{len(letter.ids)} times: {', '.join(letter.ids)}"
     attempts = f"{letter.attempts} attempt{'' if letter.attempts == 1 else 's'}"
-    told = {
+    fields = {
         "event": f"{letter.event_id or '-'}, of type {letter.event_type or '-'}, sequence {letter.sequence or '-'}",
         "contact": whose(letter, reveal=reveal),
         "state": letter.state + (f": {letter.note}" if letter.note else ""),
@@ -97,7 +91,7 @@ def in_full(letter: Letter, record: Any, *, reveal: bool) -> Iterator[str]:
         "do": _do(letter),
     }
     yield f"dead letter {letter.id}"
-    for name, words in told.items():
+    for name, words in fields.items():
         yield f"  {name:<10} {printable(words if reveal else shortened(words, MOST_CHARACTERS))}"
     yield "  headers"
     for name, value in record.headers:
@@ -109,12 +103,9 @@ def in_full(letter: Letter, record: Any, *, reveal: bool) -> Iterator[str]:
 
 def whose(letter: Letter, *, reveal: bool = False) -> str:
     """Return the key of a dead letter, masked unless *reveal* is True; "-" if it has none."""
-    if letter.key is None:
-        return "-"
-    if reveal:
-        return _text(letter.key, reveal=True)
-    contact = letter.contact
-    return masked(contact) if contact else _text(letter.key, reveal=False)
+    if letter.contact is not None and not reveal:
+        return masked(letter.contact)
+    return _text(letter.key, reveal=reveal)
 
 
 def _do(letter: Letter) -> str:
@@ -133,13 +124,10 @@ def printable(text: str) -> str:
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
-def _row(letter: Letter) -> Iterator[str]:
-    for text in (letter.id, letter.reason or "-", letter.event_type or "-", whose(letter)):
-        yield printable(shortened(text, LONGEST_CELL))
-    yield str(letter.sequence or "-")
-    yield f"{letter.failed_at:%Y-%m-%d %H:%M:%S}"
-    yield str(letter.attempts)
-    yield letter.state
+def _row(letter: Letter) -> list[str]:
+    names = (letter.id, letter.reason or "-", letter.event_type or "-", whose(letter))
+    numbers = (str(letter.sequence or "-"), f"{letter.failed_at:%Y-%m-%d %H:%M:%S}", str(letter.attempts))
+    return [*(printable(shortened(name, LONGEST_CELL)) for name in names), *numbers, letter.state]
 
 
 def _text(value: bytes | None, *, reveal: bool) -> str:
@@ -162,8 +150,7 @@ def _value(value: bytes | None, *, reveal: bool) -> Iterator[str]:
         text = json.dumps(document if reveal else _masked(document), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):
         text = _text(value, reveal=reveal)
-    for line in text[:MOST_CHARACTERS].splitlines() or [""]:
-        yield printable(line)
+    yield from map(printable, text[:MOST_CHARACTERS].splitlines() or [""])
     if len(text) > MOST_CHARACTERS:
         yield f"… {len(text) - MOST_CHARACTERS:,} more characters: `export` has them"
 

@@ -19,7 +19,7 @@ from console.runs.run import ASKED, CODE, ERR, LOCK, OUT
 from console.runs.runs import Runs
 from console.serve import wire
 from console.web.access import CSRF_HEADER
-from hubspot_consumer.cli.pause import LONGEST_WORDS
+from hubspot_consumer.cli.gates import LONGEST_WORDS
 from hubspot_consumer.gates.circuit_breaker import Paused
 from hubspot_consumer.gates.pause import Pause
 from hubspot_consumer.settings import Settings as ConsumerSettings

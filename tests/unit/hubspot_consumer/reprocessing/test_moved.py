@@ -77,7 +77,10 @@ async def test_two_contacts_of_both_keys_stay_two(store: EventStore) -> None:
 def test_the_keys_of_one_contact_come_together(store: EventStore) -> None:
     store.note_move(ContactKey("a@example.com"), ContactKey("b@example.com"), 3)
 
-    assert EmailChanges(store).with_others([NEW]) == {OLD, NEW, NEWEST}
+    together = EmailChanges(store).together([NEW])
+    store.keep_moves(together)
+
+    assert together == [OLD, NEWEST, NEW]
     assert EmailChanges(store).batches() == [[OLD, NEW, NEWEST]]
 
 

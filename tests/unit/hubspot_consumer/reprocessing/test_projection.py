@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hubspot_consumer.dead_letters.corrections import Correction
-from hubspot_consumer.history.projection import Projector
-from hubspot_consumer.history.selection import Selection
+from hubspot_consumer.history.projection import Projector, Selection
 from hubspot_consumer.history.store import Stored
 from hubspot_consumer.mapping import contact_properties
 from schemas.contacts import ContactKey

@@ -6,10 +6,11 @@ from typing import Any, cast
 
 import pytest
 
-from hubspot_consumer.cli.redrive import MOST_TOLD, _Said
+from hubspot_consumer.cli.progress import Display
+from hubspot_consumer.cli.redrive import MOST_LISTED, Output
 from hubspot_consumer.reprocessing.redrive import Legible
 
-MANY = 3 * MOST_TOLD
+MANY = 3 * MOST_LISTED
 
 
 def test_it_counts_all_and_names_some_those_still_dead_first(capsys: pytest.CaptureFixture[str]) -> None:
@@ -18,14 +19,14 @@ def test_it_counts_all_and_names_some_those_still_dead_first(capsys: pytest.Capt
     legible = Legible(unreadable=[(letter, cast("Any", error)) for letter in letters])
     told = [{"id": letter.id, "state": "redriven"} for letter in letters]
     told[-1] = {"id": "0-7", "state": "dead"}
-    settling: Any = SimpleNamespace(redriven=MANY - 1, dead=1, told=told)
-    said = _Said(as_json=True)
+    redriving: Any = SimpleNamespace(redriven=MANY - 1, still_dead=1, resolved=told)
+    output = Output(as_json=True)
 
-    said.plan(letters, legible, None)
-    said.settled(cast("Any", SimpleNamespace(id="r")), settling)
+    output.plan(letters, legible, Display())
+    output.resolved(cast("Any", SimpleNamespace(id="r")), redriving)
 
     report = json.loads(capsys.readouterr().out)
     assert (report["redriven"], report["still_dead"], report["letters_total"]) == (MANY - 1, 1, MANY)
-    assert (len(report["letters"]), report["letters"][0]["state"]) == (MOST_TOLD, "dead")
-    assert (len(report["plan"]["unreadable"]), report["plan"]["unreadable_total"]) == (MOST_TOLD, MANY)
+    assert (len(report["letters"]), report["letters"][0]["state"]) == (MOST_LISTED, "dead")
+    assert (len(report["plan"]["unreadable"]), report["plan"]["unreadable_total"]) == (MOST_LISTED, MANY)
     assert "ada@" not in json.dumps(report)

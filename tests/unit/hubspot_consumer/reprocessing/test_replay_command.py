@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hubspot_consumer.cli import replay as command
 from hubspot_consumer.cli.options import ago
-from hubspot_consumer.history.selection import Selection
+from hubspot_consumer.history.projection import Selection
 from hubspot_consumer.reprocessing.run import Run
 from hubspot_consumer.settings import Settings
 from tests.samples import UNTELLABLE
@@ -25,14 +25,13 @@ def selected(monkeypatch: pytest.MonkeyPatch) -> list[Selection]:
     """What the command was about to replay."""
     found: list[Selection] = []
 
-    def work(_: Any, run: Run, selection: Selection, *_rest: Any, **_asked: Any) -> None:
+    def work_in_session(work: Any, _command: str, _settings: Settings, run: Run, **_options: Any) -> None:
         run.close(keep=True)
-        found.append(selection)
+        found.append(work.keywords["selection"])
+        raise SystemExit(0)
 
-    monkeypatch.setattr(command, "_replay", work)
-    monkeypatch.setattr(command, "run_to_its_end", lambda *_: 0)
-    monkeypatch.setattr(command, "can_write", lambda *_, **__: None)
-    monkeypatch.setattr(command, "read_settings", lambda _: Settings())
+    monkeypatch.setattr(command, "work_in_session", work_in_session)
+    monkeypatch.setattr(command, "settings_of_run", lambda **_: Settings())
     return found
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hubspot_consumer.reprocessing.run import AlreadyRunning, NoFolder, Run, UnfinishedRun
+from hubspot_consumer.reprocessing.run import CannotOpen, Run
 
 NOW = datetime(2026, 11, 24, 3, tzinfo=UTC)
 ASKED = {"since": "24h"}
@@ -42,7 +42,7 @@ def test_a_run_that_was_finished_leaves_a_report_and_the_next_one_begins_anew(tm
 def test_one_that_was_asked_for_something_else_is_not_gone_on_with(tmp_path: Path) -> None:
     opened(tmp_path).close(keep=True)
 
-    with pytest.raises(UnfinishedRun, match="--fresh"):
+    with pytest.raises(CannotOpen, match="--fresh"):
         opened(tmp_path, {"since": "7d"})
     other = opened(tmp_path, {"since": "7d"}, fresh=True)
     other.close(keep=False)
@@ -62,7 +62,7 @@ def test_what_it_keeps_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
 def test_two_processes_do_not_run_the_same(tmp_path: Path) -> None:
     first = opened(tmp_path)
 
-    with pytest.raises(AlreadyRunning):
+    with pytest.raises(CannotOpen, match="another process"):
         opened(tmp_path)
     first.close(keep=True)
     again = opened(tmp_path)
@@ -73,5 +73,5 @@ def test_two_processes_do_not_run_the_same(tmp_path: Path) -> None:
 def test_a_folder_that_can_not_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
-    with pytest.raises(NoFolder, match="--folder"):
+    with pytest.raises(CannotOpen, match="--folder"):
         opened(tmp_path / "file")

@@ -3,10 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubspot_consumer.history.projection import Projection, Projector
-from hubspot_consumer.history.selection import Selection
+from hubspot_consumer.history.projection import Projection, Projector, Selection
 from hubspot_consumer.history.store import Stored
-from hubspot_consumer.reprocessing.trials import Trials
+from hubspot_consumer.reprocessing.projections import Trials
 from schemas.contacts import ContactKey
 from tests.samples import EMAIL, envelope, value
 

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from hubspot_consumer.cli.progress import Watcher, progress, tell_plan, watched
+from hubspot_consumer.cli.progress import JsonLines, display
 
 
 def told(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
@@ -13,12 +13,12 @@ def told(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
 
 
 def test_each_part_is_told_from_its_beginning_to_its_end(capsys: pytest.CaptureFixture[str]) -> None:
-    with watched("json") as watcher:
-        with progress("read", watcher) as shown:
+    with display("json") as watcher:
+        with watcher.progress("read") as shown:
             shown(1, 3)
             shown(3, 3)
-        tell_plan(watcher, {"events": 3}, iter(["words"]))
-        with progress("contacts", watcher) as shown:
+        watcher.tell("words", plan={"events": 3})
+        with watcher.progress("contacts") as shown:
             shown(2, 2)
 
     assert told(capsys) == [
@@ -34,23 +34,23 @@ def test_it_is_told_again_while_nothing_goes_on(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     again = threading.Event()
-    tell = Watcher.tell_now
+    tell = JsonLines.tell_now
 
-    def tell_and_say_so(watcher: Watcher) -> None:
+    def tell_and_say_so(watcher: JsonLines) -> None:
         tell(watcher)
         again.set()
 
-    monkeypatch.setattr(Watcher, "tell_now", tell_and_say_so)
+    monkeypatch.setattr(JsonLines, "tell_now", tell_and_say_so)
 
-    with Watcher() as watcher:
-        watcher.at("plan", 0, None)
+    with JsonLines() as watcher:
+        watcher.begin("plan")
         assert again.wait(10)
 
     assert told(capsys)[:2] == [{"part": "plan", "done": 0, "total": None}] * 2
 
 
 def test_a_person_is_told_the_plan_in_words(capsys: pytest.CaptureFixture[str]) -> None:
-    with watched("bars") as watcher:
-        tell_plan(watcher, {"events": 3}, iter(["3 events"]))
+    with display("bars") as shown:
+        shown.tell("3 events", plan={"events": 3})
 
     assert capsys.readouterr().err == "3 events\n"
