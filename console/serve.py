@@ -39,10 +39,8 @@ from hubspot_consumer.settings import Settings as ConsumerSettings
 from runtime import logs
 from runtime.clock import Clock, SystemClock
 from runtime.commands import EXIT_WITHIN_S, read_settings, run_service, stop_signal
-from runtime.logs import logger
+from runtime.logs import log
 from runtime.server import serving
-
-log = logger()
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 """A coroutine function that runs for as long as the console does."""

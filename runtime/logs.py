@@ -48,12 +48,8 @@ class Log(Protocol):
     def is_enabled_for(self, level: int) -> bool: ...
 
 
-def logger() -> Log:
-    """Return the log, which drops lines below the level of `set_up`."""
-    return cast("Log", structlog.get_logger())
-
-
-log = logger()
+log: Final = cast("Log", structlog.get_logger())
+"""The log, which drops lines below the level of `set_up`."""
 
 
 def set_up(*, level: int | str = logging.INFO, secrets: Collection[str] = ()) -> None:

@@ -18,10 +18,8 @@ from hubspot_consumer.kafka.records import Partition
 from runtime.clock import Clock
 from runtime.kafka.topic_reader import Batches, Positions, TopicReader
 from runtime.kafka.topics import look
-from runtime.logs import logger
+from runtime.logs import log
 from schemas.topics import Topics
-
-log = logger()
 
 LOOK_EVERY_S: Final = 2.0
 AGAIN_S: Final = 1.0

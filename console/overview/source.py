@@ -12,9 +12,7 @@ from aiokafka.errors import KafkaError
 
 from runtime.clock import Clock
 from runtime.endings import CannotGoOn
-from runtime.logs import logger
-
-log = logger()
+from runtime.logs import log
 
 Answer = TypeVar("Answer")
 Found = TypeVar("Found")

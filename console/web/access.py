@@ -14,9 +14,7 @@ from pydantic import SecretStr
 from console.person import Person, Role
 from console.settings import Settings
 from console.web.sessions import Session, Sessions
-from runtime.logs import logger
-
-log = logger()
+from runtime.logs import log
 
 COOKIE: Final = "console_session"
 CSRF_HEADER: Final = "X-CSRF-Token"

@@ -7,10 +7,8 @@ from hubspot_consumer.worker.status import Status, endpoints
 from runtime import logs
 from runtime.commands import EXIT_WITHIN_S, read_settings, run_service, stop_signal
 from runtime.health import Health
-from runtime.logs import logger
+from runtime.logs import log
 from runtime.server import serving
-
-log = logger()
 
 
 def worker() -> None:

@@ -9,10 +9,8 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from hubspot_consumer.kafka.records import Record
 from hubspot_consumer.metrics import Telemetry
 from runtime.clock import Clock
-from runtime.logs import logger
+from runtime.logs import log
 from schemas.dead_letters import DeadLetter
-
-log = logger()
 
 RETRY_S: Final = 1.0
 

@@ -7,10 +7,8 @@ from typing import Protocol
 from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Refusal
 from hubspot_consumer.hubspot.requests import KnownContacts, Note, TimelineEntry, Upsert
 from hubspot_consumer.hubspot.responses import NotesOfContacts, WriteAnswer
-from runtime.logs import logger
+from runtime.logs import log
 from schemas.contacts import ContactKey, contact_hash
-
-log = logger()
 
 
 class Slot(AbstractContextManager[object], Protocol):

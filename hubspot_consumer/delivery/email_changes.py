@@ -20,11 +20,9 @@ from hubspot_consumer.kafka.lag import Lag
 from hubspot_consumer.ordering.lane import ContactUpdate, Lane
 from hubspot_consumer.ordering.lanes import Lanes
 from runtime.clock import Clock
-from runtime.logs import logger
+from runtime.logs import log
 from schemas.contacts import ContactKey, contact_hash, contact_key
 from schemas.events import MerchantContactUpdated
-
-log = logger()
 
 LOOK_AGAIN: Final = timedelta(seconds=2)
 # Time in which this worker reads the co-partitioned topics up to the same moment.

@@ -13,9 +13,8 @@ from hubspot_consumer.hubspot.outcomes import Halt, Refusal, Rejected, RetryLate
 from hubspot_consumer.settings import Settings
 from runtime.clock import Clock
 from runtime.endings import Misconfigured
-from runtime.logs import logger
+from runtime.logs import log
 
-log = logger()
 Answer = TypeVar("Answer")
 
 

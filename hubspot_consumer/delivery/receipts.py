@@ -24,11 +24,9 @@ from hubspot_consumer.ordering.lane import Lane, Pending
 from runtime.clock import Clock
 from runtime.kafka.new_topics import TopicsNotReady
 from runtime.kafka.topic_writer import TopicWriter
-from runtime.logs import logger
+from runtime.logs import log
 from schemas.deliveries import Receipt, ReceiptOutcome
 from schemas.envelope import Headers, UnreadableRecord
-
-log = logger()
 
 # The details of HubSpot and pydantic are shorter; the limit keeps any other one within the size of a record.
 LONGEST_DETAIL: Final = 2_000

@@ -13,9 +13,7 @@ from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.hubspot.outcomes import Halt, Rejected
 from hubspot_consumer.ordering.lane import ContactUpdate, Pending
 from runtime.clock import Clock
-from runtime.logs import logger
-
-log = logger()
+from runtime.logs import log
 
 HOUR_S: Final = 3_600.0
 BUCKET_S: Final = 60.0

@@ -14,9 +14,8 @@ from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.hubspot.outcomes import UNSURE, Delivered, Halt, Refusal, Rejected, RetryLater
 from hubspot_consumer.hubspot.requests import MOST_NOTES, MOST_TIMELINE_ENTRIES, Note, TimelineEntry
 from hubspot_consumer.ordering.lane import ContactUpdate, Pending
-from runtime.logs import logger
+from runtime.logs import log
 
-log = logger()
 Answer = TypeVar("Answer")
 
 TimelineMode = Literal["custom_events", "notes", "off"]

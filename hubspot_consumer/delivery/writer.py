@@ -22,10 +22,8 @@ from hubspot_consumer.metrics import Telemetry
 from hubspot_consumer.ordering.lane import ContactUpdate, Lane
 from hubspot_consumer.ordering.lanes import Lanes
 from runtime.clock import Clock
-from runtime.logs import logger
+from runtime.logs import log
 from schemas.contacts import contact_hash
-
-log = logger()
 
 # An answer may lack a requested contact by a passing fault; after this many look-ups the lane goes on without it.
 MOST_LOOK_UPS: Final = 6

@@ -12,9 +12,7 @@ from typing import Final, assert_never
 
 from hubspot_consumer.hubspot.outcomes import Delivered, Halt, HaltReason, Outcome, RetryLater
 from runtime.clock import Clock
-from runtime.logs import logger
-
-log = logger()
+from runtime.logs import log
 
 FIRST_PROBE_S: Final = 2.0
 LONGEST_PROBE_S: Final = 60.0

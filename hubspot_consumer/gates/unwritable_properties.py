@@ -4,9 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from hubspot_consumer.hubspot.outcomes import Halt
-from runtime.logs import logger
-
-log = logger()
+from runtime.logs import log
 
 # Without it the last applied sequence is lost, and a restart could overwrite contacts with older values.
 INDISPENSABLE: Final = "nerava_event_sequence"

@@ -15,12 +15,10 @@ from hubspot_consumer.history.store import Columns, EventStore
 from hubspot_consumer.kafka.records import Offsets, Place
 from runtime.clock import Clock
 from runtime.kafka.topic_reader import Batches, Positions, Progress, TopicReader
-from runtime.logs import logger
+from runtime.logs import log
 from schemas.contacts import ContactKey, contact_key
 from schemas.envelope import UnreadableRecord, read_envelope
 from schemas.events import MerchantContactUpdated
-
-log = logger()
 
 # Limit of one fetch response in bytes, which bounds what is read ahead.
 MOST_BYTES: Final = 8 * 1024 * 1024

@@ -22,10 +22,8 @@ from hubspot_consumer.holds.records import (
 from hubspot_consumer.kafka.group import Group, Member
 from runtime.clock import Clock, set_within
 from runtime.endings import CannotGoOn
-from runtime.logs import logger
+from runtime.logs import log
 from schemas.contacts import ContactKey
-
-log = logger()
 
 # A hold with less time left is not entered: a call to HubSpot may take 36 s.
 TOO_LITTLE_S: Final = 40.0

@@ -30,11 +30,9 @@ from runtime.clock import Clock
 from runtime.endings import CannotGoOn
 from runtime.kafka.connection import KafkaConnection
 from runtime.kafka.topic_writer import TopicWriter
-from runtime.logs import logger
+from runtime.logs import log
 from schemas.contacts import ContactKey
 from schemas.times import moment_of
-
-log = logger()
 
 RENEW_S: Final = 20.0
 REQUEST_WITHIN_MS: Final = 5_000

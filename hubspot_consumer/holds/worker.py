@@ -33,10 +33,8 @@ from hubspot_consumer.kafka.followed_topic import FollowedTopic
 from hubspot_consumer.kafka.lease import LEASE_LOOK_EVERY_S, Lease
 from hubspot_consumer.ordering.lanes import Lanes
 from runtime.clock import Clock, set_within
-from runtime.logs import logger
+from runtime.logs import log
 from schemas.contacts import ContactKey
-
-log = logger()
 
 
 @dataclass(eq=False)

@@ -29,11 +29,9 @@ from hubspot_consumer.hubspot.responses import (
     read_send,
     read_written,
 )
-from runtime.logs import logger
+from runtime.logs import log
 from runtime.tracing import failed
 from schemas.contacts import ContactKey
-
-log = logger()
 
 # Properties that identify a contact, and the sequence of the event that was applied to it last.
 _IDENTITY: Final = ("email", "hs_additional_emails", "nerava_event_sequence", "nerava_contact_key")

@@ -9,10 +9,8 @@ from opentelemetry.trace import Span, SpanKind
 from pydantic import SecretStr
 
 from hubspot_consumer.kafka.records import Record
-from runtime.logs import logger
+from runtime.logs import log
 from runtime.tracing import linked_span
-
-log = logger()
 
 # Each timeout is well below Kafka's rebalance timeout: the revocation of a partition waits for calls in flight.
 TIMEOUT: Final = httpx.Timeout(connect=5, read=20, write=10, pool=20)

@@ -6,9 +6,7 @@ from typing import Final
 from hubspot_consumer.hubspot.errors import Answer, read_refusal, succeeded
 from hubspot_consumer.hubspot.outcomes import Halt, Rejected, is_unavailable
 from hubspot_consumer.hubspot.paths import Paths
-from runtime.logs import logger
-
-log = logger()
+from runtime.logs import log
 
 
 class EventsPath:

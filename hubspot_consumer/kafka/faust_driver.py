@@ -17,9 +17,7 @@ from yarl import URL
 from hubspot_consumer.kafka.offsets import Offsets
 from hubspot_consumer.kafka.positions import Fetched, Positions
 from hubspot_consumer.kafka.records import Partition
-from runtime.logs import logger
-
-log = logger()
+from runtime.logs import log
 
 
 class Consumer(driver.Consumer):

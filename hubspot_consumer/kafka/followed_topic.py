@@ -10,9 +10,7 @@ from aiokafka.errors import KafkaError
 
 from runtime.clock import Clock
 from runtime.kafka.topic_reader import Batches, Positions, TopicReader
-from runtime.logs import logger
-
-log = logger()
+from runtime.logs import log
 
 WAIT_MS: Final = 1_000
 

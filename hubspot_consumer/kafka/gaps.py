@@ -11,9 +11,7 @@ from hubspot_consumer.kafka.offsets import Offsets
 from hubspot_consumer.kafka.positions import Gap, Positions
 from hubspot_consumer.kafka.records import Partition, Record
 from runtime.health import Health
-from runtime.logs import logger
-
-log = logger()
+from runtime.logs import log
 
 PART: Final = "reading"
 # The lag is read every 5 s, so a stalled partition is unwell within a minute; a pause of this process adds no looks.

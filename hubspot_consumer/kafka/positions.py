@@ -17,9 +17,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from hubspot_consumer.kafka.records import Partition, Record
 from runtime.clock import Clock
-from runtime.logs import logger
-
-log = logger()
+from runtime.logs import log
 
 SEEK_AGAIN_S: Final = 1.0
 

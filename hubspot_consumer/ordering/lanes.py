@@ -17,10 +17,8 @@ from hubspot_consumer.ordering.applied_cache import AppliedCache
 from hubspot_consumer.ordering.in_flight import InFlight
 from hubspot_consumer.ordering.lane import ContactUpdate, Lane, LaneState, Pending
 from runtime.clock import Clock
-from runtime.logs import logger
+from runtime.logs import log
 from schemas.contacts import ContactKey
-
-log = logger()
 
 HOLE_AGAIN_S: Final = 1.0
 # Time limit for reading events that were applied and not acked: they come soon, unless a partition has no leader.

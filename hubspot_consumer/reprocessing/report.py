@@ -12,11 +12,9 @@ from hubspot_consumer.hubspot.client import CallMade
 from hubspot_consumer.hubspot.outcomes import Rejected, Rejection
 from hubspot_consumer.ordering.lane import ContactUpdate, Pending
 from runtime.endings import CannotGoOn
-from runtime.logs import logger
+from runtime.logs import log
 from schemas.contacts import ContactKey, contact_hash, masked
 from schemas.envelope import Envelope
-
-log = logger()
 
 MAPPING_FAILED: Final[Rejection] = "mapping_failed"
 

@@ -12,9 +12,7 @@ from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.kafka.lag import Lag
 from hubspot_consumer.kafka.partition_alignment import PartitionAlignment
 from runtime.endings import CannotGoOn
-from runtime.logs import logger
-
-log = logger()
+from runtime.logs import log
 
 # This is well below the rebalance timeout of 60 s. The timeouts of a call add up to 35 s, which a call rarely takes.
 DRAIN_AT_REBALANCE_S: Final = 25.0

@@ -16,9 +16,8 @@ from hubspot_consumer.worker.wiring import Parts
 from runtime.clock import Clock
 from runtime.journal import Journal, keep_journal
 from runtime.kafka.admission import Admission, KafkaAway
-from runtime.logs import logger
+from runtime.logs import log
 
-log = logger()
 Answer = TypeVar("Answer")
 
 CONNECT_AGAIN_S: Final = 2.0

@@ -18,7 +18,7 @@ from hubspot_consumer.metrics import Telemetry
 from producer.relay.row import Row
 from runtime.health import Health
 from runtime.journal import TELL_EVERY_S, keep_journal, reading
-from runtime.logs import logger
+from runtime.logs import log
 from schemas.contacts import ContactKey, contact_hash
 from tests.clock import OwnedClock
 from tests.parts import status_of
@@ -141,7 +141,7 @@ async def test_the_journal_tells_at_once_and_every_minute_what_was_done_in_it() 
         backlog.set(rows)
 
     clock.sleep = sleep  # type: ignore[method-assign]
-    line = partial(logger().info, "worker.progress")
+    line = partial(log.info, "worker.progress")
     with capture_logs() as lines, pytest.raises(asyncio.CancelledError):
         await keep_journal(line, {"delivered": delivered}, lambda: {"backlog": reading(backlog)}, clock)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import structlog
 
-from runtime.logs import LIBRARY, SameLine, logger, set_up
+from runtime.logs import LIBRARY, SameLine, log, set_up
 from tests.foreign.spans import Spans
 
 pytestmark = pytest.mark.usefixtures("own_logs")
@@ -29,7 +29,7 @@ def test_emails_are_masked_in_fields_in_exceptions_and_in_the_lines_of_libraries
     try:
         int(PERSON)
     except ValueError:
-        logger().exception("service.failed", detail=f"about {PERSON}", several=[PERSON, {PERSON: (PERSON,)}])
+        log.exception("service.failed", detail=f"about {PERSON}", several=[PERSON, {PERSON: (PERSON,)}])
     logging.getLogger("library").warning("sent to %s", PERSON)
 
     own, library = lines(capsys)
@@ -47,7 +47,7 @@ def test_secrets_are_masked_wherever_they_are_quoted(capsys: Captured) -> None:
     try:
         int(f"the password {SECRET!r}")
     except ValueError:
-        logger().exception("service.failed", error=ConnectionError(SECRET), number=1, nothing=None)
+        log.exception("service.failed", error=ConnectionError(SECRET), number=1, nothing=None)
     logging.getLogger("library").warning("sent %s", {"password": SECRET})
 
     printed = lines(capsys)
@@ -61,12 +61,12 @@ def test_secrets_are_masked_wherever_they_are_quoted(capsys: Captured) -> None:
 def test_lines_below_the_level_are_not_told_nor_are_libraries_below_a_warning(capsys: Captured, level: str) -> None:
     set_up(level=level)
 
-    logger().debug("event.published")
-    logger().info("relay.active")
-    logger().warning("relay.not_active")
+    log.debug("event.published")
+    log.info("relay.active")
+    log.warning("relay.not_active")
     logging.getLogger("library").info("connected")
 
-    assert logger().is_enabled_for(logging.DEBUG) == (level == "debug")
+    assert log.is_enabled_for(logging.DEBUG) == (level == "debug")
     told = [line["event"] for line in lines(capsys)]
     assert told == ["event.published"] * (level == "debug") + ["relay.active", "relay.not_active"]
 
@@ -81,7 +81,7 @@ def test_a_person_at_a_terminal_sees_colours_and_masked_exceptions(
     try:
         int(hidden)
     except ValueError:
-        logger().exception("service.failed")
+        log.exception("service.failed")
     logging.getLogger("library").warning("sent to %s", PERSON)
 
     shown = capsys.readouterr().err
@@ -100,9 +100,9 @@ def test_a_person_at_a_terminal_sees_colours_and_masked_exceptions(
 def test_a_line_says_in_which_trace_it_was_written_unless_it_is_about_another(capsys: Captured) -> None:
     set_up()
     with Spans().tracer.start_as_current_span("a call") as span:
-        logger().info("hubspot.refused")
-        logger().info("event.delivered", trace_id="of the event")
-    logger().info("relay.active")
+        log.info("hubspot.refused")
+        log.info("event.delivered", trace_id="of the event")
+    log.info("relay.active")
 
     within, about, without = lines(capsys)
     assert within["trace_id"] == f"{span.get_span_context().trace_id:032x}"
