@@ -96,8 +96,9 @@ async def _replay(  # noqa: PLR0913 - the options of the command
         else:
             print(f"nothing was written{': it was a dry run' if dry_run else ''}")
         return 0
-    async with session.access(projections) as access:
-        with display.progress("contacts") as shown:
+    # The progress shows the part also while the portal is asked.
+    with display.progress("contacts") as shown:
+        async with session.access(projections) as access:
             await write_all(
                 run,
                 projections,
