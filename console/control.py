@@ -1,4 +1,7 @@
-"""Control: the pause of sending, and the settings that each worker and producer runs with."""
+"""Control: the pause of sending, and the settings that each worker and producer runs with.
+
+It also compares the workers' settings with the console's, before an action.
+"""
 
 import asyncio
 import contextlib
@@ -10,10 +13,12 @@ import httpx
 from aiokafka.errors import KafkaError
 
 from console.settings import Settings
+from console.shared_settings import Comparisons, compare
 from hubspot_consumer.gates.circuit_breaker import Paused
 from hubspot_consumer.gates.pause import Pause, publish_pause, read_paused
 from runtime.clock import Clock
 from runtime.kafka.new_topics import TopicsNotReady
+from schemas.texts import read_json
 
 # A page waits for the answer.
 READ_WITHIN_S: Final = 8.0
@@ -75,6 +80,8 @@ class Control:
     """Reads Kafka and the services on each request: pages must show the state in force, not a cached one."""
 
     settings: Settings
+    # The console's values of the shared settings, by name.
+    ours: Mapping[str, str]
     http: httpx.AsyncClient
     clock: Clock
 
@@ -101,6 +108,24 @@ class Control:
                 raise AnotherPause(paused)
         await self._publish(None)
 
+    async def compare_settings(
+        self, names: Sequence[str], outcome: dict[str, Any], *, refuse: bool = True
+    ) -> Sequence[str]:
+        """Compare the shared settings *names* of the workers, as of now, with the console's.
+
+        Returns what differs or could not be compared, in words, and adds it to *outcome*, for the audit log. Raises
+        OtherSettings if a setting differs, and *refuse*.
+        """
+        workers = await self.workers()
+        found = Comparisons(
+            [compare(f"worker {each.url}", self.ours, each.status, names, each.trouble) for each in workers]
+        )
+        if found.notices:
+            outcome["notices"] = found.notices
+        if refuse:
+            found.require()
+        return found.notices
+
     async def workers(self) -> list[ServiceStatus]:
         return await self._ask_all(self.settings.console_consumers)
 
@@ -120,8 +145,9 @@ class Control:
 
     async def _ask(self, url: str) -> ServiceStatus:
         try:
-            status = (await self.http.get(f"{url}/v1/status")).raise_for_status().json()
-        except (httpx.HTTPError, ValueError) as error:
+            async with asyncio.timeout(READ_WITHIN_S):
+                status = read_json((await self.http.get(f"{url}/v1/status")).raise_for_status().content)
+        except (httpx.HTTPError, TimeoutError, ValueError) as error:
             return ServiceStatus(url, {}, f"can't be reached ({type(error).__name__})")
         return ServiceStatus(url, status) if isinstance(status, dict) else ServiceStatus(url, {}, "says something else")
 

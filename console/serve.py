@@ -1,7 +1,7 @@
 """`python -m console serve`: the composition root, which wires the console's objects."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -27,10 +27,11 @@ from console.pages.control import control_pages
 from console.pages.dead_letters import dead_letter_pages
 from console.pages.overview import overview_pages
 from console.pages.replay import replay_pages
-from console.pages.runs import run_pages
+from console.pages.runs import RunStarter, run_pages
 from console.pages.sign_in import sign_in_pages
 from console.runs.runs import Runs
 from console.settings import Settings
+from console.shared_settings import ours_of
 from console.web.access import Access
 from console.web.app import console
 from console.web.sessions import Sessions
@@ -108,23 +109,25 @@ def wire(settings: Settings, consumer: ConsumerSettings, http: httpx.AsyncClient
     """Return the console without connecting to anything."""
     kafka = settings.client_options()
     topics = TopicsReader(kafka, consumer.group, settings.topics.events)
-    overview = _overview(settings, consumer.group, http, topics, clock)
+    ours = ours_of(consumer)
+    overview = _overview(settings, consumer.group, ours, http, topics, clock)
 
     actions = AuditLog(settings, clock)
     sessions = Sessions(clock)
     view, access = View(overview.now), Access(settings, sessions)
     letters, runs = LettersReader(kafka, settings.topics, clock), Runs(settings.console_folder, clock)
+    starter = RunStarter(runs, actions, Control(settings, ours, http, clock))
     index = Index(settings.console_folder)
     indexer = Indexer(kafka, settings.topics, consumer.group, index, clock)
     search = Search(index, settings.topics, lambda: indexer.state, ContactsOutbox(settings.database_url))
     present = PresentState(consumer, index, clock)
     pages = (
         overview_pages(view, overview),
-        contact_pages(view, search, present, runs, actions),
-        dead_letter_pages(view, letters, runs, actions, clock),
-        replay_pages(view, runs, actions, clock),
+        contact_pages(view, search, present, starter),
+        dead_letter_pages(view, letters, starter, clock),
+        replay_pages(view, starter, clock),
         run_pages(view, runs, actions),
-        control_pages(view, Control(settings, http, clock), runs, actions, next(iter(settings.console_consumers), "")),
+        control_pages(view, starter, next(iter(settings.console_consumers), "")),
         sign_in_pages(view, access, sessions),
     )
     app = console(view, access, pages, https=settings.console_https)
@@ -132,7 +135,14 @@ def wire(settings: Settings, consumer: ConsumerSettings, http: httpx.AsyncClient
     return Wired(app, [*overview.works(), indexer.follow], closing)
 
 
-def _overview(settings: Settings, group: str, http: httpx.AsyncClient, topics: TopicsReader, clock: Clock) -> Overview:
+def _overview(  # noqa: PLR0913, PLR0917 - the sources of its figures
+    settings: Settings,
+    group: str,
+    ours: Mapping[str, str],
+    http: httpx.AsyncClient,
+    topics: TopicsReader,
+    clock: Clock,
+) -> Overview:
     url = settings.database_url
     return Overview(
         producers=[
@@ -146,5 +156,6 @@ def _overview(settings: Settings, group: str, http: httpx.AsyncClient, topics: T
         topics=Source("Kafka", topics.ask, clock),
         outbox=Source("outbox", lambda: ask_outbox(url.get_secret_value()), clock) if url else None,
         group=group,
+        ours=ours,
         clock=clock,
     )

@@ -9,6 +9,7 @@ from typing import Any, Final, NoReturn
 from console.overview.backlog import OutboxBacklog, TopicsBacklog
 from console.overview.services import Buckets, Report, added, quantile, risen
 from console.overview.source import Source
+from console.shared_settings import Comparison, compare
 from runtime.clock import Clock
 
 SAMPLE_EVERY_S: Final = 5.0
@@ -62,6 +63,8 @@ class Flow:
     # `group` is the consumer group whose lag is shown; `other_groups` has the groups of workers that use another one.
     group: str = ""
     other_groups: Mapping[str, str] = field(default_factory=dict)
+    # The workers that share not all settings with the console.
+    differing: tuple[Comparison, ...] = ()
 
     @property
     def some_workers_unknown(self) -> bool:
@@ -93,6 +96,8 @@ class Overview:
     topics: Source[TopicsBacklog]
     outbox: Source[OutboxBacklog] | None
     group: str
+    # The console's values of the settings that the workers have to share, by name.
+    ours: Mapping[str, str]
     clock: Clock
     samples: deque[Flow] = field(default_factory=lambda: deque(maxlen=SAMPLES))
 
@@ -131,6 +136,9 @@ class Overview:
             other_groups={
                 source.name: group for source, worker in known if (group := worker.group) and group != self.group
             },
+            differing=tuple(
+                found for source, worker in known if (found := compare(source.name, self.ours, worker.status)).differs
+            ),
             quota=_quota([status["quota"] for status in statuses if status["quota"]]),
             halts=tuple({halt["reason"]: halt for status in statuses if (halt := status["halted"])}.values()),
             unwell=tuple(self._unwell()),

@@ -4,14 +4,12 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 
-from console.audit_log import AuditLog
 from console.contacts.history import LATEST
 from console.contacts.index import IndexAway
 from console.contacts.present import NotCompared, PresentState
 from console.contacts.search import Search
-from console.pages.runs import started
+from console.pages.runs import RunStarter
 from console.runs.run import Kind
-from console.runs.runs import Runs
 from console.web.view import View
 from schemas.contacts import LONGEST_EMAIL, ContactKey, contact_hash, contact_key
 
@@ -31,7 +29,7 @@ STATES: Final = {
 }
 
 
-def contact_pages(view: View, search: Search, present: PresentState, runs: Runs, actions: AuditLog) -> APIRouter:
+def contact_pages(view: View, search: Search, present: PresentState, starter: RunStarter) -> APIRouter:
     """Return the page's routes. Only the fragment `/contacts/present` calls HubSpot, so the page never waits for it."""
     router = APIRouter()
 
@@ -68,7 +66,7 @@ def contact_pages(view: View, search: Search, present: PresentState, runs: Runs,
         options = ["--progress=json", *(() if live else ("--dry-run",)), "--"]
         kind: Kind = "resync" if live else "resync_plan"
         asked = {"contact": key, "contact_hash": contact_hash(key)}
-        return await started(request, runs, actions, kind, ["resync", *options, key], asked)
+        return await starter.start(request, kind, ["resync", *options, key], asked)
 
     return router
 

@@ -6,10 +6,9 @@ from typing import Any, Final
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
 
-from console.audit_log import AuditLog
 from console.control import AnotherPause, Control, KafkaDoesNotTell, compared
-from console.pages.runs import started, words_of
-from console.runs.runs import Runs
+from console.pages.runs import RunStarter, words_of
+from console.shared_settings import ON_KAFKA
 from console.web.view import View
 from hubspot_consumer.cli.gates import LONGEST_WORDS
 from schemas.contacts import without_emails
@@ -17,9 +16,9 @@ from schemas.contacts import without_emails
 MOST_BEFORE: Final = 5
 
 
-def control_pages(view: View, control: Control, runs: Runs, actions: AuditLog, doctors_worker: str) -> APIRouter:
+def control_pages(view: View, starter: RunStarter, doctors_worker: str) -> APIRouter:
     """Return the page's routes. `/control/live` is polled every five seconds; the doctor checks *doctors_worker*."""
-    router = APIRouter()
+    router, control, actions = APIRouter(), starter.control, starter.actions
 
     @router.get("/control")
     async def page(request: Request) -> Response:
@@ -32,7 +31,7 @@ def control_pages(view: View, control: Control, runs: Runs, actions: AuditLog, d
             longest=LONGEST_WORDS,
             of_workers=compared(state["workers"]),
             of_producers=compared(producers),
-            doctors=runs.all("doctor")[:MOST_BEFORE],
+            doctors=starter.runs.all("doctor")[:MOST_BEFORE],
         )
 
     @router.get("/control/live")
@@ -45,7 +44,8 @@ def control_pages(view: View, control: Control, runs: Runs, actions: AuditLog, d
         if not note:
             raise HTTPException(400, "give a reason: people on call read it")
         try:
-            async with actions.action(request, "pause", note=without_emails(note)):
+            async with actions.action(request, "pause", note=without_emails(note)) as outcome:
+                await control.compare_settings(ON_KAFKA, outcome)
                 await control.pause(request.state.person.name, note)
         except KafkaDoesNotTell as why:
             raise HTTPException(503, str(why)) from why
@@ -55,7 +55,8 @@ def control_pages(view: View, control: Control, runs: Runs, actions: AuditLog, d
     async def resume(request: Request) -> Response:
         seen = str((await request.form()).get("seen", ""))
         try:
-            async with actions.action(request, "resume"):
+            async with actions.action(request, "resume") as outcome:
+                await control.compare_settings(ON_KAFKA, outcome)
                 await control.resume(seen)
         except AnotherPause as why:
             raise HTTPException(409, str(why)) from why
@@ -65,9 +66,7 @@ def control_pages(view: View, control: Control, runs: Runs, actions: AuditLog, d
 
     @router.post("/control/doctor")
     async def doctor(request: Request) -> Response:
-        return await started(
-            request, runs, actions, "doctor", ["doctor", "--json", f"--worker-url={doctors_worker}"], {}
-        )
+        return await starter.start(request, "doctor", ["doctor", "--json", f"--worker-url={doctors_worker}"], {})
 
     return router
 

@@ -7,11 +7,9 @@ from typing import Any, Final
 from fastapi import APIRouter, HTTPException, Request, Response
 from starlette.datastructures import FormData
 
-from console.audit_log import AuditLog
 from console.dead_letters.cache import LettersReader, NotRead
 from console.dead_letters.correction_form import OUT, CorrectionForm, mending_form
-from console.pages.runs import started, words_of
-from console.runs.runs import Runs
+from console.pages.runs import RunStarter, words_of
 from console.web.view import View, pretty
 from hubspot_consumer.cli.gates import LONGEST_WORDS
 from hubspot_consumer.dead_letters.dead_letter import Letter, LetterFilter
@@ -35,7 +33,7 @@ STATES: Final[dict[str, frozenset[State]]] = {
 }
 
 
-def dead_letter_pages(view: View, reader: LettersReader, runs: Runs, actions: AuditLog, clock: Clock) -> APIRouter:
+def dead_letter_pages(view: View, reader: LettersReader, starter: RunStarter, clock: Clock) -> APIRouter:
     """Return the pages' routes."""
     router = APIRouter()
 
@@ -48,7 +46,7 @@ def dead_letter_pages(view: View, reader: LettersReader, runs: Runs, actions: Au
             "types": EVENT_TYPES,
             "most": MOST_SHOWN,
             "longest": LONGEST_WORDS,
-            "runs": runs.all("redrive", "mend", "discard")[:MOST_RUNS],
+            "runs": starter.runs.all("redrive", "mend", "discard")[:MOST_RUNS],
         }
         try:
             letters = await reader.letters()
@@ -89,7 +87,7 @@ def dead_letter_pages(view: View, reader: LettersReader, runs: Runs, actions: Au
         which, asked = _chosen(form)
         live = form.get("live") == "yes"
         arguments = ["redrive", *which, "--yes" if live else "--dry-run", "--json", "--progress=json"]
-        return await started(request, runs, actions, "redrive" if live else "redrive_plan", arguments, asked)
+        return await starter.start(request, "redrive" if live else "redrive_plan", arguments, asked)
 
     @router.post("/dead-letters/discard")
     async def discard(request: Request) -> Response:
@@ -98,7 +96,7 @@ def dead_letter_pages(view: View, reader: LettersReader, runs: Runs, actions: Au
         if not (ids and why):
             raise HTTPException(400, "select dead letters, and say why they must not take effect")
         arguments = ["dead-letters", "discard", *ids, f"--why={why}", "--yes"]
-        return await started(request, runs, actions, "discard", arguments, {"ids": ids, "why": why})
+        return await starter.start(request, "discard", arguments, {"ids": ids, "why": why})
 
     @router.post("/dead-letters/{letter_id}/mend")
     async def mend(request: Request, letter_id: str) -> Response:
@@ -113,7 +111,7 @@ def dead_letter_pages(view: View, reader: LettersReader, runs: Runs, actions: Au
         how = "--yes" if live else "--dry-run"
         arguments = ["dead-letters", "mend", letter.id, *changes, f"--note={note}", how, "--json"]
         asked = {"ids": [letter.id], "changes": changes, "note": note}
-        return await started(request, runs, actions, "mend" if live else "mend_plan", arguments, asked)
+        return await starter.start(request, "mend" if live else "mend_plan", arguments, asked)
 
     return router
 

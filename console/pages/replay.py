@@ -8,8 +8,7 @@ from typing import Any, Final
 from fastapi import APIRouter, HTTPException, Request, Response
 from starlette.datastructures import FormData
 
-from console.audit_log import AuditLog
-from console.pages.runs import started
+from console.pages.runs import RunStarter
 from console.runs.runs import Runs
 from console.web.view import View
 from hubspot_consumer.cli.options import ago
@@ -29,9 +28,9 @@ DEFAULTS: Final[Mapping[str, Any]] = {
 }
 
 
-def replay_pages(view: View, runs: Runs, actions: AuditLog, clock: Clock) -> APIRouter:
+def replay_pages(view: View, starter: RunStarter, clock: Clock) -> APIRouter:
     """Return the page's routes. A replay starts only from a plan, or from an earlier replay."""
-    router = APIRouter()
+    router, runs = APIRouter(), starter.runs
 
     @router.get("/replay")
     async def page(request: Request, again: str = "") -> Response:
@@ -42,7 +41,7 @@ def replay_pages(view: View, runs: Runs, actions: AuditLog, clock: Clock) -> API
     @router.post("/replay/plan")
     async def plan(request: Request) -> Response:
         asked = _asked(await request.form(), clock.now())
-        return await started(request, runs, actions, "replay_plan", _arguments(asked, runs, "--dry-run"), asked)
+        return await starter.start(request, "replay_plan", _arguments(asked, runs, "--dry-run"), asked)
 
     @router.post("/replay/start")
     async def start(request: Request) -> Response:
@@ -51,7 +50,7 @@ def replay_pages(view: View, runs: Runs, actions: AuditLog, clock: Clock) -> API
         if planned is None or planned.asked.kind not in ("replay_plan", "replay"):
             raise HTTPException(400, "look at a plan first: it shows what will be done")
         asked = {**planned.asked.form, "fresh": form.get("fresh") == "yes"}
-        return await started(request, runs, actions, "replay", _arguments(asked, runs, "--yes"), asked)
+        return await starter.start(request, "replay", _arguments(asked, runs, "--yes"), asked)
 
     return router
 

@@ -1,18 +1,21 @@
 """The run page: a run's command, progress and result, and the next actions.
 
-Pages with actions share its check of typed texts, and its start of a run.
+Pages with actions share its check of typed texts, and the start of runs.
 """
 
 import unicodedata
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
 
 from console.audit_log import AuditLog
+from console.control import Control
 from console.runs.run import Kind, StartedRun
 from console.runs.runs import AnotherGoesOn, Runs
+from console.shared_settings import AT_HUBSPOT, ON_KAFKA
 from console.web.view import View
 from hubspot_consumer.cli.gates import LONGEST_WORDS
 from schemas.contacts import shortened
@@ -30,6 +33,20 @@ TITLES: Final[Mapping[Kind, str]] = {
     "resync_plan": "Dry run of a resync",
     "resync": "Resync",
 }
+# The settings that the workers must share with a run. The doctor is to find differences, so it always starts.
+_SHARED_BY: Final[Mapping[Kind, Sequence[str]]] = {
+    "replay_plan": AT_HUBSPOT,
+    "replay": AT_HUBSPOT,
+    "redrive_plan": AT_HUBSPOT,
+    "redrive": AT_HUBSPOT,
+    "resync_plan": AT_HUBSPOT,
+    "resync": AT_HUBSPOT,
+    "mend_plan": ON_KAFKA,
+    "mend": ON_KAFKA,
+    "discard": ON_KAFKA,
+}
+# A plan or dry run writes nothing: it starts in any case, and its page shows the differences.
+_WRITES_NOTHING: Final = frozenset({"replay_plan", "redrive_plan", "resync_plan", "mend_plan"})
 # Control characters (Cc), as an argument can't contain NUL, and surrogates (Cs), which can't be encoded.
 _UNFIT: Final = frozenset({"Cc", "Cs"})
 
@@ -77,19 +94,32 @@ def words_of(name: str, typed: Any, longest: int = LONGEST_WORDS) -> str:
     return words
 
 
-async def started(  # noqa: PLR0913, PLR0917 - a run needs all of them
-    request: Request, runs: Runs, actions: AuditLog, kind: Kind, arguments: Sequence[str], form: Mapping[str, Any]
-) -> Response:
-    """Start a run, record it in the audit log, and redirect to its page, or to that of a run that blocks it."""
-    try:
-        async with actions.action(request, kind, **_without_emails(form)) as outcome:
-            run = runs.start(kind, arguments, request.state.person.name, form)
-            outcome["run"] = run.id
-    except OSError as error:
-        raise HTTPException(503, f"CONSOLE_FOLDER: no command can be started there: {error.strerror}") from error
-    except AnotherGoesOn as another:
-        return RedirectResponse(f"/runs/{another.run.id}?instead=1", status_code=303)
-    return to_run(run)
+@dataclass(frozen=True)
+class RunStarter:
+    """Starts runs for people, each recorded in the audit log. A run that writes has to share settings with workers."""
+
+    runs: Runs
+    actions: AuditLog
+    control: Control
+
+    async def start(self, request: Request, kind: Kind, arguments: Sequence[str], form: Mapping[str, Any]) -> Response:
+        """Start a run and redirect to its page, or to that of a run that blocks it.
+
+        Raises OtherSettings if a worker would not share the settings, NotNoted, and HTTPException 503.
+        """
+        try:
+            async with self.actions.action(request, kind, **_without_emails(form)) as outcome:
+                notices: Sequence[str] = ()
+                if names := _SHARED_BY.get(kind):
+                    refuse = kind not in _WRITES_NOTHING
+                    notices = await self.control.compare_settings(names, outcome, refuse=refuse)
+                run = self.runs.start(kind, arguments, request.state.person.name, form, notices)
+                outcome["run"] = run.id
+        except OSError as error:
+            raise HTTPException(503, f"CONSOLE_FOLDER: no command can be started there: {error.strerror}") from error
+        except AnotherGoesOn as another:
+            return RedirectResponse(f"/runs/{another.run.id}?instead=1", status_code=303)
+        return to_run(run)
 
 
 def _without_emails(form: Mapping[str, Any]) -> dict[str, Any]:

@@ -45,7 +45,10 @@ MOST_WORDS: Final = 40
 
 
 class RunRequest(BaseModel):
-    """The requested command, and the person who requested it. *form* has the form fields for a repeat."""
+    """The requested command, and the person who requested it. *form* has the form fields for a repeat.
+
+    *notices* says which settings of the workers differed from the console's or could not be compared.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -54,6 +57,7 @@ class RunRequest(BaseModel):
     who: str
     began: AwareDatetime
     form: dict[str, Any]
+    notices: tuple[str, ...] = ()
 
 
 @dataclass

@@ -52,7 +52,9 @@ class Runs:
         self._known: dict[str, StartedRun] = {}
         self._processes: list[subprocess.Popen[bytes]] = []
 
-    def start(self, kind: Kind, arguments: Sequence[str], who: str, form: Mapping[str, Any]) -> StartedRun:
+    def start(
+        self, kind: Kind, arguments: Sequence[str], who: str, form: Mapping[str, Any], notices: Sequence[str] = ()
+    ) -> StartedRun:
         """Start a command. Raises AnotherGoesOn, OSError, and ValueError for an invalid argument."""
         self._refuse_beside_another(kind)
         now = self._clock.now()
@@ -60,7 +62,9 @@ class Runs:
         # The folder contains emails, so only its owner may read it.
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.mkdir(mode=0o700)
-        asked = RunRequest(kind=kind, arguments=tuple(arguments), who=who, began=now, form=dict(form))
+        asked = RunRequest(
+            kind=kind, arguments=tuple(arguments), who=who, began=now, form=dict(form), notices=tuple(notices)
+        )
         try:
             self._processes.append(self._begin(folder, asked))
         except Exception:

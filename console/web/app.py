@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.base import RequestResponseEndpoint
 
 from console.audit_log import NotNoted
+from console.shared_settings import OtherSettings
 from console.web.access import COOKIE, SIGN_IN, Access, Forbidden, SignInNeeded
 from console.web.sessions import LASTS, Session
 from console.web.view import STATIC, View
@@ -88,6 +89,10 @@ def _answer_refusals(app: FastAPI, view: View) -> None:
     @app.exception_handler(NotNoted)
     async def not_noted(request: Request, why: NotNoted) -> Response:
         return _told(view, request, 503, why.title, str(why))
+
+    @app.exception_handler(OtherSettings)
+    async def other_settings(request: Request, why: OtherSettings) -> Response:
+        return _told(view, request, 409, why.title, str(why))
 
     @app.exception_handler(HTTPException)
     async def other(request: Request, error: HTTPException) -> Response:

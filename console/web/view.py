@@ -19,7 +19,9 @@ STATIC: Final = files("console").joinpath("static")
 MOST_CHARACTERS: Final = 20_000
 
 Banner = Callable[[], Any]
-"""Returns an object with the notices that every page shows: `halts`, and the workers' `modes` such as a dry run."""
+"""Returns an object with the notices that every page shows: `halts`, the workers' `modes` such as a dry run, and the
+workers whose settings are `differing` from the console's.
+"""
 
 
 class View:

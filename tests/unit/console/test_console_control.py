@@ -26,6 +26,7 @@ from hubspot_consumer.settings import Settings as ConsumerSettings
 from tests.clock import OwnedClock
 from tests.console.server import Visitor, settings
 from tests.pipeline import OPERATOR_TOKEN, READER_TOKEN
+from tests.unit.console.test_console_dead_letters import answering
 
 ONE, TWO, PRODUCER = "http://127.0.0.1:8081", "http://127.0.0.1:8083", "http://127.0.0.1:8080"
 PAUSED = Paused(datetime(2026, 11, 24, 3, tzinfo=UTC), "ada", "<b>an import</b> runs")
@@ -84,13 +85,8 @@ def kafka(monkeypatch: pytest.MonkeyPatch) -> Kafka:
 
 
 def application(folder: Path, answers: Mapping[str, Any]) -> FastAPI:
-    def answer(request: httpx.Request) -> httpx.Response:
-        status = answers.get(f"{request.url.scheme}://{request.url.netloc.decode()}")
-        return httpx.Response(503) if status is None else httpx.Response(200, json=status)
-
-    http = httpx.AsyncClient(transport=httpx.MockTransport(answer))
     given = settings(folder, console_consumers=f"{ONE}, {TWO}", console_producers=PRODUCER)
-    return wire(given, ConsumerSettings(), http, OwnedClock()).app
+    return wire(given, ConsumerSettings(), answering(answers), OwnedClock()).app
 
 
 async def visitor(folder: Path, token: str = OPERATOR_TOKEN, answers: Mapping[str, Any] | None = None) -> Visitor:
@@ -304,6 +300,6 @@ async def test_the_doctor_is_asked_as_a_process_about_the_first_worker(
     answer = await post(await visitor(tmp_path), "/control/doctor")
 
     assert (answer.status_code, answer.headers["location"]) == (303, "/runs/7")
-    [(kind, arguments, who, form)] = asked
+    [(kind, arguments, who, form, _)] = asked
     assert (kind, arguments) == ("doctor", ["doctor", "--json", f"--worker-url={ONE}"])
     assert (who, form) == ("operator token", {})

@@ -3,7 +3,7 @@
 import json
 import shlex
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -16,14 +16,16 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from console.audit_log import NotNoted
+from console.control import Control
 from console.dead_letters.cache import DeadLetterCache, NotRead
 from console.dead_letters.groups import groups_of
 from console.pages.contact import contact_pages
 from console.pages.dead_letters import dead_letter_pages
 from console.pages.replay import replay_pages
-from console.pages.runs import run_pages
+from console.pages.runs import RunStarter, run_pages
 from console.pages.sign_in import sign_in_pages
 from console.runs.runs import Runs
+from console.shared_settings import ours_of
 from console.web.access import CSRF_HEADER, Access
 from console.web.app import console
 from console.web.sessions import Sessions
@@ -31,6 +33,7 @@ from console.web.view import View
 from hubspot_consumer.dead_letters.catalogue import DeadLetterCatalogue
 from hubspot_consumer.dead_letters.dead_letter import Letter
 from hubspot_consumer.dead_letters.resolutions import Discarded, Resolutions
+from hubspot_consumer.settings import Settings as ConsumerSettings
 from schemas.contacts import contact_hash, contact_key
 from schemas.topics import Topics
 from tests.clock import OwnedClock
@@ -59,6 +62,9 @@ RECORDS = [
         headers=headers("6", reason="invalid_envelope", offset=47),
     ),
 ]
+
+
+NO_WORKER: Mapping[str, Any] = {"http://worker.example.com:8081": None}
 
 
 class Book(DeadLetterCatalogue):
@@ -101,16 +107,35 @@ class Notes:
         yield noted
 
 
-class Operator:
-    """Somebody who may act, and the console that they do it by. Its commands print what they were told."""
+def answering(statuses: Mapping[str, Any]) -> httpx.AsyncClient:
+    """Return a client that services answer with these *statuses*, by their addresses; a text is sent as it is."""
 
-    def __init__(self, folder: Path) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        status = statuses.get(f"{request.url.scheme}://{request.url.netloc.decode()}")
+        if status is None:
+            return httpx.Response(503)
+        return httpx.Response(200, text=status if isinstance(status, str) else json.dumps(status))
+
+    return httpx.AsyncClient(transport=httpx.MockTransport(answer))
+
+
+class Operator:
+    """Somebody who may act, and the console that they do it by. Its commands print what they were told.
+
+    *workers* are the statuses of its workers by their addresses; None for one that does not answer.
+    """
+
+    def __init__(
+        self, folder: Path, workers: Mapping[str, Any] = NO_WORKER, consumer: ConsumerSettings | None = None
+    ) -> None:
         clock, view, sessions = OwnedClock(), View(), Sessions(OwnedClock())
         access = Access(settings(folder), sessions)
         program = [sys.executable, "-S", "-c", "import json, sys; print(json.dumps(sys.argv[1:]))"]
         self.clock = clock
         self.runs, self.reader, self.notes = Runs(folder, clock, program), Reader(), Notes()
         reader, actions = cast("Any", self.reader), cast("Any", self.notes)
+        http, given = answering(workers), settings(folder, console_consumers=",".join(workers))
+        starter = RunStarter(self.runs, actions, Control(given, ours_of(consumer or ConsumerSettings()), http, clock))
         home = APIRouter()
 
         @home.get("/")
@@ -119,9 +144,9 @@ class Operator:
 
         pages = (
             home,
-            contact_pages(view, cast("Any", None), cast("Any", None), self.runs, actions),
-            dead_letter_pages(view, reader, self.runs, actions, clock),
-            replay_pages(view, self.runs, actions, clock),
+            contact_pages(view, cast("Any", None), cast("Any", None), starter),
+            dead_letter_pages(view, reader, starter, clock),
+            replay_pages(view, starter, clock),
             run_pages(view, self.runs, actions),
             sign_in_pages(view, access, sessions),
         )

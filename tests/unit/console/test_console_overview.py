@@ -15,7 +15,9 @@ from console.overview.backlog import OutboxBacklog, TopicsBacklog
 from console.overview.flow import Overview
 from console.overview.services import Exposition, Report, quantile, risen
 from console.overview.source import Source
+from console.shared_settings import ours_of
 from console.web.view import View
+from hubspot_consumer.settings import Settings as ConsumerSettings
 from tests.clock import OwnedClock
 
 HALT = {"reason": "token_refused", "detail": "401", "since": "…", "next_probe": "…"}
@@ -85,6 +87,7 @@ class World:
             topics=of_topics,
             outbox=of_outbox,
             group="ours",
+            ours=ours_of(ConsumerSettings()),
             clock=self.clock,
         )
 
@@ -178,6 +181,19 @@ async def test_a_worker_that_reads_for_another_group_than_that_of_the_lag_is_nam
     assert (flow.group, flow.other_groups) == ("ours", {"worker 0": other} if other else {})
     page = View()._templates.env.get_template("overview_live.html").render(flow=flow)
     assert ('data-other-group="worker 0"' in page) == bool(other)
+
+
+async def test_a_worker_with_another_portal_than_the_console_is_named_with_both_values() -> None:
+    ours = ours_of(ConsumerSettings())
+    same: dict[str, Any] = {"mode": "disabled", "settings": ours}
+    other = {**same, "settings": {**ours, "HUBSPOT_PORTAL_ID": 4712}}
+    world = World(workers=[worker(0, **same), worker(0, **other)])
+    overview = world.overview()
+    await world.look()
+
+    [found] = overview.now().differing
+
+    assert (found.worker, found.values) == ("worker 1", "HUBSPOT_PORTAL_ID is not set here and 4712 there")
 
 
 async def test_the_charts_have_a_gap_where_nobody_could_tell() -> None:
