@@ -236,8 +236,13 @@ async def dead_letter(patient: Patient, detail: str) -> AsyncIterator[Settings]:
 
 
 @asynccontextmanager
-async def acked(patient: Patient, receipts: Sequence[tuple[int, str]], *, records: int) -> AsyncIterator[Settings]:
-    """Records, with ids of their offsets, that a group has acked; *receipts* are of an offset and an event's id."""
+async def acked(
+    patient: Patient, receipts: Sequence[tuple[int, str] | bytes], *, records: int
+) -> AsyncIterator[Settings]:
+    """Records, with ids of their offsets, that a group has acked.
+
+    *receipts* are of an offset and an event's id, or bytes that stand in their place.
+    """
     async with topics(patient, partitions={}) as changes:
         names, group = Topics(changes["KAFKA_TOPIC_PREFIX"]), f"group-{uuid4().hex[:8]}"
         topic = names.of("nova_earned")
@@ -246,9 +251,11 @@ async def acked(patient: Patient, receipts: Sequence[tuple[int, str]], *, record
                 headers = Headers(str(number), "nova_earned", 1).encode()
                 await kafka.send_and_wait(topic, b"{}", partition=1, headers=headers)
             await topic_list.make(patient.kafka, names, names.deliveries)
-            for offset, event_id in receipts:
-                receipt = {"topic": topic, "partition": 1, "offset": offset, "event_id": event_id}
-                await kafka.send_and_wait(names.deliveries, json.dumps(receipt).encode())
+            for receipt in receipts:
+                if isinstance(value := receipt, tuple):
+                    place = {"topic": topic, "partition": 1, "offset": receipt[0]}
+                    value = json.dumps({**place, "event_id": receipt[1]}).encode()
+                await kafka.send_and_wait(names.deliveries, value)
         consumer = AIOKafkaConsumer(bootstrap_servers=patient.kafka, group_id=group, enable_auto_commit=False)
         await consumer.start()
         consumer.assign([TopicPartition(topic, 1)])

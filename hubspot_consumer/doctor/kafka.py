@@ -201,11 +201,14 @@ class KafkaChecks:
                 "the receipts could not be compared within the time limit",
                 "run the doctor again when Kafka is less busy",
             )
+        unreadable = f"; {count(found.unreadable, 'record')} of {topic} can't be read" if found.unreadable else ""
         since = f" published since {found.since:%Y-%m-%d %H:%M} UTC" if found.since else ""
         if not found.missing:
-            return ok(f"each of {count(found.compared, 'acked event')}{since} has a receipt")
+            return ok(f"each of {count(found.compared, 'acked event')}{since} has a receipt{unreadable}")
         named = ", ".join(found.missing[:3]) + (", …" if len(found.missing) > 3 else "")
-        return warn(f"{count(len(found.missing), 'acked event')}{since} left no receipt: {named}", GET_UNDELIVERED)
+        return warn(
+            f"{count(len(found.missing), 'acked event')}{since} left no receipt: {named}{unreadable}", GET_UNDELIVERED
+        )
 
     async def dead_letters(self) -> Answer:
         """Report how many dead letters are open, and the reason and age of the newest."""

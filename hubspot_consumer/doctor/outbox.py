@@ -27,14 +27,17 @@ SEE_DATABASE: Final = "the database does not answer: see database"
 
 STATEMENT_WITHIN: Final = timedelta(seconds=4)
 HAS_OUTBOX: Final = "SELECT to_regclass('outbox_events') IS NOT NULL AND to_regclass('outbox_parked') IS NOT NULL"
-# The age is that of the first row by position, because the relay takes that one first.
+# The age is that of the first row by position, because the relay takes that one first. A time that somebody has set to
+# infinity has none.
 WAITING: Final = """
 SELECT (SELECT count(*) FROM (SELECT FROM outbox_events LIMIT %(most)s) AS waiting),
-    coalesce((SELECT extract(epoch FROM now() - created_at)::float FROM outbox_events ORDER BY position LIMIT 1), 0)
+    coalesce((SELECT CASE WHEN isfinite(created_at) THEN extract(epoch FROM now() - created_at)::float END
+        FROM outbox_events ORDER BY position LIMIT 1), 0)
 """
 PARKED: Final = """
 SELECT (SELECT count(*) FROM (SELECT FROM outbox_parked LIMIT %(most)s) AS parked),
-    coalesce((SELECT extract(epoch FROM now() - created_at)::float FROM outbox_parked ORDER BY position LIMIT 1), 0)
+    coalesce((SELECT CASE WHEN isfinite(created_at) THEN extract(epoch FROM now() - created_at)::float END
+        FROM outbox_parked ORDER BY position LIMIT 1), 0)
 """
 ACTIVE_RELAY: Final = """
 SELECT pid, extract(epoch FROM now() - backend_start)::float

@@ -5,7 +5,7 @@ runs at the same time sees these calls in the headers of its own answers, and le
 """
 
 from collections.abc import Mapping
-from datetime import UTC, tzinfo
+from datetime import UTC, timedelta, tzinfo
 from typing import Final
 
 from hubspot_consumer.doctor.environment import Environment
@@ -36,6 +36,9 @@ SPACING_S: Final = 0.5
 MANY_CALLS: Final = 1_000_000
 # A worker halts when only its reserve is left. Below this share a person still has time to react.
 NEARLY_SPENT: Final = 0.1
+
+# A day ends sooner. A later time in HubSpot's answer is wrong, or has no equivalent in the portal's time zone.
+LONGEST_DAY: Final = timedelta(days=2)
 
 MOST_NAMED: Final = 5
 CUSTOM_EVENTS: Final = ("auto", "custom_events")
@@ -244,7 +247,9 @@ class PortalChecks:
 
     def _end_of_day(self, usage: Usage, zone: tzinfo | None) -> str:
         now = self._clock.now()
-        ends = usage.resets_at or midnight(now, zone or UTC)
+        ends = usage.resets_at
+        if ends is None or abs(ends - now) > LONGEST_DAY:
+            ends = midnight(now, zone or UTC)
         where = f" ({zone})" if zone else ""
         return f"at {ends.astimezone(zone or UTC):%H:%M}{where}, in {hours_and_minutes(ends - now)}"
 

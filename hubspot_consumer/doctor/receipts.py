@@ -1,8 +1,8 @@
 """Comparison of acked events with their receipts: one without a receipt may never have been delivered."""
 
-import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, Final
@@ -11,6 +11,7 @@ from aiokafka import TopicPartition
 
 from runtime.kafka.topic_reader import TopicReader
 from schemas.envelope import Headers
+from schemas.texts import read_json
 from schemas.times import moment_of
 
 # Only the newest receipts are compared: reading this many takes a second.
@@ -24,20 +25,44 @@ MOST_LOOKED_AT: Final = 5_000
 
 @dataclass(frozen=True)
 class ReceiptsComparison:
-    """The number of compared acked events, the time from which they are compared (None: all), and those without a
-    receipt.
+    """The number of compared acked events, the time from which they are compared (None: all), those without a receipt,
+    and the number of records in the place of receipts that nobody can read.
     """
 
     compared: int
     since: datetime | None
     missing: Sequence[str]
+    unreadable: int = 0
+
+
+@dataclass
+class _Receipts:
+    """The places and the event ids in receipts, and the number of records that are none."""
+
+    places: set[tuple[str, int, int]] = field(default_factory=set)
+    event_ids: set[str] = field(default_factory=set)
+    unreadable: int = 0
+
+    def add(self, value: bytes | None) -> None:
+        """Add a record's value. A receipt of another version needs no more than its place."""
+        receipt: Any = None
+        with suppress(ValueError):
+            receipt = read_json(value or b"")
+        match receipt:
+            case {"topic": str(topic), "partition": int(partition), "offset": int(offset)}:
+                self.places.add((topic, partition, offset))
+            case _:
+                self.unreadable += 1
+                return
+        if isinstance(event_id := receipt.get("event_id"), str) and event_id:
+            self.event_ids.add(event_id)
 
 
 async def compare(
     reader: TopicReader, committed: Mapping[TopicPartition, int], deliveries: Sequence[TopicPartition]
 ) -> ReceiptsComparison:
     """Compare the events below the offsets *committed* with the newest receipts. Raises KafkaError."""
-    places, event_ids, since = await _read(reader, deliveries)
+    receipts, since = await _read(reader, deliveries)
     starts = await reader.starts(list(committed))
     if since is not None:
         # A receipt is younger than its record, so the receipts of all records from this time on were read.
@@ -48,19 +73,17 @@ async def compare(
         compared += len(offsets)
         if looked_at >= MOST_LOOKED_AT:
             continue
-        without = [*islice((at for at in offsets if (*partition, at) not in places), MOST_LOOKED_AT)]
+        without = [*islice((at for at in offsets if (*partition, at) not in receipts.places), MOST_LOOKED_AT)]
         if without:
-            suspects += await _records(reader, partition, without, event_ids)
+            suspects += await _records(reader, partition, without, receipts.event_ids)
             looked_at += len(without)
-    return ReceiptsComparison(compared, since, suspects)
+    return ReceiptsComparison(compared, since, suspects, receipts.unreadable)
 
 
-async def _read(
-    reader: TopicReader, partitions: Sequence[TopicPartition]
-) -> tuple[set[tuple[str, int, int]], set[str], datetime | None]:
-    """Return the places and the event ids in the newest receipts, and the time from which these are complete."""
+async def _read(reader: TopicReader, partitions: Sequence[TopicPartition]) -> tuple[_Receipts, datetime | None]:
+    """Return the newest receipts, and the time from which these are complete."""
     starts, ends = await reader.starts(partitions), await reader.ends(partitions)
-    places, event_ids, whole, since = set[tuple[str, int, int]](), set[str](), True, list[datetime]()
+    receipts, whole, since = _Receipts(), True, list[datetime]()
     for partition in partitions:
         start = max(starts[partition], ends[partition] - MOST_RECEIPTS)
         # Receipts before the first one that is read are unknown, so events of that time can't be judged.
@@ -68,11 +91,8 @@ async def _read(
         async for record in _from(reader, partition, start, ends[partition]):
             if record.offset == start:
                 since.append(moment_of(record.timestamp / 1000))
-            receipt: Mapping[str, Any] = json.loads(record.value)
-            places.add((receipt["topic"], receipt["partition"], receipt["offset"]))
-            if receipt.get("event_id"):
-                event_ids.add(receipt["event_id"])
-    return (places, event_ids, None if whole else max(since, default=datetime.now(UTC)))
+            receipts.add(record.value)
+    return receipts, None if whole else max(since, default=datetime.now(UTC))
 
 
 async def _records(

@@ -1,16 +1,20 @@
 """Checks of a worker's /v1/status: unhealthy parts, halts, contacts that wait, the timeline."""
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
 import httpx
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hubspot_consumer.doctor.environment import Environment
 from hubspot_consumer.doctor.examination import Answer, CannotTell, Check, Checks, Look, count, fail, ok, warn
+from schemas.contacts import shortened
+from schemas.texts import read_json
 
 STATUS_WITHIN_S: Final = 4.0
-NO_ANSWER: Final = (httpx.HTTPError, httpx.InvalidURL, ValueError, TimeoutError)
-
+# The number of characters that are shown of an answer that is no status.
+MOST_SHOWN: Final = 60
 ASK_ELSEWHERE: Final = "start one: `python -m hubspot_consumer worker`; if it runs elsewhere, pass --worker-url"
 SEE_RUNBOOK: Final = "the runbook's table says what to do"
 REMEDIES: Final[Mapping[str, str]] = {
@@ -26,13 +30,38 @@ REMEDIES: Final[Mapping[str, str]] = {
 }
 
 
+class NotAWorker(Exception):
+    """Something else answers; the message says what."""
+
+
+NO_ANSWER: Final = (httpx.HTTPError, httpx.InvalidURL, ValueError, TimeoutError)
+NO_STATUS: Final = (*NO_ANSWER, NotAWorker)
+
+
+class _Contacts(BaseModel):
+    waiting_for_earlier_event: int = 0
+    holes_released: int = 0
+
+
+class WorkerStatus(BaseModel):
+    """What the checks need of a status; a worker of another version may leave out all but its mode."""
+
+    model_config = ConfigDict(frozen=True)
+
+    mode: str
+    unwell: dict[str, Any] | None = None
+    halted: dict[str, Any] | None = None
+    contacts: _Contacts | None = None
+    timeline: str | None = None
+
+
 class WorkerChecks:
     """Checks of one worker. They request its status once."""
 
     def __init__(self, environment: Environment, worker_url: str) -> None:
         self._settings: Final = environment.settings
         self._url: Final = worker_url.rstrip("/") or f"http://127.0.0.1:{self._settings.consumer_port}"
-        self._status: Final = Look(self._ask, NO_ANSWER, "the worker does not answer: see worker")
+        self._status: Final = Look(self._ask, NO_STATUS, "the worker does not answer: see worker")
 
     def checks(self) -> Checks:
         return Checks(
@@ -50,8 +79,9 @@ class WorkerChecks:
             status = await self._status.seen()
         except NO_ANSWER as error:
             return fail(f"no worker answers at {self._url} ({type(error).__name__})", ASK_ELSEWHERE)
-        mode = status.get("mode")
-        unwell = status.get("unwell") or {}
+        except NotAWorker as error:
+            return fail(f"{self._url} answers, but is no worker, or one of another version: {error}", ASK_ELSEWHERE)
+        mode, unwell = status.mode, status.unwell or {}
         # The check `sending` reports a halt.
         if ill := [f"{part}: {why}" for part, why in unwell.items() if part != "hubspot"]:
             return fail(f"{mode} at {self._url}, unwell: {'; '.join(ill)}", SEE_RUNBOOK)
@@ -64,7 +94,7 @@ class WorkerChecks:
 
     async def sending(self) -> Answer:
         """Check whether deliveries are halted, why, and when the next probe is due."""
-        halted = (await self._status.known()).get("halted")
+        halted = (await self._status.known()).halted
         if not halted:
             return ok("not halted")
         reason = str(halted.get("reason"))
@@ -75,8 +105,8 @@ class WorkerChecks:
 
     async def holes(self) -> Answer:
         """Check whether contacts wait for an earlier event, or were released without it."""
-        contacts = (await self._status.known()).get("contacts") or {}
-        waiting, released = contacts.get("waiting_for_earlier_event", 0), contacts.get("holes_released", 0)
+        contacts = (await self._status.known()).contacts or _Contacts()
+        waiting, released = contacts.waiting_for_earlier_event, contacts.holes_released
         what = f"{count(waiting, 'contact')} waiting for an earlier event, {released:,} continued without it"
         if released:
             return warn(
@@ -88,8 +118,8 @@ class WorkerChecks:
     async def timeline(self) -> Answer:
         """Check whether the worker writes the timeline entries that the settings require."""
         status = await self._status.known()
-        takes, wanted = str(status.get("timeline")), self._settings.hubspot_timeline
-        if status.get("mode") != "live":
+        takes, wanted = str(status.timeline), self._settings.hubspot_timeline
+        if status.mode != "live":
             raise CannotTell("the worker is not live, so it writes no timeline entries")
         if wanted == takes or (wanted == "auto" and takes == "custom_events"):
             return ok(takes)
@@ -98,9 +128,22 @@ class WorkerChecks:
             "see event_definitions and scopes; then restart the worker, which checks them when it starts",
         )
 
-    async def _ask(self) -> Mapping[str, Any]:
+    async def _ask(self) -> WorkerStatus:
         async with httpx.AsyncClient(timeout=STATUS_WITHIN_S) as http:
-            status = (await http.get(f"{self._url}/v1/status")).raise_for_status().json()
-        if not isinstance(status, dict):
-            raise TypeError("no status")
-        return status
+            response = (await http.get(f"{self._url}/v1/status")).raise_for_status()
+        return status_of(response.content, response.headers.get("content-type", "of no type"))
+
+
+def status_of(content: bytes, content_type: str) -> WorkerStatus:
+    """Return the status in an answer's body. Raises NotAWorker, which says what the answer is instead."""
+    try:
+        answer = read_json(content)
+    except ValueError:
+        raise NotAWorker(f"its status is no JSON, but {content_type}") from None
+    if not isinstance(answer, dict):
+        raise NotAWorker(f"its status is no object, but {shortened(json.dumps(answer), MOST_SHOWN)}")
+    try:
+        return WorkerStatus.model_validate(answer)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise NotAWorker(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None

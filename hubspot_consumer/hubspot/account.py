@@ -17,6 +17,8 @@ SCHEMA_SCOPES: Final = ("crm.schemas.contacts.read", "crm.schemas.contacts.write
 EVENT_SCOPES: Final = ("analytics.behavioral_events.send", "behavioral_events.event_definitions.read_write")
 # Maximum number of digits: int() raises ValueError for thousands of them.
 LONGEST_NUMBER: Final = 20
+# No account has so many calls a day; shares of a number with hundreds of digits can't be computed.
+MOST_CALLS: Final = 10**12
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def read_usage(response: Answer) -> Usage | Refusal:
         return page
     for item in page.items:
         limit, used = item.get("usageLimit"), item.get("currentUsage")
-        if isinstance(limit, int) and isinstance(used, int) and limit > 0:
+        if isinstance(limit, int) and isinstance(used, int) and 0 < limit < MOST_CALLS and abs(used) < MOST_CALLS:
             return Usage(limit, used, _moment(item.get("resetsAt")))
     return Rejected("rejected_by_hubspot", "HubSpot's answer does not say how many of the day's calls are used")
 

@@ -33,6 +33,8 @@ async def describe_group(admin: AIOKafkaAdminClient, group: str) -> Group:
 
 
 def _numbers(assignment: bytes) -> frozenset[int]:
-    if not assignment:
+    try:
+        return frozenset(one.partition for one in ConsumerProtocolMemberAssignment.decode(assignment).partitions())
+    except ValueError:
+        # It is empty during a rebalance, and has another form if a program of another kind, as Connect, is the member.
         return frozenset()
-    return frozenset(one.partition for one in ConsumerProtocolMemberAssignment.decode(assignment).partitions())

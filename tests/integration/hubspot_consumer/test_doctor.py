@@ -210,6 +210,17 @@ async def test_a_fault_elsewhere_is_found_by_name(patient: Patient, fault: Fault
     assert "hush" not in str(findings)
 
 
+@pytest.mark.parametrize("at", ["infinity", "-infinity"])
+async def test_rows_of_a_time_that_is_none_are_counted_without_an_age(patient: Patient, at: str) -> None:
+    set_to_none = [f"UPDATE {table} SET created_at = '{at}'" for table in ("outbox_events", "outbox_parked")]
+    async with plant.outbox(patient, plant.AN_HOUR_OLD, plant.MANY_PARKED, *set_to_none) as changes:
+        findings = await patient.examined(changes, offline=True)
+
+    what = {finding.name: finding.what for finding in findings}
+    assert what["outbox"] == "1 event waiting, the first for 0 s"
+    assert what["parked"] == "2,000 events of users without a known email, the first for 0 s"
+
+
 async def test_a_broker_that_creates_what_it_is_asked_about_is_found(
     patient: Patient, kafka: Any, topic_prefix: str
 ) -> None:
@@ -230,10 +241,21 @@ async def test_a_broker_that_creates_what_it_is_asked_about_is_found(
         ([(0, "0"), (2, "2")], "warn", "1 acked event left no receipt: {}nova_earned-1-1"),
         ([(2, "2")], "warn", "2 acked events left no receipt: {0}nova_earned-1-0, {0}nova_earned-1-1"),
         ([], "skip", "{}deliveries is empty: no event has ended yet"),
+        # Beside the receipts stand records that nobody can read.
+        (
+            [b"no JSON", (0, "0"), b"[]", (1, "1"), (2, "2")],
+            "ok",
+            "each of 3 acked events has a receipt; 2 records of {0}deliveries can't be read",
+        ),
+        (
+            [b"{}", (0, "0"), (2, "2")],
+            "warn",
+            "1 acked event left no receipt: {0}nova_earned-1-1; 1 record of {0}deliveries can't be read",
+        ),
     ],
 )
 async def test_an_event_that_was_acked_and_left_no_receipt_is_found(
-    patient: Patient, receipts: list[tuple[int, str]], level: Level, words: str
+    patient: Patient, receipts: list[tuple[int, str] | bytes], level: Level, words: str
 ) -> None:
     async with plant.acked(patient, receipts, records=3) as changes:
         findings = await patient.examined(changes, offline=True)

@@ -3,12 +3,13 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, get_args
 
 import httpx
 import pytest
 
-from hubspot_consumer.doctor.environment import read_environment
+from hubspot_consumer.doctor.environment import DoctorSettings, Environment, read_environment
 from hubspot_consumer.doctor.examination import (
     CHECK_WITHIN_S,
     Answer,
@@ -25,10 +26,13 @@ from hubspot_consumer.doctor.examination import (
 )
 from hubspot_consumer.doctor.outbox import MUCH_WAL, ReplicationSlot, slots_answer
 from hubspot_consumer.doctor.output import as_json_text, as_lines, exit_code, without_secrets
-from hubspot_consumer.doctor.portal import FewCalls
-from hubspot_consumer.doctor.worker import REMEDIES
-from hubspot_consumer.hubspot.account import Usage, read_scopes, read_usage
+from hubspot_consumer.doctor.portal import FewCalls, PortalChecks
+from hubspot_consumer.doctor.receipts import _Receipts
+from hubspot_consumer.doctor.worker import ASK_ELSEWHERE, REMEDIES, WorkerChecks
+from hubspot_consumer.hubspot.account import Usage, read_portal, read_scopes, read_usage
+from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot.outcomes import Halt, HaltReason, Rejected
+from hubspot_consumer.kafka.group import _numbers
 from tests.clock import FastLoop, OwnedClock
 
 SECRET = "pat-na1-11111111-2222-4333-8444-555555555555"
@@ -240,3 +244,105 @@ def test_the_days_use_and_the_scopes_are_read() -> None:
 
 def test_for_every_reason_to_halt_it_says_what_to_do() -> None:
     assert set(REMEDIES) == set(get_args(HaltReason))
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("<html>", "its status is no JSON, but text/html"),
+        ("[" * 100_000, "its status is no JSON, but text/html"),
+        ("", "its status is no JSON, but text/html"),
+        ("[1, 2]", "its status is no object, but [1, 2]"),
+        ('"ada@example.com"', 'its status is no object, but "a***@example.com"'),
+        ("null", "its status is no object, but null"),
+        ("{}", "mode: Field required"),
+        ('{"mode": "live", "unwell": ["kafka"]}', "unwell: Input should be a valid dictionary"),
+        ('{"mode": "live", "halted": "paused"}', "halted: Input should be a valid dictionary"),
+        ('{"mode": "live", "contacts": []}', "contacts: Input should be a valid dictionary"),
+        ('{"mode": "live", "contacts": {"holes_released": "many"}}', "contacts.holes_released: Input should be"),
+    ],
+)
+async def test_what_answers_in_a_workers_place_is_a_finding_that_says_what_it_is(
+    monkeypatch: pytest.MonkeyPatch, body: str, says: str
+) -> None:
+    findings = await examined_worker(monkeypatch, body)
+
+    worker = findings["worker"]
+    assert worker.level == "fail"
+    assert worker.what.startswith("http://127.0.0.1:8081 answers, but is no worker, or one of another version: ")
+    assert says in worker.what
+    assert worker.do == ASK_ELSEWHERE
+    for name in ("sending", "holes", "timeline"):
+        assert (findings[name].level, findings[name].what) == ("skip", "the worker does not answer: see worker")
+
+
+async def test_a_worker_of_another_version_may_leave_out_all_but_its_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    findings = await examined_worker(monkeypatch, '{"mode": "disabled", "contacts": null, "more": [1]}')
+
+    assert [finding.level for finding in findings.values()] == ["ok", "ok", "ok", "skip"]
+
+
+async def examined_worker(monkeypatch: pytest.MonkeyPatch, body: str) -> dict[str, Finding]:
+    """Return the findings about a worker whose status has this body."""
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, text=body, headers={"content-type": "text/html"}))
+    asking_it = partial(httpx.AsyncClient, transport=transport)
+    monkeypatch.setattr("hubspot_consumer.doctor.worker.httpx.AsyncClient", asking_it)
+    checks = WorkerChecks(Environment(DoctorSettings()), "").checks()
+    return {finding.name: finding for finding in await examine([checks])}
+
+
+@pytest.mark.parametrize(
+    "use", [{"usageLimit": 10**400, "currentUsage": 1}, {"usageLimit": 1, "currentUsage": -(10**400)}]
+)
+def test_a_quota_beyond_all_sense_is_none(use: object) -> None:
+    assert isinstance(read_usage(answered(200, {"results": [use]})), Rejected)
+
+
+@pytest.mark.parametrize("resets_at", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z", "2026-11-25T00:00:00Z"])
+async def test_a_day_that_ends_at_the_edge_of_years_ends_at_midnight(
+    monkeypatch: pytest.MonkeyPatch, resets_at: str
+) -> None:
+    use = {"usageLimit": 100, "currentUsage": 3, "resetsAt": resets_at}
+
+    async def portal(_: HubSpotClient) -> Any:
+        return read_portal(answered(200, {"portalId": 1, "timeZone": "Asia/Tokyo"}))
+
+    async def usage(_: HubSpotClient) -> Any:
+        return read_usage(answered(200, {"results": [use]}))
+
+    monkeypatch.setattr(HubSpotClient, "portal", portal)
+    monkeypatch.setattr(HubSpotClient, "usage", usage)
+    monkeypatch.setenv("HUBSPOT_PRIVATE_APP_TOKEN", SECRET)
+    checks = PortalChecks(Environment(DoctorSettings()), OwnedClock(), offline=False)
+
+    found = await checks.daily_quota()
+
+    await checks._http.aclose()
+    wanted = "09:00" if resets_at.startswith("2026") else "00:00"
+    assert f"97 of 100 calls left; the day ends at {wanted} (Asia/Tokyo)" in found.what
+
+
+def test_records_in_the_place_of_receipts_are_counted_and_hide_no_receipt() -> None:
+    receipts = _Receipts()
+    place = {"topic": "t", "partition": 0, "offset": 1}
+    odd = [
+        b"no JSON",
+        b"[" * 100_000,
+        b"\xff",
+        b"[]",
+        b"7",
+        b"{}",
+        b'{"topic": 1, "partition": 0, "offset": 1}',
+        None,
+        b"",
+    ]
+
+    for value in (*odd, json.dumps({**place, "event_id": ["x"], "outcome": "a newer one"}).encode()):
+        receipts.add(value)
+
+    assert (receipts.unreadable, receipts.places, receipts.event_ids) == (len(odd), {("t", 0, 1)}, set())
+
+
+@pytest.mark.parametrize("assignment", [b"", b"\x00", b'{"connector": 1}', bytes(6) + b"\x7f" * 9])
+def test_a_member_of_another_protocol_has_no_partitions_of_ours(assignment: bytes) -> None:
+    assert _numbers(assignment) == frozenset()
