@@ -51,6 +51,12 @@ class ServiceStatus:
         return {name: _shown(value) for name, value in settings.items()} if isinstance(settings, dict) else {}
 
     @property
+    def halted(self) -> Mapping[str, Any] | None:
+        """The halt, and in `behind` the one behind it, each with `reason` and `detail`; None if nothing is halted."""
+        halted = self.status.get("halted")
+        return _halt(halted) | {"behind": _halt(halted.get("behind"))} if isinstance(halted, dict) else None
+
+    @property
     def sends_not_for(self) -> Mapping[str, str]:
         """The unwell parts that stop a worker from sending, with the reasons. A halt is shown separately."""
         unwell = self.status.get("unwell")
@@ -150,6 +156,10 @@ class Control:
         except (httpx.HTTPError, TimeoutError, ValueError) as error:
             return ServiceStatus(url, {}, f"can't be reached ({type(error).__name__})")
         return ServiceStatus(url, status) if isinstance(status, dict) else ServiceStatus(url, {}, "says something else")
+
+
+def _halt(halt: Any) -> dict[str, Any]:
+    return {name: halt.get(name) for name in ("reason", "detail")} if isinstance(halt, dict) else {}
 
 
 def _shown(value: Any) -> Any:

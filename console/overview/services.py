@@ -2,16 +2,17 @@
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import pairwise
-from typing import Any, Final, Self, TypeVar
+from math import inf, isfinite, isnan
+from typing import Annotated, Any, Self, TypeVar
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import AfterValidator, BaseModel, ConfigDict, FiniteFloat
 
 from hubspot_consumer.settings import group_of
-
-# The keys that a worker's status must have.
-NEEDED: Final = frozenset({"mode", "unwell", "halted", "quota", "in_flight", "contacts"})
+from schemas.texts import read_json
 
 Key = TypeVar("Key", bound=Hashable)
 Labels = Mapping[str, str]
@@ -19,9 +20,46 @@ Buckets = Sequence[tuple[float, float]]
 """A histogram: its upper bounds in order, each with a count."""
 
 
+class _Shape(BaseModel):
+    """What the overview needs of an answer, checked once, so that no answer can fail a page. More keys are allowed."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class _Halt(_Shape):
+    reason: str
+    detail: str
+    since: str
+
+
+class _Quota(_Shape):
+    limit: FiniteFloat
+    window_s: FiniteFloat
+    used: FiniteFloat
+    daily_limit: FiniteFloat
+    daily_remaining: FiniteFloat
+    daily_resets_at: Annotated[str, AfterValidator(datetime.fromisoformat)] | None = None
+
+
+class _InFlight(_Shape):
+    events: FiniteFloat
+
+
+class _Service(_Shape):
+    unwell: dict[str, str]
+
+
+class _Worker(_Service):
+    mode: str
+    halted: _Halt | None
+    quota: _Quota | None
+    in_flight: _InFlight
+    contacts: dict[str, FiniteFloat]
+
+
 @dataclass(frozen=True)
 class Exposition:
-    """The samples of one response of /metrics, by name."""
+    """The samples of one response of /metrics, by name. Samples without a finite value are left out."""
 
     samples: Mapping[str, Sequence[tuple[Labels, float]]]
 
@@ -30,7 +68,7 @@ class Exposition:
         """Parse *text*. Raises ValueError if it is not in Prometheus' text format."""
         samples: dict[str, list[tuple[Labels, float]]] = {}
         for family in text_string_to_metric_families(text):
-            for sample in family.samples:
+            for sample in filter(lambda each: isfinite(each.value), family.samples):
                 samples.setdefault(sample.name, []).append((sample.labels, sample.value))
         return cls(samples)
 
@@ -40,7 +78,7 @@ class Exposition:
 
     def buckets(self, name: str) -> Buckets:
         """Return a histogram's cumulative counts, summed over all labels."""
-        counts = added((float(labels["le"]), value) for labels, value in self.samples.get(f"{name}_bucket", ()))
+        counts = added((_bound(labels), value) for labels, value in self.samples.get(f"{name}_bucket", ()))
         return sorted(counts.items())
 
 
@@ -61,19 +99,25 @@ class Report:
 
 async def ask_worker(http: httpx.AsyncClient, url: str) -> Report:
     """Return the report of the worker at *url*. Raises httpx.HTTPError, and ValueError if it is not a worker."""
-    status = (await http.get(f"{url}/v1/status")).raise_for_status().json()
-    if not isinstance(status, dict) or not status.keys() >= NEEDED:
-        raise ValueError(f"{url} is not a worker, or has another version")
+    status = read_json((await http.get(f"{url}/v1/status")).raise_for_status().content)
+    _Worker.model_validate(status)
     return Report(status, Exposition.read((await http.get(f"{url}/metrics")).raise_for_status().text))
 
 
 async def ask_producer(http: httpx.AsyncClient, url: str) -> Report:
     """Return the report of the producer at *url*. Raises httpx.HTTPError, and ValueError if it is not a producer."""
     # The status code is not checked: a producer with unwell parts answers 503 with the same body.
-    health = (await http.get(f"{url}/v1/health")).json()
-    if not isinstance(health, dict) or "unwell" not in health:
-        raise ValueError(f"{url} is not a producer")
+    health = read_json((await http.get(f"{url}/v1/health")).content)
+    _Service.model_validate(health)
     return Report(health, Exposition.read((await http.get(f"{url}/metrics")).raise_for_status().text))
+
+
+def _bound(labels: Labels) -> float:
+    try:
+        bound = float(labels.get("le", ""))
+    except ValueError:
+        return inf
+    return inf if isnan(bound) else bound
 
 
 def added(counts: Iterable[tuple[Key, float]]) -> dict[Key, float]:

@@ -170,6 +170,17 @@ async def test_a_live_worker_that_is_unwell_is_not_said_to_send(tmp_path: Path, 
     assert ">yes<" in two
 
 
+@pytest.mark.parametrize("odd", [7, "x", ["y"], {}, {"behind": "x"}, {"reason": ["<b>"], "behind": {}}])
+async def test_a_worker_that_tells_its_halt_in_another_form_fails_no_page(
+    tmp_path: Path, kafka: Kafka, odd: object
+) -> None:
+    somebody = await visitor(tmp_path, answers={ONE: {"mode": "live", "halted": odd, "unwell": odd}, TWO: LIVE})
+
+    for path in ("/control", "/control/live"):
+        page = await somebody.http.get(path)
+        assert (page.status_code, "also <code>token_refused</code>" in page.text) == (200, True)
+
+
 def seen_on(page: str) -> str:
     """Return which pause the page's form to resume would end."""
     [seen] = re.findall('name="seen" form="resume" value="(.+?)"', page)

@@ -1,11 +1,13 @@
 """The overview's figures: sums of what is known, and None for what nobody knows."""
 
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from math import ceil
+from math import ceil, inf
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +15,7 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
 from console.overview.backlog import OutboxBacklog, TopicsBacklog
 from console.overview.flow import Overview
-from console.overview.services import Exposition, Report, quantile, risen
+from console.overview.services import Exposition, Report, ask_worker, quantile, risen
 from console.overview.source import Source
 from console.shared_settings import ours_of
 from console.web.view import View
@@ -194,6 +196,63 @@ async def test_a_worker_with_another_portal_than_the_console_is_named_with_both_
     [found] = overview.now().differing
 
     assert (found.worker, found.values) == ("worker 1", "HUBSPOT_PORTAL_ID is not set here and 4712 there")
+
+
+def told(**changes: Any) -> dict[str, Any]:
+    """Return the status of a worker, with *changes*."""
+    return dict(worker(0, **changes).status)
+
+
+async def asked(status: str, metrics: str) -> Report:
+    """Return the report of a worker that answers with these texts."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, text=metrics if request.url.path == "/metrics" else status)
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
+        return await ask_worker(http, "http://worker.example.com")
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        "<html>",
+        "[" * 100_000,
+        "[]",
+        "{}",
+        *(
+            json.dumps(told(**{name: odd}))
+            for name in ("unwell", "halted", "quota", "in_flight", "contacts")
+            for odd in (7, "x", [1], {"events": "x", "limit": None, "reason": 1})
+        ),
+        json.dumps(told(mode=None)),
+        json.dumps(told(in_flight={"events": float("nan")})),
+        json.dumps(told(halted={"reason": "paused"})),
+        json.dumps(told(quota={**told()["quota"], "daily_resets_at": "tomorrow"})),
+    ],
+)
+async def test_an_answer_that_no_page_could_show_is_none(status: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - a source takes each of them as no answer
+        await asked(status, "")
+
+
+@pytest.mark.parametrize("halted", [None, {**HALT, "behind": None}])
+async def test_a_status_with_more_than_a_page_needs_is_shown_and_figures_that_are_none_are_not(
+    halted: Mapping[str, Any] | None,
+) -> None:
+    metrics = (
+        'hubspot_consumer_calls_total{status="200"} NaN\nhubspot_consumer_calls_total{status="429"} 2\n'
+        'hubspot_consumer_event_age_seconds_bucket{le="x"} 1\nhubspot_consumer_event_age_seconds_bucket{le="NaN"} 1\n'
+        "hubspot_consumer_event_age_seconds_bucket 1\n"
+    )
+    report = await asked(json.dumps(told(halted=halted, quota=None, more=[1])), metrics)
+
+    assert report.metrics.total("hubspot_consumer_calls_total") == 2
+    assert report.metrics.buckets("hubspot_consumer_event_age_seconds") == [(inf, 3)]
+    world = World(workers=[report, None])
+    overview = world.overview()
+    await world.look()
+    assert View(overview.now)._templates.env.get_template("banner.html").render(banner=overview.now())
 
 
 async def test_the_charts_have_a_gap_where_nobody_could_tell() -> None:
