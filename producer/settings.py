@@ -2,7 +2,7 @@
 
 import re
 from datetime import timedelta
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import Field, SecretStr, field_validator
 
@@ -10,6 +10,7 @@ from runtime.database import of_postgresql
 from runtime.kafka.connection import KafkaConnection
 from runtime.settings import ServiceSettings
 
+Compression = Literal["none", "gzip", "snappy", "lz4", "zstd"]
 # A bearer token has the characters of RFC 6750, and enough of them that it can't be guessed.
 _A_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]{32,}=*")
 
@@ -40,6 +41,7 @@ class Settings(KafkaSettings, DatabaseSettings):
         None,
         description="bearer token for `POST /v1/events`; several are separated by commas. Without one, no intake",
     )
+    kafka_compression: Compression = Field("none", description="codec of the records that the relay publishes")
     outbox_retention_h: float = Field(
         0, ge=0, le=24 * 366, description="hours for which published rows are kept, in `outbox_published`"
     )

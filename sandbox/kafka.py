@@ -84,7 +84,7 @@ class EmbeddedKafka(EmbeddedServer):
         """Start the broker, and return when it answers. Raises JarsUnavailable, PortBusy and ProcessFailed."""
         refuse_busy(self._port, "Kafka")
         class_path = await asyncio.to_thread(jars, COORDINATES, SIZE, self._progress)
-        if not (self._data / "meta.properties").exists():
+        if not (self.data / "meta.properties").exists():
             self._progress("formatting Kafka's storage")
             await asyncio.to_thread(self._format, class_path)
         self._write_properties()
@@ -97,7 +97,7 @@ class EmbeddedKafka(EmbeddedServer):
         await self._process.stop(signal.SIGTERM)
 
     @property
-    def _data(self) -> Path:
+    def data(self) -> Path:
         return self._directory / "data"
 
     @property
@@ -119,7 +119,7 @@ class EmbeddedKafka(EmbeddedServer):
                 protocol=self.listener.protocol,
                 port=self._port,
                 controller_port=self._controller_port,
-                data=self._data,
+                data=self.data,
                 auto_create=str(self._auto_create).lower(),
                 listener=self.listener.properties,
             )

@@ -19,8 +19,10 @@ from schemas.contacts import contact_key
 from schemas.events import EVENTS, LifecycleEvent
 from schemas.times import AS_WRITTEN
 
-# The pattern accepts all values of PostgreSQL's bigint and a little more; int() raises for thousands of digits.
+# int() raises for thousands of digits.
 _A_SEQUENCE: Final = re.compile(r"[0-9]{1,19}")
+# The largest value of PostgreSQL's and SQLite's integers.
+LARGEST: Final = 2**63 - 1
 # The version of UUIDs that begin with 48 bits of milliseconds since 1970. The outbox creates these.
 _OF_TIME: Final = 7
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -62,7 +64,7 @@ class Envelope(BaseModel):
     )
     type: str = Field(description="What happened; the topic is named after it")
     schema_version: Literal[1] = Field(description="It rises with a change that a reader of older records trips over")
-    sequence: Annotated[int, Field(strict=True, ge=1, le=2**63 - 1)] = Field(
+    sequence: Annotated[int, Field(strict=True, ge=1, le=LARGEST)] = Field(
         description="The contact's own count of its events, over all topics: apply them in this order", examples=[12]
     )
     occurred_at: AwareDatetime = Field(
@@ -173,10 +175,11 @@ class Headers:
     def decode(cls, headers: Iterable[tuple[str, bytes | None]]) -> Self:
         """Return the readable headers; an absent one, or one without a value, is empty. Never raises."""
         text: Mapping[str, str] = {name: (value or b"").decode(errors="replace") for name, value in headers}
-        sequence = text.get("sequence", "")
+        written = text.get("sequence", "")
+        sequence = int(written) if _A_SEQUENCE.fullmatch(written) else None
         return cls(
             id=text.get("id", ""),
             type=text.get("type", ""),
-            sequence=int(sequence) if _A_SEQUENCE.fullmatch(sequence) else None,
+            sequence=sequence if sequence is not None and sequence <= LARGEST else None,
             traceparent=text.get("traceparent") or None,
         )

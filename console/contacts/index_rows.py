@@ -111,14 +111,14 @@ def headers_from(value: bytes) -> list[tuple[str, bytes | None]]:
 def _event(record: Any) -> Row:
     value = record.value or b""
     document, headers = _document(value), Headers.decode(record.headers)
-    sequence = headers.sequence if headers.sequence is not None else document.get("sequence")
+    sequence = _in_range(document.get("sequence"))
     contact, payload = document.get("contact"), document.get("payload")
     external_id = contact.get("external_id") if isinstance(contact, dict) else None
     previous = payload.get("previous_email") if isinstance(payload, dict) else None
     return (
         record.timestamp,
         _text(record.key),
-        _in_range(sequence),
+        sequence if sequence is not None else headers.sequence,
         headers.id or _word(document.get("id")) or "",
         _word(external_id),
         _key_of(previous, record.key),
@@ -130,7 +130,7 @@ def _letter(record: Any) -> Row:
     return (
         record.timestamp,
         _text(record.key),
-        _in_range(Headers.decode(record.headers).sequence),
+        Headers.decode(record.headers).sequence,
         record.value is not None,
         headers_as_bytes(record.headers),
     )

@@ -60,6 +60,7 @@ class _Known:
     events: Mapping[ContactKey, Sequence[Stored]]
     moves: Sequence[tuple[ContactKey, ContactKey]]
     set_aside: Mapping[ContactKey, frozenset[Place]]
+    reused: frozenset[Place]
     corrections: Mapping[Place, Correction]
 
 
@@ -99,7 +100,7 @@ class PresentState:
             raise NotCompared("HUBSPOT_PRIVATE_APP_TOKEN is not set, so HubSpot is not asked")
         known = await asyncio.to_thread(self._known, key)
         set_aside = frozenset[Place]().union(*known.set_aside.values())
-        selection = Selection(set_aside=set_aside, mends=known.corrections, dead_letters=False)
+        selection = Selection(set_aside=set_aside, reused=known.reused, mends=known.corrections, dead_letters=False)
         projector = Projector(selection, {})
         names = (await asyncio.to_thread(projector.project, key, *known.events.values())).properties
         remote = await self._remote_contacts(list(known.events), names)
@@ -121,7 +122,10 @@ class PresentState:
             }
             corrected = [(letter.mend, letter.places) for each in keys for letter in letters[each]]
             corrections = {place: each for each, places in corrected if each is not None for place in places}
-            return _Known(events, sorted(moves, key=moves.__getitem__), set_aside, corrections)
+            reused = frozenset(
+                place for each in keys for letter in letters[each] if letter.is_reused for place in letter.places
+            )
+            return _Known(events, sorted(moves, key=moves.__getitem__), set_aside, reused, corrections)
 
     async def _remote_contacts(self, keys: Sequence[ContactKey], names: Mapping[str, str]) -> HeldContacts:
         try:

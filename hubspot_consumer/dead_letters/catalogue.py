@@ -68,6 +68,10 @@ class DeadLetterCatalogue:
         """
         return frozenset(place for letter in self.letters if not letter.in_effect for place in letter.places)
 
+    def reused(self) -> frozenset[Place]:
+        """Return the records of dead letters, open or not, whose sequence another event had."""
+        return frozenset(place for letter in self.letters if letter.is_reused for place in letter.places)
+
     def mends(self) -> Mapping[Place, Correction]:
         """Return corrections by record: the records of the events themselves, and those of their dead letters."""
         dead_letters = self._topics.dead_letters

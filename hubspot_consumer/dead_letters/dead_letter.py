@@ -192,6 +192,11 @@ class Letter:
         return refusal.at if isinstance(refusal, DeadAgain) else refusal.failed_at
 
     @property
+    def is_reused(self) -> bool:
+        """Whether the event was set aside because another event has its sequence."""
+        return any(record.reason == "sequence_reused" for record in self.records)
+
+    @property
     def in_effect(self) -> bool:
         """Whether the contact was written with the event's properties all the same."""
         return self.state == "redriven" or self.reason in IN_EFFECT_ALL_THE_SAME

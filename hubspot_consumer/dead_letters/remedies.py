@@ -22,6 +22,10 @@ REMEDIES: Final[Mapping[str, str]] = {
         "outside the years 1 to 9999 in UTC: `mend` it, then redrive. Otherwise: correct hubspot_consumer/mapping.py, "
         "deploy it, then redrive"
     ),
+    "sequence_reused": (
+        "the outbox has given a sequence twice, as it does after a restore of its database: run `python -m producer "
+        "recover`, then redrive"
+    ),
     "suppressed": "the contact asked not to be written: discard it (`suppress --undo` takes the contact off that list)",
     "timeline_entry_rejected": (
         "the contact was written, but HubSpot refused the timeline entry: `provision` names the missing event "

@@ -27,6 +27,7 @@ from schemas.contacts import contact_hash
 
 # An answer may lack a requested contact by a passing fault; after this many look-ups the lane goes on without it.
 MOST_LOOK_UPS: Final = 6
+SEQUENCE_REUSED: Final = Rejected("sequence_reused", "another event of the contact has the sequence")
 
 
 class LaneWriter:
@@ -171,6 +172,8 @@ class LaneWriter:
                 for event in update.events:
                     self._receipts.suppressed(event, update.lane.attempts)
                 self._lanes.finished(update)
+            elif update.reused:
+                await self._rejected(update, SEQUENCE_REUSED)
             elif (failed := update.mapping_failed) is not None:
                 if update.creates:
                     # The event becomes a dead letter only after a look-up: the contact may have newer values.

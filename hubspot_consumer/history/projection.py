@@ -3,12 +3,14 @@
 The selection and the projector are picklable, because several processes compute the plan.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
 from typing import Final
+from uuid import UUID
 
 from hubspot_consumer.dead_letters.corrections import Correction, mended
 from hubspot_consumer.history.store import Stored
@@ -27,8 +29,8 @@ class Selection:
 
     Times are those of Kafka's records; `until` is inclusive. `before` are the end offsets of the topics at the run's
     start: workers deliver what comes later. `places` selects exactly these records, for a redrive. `set_aside` are the
-    records of dead letters, which take effect where they are selected, unless `dead_letters` is False. `mends` are
-    corrections by record.
+    records of dead letters, which take effect where they are selected, unless `dead_letters` is False. `reused` are the
+    records of dead letters whose sequence another event had, redriven or not. `mends` are corrections by record.
     """
 
     since: datetime | None = None
@@ -39,6 +41,7 @@ class Selection:
     dead_letters: bool = True
     before: Offsets = field(default_factory=dict, compare=False)
     set_aside: frozenset[Place] = field(default=frozenset(), compare=False)
+    reused: frozenset[Place] = field(default=frozenset(), compare=False)
     mends: Mapping[Place, Correction] = field(default_factory=dict, compare=False)
 
     def selects(self, event: Stored) -> bool:
@@ -97,8 +100,9 @@ class Projector:
         """Return the projection of a contact's events, which are in the order of their sequence headers.
 
         A contact that had other keys before has several *histories*; the last one belongs to its own key. A dead letter
-        is applied if it is selected and not in *without*. Nothing is selected of a contact whose newest event can't be
-        mapped.
+        is applied if it is selected and not in *without*. Of several events with one sequence, only the first one
+        has it; the others are applied if they were set aside for that, and redriven. Nothing is selected of a contact
+        whose newest event can't be mapped.
         """
         projection, newest, names, ends_unmapped = Projection(key), Properties(), set[str](), False
         envelopes = [each for history in histories for each in self._envelopes(projection, history, without)]
@@ -127,24 +131,45 @@ class Projector:
     def _envelopes(
         self, projection: Projection, events: Sequence[Stored], without: Collection[Place]
     ) -> list[tuple[Stored, Envelope, bool, bool]]:
-        found: dict[int, tuple[Stored, Envelope, bool, bool]] = {}
+        found: dict[tuple[int, int], tuple[Stored, Envelope, bool, bool]] = {}
         selects, set_aside = self.selection.selects, self.selection.set_aside
         # The relay may have sent an event twice, and one of the two copies may be a dead letter.
-        for _, copies in groupby(events, key=_sequence):
-            event, *others = copies
+        for number, (event, *others) in enumerate(self._events(events)):
             selected = selects(event) or (bool(others) and any(map(selects, others)))
             dead = bool(set_aside) and any(copy.place in set_aside for copy in (event, *others))
             if dead and not (selected and self.selection.dead_letters and event.place not in without):
                 continue
-            try:
-                value = mended(event.value, self.selection.mends.get(event.place))
-                envelope = read_envelope(event.key.encode(), value)
-            except UnreadableRecord:
+            if (envelope := self._read(event)) is None:
                 projection.unreadable += selected
             else:
-                found.setdefault(envelope.sequence, (event, envelope, selected, dead))
+                found[envelope.sequence, number] = (event, envelope, selected, dead)
         # The sequence in a hand-made header may differ from that in the envelope, which counts.
-        return [found[number] for number in sorted(found)]
+        return [found[place] for place in sorted(found)]
+
+    def _events(self, events: Sequence[Stored]) -> Iterator[list[Stored]]:
+        """Yield the copies of each event, without events that only repeat the sequence of another one."""
+        for _, group in groupby(events, key=_sequence):
+            copies = list(group)
+            yield from [copies] if len(copies) == 1 else self._of_one_sequence(copies)
+
+    def _of_one_sequence(self, copies: Sequence[Stored]) -> Iterator[list[Stored]]:
+        reused, events = self.selection.reused, defaultdict[UUID | None, list[Stored]](list)
+        # The first event has the sequence: the one that no worker set aside for it, or else that Kafka stored first.
+        for copy in sorted(copies, key=lambda each: (each.place in reused, each.at_ms, each.place)):
+            envelope = self._read(copy)
+            events[envelope.id if envelope is not None else None].append(copy)
+        if (unreadable := events.pop(None, None)) is not None:
+            yield unreadable
+        first, *others = [*events.values()] or [[]]
+        yield from [first] if first else []
+        # The workers of an older version took an event for a repeat, and it never took effect.
+        yield from (same for same in others if not reused.isdisjoint(copy.place for copy in same))
+
+    def _read(self, event: Stored) -> Envelope | None:
+        try:
+            return read_envelope(event.key.encode(), mended(event.value, self.selection.mends.get(event.place)))
+        except UnreadableRecord:
+            return None
 
 
 def is_at_or_after(event: Stored | Record, offsets: Offsets) -> bool:

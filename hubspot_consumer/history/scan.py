@@ -17,7 +17,7 @@ from runtime.clock import Clock
 from runtime.kafka.topic_reader import Batches, Positions, Progress, TopicReader
 from runtime.logs import log
 from schemas.contacts import ContactKey, contact_key
-from schemas.envelope import UnreadableRecord, read_envelope
+from schemas.envelope import Headers, UnreadableRecord, read_envelope
 from schemas.events import MerchantContactUpdated
 
 # Limit of one fetch response in bytes, which bounds what is read ahead.
@@ -102,7 +102,7 @@ class Scan:
         await self._clock.sleep(AGAIN_S)
 
     def _event(self, record: Any) -> Columns | None:
-        if record.key is None or not record.value:
+        if not record.key or not record.value:
             return None
         corrected = mended(record.value, self._mends.get((record.topic, record.partition, record.offset)))
         if b'"previous_email"' in corrected:
@@ -128,10 +128,14 @@ class Scan:
 
 
 def _sequence(record: Any, corrected: bytes) -> int | None:
-    for name, value in record.headers:
-        if name == "sequence" and value and len(value) < 19 and value.isdigit():
-            return int(value)
+    """Return the envelope's sequence, or that of the header where the envelope can't be read; None if neither has one.
+
+    Nearly all envelopes are as the outbox writes them, and need no parsing: the header's sequence is the only one.
+    """
+    sequence = Headers.decode(record.headers).sequence
+    if sequence is not None and corrected.count(b'"sequence"') == corrected.count(b'"sequence": %d,' % sequence) == 1:
+        return sequence
     try:
         return read_envelope(record.key, corrected).sequence
     except UnreadableRecord:
-        return None
+        return sequence

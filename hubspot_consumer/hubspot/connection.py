@@ -53,8 +53,8 @@ async def request(
             content += part
             if len(content) > LARGEST_ANSWER:
                 raise AnswerTooLarge(f"an answer of over {LARGEST_ANSWER} bytes", request=response.request)
-    # The content is decompressed already.
-    headers = [(name, value) for name, value in response.headers.items() if name != "content-encoding"]
+    # The content is decompressed already. Headers stay bytes: they may be no ASCII.
+    headers = [(name, value) for name, value in response.headers.raw if name.lower() != b"content-encoding"]
     read = httpx.Response(response.status_code, headers=headers, content=bytes(content), request=response.request)
     read.elapsed = response.elapsed
     return read

@@ -111,13 +111,13 @@ def _unwritable(error: Mapping[str, Any]) -> frozenset[str]:
     found = {
         str(name)
         for detail in objects_of(error.get("errors"))
-        if detail.get("code") in _UNWRITABLE
+        if str(detail.get("code")) in _UNWRITABLE
         for name in named_in(detail, "propertyName")
     }
     _, _, listed = str(error.get("message") or "").partition(_NOT_VALID)
     failures = objects_of(_parsed(listed.encode()))
     return frozenset(
-        found | {str(one["name"]) for one in failures if one.get("name") and one.get("error") in _UNWRITABLE}
+        found | {str(one["name"]) for one in failures if one.get("name") and str(one.get("error")) in _UNWRITABLE}
     )
 
 

@@ -20,7 +20,7 @@ HaltReason = Literal[
 ]
 """Why all deliveries are halted. /v1/status and a metric show these words, so they are a public contract."""
 
-Rejection = Literal["rejected_by_hubspot", "timeline_entry_rejected", "mapping_failed"]
+Rejection = Literal["rejected_by_hubspot", "timeline_entry_rejected", "mapping_failed", "sequence_reused"]
 """Why an event becomes a dead letter. Dead letters have it as their reason, so the words are a public contract."""
 
 
@@ -51,7 +51,8 @@ class RetryLater:
 
 @dataclass(frozen=True)
 class Rejected:
-    """A further attempt would end the same: HubSpot refuses the input, or our mapping fails for it.
+    """A further attempt would end the same: HubSpot refuses the input, our mapping fails for it, or
+    another event has its sequence.
 
     `unwritable` are the properties that this portal does not let any client write. `conflict` is True if another
     contact has the claimed value; for a creation, if the contact exists.

@@ -31,6 +31,11 @@ class Record:
         return self.topic, self.partition
 
     @property
+    def order(self) -> tuple[datetime, str, int, int]:
+        """What to sort records by: when Kafka stored them, and their place."""
+        return self.timestamp, self.topic, self.partition, self.offset
+
+    @property
     def contact_key(self) -> ContactKey | None:
         """The contact key that the record's key contains; None if it contains none."""
         try:

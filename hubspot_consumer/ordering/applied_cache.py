@@ -16,6 +16,7 @@ class _Known:
     applied: int
     done: int
     contact_id: str | None
+    ids: dict[int, int]
 
 
 class AppliedCache:
@@ -27,14 +28,15 @@ class AppliedCache:
     def keep(self, lane: Lane) -> None:
         """Store the state of a lane that closes."""
         if lane.applied is not None:
-            self._contacts[lane.key] = _Known(lane.applied, lane.done, lane.contact_id)
+            self._contacts[lane.key] = _Known(lane.applied, lane.done, lane.contact_id, lane.ids)
             if len(self._contacts) > REMEMBERED_CONTACTS:
                 self._contacts.popitem(last=False)
 
     def begin(self, lane: Lane) -> None:
         """Move the stored state of a contact, if any, into its new lane."""
         if (known := self._contacts.pop(lane.key, None)) is not None:
-            lane.applied, lane.done, lane.contact_id = known.applied, known.done, known.contact_id
+            lane.applied, lane.done = known.applied, known.done
+            lane.contact_id, lane.ids = known.contact_id, known.ids
 
     def learn(self, key: ContactKey, sequence: int, contact_id: str | None) -> None:
         """Update a cached contact with a newer sequence that another writer applied."""

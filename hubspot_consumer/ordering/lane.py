@@ -18,6 +18,8 @@ HOLE_LIMIT_S: Final = 60.0
 HOLE_LIMIT_AFTER_LOOK_UP_S: Final = 10.0
 # After a rejection, a lane's limit of events per update doubles with each success; from this value on it is dropped.
 LARGEST_PART: Final = 64
+# Ids of applied events that a lane remembers: a few more than a restored database usually gives again.
+REMEMBERED_IDS: Final = 8
 
 
 class LaneState(Enum):
@@ -53,6 +55,11 @@ class Pending:
     finish: Callable[[], None]
 
     @property
+    def id(self) -> int:
+        """The event's id as a number; 0 for a dead letter."""
+        return self.envelope.id.int if self.envelope is not None else 0
+
+    @property
     def log_fields(self) -> dict[str, str]:
         """The fields that identify the event in log lines."""
         # The header with the event id may be missing in a hand-made record.
@@ -72,7 +79,8 @@ class Lane:
     worker. Where another writer applied more than `done`, an event before the first pending one may be unread, and its
     timeline entry not sent, until the co-partitioned topics were read as far. `may_be_new` is false once the contact
     may exist in HubSpot, so that it is looked up instead of created. `copies` finish other records of pending events.
-    Only `Lanes` sets `state`.
+    `ids` are those of the last finished events, by sequence. `reused` are pending events whose sequence another event
+    has, as after a restore of the database: they become dead letters. Only `Lanes` sets `state`.
     """
 
     key: ContactKey
@@ -83,6 +91,8 @@ class Lane:
     may_be_new: bool = True
     pending: dict[int, Pending] = field(default_factory=dict)
     copies: dict[int, list[Callable[[], None]]] = field(default_factory=dict)
+    ids: dict[int, int] = field(default_factory=dict)
+    reused: list[Pending] = field(default_factory=list)
     attempts: int = 0
     left_out: int = 0
     most_events: int | None = None
@@ -97,6 +107,30 @@ class Lane:
         if self.state is LaneState.HOLE and self.hole_since is not None:
             return max(self.not_before, self.hole_since + self.hole_limit_s)
         return self.not_before
+
+    def add(self, event: Pending) -> None:
+        """Add an event to the pending ones; a copy of one is finished with it.
+
+        Of two events with one sequence, the one that Kafka stored first has it, unless the other is in a call.
+        """
+        other = self.pending.get(event.sequence)
+        if event.envelope is None:
+            first = other or event
+        elif self.ids.get(event.sequence, event.id) != event.id:
+            self.reused.append(event)
+            return
+        elif other is None or other.envelope is None:
+            first = event
+        elif other.id == event.id or self.state is LaneState.IN_FLIGHT:
+            first = other
+        else:
+            first = min(other, event, key=lambda each: each.record.order)
+        self.pending[event.sequence] = first
+        for later in (each for each in (other, event) if each is not None and each is not first):
+            if later.envelope is None or later.id == first.id:
+                self.copies.setdefault(event.sequence, []).append(later.finish)
+            else:
+                self.reused.append(later)
 
     @property
     def begins(self) -> bool:
@@ -138,12 +172,17 @@ class Lane:
 
     def finished(self, update: "ContactUpdate") -> None:
         """Finish the events of *update* and remove them from the pending ones."""
+        self.attempts = 0
+        if update.reused:
+            update.events[0].finish()
+            return
         for event in update.events:
             self.pending.pop(event.sequence, None)
+            self.ids[event.sequence] = event.id
             self._finish(event)
+        self.ids = dict(sorted(self.ids.items())[-REMEMBERED_IDS:])
         self.done = max(self.done, update.events[-1].sequence)
         self.applied_by(update)
-        self.attempts = 0
         self.hole_limit_s = HOLE_LIMIT_S
         if self.most_events is not None:
             self.most_events = self.most_events * 2 if self.most_events < LARGEST_PART else None
@@ -165,7 +204,9 @@ class Lane:
             self.applied = max(self.applied, first)
 
     def coalesce(self) -> "ContactUpdate":
-        """Return the consecutive events that one call may write, as one contact update."""
+        """Return the consecutive events that one call may write, as one contact update; one that is reused, if any."""
+        if self.reused:
+            return ContactUpdate(self, [self.reused.pop(0)], repeated=True, reused=True)
         # A dead letter may have arrived since the lane became ready.
         self.pass_over_dead_letters()
         applied = self.applied or 0
@@ -188,6 +229,7 @@ class ContactUpdate:
     `written`: the remote contact has their values or newer ones, so that only their timeline entries remain to be sent.
     `repeated`: this was so before the events were taken, so that their timeline entries may exist too.
     `creates`: the events are written only if the contact does not exist.
+    `reused`: another event has the sequence of the only event, which becomes a dead letter.
     `set_aside`: the events that have become dead letters.
     """
 
@@ -196,6 +238,7 @@ class ContactUpdate:
     written: bool = False
     repeated: bool = False
     creates: bool = False
+    reused: bool = False
     set_aside: list[Pending] = field(default_factory=list)
 
     @property

@@ -48,14 +48,11 @@ class Lanes:
         self.holes_released = 0
 
     def add(self, key: ContactKey, event: Pending) -> None:
-        """Add an event to its contact's lane. A copy of a pending event is finished with that event."""
+        """Add an event to its contact's lane."""
         if (lane := self._lanes.get(key)) is None:
             lane = self._lanes[key] = Lane(key)
             self._applied_cache.begin(lane)
-        if event.sequence in lane.pending:
-            lane.copies.setdefault(event.sequence, []).append(event.finish)
-            return
-        lane.pending[event.sequence] = event
+        lane.add(event)
         waits_as_before = lane.state is LaneState.UNKNOWN and event.sequence > 1
         if not (waits_as_before or lane.state in (LaneState.IN_FLIGHT, LaneState.NEW, LaneState.READY)):
             self._place(lane)
@@ -101,7 +98,9 @@ class Lanes:
 
     def retry(self, update: ContactUpdate, wait_s: float) -> None:
         """Give back an update for another attempt after *wait_s* seconds; without another upsert if it is `written`."""
-        if update.written:
+        if update.reused:
+            update.lane.reused += update.events
+        elif update.written:
             update.lane.applied_by(update)
         self.give_back(update.lane, wait_s)
 
@@ -215,13 +214,15 @@ class Lanes:
     def _next_state(self, lane: Lane) -> LaneState:
         """Return the state of a lane that is in no call, and set the times of its wait."""
         now = self._clock.monotonic()
-        if not lane.pending:
+        if not lane.pending and not lane.reused:
             return LaneState.EMPTY
         if lane.key in self._holds:
             return LaneState.HELD
         if lane.not_before > now:
             # A lane in EARLIER_UNREAD has its next check at `not_before`.
             return lane.state if lane.state is LaneState.EARLIER_UNREAD else LaneState.BACKING_OFF
+        if lane.reused:
+            return LaneState.READY
         if lane.applied is None:
             return LaneState.NEW if lane.may_be_new and lane.begins else LaneState.UNKNOWN
         return self._state_of_known(lane, lane.applied, now)

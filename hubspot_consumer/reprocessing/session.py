@@ -101,7 +101,7 @@ class RunSession:
         """
         catalogue = await self.dead_letters()
         set_aside = selection.set_aside | catalogue.not_in_effect()
-        selection = replace(selection, set_aside=set_aside, mends=catalogue.mends())
+        selection = replace(selection, set_aside=set_aside, reused=catalogue.reused(), mends=catalogue.mends())
         lag = await _started(self._opened, Lag(self._kafka, self._settings.group, self._settings.topics.events))
         await lag.require_topics()
         reader = await _started(self._opened, TopicReader(self._kafka, fetch_max_bytes=MOST_BYTES))

@@ -49,7 +49,7 @@ async def _publish(settings: Settings, *, http: bool) -> None:
     clock, health, telemetry = SystemClock(), Health(), Telemetry()
     connect = partial(Outbox.connect, settings.database_url.get_secret_value(), clock, settings.outbox_retention)
     kafka = settings.client_options()
-    sender = Sender(kafka, settings.topics, clock, telemetry)
+    sender = Sender(kafka, settings.topics, clock, telemetry, settings.kafka_compression)
     relay = Relay(
         connect,
         sender,

@@ -45,8 +45,11 @@ FAULTS: Final = (KafkaError, OSError, TopicsNotReady, UnequalPartitions)
 class Sender:
     """Publishes with an idempotent producer. A fault makes its sequence numbers invalid, so a new one replaces it."""
 
-    def __init__(self, kafka: dict[str, Any], topics: Topics, clock: Clock, telemetry: Telemetry) -> None:
+    def __init__(
+        self, kafka: dict[str, Any], topics: Topics, clock: Clock, telemetry: Telemetry, compression: str = "none"
+    ) -> None:
         self._kafka: Final = kafka
+        self._compression: Final = None if compression == "none" else compression
         self._topics: Final = topics
         self._clock: Final = clock
         self._telemetry: Final = telemetry
@@ -68,6 +71,7 @@ class Sender:
         self._producer = await connected_producer(
             self._kafka,
             enable_idempotence=True,
+            compression_type=self._compression,
             max_batch_size=LARGEST_BATCH,
             request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000),
         )

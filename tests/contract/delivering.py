@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from math import inf
+from types import SimpleNamespace
 from typing import Any, Final, cast
 
 import httpx
@@ -35,6 +36,7 @@ from hubspot_consumer.kafka.records import Record
 from hubspot_consumer.metrics import Telemetry
 from hubspot_consumer.ordering.lane import Pending
 from hubspot_consumer.ordering.lanes import Lanes
+from hubspot_consumer.worker.consumer import RecordConsumer
 from sandbox.hubspot.app import simulator_app
 from sandbox.hubspot.faults.faults import (
     DroppedConnection,
@@ -136,10 +138,25 @@ class TopicOfReceipts:
 
     def __init__(self) -> None:
         self.receipts: list[tuple[int, ReceiptOutcome]] = []
+        self.whole: list[Receipt] = []
 
     def put(self, _key: bytes, value: bytes, _let_go: Callable[[], None]) -> None:
         receipt = Receipt.model_validate_json(value)
+        self.whole.append(receipt)
         self.receipts.append((receipt.offset, receipt.outcome))
+
+
+class AllFinished:
+    """The lag: all events of previous emails are finished."""
+
+    def number_of(self, _key: ContactKey) -> int:
+        return -1
+
+    async def ends_of(self, _number: int) -> dict[Any, int]:
+        return {}
+
+    async def finished(self, _ends: dict[Any, int]) -> bool:
+        return True
 
 
 class NobodySuppressed:
@@ -160,10 +177,18 @@ class Delivered:
 class Worker:
     """Delivery and all that it stands on, new: it remembers no contact."""
 
-    def __init__(self, portal: Portal, answers: Sequence[str], seed: int) -> None:
+    def __init__(
+        self,
+        portal: Portal,
+        answers: Sequence[str],
+        seed: int,
+        through: Callable[[httpx.AsyncBaseTransport], httpx.AsyncBaseTransport] = lambda way: way,
+    ) -> None:
         self._clock = clock = LoopClock()
         self._chance = random.Random(seed)
-        self._http = http_client("http://hubspot", lambda: SecretStr(TOKEN), Unreliable(portal, answers, self._chance))
+        self._http = http_client(
+            "http://hubspot", lambda: SecretStr(TOKEN), through(Unreliable(portal, answers, self._chance))
+        )
         rate_limiter = RateLimiter(QUOTA, 10, DailyQuota(DAILY_LIMIT, clock), clock)
         client = HubSpotClient(self._http, rate_limiter, "2026-03", PORTAL_ID, lambda _call: None)
         self._topic = DeadLetterTopic()
@@ -177,6 +202,7 @@ class Worker:
         receipts = Receipts(cast("Any", self._receipts), Offsets(), unwritable, clock)
         dead_letters = DeadLetterWriter(cast("Any", self._topic), "dead", clock, telemetry)
         rejections = Rejections(MANY, dead_letters, halt, clock, receipts)
+        moves = ContactMoves(self._lanes, client, cast("Any", AllFinished()), clock)
         writer = LaneWriter(
             lanes=self._lanes,
             destination=client,
@@ -184,8 +210,7 @@ class Worker:
             timeline=Timeline(self._lanes, client, rejections, lease, halt),
             rejections=rejections,
             suppressions=cast("Any", NobodySuppressed()),
-            # Nobody has a new email here: nothing asks Kafka what is finished of the old one.
-            moves=ContactMoves(self._lanes, client, cast("Any", None), clock),
+            moves=moves,
             lease=lease,
             breaker=halt,
             clock=clock,
@@ -194,6 +219,18 @@ class Worker:
             receipts=receipts,
         )
         self._delivery = Dispatcher(self._lanes, client, writer, halt, lease)
+        self._offsets = Offsets()
+        self._consumer = RecordConsumer(
+            lanes=self._lanes,
+            delivery=self._delivery,
+            offsets=self._offsets,
+            alignment=cast("Any", SimpleNamespace(read=lambda _record: None)),
+            suppressions=cast("Any", NobodySuppressed()),
+            dead_letters=dead_letters,
+            clock=clock,
+            telemetry=telemetry,
+            receipts=receipts,
+        )
 
     async def deliver(self, events: Sequence[Envelope], arrivals: Sequence[int]) -> Delivered:
         """Deliver the events at the places that *arrivals* lists, in that order. Raises AssertionError when stuck."""
@@ -224,6 +261,27 @@ class Worker:
         await self._http.aclose()
         came.dead, came.receipts = self._topic.letters, self._receipts.receipts
         return came
+
+    async def read(self, records: Sequence[Record]) -> list[Receipt]:
+        """Read and deliver records as they are; return all receipts. Raises AssertionError when stuck."""
+        with capture_logs():
+            self._offsets.assigned({(record.topic, record.partition): 0 for record in records})
+            running = asyncio.create_task(self._delivery.run())
+            failed = asyncio.create_task(self._delivery.failed())
+            for record in records:
+                await self._consumer.take(record)
+            self._all_read = True
+            deadline = self._clock.monotonic() + STUCK_AFTER_S
+            while self._offsets.unfinished:
+                assert self._clock.monotonic() < deadline, f"{self._offsets.unfinished} are not finished"
+                if failed.done():
+                    failed.result()
+                await self._clock.sleep(1)
+            for task in (running, failed):
+                task.cancel()
+            await asyncio.wait({running, failed})
+            await self._http.aclose()
+        return self._receipts.whole
 
     def _add(self, event: Envelope, place: int, came: Delivered) -> None:
         record = Record(f"lifecycle.{event.type}", 0, place, datetime.now(UTC), b"", b"", [])

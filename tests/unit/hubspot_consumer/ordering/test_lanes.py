@@ -2,17 +2,21 @@
 
 import random
 import re
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubspot_consumer.ordering.lane import HOLE_LIMIT_AFTER_LOOK_UP_S, HOLE_LIMIT_S, ContactUpdate, LaneState
+from hubspot_consumer.ordering.lane import HOLE_LIMIT_AFTER_LOOK_UP_S, HOLE_LIMIT_S, ContactUpdate, LaneState, Pending
 from hubspot_consumer.ordering.lanes import Lanes
+from schemas.envelope import read_envelope
 from tests.clock import OwnedClock
 from tests.lane_bench import ADA, GRACE, Bench, HubSpot, answer, sequences_of
-from tests.samples import pending
+from tests.samples import envelope, pending, record, value
 
 
 @pytest.fixture
@@ -322,3 +326,80 @@ def test_the_architecture_page_tells_of_each_state_of_a_lane() -> None:
     told = re.findall(r"^\| ([a-z ]+) \|", table, re.MULTILINE)
 
     assert set(told) == {state.name.lower().replace("_", " ") for state in LaneState}
+
+
+def event(sequence: int, number: int, finished: list[int], *, stored_at: int = 0) -> Pending:
+    """Return an event of that sequence whose id and place have that number; it is finished by that number."""
+    made = read_envelope(ADA.encode(), value(envelope("nova_earned", sequence, ADA, id=str(UUID(int=number)))))
+    stored = replace(record(offset=number), timestamp=datetime(2026, 11, 24, 3, stored_at, tzinfo=UTC))
+    return Pending(sequence, made, stored, lambda: finished.append(number))
+
+
+def outcomes(bench: Bench) -> list[tuple[int, bool]]:
+    """Take and finish what is ready, until nothing is; return the ids, and whether each event's sequence is reused."""
+    found = []
+    while updates := bench.take():
+        for update in updates:
+            found += [(each.id, update.reused) for each in update.events]
+            bench.lanes.finished(update)
+    return found
+
+
+@pytest.mark.parametrize("arrivals", [(11, 12), (12, 11)])
+def test_of_two_pending_events_with_one_sequence_the_one_stored_first_has_it_and_both_are_accounted_for(
+    bench: Bench, arrivals: tuple[int, int]
+) -> None:
+    finished: list[int] = []
+    for number in arrivals:
+        bench.lanes.add(ADA, event(1, number, finished, stored_at=number))
+
+    assert sorted(outcomes(bench)) == [(11, False), (12, True)]
+    assert sorted(finished) == [11, 12]
+
+
+def test_an_event_whose_sequence_a_finished_event_has_is_reused_and_a_copy_is_not(bench: Bench) -> None:
+    finished: list[int] = []
+    for number in (11, 12, 13):
+        bench.lanes.add(ADA, event(number - 10, number, finished))
+    assert outcomes(bench) == [(11, False), (12, False), (13, False)]
+
+    bench.lanes.add(ADA, event(2, 22, finished))
+    bench.lanes.add(ADA, event(2, 12, finished))
+
+    assert sorted(outcomes(bench)) == [(12, False), (22, True)]
+    assert sorted(finished) == [11, 12, 12, 13, 22]
+
+
+def test_a_reused_event_that_can_not_be_set_aside_yet_stays_pending(bench: Bench) -> None:
+    finished: list[int] = []
+    for number in (11, 12):
+        bench.lanes.add(ADA, event(1, number, finished))
+    [update] = bench.take()
+    assert update.reused
+
+    bench.lanes.retry(update, 5.0)
+    assert bench.take() == []
+    bench.clock.advance(6.0)
+
+    assert sorted(outcomes(bench)) == [(11, False), (12, True)]
+    assert sorted(finished) == [11, 12]
+
+
+def test_an_event_in_a_call_keeps_its_sequence_though_another_was_stored_before_it(bench: Bench) -> None:
+    finished: list[int] = []
+    bench.lanes.add(ADA, event(1, 12, finished, stored_at=2))
+    [update] = bench.take()
+    bench.lanes.add(ADA, event(1, 11, finished, stored_at=1))
+    bench.lanes.finished(update)
+
+    assert outcomes(bench) == [(11, True)]
+    assert finished == [12, 11]
+
+
+def test_a_readable_event_takes_the_place_of_an_unreadable_record_with_its_sequence(bench: Bench) -> None:
+    finished: list[int] = []
+    bench.lanes.add(ADA, Pending(1, None, record(offset=5), lambda: finished.append(5)))
+    bench.lanes.add(ADA, event(1, 11, finished))
+
+    assert outcomes(bench) == [(11, False)]
+    assert sorted(finished) == [5, 11]

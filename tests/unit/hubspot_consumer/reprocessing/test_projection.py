@@ -1,7 +1,10 @@
 """The refold: newest values, whatever was selected, and never a sequence that claims more than it writes."""
 
+import json
 from typing import Any
+from uuid import UUID
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -162,3 +165,52 @@ def test_a_record_is_read_as_it_was_mended_wherever_it_is_folded() -> None:
         0,
         "7",
     )
+
+
+AGAIN = stored("nova_earned", 2, offset=7, new_balance_cents=70)._replace(at_ms=9_000)
+AGAIN = AGAIN._replace(value=value({**json.loads(AGAIN.value), "id": str(UUID(int=99))}))
+
+
+@pytest.mark.parametrize("events", [[EARNED, REDEEMED, AGAIN], [EARNED, AGAIN, REDEEMED]])
+def test_of_two_events_with_one_sequence_the_one_stored_first_counts_until_the_other_is_redriven(
+    events: list[Stored],
+) -> None:
+    def balance(selection: Selection) -> tuple[str, int]:
+        projection = Projector(selection, FINISHED).project(ADA, events)
+        return projection.properties["nerava_nova_balance_cents"], len(projection.events)
+
+    dead = frozenset([AGAIN.place])
+    assert balance(Selection()) == ("400", 2), "it was taken for a repeat, by a worker of an older version"
+    assert balance(Selection(set_aside=dead, reused=dead, dead_letters=False)) == ("400", 2)
+    assert balance(Selection(set_aside=dead, reused=dead)) == ("70", 3), "it is redriven"
+    assert balance(Selection(reused=dead)) == ("70", 3), "it was redriven"
+
+
+def test_where_the_event_that_was_stored_first_was_set_aside_the_other_one_counts() -> None:
+    """As when it is read while the other one is in a call."""
+    reused = frozenset([REDEEMED.place])
+
+    projection = Projector(Selection(set_aside=reused, reused=reused, dead_letters=False), FINISHED).project(
+        ADA, [EARNED, REDEEMED, AGAIN]
+    )
+
+    assert projection.properties["nerava_nova_balance_cents"] == "70"
+
+
+def test_an_event_does_not_take_the_place_of_a_dead_letter_that_has_its_sequence() -> None:
+    dead = frozenset([REDEEMED.place])
+
+    projection = Projector(Selection(set_aside=dead, dead_letters=False), FINISHED).project(
+        ADA, [EARNED, REDEEMED, AGAIN]
+    )
+
+    assert projection.properties["nerava_nova_balance_cents"] == "500"
+    assert [envelope.sequence for _, envelope in projection.events] == [1]
+
+
+def test_an_event_that_was_published_twice_is_one_event() -> None:
+    copy = REDEEMED._replace(topic=OF["nova_earned"], offset=8, at_ms=9_000)
+
+    projection = Projector(Selection(), FINISHED).project(ADA, [EARNED, REDEEMED, copy])
+
+    assert [envelope.sequence for _, envelope in projection.events] == [1, 2]
