@@ -21,6 +21,9 @@ from schemas.contacts import ContactKey
 from schemas.envelope import Envelope, UnreadableRecord, read_envelope
 
 _sequence = attrgetter("sequence")
+_Found = tuple[Stored, Envelope, bool, bool]
+"""An event, its envelope, and whether it is selected and a dead letter."""
+SEQUENCE: Final = "nerava_event_sequence"
 
 
 @dataclass(frozen=True)
@@ -105,36 +108,38 @@ class Projector:
         whose newest event can't be mapped.
         """
         projection, newest, names, ends_unmapped = Projection(key), Properties(), set[str](), False
-        envelopes = [each for history in histories for each in self._envelopes(projection, history, without)]
-        for event, envelope, selected, dead in envelopes:
-            try:
-                properties = map_event(envelope).contact
-            except MappingFailed as failed:
-                projection.unmapped += [(envelope, str(failed))] if selected else []
-                ends_unmapped = True
-                continue
-            ends_unmapped = False
-            newest |= properties
-            if selected:
-                projection.events.append((event, envelope))
-                if dead:
-                    projection.dead.append((event, envelope))
-            if selected or is_at_or_after(event, self._unfinished):
-                names |= properties.keys()
-            projection.sequence = envelope.sequence
+        for history in histories:
+            highest = 0
+            for event, envelope, selected, dead in self._envelopes(projection, history, without):
+                try:
+                    properties = map_event(envelope).contact
+                except MappingFailed as failed:
+                    projection.unmapped += [(envelope, str(failed))] if selected else []
+                    ends_unmapped = True
+                    continue
+                ends_unmapped = False
+                newest |= properties
+                projection.sequence = highest = max(highest, envelope.sequence)
+                if highest > envelope.sequence:
+                    # A redriven event follows events of higher sequences, which were stored before it.
+                    newest[SEQUENCE] = str(highest)
+                if selected:
+                    projection.events.append((event, envelope))
+                    if dead:
+                        projection.dead.append((event, envelope))
+                if selected or is_at_or_after(event, self._unfinished):
+                    names |= properties.keys()
         projection.properties = {name: value for name, value in newest.items() if name in names}
         if ends_unmapped:
             # HubSpot may have the contact as it was after that event: to write the events before it moves it backwards.
             projection.events, projection.dead = [], []
         return projection
 
-    def _envelopes(
-        self, projection: Projection, events: Sequence[Stored], without: Collection[Place]
-    ) -> list[tuple[Stored, Envelope, bool, bool]]:
-        found: dict[tuple[int, int], tuple[Stored, Envelope, bool, bool]] = {}
+    def _envelopes(self, projection: Projection, events: Sequence[Stored], without: Collection[Place]) -> list[_Found]:
+        found: list[_Found] = []
         selects, set_aside = self.selection.selects, self.selection.set_aside
         # The relay may have sent an event twice, and one of the two copies may be a dead letter.
-        for number, (event, *others) in enumerate(self._events(events)):
+        for event, *others in self._events(events):
             selected = selects(event) or (bool(others) and any(map(selects, others)))
             dead = bool(set_aside) and any(copy.place in set_aside for copy in (event, *others))
             if dead and not (selected and self.selection.dead_letters and event.place not in without):
@@ -142,9 +147,21 @@ class Projector:
             if (envelope := self._read(event)) is None:
                 projection.unreadable += selected
             else:
-                found[envelope.sequence, number] = (event, envelope, selected, dead)
-        # The sequence in a hand-made header may differ from that in the envelope, which counts.
-        return [found[place] for place in sorted(found)]
+                found.append((event, envelope, selected, dead))
+        return self._in_order(found)
+
+    def _in_order(self, found: list[_Found]) -> list[_Found]:
+        """Return events by sequence; those whose sequence another event has follow the events stored before them."""
+        reused = self.selection.reused
+        again = [each for each in found if each[0].place in reused] if reused else []
+        first = [each for each in found if each not in again] if again else found
+        # The sequence in a header may differ from that in the envelope, which counts.
+        places = [(envelope.sequence, 0, event.at_ms) for event, envelope, *_ in first]
+        for event, envelope, *_ in again:
+            before = (each.sequence for other, each, *_ in first if other.at_ms <= event.at_ms)
+            places.append((max(before, default=envelope.sequence), 1, event.at_ms))
+        ordered = sorted(zip(places, (*first, *again), strict=True), key=lambda each: each[0])
+        return [each for _, each in ordered]
 
     def _events(self, events: Sequence[Stored]) -> Iterator[list[Stored]]:
         """Yield the copies of each event, without events that only repeat the sequence of another one."""

@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
-from hubspot_consumer.history.projection import Projection, Projector
+from hubspot_consumer.history.projection import SEQUENCE, Projection, Projector
 from hubspot_consumer.history.store import Stored
 from hubspot_consumer.hubspot.requests import RemoteContact
 from hubspot_consumer.hubspot.schema import PROPERTIES
 from hubspot_consumer.kafka.records import Offsets
 from schemas.contacts import ContactKey, contact_hash, masked
-
-SEQUENCE: Final = "nerava_event_sequence"
 
 Kind = Literal["missing", "stale", "ahead", "empty", "differs"]
 """The kind of a difference. The words are in the audit's JSON, so they are a public contract."""

@@ -186,6 +186,15 @@ def test_of_two_events_with_one_sequence_the_one_stored_first_counts_until_the_o
     assert balance(Selection(reused=dead)) == ("70", 3), "it was redriven"
 
 
+def test_a_redriven_event_follows_the_events_that_were_stored_before_it_and_the_sequence_stays() -> None:
+    projection = Projector(Selection(reused=frozenset([AGAIN.place])), FINISHED).project(
+        ADA, [EARNED, REDEEMED, AGAIN, EARNED_AGAIN]
+    )
+
+    assert projection.properties["nerava_nova_balance_cents"] == "70"
+    assert (projection.sequence, projection.properties["nerava_event_sequence"]) == (3, "3")
+
+
 def test_where_the_event_that_was_stored_first_was_set_aside_the_other_one_counts() -> None:
     """As when it is read while the other one is in a call."""
     reused = frozenset([REDEEMED.place])
