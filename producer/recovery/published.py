@@ -14,7 +14,7 @@ from runtime.endings import CannotGoOn
 from runtime.kafka.topic_reader import Batches, Positions, Progress, TopicReader
 from runtime.kafka.topics import partitions_of
 from schemas.contacts import LONGEST_EMAIL, ContactKey
-from schemas.envelope import Headers
+from schemas.envelope import Headers, Totals
 from schemas.texts import read_json
 from schemas.times import moment_of
 from schemas.topics import Topics
@@ -163,8 +163,8 @@ def _newest(record: Any, headers: Headers) -> tuple[ContactKey, Contact] | None:
     sequences = [one for one in (headers.sequence, told.get("sequence")) if _counts(one) and one]
     if not sequences or len(key) > LONGEST_EMAIL or not _A_KEY.fullmatch(key):
         return None
-    totals = told.get("totals")
-    sums = {name: value for name, value in totals.items() if _counts(value)} if isinstance(totals, dict) else {}
+    totals = totals if isinstance(totals := told.get("totals"), dict) else {}
+    sums = {name: totals[name] for name in Totals.model_fields if _counts(totals.get(name))}
     return ContactKey(key), Contact(max(sequences), sums)
 
 

@@ -42,6 +42,12 @@ def test_of_two_events_with_one_sequence_each_total_is_the_higher_one() -> None:
     assert published_of(*events).contacts == {ADA: Contact(2, {"nova_earned_cents": 20, "nova_redeemed_cents": 3})}
 
 
+def test_sums_that_are_no_totals_of_ours_are_left_out() -> None:
+    event = with_totals(2, nova_earned_cents="many", nova_redeemed_cents=3, invented_cents=5)
+
+    assert published_of(event).contacts == {ADA: Contact(2, {"nova_redeemed_cents": 3})}
+
+
 def test_an_event_that_cannot_be_read_still_has_its_sequence_and_leaves_the_totals() -> None:
     unreadable = record(EMAIL.encode(), b"{", ("sequence", b"7"))
 
