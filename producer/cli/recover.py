@@ -26,10 +26,10 @@ def recover(
         bool, typer.Option("--apply", help="Write; without this option, only show what would be written.")
     ] = False,
 ) -> None:
-    """Raise each contact's sequence and totals in DATABASE_URL to those of its newest event on Kafka.
+    """After a restore: raise each contact's sequence and totals to those of its newest event on Kafka.
 
-    For a database that was restored, or promoted by a failover that lost transactions: it would give sequences again
-    that other events have. Without --apply it writes nothing. It lowers nothing, and may be repeated. It writes in one
+    A database that was restored, or promoted by a failover that lost transactions, would give sequences again that
+    other events have. Without --apply it writes nothing. It lowers nothing, and may be repeated. It writes in one
     transaction, after it has read every topic to its end. Stop the backend and the relay first: docs/runbook.md.
     """
     settings = start_command(Settings, log_level="warning")
