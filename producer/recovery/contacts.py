@@ -52,7 +52,7 @@ class Behind:
 
 async def waiting_rows(database_url: str) -> dict[str, Waiting]:
     """Return the rows that are to be published, by event id. Raises psycopg.Error."""
-    async with await _connect(database_url) as connection:
+    async with await connect(database_url) as connection:
         found = await (await connection.execute(WAITING)).fetchall()
     return {event_id: Waiting(key, sequence) for event_id, key, sequence in found}
 
@@ -64,7 +64,7 @@ async def compare(database_url: str, published: Mapping[ContactKey, Contact], *,
     """
     behind: list[Behind] = []
     keys = sorted(published)
-    async with await _connect(database_url) as connection:
+    async with await connect(database_url) as connection:
         if apply:
             await connection.execute(LOCK)
         for start in range(0, len(keys), AT_ONCE):
@@ -89,7 +89,7 @@ def _columns(behind: Sequence[Behind]) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)]
 
 
-async def _connect(database_url: str) -> psycopg.AsyncConnection:
+async def connect(database_url: str) -> psycopg.AsyncConnection:
     """Connect to the database. As a context, the connection is one transaction."""
     # Behind a pooler, a prepared statement may be missing in the server's next connection.
     return await psycopg.AsyncConnection.connect(database_url, prepare_threshold=None)

@@ -1,27 +1,16 @@
-"""What Kafka has of each contact: the sequence and totals of its newest event, and what retention has cut off."""
+"""What Kafka has of each contact: the sequence and totals of its newest event."""
 
-import asyncio
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Final, NamedTuple, Self
 
-from aiokafka import TopicPartition
-
-from runtime.endings import CannotGoOn
-from runtime.kafka.topic_reader import Batches, Positions, Progress, TopicReader
-from runtime.kafka.topics import partitions_of
 from schemas.contacts import LONGEST_EMAIL, ContactKey
 from schemas.envelope import Headers, Totals
 from schemas.texts import read_json
-from schemas.times import moment_of
-from schemas.topics import Topics
 
 # The largest value of PostgreSQL's bigint. A contact with that sequence could have no further event.
 LARGEST: Final = 2**63 - 1
-NOTHING_FOR_S: Final = 60.0
 # The contact keys that the outbox's function gives. Its table can't hold longer ones.
 _A_KEY: Final = re.compile(r"[^\s\x00]+@[^\s@\x00]+")
 
@@ -47,19 +36,10 @@ class Waiting(NamedTuple):
 
 @dataclass
 class Published:
-    """What was published.
-
-    `cut_off` has the partitions whose first records retention has deleted, and `since` the time from which all records
-    of these are there, None if they are empty. `waiting` has the rows that are to be published, by event id, without
-    those that Kafka has already.
-    """
+    """What was published. `waiting` has the rows to be published that Kafka does not have, by event id."""
 
     waiting: dict[str, Waiting]
-    records: int = 0
-    partitions: int = 0
     contacts: dict[ContactKey, Contact] = field(default_factory=dict)
-    cut_off: list[TopicPartition] = field(default_factory=list)
-    since: datetime | None = None
 
     @property
     def reusing(self) -> Iterable[str]:
@@ -71,7 +51,6 @@ class Published:
 
     def add(self, record: Any) -> None:
         """Add one of aiokafka's records. No content of a record raises an error."""
-        self.records += 1
         headers = Headers.decode(record.headers)
         self.waiting.pop(headers.id, None)
         if (found := _newest(record, headers)) is None:
@@ -85,81 +64,13 @@ class Published:
             self.contacts[key] = known.raised_to(contact)
 
 
-async def read_published(
-    options: Mapping[str, Any], topics: Topics, waiting: dict[str, Waiting], progress: Progress
-) -> Published:
-    """Read all records that the outbox's topics have now.
-
-    Raises KafkaError, and CannotGoOn if a topic is missing or was not read to its end.
-    """
-    partitions = await partitions_of(options, topics.published)
-    if missing := set(topics.published).difference(one.topic for one in partitions):
-        raise CannotGoOn(
-            f"there is no topic {', '.join(sorted(missing))}: check KAFKA_BOOTSTRAP_SERVERS and KAFKA_TOPIC_PREFIX. If"
-            " the topics were deleted, nothing is left to recover from"
-        )
-    published = Published(waiting, partitions=len(partitions))
-    async with _started(options) as reader:
-        starts = await reader.starts(partitions)
-        reader.read_from(starts)
-        published.cut_off = sorted(one for one, start in starts.items() if start)
-        first_times = await _read_all(reader, published, progress)
-    if times := [first_times[one] for one in published.cut_off if one in first_times]:
-        published.since = moment_of(max(times) / 1000)
-    return published
-
-
-async def _read_all(reader: TopicReader, published: Published, progress: Progress) -> Mapping[TopicPartition, int]:
-    """Add all records to *published*, and return the time of each partition's first one, in milliseconds since 1970."""
-    ends = await reader.ends(list(reader.positions))
-    loop, furthest, first_times = asyncio.get_running_loop(), -1, dict[TopicPartition, int]()
-
-    def take_in(batches: Batches, _positions: Positions) -> None:
-        for partition, records in batches.items():
-            for record in records:
-                first_times.setdefault(partition, record.timestamp)
-                published.add(record)
-
-    def told(done: int, total: int) -> None:
-        nonlocal furthest
-        if done > furthest:
-            furthest = done
-            limit.reschedule(loop.time() + NOTHING_FOR_S)
-        progress(done, total)
-
-    try:
-        async with asyncio.timeout(NOTHING_FOR_S) as limit:
-            await reader.read_to(ends, take_in, told)
-    except TimeoutError:
-        behind = ", ".join(f"{one.topic}-{one.partition}" for one in ends if reader.positions[one] < ends[one])
-        raise CannotGoOn(
-            f"Kafka gave no record for {NOTHING_FOR_S:g} s. These were not read to their ends: {behind}. Nothing was"
-            " written; check their leaders, and run the command again"
-        ) from None
-    return first_times
-
-
-@asynccontextmanager
-async def _started(options: Mapping[str, Any]) -> AsyncIterator[TopicReader]:
-    reader = TopicReader(options)
-    try:
-        await reader.start()
-        yield reader
-    finally:
-        await reader.stop()
-
-
 def _newest(record: Any, headers: Headers) -> tuple[ContactKey, Contact] | None:
     """Return a record's contact key, sequence and totals; None for one that has no contact or no sequence."""
     try:
         key = (record.key or b"").decode()
     except ValueError:
         return None
-    try:
-        document = read_json(record.value or b"null")
-    except ValueError:
-        document = None
-    told = document if isinstance(document, dict) else {}
+    told = document_of(record)
     sequences = [one for one in (headers.sequence, told.get("sequence")) if _counts(one) and one]
     if not sequences or len(key) > LONGEST_EMAIL or not _A_KEY.fullmatch(key):
         return None
@@ -170,3 +81,12 @@ def _newest(record: Any, headers: Headers) -> tuple[ContactKey, Contact] | None:
 
 def _counts(value: object) -> bool:
     return type(value) is int and 0 <= value < LARGEST
+
+
+def document_of(record: Any) -> Mapping[str, Any]:
+    """Return the JSON object that is a record's value; an empty one for any other value."""
+    try:
+        document = read_json(record.value or b"null")
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
