@@ -72,11 +72,11 @@ _settings: Final = partial(start_command, log_level="warning")
 async def _recover(settings: Settings, *, apply: bool) -> None:
     url = settings.database_url.get_secret_value()
     published = Published(await waiting_rows(url))
-    print(*await _read(settings, published.add), sep="\n")
+    print(*await _read(settings, published.add, "enough if the backup is newer than that"), sep="\n")
     behind = await compare(url, published.contacts, apply=apply)
     print(*_found(published, behind), sep="\n")
     if not behind:
-        print("nothing to write: the database is behind of no contact")
+        print("nothing to write: the database is behind on no contact")
     elif apply:
         print(f"{len(behind):,} contacts raised: their next events continue where the topics end")
     else:
@@ -87,7 +87,7 @@ async def _emails(database: DatabaseSettings, kafka: Settings | None, *, apply: 
     url, evidence = database.database_url.get_secret_value(), Evidence()
     await evidence.add_outbox(url)
     if kafka is not None:
-        print(*await _read(kafka, evidence.add_record), sep="\n")
+        print(*await _read(kafka, evidence.add_record, "older emails are not there"), sep="\n")
     found = await mend(url, evidence, apply=apply)
     renamed = [one for one in found if not one.why]
     print(f"{len(renamed):,} contacts {'were renamed' if apply else 'to rename'}:" if renamed else "nothing to rename")
@@ -99,14 +99,23 @@ async def _emails(database: DatabaseSettings, kafka: Settings | None, *, apply: 
         print("nothing was written: --apply renames")
 
 
-async def _read(settings: Settings, take: Callable[[Any], object]) -> list[str]:
-    """Pass all records to *take*, and return what to say of them."""
+async def _read(settings: Settings, take: Callable[[Any], object], means: str) -> list[str]:
+    """Pass all records to *take*, and return what to say of them. *means* is what it means where the first are gone."""
     await ask_admission(settings.client_options())
     with shown_progress("records") as shown:
         reading = await read_topics(settings.client_options(), settings.topics, take, shown)
     lines = [f"{reading.records:,} records read, of {reading.partitions} partitions to their ends"]
     if not reading.cut_off:
         return lines
+    lines.append(f"retention has deleted the first records of {len(reading.cut_off)} partitions:")
+    for topic, partitions in groupby(reading.cut_off, lambda one: one.topic):
+        lines.append(f"  {topic} {', '.join(str(one.partition) for one in partitions)}")
+    if reading.since is None:
+        lines.append("  these are empty now: what they had is unknown")
+    else:
+        since = f"{reading.since:%Y-%m-%d %H:%M:%S} UTC"
+        lines.append(f"  those that are not empty have all records since {since}: {means}")
+    return lines
     lines.append(f"retention has deleted the first records of {len(reading.cut_off)} partitions:")
     for topic, partitions in groupby(reading.cut_off, lambda one: one.topic):
         lines.append(f"  {topic} {', '.join(str(one.partition) for one in partitions)}")
@@ -123,7 +132,7 @@ async def _read(settings: Settings, take: Callable[[Any], object]) -> list[str]:
 def _found(published: Published, behind: Sequence[Behind]) -> Iterator[str]:
     lacking = sum(one.known is None for one in behind)
     yield (
-        f"{len(published.contacts):,} contacts on the topics: the database lacks {lacking:,}, and is behind of"
+        f"{len(published.contacts):,} contacts on the topics: the database lacks {lacking:,}, and is behind on"
         f" {len(behind) - lacking:,}"
     )
     if differing := [one for one in behind if one.other_totals]:

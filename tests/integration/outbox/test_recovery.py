@@ -51,7 +51,7 @@ async def test_recover_first_shows_and_then_raises_what_the_restored_database_is
     assert shown.code == 0, shown.errors
     lines = shown.output.splitlines()
     assert lines[0] == "7 records read, of 24 partitions to their ends"
-    assert lines[1] == "2 contacts on the topics: the database lacks 1, and is behind of 1"
+    assert lines[1] == "2 contacts on the topics: the database lacks 1, and is behind on 1"
     assert lines[2] == "2 of them have other totals on the topics:"
     assert lines[3].startswith("  a***@example.com (")
     assert lines[3].endswith("): sequence 2 -> 5, nova_earned_cents 100 -> 400")
@@ -88,8 +88,8 @@ async def test_recover_changes_nothing_the_second_time(restored: Outbox) -> None
     again = await restored.recover("--apply")
 
     assert again.code == 0
-    assert "the database lacks 0, and is behind of 0" in again.output
-    assert again.output.splitlines()[-1] == "nothing to write: the database is behind of no contact"
+    assert "the database lacks 0, and is behind on 0" in again.output
+    assert again.output.splitlines()[-1] == "nothing to write: the database is behind on no contact"
     assert await restored.asked(rows) == before
 
 
@@ -176,6 +176,7 @@ async def test_recover_says_which_partitions_retention_has_cut_off(restored: Out
     assert "retention has deleted the first records of 1 partitions:\n" in done.output
     assert f"\n  {topic} {partition_of(EMAIL, PARTITIONS)}\n" in done.output
     assert "those that are not empty have all records since 20" in done.output
+    assert "UTC: enough if the backup is newer than that\n" in done.output
     assert await restored.contacts() == RECOVERED
 
 
