@@ -59,12 +59,14 @@ class Evidence:
 
     def add(self, key: object, email: object, user: object) -> None:
         """Add an event of the contact *key* that names *email*. Nothing that it may hold raises an error."""
+        if not isinstance(key, str) or not isinstance(email, str):
+            return
         try:
-            true, cut = contact_key(str(email)), contact_key(str(email).strip(CUT_OFF))
+            true, cut = contact_key(email), contact_key(email.strip(CUT_OFF))
         except ValueError:
             return
         if key in (true, cut):
-            self.found.setdefault(str(key), {}).setdefault(true, set()).add(str(user))
+            self.found.setdefault(key, {}).setdefault(true, set()).add(user if isinstance(user, str) else "")
 
     def add_record(self, record: Any) -> None:
         """Add one of aiokafka's records."""
