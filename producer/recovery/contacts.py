@@ -62,10 +62,13 @@ async def compare(database_url: str, published: Mapping[ContactKey, Contact], *,
 
     Raises psycopg.Error; then nothing was written.
     """
+    if apply:
+        # The backend waits for the lock. A contact that is not behind now won't be later, so it is looked at without.
+        published = {one.key: published[one.key] for one in await compare(database_url, published, apply=False)}
     behind: list[Behind] = []
     keys = sorted(published)
     async with await connect(database_url) as connection:
-        if apply:
+        if apply and keys:
             await connection.execute(LOCK)
         for start in range(0, len(keys), AT_ONCE):
             some = await _behind(connection, {key: published[key] for key in keys[start : start + AT_ONCE]})

@@ -216,3 +216,12 @@ async def test_recover_does_not_keep_the_backend_waiting_behind_an_open_transact
 
         with pytest.raises(psycopg.errors.LockNotAvailable):
             await contacts.compare(database_url, {ContactKey(EMAIL): Contact(5, {})}, apply=True)
+
+
+async def test_recover_locks_nothing_where_it_has_nothing_to_write(database_url: str) -> None:
+    async with await psycopg.AsyncConnection.connect(database_url) as backend:
+        await backend.execute(TRACK, ["driver_signed_up", json.dumps(PAYLOADS["driver_signed_up"])])
+        await backend.commit()
+        await backend.execute(TRACK, ["nova_earned", json.dumps(PAYLOADS["nova_earned"])])
+
+        assert await contacts.compare(database_url, {ContactKey(EMAIL): Contact(1, {})}, apply=True) == []
