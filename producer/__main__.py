@@ -26,6 +26,10 @@ COMMANDS: Final = {
         "producer.old_outbox.command:import_outbox",
         "Import the rows that the old worker left unprocessed in its table in DATABASE_URL, in order.",
     ),
+    "recover": (
+        f"{CLI}.recover:recover",
+        "After a restore: raise each contact's sequence and totals to those of its newest event on Kafka.",
+    ),
     "debezium-config": (
         f"{CLI}.debezium_config:debezium_config",
         "Print the Debezium connector that replaces the relay, for Kafka Connect's REST interface.",

@@ -1,12 +1,9 @@
 """`python -m producer import-outbox`: its options, its output and its wiring."""
 
-import sys
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
@@ -15,8 +12,7 @@ from producer.old_outbox.imports import Import, Summary
 from producer.old_outbox.table import OldTable, Role, Unclear, find_table
 from producer.settings import DatabaseSettings
 from runtime.commands import FAILED, fail, refuse, start_command
-
-LINE_EVERY: Final = 10_000
+from runtime.progress import shown_progress
 
 
 def import_outbox(  # noqa: PLR0913 - typer reads a command's options from its parameters
@@ -94,16 +90,12 @@ def _guess(old: OldTable) -> Iterator[str]:
 
 
 def _show(steps: Iterable[int], total: int) -> None:
-    """Take all *steps*, and show the progress: by a bar at a terminal, by lines otherwise."""
-    done, at_a_terminal = 0, sys.stderr.isatty()
-    columns = (TextColumn("rows"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not at_a_terminal) as progress:
-        task = progress.add_task("rows", total=total)
+    """Take all *steps*, and show the progress."""
+    done = 0
+    with shown_progress("rows") as shown:
         for step in steps:
-            progress.advance(task, step)
             done += step
-            if not at_a_terminal and done // LINE_EVERY > (done - step) // LINE_EVERY:
-                print(f"{done} of {total} rows", file=sys.stderr)
+            shown(done, total)
 
 
 def _report(summary: Summary, old: OldTable, *, applied: bool) -> Iterator[str]:

@@ -1,7 +1,6 @@
 """The contact key in SQL: Python's, on the embedded PostgreSQL and on an older one, and mended where it was not."""
 
 import asyncio
-import json
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -11,17 +10,14 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from alembic import command
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import create_engine, make_url
-from sqlalchemy.pool import NullPool
 
 from producer import migrations
-from producer.relay.outbox import KEEP
 from schemas.contacts import TRIMMED, contact_key, lowered
 from tests.commands import run
 from tests.foreign.older_postgres import database_of
+from tests.outbox.damaged_keys import damaging_outbox, publish, sign_up
 
 RUNBOOK = Path(__file__).parents[3] / "docs/runbook.md"
 
@@ -105,30 +101,12 @@ async def test_the_sql_of_a_dry_run_makes_the_same_contact_keys(url: str) -> Non
 
 @pytest.fixture
 def damaging(url: str) -> Iterator[psycopg.Connection[Any]]:
-    """An outbox of before, whose function takes the letter v for white space, whatever the server's version."""
-    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"), poolclass=NullPool)
-    with engine.begin() as connection:
-        config = migrations._config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0005")
-    with psycopg.connect(url, autocommit=True) as db:
-        [source] = db.execute("SELECT pg_get_functiondef('lifecycle_contact_key'::regproc)").fetchone() or [""]
-        db.execute(source.replace(r"\v", "v").encode())
+    with damaging_outbox(url) as db:
         yield db
-
-
-def sign_up(db: psycopg.Connection[Any], user: str, email: str) -> None:
-    payload = {"user_id": user, "email": email}
-    db.execute("SELECT track_lifecycle_event('driver_signed_up', %s::jsonb)", [json.dumps(payload)])
 
 
 def keys(db: psycopg.Connection[Any]) -> list[str]:
     return [key for (key,) in db.execute("SELECT contact_key FROM outbox_contacts ORDER BY external_id").fetchall()]
-
-
-def publish(db: psycopg.Connection[Any], *, keep: bool) -> None:
-    statement = KEEP if keep else "DELETE FROM outbox_events WHERE position = ANY(%s)"
-    db.execute(statement, [[row[0] for row in db.execute("SELECT position FROM outbox_events").fetchall()]])
 
 
 async def test_migrate_counts_the_contacts_whose_events_tell_that_their_key_is_damaged(

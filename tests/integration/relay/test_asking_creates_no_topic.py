@@ -20,6 +20,7 @@ NO_DEAD_LETTERS = "no dead letters' topic"
 # What each says where there is no topic at all.
 COMMANDS = {
     "producer topics --dry-run": "missing",
+    "producer recover": "there is no topic",
     "hubspot_consumer doctor": "no such topic",
     "hubspot_consumer doctor --offline": "no such topic",
     "hubspot_consumer provision": "the portal lacks nothing",

@@ -44,6 +44,8 @@ SIGNED_IN = KAFKA | {"CONSOLE_OPERATOR_TOKEN": "secret" * 6}
         ("producer migrate", {"DATABASE_URL": "mysql://me:secret@localhost/db"}, "DATABASE_URL: should begin with"),
         ("producer migrate", {"DATABASE_URL": "secret"}, "DATABASE_URL: is not a URL"),
         ("producer import-outbox", {}, "DATABASE_URL: is not set"),
+        ("producer recover", {}, "DATABASE_URL: is not set"),
+        ("producer recover", DATABASE, "KAFKA_BOOTSTRAP_SERVERS: is not set"),
         ("producer topics", KAFKA | {"KAFKA_PARTITIONS": "0"}, "KAFKA_PARTITIONS: "),
         ("producer topics", {"KAFKA_BOOTSTRAP_SERVERS": "localhost"}, "KAFKA_BOOTSTRAP_SERVERS: should be host:port"),
         ("producer topics", KAFKA | {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}, "KAFKA_SASL_USERNAME"),
