@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cached_property
 from typing import Any, Final, Self
@@ -69,18 +69,21 @@ class DeadLetterCatalogue:
         return frozenset(place for letter in self.letters if not letter.in_effect for place in letter.places)
 
     def reused(self) -> frozenset[Place]:
-        """Return the records of dead letters, open or not, whose sequence another event had."""
-        return frozenset(place for letter in self.letters if letter.is_reused for place in letter.places)
+        """Return the records of dead letters, open or not, whose sequence another event had; also those on their topic."""
+        return frozenset(place for letter in self.letters if letter.is_reused for place in self._all_places(letter))
 
     def mends(self) -> Mapping[Place, Correction]:
         """Return corrections by record: the records of the events themselves, and those of their dead letters."""
-        dead_letters = self._topics.dead_letters
         return {
             place: letter.mend
             for letter in self.letters
             if letter.mend is not None
-            for place in (*letter.places, *((dead_letters, one.partition, one.offset) for one in letter.records))
+            for place in self._all_places(letter)
         }
+
+    def _all_places(self, letter: Letter) -> Iterator[Place]:
+        yield from letter.places
+        yield from ((self._topics.dead_letters, one.partition, one.offset) for one in letter.records)
 
     async def records(self, set_aside: Iterable[SetAside]) -> AsyncIterator[tuple[SetAside, Any]]:
         """Yield aiokafka's record of each of *set_aside*, in one pass, in the order of each partition.

@@ -29,7 +29,7 @@ from tests.unit.console.test_contact_page import fill, page_of
 RECORDS_OF_A_SEED = 1_000
 CONTACTS_OF_A_SEED = RECORDS_OF_A_SEED // EVENTS_OF_A_CONTACT
 # What `make test` runs of it; `make long` runs all, 100,000 records.
-SEEDS = [*range(3), *(pytest.param(seed, marks=pytest.mark.chaos) for seed in range(3, 100))]
+SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.chaos) for seed in range(1, 100))]
 
 pytestmark = pytest.mark.timeout(300)
 
