@@ -69,7 +69,7 @@ class DeadLetterCatalogue:
         return frozenset(place for letter in self.letters if not letter.in_effect for place in letter.places)
 
     def reused(self) -> frozenset[Place]:
-        """Return the records of dead letters, open or not, whose sequence another event had; also those on their topic."""
+        """Return all records of the dead letters, open or not, whose sequence another event had."""
         return frozenset(place for letter in self.letters if letter.is_reused for place in self._all_places(letter))
 
     def mends(self) -> Mapping[Place, Correction]:
