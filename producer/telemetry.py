@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from runtime.health import Health
 from schemas.events import EVENTS
 
-PARTS: Final = ("database", "kafka", "topics")
+PARTS: Final = ("database", "kafka", "topics", "publishing")
 REASONS: Final = ("unknown_event_type", "too_large")
 
 

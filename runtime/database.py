@@ -6,11 +6,19 @@ from datetime import timedelta
 from typing import Any, Final
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 CONNECT_WITHIN_S: Final = 5
+_MISSING: Final = "a part of the outbox is missing: run `python -m producer migrate`, or restore what was dropped"
+# What mends a refusal of the database, by its SQLSTATE.
+MENDS: Final = {
+    "25006": "the server is read-only, as a standby, a former primary or a full one is: lead to the primary",
+    "42501": "the role lacks a right: docs/runbook.md lists those it needs",
+    **dict.fromkeys(("3F000", "42P01", "42703", "42883"), _MISSING),
+}
 
 
 def of_postgresql(value: SecretStr) -> SecretStr:
@@ -25,7 +33,19 @@ def of_postgresql(value: SecretStr) -> SecretStr:
     # parse, including the password.
     rendered = url.set(drivername="postgresql").render_as_string(hide_password=False)
     where, mark, options = rendered.partition("?")
-    return SecretStr(where.replace(" ", "%20") + mark + options.replace("+", "%20"))
+    usable = where.replace(" ", "%20") + mark + options.replace("+", "%20")
+    try:
+        conninfo_to_dict(usable)
+    except psycopg.ProgrammingError:
+        raise ValueError("has an option, or a sign after %, that PostgreSQL does not know") from None
+    return SecretStr(usable)
+
+
+def why_refused(error: psycopg.Error) -> str:
+    """Return the first line of what the database said, which has host and user but no password, and what mends it."""
+    words = str(error).strip().partition("\n")[0] or type(error).__name__
+    mend = MENDS.get(error.sqlstate or "")
+    return f"DATABASE_URL: {words}: {mend}" if mend else f"DATABASE_URL: {words}"
 
 
 def connection_options(name: str, *, answer_within_s: float) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Any, Final, NoReturn
 
@@ -58,7 +58,16 @@ async def _publish(settings: Settings, *, http: bool) -> None:
         jitter=random.Random(),  # noqa: S311 - jitter for retries, not for security
     )
     telemetry.shows(health)
-    watch = Watch(connect, kafka, settings.topics, clock=clock, health=health, telemetry=telemetry)
+    watch = Watch(
+        connect,
+        kafka,
+        settings.topics,
+        clock=clock,
+        health=health,
+        telemetry=telemetry,
+        tell_partitions=sender.has_to_heed,
+        login_refused=partial(_read_password_again, settings, kafka),
+    )
     async with AsyncExitStack() as stack:
         if http:
             intake = {"intake": "on"} if settings.intake_tokens else {}
@@ -77,6 +86,14 @@ async def _publish(settings: Settings, *, http: bool) -> None:
         await watch.refuse_at_once()
         await _until_stopped(stop, relay.run(stop), watch.run(), _journal(telemetry, clock))
     log.info("service.stopped")
+
+
+def _read_password_again(settings: Settings, kafka: dict[str, Any]) -> None:
+    """Put Kafka's password into *kafka*, the options of every client, if its file has another one by now."""
+    # A file that is just being replaced is read at the next refusal.
+    with suppress(ValueError):
+        if password := settings.read_again("kafka_sasl_password"):
+            kafka["sasl_plain_password"] = password.get_secret_value()
 
 
 async def _until_stopped(

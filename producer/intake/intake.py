@@ -15,7 +15,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from producer.intake.problems import Fault, Problem, refuse_faulty
 from producer.intake.submissions import Submission, fingerprint
 from runtime.clock import set_within
-from runtime.database import connection_options
+from runtime.database import MENDS, connection_options
 from runtime.logs import log
 
 # The intake has few connections of its own: the backend needs the database most, and the relay must not wait for them.
@@ -46,6 +46,8 @@ _RECALL: Final = "SELECT key, fingerprint, ids FROM outbox_idempotency_keys WHER
 _REMEMBER: Final = "UPDATE outbox_idempotency_keys SET ids = %s::uuid[] WHERE key = %s"
 # The function locks contacts in one order for all callers, whatever the order of the events.
 _TRACK: Final = "SELECT unnest(track_lifecycle_events(%s::jsonb))"
+# The database's refusals of a request, after which its connection is as good as before.
+_OF_ONE_REQUEST: Final = (CheckViolation, DataError, DeadlockDetected)
 _FORGET: Final = """
 DELETE FROM outbox_idempotency_keys WHERE key IN (
     SELECT key FROM outbox_idempotency_keys WHERE created_at < now() - interval '1 day'
@@ -129,8 +131,16 @@ class Intake:
     @asynccontextmanager
     async def _limited(self) -> AsyncIterator[psycopg.AsyncConnection]:
         async with self._pool.connection() as connection:
-            await connection.execute(_LIMITS)
-            yield connection
+            try:
+                await connection.execute(_LIMITS)
+                yield connection
+            except _OF_ONE_REQUEST:
+                raise
+            except psycopg.Error:
+                # A session that began on a read-only server, or with another search_path, stays so. The pool makes
+                # another connection.
+                await connection.close()
+                raise
 
     async def _forget_now_and_then(self) -> None:
         while not self._closing.is_set():
@@ -164,7 +174,7 @@ class Intake:
                 raise Problem("invalid_event", "the database can't hold one of the values") from None
             except psycopg.Error as error:
                 log.warning("intake.unavailable", error=type(error).__name__, sqlstate=error.sqlstate)
-                raise _unavailable(type(error).__name__) from None
+                raise _unavailable(MENDS.get(error.sqlstate or "", type(error).__name__)) from None
 
 
 async def _write(connection: psycopg.AsyncConnection, submissions: Sequence[Submission], key: str | None) -> Accepted:

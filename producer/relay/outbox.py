@@ -65,6 +65,20 @@ SELECT coalesce((SELECT max(position) FROM outbox_events), 0), array(
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
 """
 
+# Row-level security hides rows in silence. It hides none from a role whose policies let it read and delete every row.
+LOOK: Final = """
+SELECT to_regclass('outbox_published') IS NOT NULL, row_security_active(to_regclass('outbox_events')) AND NOT coalesce((
+    SELECT bool_and(polpermissive) AND bool_or(every AND polcmd IN ('*', 'r'))
+        AND bool_or(every AND polcmd IN ('*', 'd'))
+    FROM pg_policy CROSS JOIN LATERAL (SELECT pg_get_expr(polqual, polrelid) = 'true' AS every) AS found
+    WHERE polrelid = to_regclass('outbox_events') AND (0 = ANY(polroles) OR EXISTS (
+        SELECT FROM pg_roles WHERE oid = ANY(polroles) AND pg_has_role(oid, 'USAGE')))
+), false)
+"""
+
+# PostgreSQL 13 has no such setting.
+NEVER_IDLE: Final = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'"
+
 # The condition matches a connection that is idle or waits for its client. A long statement does not count as silence.
 DEPOSE: Final = """
 SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid)
@@ -76,13 +90,13 @@ AND clock_timestamp() - state_change > make_interval(secs => %(silent_s)s)
 """
 
 
-class NotMigrated(RuntimeError):
-    """The database has no outbox, or one of an earlier version."""
+class Unusable(RuntimeError):
+    """The database has no outbox of this version, or hides rows from the relay. The message says what to do."""
 
 
 class Outbox:
-    """The relay's outbox. All methods raise psycopg.OperationalError once a connection, and so the active role, is
-    lost.
+    """The relay's outbox. All methods raise psycopg.Error once a connection, and so the active role, is lost, or if the
+    database refuses a statement. Only a new connection is of use then.
     """
 
     def __init__(self, database_url: str, reading: psycopg.AsyncConnection, clock: Clock, retention: timedelta) -> None:
@@ -103,17 +117,18 @@ class Outbox:
     async def connect(cls, database_url: str, clock: Clock, retention: timedelta = timedelta()) -> Self:
         """Return a connected outbox. *retention* is how long published rows are kept.
 
-        Raises psycopg.OperationalError without a connection, NotMigrated if the database lacks the current outbox.
+        Raises psycopg.Error without a connection, or if the database does not let this role read and delete rows, as a
+        read-only server does; Unusable if it has no outbox of this version, or hides rows from the role.
         """
         outbox = cls(database_url, await _connection(database_url), clock, retention)
         async with AsyncExitStack() as failing:
             failing.push_async_callback(outbox.close)
-            [[migrated]] = await outbox._read("SELECT to_regclass('outbox_published') IS NOT NULL")
-            if not migrated:
-                raise NotMigrated(
-                    "DATABASE_URL: the database has no outbox of this version: run `python -m producer migrate`"
-                )
+            await outbox.beat()
+            await outbox._read(NEVER_IDLE)
             await outbox._read(f"LISTEN {CHANNEL}")
+            await outbox.head(0)
+            # What can be read and not deleted would be published again and again.
+            await outbox._read(outbox._deletion, [_array(())])
             failing.pop_all()
         return outbox
 
@@ -138,6 +153,8 @@ class Outbox:
         [[locked]] = await self._read("SELECT pg_try_advisory_lock(%s)", [RELAY_LOCK])
         if locked:
             self._deleting = await _connection(self._database_url)
+            await self._execute(self._deleting, NEVER_IDLE)
+            await self.forget()
         return bool(locked)
 
     async def depose(self) -> bool:
@@ -154,8 +171,21 @@ class Outbox:
         return self._clock.monotonic() - self._asked_at < ACTIVE_FOR_S
 
     async def beat(self) -> None:
-        """Run an empty query, which shows that the connection works and this relay is not silent."""
-        await self._read("SELECT")
+        """Look whether the database is as the relay needs it. This shows too that the relay is not silent.
+
+        Raises Unusable.
+        """
+        [[migrated, hides_rows]] = await self._read(LOOK)
+        if not migrated:
+            raise Unusable(
+                "DATABASE_URL: the database has no outbox of this version: run `python -m producer migrate`. If that"
+                " finds it up to date, this role does not see its schema, or a table was dropped"
+            )
+        if hides_rows:
+            raise Unusable(
+                "DATABASE_URL: row-level security may hide rows of outbox_events from this role: give it BYPASSRLS, or"
+                " a policy FOR ALL with USING (true)"
+            )
 
     async def raise_low_watermark(self) -> None:
         """Raise the low watermark. Queries for it are at least WATERMARK_EVERY_S apart, because they are costly."""
@@ -185,7 +215,7 @@ class Outbox:
 
     async def delete(self, positions: Sequence[int]) -> None:
         """Delete these rows from the outbox. With a retention they are moved to `outbox_published`."""
-        await self._execute(self._active, KEEP if self._retention else DELETE, [_array(positions)])
+        await self._execute(self._active, self._deletion, [_array(positions)])
 
     async def forget(self) -> None:
         """Delete some of the published rows whose retention has ended, at most every FORGET_EVERY_S."""
@@ -219,6 +249,10 @@ class Outbox:
     async def wake_up(self) -> None:
         """Release ASLEEP_LOCK: writers need not send notifications any more."""
         await self._read("SELECT pg_advisory_unlock(%s)", [ASLEEP_LOCK])
+
+    @property
+    def _deletion(self) -> str:
+        return KEEP if self._retention else DELETE
 
     @property
     def _active(self) -> psycopg.AsyncConnection:

@@ -1,7 +1,8 @@
 """The publisher: it reads, sends and deletes rows concurrently while its relay is active."""
 
 import asyncio
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Final
 
@@ -21,29 +22,41 @@ LONGEST_NAP_S: Final = 0.5
 
 
 class Publisher:
-    """Publishes the rows of *outbox* to Kafka until a stop or a fault. Unpublished rows stay in the outbox."""
+    """Publishes the rows of *outbox* to Kafka until a stop or a fault. Unpublished rows stay in the outbox.
 
-    def __init__(self, outbox: Outbox, sender: Sender, lanes: Lanes, *, slow_poll_s: float) -> None:
+    *goes_on* is called with a place when rows of it are published and deleted, and with None when there are no rows.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        sender: Sender,
+        lanes: Lanes,
+        *,
+        slow_poll_s: float,
+        goes_on: Callable[[Place | None], None],
+    ) -> None:
         self._outbox: Final = outbox
         self._sender: Final = sender
         self._lanes: Final = lanes
         self._slow_poll_s: Final = slow_poll_s
+        self._goes_on: Final = goes_on
         # The payload's octets of each row that was read and is not deleted yet, by position.
         self._unfinished: Final[dict[int, int]] = {}
         self._octets = 0
         self._undeleted = 0
-        self._published: list[int] = []
+        self._published: defaultdict[Place, list[int]] = defaultdict(list)
         self._to_delete: Final = asyncio.Event()
         self._progress: Final = asyncio.Event()
         self._sending: Final[set[Place]] = set()
         self._fault: Exception | None = None
-        # True once Kafka has acknowledged any row.
-        self.acknowledged = False
+        # The place where the fault was.
+        self.faulty: Place | None = None
 
     async def run(self, stop: asyncio.Event) -> Exception | None:
         """Publish until *stop* is set or Kafka has a fault, which is returned. Acknowledged rows are deleted before.
 
-        Raises a group of psycopg.OperationalError if the database is lost.
+        Raises a group of psycopg.Error if the database is lost, or refuses a statement.
         """
         async with asyncio.TaskGroup() as self._tasks:
             deleting = self._tasks.create_task(self._delete_published())
@@ -92,17 +105,17 @@ class Publisher:
                 count = await self._sender.send(place, rows)
                 if count < len(rows):
                     self._lanes.ready[place][:0] = rows[count:]
-                self._acknowledged(rows[:count])
+                self._acknowledged(place, rows[:count])
         except FAULTS as fault:
-            self._fault = self._fault or fault
+            if self._fault is None:
+                self._fault, self.faulty = fault, place
         finally:
             self._sending.remove(place)
             self._progress.set()
 
-    def _acknowledged(self, rows: Sequence[Row]) -> None:
-        self.acknowledged = True
+    def _acknowledged(self, place: Place, rows: Sequence[Row]) -> None:
         self._undeleted += len(rows)
-        self._published.extend(row.position for row in rows)
+        self._published[place].extend(row.position for row in rows)
         self._to_delete.set()
         self._lanes.published(rows)
         self._send_ready()
@@ -111,17 +124,21 @@ class Publisher:
         while True:
             await self._to_delete.wait()
             self._to_delete.clear()
-            positions, self._published = self._published, []
+            published, self._published = self._published, defaultdict(list)
+            positions = [*chain.from_iterable(published.values())]
             await self._outbox.delete(positions)
             self._undeleted -= len(positions)
             for position in positions:
                 self._octets -= self._unfinished.pop(position)
+            for place in published:
+                self._goes_on(place)
             self._progress.set()
 
     async def _sleep(self, stop: asyncio.Event, naps: int) -> bool:
         """Return True when there are rows to read, False after a short wait because a writer's transaction is still
         open.
         """
+        self._goes_on(None)
         self._outbox.rewind()
         if not await self._outbox.fall_asleep():
             await set_within(stop, _nap_s(naps))

@@ -7,13 +7,14 @@ from typing import Final, NoReturn
 
 import psycopg
 
-from producer.relay.lanes import Lanes
-from producer.relay.outbox import NotMigrated, Outbox
+from producer.relay.lanes import Lanes, Place
+from producer.relay.outbox import Outbox, Unusable
 from producer.relay.publisher import Publisher
-from producer.relay.sender import FAULTS, NotActive, Sender
+from producer.relay.sender import FAULTS, Sender, why_not_published
 from producer.telemetry import Telemetry
 from runtime.clock import backoff_s, set_within
 from runtime.commands import cause
+from runtime.database import why_refused
 from runtime.health import Health
 from runtime.logs import log
 
@@ -50,8 +51,12 @@ class Relay:
         self._jitter: Final = jitter
         self._slow_poll_s: Final = slow_poll_s
         self._stop = asyncio.Event()
-        # The number of consecutive failures; a published row resets it.
-        self._failures = 0
+        # Consecutive faults of Kafka and of the database: a published row resets both, and so does an empty outbox.
+        self._failures = self._lost = 0
+        # Whether the database refused something after it had accepted a connection. Another one proves nothing then.
+        self._refused = False
+        # The place of Kafka's last fault, None if all places had it.
+        self._faulty: Place | None = None
         self.active = False
 
     @property
@@ -60,8 +65,8 @@ class Relay:
         return {"relay": "active" if self.active else "standby"}
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Run until *stop* is set and the batch in flight is finished. Outages of the database and of Kafka are waited
-        out.
+        """Run until *stop* is set and the batch in flight is finished. Faults of the database and of Kafka are waited
+        out, whatever they are.
         """
         self._stop = stop
         self._health.ill("database", "connecting")
@@ -71,18 +76,20 @@ class Relay:
             await self._sender.close()
 
     async def _keep_connected(self) -> None:
-        failures = 0
         while not self._stop.is_set():
+            connected = False
             try:
                 async with await self._connect() as outbox:
-                    failures = 0
-                    self._health.well("database")
+                    connected = True
+                    if not self._refused:
+                        self._health.well("database")
                     await self._take_part(outbox)
-            except* (psycopg.OperationalError, psycopg.InterfaceError, NotMigrated) as lost:
-                failures += 1
+            except* (psycopg.Error, Unusable) as lost:
+                self._lost += 1
+                self._refused |= connected
                 self._health.ill("database", _why(cause(lost)))
                 self._be_active(active=False)
-                await set_within(self._stop, backoff_s(failures, self._jitter, longest_s=LONGEST_BACKOFF_S))
+                await set_within(self._stop, backoff_s(self._lost, self._jitter, longest_s=LONGEST_BACKOFF_S))
         self._be_active(active=False)
 
     async def _take_part(self, outbox: Outbox) -> None:
@@ -91,6 +98,9 @@ class Relay:
                 return
             if await outbox.depose():
                 log.warning("relay.deposed_a_silent_one")
+            await outbox.beat()
+            # The active relay reports what can't be published.
+            self._goes_on(None)
         self._be_active(active=True)
         async with asyncio.TaskGroup() as tasks:
             beating = tasks.create_task(self._beat(outbox))
@@ -100,7 +110,6 @@ class Relay:
     async def _beat(self, outbox: Outbox) -> NoReturn:
         while True:
             await outbox.beat()
-            self._health.well("database")
             await outbox.forget()
             await asyncio.sleep(BEAT_S)
 
@@ -110,9 +119,7 @@ class Relay:
             if fault is not None:
                 self._failures += 1
                 self._telemetry.faults.labels(type(fault).__name__).inc()
-                self._health.ill(
-                    "database" if isinstance(fault, NotActive) else "kafka", f"{type(fault).__name__}: {fault}"
-                )
+                self._health.ill("publishing", why_not_published(fault))
                 await set_within(self._stop, backoff_s(self._failures, self._jitter, longest_s=LONGEST_BACKOFF_S))
 
     async def _publish(self, outbox: Outbox) -> Exception | None:
@@ -120,17 +127,23 @@ class Relay:
         outbox.rewind()
         try:
             partitions = await self._sender.open(lambda: outbox.answers)
-            self._health.well("kafka")
             lanes = Lanes(self._sender.topic_of, partitions)
-            publisher = Publisher(outbox, self._sender, lanes, slow_poll_s=self._slow_poll_s)
+            publisher = Publisher(outbox, self._sender, lanes, slow_poll_s=self._slow_poll_s, goes_on=self._goes_on)
             fault = await publisher.run(self._stop)
-            if publisher.acknowledged:
-                self._failures = 0
+            self._faulty = publisher.faulty
         except FAULTS as refused:
-            fault = refused
+            fault, self._faulty = refused, None
         finally:
             await self._sender.close()
         return fault
+
+    def _goes_on(self, place: Place | None) -> None:
+        """Record that rows of *place* were published and deleted or, with None, that there are none to publish."""
+        self._failures = self._lost = 0
+        self._refused = False
+        self._health.well("database")
+        if place is None or self._faulty in (None, place):
+            self._health.well("publishing")
 
     def _be_active(self, *, active: bool) -> None:
         if active != self.active:
@@ -139,8 +152,5 @@ class Relay:
         self._telemetry.active.set(active)
 
 
-def _why(error: BaseException) -> str:
-    if isinstance(error, NotMigrated):
-        return str(error)
-    # The first line of psycopg's message has the cause, with host and user but without a password.
-    return f"DATABASE_URL: {str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}"
+def _why(lost: BaseException) -> str:
+    return why_refused(lost) if isinstance(lost, psycopg.Error) else str(lost)

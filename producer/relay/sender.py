@@ -7,7 +7,14 @@ from contextlib import AbstractContextManager, suppress
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    InvalidTimestampError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    TopicAuthorizationFailedError,
+)
 from aiokafka.protocol.produce import ProduceRequest
 from opentelemetry.trace import SpanKind
 
@@ -39,7 +46,22 @@ class NotActive(KafkaError):  # type: ignore[misc] # aiokafka is Any to mypy
     retriable = False
 
 
+class PartitionsChanged(KafkaError):  # type: ignore[misc] # aiokafka is Any to mypy
+    """The topics have another number of partitions than when the sender was opened: it has to be opened again."""
+
+    retriable = False
+
+
 FAULTS: Final = (KafkaError, OSError, TopicsNotReady, UnequalPartitions)
+# What mends a refusal of Kafka, by its error.
+MENDS: Final[dict[type[Exception], str]] = {
+    NotActive: "the database is slow to answer, so another relay may be active",
+    InvalidTimestampError: (
+        "this host's clock differs too much from Kafka's (message.timestamp.after.max.ms of the topic, an hour): set it"
+    ),
+    TopicAuthorizationFailedError: "grant the user of KAFKA_SASL_USERNAME the right to write to the topics",
+    ClusterAuthorizationFailedError: "grant the user of KAFKA_SASL_USERNAME IdempotentWrite",
+}
 
 
 class Sender:
@@ -55,6 +77,8 @@ class Sender:
         self._telemetry: Final = telemetry
         self._topic_by_type: Final = {event_type: topics.of(event_type) for event_type in EVENTS}
         self._producer: AIOKafkaProducer | None = None
+        # The number of each topic's partitions when the sender was opened, and now.
+        self._opened_with = self._there_are = 0
         # Positions of rows that Kafka found too large: rows to send one by one, rows to dead-letter, and rows to leave
         # in the outbox.
         self._alone: set[int] = set()
@@ -67,7 +91,7 @@ class Sender:
         From now on no record is sent while *may_publish* returns False, not even one that is in the producer's buffer
         already.
         """
-        partitions = await self._partition_count()
+        self._opened_with = self._there_are = await self._partition_count()
         self._producer = await connected_producer(
             self._kafka,
             enable_idempotence=True,
@@ -76,7 +100,14 @@ class Sender:
             request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000),
         )
         _guard(self._producer, may_publish)
-        return partitions
+        return self._opened_with
+
+    def has_to_heed(self, partitions: int) -> None:
+        """Send nothing more if the topics have another number of *partitions* than when the sender was opened.
+
+        Rows under way finish before, so each contact's order is kept.
+        """
+        self._there_are = partitions
 
     async def close(self) -> None:
         """Close the connection."""
@@ -93,6 +124,8 @@ class Sender:
         """
         if self._producer is None:
             raise NotActive
+        if self._there_are != self._opened_with:
+            raise PartitionsChanged(f"the topics have {self._there_are} partitions, and had {self._opened_with}")
         topic, partition = place
         batch = self._producer.create_batch()
         count = self._fill(batch, rows, refused=topic == self._topics.dead_letters)
@@ -171,6 +204,14 @@ class Sender:
             positions = {row.position for row in rows}
             self._alone -= positions
             self._too_large -= positions
+
+
+def why_not_published(fault: Exception) -> str:
+    """Return one of FAULTS in words, with what mends it."""
+    # aiokafka's own words begin with the name of the error, most of them.
+    kind, said = type(fault).__name__, str(fault)
+    words = [said if kind in said else f"{kind}: {said}", MENDS.get(type(fault))]
+    return ": ".join(word for word in words if word)
 
 
 def _span(place: Place, rows: Sequence[Row]) -> AbstractContextManager[object]:

@@ -8,7 +8,7 @@ from typing import Any, Final, NoReturn
 import psycopg
 from aiokafka.errors import KafkaError
 
-from producer.relay.outbox import NotMigrated, Outbox
+from producer.relay.outbox import Outbox, Unusable
 from producer.telemetry import Telemetry
 from runtime.clock import Clock
 from runtime.health import Health
@@ -35,17 +35,22 @@ class Watch:
         clock: Clock,
         health: Health,
         telemetry: Telemetry,
+        tell_partitions: Callable[[int], None] = lambda _: None,
+        login_refused: Callable[[], None] = lambda: None,
     ) -> None:
         self._connect: Final = connect
         self._kafka: Final = kafka
-        self._admission: Final = Admission(kafka)
+        self._admission: Final = Admission(kafka, login_refused)
         self._topics: Final = topics
         self._clock: Final = clock
         self._health: Final = health
         self._telemetry: Final = telemetry
+        self._tell_partitions: Final = tell_partitions
 
     async def refuse_at_once(self) -> None:
-        """Check once at the start whether Kafka accepts the settings. Raises KafkaRefused; `run` reports an outage."""
+        """Check once at the start whether Kafka accepts the settings. Raises KafkaRefused if only others help; `run`
+        reports what passes: an outage, or a refused login.
+        """
         self._health.ill("kafka", "connecting")
         with suppress(KafkaAway):
             await self._admission.ask()
@@ -71,12 +76,14 @@ class Watch:
                 self._health.ill("topics", found.complaint)
             else:
                 self._health.well("topics")
+            if found.partitions:
+                self._tell_partitions(found.partitions)
 
     async def _look_at_outbox(self) -> None:
         try:
             async with await self._connect() as outbox:
                 backlog, oldest_s = await outbox.backlog(COUNT_UP_TO)
-        except (psycopg.Error, NotMigrated):
+        except (psycopg.Error, Unusable):
             # The relay reports the fault, because it depends on the database too.
             self._telemetry.backlog_unknown()
             return

@@ -7,7 +7,7 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -34,11 +34,19 @@ class KafkaRefused(Misconfigured):
     """A broker answered, and only other settings can help. The message names the variable."""
 
 
-class Admission:
-    """Stores whether Kafka has accepted the settings once: a later refusal is no misconfiguration then."""
+class LoginRefused(KafkaRefused):
+    """A broker refused the user or the password. It may accept them later, or accept what is read from a file then."""
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
+
+class Admission:
+    """Stores whether Kafka has accepted the settings once: a later refusal is no misconfiguration then.
+
+    With *login_refused*, a refused login is none at any time; it is called for each, and may change *options*.
+    """
+
+    def __init__(self, options: Mapping[str, Any], login_refused: Callable[[], None] | None = None) -> None:
         self._options: Final = options
+        self._login_refused: Final = login_refused
         self._granted = False
 
     def granted(self) -> None:
@@ -52,7 +60,11 @@ class Admission:
         try:
             await ask_admission(self._options)
         except KafkaRefused as refused:
-            if self._granted:
+            passes = self._granted
+            if isinstance(refused, LoginRefused) and self._login_refused is not None:
+                self._login_refused()
+                passes = True
+            if passes:
                 raise KafkaAway(str(refused)) from None
             raise
         self._granted = True
@@ -189,7 +201,7 @@ async def _reason(broker: _Broker, fault: BaseException) -> KafkaRefused | Kafka
         case ssl.SSLCertVerificationError():
             return _of_its_certificate(broker, fault)
         case SaslAuthenticationFailed():
-            return KafkaRefused(
+            return LoginRefused(
                 f"KAFKA_SASL_PASSWORD: {broker.name} does not accept it for the user KAFKA_SASL_USERNAME"
             )
         case UnsupportedSaslMechanismError():

@@ -1,4 +1,7 @@
-"""Kafka over TLS, as a user: all of it works by the KAFKA_* settings alone, and what is wrong with them ends it."""
+"""Kafka over TLS, as a user: all of it works by the KAFKA_* settings alone, and what is wrong with them ends it.
+
+The producer's services wait for a login instead.
+"""
 
 import asyncio
 import json
@@ -90,8 +93,6 @@ async def test_every_command_works_over_tls_as_a_user_by_its_settings_alone(pipe
 
 ENTRIES = (
     "producer topics",
-    "producer relay",
-    "producer serve",
     "hubspot_consumer worker",
     "hubspot_consumer replay --from-earliest --dry-run --folder FOLDER",
     "hubspot_consumer resync ada@example.com",
@@ -104,7 +105,7 @@ ENTRIES = (
 A_LOG_LINE = "{"
 
 
-SERVICES_AND_A_COMMAND_OF_EACH = ("producer topics", "producer serve", "hubspot_consumer worker", ENTRIES[4])
+SERVICES_AND_A_COMMAND_OF_EACH = ("producer topics", "producer serve", "hubspot_consumer worker", ENTRIES[2])
 
 
 @pytest.mark.parametrize(
@@ -198,8 +199,27 @@ async def test_a_password_that_is_refused_later_is_an_outage_which_ends_when_it_
         assert service.running
 
 
+async def test_a_producer_whose_login_is_refused_waits_and_goes_on_with_what_its_file_has_by_then(
+    pipeline: Pipeline, tmp_path: Path
+) -> None:
+    assert (await created(pipeline)).code == 0
+    password = tmp_path / "password"
+    password.write_text(WRONG)
+    producer = pipeline.producer(KAFKA_SASL_PASSWORD="", KAFKA_SASL_PASSWORD_FILE=str(password))
+    producer.launch()
+
+    await until_unwell(producer, "KAFKA_SASL_PASSWORD: ")
+    assert (await producer.health())[0] == 503
+    password.write_text(PASSWORD)
+
+    await pipeline.commit(20)
+    await pipeline.until_published()
+    await eventually(producer.healthy, saying="the producer is well")
+    assert WRONG not in producer.log.read_text()
+
+
 @pytest.mark.chaos
-async def test_a_service_that_was_started_in_an_outage_ends_with_2_if_it_is_refused_at_its_end(
+async def test_a_worker_that_was_started_in_an_outage_ends_with_2_if_it_is_refused_at_its_end_and_a_producer_waits(
     own_pipeline: tuple[Pipeline, EmbeddedKafka],
 ) -> None:
     pipeline, broker = own_pipeline
@@ -212,7 +232,9 @@ async def test_a_service_that_was_started_in_an_outage_ends_with_2_if_it_is_refu
 
     await change_password(broker, "the-new-password")
 
-    for service in services:
-        await until_ended(service)
-        assert service.exit_code == 2
-        assert service.log.read_text().splitlines()[-1].startswith("KAFKA_SASL_PASSWORD: "), service.tail()
+    await until_ended(worker)
+    assert worker.exit_code == 2
+    assert worker.log.read_text().splitlines()[-1].startswith("KAFKA_SASL_PASSWORD: "), worker.tail()
+    await until_unwell(producer, "KAFKA_SASL_PASSWORD: ")
+    await change_password(broker, "the-old-password")
+    await eventually(producer.healthy, saying="the producer is well")

@@ -213,3 +213,24 @@ async def test_once_let_in_a_refusal_is_an_outage(secured_kafka: EmbeddedKafka) 
     assert (await known.why(OSError())).startswith("KAFKA_SASL_PASSWORD: ")
     with pytest.raises(KafkaAway, match="KAFKA_SASL_PASSWORD"):
         await known.ask()
+
+
+async def test_a_refused_login_is_an_outage_at_once_to_a_service_that_waits_for_it(
+    secured_kafka: EmbeddedKafka,
+) -> None:
+    wrong = options({**secured_kafka.environment, "KAFKA_SASL_PASSWORD": "wrong"})
+    right = options({**secured_kafka.environment})
+    waiting = Admission(wrong, lambda: wrong.update(right))
+
+    assert (await waiting.why(OSError())).startswith("KAFKA_SASL_PASSWORD: ")
+    # What was changed after the refusal is tried next.
+    await waiting.ask()
+
+
+async def test_what_only_other_settings_help_against_is_refused_to_a_service_that_waits_for_a_login(
+    untls_kafka: EmbeddedKafka,
+) -> None:
+    asked = options({**untls_kafka.environment, "KAFKA_SECURITY_PROTOCOL": "PLAINTEXT"})
+
+    with pytest.raises(KafkaRefused, match=r"^KAFKA_SECURITY_PROTOCOL: is"):
+        await Admission(asked, lambda: None).ask()

@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self, cast
 
+import psycopg
 import pytest
 from aiokafka.errors import KafkaError
 
@@ -16,6 +17,15 @@ from producer.telemetry import Telemetry
 from runtime.health import Health
 from tests.clock import run_fast
 
+REFUSALS = [
+    psycopg.Error("no"),
+    psycopg.InterfaceError("no"),
+    psycopg.errors.ReadOnlySqlTransaction("no"),
+    psycopg.errors.InsufficientPrivilege("no"),
+    psycopg.errors.UndefinedTable("no"),
+    psycopg.errors.DiskFull("no"),
+    psycopg.errors.NotNullViolation("no"),
+]
 ROWS = [Row(position, "id", "ada@example.com", "nova_earned", position, "{}", None) for position in (1, 2)]
 FAULT = KafkaError("no")
 
@@ -95,15 +105,32 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return counted
 
 
-def health_after(outcomes: Iterable[Exception | None]) -> Health:
+class Remembering(Health):
+    """Health that remembers which parts became well again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mended: list[str] = []
+
+    def well(self, part: str) -> None:
+        if part in self.unwell:
+            self.mended.append(part)
+        super().well(part)
+
+
+def health_after(
+    outcomes: Iterable[Exception | None],
+    outbox: Callable[[], TwoRows] = TwoRows,
+    sending: Callable[[Iterable[Exception | None]], Scripted] = Scripted,
+) -> Remembering:
     """Let a relay run for a minute on a simulated clock, and return its health."""
-    health = Health()
+    health = Remembering()
 
     async def connect() -> Any:
-        return TwoRows()
+        return outbox()
 
     async def run() -> None:
-        stop, sender = asyncio.Event(), cast("Sender", Scripted(outcomes))
+        stop, sender = asyncio.Event(), cast("Sender", sending(outcomes))
         relay = Relay(connect, sender, health=health, telemetry=Telemetry(), jitter=random.Random(1))
         running = asyncio.create_task(relay.run(stop))
         await asyncio.sleep(60)
@@ -125,3 +152,58 @@ def test_failures_in_a_row_are_counted_until_a_row_is_published(waits: list[int]
     health_after([FAULT, FAULT, None, FAULT, None])
 
     assert waits == [1, 2, 1]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=repr)
+def test_whatever_the_database_answers_to_a_connection_the_relay_tries_again(
+    refusal: psycopg.Error, waits: list[int]
+) -> None:
+    answers = iter([refusal, refusal])
+
+    def outbox() -> TwoRows:
+        for answer in answers:
+            raise answer
+        return TwoRows()
+
+    assert health_after([None, None], outbox).unwell == {}
+    assert waits == [1, 2]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=repr)
+def test_a_database_that_takes_connections_and_refuses_deletions_is_unwell_until_rows_are_deleted(
+    refusal: psycopg.Error, waits: list[int]
+) -> None:
+    answers = iter([refusal, refusal])
+
+    class Refusing(TwoRows):
+        async def delete(self, positions: Sequence[int]) -> None:
+            for answer in answers:
+                raise answer
+            await super().delete(positions)
+
+    health = health_after([None] * 4, Refusing)
+
+    assert health.unwell == {}
+    assert waits == [1, 2]
+    # At the first connection, and then when both rows were deleted.
+    assert health.mended == ["database", "database"]
+
+
+def test_what_is_not_published_is_unwell_until_it_is_although_other_rows_are(waits: list[int]) -> None:
+    class TwoTopics(TwoRows):
+        def __init__(self) -> None:
+            super().__init__()
+            self._left = [ROWS[0], ROWS[1]._replace(key="grace@example.com", type="nova_redeemed")]
+
+        async def head(self, _rows: int, *, without: Iterable[int]) -> list[Row]:
+            held = set(without)
+            return [row for row in self._left if row.position not in held]
+
+    class OneTopicIsRefused(Scripted):
+        async def send(self, place: Place, rows: Sequence[Row]) -> int:
+            return await super().send(place, rows) if place[0] == "nova_earned" else len(rows)
+
+    health = health_after([FAULT] * 200, TwoTopics, OneTopicIsRefused)
+
+    assert health.unwell == {"publishing": "KafkaError: no"}
+    assert health.mended == ["database"]

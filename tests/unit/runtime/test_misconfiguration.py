@@ -43,6 +43,11 @@ SIGNED_IN = KAFKA | {"CONSOLE_OPERATOR_TOKEN": "secret" * 6}
         ("producer migrate", {}, "DATABASE_URL: is not set"),
         ("producer migrate", {"DATABASE_URL": "mysql://me:secret@localhost/db"}, "DATABASE_URL: should begin with"),
         ("producer migrate", {"DATABASE_URL": "secret"}, "DATABASE_URL: is not a URL"),
+        (
+            "producer relay",
+            KAFKA | {"DATABASE_URL": f"{DATABASE['DATABASE_URL']}?secret=1"},
+            "DATABASE_URL: has an option",
+        ),
         ("producer import-outbox", {}, "DATABASE_URL: is not set"),
         ("producer recover", {}, "DATABASE_URL: is not set"),
         ("producer recover", DATABASE, "KAFKA_BOOTSTRAP_SERVERS: is not set"),
