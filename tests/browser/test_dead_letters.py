@@ -143,7 +143,7 @@ async def test_all_that_are_shown_are_ticked_at_once_and_what_nobody_can_read_st
     await click(page, "Redrive the selected: dry run")
     await ended(page)
 
-    await expect(page.locator("#run")).to_contain_text("2 of them nobody can read, so they will stay dead")
+    await expect(page.locator("#run")).to_contain_text("2 of them can't be read or mapped, so they stay dead")
     await click(page, "Redrive 2")
     await ended(page, "failed")
     await expect(page.locator("[data-report=still_dead]")).to_have_text("2")
