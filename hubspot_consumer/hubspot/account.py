@@ -6,9 +6,9 @@ from datetime import datetime, timedelta, timezone, tzinfo
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from hubspot_consumer.hubspot.errors import Answer, body_of, read_refusal, succeeded
 from hubspot_consumer.hubspot.outcomes import Halt, Refusal, Rejected
 from hubspot_consumer.hubspot.responses import Page, read_page
+from hubspot_consumer.hubspot.status_codes import Answer, body_of, read_refusal, succeeded
 from schemas.times import in_utc
 
 # Scopes for the calls of a worker. `provision` needs SCHEMA_SCOPES too, to create the schema.

@@ -8,7 +8,6 @@ import httpx
 
 from hubspot_consumer.hubspot.account import PortalDetails, Usage, read_portal, read_scopes, read_usage
 from hubspot_consumer.hubspot.connection import Token, call_span, request
-from hubspot_consumer.hubspot.errors import Answer, correlation_id, policy_of, quota_spent_for
 from hubspot_consumer.hubspot.events_path import EventsPath
 from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Refusal, RetryLater
 from hubspot_consumer.hubspot.paths import PATHS, TOKEN_INFO, ApiVersion, Paths
@@ -29,6 +28,7 @@ from hubspot_consumer.hubspot.responses import (
     read_send,
     read_written,
 )
+from hubspot_consumer.hubspot.status_codes import Answer, correlation_id, policy_of, quota_spent_for
 from runtime.logs import log
 from runtime.tracing import failed
 from schemas.contacts import ContactKey

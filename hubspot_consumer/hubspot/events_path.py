@@ -3,9 +3,9 @@
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from hubspot_consumer.hubspot.errors import Answer, read_refusal, succeeded
 from hubspot_consumer.hubspot.outcomes import Halt, Rejected, is_unavailable
 from hubspot_consumer.hubspot.paths import Paths
+from hubspot_consumer.hubspot.status_codes import Answer, read_refusal, succeeded
 from runtime.logs import log
 
 

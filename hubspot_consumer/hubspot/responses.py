@@ -8,16 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Self, TypeVar
 
-from hubspot_consumer.hubspot.errors import (
-    Answer,
-    body_of,
-    named_in,
-    number_in,
-    objects_of,
-    read_item_refusal,
-    read_refusal,
-    succeeded,
-)
 from hubspot_consumer.hubspot.outcomes import (
     Delivered,
     Outcome,
@@ -36,6 +26,16 @@ from hubspot_consumer.hubspot.requests import (
     event_of_note,
 )
 from hubspot_consumer.hubspot.schema import CHOSEN
+from hubspot_consumer.hubspot.status_codes import (
+    Answer,
+    body_of,
+    named_in,
+    number_in,
+    objects_of,
+    read_item_refusal,
+    read_refusal,
+    succeeded,
+)
 from schemas.contacts import ContactKey, contact_key
 
 Input = TypeVar("Input", bound=Upsert | Note)

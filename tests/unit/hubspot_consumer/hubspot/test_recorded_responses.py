@@ -11,7 +11,6 @@ import httpx
 import pytest
 
 from hubspot_consumer.hubspot.account import PortalDetails, read_portal
-from hubspot_consumer.hubspot.errors import _by_status, read_refusal
 from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Outcome, Rejected, RetryLater
 from hubspot_consumer.hubspot.requests import KnownContact, Note, TimelineEntry, Upsert
 from hubspot_consumer.hubspot.responses import (
@@ -28,6 +27,7 @@ from hubspot_consumer.hubspot.responses import (
     read_send,
     read_written,
 )
+from hubspot_consumer.hubspot.status_codes import _by_status, read_refusal
 from schemas.contacts import ContactKey
 from tests.recorded import RECORDED, Recorded
 

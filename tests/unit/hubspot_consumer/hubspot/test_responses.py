@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hubspot_consumer.hubspot.account import PortalDetails, read_portal
-from hubspot_consumer.hubspot.errors import LONGEST_DETAIL, LONGEST_RETRY_AFTER, quota_spent_for, read_refusal
 from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Rejected, RetryLater
 from hubspot_consumer.hubspot.requests import KnownContact, Upsert
 from hubspot_consumer.hubspot.responses import (
@@ -22,6 +21,7 @@ from hubspot_consumer.hubspot.responses import (
     read_send,
     read_written,
 )
+from hubspot_consumer.hubspot.status_codes import LONGEST_DETAIL, LONGEST_RETRY_AFTER, quota_spent_for, read_refusal
 from schemas.contacts import ContactKey
 from tests.samples import TOKEN
 
