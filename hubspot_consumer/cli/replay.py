@@ -15,7 +15,7 @@ from hubspot_consumer.cli.progress import Display, ProgressAs
 from hubspot_consumer.cli.runs import open_run, settings_of_run, work_in_session
 from hubspot_consumer.history.plan import RunPlan
 from hubspot_consumer.history.projection import Selection
-from hubspot_consumer.reprocessing.replay import write_all
+from hubspot_consumer.reprocessing.resumable_writing import write_all
 from hubspot_consumer.reprocessing.session import RunSession
 from runtime.commands import refuse
 

@@ -10,7 +10,7 @@ from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.gates.unwritable_properties import UnwritableProperties
 from hubspot_consumer.hubspot.outcomes import Delivered, Outcome, Rejected, RetryLater
 from hubspot_consumer.hubspot.requests import Upsert
-from hubspot_consumer.hubspot.responses import WriteAnswer
+from hubspot_consumer.hubspot.results import WriteAnswer
 
 MOST_CONFLICTS: Final = 6
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Refusal
 from hubspot_consumer.hubspot.requests import KnownContacts, Note, TimelineEntry, Upsert
-from hubspot_consumer.hubspot.responses import NotesOfContacts, WriteAnswer
+from hubspot_consumer.hubspot.results import NotesOfContacts, WriteAnswer
 from runtime.logs import log
 from schemas.contacts import ContactKey, contact_hash
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from hubspot_consumer.hubspot.outcomes import Halt, Refusal, Rejected
-from hubspot_consumer.hubspot.responses import Page, read_page
+from hubspot_consumer.hubspot.results import Page, read_page
 from hubspot_consumer.hubspot.status_codes import Answer, body_of, read_refusal, succeeded
 from schemas.times import in_utc
 

@@ -13,7 +13,7 @@ from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Refusal, RetryLat
 from hubspot_consumer.hubspot.paths import PATHS, TOKEN_INFO, ApiVersion, Paths
 from hubspot_consumer.hubspot.rate_limiter import QuotaSlot, RateLimiter
 from hubspot_consumer.hubspot.requests import HeldContacts, KnownContacts, Note, TimelineEntry, Upsert
-from hubspot_consumer.hubspot.responses import (
+from hubspot_consumer.hubspot.results import (
     NotesOfContacts,
     Page,
     WriteAnswer,

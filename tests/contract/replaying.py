@@ -25,8 +25,8 @@ from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.hubspot.requests import TimelineEntry, Upsert
 from hubspot_consumer.kafka.records import Offsets
 from hubspot_consumer.reprocessing.projections import TopicProjections
-from hubspot_consumer.reprocessing.replay import write_all
 from hubspot_consumer.reprocessing.report import Report
+from hubspot_consumer.reprocessing.resumable_writing import write_all
 from hubspot_consumer.reprocessing.run import Run
 from hubspot_consumer.reprocessing.session import RunAccess
 from hubspot_consumer.reprocessing.timeline_entries import TimelineEntries

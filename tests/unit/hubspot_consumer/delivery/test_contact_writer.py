@@ -11,7 +11,7 @@ from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.gates.unwritable_properties import INDISPENSABLE, UnwritableProperties
 from hubspot_consumer.hubspot.outcomes import UNSURE, Delivered, Halt, Outcome, Rejected, RetryLater
 from hubspot_consumer.hubspot.requests import Upsert
-from hubspot_consumer.hubspot.responses import WriteAnswer
+from hubspot_consumer.hubspot.results import WriteAnswer
 from schemas.contacts import ContactKey
 from tests.clock import OwnedClock
 

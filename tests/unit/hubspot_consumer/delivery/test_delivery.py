@@ -20,7 +20,7 @@ from hubspot_consumer.gates.circuit_breaker import CircuitBreaker, Paused
 from hubspot_consumer.gates.unwritable_properties import UnwritableProperties
 from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Outcome, RetryLater
 from hubspot_consumer.hubspot.requests import KnownContact, KnownContacts, TimelineEntry, Upsert
-from hubspot_consumer.hubspot.responses import WriteAnswer
+from hubspot_consumer.hubspot.results import WriteAnswer
 from hubspot_consumer.kafka.lease import Lease
 from hubspot_consumer.kafka.records import Record
 from hubspot_consumer.mapping import MappingFailed

@@ -13,7 +13,7 @@ import pytest
 from hubspot_consumer.hubspot.account import PortalDetails, read_portal
 from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Outcome, Rejected, RetryLater
 from hubspot_consumer.hubspot.requests import KnownContact, Note, TimelineEntry, Upsert
-from hubspot_consumer.hubspot.responses import (
+from hubspot_consumer.hubspot.results import (
     NotesOfContacts,
     Page,
     WriteAnswer,

@@ -8,7 +8,7 @@ import pytest
 
 from hubspot_consumer.hubspot.outcomes import Halt, Rejected, RetryLater
 from hubspot_consumer.hubspot.requests import Upsert
-from hubspot_consumer.hubspot.responses import read_known_contacts, read_send, read_written
+from hubspot_consumer.hubspot.results import read_known_contacts, read_send, read_written
 from hubspot_consumer.hubspot.status_codes import read_refusal
 from schemas.contacts import ContactKey
 

@@ -1,4 +1,4 @@
-"""The reader of HubSpot's answers: outside this package no module reads their status or body.
+"""Results: what the bodies of HubSpot's answers say. Outside this package no module reads an answer's status or body.
 
 Every field of a body is treated as optional, whatever the documentation says. Sources: HubSpot's guides to error
 handling and contacts, and recorded traffic.

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hubspot_consumer.hubspot.account import PortalDetails, read_portal
 from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Rejected, RetryLater
 from hubspot_consumer.hubspot.requests import KnownContact, Upsert
-from hubspot_consumer.hubspot.responses import (
+from hubspot_consumer.hubspot.results import (
     read_allowed,
     read_created,
     read_known_contacts,

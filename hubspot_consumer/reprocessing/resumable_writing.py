@@ -1,4 +1,4 @@
-"""A replay: the selected events take effect again, each contact in one write, while the workers run."""
+"""The writing of a replay, which can be killed and continued: the run's journal records how far it has come."""
 
 import asyncio
 from collections.abc import Callable, Sequence
