@@ -13,7 +13,7 @@ from tests.end_to_end.reprocessing.test_mending import ADA, driver, held, listed
 from tests.pipeline import OPERATOR_TOKEN, Pipeline
 from tests.polling import eventually
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.chaos]
 
 OTHER_PORTAL = "99887766"
 
