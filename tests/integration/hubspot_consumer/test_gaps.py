@@ -146,7 +146,7 @@ async def test_markers_of_transactions_are_no_gap_and_are_committed_past(group: 
         await group.write(2)
         await group.write(1, transaction=True)
 
-        # Each transaction ends with a marker, which takes an offset. Kafka writes it some time after the end: the one of
+        # Each transaction ends with a marker, which takes an offset. Kafka writes it some time after the end: that of
         # the second transaction may come behind the records that follow.
         await group.until_committed(member, 9)
         assert group.read(member) in ([0, 1, 3, 5, 6, 7], [0, 1, 3, 4, 6, 7], [0, 1, 3, 4, 5, 7])
