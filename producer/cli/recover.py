@@ -116,17 +116,6 @@ async def _read(settings: Settings, take: Callable[[Any], object], means: str) -
         since = f"{reading.since:%Y-%m-%d %H:%M:%S} UTC"
         lines.append(f"  those that are not empty have all records since {since}: {means}")
     return lines
-    lines.append(f"retention has deleted the first records of {len(reading.cut_off)} partitions:")
-    for topic, partitions in groupby(reading.cut_off, lambda one: one.topic):
-        lines.append(f"  {topic} {', '.join(str(one.partition) for one in partitions)}")
-    if reading.since is None:
-        lines.append("  these are empty now: what they had is unknown")
-    else:
-        since = f"{reading.since:%Y-%m-%d %H:%M:%S} UTC"
-        lines.append(
-            f"  those that are not empty have all records since {since}: enough if the backup is newer than that"
-        )
-    return lines
 
 
 def _found(published: Published, behind: Sequence[Behind]) -> Iterator[str]:
