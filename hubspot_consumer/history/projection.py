@@ -153,21 +153,26 @@ class Projector:
     def _in_order(self, found: list[_Found]) -> list[_Found]:
         """Return events by sequence; those whose sequence another event has follow the events stored before them."""
         reused = self.selection.reused
-        again = [each for each in found if each[0].place in reused] if reused else []
-        first = [each for each in found if each not in again] if again else found
-        # The sequence in a header may differ from that in the envelope, which counts.
-        places = [(envelope.sequence, 0, event.at_ms) for event, envelope, *_ in first]
-        for event, envelope, *_ in again:
-            before = (each.sequence for other, each, *_ in first if other.at_ms <= event.at_ms)
-            places.append((max(before, default=envelope.sequence), 1, event.at_ms))
-        ordered = sorted(zip(places, (*first, *again), strict=True), key=lambda each: each[0])
-        return [each for _, each in ordered]
+        first = [each for each in found if each[0].place not in reused] if reused else ()
+
+        def place(each: _Found) -> tuple[int, int, int]:
+            event, envelope, *_ = each
+            if not reused or event.place not in reused:
+                # The sequence in a header may differ from that in the envelope, which counts.
+                return envelope.sequence, 0, event.at_ms
+            before = (other.sequence for stored, other, *_ in first if stored.at_ms <= event.at_ms)
+            return max(before, default=envelope.sequence), 1, event.at_ms
+
+        return sorted(found, key=place)
 
     def _events(self, events: Sequence[Stored]) -> Iterator[list[Stored]]:
         """Yield the copies of each event, without events that only repeat the sequence of another one."""
         for _, group in groupby(events, key=_sequence):
             copies = list(group)
-            yield from [copies] if len(copies) == 1 else self._of_one_sequence(copies)
+            if len(copies) == 1:
+                yield copies
+            else:
+                yield from self._of_one_sequence(copies)
 
     def _of_one_sequence(self, copies: Sequence[Stored]) -> Iterator[list[Stored]]:
         reused, events = self.selection.reused, defaultdict[UUID | None, list[Stored]](list)

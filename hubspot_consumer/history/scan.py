@@ -17,7 +17,7 @@ from runtime.clock import Clock
 from runtime.kafka.topic_reader import Batches, Positions, Progress, TopicReader
 from runtime.logs import log
 from schemas.contacts import ContactKey, contact_key
-from schemas.envelope import Headers, UnreadableRecord, read_envelope
+from schemas.envelope import UnreadableRecord, read_envelope, sequence_in
 from schemas.events import MerchantContactUpdated
 
 # Limit of one fetch response in bytes, which bounds what is read ahead.
@@ -132,8 +132,9 @@ def _sequence(record: Any, corrected: bytes) -> int | None:
 
     Nearly all envelopes are as the outbox writes them, and need no parsing: the header's sequence is the only one.
     """
-    sequence = Headers.decode(record.headers).sequence
-    if sequence is not None and corrected.count(b'"sequence"') == corrected.count(b'"sequence": %d,' % sequence) == 1:
+    sequence, at = sequence_in(record.headers), corrected.find(b'"sequence"')
+    only = at >= 0 and at == corrected.rfind(b'"sequence"')
+    if sequence is not None and only and corrected.startswith(b'"sequence": %d,' % sequence, at):
         return sequence
     try:
         return read_envelope(record.key, corrected).sequence
