@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BeforeValidator
@@ -28,6 +29,15 @@ def read_json(value: bytes) -> Any:
         return json.loads(encodable(json.dumps(document, ensure_ascii=False))) if _ESCAPED.search(text) else document
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def read_object(value: bytes | None) -> Mapping[str, Any]:
+    """Return the JSON object in *value*; an empty one for anything else. Never raises."""
+    try:
+        document = read_json(value or b"")
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
 
 
 def _encodable(value: object) -> object:

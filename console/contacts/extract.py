@@ -11,14 +11,14 @@ from typing import Any, Final
 from uuid import UUID
 
 from console.contacts.index import Index
-from console.contacts.index_rows import LARGEST, headers_from, unpacked
+from console.contacts.index_rows import headers_from, unpacked
 from hubspot_consumer.dead_letters.dead_letter import Letter, SetAside, dead_letters_of, read_set_aside
 from hubspot_consumer.dead_letters.resolutions import Resolutions
 from hubspot_consumer.history.store import Stored
 from hubspot_consumer.kafka.records import Place
 from schemas.contacts import ContactKey
 from schemas.deliveries import Receipt
-from schemas.envelope import time_of
+from schemas.envelope import LARGEST, time_of
 from schemas.times import moment_of
 from schemas.topics import Topics
 

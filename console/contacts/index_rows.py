@@ -15,10 +15,10 @@ from pydantic import ValidationError
 from hubspot_consumer.kafka.records import Partition
 from schemas.contacts import contact_key
 from schemas.deliveries import Receipt
-from schemas.envelope import Headers
+from schemas.envelope import LARGEST, Headers
 from schemas.events import EVENT_TYPES
 from schemas.publication import published
-from schemas.texts import read_json
+from schemas.texts import read_object
 from schemas.topics import Topics
 
 Row = tuple[Any, ...]
@@ -41,8 +41,6 @@ DICTIONARY: Final = b"".join(
     b'"nerava_total_nova_earned_cents"],"reason":null,"detail":null}'
 )
 _FASTEST: Final = 1
-# The largest integer of SQLite.
-LARGEST: Final = 2**63 - 1
 
 
 class Known(NamedTuple):
@@ -110,7 +108,7 @@ def headers_from(value: bytes) -> list[tuple[str, bytes | None]]:
 
 def _event(record: Any) -> Row:
     value = record.value or b""
-    document, headers = _document(value), Headers.decode(record.headers)
+    document, headers = read_object(value), Headers.decode(record.headers)
     sequence = _in_range(document.get("sequence"))
     contact, payload = document.get("contact"), document.get("payload")
     external_id = contact.get("external_id") if isinstance(contact, dict) else None
@@ -138,14 +136,6 @@ def _letter(record: Any) -> Row:
 
 def _in_range(sequence: object) -> int | None:
     return sequence if type(sequence) is int and 0 < sequence <= LARGEST else None
-
-
-def _document(value: bytes) -> Mapping[str, Any]:
-    try:
-        document = read_json(value)
-    except ValueError:
-        return {}
-    return document if isinstance(document, dict) else {}
 
 
 def _word(value: object) -> str | None:

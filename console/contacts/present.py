@@ -10,6 +10,7 @@ import httpx
 from console.contacts.extract import Extract
 from console.contacts.index import Index
 from hubspot_consumer.dead_letters.corrections import Correction
+from hubspot_consumer.dead_letters.dead_letter import places_of
 from hubspot_consumer.doctor.portal import FewCalls
 from hubspot_consumer.history.email_changes import JoinedKeys
 from hubspot_consumer.history.projection import SEQUENCE, Projection, Projector, Selection
@@ -116,15 +117,10 @@ class PresentState:
                         keys += [one for one in (previous, after) if one not in keys]
             events = {each: extract.stored(each) for each in keys}
             letters = {each: extract.letters(each) for each in keys}
-            set_aside = {
-                each: frozenset[Place]().union(*(letter.places for letter in letters[each] if not letter.in_effect))
-                for each in keys
-            }
+            set_aside = {each: places_of(letter for letter in letters[each] if not letter.in_effect) for each in keys}
             corrected = [(letter.mend, letter.places) for each in keys for letter in letters[each]]
             corrections = {place: each for each, places in corrected if each is not None for place in places}
-            reused = frozenset(
-                place for each in keys for letter in letters[each] if letter.is_reused for place in letter.places
-            )
+            reused = places_of(letter for each in keys for letter in letters[each] if letter.is_reused)
             return _Known(events, sorted(moves, key=moves.__getitem__), set_aside, reused, corrections)
 
     async def _remote_contacts(self, keys: Sequence[ContactKey], names: Mapping[str, str]) -> HeldContacts:

@@ -96,10 +96,6 @@ async def watermarks_of(options: Mapping[str, Any], topics: Collection[str]) -> 
     A missing topic has no entries. Raises KafkaError.
     """
     partitions = await partitions_of(options, topics)
-    reader = TopicReader(options)
-    try:
-        await reader.start()
+    async with TopicReader(options) as reader:
         lows, highs = await reader.starts(partitions), await reader.ends(partitions)
-    finally:
-        await reader.stop()
     return {(each.topic, each.partition): (lows[each], highs[each]) for each in partitions}

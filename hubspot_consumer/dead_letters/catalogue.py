@@ -10,7 +10,14 @@ from typing import Any, Final, Self
 from aiokafka import TopicPartition
 
 from hubspot_consumer.dead_letters.corrections import Correction
-from hubspot_consumer.dead_letters.dead_letter import Letter, LetterFilter, SetAside, dead_letters_of, read_set_aside
+from hubspot_consumer.dead_letters.dead_letter import (
+    Letter,
+    LetterFilter,
+    SetAside,
+    dead_letters_of,
+    places_of,
+    read_set_aside,
+)
 from hubspot_consumer.dead_letters.resolutions import Resolutions, read_resolutions
 from hubspot_consumer.kafka.lag import TopicsMissing
 from hubspot_consumer.kafka.records import Place
@@ -66,7 +73,7 @@ class DeadLetterCatalogue:
 
         An event of which only the timeline entry was refused is in effect.
         """
-        return frozenset(place for letter in self.letters if not letter.in_effect for place in letter.places)
+        return places_of(letter for letter in self.letters if not letter.in_effect)
 
     def reused(self) -> frozenset[Place]:
         """Return all records of the dead letters, open or not, whose sequence another event had."""
@@ -144,12 +151,8 @@ async def _opened(
     partitions = await partitions_of(options, [topic])
     if not partitions:
         raise TopicsMissing(f"no dead letters' topic {topic}: run `python -m producer topics`")
-    reader = TopicReader(options, fetch_max_bytes=MOST_BYTES)
-    try:
-        await reader.start()
+    async with TopicReader(options, fetch_max_bytes=MOST_BYTES) as reader:
         yield reader, partitions
-    finally:
-        await reader.stop()
 
 
 async def _of_partition(

@@ -235,6 +235,11 @@ def dead_letters_of(records: Iterable[SetAside], resolutions: Resolutions) -> li
     return [_dead_letter(each, resolutions) for each in events.values()]
 
 
+def places_of(letters: Iterable[Letter]) -> frozenset[Place]:
+    """Return the events' records of all *letters*."""
+    return frozenset(place for letter in letters for place in letter.places)
+
+
 def _dead_letter(records: Iterable[SetAside], resolutions: Resolutions) -> Letter:
     ordered = tuple(sorted(records, key=lambda record: (record.at_ms, record.partition, record.offset)))
     found = [resolutions.of(record.id, record.at_ms) for record in ordered]

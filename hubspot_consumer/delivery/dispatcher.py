@@ -6,7 +6,6 @@ event in milliseconds; a system with a backlog sends a hundred contacts and seve
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
@@ -16,6 +15,7 @@ from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.hubspot.requests import MOST_UPSERTS
 from hubspot_consumer.kafka.lease import Lease
 from hubspot_consumer.ordering.lanes import Lanes
+from runtime.clock import set_within
 
 # Eight calls of 400 ms at a time use up a quota of 190 calls in ten seconds.
 MOST_CALLS_IN_FLIGHT: Final = 8
@@ -152,10 +152,7 @@ class Dispatcher:
             next_due_s = self._lanes.wake()
             if self._has_work:
                 return
-            with suppress(TimeoutError):
-                # `wait_for` of Python 3.11 loses a cancellation that arrives together with the result.
-                async with asyncio.timeout(next_due_s):
-                    await self._changed.wait()
+            await set_within(self._changed, next_due_s)
 
     def _next_call(self, slot: Slot, *, probing: bool) -> Coroutine[Any, Any, None]:
         # The lanes are taken now and not when the call's task begins, so that the next slot takes only the others.

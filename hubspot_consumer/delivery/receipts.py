@@ -8,7 +8,6 @@ and their memory is bounded.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Collection
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
@@ -21,7 +20,7 @@ from hubspot_consumer.kafka.offsets import Offsets
 from hubspot_consumer.kafka.records import LONGEST_ID, Record
 from hubspot_consumer.metrics import Telemetry
 from hubspot_consumer.ordering.lane import Lane, Pending
-from runtime.clock import Clock
+from runtime.clock import Clock, set_within
 from runtime.kafka.new_topics import TopicsNotReady
 from runtime.kafka.topic_writer import TopicWriter
 from runtime.logs import log
@@ -125,9 +124,7 @@ class ReceiptsTopic:
 
     async def flush(self, seconds: float) -> None:
         """Return when no receipt waits, or after *seconds*."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(max(0.0, seconds)):
-                await self._emptied.wait()
+        await set_within(self._emptied, max(0.0, seconds))
 
     async def stop(self) -> None:
         await self._writer.stop()

@@ -7,10 +7,10 @@ from typing import Any, Final
 import psycopg
 
 from producer.recovery.contacts import connect
-from producer.recovery.published import document_of
 from runtime.endings import CannotGoOn
 from schemas.contacts import TRIMMED, ContactKey, contact_key
 from schemas.outbox import RELAY_LOCK
+from schemas.texts import read_object
 
 # E'\v' was the letter v, and so no tabulator.
 CUT_OFF: Final = TRIMMED.replace("\v", "v")
@@ -70,7 +70,7 @@ class Evidence:
 
     def add_record(self, record: Any) -> None:
         """Add one of aiokafka's records."""
-        payload = document_of(record).get("payload")
+        payload = read_object(record.value).get("payload")
         if isinstance(payload, dict):
             self.add((record.key or b"").decode(errors="replace"), payload.get("email"), payload.get("user_id"))
 

@@ -6,11 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Self
 
 from schemas.contacts import LONGEST_EMAIL, ContactKey
-from schemas.envelope import Headers, Totals
-from schemas.texts import read_json
+from schemas.envelope import LARGEST, Headers, Totals
+from schemas.texts import read_object
 
-# The largest value of PostgreSQL's bigint. A contact with that sequence could have no further event.
-LARGEST: Final = 2**63 - 1
 # The contact keys that the outbox's function gives. Its table can't hold longer ones.
 _A_KEY: Final = re.compile(r"[^\s\x00]+@[^\s@\x00]+")
 
@@ -70,7 +68,7 @@ def _newest(record: Any, headers: Headers) -> tuple[ContactKey, Contact] | None:
         key = (record.key or b"").decode()
     except ValueError:
         return None
-    told = document_of(record)
+    told = read_object(record.value)
     sequences = [one for one in (headers.sequence, told.get("sequence")) if _counts(one) and one]
     if not sequences or len(key) > LONGEST_EMAIL or not _A_KEY.fullmatch(key):
         return None
@@ -80,13 +78,5 @@ def _newest(record: Any, headers: Headers) -> tuple[ContactKey, Contact] | None:
 
 
 def _counts(value: object) -> bool:
+    # A contact with the largest sequence could have no further event.
     return type(value) is int and 0 <= value < LARGEST
-
-
-def document_of(record: Any) -> Mapping[str, Any]:
-    """Return the JSON object that is a record's value; an empty one for any other value."""
-    try:
-        document = read_json(record.value or b"null")
-    except ValueError:
-        return {}
-    return document if isinstance(document, dict) else {}

@@ -1,8 +1,7 @@
 """The outbox's topics, read from their first record to their end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -45,7 +44,7 @@ async def read_topics(
             f"there is no topic {', '.join(sorted(missing))}: check KAFKA_BOOTSTRAP_SERVERS and KAFKA_TOPIC_PREFIX. If"
             " the topics were deleted, nothing is left to recover from"
         )
-    async with _started(options) as reader:
+    async with TopicReader(options) as reader:
         starts = await reader.starts(partitions)
         reader.read_from(starts)
         reading = Reading(len(partitions), sorted(one for one, start in starts.items() if start))
@@ -82,13 +81,3 @@ async def _read_all(reader: TopicReader, reading: Reading, take: Callable[[Any],
         ) from None
     if times := [first_times[one] for one in reading.cut_off if one in first_times]:
         reading.since = moment_of(max(times) / 1000)
-
-
-@asynccontextmanager
-async def _started(options: Mapping[str, Any]) -> AsyncIterator[TopicReader]:
-    reader = TopicReader(options)
-    try:
-        await reader.start()
-        yield reader
-    finally:
-        await reader.stop()

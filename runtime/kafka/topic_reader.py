@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -32,7 +32,8 @@ class TopicReader:
     """Reads partitions. It measures progress by positions, not by records: a partition may end in invisible control
     records.
 
-    *more* are options of aiokafka's consumer. Methods that send a request to Kafka raise KafkaError.
+    *more* are options of aiokafka's consumer. As a context, the reader is started and stopped. Methods that send a
+    request to Kafka raise KafkaError.
     """
 
     def __init__(self, options: Mapping[str, Any], *, wait_ms: int = WAIT_MS, **more: Any) -> None:
@@ -58,6 +59,17 @@ class TopicReader:
             if (task := asyncio.current_task()) is None or task.cancelling():
                 raise
             await self._consumer._client.close()  # noqa: SLF001 - a second `stop` does nothing
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.start()
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
 
     async def has(self, topic: str) -> bool:
         """Return whether *topic* exists, without creating it."""

@@ -18,14 +18,11 @@ class SetAside:
 
 async def read_dead_letters(bootstrap_servers: str, topic: str) -> list[SetAside]:
     kafka = {"bootstrap_servers": bootstrap_servers}
-    partitions, reader = await partitions_of(kafka, [topic]), TopicReader(kafka)
-    await reader.start()
-    try:
+    partitions = await partitions_of(kafka, [topic])
+    async with TopicReader(kafka) as reader:
         ends = await reader.ends(partitions)
         reader.read_from(await reader.starts(partitions))
         return [_read(record.headers) async for record in reader.records_to(ends)]
-    finally:
-        await reader.stop()
 
 
 def _read(headers: tuple[tuple[str, bytes], ...]) -> SetAside:

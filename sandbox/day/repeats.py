@@ -40,14 +40,13 @@ def _written(contact: Mapping[str, Any] | None) -> int:
 async def _not_acked(bootstrap_servers: str, topics: Topics, group: str) -> AsyncIterator[tuple[str, Headers]]:
     """Yield key and headers of the records that the group has not acked, up to the current end."""
     kafka = {"bootstrap_servers": bootstrap_servers}
-    lag, reader = Lag(kafka, group, topics.events), TopicReader(kafka)
+    lag = Lag(kafka, group, topics.events)
     await lag.start()
-    await reader.start()
     try:
         await lag.missing_topics()
-        reader.read_from(await lag.unfinished())
-        async for record in reader.records_to(await lag.ends()):
-            yield record.key.decode(), Headers.decode(record.headers)
+        async with TopicReader(kafka) as reader:
+            reader.read_from(await lag.unfinished())
+            async for record in reader.records_to(await lag.ends()):
+                yield record.key.decode(), Headers.decode(record.headers)
     finally:
-        await reader.stop()
         await lag.stop()

@@ -4,7 +4,8 @@ import asyncio
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from math import inf
@@ -240,18 +241,35 @@ class Worker:
 
     async def _deliver(self, events: Sequence[Envelope], arrivals: Sequence[int]) -> Delivered:
         came = Delivered()
-        running = asyncio.create_task(self._delivery.run())
-        failed = asyncio.create_task(self._delivery.failed())
         # All at once, so that calls are about several contacts, or one after the other.
         waits_s = (0.0,) if self._chance.random() < 0.5 else (0.0, 0.01, 0.2, 2.0)
-        for place in arrivals:
-            self._add(events[place], place, came)
-            if wait_s := self._chance.choice(waits_s):
-                await self._clock.sleep(wait_s)
+        async with self._delivering(lambda: len(arrivals) - came.finished.total()):
+            for place in arrivals:
+                self._add(events[place], place, came)
+                if wait_s := self._chance.choice(waits_s):
+                    await self._clock.sleep(wait_s)
+        came.dead, came.receipts = self._topic.letters, self._receipts.receipts
+        return came
+
+    async def read(self, records: Sequence[Record]) -> list[Receipt]:
+        """Read and deliver records as they are; return all receipts. Raises AssertionError when stuck."""
+        with capture_logs():
+            self._offsets.assigned({record.topic_partition: 0 for record in records})
+            async with self._delivering(lambda: self._offsets.unfinished):
+                for record in records:
+                    await self._consumer.take(record)
+        return self._receipts.whole
+
+    @asynccontextmanager
+    async def _delivering(self, unfinished: Callable[[], int]) -> AsyncIterator[None]:
+        """Deliver during the context, in which everything is read, and on until nothing of it is *unfinished*."""
+        running = asyncio.create_task(self._delivery.run())
+        failed = asyncio.create_task(self._delivery.failed())
+        yield
         self._all_read = True
         deadline = self._clock.monotonic() + STUCK_AFTER_S
-        while came.finished.total() < len(arrivals):
-            assert self._clock.monotonic() < deadline, f"finished are only {came.finished}"
+        while (left := unfinished()) > 0:
+            assert self._clock.monotonic() < deadline, f"{left} are not finished"
             if failed.done():
                 failed.result()
             await self._clock.sleep(1)
@@ -259,29 +277,6 @@ class Worker:
             task.cancel()
         await asyncio.wait({running, failed})
         await self._http.aclose()
-        came.dead, came.receipts = self._topic.letters, self._receipts.receipts
-        return came
-
-    async def read(self, records: Sequence[Record]) -> list[Receipt]:
-        """Read and deliver records as they are; return all receipts. Raises AssertionError when stuck."""
-        with capture_logs():
-            self._offsets.assigned({(record.topic, record.partition): 0 for record in records})
-            running = asyncio.create_task(self._delivery.run())
-            failed = asyncio.create_task(self._delivery.failed())
-            for record in records:
-                await self._consumer.take(record)
-            self._all_read = True
-            deadline = self._clock.monotonic() + STUCK_AFTER_S
-            while self._offsets.unfinished:
-                assert self._clock.monotonic() < deadline, f"{self._offsets.unfinished} are not finished"
-                if failed.done():
-                    failed.result()
-                await self._clock.sleep(1)
-            for task in (running, failed):
-                task.cancel()
-            await asyncio.wait({running, failed})
-            await self._http.aclose()
-        return self._receipts.whole
 
     def _add(self, event: Envelope, place: int, came: Delivered) -> None:
         record = Record(f"lifecycle.{event.type}", 0, place, datetime.now(UTC), b"", b"", [])

@@ -25,12 +25,12 @@ from runtime.clock import SystemClock
 from runtime.health import Health
 from runtime.kafka.topics import admin_client
 from sandbox.postgres import EmbeddedPostgres
-from sandbox.processes import free_port
-from sandbox.services import Service, producer
+from sandbox.services import Service
 from sandbox.stack import create_topics
 from schemas.topics import Topics
 from tests.outbox.intake import TOKEN
 from tests.outbox.outbox import is_empty
+from tests.outbox.relays import relay_of
 from tests.polling import eventually
 from tests.samples import PAYLOADS
 
@@ -38,21 +38,10 @@ TRACK = "SELECT track_lifecycle_event('wallet_pass_installed', jsonb_build_objec
 RELAYS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
 
 
-def served(directory: Path, database_url: str, kafka: Any, topic_prefix: str) -> Service:
-    environment = {
-        "DATABASE_URL": database_url,
-        "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-        "KAFKA_TOPIC_PREFIX": topic_prefix,
-        "PRODUCER_PORT": str(free_port()),
-        "PRODUCER_INTAKE_TOKEN": TOKEN,
-    }
-    return producer(directory, environment)
-
-
 @pytest.fixture
 async def service(tmp_path: Path, database_url: str, kafka: Any, topic_prefix: str) -> AsyncIterator[Service]:
     await create_topics(kafka.bootstrap_servers, Topics(topic_prefix), 3)
-    service = served(tmp_path, database_url, kafka, topic_prefix)
+    service = relay_of(tmp_path, database_url, kafka, topic_prefix, PRODUCER_INTAKE_TOKEN=TOKEN)
     yield service
     await service.kill()
 
@@ -132,7 +121,7 @@ async def test_a_hot_standby_is_waited_for_until_it_is_promoted(tmp_path: Path, 
         await server.stop()
         (tmp_path / "postgres" / "data" / "standby.signal").touch()
         await server.start()
-        service = served(tmp_path, url, kafka, topic_prefix)
+        service = relay_of(tmp_path, url, kafka, topic_prefix, PRODUCER_INTAKE_TOKEN=TOKEN)
         service.launch()
         try:
             await until_unwell(service, "database", "DATABASE_URL: cannot execute LISTEN during recovery", "primary")
@@ -176,7 +165,9 @@ async def test_a_missing_right_a_missing_table_and_hidden_rows_are_told_and_wait
     role = f"relay_{uuid4().hex[:8]}"
     rights = f"GRANT SELECT, DELETE ON outbox_events TO {role}; GRANT SELECT, DELETE ON outbox_published TO {role}"
     await database.execute(f"CREATE ROLE {role} LOGIN; {rights}".encode())
-    service = served(tmp_path, database_url.replace("//postgres@", f"//{role}@"), kafka, topic_prefix)
+    service = relay_of(
+        tmp_path, database_url.replace("//postgres@", f"//{role}@"), kafka, topic_prefix, PRODUCER_INTAKE_TOKEN=TOKEN
+    )
     try:
         await service.launch_and_wait()
         await database.execute(TRACK, ["ada@example.com"])

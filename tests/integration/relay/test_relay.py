@@ -21,25 +21,16 @@ from runtime.health import Health
 from sandbox.day.dead_letters import read_dead_letters
 from sandbox.postgres import EmbeddedPostgres
 from sandbox.processes import free_port
-from sandbox.services import Service, producer
+from sandbox.services import Service
 from sandbox.stack import create_topics
 from schemas.topics import Topics
 from tests.outbox.outbox import is_empty
+from tests.outbox.relays import relay_of
 from tests.pipeline import Pipeline
 from tests.polling import eventually
 
 # Far longer than a test: what is published within it was published because of a NOTIFY.
 NO_POLLING_S = 3_600.0
-
-
-def relay_of(directory: Path, database_url: str, kafka: Any, topic_prefix: str) -> Service:
-    environment = {
-        "DATABASE_URL": database_url,
-        "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-        "KAFKA_TOPIC_PREFIX": topic_prefix,
-        "PRODUCER_PORT": str(free_port()),
-    }
-    return producer(directory, environment)
 
 
 async def rows_left(database_url: str) -> int:

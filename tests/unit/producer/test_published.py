@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.recovery.published import LARGEST, Contact, Published, Waiting
+from producer.recovery.published import Contact, Published, Waiting
 from schemas.contacts import ContactKey
-from schemas.envelope import Headers
+from schemas.envelope import LARGEST, Headers
 from tests.kafka.kafka_records import KafkaRecord, event_record
 from tests.samples import EMAIL, envelope
 
