@@ -99,7 +99,6 @@ class Lane:
     not_before: float = 0.0
     hole_since: float | None = None
     hole_limit_s: float = HOLE_LIMIT_S
-    unread_since: float | None = None
 
     @property
     def due_at(self) -> float:
@@ -146,7 +145,6 @@ class Lane:
     def pass_over_unread(self) -> None:
         """Assume that no event before the first pending one is unread."""
         self.done = max(self.done, self._applied_before_next)
-        self.unread_since = None
 
     @property
     def _applied_before_next(self) -> int:

@@ -21,8 +21,6 @@ from runtime.logs import log
 from schemas.contacts import ContactKey
 
 HOLE_AGAIN_S: Final = 1.0
-# Time limit for reading events that were applied and not acked: they come soon, unless a partition has no leader.
-EARLIER_LIMIT_S: Final = 60.0
 EARLIER_AGAIN_S: Final = 0.25
 # Lanes in these states wait for a time.
 TIMED: Final = (LaneState.BACKING_OFF, LaneState.EARLIER_UNREAD, LaneState.HOLE)
@@ -252,13 +250,9 @@ class Lanes:
 
     def _may_be_preceded(self, lane: Lane) -> bool:
         """Return whether an earlier, applied event may be unread, so that its timeline entry may be missing."""
-        if not lane.done_before_next:
-            now = self._clock.monotonic()
-            if lane.unread_since is None:
-                lane.unread_since = now
-            first = lane.pending[min(lane.pending)]
-            if now - lane.unread_since < EARLIER_LIMIT_S and not self._earlier_were_read(first.record):
-                return True
+        # The wait has no time limit: an entry that is sent after that of a later event is out of order.
+        if not lane.done_before_next and not self._earlier_were_read(lane.pending[min(lane.pending)].record):
+            return True
         lane.pass_over_unread()
         return False
 

@@ -243,6 +243,9 @@ def test_what_was_applied_before_a_restart_leaves_its_entries_in_order_however_i
     [lane] = lanes.take_unknown(100)
     lanes.known(lane, "1", 7)
     assert (lanes.ready, lanes.holes) == (0, 1), "event 6 or 7 may be unread, and its entry not sent"
+    clock.advance(3_600)
+    lanes.wake()
+    assert (lanes.ready, lanes.holes) == (0, 1), "no time limit can tell that it is read"
 
     lanes.add(ADA, pending(6, lambda: None))
     lanes.add(ADA, pending(7, lambda: None))
