@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from hubspot_consumer.hubspot.schema import SEQUENCE
 from schemas.envelope import Envelope, Totals
 from schemas.events import (
     DriverSignedUp,
@@ -61,7 +62,7 @@ def contact_properties(envelope: Envelope) -> Properties:
     mapped = MAPPINGS[type(envelope.payload)](envelope.payload, envelope.totals)
     always = {
         "nerava_external_id": envelope.contact.external_id,
-        "nerava_event_sequence": str(envelope.sequence),
+        SEQUENCE: str(envelope.sequence),
         # The contact key that the sequence belongs to: a merged contact, or one with a second email, has several keys.
         "nerava_contact_key": envelope.contact.email,
     }

@@ -47,6 +47,17 @@ class Telemetry:
             ["why"],
             registry=self.registry,
         )
+        self.unverified = Counter(
+            "hubspot_consumer_sequence_unverified",
+            "Events taken for repeats by their sequence alone, because the id of the applied event is not known",
+            registry=self.registry,
+        )
+        self.resyncs = Counter(
+            "hubspot_consumer_resyncs_wanted",
+            "Contacts to be written again from the topics, because of what somebody did in HubSpot, by why",
+            ["why"],
+            registry=self.registry,
+        )
         self.calls = Counter("hubspot_consumer_calls", "Calls to HubSpot", ["kind", "status"], registry=self.registry)
         self._call_seconds = Histogram(
             "hubspot_consumer_call_seconds",
@@ -130,6 +141,7 @@ class Telemetry:
             self._outcomes: [outcome.__name__ for outcome in (Delivered, RetryLater, Rejected, Halt)],
             self.gaps: get_args(Gap),
             self.receipts: ("written", "dropped"),
+            self.resyncs: ("deleted", "sequence_doubtful"),
         }
         for counter, values in labels.items():
             for value in values:

@@ -14,9 +14,13 @@ LogName = Literal[
     "topic.differs",
     "topic.settings_not_read",
     # The processing of events.
+    "contact.came_back",
     "contact.moved",
     "contact.moved_early",
     "contact.not_moved",
+    "contact.not_resynced",
+    "contact.resynced",
+    "contact.sequence_doubtful",
     "dead_letter.not_written",
     "dead_letter.too_large",
     "dead_letter.written",

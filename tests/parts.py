@@ -1,18 +1,22 @@
 """A worker's parts for what reads them only: real where they are cheap, and idle."""
 
+from collections.abc import Collection
 from types import SimpleNamespace
 from typing import cast
 
 from hubspot_consumer.delivery.receipts import Receipts
+from hubspot_consumer.delivery.resyncs import Resyncs
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.gates.unwritable_properties import UnwritableProperties
 from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.kafka.offsets import Offsets
+from hubspot_consumer.metrics import Telemetry
 from hubspot_consumer.ordering.lanes import Lanes
 from hubspot_consumer.worker.status import Status
 from hubspot_consumer.worker.wiring import Parts
 from runtime.clock import Clock
 from runtime.health import Health
+from schemas.contacts import ContactKey
 from tests.clock import OwnedClock
 
 
@@ -50,3 +54,12 @@ def idle_parts(clock: Clock | None = None, *, limiter: RateLimiter | None = None
 def no_receipts(clock: Clock) -> Receipts:
     """Return what a dry run has in place of receipts."""
     return Receipts(None, Offsets(), UnwritableProperties(), clock)
+
+
+def no_resyncs(clock: Clock) -> Resyncs:
+    """Return resyncs that never begin."""
+
+    async def never(_keys: Collection[ContactKey]) -> None:
+        raise AssertionError("nobody runs it")
+
+    return Resyncs(never, clock, Telemetry())

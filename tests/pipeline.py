@@ -1,9 +1,10 @@
 """The whole path for one test: topics, database, simulator and the two services as processes, and the ledger."""
 
+import json
 import os
 import random
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -117,6 +118,18 @@ class Pipeline:
     async def play(self, happenings: Sequence[Happening], *, per_s: float = 2_000) -> None:
         """Commit a day, or a part of one."""
         await Backend(self.database_url, per_s).play(happenings)
+
+    async def track(self, *events: tuple[str, Mapping[str, Any]]) -> list[str]:
+        """Commit events, each a type and its payload, one after the other; return their ids once they are published."""
+        ids = []
+        async with await self.connect() as connection:
+            for event_type, payload in events:
+                tracked = await connection.execute(
+                    "SELECT track_lifecycle_event(%s, %s::jsonb)::text", [event_type, json.dumps(payload)]
+                )
+                ids += [row[0] async for row in tracked]
+        await self.until_published()
+        return ids
 
     async def until_published(self) -> None:
         """Return when the relay has emptied the outbox."""

@@ -13,11 +13,12 @@ from hubspot_consumer.dead_letters.corrections import Correction
 from hubspot_consumer.dead_letters.dead_letter import places_of
 from hubspot_consumer.doctor.portal import FewCalls
 from hubspot_consumer.history.email_changes import JoinedKeys
-from hubspot_consumer.history.projection import SEQUENCE, Projection, Projector, Selection
+from hubspot_consumer.history.projection import Projection, Projector, Selection
 from hubspot_consumer.history.store import Stored
 from hubspot_consumer.hubspot.client import CallMade, HubSpotClient
 from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.requests import HeldContacts
+from hubspot_consumer.hubspot.schema import SEQUENCE
 from hubspot_consumer.kafka.records import Partition, Place
 from hubspot_consumer.reprocessing.comparison import ComparedProperty, applied_to, compared, expected_of
 from hubspot_consumer.settings import Settings

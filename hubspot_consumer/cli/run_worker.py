@@ -1,6 +1,9 @@
 """`python -m hubspot_consumer worker`: read the topics and deliver, until SIGTERM or SIGINT."""
 
+from functools import partial
+
 from hubspot_consumer.metrics import Telemetry
+from hubspot_consumer.reprocessing.resync import resync_contacts
 from hubspot_consumer.settings import Settings
 from hubspot_consumer.worker.service import Service
 from hubspot_consumer.worker.status import Status, endpoints
@@ -25,7 +28,7 @@ def worker() -> None:
 
 async def _work(settings: Settings) -> None:
     stop, telemetry = stop_signal(exit_within_s=EXIT_WITHIN_S), Telemetry()
-    service = None if settings.mode == "disabled" else Service(settings, telemetry)
+    service = None if settings.mode == "disabled" else Service(settings, telemetry, partial(resync_contacts, settings))
     status = service.status if service else Status(settings.mode, Health(), settings.in_force(), None)
     log.info("service.starting", mode=settings.mode, group=settings.group, port=settings.consumer_port)
     async with serving(endpoints(status, telemetry), settings.consumer_port, "CONSUMER_PORT"):

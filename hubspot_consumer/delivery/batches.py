@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, TypeVar
 
-from hubspot_consumer.hubspot.requests import Upsert
+from hubspot_consumer.hubspot.requests import Upsert, last_event_ids
+from hubspot_consumer.hubspot.schema import LAST_EVENT_ID
 from hubspot_consumer.mapping import Properties
 from hubspot_consumer.ordering.lane import ContactUpdate
 
@@ -22,7 +23,8 @@ class Batch:
             Upsert(
                 trace_id,
                 update.lane.key,
-                coalesced_properties(event.mapped.contact for event in update.events),
+                coalesced_properties(event.mapped.contact for event in update.events)
+                | {LAST_EVENT_ID: last_event_ids(update.lane.ids | update.ids)},
                 [event.record for event in update.events],
                 update.lane.attempts,
             )

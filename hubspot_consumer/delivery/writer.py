@@ -11,6 +11,7 @@ from hubspot_consumer.delivery.destination import Destination, Slot, Turn
 from hubspot_consumer.delivery.email_changes import ContactMoves
 from hubspot_consumer.delivery.receipts import Receipts
 from hubspot_consumer.delivery.rejections import Rejections
+from hubspot_consumer.delivery.resyncs import Resyncs
 from hubspot_consumer.delivery.timeline import Timeline
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.gates.retries import wait_s
@@ -49,6 +50,7 @@ class LaneWriter:
         telemetry: Telemetry,
         jitter: random.Random,
         receipts: Receipts,
+        resyncs: Resyncs,
     ) -> None:
         self._lanes = lanes
         self._destination = destination
@@ -63,6 +65,7 @@ class LaneWriter:
         self._telemetry = telemetry
         self._jitter = jitter
         self._receipts = receipts
+        self._resyncs = resyncs
 
     async def look_up(self, lanes: Sequence[Lane], slot: Slot) -> None:
         """Look up the ids and sequences of up to 100 contacts, and give their lanes back."""
@@ -90,7 +93,10 @@ class LaneWriter:
 
     def _looked_up(self, lane: Lane, found: KnownContacts) -> None:
         if (contact := found.get(lane.key)) is not None:
-            self._lanes.known(lane, contact.contact_id, contact.sequence)
+            if contact.doubtful:
+                self._lanes.doubt(lane.key)
+                self._resyncs.doubtful(lane, contact)
+            self._lanes.known(lane, contact.contact_id, contact.applied, contact.event_ids)
         elif lane.key in found:
             self._lanes.known(lane, None, 0)
         elif lane.left_out < MOST_LOOK_UPS:
@@ -137,6 +143,8 @@ class LaneWriter:
         """Mark an update that was written, and give the lane of any other back."""
         match outcome:
             case Delivered():
+                if outcome.created and update.expects_contact:
+                    self._resyncs.came_back(update, outcome.contact_id)
                 update.written, update.lane.contact_id = True, outcome.contact_id
             case MayExist():
                 self._lanes.exists(update)
@@ -198,6 +206,7 @@ class LaneWriter:
 
     def _count(self, update: ContactUpdate) -> None:
         now, debugging = self._clock.now(), log.is_enabled_for(logging.DEBUG)
+        self._telemetry.unverified.inc(update.unverified)
         for event in update.events:
             self._telemetry.delivered(event, now)
             if event not in update.set_aside:

@@ -259,7 +259,7 @@ def _schema(found: Differences, well: str) -> Answer:
     faults += [f"missing: {missing.what}" for missing in found.missing]
     if not faults:
         return ok(well)
-    harmless = not found.missing and all(mismatch.harmless for mismatch in found.mismatches)
+    harmless = all(one.optional for one in found.missing) and all(one.harmless for one in found.mismatches)
     more = f"; and {len(faults) - MOST_NAMED} more" if len(faults) > MOST_NAMED else ""
     return Answer("warn" if harmless else "fail", "; ".join(faults[:MOST_NAMED]) + more, PROVISION)
 

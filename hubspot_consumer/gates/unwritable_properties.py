@@ -4,10 +4,11 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from hubspot_consumer.hubspot.outcomes import Halt
+from hubspot_consumer.hubspot.schema import SEQUENCE
 from runtime.logs import log
 
 # Without it the last applied sequence is lost, and a restart could overwrite contacts with older values.
-INDISPENSABLE: Final = "nerava_event_sequence"
+INDISPENSABLE: Final = SEQUENCE
 
 
 class UnwritableProperties:

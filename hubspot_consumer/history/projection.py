@@ -14,6 +14,8 @@ from uuid import UUID
 
 from hubspot_consumer.dead_letters.corrections import Correction, mended
 from hubspot_consumer.history.store import Stored
+from hubspot_consumer.hubspot.requests import last_event_ids
+from hubspot_consumer.hubspot.schema import LAST_EVENT_ID, SEQUENCE
 from hubspot_consumer.kafka.records import Offsets, Place, Record
 from hubspot_consumer.mapping import MappingFailed, Properties, map_event
 from hubspot_consumer.ordering.lane import ContactUpdate, Lane, Pending
@@ -23,7 +25,6 @@ from schemas.envelope import Envelope, UnreadableRecord, read_envelope
 _sequence = attrgetter("sequence")
 _Found = tuple[Stored, Envelope, bool, bool]
 """An event, its envelope, and whether it is selected and a dead letter."""
-SEQUENCE: Final = "nerava_event_sequence"
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class Projector:
         """
         projection, newest, names, ends_unmapped = Projection(key), Properties(), set[str](), False
         for history in histories:
-            highest = 0
+            highest, ids = 0, dict[int, int]()
             for event, envelope, selected, dead in self._envelopes(projection, history, without):
                 try:
                     properties = map_event(envelope).contact
@@ -120,6 +121,7 @@ class Projector:
                 ends_unmapped = False
                 newest |= properties
                 projection.sequence = highest = max(highest, envelope.sequence)
+                ids.setdefault(envelope.sequence, envelope.id.int)
                 if highest > envelope.sequence:
                     # A redriven event follows events of higher sequences, which were stored before it.
                     newest[SEQUENCE] = str(highest)
@@ -129,6 +131,8 @@ class Projector:
                         projection.dead.append((event, envelope))
                 if selected or is_at_or_after(event, self._unfinished):
                     names |= properties.keys()
+            newest[LAST_EVENT_ID] = last_event_ids(ids)
+        names |= {LAST_EVENT_ID} if names else set()
         projection.properties = {name: value for name, value in newest.items() if name in names}
         if ends_unmapped:
             # HubSpot may have the contact as it was after that event: to write the events before it moves it backwards.

@@ -28,13 +28,14 @@ from hubspot_consumer.hubspot.results import (
     read_send,
     read_written,
 )
+from hubspot_consumer.hubspot.schema import LAST_EVENT_ID, SEQUENCE
 from hubspot_consumer.hubspot.status_codes import Answer, correlation_id, policy_of, quota_spent_for
 from runtime.logs import log
 from runtime.tracing import failed
 from schemas.contacts import ContactKey
 
 # Properties that identify a contact, and the sequence of the event that was applied to it last.
-_IDENTITY: Final = ("email", "hs_additional_emails", "nerava_event_sequence", "nerava_contact_key")
+_IDENTITY: Final = ("email", "hs_additional_emails", SEQUENCE, "nerava_contact_key", LAST_EVENT_ID)
 
 
 class CallMade(NamedTuple):

@@ -28,11 +28,13 @@ Rejection = Literal["rejected_by_hubspot", "timeline_entry_rejected", "mapping_f
 class Delivered:
     """HubSpot stored the input. `contact_id` is HubSpot's id of the contact.
 
-    `kept` names properties for which HubSpot's answer has another value than the request: it kept its own.
+    `kept` names properties for which HubSpot's answer has another value than the request: it kept its own. `created`:
+    the contact did not exist before.
     """
 
     contact_id: str
     kept: frozenset[str] = frozenset()
+    created: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime
 from html import escape
 from typing import Final
+from uuid import UUID
 
 from hubspot_consumer.hubspot.schema import event_name
 from hubspot_consumer.kafka.records import Record
@@ -22,6 +24,9 @@ NOTE_TO_CONTACT: Final = 202
 # The mark is plain text: HubSpot may remove markup.
 _MARK: Final = "nerava event "
 _MARKED: Final = re.compile(f"{_MARK}([0-9a-fA-F-]{{36}})")
+_EVENT_ID: Final = re.compile(r"([1-9][0-9]{0,17}):([0-9a-f-]{36})(?: |$)")
+# A few more events than a restored database usually gives again.
+REMEMBERED_IDS: Final = 8
 
 
 @dataclass(frozen=True)
@@ -120,12 +125,46 @@ def event_of_note(body: str) -> str | None:
     return found[1].lower() if found else None
 
 
+def last_event_ids(ids: Mapping[int, int]) -> str:
+    """Return the value of `nerava_last_event_id`: the last of these event ids, by sequence, newest first.
+
+    Each id has its sequence before it, because a worker of an earlier version writes the sequence alone.
+    """
+    newest = sorted(ids, reverse=True)[:REMEMBERED_IDS]
+    return " ".join(f"{sequence}:{UUID(int=ids[sequence])}" for sequence in newest)
+
+
+def read_event_ids(text: str) -> dict[int, int]:
+    """Return the event ids of a `nerava_last_event_id` by sequence; what is no id, such as a person's text, is left
+    out.
+    """
+    ids = {}
+    for sequence, event_id in _EVENT_ID.findall(text):
+        with suppress(ValueError):
+            ids[int(sequence)] = UUID(event_id).int
+    return ids
+
+
 @dataclass(frozen=True)
 class KnownContact:
-    """A remote contact: its id, and the sequence of the event that was applied to it last."""
+    """A remote contact: its id, the sequence of the event that was applied to it last, and the ids of its last events.
+
+    `event_ids` are by sequence. They are empty for a contact that no worker of this version has written.
+    """
 
     contact_id: str
     sequence: int
+    event_ids: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def applied(self) -> int:
+        """The sequence of the last event that was certainly applied: a person may have lowered `sequence`."""
+        return max((self.sequence, *self.event_ids))
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the sequence is not that of the last id: a person changed it, or another version wrote it."""
+        return bool(self.event_ids) and self.sequence > max(self.event_ids)
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,9 @@ from hubspot_consumer.hubspot.requests import (
     RemoteContact,
     Upsert,
     event_of_note,
+    read_event_ids,
 )
-from hubspot_consumer.hubspot.schema import CHOSEN
+from hubspot_consumer.hubspot.schema import CHOSEN, LAST_EVENT_ID, SEQUENCE
 from hubspot_consumer.hubspot.status_codes import (
     Answer,
     body_of,
@@ -69,7 +70,9 @@ def read_written(response: Answer, inputs: Sequence[Input]) -> WriteAnswer[Input
     errors = objects_of(body.get("errors"))
     for result in objects_of(body.get("results")):
         if (upsert := _asked(result, inputs)) and (contact_id := result.get("id")):
-            answer.outcomes[upsert.trace_id] = Delivered(contact_id=str(contact_id), kept=_kept(upsert, result))
+            answer.outcomes[upsert.trace_id] = Delivered(
+                str(contact_id), _kept(upsert, result), created=result.get("new") is True
+            )
     for error in errors:
         for trace_id in _traces(error, inputs):
             answer.outcomes[trace_id] = read_item_refusal(error, response)
@@ -172,10 +175,12 @@ def read_remote_contacts(response: Answer, keys: Sequence[ContactKey]) -> HeldCo
 
 
 def _known(key: ContactKey, contact: RemoteContact) -> KnownContact:
-    """Return a contact with its sequence if *key* wrote it last, and with 0 otherwise."""
-    sequence = int(number_in(contact.properties.get("nerava_event_sequence", "")) or 0)
+    """Return a contact with its sequence and ids if *key* wrote it last, and with 0 and none otherwise."""
     written_by = _key(contact.properties.get("nerava_contact_key") or contact.properties.get("email") or "")
-    return KnownContact(contact.contact_id, sequence if key == written_by else 0)
+    if key != written_by:
+        return KnownContact(contact.contact_id, 0)
+    sequence = int(number_in(contact.properties.get(SEQUENCE, "")) or 0)
+    return KnownContact(contact.contact_id, sequence, read_event_ids(contact.properties.get(LAST_EVENT_ID, "")))
 
 
 def _key(email: str) -> str:

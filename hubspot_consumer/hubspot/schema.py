@@ -10,6 +10,9 @@ from schemas.events import EVENTS
 PropertyType = Literal["string", "number", "date", "datetime", "bool", "enumeration"]
 
 GROUP: Final = "nerava"
+# Workers read the first property and go on without the second, which says whose sequence it is: see `requests.py`.
+SEQUENCE: Final = "nerava_event_sequence"
+LAST_EVENT_ID: Final = "nerava_last_event_id"
 
 _FIELD_TYPES: Final[dict[PropertyType, str]] = {
     "string": "text",
@@ -29,6 +32,10 @@ class Property:
     label: str
     type: PropertyType
     options: tuple[str, ...] = ()
+    # Bookkeeping of the workers, which people should not edit.
+    ours: bool = False
+    # Without it, workers write everything else.
+    optional: bool = False
 
     @property
     def field_type(self) -> str:
@@ -41,6 +48,7 @@ class Property:
             "label": self.label,
             "type": self.type,
             "fieldType": self.field_type,
+            **({"hidden": True, "formField": False} if self.ours else {}),
             "options": [
                 {"label": option, "value": option, "displayOrder": order, "hidden": False}
                 for order, option in enumerate(self.options)
@@ -50,8 +58,9 @@ class Property:
 
 PROPERTIES: Final = (
     Property("nerava_external_id", "Nerava external id", "string"),
-    Property("nerava_event_sequence", "Nerava event sequence", "number"),
-    Property("nerava_contact_key", "Nerava contact key", "string"),
+    Property(SEQUENCE, "Nerava event sequence", "number", ours=True),
+    Property("nerava_contact_key", "Nerava contact key", "string", ours=True),
+    Property(LAST_EVENT_ID, "Nerava last event id", "string", ours=True, optional=True),
     Property("nerava_role", "Nerava role", "enumeration", ("driver", "merchant")),
     Property("nerava_signup_date", "Nerava signup date", "date"),
     Property("nerava_auth_provider", "Nerava auth provider", "string"),

@@ -1,11 +1,12 @@
 """A lane: the pending events of one contact, which calls take from it as contact updates."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Final
 
+from hubspot_consumer.hubspot.requests import REMEMBERED_IDS
 from hubspot_consumer.kafka.records import Record
 from hubspot_consumer.mapping import MappedEvent, MappingFailed, map_event
 from schemas.contacts import ContactKey
@@ -18,8 +19,6 @@ HOLE_LIMIT_S: Final = 60.0
 HOLE_LIMIT_AFTER_LOOK_UP_S: Final = 10.0
 # After a rejection, a lane's limit of events per update doubles with each success; from this value on it is dropped.
 LARGEST_PART: Final = 64
-# Ids of applied events that a lane remembers: a few more than a restored database usually gives again.
-REMEMBERED_IDS: Final = 8
 
 
 class LaneState(Enum):
@@ -78,9 +77,10 @@ class Lane:
     `applied` is None while the remote contact is not known. Every event up to `done` was read and finished by this
     worker. Where another writer applied more than `done`, an event before the first pending one may be unread, and its
     timeline entry not sent, until the co-partitioned topics were read as far. `may_be_new` is false once the contact
-    may exist in HubSpot, so that it is looked up instead of created. `copies` finish other records of pending events.
-    `ids` are those of the last finished events, by sequence. `reused` are pending events whose sequence another event
-    has, as after a restore of the database: they become dead letters. Only `Lanes` sets `state`.
+    may exist in HubSpot, so that it is looked up instead of created. `gave_up` is true once a hole was given up.
+    `copies` finish other records of pending events. `ids` are those of the last applied events, by sequence, as this
+    worker or HubSpot remembers them. `reused` are pending events whose sequence another event has, as after a restore
+    of the database: they become dead letters. Only `Lanes` sets `state`.
     """
 
     key: ContactKey
@@ -89,6 +89,7 @@ class Lane:
     done: int = 0
     contact_id: str | None = None
     may_be_new: bool = True
+    gave_up: bool = False
     pending: dict[int, Pending] = field(default_factory=dict)
     copies: dict[int, list[Callable[[], None]]] = field(default_factory=dict)
     ids: dict[int, int] = field(default_factory=dict)
@@ -115,7 +116,7 @@ class Lane:
         other = self.pending.get(event.sequence)
         if event.envelope is None:
             first = other or event
-        elif self.ids.get(event.sequence, event.id) != event.id:
+        elif self._is_reused(event):
             self.reused.append(event)
             return
         elif other is None or other.envelope is None:
@@ -151,9 +152,14 @@ class Lane:
         """The last applied sequence before the first pending event; 0 if there is none."""
         return min(min(self.pending) - 1, self.applied or 0)
 
-    def learn(self, contact_id: str | None, sequence: int) -> None:
-        """Store the id and the last applied sequence of the remote contact."""
+    def learn(self, contact_id: str | None, sequence: int, ids: Mapping[int, int] | None = None) -> None:
+        """Store the id, the last applied sequence and the event ids of the remote contact."""
         self.applied, self.contact_id = sequence, contact_id
+        self._remember({**(ids or {}), **self.ids})
+        for event in [event for event in self.pending.values() if self._is_reused(event)]:
+            del self.pending[event.sequence]
+            finish = partial(_call_all, event.finish, *self.copies.pop(event.sequence, ()))
+            self.reused.append(replace(event, finish=finish))
         self.left_out = 0
         self.hole_since = None
         self.hole_limit_s = HOLE_LIMIT_AFTER_LOOK_UP_S
@@ -176,19 +182,24 @@ class Lane:
             return
         for event in update.events:
             self.pending.pop(event.sequence, None)
-            self.ids[event.sequence] = event.id
             self._finish(event)
-        self.ids = dict(sorted(self.ids.items())[-REMEMBERED_IDS:])
+        self._remember(self.ids | update.ids)
         self.done = max(self.done, update.events[-1].sequence)
         self.applied_by(update)
         self.hole_limit_s = HOLE_LIMIT_S
         if self.most_events is not None:
             self.most_events = self.most_events * 2 if self.most_events < LARGEST_PART else None
 
+    def _is_reused(self, event: Pending) -> bool:
+        """Return whether another event is known to have the sequence of *event*."""
+        return event.envelope is not None and self.ids.get(event.sequence, event.id) != event.id
+
+    def _remember(self, ids: Mapping[int, int]) -> None:
+        self.ids = dict(sorted(ids.items())[-REMEMBERED_IDS:])
+
     def _finish(self, event: Pending) -> None:
         """Finish an event, and the copies of it that were read meanwhile."""
-        for finish in (event.finish, *self.copies.pop(event.sequence, ())):
-            finish()
+        _call_all(event.finish, *self.copies.pop(event.sequence, ()))
 
     def pass_over_dead_letters(self) -> None:
         """Finish the dead letters at the front of the lane, as if they were applied."""
@@ -240,6 +251,23 @@ class ContactUpdate:
     set_aside: list[Pending] = field(default_factory=list)
 
     @property
+    def ids(self) -> dict[int, int]:
+        """The ids of the events by sequence."""
+        return {event.sequence: event.id for event in self.events}
+
+    @property
+    def unverified(self) -> int:
+        """How many events count as repeats of applied ones, although nobody knows the ids of those."""
+        if not self.repeated or self.reused:
+            return 0
+        return sum(event.sequence not in self.lane.ids for event in self.events)
+
+    @property
+    def expects_contact(self) -> bool:
+        """Whether earlier events must have created the contact, unless all of them were lost or dead letters."""
+        return self.events[0].sequence > 1 and (self.lane.contact_id is not None or self.lane.gave_up)
+
+    @property
     def mapping_failed(self) -> MappingFailed | None:
         """The error of the first event that can't be mapped; None when all can."""
         for event in self.events:
@@ -252,3 +280,8 @@ class ContactUpdate:
     @property
     def envelopes(self) -> list[Envelope]:
         return [event.envelope for event in self.events if event.envelope is not None]
+
+
+def _call_all(*callbacks: Callable[[], None]) -> None:
+    for callback in callbacks:
+        callback()

@@ -8,7 +8,7 @@ restarted worker overwrites no contact with older values.
 
 import math
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from itertools import islice
 from typing import Final
 
@@ -42,6 +42,7 @@ class Lanes:
         # No lane in a TIMED state is due earlier, so until then no pass over all of them is needed.
         self._wake_at = math.inf
         self._holds: Counter[ContactKey] = Counter()
+        self._doubtful: set[ContactKey] = set()
         self.in_flight: Final = InFlight()
         self.holes_released = 0
 
@@ -59,9 +60,14 @@ class Lanes:
         """Take up to *most* contacts to look up; each must be given back by `known` or `give_back`."""
         return self._depart(most, LaneState.UNKNOWN)
 
-    def known(self, lane: Lane, contact_id: str | None, sequence: int | None) -> None:
-        """Give back a contact that was looked up; without a *sequence*, the first pending event counts as the next."""
-        lane.learn(contact_id, min(lane.pending) - 1 if sequence is None else sequence)
+    def known(
+        self, lane: Lane, contact_id: str | None, sequence: int | None, ids: Mapping[int, int] | None = None
+    ) -> None:
+        """Give back a contact that was looked up, with the *ids* of its last applied events by sequence.
+
+        Without a *sequence*, the first pending event counts as the next.
+        """
+        lane.learn(contact_id, min(lane.pending) - 1 if sequence is None else sequence, ids)
         self.give_back(lane)
 
     def give_back(self, lane: Lane, wait_s: float = 0.0) -> None:
@@ -117,10 +123,17 @@ class Lanes:
             if (lane := self._queues[LaneState.HELD].get(key)) is not None:
                 self._place(lane)
 
+    def doubt(self, key: ContactKey) -> None:
+        """Record that a contact's sequence may be wrong: once another writer has written it, it is looked up again."""
+        self._doubtful.add(key)
+
     def written(self, key: ContactKey, sequence: int, contact_id: str | None) -> None:
         """Record that another writer applied a contact's events up to *sequence*."""
         lane = self._lanes.get(key)
-        if lane is None:
+        if key in self._doubtful:
+            self._doubtful.remove(key)
+            self.maybe_written(key)
+        elif lane is None:
             self._applied_cache.learn(key, sequence, contact_id)
         elif lane.applied is None or sequence > lane.applied:
             lane.learn(contact_id or lane.contact_id, sequence)
@@ -138,6 +151,7 @@ class Lanes:
         """Drop everything but holds: the next worker of the partitions reads the events again that were not acked."""
         self._lanes.clear()
         self._applied_cache.clear()
+        self._doubtful.clear()
         for queue in self._queues.values():
             queue.clear()
 
@@ -277,4 +291,5 @@ class Lanes:
         missing = {"missing_from": lane.applied + 1, "missing_to": first - 1}
         log.warning("lane.hole_released", **lane.pending[first].log_fields, **missing)
         lane.applied = lane.done = first - 1
+        lane.gave_up = True
         lane.hole_since = None

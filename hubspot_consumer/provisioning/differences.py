@@ -16,11 +16,15 @@ Definition = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Missing:
-    """A missing definition: its description, and the path and body of the call that creates it."""
+    """A missing definition: its description, and the path and body of the call that creates it.
+
+    Without one that is `optional`, workers write everything else.
+    """
 
     what: str
     path: str
     definition: Definition
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ def of_properties(listed: Sequence[Definition], paths: Paths) -> Differences:
     """Compare the contact properties that the portal lists, including archived ones, with ours."""
     known = {str(definition.get("name")): definition for definition in listed}
     missing = [
-        Missing(f"property {wanted.name}", paths.properties, wanted.definition())
+        Missing(f"property {wanted.name}", paths.properties, wanted.definition(), wanted.optional)
         for wanted in PROPERTIES
         if wanted.name not in known
     ]
@@ -81,7 +85,7 @@ def of_events(listed: Sequence[Definition], paths: Paths) -> Differences:
 def _property_faults(wanted: Property, known: Definition) -> Iterator[Mismatch]:
     if known.get("archived") is True:
         # To create the name again would restore the property against the intention of the person who archived it.
-        yield Mismatch("is archived")
+        yield Mismatch("is archived", harmless=wanted.optional)
         return
     kind, field, options = known.get("type"), known.get("fieldType"), known.get("options")
     if kind not in (None, wanted.type):
@@ -92,6 +96,8 @@ def _property_faults(wanted: Property, known: Definition) -> Iterator[Mismatch]:
         there = {str(option.get("value")) for option in options if isinstance(option, dict)}
         if lacking := [option for option in wanted.options if option not in there]:
             yield Mismatch(f"lacks the options {', '.join(lacking)}")
+    if wanted.ours and known.get("hidden") is False:
+        yield Mismatch("is not hidden, so that people may edit it", harmless=True)
     metadata = known.get("modificationMetadata")
     if known.get("calculated") is True or (isinstance(metadata, dict) and metadata.get("readOnlyValue") is True):
         yield Mismatch("is read-only")

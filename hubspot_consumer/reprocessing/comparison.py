@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
-from hubspot_consumer.history.projection import SEQUENCE, Projection, Projector
+from hubspot_consumer.history.projection import Projection, Projector
 from hubspot_consumer.history.store import Stored
 from hubspot_consumer.hubspot.requests import RemoteContact
-from hubspot_consumer.hubspot.schema import PROPERTIES
+from hubspot_consumer.hubspot.schema import LAST_EVENT_ID, PROPERTIES, SEQUENCE
 from hubspot_consumer.kafka.records import Offsets
 from schemas.contacts import ContactKey, contact_hash, masked
 
@@ -85,9 +85,16 @@ class ComparedProperty:
 
 
 def compared(projection: Projection, contact: RemoteContact | None) -> list[ComparedProperty]:
-    """Return each property of a contact's projection with its expected and its remote value."""
+    """Return each property of a contact's projection with its expected and its remote value.
+
+    LAST_EVENT_ID is not compared: a portal may lack it, and a worker of an earlier version does not write it.
+    """
     remote = contact.properties if contact is not None else {}
-    return [ComparedProperty(name, expected, remote.get(name, "")) for name, expected in projection.properties.items()]
+    return [
+        ComparedProperty(name, expected, remote.get(name, ""))
+        for name, expected in projection.properties.items()
+        if name != LAST_EVENT_ID
+    ]
 
 
 def differences(projection: Projection, contact: RemoteContact | None) -> list[ContactDifference]:

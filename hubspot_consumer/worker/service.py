@@ -8,6 +8,7 @@ from typing import Any, Final, NoReturn, TypeVar
 
 from aiokafka.errors import KafkaError
 
+from hubspot_consumer.delivery.resyncs import Resync
 from hubspot_consumer.kafka.partition_alignment import CROWD
 from hubspot_consumer.metrics import Telemetry
 from hubspot_consumer.settings import Settings
@@ -42,10 +43,13 @@ class ReadingEnded(RuntimeError):
 
 
 class Service:
-    """A worker, live or a dry run by *settings*. It connects to nothing before it runs."""
+    """A worker, live or a dry run by *settings*. It connects to nothing before it runs.
 
-    def __init__(self, settings: Settings, telemetry: Telemetry) -> None:
-        self._parts: Final = Parts(settings, telemetry)
+    *resync* writes contacts from the topics, as a run of its own.
+    """
+
+    def __init__(self, settings: Settings, telemetry: Telemetry, resync: Resync) -> None:
+        self._parts: Final = Parts(settings, telemetry, resync)
         core = self._parts.core
         self.status: Final = Status(settings.mode, core.health, settings.in_force(), self._parts)
         self._admission: Final = Admission(core.kafka)
@@ -100,6 +104,7 @@ class Service:
         await _first_of(
             self._parts.sink.delivery.run(),
             self._parts.sink.delivery.failed(),
+            self._parts.sink.resyncs.run(),
             self._watch_lag(),
             self._keep_aligned(),
             self._watch_portal(),

@@ -13,6 +13,7 @@ from hubspot_consumer.delivery.email_changes import ContactMoves
 from hubspot_consumer.delivery.portal import Portal
 from hubspot_consumer.delivery.receipts import MOST_BYTES_OF_A_BATCH, Receipts, ReceiptsTopic
 from hubspot_consumer.delivery.rejections import Rejections
+from hubspot_consumer.delivery.resyncs import Resync, Resyncs
 from hubspot_consumer.delivery.timeline import Timeline
 from hubspot_consumer.delivery.writer import LaneWriter
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
@@ -80,8 +81,9 @@ class Core:
 class Sink:
     """The parts that deliver events or write them to the dead letters. In a dry run the calls are only logged."""
 
-    def __init__(self, core: Core, destination: Destination) -> None:
+    def __init__(self, core: Core, destination: Destination, resync: Resync) -> None:
         lanes, breaker = core.lanes, core.breaker
+        self.resyncs: Final = Resyncs(resync, core.clock, core.telemetry)
         self.dead_letters: Final = DeadLetterWriter(
             core.producer, core.settings.topics.dead_letters, core.clock, core.telemetry
         )
@@ -101,6 +103,7 @@ class Sink:
             telemetry=core.telemetry,
             jitter=core.jitter,
             receipts=core.receipts,
+            resyncs=self.resyncs,
         )
         self.delivery: Final = Dispatcher(lanes, destination, writer, breaker, core.lease)
 
@@ -173,12 +176,15 @@ class Source:
 
 
 class Parts:
-    """All parts of a worker, live or a dry run by *settings*. `live` is None in a dry run."""
+    """All parts of a worker, live or a dry run by *settings*. `live` is None in a dry run.
 
-    def __init__(self, settings: Settings, telemetry: Telemetry) -> None:
+    *resync* writes contacts from the topics.
+    """
+
+    def __init__(self, settings: Settings, telemetry: Telemetry, resync: Resync) -> None:
         core = self.core = Core(settings, telemetry)
         hubspot = hubspot_client(settings, core.clock, telemetry.call) if settings.mode == "live" else None
-        self.sink: Final = Sink(core, hubspot[0] if hubspot else DryRun())
+        self.sink: Final = Sink(core, hubspot[0] if hubspot else DryRun(), resync)
         self.live: Final = Live(core, self.sink, *hubspot) if hubspot else None
         self.source: Final = Source(core, self.sink, self.live)
         self.progress: Final = Progress(

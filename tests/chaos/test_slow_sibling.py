@@ -1,7 +1,6 @@
 """A topic that is read long after its co-partitioned ones: the entries of each contact keep their order."""
 
 import asyncio
-import json
 
 import pytest
 
@@ -20,24 +19,11 @@ PASS_INSTALLED = {**ADA, "pass_type": "apple", "installed_at": AT}
 EARNED = {**ADA, "amount_cents": 5, "session_id": "ses_1", "new_balance_cents": 5, "earned_at": AT}
 
 
-async def track(pipeline: Pipeline, **payloads: object) -> list[str]:
-    """Commit an event of each of these types, and return their ids when the relay has published them."""
-    ids = []
-    async with await pipeline.connect() as connection:
-        for event_type, payload in payloads.items():
-            tracked = await connection.execute(
-                "SELECT track_lifecycle_event(%s, %s::jsonb)::text", [event_type, json.dumps(payload)]
-            )
-            ids += [row[0] async for row in tracked]
-    await pipeline.until_published()
-    return ids
-
-
 async def test_an_entry_waits_for_that_of_an_earlier_event_however_late_its_topic_is_read(pipeline: Pipeline) -> None:
     relay, worker = pipeline.producer(), pipeline.consumer()
     await asyncio.gather(relay.launch_and_wait(), worker.launch_and_wait())
     await pipeline.simulator.add_fault(NO_ENTRIES)
-    ids = await track(pipeline, driver_signed_up=SIGNED_UP, wallet_pass_installed=PASS_INSTALLED)
+    ids = await pipeline.track(("driver_signed_up", SIGNED_UP), ("wallet_pass_installed", PASS_INSTALLED))
 
     async def applied() -> bool:
         contact = (await pipeline.simulator.accepted()).contacts.get(ADA["email"], {})
@@ -46,7 +32,7 @@ async def test_an_entry_waits_for_that_of_an_earlier_event_however_late_its_topi
     await eventually(applied, saying="both events are applied, and no entry is sent")
     await worker.kill()
     await pipeline.simulator.remove_faults()
-    ids += await track(pipeline, nova_earned=EARNED)
+    ids += await pipeline.track(("nova_earned", EARNED))
 
     slow = pipeline.program(SLOW)
     await slow.launch_and_wait()

@@ -53,6 +53,7 @@ from schemas.contacts import ContactKey
 from schemas.deliveries import Receipt, ReceiptOutcome
 from schemas.envelope import Envelope
 from tests.clock import LoopClock
+from tests.parts import no_resyncs
 from tests.samples import PORTAL_ID, TOKEN
 
 PATHS_USED: Final = PATHS["2026-03"]
@@ -197,6 +198,7 @@ class Worker:
         # A hole is given up only when what fills it can't come any more.
         self._lanes = Lanes(clock, earlier_were_read=lambda *_: self._all_read)
         lease, telemetry = Lease(clock), Telemetry()
+        self.telemetry = telemetry
         halt = CircuitBreaker(clock, resumed=self._lanes.stop_backing_off)
         lease.renew(inf)
         self._receipts, unwritable = TopicOfReceipts(), UnwritableProperties()
@@ -218,6 +220,7 @@ class Worker:
             telemetry=telemetry,
             jitter=self._chance,
             receipts=receipts,
+            resyncs=no_resyncs(clock),
         )
         self._delivery = Dispatcher(self._lanes, client, writer, halt, lease)
         self._offsets = Offsets()

@@ -14,7 +14,8 @@ from uuid import UUID
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hubspot_consumer.hubspot.schema import GROUP, PROPERTIES, event_definition
+from hubspot_consumer.hubspot.requests import read_event_ids
+from hubspot_consumer.hubspot.schema import GROUP, LAST_EVENT_ID, PROPERTIES, SEQUENCE, event_definition
 from hubspot_consumer.mapping import Properties, contact_properties
 from sandbox.hubspot.records.portal import Portal
 from sandbox.hubspot.records.timeline import Occurrence
@@ -87,7 +88,11 @@ def events_of(kinds: dict[str, list[str]]) -> list[Envelope]:
 def ours(portal: Portal, email: str) -> Properties | None:
     """Return the values of our properties that a contact has."""
     contact = portal.contacts.by_email(email)
-    names = {wanted.name for wanted in PROPERTIES} | {"phone", "company", "firstname", "lastname"}
+    if contact is not None:
+        # Both are written together, so that the ids always say whose sequence it is.
+        ids = read_event_ids(contact.properties.get(LAST_EVENT_ID, ""))
+        assert max(ids, default=0) == int(contact.properties.get(SEQUENCE) or 0)
+    names = {wanted.name for wanted in PROPERTIES} - {LAST_EVENT_ID} | {"phone", "company", "firstname", "lastname"}
     return {name: value for name, value in contact.properties.items() if name in names} if contact else None
 
 

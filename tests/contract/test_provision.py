@@ -12,7 +12,7 @@ from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
 from hubspot_consumer.hubspot.outcomes import Halt
 from hubspot_consumer.hubspot.rate_limiter import RateLimiter
-from hubspot_consumer.hubspot.schema import PROPERTIES
+from hubspot_consumer.hubspot.schema import LAST_EVENT_ID, PROPERTIES, SEQUENCE
 from hubspot_consumer.provisioning.provision import Provision, ProvisionRefused
 from runtime.clock import SystemClock
 from sandbox.hubspot.app import simulator_app
@@ -57,6 +57,17 @@ async def test_a_property_that_differs_is_named_and_left_alone(
 
     assert plan.missing == []
     assert [mismatch.what for mismatch in plan.mismatches] == [f"property {BALANCE} {named}"]
+
+
+async def test_properties_for_bookkeeping_are_created_hidden_from_people_and_one_of_them_is_optional(
+    portal: Portal, provision: Provision
+) -> None:
+    ours = {name for name, one in portal.schema.properties.items() if one.definition.get("hidden") is True}
+    assert ours == {SEQUENCE, LAST_EVENT_ID, "nerava_contact_key"}
+
+    portal.schema.properties.pop(LAST_EVENT_ID)
+    [missing] = (await provision.plan()).missing
+    assert missing.optional
 
 
 async def test_an_archived_property_is_named_and_not_restored_against_the_will_of_who_archived_it(

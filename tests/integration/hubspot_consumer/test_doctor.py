@@ -16,6 +16,7 @@ import pytest
 
 from hubspot_consumer.doctor import portal
 from hubspot_consumer.doctor.examination import Finding, Level
+from hubspot_consumer.hubspot.schema import LAST_EVENT_ID, SEQUENCE
 from sandbox.kafka import EmbeddedKafka
 from sandbox.processes import free_port
 from sandbox.simulator import TOKEN, Simulator
@@ -108,6 +109,15 @@ AT_HUBSPOT = {
     ),
     "a property is read-only": Fault(
         changed(STAGE, modificationMetadata={"readOnlyValue": True}), {"properties": "fail"}, f"{STAGE} is read-only"
+    ),
+    "the optional property is missing": Fault(
+        removed(f"properties/{LAST_EVENT_ID}"), {"properties": "warn"}, f"missing: property {LAST_EVENT_ID}"
+    ),
+    "the optional property is archived": Fault(
+        changed(LAST_EVENT_ID, archived=True), {"properties": "warn"}, f"{LAST_EVENT_ID} is archived"
+    ),
+    "a property of ours is not hidden": Fault(
+        changed(SEQUENCE, hidden=False), {"properties": "warn"}, f"{SEQUENCE} is not hidden"
     ),
     "a property is archived": Fault(changed(STAGE, archived=True), {"properties": "fail"}, f"{STAGE} is archived"),
     "an event definition is missing": Fault(removed(EARNED), {"event_definitions": "fail"}, "event nerava_nova_earned"),

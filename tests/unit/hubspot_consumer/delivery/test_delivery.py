@@ -28,7 +28,7 @@ from hubspot_consumer.metrics import Telemetry
 from hubspot_consumer.ordering.lanes import Lanes
 from runtime.clock import SystemClock
 from schemas.contacts import ContactKey
-from tests.parts import no_receipts
+from tests.parts import no_receipts, no_resyncs
 from tests.polling import eventually
 from tests.samples import pending
 
@@ -124,6 +124,7 @@ class Bench:
             telemetry=Telemetry(),
             jitter=random.Random(1),
             receipts=receipts,
+            resyncs=no_resyncs(clock),
         )
         self.delivery = Dispatcher(self.lanes, self.hubspot, writer, self.halt, self.lease)
 

@@ -33,6 +33,7 @@ from schemas.envelope import Headers
 from schemas.events import EVENTS
 from tests.clock import START, LoopClock, run_fast
 from tests.kafka.receipts import ReceiptsKafka
+from tests.parts import no_resyncs
 from tests.samples import EMAIL, envelope, record, value
 
 PUBLISHED = datetime(2026, 11, 24, tzinfo=UTC)
@@ -94,6 +95,7 @@ class Worker:
             telemetry=telemetry,
             jitter=random.Random(1),
             receipts=receipts,
+            resyncs=no_resyncs(clock),
         )
         self.delivery = Dispatcher(self.lanes, self.hubspot, writer, halt, lease)
         alignment: Any = type("Alignment", (), {"read": lambda *_: None})()

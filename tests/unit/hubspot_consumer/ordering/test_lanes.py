@@ -406,3 +406,31 @@ def test_a_readable_event_takes_the_place_of_an_unreadable_record_with_its_seque
 
     assert outcomes(bench) == [(11, False)]
     assert sorted(finished) == [5, 11]
+
+
+def test_a_look_up_tells_pending_events_whose_sequence_another_event_has_and_their_copies_end_with_them(
+    bench: Bench,
+) -> None:
+    finished: list[int] = []
+    for number in (12, 12, 13):
+        bench.lanes.add(ADA, event(number - 10, number, finished))
+    [lane] = bench.lanes.take_unknown(100)
+
+    bench.lanes.known(lane, "1", 2, {1: 11, 2: 22})
+
+    assert sorted(outcomes(bench)) == [(12, True), (13, False)]
+    assert sorted(finished) == [12, 12, 13]
+    assert lane.ids == {1: 11, 2: 22, 3: 13}
+
+
+def test_a_doubtful_contact_that_somebody_else_has_written_is_looked_up_again(bench: Bench) -> None:
+    bench.add(4)
+    [lane] = bench.lanes.take_unknown(100)
+    bench.lanes.doubt(ADA)
+    bench.lanes.known(lane, "1", 999, {3: 33})
+    assert bench.taken() == [[4]], "it counts as late, and is not held up"
+
+    bench.lanes.written(ADA, 4, "1")
+    bench.add(5)
+
+    assert [lane.key for lane in bench.lanes.take_unknown(100)] == [ADA]

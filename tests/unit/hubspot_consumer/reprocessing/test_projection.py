@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from hubspot_consumer.dead_letters.corrections import Correction
 from hubspot_consumer.history.projection import Projector, Selection
 from hubspot_consumer.history.store import Stored
+from hubspot_consumer.hubspot.requests import last_event_ids
+from hubspot_consumer.hubspot.schema import LAST_EVENT_ID
 from hubspot_consumer.mapping import contact_properties
 from schemas.contacts import ContactKey
 from schemas.envelope import read_envelope
@@ -146,8 +148,11 @@ def test_written_over_what_was_applied_a_refold_gives_what_all_events_in_order_g
 
 def _folded(events: list[Stored]) -> dict[str, str]:
     properties: dict[str, str] = {}
-    for event in events:
-        properties |= contact_properties(read_envelope(event.key.encode(), event.value))
+    envelopes = [read_envelope(event.key.encode(), event.value) for event in events]
+    for one in envelopes:
+        properties |= contact_properties(one)
+    if envelopes:
+        properties[LAST_EVENT_ID] = last_event_ids({one.sequence: one.id.int for one in envelopes})
     return properties
 
 

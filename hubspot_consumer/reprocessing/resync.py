@@ -1,0 +1,35 @@
+"""A resync of contacts inside a worker's process: a run like any other, with connections and holds of its own."""
+
+import tempfile
+from collections.abc import Collection
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from hubspot_consumer.history.projection import Selection
+from hubspot_consumer.reprocessing.run import Run
+from hubspot_consumer.reprocessing.session import RunSession
+from hubspot_consumer.settings import Settings
+from schemas.contacts import ContactKey
+
+NAME: Final = "resync"
+# The share of the quota, as of the command `resync`.
+RATE_SHARE: Final = 0.1
+
+
+async def resync_contacts(settings: Settings, keys: Collection[ContactKey]) -> None:
+    """Write contacts again from the topics, without their dead letters, and leave their timeline entries.
+
+    What HubSpot refuses is logged. Raises KafkaError, SendingPaused and AnotherRun.
+    """
+    with tempfile.TemporaryDirectory(prefix=f"{NAME}-") as folder:
+        run = Run.open(Path(folder), NAME, {}, datetime.now(UTC), fresh=True)
+        async with AsyncExitStack() as opened:
+            opened.callback(run.close, keep=False)
+            session = RunSession(settings, run, NAME, RATE_SHARE, timeline=True, opened=opened)
+            await session.keep_off_while_paused()
+            selection = Selection(contacts=frozenset(keys), dead_letters=False)
+            projections = await session.projections(selection, lambda _done, _total: None)
+            async with session.access(projections) as access:
+                await access.write(projections.moved.together(sorted(keys)))

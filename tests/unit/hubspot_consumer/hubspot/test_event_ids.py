@@ -1,0 +1,40 @@
+"""The ids of a contact's last events, as one property of it."""
+
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hubspot_consumer.hubspot.requests import REMEMBERED_IDS, KnownContact, last_event_ids, read_event_ids
+
+IDS = st.dictionaries(st.integers(1, 10**17), st.integers(0, 2**128 - 1), max_size=12)
+
+
+@given(IDS)
+def test_the_newest_ids_are_read_as_they_were_written(ids: dict[int, int]) -> None:
+    newest = dict(sorted(ids.items())[-REMEMBERED_IDS:])
+
+    assert read_event_ids(last_event_ids(ids)) == newest
+
+
+@given(st.text() | st.from_regex(r"[0-9]{1,20}:[0-9a-f-]{30,40}"))
+def test_whatever_a_person_writes_there_is_read_as_no_id_or_as_an_id_and_raises_nothing(text: str) -> None:
+    assert all(isinstance(UUID(int=event_id), UUID) for event_id in read_event_ids(text).values())
+
+
+@pytest.mark.parametrize(
+    ("sequence", "ids", "applied", "doubtful"),
+    [
+        (3, {}, 3, False),
+        (3, {2: 22, 3: 33}, 3, False),
+        (2, {2: 22, 3: 33}, 3, False),
+        (999, {2: 22, 3: 33}, 999, True),
+    ],
+)
+def test_a_lowered_sequence_is_corrected_by_the_ids_and_a_raised_one_is_doubtful(
+    sequence: int, ids: dict[int, int], applied: int, *, doubtful: bool
+) -> None:
+    contact = KnownContact("1", sequence, ids)
+
+    assert (contact.applied, contact.doubtful) == (applied, doubtful)
