@@ -8,12 +8,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from typing import Final, Literal, NoReturn
 
-from hubspot_consumer.hubspot.requests import KnownContact
 from hubspot_consumer.metrics import Telemetry
-from hubspot_consumer.ordering.lane import ContactUpdate, Lane
+from hubspot_consumer.ordering.lane import ContactUpdate
 from runtime.clock import Clock
 from runtime.logs import log
-from schemas.contacts import ContactKey, contact_hash
+from schemas.contacts import ContactKey
 
 ResyncReason = Literal["deleted", "sequence_doubtful"]
 """Why a contact is written again. A metric has these words, so they are a public contract."""
@@ -43,16 +42,12 @@ class Resyncs:
         log.warning("contact.came_back", **update.events[0].log_fields, **fields)
         self._want(update.lane.key, "deleted")
 
-    def doubtful(self, lane: Lane, contact: KnownContact) -> None:
-        """Want a contact whose sequence is none that this version wrote."""
-        log.warning(
-            "contact.sequence_doubtful",
-            contact=contact_hash(lane.key),
-            contact_id=contact.contact_id,
-            sequence=contact.sequence,
-            last_known=max(contact.event_ids),
-        )
-        self._want(lane.key, "sequence_doubtful")
+    def doubtful(self, update: ContactUpdate) -> None:
+        """Want the contact of an update whose events count as applied, although HubSpot may never have had them."""
+        unsure = update.lane.unsure
+        fields = {"contact_id": update.lane.contact_id, "sequence": unsure[-1], "last_known": unsure[0] - 1}
+        log.warning("contact.sequence_doubtful", **update.events[0].log_fields, **fields)
+        self._want(update.lane.key, "sequence_doubtful")
 
     async def run(self) -> NoReturn:
         """Resync the contacts that wait, and try again what fails, until cancelled."""

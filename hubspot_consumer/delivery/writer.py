@@ -93,9 +93,6 @@ class LaneWriter:
 
     def _looked_up(self, lane: Lane, found: KnownContacts) -> None:
         if (contact := found.get(lane.key)) is not None:
-            if contact.doubtful:
-                self._lanes.doubt(lane.key)
-                self._resyncs.doubtful(lane, contact)
             self._lanes.known(lane, contact.contact_id, contact.applied, contact.event_ids)
         elif lane.key in found:
             self._lanes.known(lane, None, 0)
@@ -207,6 +204,9 @@ class LaneWriter:
     def _count(self, update: ContactUpdate) -> None:
         now, debugging = self._clock.now(), log.is_enabled_for(logging.DEBUG)
         self._telemetry.unverified.inc(update.unverified)
+        if update.doubtful:
+            self._lanes.doubt(update.lane.key)
+            self._resyncs.doubtful(update)
         for event in update.events:
             self._telemetry.delivered(event, now)
             if event not in update.set_aside:

@@ -161,11 +161,6 @@ class KnownContact:
         """The sequence of the last event that was certainly applied: a person may have lowered `sequence`."""
         return max((self.sequence, *self.event_ids))
 
-    @property
-    def doubtful(self) -> bool:
-        """Whether the sequence is not that of the last id: a person changed it, or another version wrote it."""
-        return bool(self.event_ids) and self.sequence > max(self.event_ids)
-
 
 @dataclass(frozen=True)
 class RemoteContact:

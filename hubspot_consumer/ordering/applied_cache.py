@@ -26,8 +26,8 @@ class AppliedCache:
         self._contacts: OrderedDict[ContactKey, _Known] = OrderedDict()
 
     def keep(self, lane: Lane) -> None:
-        """Store the state of a lane that closes."""
-        if lane.applied is not None:
+        """Store the state of a lane that closes, unless it is unsure: then the contact is looked up again."""
+        if lane.applied is not None and not lane.unsure:
             self._contacts[lane.key] = _Known(lane.applied, lane.done, lane.contact_id, lane.ids)
             if len(self._contacts) > REMEMBERED_CONTACTS:
                 self._contacts.popitem(last=False)

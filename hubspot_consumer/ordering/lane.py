@@ -79,8 +79,9 @@ class Lane:
     timeline entry not sent, until the co-partitioned topics were read as far. `may_be_new` is false once the contact
     may exist in HubSpot, so that it is looked up instead of created. `gave_up` is true once a hole was given up.
     `copies` finish other records of pending events. `ids` are those of the last applied events, by sequence, as this
-    worker or HubSpot remembers them. `reused` are pending events whose sequence another event has, as after a restore
-    of the database: they become dead letters. Only `Lanes` sets `state`.
+    worker or HubSpot remembers them. `unsure` are the sequences that HubSpot counts as applied beyond its newest id: a
+    person changed its sequence, or a worker of an earlier version wrote it. `reused` are pending events whose sequence
+    another event has, as after a restore of the database: they become dead letters. Only `Lanes` sets `state`.
     """
 
     key: ContactKey
@@ -93,6 +94,7 @@ class Lane:
     pending: dict[int, Pending] = field(default_factory=dict)
     copies: dict[int, list[Callable[[], None]]] = field(default_factory=dict)
     ids: dict[int, int] = field(default_factory=dict)
+    unsure: range = range(0)
     reused: list[Pending] = field(default_factory=list)
     attempts: int = 0
     left_out: int = 0
@@ -155,6 +157,7 @@ class Lane:
     def learn(self, contact_id: str | None, sequence: int, ids: Mapping[int, int] | None = None) -> None:
         """Store the id, the last applied sequence and the event ids of the remote contact."""
         self.applied, self.contact_id = sequence, contact_id
+        self.unsure = range(max(ids) + 1, sequence + 1) if ids else range(0)
         self._remember({**(ids or {}), **self.ids})
         for event in [event for event in self.pending.values() if self._is_reused(event)]:
             del self.pending[event.sequence]
@@ -261,6 +264,11 @@ class ContactUpdate:
         if not self.repeated or self.reused:
             return 0
         return sum(event.sequence not in self.lane.ids for event in self.events)
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether events count as applied although HubSpot may never have had them."""
+        return self.repeated and any(event.sequence in self.lane.unsure for event in self.events)
 
     @property
     def expects_contact(self) -> bool:

@@ -426,11 +426,32 @@ def test_a_look_up_tells_pending_events_whose_sequence_another_event_has_and_the
 def test_a_doubtful_contact_that_somebody_else_has_written_is_looked_up_again(bench: Bench) -> None:
     bench.add(4)
     [lane] = bench.lanes.take_unknown(100)
-    bench.lanes.doubt(ADA)
     bench.lanes.known(lane, "1", 999, {3: 33})
-    assert bench.taken() == [[4]], "it counts as late, and is not held up"
-
-    bench.lanes.written(ADA, 4, "1")
+    [update] = bench.lanes.take(100)
+    assert (update.doubtful, sequences_of(update)) == (True, [4]), "it counts as late, and is not held up"
     bench.add(5)
+    bench.lanes.doubt(ADA)
+    bench.lanes.finished(update)
+
+    bench.lanes.hold([ADA])
+    bench.lanes.written(ADA, 5, "1")
+    bench.lanes.release(ADA)
 
     assert [lane.key for lane in bench.lanes.take_unknown(100)] == [ADA]
+
+
+def test_an_earlier_version_may_have_written_further_than_the_newest_id_as_long_as_no_event_depends_on_it(
+    bench: Bench,
+) -> None:
+    finished: list[int] = []
+    for number in (33, 36):
+        bench.lanes.add(ADA, event(number - 30, number, finished))
+    [lane] = bench.lanes.take_unknown(100)
+    bench.lanes.known(lane, "1", 5, {3: 33})
+
+    assert [(update.repeated, update.doubtful) for update in (bench.take(), bench.take())[0]] == [(True, False)]
+    bench.add(6)
+    bench.lanes.forget()
+    bench.lanes.add(ADA, event(7, 37, finished))
+
+    assert [lane.key for lane in bench.lanes.take_unknown(100)] == [ADA], "an unsure contact is looked up each time"
