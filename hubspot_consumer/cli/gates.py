@@ -49,7 +49,7 @@ def resume(*, dry_run: DryRun = False) -> None:
     """Send again in all workers, at once: waiting events go out, each contact's in order.
 
     If something else halts sending too, such as a refused token, one call tries whether that is over. Sending stays
-    halted until it is.
+    halted until it is. A halt for too many dead letters ends: as many again may be set aside.
     """
     _run(None, dry_run=dry_run)
 
