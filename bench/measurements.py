@@ -15,7 +15,7 @@ from bench.bed import Bed, peak_memory_mb
 from bench.contact_pages import contact_pages
 from bench.faust_cost import faust_cost
 from bench.receipts_cost import receipts
-from bench.relaying import relay_flat, relay_latency, relaying
+from bench.relaying import compression, relay_flat, relay_latency, relaying
 from bench.replaying import replay_beside, replaying
 from bench.start_up import start_up
 from bench.stopping import stopping
@@ -202,6 +202,7 @@ MEASUREMENTS: Final[Mapping[str, Measurement]] = {
         relaying,
         relay_latency,
         relay_flat,
+        compression,
         replaying,
         replay_beside,
         stopping,

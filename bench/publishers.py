@@ -8,6 +8,7 @@ from typing import Final, Protocol
 import psycopg
 from sqlalchemy import make_url
 
+from producer.settings import Compression
 from sandbox.connect import EmbeddedConnect
 from sandbox.services import Service
 from schemas.topics import Topics
@@ -38,10 +39,11 @@ class OurRelay:
     name = "relay"
     settings = "defaults"
 
-    def __init__(self, directory: Path, environment: Mapping[str, str], topics: Topics) -> None:
-        self._service = Service(
-            "relay", ["producer", "relay"], directory, {**environment, "KAFKA_TOPIC_PREFIX": topics.prefix}
-        )
+    def __init__(
+        self, directory: Path, environment: Mapping[str, str], topics: Topics, compression: Compression = "none"
+    ) -> None:
+        own = {"KAFKA_TOPIC_PREFIX": topics.prefix, "KAFKA_COMPRESSION": compression}
+        self._service = Service("relay", ["producer", "relay"], directory, {**environment, **own})
 
     async def prepare(self) -> None:
         pass

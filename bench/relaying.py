@@ -4,14 +4,16 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from statistics import median, quantiles
-from typing import Any, Final, Self
+from typing import Any, Final, Self, get_args
 
 import psycopg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from bench.bed import PARTITIONS, Bed
 from bench.publishers import Debezium, OurRelay, Publisher, cpu_s
+from producer.settings import Compression
 from sandbox.stack import create_topics
 from schemas.topics import Topics
 
@@ -125,6 +127,33 @@ async def relay_latency(bed: Bed) -> list[Row]:
     return rows
 
 
+async def compression(bed: Bed) -> list[Row]:
+    """300,000 rows with each KAFKA_COMPRESSION, beside `none` in the same run; three runs, medians."""
+    codecs = get_args(Compression)
+    async with _Relaying(bed) as bench:
+        runs = [
+            (codec, await bench.drained(partial(OurRelay, compression=codec), 300_000))
+            for _ in range(RUNS)
+            for codec in codecs
+        ]
+    found = {codec: [run for of, run in runs if of == codec] for codec in codecs}
+
+    def beside_none(codec: str, figure: str) -> float:
+        return float(median(run[figure] for run in found[codec]) / median(run[figure] for run in found["none"]))
+
+    return [
+        {
+            "KAFKA_COMPRESSION": codec,
+            "time of the last half, of that with none": f"{1 / beside_none(codec, 'last half, events/s'):.2f}",
+            "CPU s of the relay, of that with none": f"{beside_none(codec, 'CPU s'):.2f}",
+            "bytes that Kafka stores, of those with none": f"{beside_none(codec, 'bytes stored'):.2f}",
+            "bytes an event": round(median(run["bytes stored"] for run in found[codec]) / 300_000),
+            "last half, events/s": _median(found[codec], "last half, events/s"),
+        }
+        for codec in codecs
+    ]
+
+
 async def relay_flat(bed: Bed) -> list[Row]:
     """2,000,000 rows: the rate of each tenth."""
     async with _Relaying(bed) as bench:
@@ -166,6 +195,9 @@ class _Relaying:
             "last half, events/s": rows / 2 / (end - reader.when(rows // 2)),
             "CPU s": used,
             "PostgreSQL CPU s": spent,
+            "bytes stored": sum(
+                log.stat().st_size for log in self._bed.stack.kafka.data.glob(f"{topics.prefix}*/*.log")
+            ),
         }
 
     async def tenths(self, rows: int) -> Row:

@@ -177,7 +177,8 @@ def _traceparent(given: str | None) -> str | None:
     """Return the event's traceparent. As W3C allows, one that can't be read or stored is dropped."""
     if given is None:
         return _current_traceparent()
-    return given if len(given) <= LONGEST_TRACEPARENT and given.isprintable() else None
+    readable = isinstance(given, str) and len(given) <= LONGEST_TRACEPARENT and given.isprintable()
+    return given if readable else None
 
 
 def _current_traceparent() -> str | None:
@@ -203,7 +204,11 @@ def checked(event_type: str, payload: Payload) -> dict[str, Any]:
     if isinstance(payload, Event) and not isinstance(payload, model):
         raise InvalidEvent(f"{event_type}: the payload is of another event, {type(payload).__name__}")
     try:
-        event = model.model_validate(dict(fields))
+        named = dict(fields)
+    except (TypeError, ValueError):
+        raise InvalidEvent(f"{event_type}: the payload should be a mapping") from None
+    try:
+        event = model.model_validate(named)
     except ValidationError as error:
         raise InvalidEvent(*(f"{event_type}.{fault}" for fault in faults_of(error))) from None
     return event.model_dump(mode="json", exclude_none=True)

@@ -80,4 +80,9 @@ def shortened(
 
 def contact_hash(key: ContactKey) -> str:
     """Return a short stable id of the contact, for logs and lists of dead letters, which does not show the email."""
-    return hashlib.sha256(key.encode()).hexdigest()[:12]
+    return suppression_of(key)[:12]
+
+
+def suppression_of(key: ContactKey) -> str:
+    """Return the contact's record key on the topic of suppressions: the SHA-256 of its contact key, in hex digits."""
+    return hashlib.sha256(key.encode()).hexdigest()

@@ -118,6 +118,8 @@ def _output(found: Sequence[ContactDifference], audited: Audit, tally: Tally, *,
     yield from tally.lines_of_unmapped()
     counted = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items())) or "no difference"
     yield f"{audited.compared:,} contacts compared: {counted}"
+    if audited.suppressed:
+        yield f"{audited.suppressed:,} contacts are suppressed, and were not compared"
 
 
 def _line(difference: ContactDifference) -> str:

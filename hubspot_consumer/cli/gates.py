@@ -10,13 +10,13 @@ import typer
 
 from hubspot_consumer.cli.options import contact
 from hubspot_consumer.gates.pause import Pause, publish_pause, read_paused
-from hubspot_consumer.gates.suppressions import hash_of, set_suppressed
+from hubspot_consumer.gates.suppressions import set_suppressed
 from hubspot_consumer.settings import Settings
 from runtime import logs
 from runtime.clock import SystemClock
 from runtime.commands import read_settings, refuse, run_service
 from runtime.kafka.admission import ask_admission
-from schemas.contacts import masked
+from schemas.contacts import contact_hash, masked
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")]
 # Limit in characters: the note is shown in one line, and in the console's banner.
@@ -49,7 +49,7 @@ def resume(*, dry_run: DryRun = False) -> None:
     """Send again in all workers, at once: waiting events go out, each contact's in order.
 
     If something else halts sending too, such as a refused token, one call tries whether that is over. Sending stays
-    halted until it is.
+    halted until it is. A halt for too many dead letters ends: as many again may be set aside.
     """
     _run(None, dry_run=dry_run)
 
@@ -87,7 +87,7 @@ def suppress(
     words = "off the list" if undo else "on the list: its events will not be sent"
     if not dry_run:
         run_service(set_suppressed(settings, key, suppressed=not undo))
-    where = f"{masked(key)}, as {hash_of(key)[:12]}… in {settings.topics.suppressions}"
+    where = f"{masked(key)}, as {contact_hash(key)}… in {settings.topics.suppressions}"
     print(f"{'would be ' if dry_run else ''}{words}: {where}")
 
 

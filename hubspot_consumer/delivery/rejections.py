@@ -1,6 +1,7 @@
 """Rejections: an event that HubSpot rejects for good, or that can't be mapped, becomes a dead letter, up to a limit.
 
-The limit keeps a broken mapping, or a change in the portal, from turning a whole topic into dead letters.
+The limit keeps a broken mapping, a change in the portal or a restored outbox from turning a whole topic into dead
+letters. Once people have paused and resumed sending, as many again may be rejected.
 """
 
 from collections import deque
@@ -49,7 +50,7 @@ class Rejections:
     async def reject(self, update: ContactUpdate, event: Pending, rejection: Rejected) -> Halt | None:
         """Write *event* to the dead letters; if there are too many of late, trip the breaker and return the halt."""
         if self.too_many:
-            detail = f"{self.last_hour} events rejected within an hour; and now: {rejection.detail}"
+            detail = f"{self.last_hour} events rejected within an hour; and now {rejection.reason}: {rejection.detail}"
             halt = Halt("too_many_dead_letters", detail)
             self._breaker.trip(halt)
             return halt
@@ -81,8 +82,8 @@ class Rejections:
         return rejected >= max(self._least, MOST_SHARE * events)
 
     def _minute(self) -> _Minute:
-        now = self._clock.monotonic()
-        while self._minutes and self._minutes[0].begins <= now - HOUR_S:
+        now, resumed_at = self._clock.monotonic(), self._breaker.resumed_at
+        while self._minutes and (self._minutes[0].begins <= now - HOUR_S or self._minutes[0].begins < resumed_at):
             self._minutes.popleft()
         if not self._minutes or self._minutes[-1].begins <= now - BUCKET_S:
             self._minutes.append(_Minute(now))

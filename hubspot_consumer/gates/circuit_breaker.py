@@ -5,6 +5,7 @@ one call goes out, and an answer closes it. A pause is begun and ended by people
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -58,6 +59,8 @@ class CircuitBreaker:
         self._interval_s = 0.0
         self._failures = 0
         self.paused: Paused | None = None
+        # The time at which people last ended a pause: they know of the events that were rejected before it.
+        self.resumed_at = -math.inf
         self._goes_on = asyncio.Event()
         self._goes_on.set()
 
@@ -82,12 +85,14 @@ class CircuitBreaker:
         self._goes_on.clear()
 
     def resume(self) -> None:
-        """End a pause. If the breaker is open for another reason, its probe goes out when it is due."""
+        """End a pause, and a halt for too many dead letters. In any other halt the probe goes out when it is due."""
         if self.paused is None:
             return
         log.warning("delivery.resumed", reason="paused")
-        self.paused = None
+        self.paused, self.resumed_at = None, self._clock.monotonic()
         self._goes_on.set()
+        if self._halted is not None and self._halted.reason == "too_many_dead_letters":
+            self._answered(delivered=True)
 
     def record_all(self, outcomes: Collection[Outcome]) -> None:
         """Record the outcomes of one answer as one result: refused only if every outcome is RetryLater or Halt."""

@@ -4,7 +4,6 @@ HubSpot does not check its list of deleted contacts for API calls: an upsert cre
 project has its own list: a compacted topic of email hashes, which every worker follows.
 """
 
-import hashlib
 import re
 from typing import Any, Final
 
@@ -13,7 +12,7 @@ from runtime.clock import Clock
 from runtime.kafka.admission import ask_admission
 from runtime.kafka.connection import KafkaConnection
 from runtime.kafka.topic_writer import TopicWriter
-from schemas.contacts import ContactKey
+from schemas.contacts import ContactKey, suppression_of
 
 LOOK_AGAIN_S: Final = 5.0
 _A_HASH: Final = re.compile("[0-9a-f]{64}")
@@ -27,7 +26,7 @@ class Suppressions(FollowedTopic):
         self._hashes: set[str] = set()
 
     def contains(self, key: ContactKey) -> bool:
-        return bool(self._hashes) and hash_of(key) in self._hashes
+        return bool(self._hashes) and suppression_of(key) in self._hashes
 
     def __len__(self) -> int:
         return len(self._hashes)
@@ -45,9 +44,4 @@ async def set_suppressed(kafka: KafkaConnection, key: ContactKey, *, suppressed:
     """Add *key* to the list, or remove it. Raises KafkaRefused, KafkaAway, KafkaError and TopicsNotReady."""
     await ask_admission(kafka.client_options())
     async with TopicWriter(kafka, kafka.topics.suppressions) as writer:
-        await writer.write(hash_of(key).encode(), b"{}" if suppressed else None)
-
-
-def hash_of(key: ContactKey) -> str:
-    """Return the record key of a contact in the list: the SHA-256 of its contact key, in hex digits."""
-    return hashlib.sha256(key.encode()).hexdigest()
+        await writer.write(suppression_of(key).encode(), b"{}" if suppressed else None)

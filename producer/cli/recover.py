@@ -1,6 +1,7 @@
 """`python -m producer recover`: after a restore or a failover, the outbox continues where the topics end."""
 
 import asyncio
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
@@ -11,9 +12,9 @@ import typer
 from aiokafka.errors import KafkaError
 
 from producer.recovery.contacts import Behind, compare, waiting_rows
-from producer.recovery.emails import Evidence, mend
+from producer.recovery.emails import Damaged, Evidence, mend
 from producer.recovery.published import Published
-from producer.recovery.topics import read_topics
+from producer.recovery.topics import read_suppressions, read_topics
 from producer.settings import DatabaseSettings, Settings
 from runtime.commands import exit_for, fail, refuse, start_command
 from runtime.kafka.admission import ask_admission
@@ -21,6 +22,8 @@ from runtime.progress import shown_progress
 from schemas.contacts import ContactKey, contact_hash, masked
 
 SHOWN: Final = 20
+# What HubSpot holds is asked by the consumer, which has the token.
+HELD: Final = "python -m hubspot_consumer audit --contact"
 
 
 def recover(
@@ -32,7 +35,10 @@ def recover(
         bool, typer.Option("--emails", help="Instead: rename contacts whose email lost the letter v.")
     ] = False,
     from_topics: Annotated[
-        bool, typer.Option("--from-topics", help="With --emails: take emails from the topics too.")
+        bool, typer.Option("--from-topics", help="With --emails: take emails from the topics too, and suppressions.")
+    ] = False,
+    reveal: Annotated[
+        bool, typer.Option("--reveal", help="With --emails: show whole emails, and the command that asks HubSpot.")
     ] = False,
 ) -> None:
     """After a restore: raise each contact's sequence and totals to those of its newest event on Kafka.
@@ -42,17 +48,20 @@ def recover(
     transaction, after it has read every topic to its end. Stop the backend and the relay first: docs/runbook.md.
 
     With --emails it mends what PostgreSQL 13 to 16 did to emails that begin or end with the letter v. It takes the true
-    email from the rows of the outbox, and merges no contacts: those that a person has to decide on are listed.
+    email from the rows of the outbox, and merges no contacts: those that a person has to decide on are listed, with
+    which of their keys are suppressed.
     """
     if from_topics and not emails:
         refuse("--from-topics is an option of --emails: without that, the topics are always read")
+    if reveal and not emails:
+        refuse("--reveal is an option of --emails")
     try:
         if not emails:
             asyncio.run(_recover(_settings(Settings), apply=apply))
         elif from_topics:
-            asyncio.run(_emails(settings := _settings(Settings), settings, apply=apply))
+            asyncio.run(_emails(settings := _settings(Settings), settings, apply=apply, reveal=reveal))
         else:
-            asyncio.run(_emails(_settings(DatabaseSettings), None, apply=apply))
+            asyncio.run(_emails(_settings(DatabaseSettings), None, apply=apply, reveal=reveal))
     except psycopg.errors.UndefinedTable:
         fail("DATABASE_URL: the database has no outbox, or an old one: run `python -m producer migrate`")
     except psycopg.errors.LockNotAvailable:
@@ -83,18 +92,19 @@ async def _recover(settings: Settings, *, apply: bool) -> None:
         print("nothing was written: --apply raises the sequences and totals")
 
 
-async def _emails(database: DatabaseSettings, kafka: Settings | None, *, apply: bool) -> None:
+async def _emails(database: DatabaseSettings, kafka: Settings | None, *, apply: bool, reveal: bool) -> None:
     url, evidence = database.database_url.get_secret_value(), Evidence()
     await evidence.add_outbox(url)
     if kafka is not None:
         print(*await _read(kafka, evidence.add_record, "older emails are not there"), sep="\n")
+        evidence.suppressions = await read_suppressions(kafka.client_options(), kafka.topics)
     found = await mend(url, evidence, apply=apply)
     renamed = [one for one in found if not one.why]
     print(f"{len(renamed):,} contacts {'were renamed' if apply else 'to rename'}:" if renamed else "nothing to rename")
-    print(*(f"  {_who(one.key)} -> {_who(one.true)}" for one in renamed), sep="\n", end="\n" if renamed else "")
+    for one in renamed:
+        print(f"  {_renaming(one, reveal=reveal)}")
     if undecided := [one for one in found if one.why]:
-        print(f"{len(undecided):,} for you to decide on:")
-        print(*(f"  {_who(one.key)} -> {_who(one.true)}: {one.why}" for one in undecided), sep="\n")
+        print(f"{len(undecided):,} for you to decide on:", *_undecided(undecided, evidence, reveal=reveal), sep="\n")
     if renamed and not apply:
         print("nothing was written: --apply renames")
 
@@ -103,7 +113,7 @@ async def _read(settings: Settings, take: Callable[[Any], object], means: str) -
     """Pass all records to *take*, and return what to say of them. *means* is what it means where the first are gone."""
     await ask_admission(settings.client_options())
     with shown_progress("records") as shown:
-        reading = await read_topics(settings.client_options(), settings.topics, take, shown)
+        reading = await read_topics(settings.client_options(), settings.topics.published, take, shown)
     lines = [f"{reading.records:,} records read, of {reading.partitions} partitions to their ends"]
     if not reading.cut_off:
         return lines
@@ -134,6 +144,24 @@ def _found(published: Published, behind: Sequence[Behind]) -> Iterator[str]:
             f"{reusing:,} unpublished rows reuse a sequence: workers will make them dead letters (sequence_reused) for"
             " `redrive`"
         )
+
+
+def _undecided(undecided: Sequence[Damaged], evidence: Evidence, *, reveal: bool) -> Iterator[str]:
+    for one in undecided:
+        keys = {"the damaged key": one.key, "the true email": one.true}
+        suppressed = " and ".join(name for name, key in keys.items() if evidence.suppresses(key)) or "neither"
+        known = "unknown" if evidence.suppressions is None else suppressed
+        yield f"  {_renaming(one, reveal=reveal)}: {one.why}; suppressed: {known}"
+        if reveal:
+            yield f"    {HELD} {shlex.quote(one.key)}"
+    if evidence.suppressions is None:
+        yield "suppressions are unknown: --from-topics reads them, if their topic is there"
+    if not reveal:
+        yield f"what HubSpot holds under a damaged key: `{HELD} KEY`; --reveal shows the keys"
+
+
+def _renaming(one: Damaged, *, reveal: bool) -> str:
+    return f"{one.key} -> {one.true}" if reveal else f"{_who(one.key)} -> {_who(one.true)}"
 
 
 def _difference(one: Behind) -> str:

@@ -8,7 +8,7 @@ import psycopg
 
 from producer.recovery.contacts import connect
 from runtime.endings import CannotGoOn
-from schemas.contacts import TRIMMED, ContactKey, contact_key
+from schemas.contacts import TRIMMED, ContactKey, contact_key, suppression_of
 from schemas.outbox import RELAY_LOCK
 from schemas.texts import read_object
 
@@ -53,9 +53,13 @@ class Damaged:
 
 @dataclass
 class Evidence:
-    """What events say of contacts: by contact key the true keys of their emails, and by these the users."""
+    """What events say of contacts: by contact key the true keys of their emails, and by these the users.
+
+    `suppressions` are the record keys of the suppressed contacts; None where they were not read.
+    """
 
     found: dict[str, dict[ContactKey, set[str]]] = field(default_factory=dict)
+    suppressions: set[str] | None = None
 
     def add(self, key: object, email: object, user: object) -> None:
         """Add an event of the contact *key* that names *email*. Nothing that it may hold raises an error."""
@@ -80,6 +84,9 @@ class Evidence:
             for row in await (await connection.execute(TOLD)).fetchall():
                 self.add(*row)
 
+    def suppresses(self, key: ContactKey) -> bool:
+        return self.suppressions is not None and suppression_of(key) in self.suppressions
+
     @property
     def damaged(self) -> Mapping[str, Mapping[ContactKey, set[str]]]:
         """What was found of keys that lost a v, as far as the events say."""
@@ -97,21 +104,20 @@ async def mend(database_url: str, evidence: Evidence, *, apply: bool) -> Sequenc
             if not alone:
                 raise CannotGoOn("a relay is active, and publishes rows that would be renamed: stop it first")
             await connection.execute(LOCK)
-        found = await _judged(connection, evidence.damaged)
+        found = await _judged(connection, evidence)
         for one in found if apply else ():
             for statement in () if one.why else RENAME:
                 await connection.execute(statement, {"key": one.key, "true": one.true})
     return found
 
 
-async def _judged(
-    connection: psycopg.AsyncConnection, damaged: Mapping[str, Mapping[ContactKey, set[str]]]
-) -> list[Damaged]:
+async def _judged(connection: psycopg.AsyncConnection, evidence: Evidence) -> list[Damaged]:
+    damaged = evidence.damaged
     claims = [true for key, emails in damaged.items() for true in emails if true != key]
     contacts = {key for (key,) in await _rows(connection, CONTACTS, [*damaged, *claims])}
     users = {key: set(of_it) for key, of_it in await _rows(connection, USERS, list(damaged))}
     judged = []
-    for key in sorted(contacts.intersection(damaged)):
+    for key in map(ContactKey, sorted(contacts.intersection(damaged))):
         emails = damaged[key]
         for true in sorted(emails.keys() - {key}):
             why = ""
@@ -123,7 +129,9 @@ async def _judged(
                 why = "another contact lost a v of the same email"
             elif unknown := len(users.get(key, set()) - emails[true]):
                 why = f"{unknown} more of its users may have another email"
-            judged.append(Damaged(ContactKey(key), true, why))
+            elif evidence.suppresses(key) and not evidence.suppresses(true):
+                why = "first `suppress` the true email"
+            judged.append(Damaged(key, true, why))
     return judged
 
 

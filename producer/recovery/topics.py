@@ -1,7 +1,7 @@
-"""The outbox's topics, read from their first record to their end."""
+"""Topics, read from their first record to their end: the outbox's, and the list of suppressed contacts."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -32,14 +32,14 @@ class Reading:
 
 
 async def read_topics(
-    options: Mapping[str, Any], topics: Topics, take: Callable[[Any], object], progress: Progress
+    options: Mapping[str, Any], topics: Sequence[str], take: Callable[[Any], object], progress: Progress
 ) -> Reading:
-    """Pass every record that the outbox's topics have now, one of aiokafka's, to *take*.
+    """Pass every record that the topics have now, one of aiokafka's, to *take*.
 
     Raises KafkaError, and CannotGoOn if a topic is missing or was not read to its end.
     """
-    partitions = await partitions_of(options, topics.published)
-    if missing := set(topics.published).difference(one.topic for one in partitions):
+    partitions = await partitions_of(options, topics)
+    if missing := set(topics).difference(one.topic for one in partitions):
         raise CannotGoOn(
             f"there is no topic {', '.join(sorted(missing))}: check KAFKA_BOOTSTRAP_SERVERS and KAFKA_TOPIC_PREFIX. If"
             " the topics were deleted, nothing is left to recover from"
@@ -50,6 +50,20 @@ async def read_topics(
         reading = Reading(len(partitions), sorted(one for one, start in starts.items() if start))
         await _read_all(reader, reading, take, progress)
     return reading
+
+
+async def read_suppressions(options: Mapping[str, Any], topics: Topics) -> set[str] | None:
+    """Return the record keys of the suppressed contacts; None without the topic. Raises as `read_topics` does."""
+    suppressions = set[str]()
+
+    def take(record: Any) -> None:
+        name = (record.key or b"").decode(errors="replace")
+        (suppressions.discard if record.value is None else suppressions.add)(name)
+
+    if not await partitions_of(options, [topics.suppressions]):
+        return None
+    await read_topics(options, [topics.suppressions], take, lambda _done, _total: None)
+    return suppressions
 
 
 async def _read_all(reader: TopicReader, reading: Reading, take: Callable[[Any], object], progress: Progress) -> None:

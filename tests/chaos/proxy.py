@@ -1,4 +1,4 @@
-"""A proxy before PostgreSQL, which can cut a relay from its database without a word: no reset, no end."""
+"""A proxy before PostgreSQL, which can cut a client from its database without a word: no reset, no end."""
 
 import asyncio
 from contextlib import suppress
@@ -33,6 +33,10 @@ class Proxy:
     def url(self) -> str:
         return self._target._replace(netloc=f"{self._target.username}@127.0.0.1:{self._port}").geturl()
 
+    def lead_to(self, database_url: str) -> None:
+        """Lead connections to another server from now on, as a failover does."""
+        self._target = urlsplit(database_url)
+
     def cut(self) -> None:
         self._open.clear()
 
@@ -47,9 +51,11 @@ class Proxy:
             pump.add_done_callback(self._pumps.discard)
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError):
-            while data := await source.read(65_536):
-                await self._open.wait()
-                sink.write(data)
-        await self._open.wait()
-        sink.close()
+        try:
+            with suppress(ConnectionError):
+                while data := await source.read(65_536):
+                    await self._open.wait()
+                    sink.write(data)
+            await self._open.wait()
+        finally:
+            sink.close()

@@ -36,6 +36,8 @@ async def test_records_of_every_codec_arrive_whether_the_relay_or_the_broker_com
     await pipeline.all_arrive(dead=len(CODECS) + 1)
 
     assert worker.running
+    replayed = await pipeline.run("replay", "--from-earliest", "--dry-run")
+    assert replayed.code == 0, replayed.errors
     assert set(codecs_of(kafka, pipeline)) == set(CODECS.values())
 
 

@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from sandbox.services import Service
 from tests.pipeline import Pipeline
 from tests.polling import eventually
 
@@ -33,16 +34,16 @@ def envelope(email: str, sequence: int | None, at: datetime | None = None, **cha
 
 
 class Hand:
-    """Sends records as they are, all to the topic of nova_earned."""
+    """Sends records as they are."""
 
     def __init__(self, pipeline: Pipeline, producer: AIOKafkaProducer) -> None:
         self._producer = producer
-        self._topic = pipeline.topics.of("nova_earned")
+        self._topics = pipeline.topics
 
-    async def send(self, *envelopes: dict[str, Any], key: str | None = None) -> None:
+    async def send(self, *envelopes: dict[str, Any], key: str | None = None, to: str = "nova_earned") -> None:
         for made in envelopes:
             name = key or made["contact"]["email"]
-            await self._producer.send_and_wait(self._topic, json.dumps(made).encode(), key=name.encode())
+            await self._producer.send_and_wait(self._topics.of(to), json.dumps(made).encode(), key=name.encode())
 
 
 async def timeline(pipeline: Pipeline, email: str, number: int) -> list[dict[str, Any]]:
@@ -109,3 +110,27 @@ async def test_every_odd_record_has_its_rule_and_none_stops_the_others(pipeline:
 
     dead = sorted(letter.reason for letter in await pipeline.until_set_aside(7))
     assert dead == ["invalid_envelope"] * 5 + ["key_mismatch", "sequence_reused"]
+
+
+async def test_a_transactional_producer_leaves_no_lag_and_a_hole_among_its_records_is_released(
+    pipeline: Pipeline,
+) -> None:
+    worker = pipeline.consumer()
+    await worker.launch_and_wait()
+    servers = pipeline.environment["KAFKA_BOOTSTRAP_SERVERS"]
+    async with AIOKafkaProducer(bootstrap_servers=servers, transactional_id=uuid4().hex) as producer:
+        hand = Hand(pipeline, producer)
+        # Every partition of three topics ends with the marker of the transaction.
+        async with producer.transaction():
+            for to in ("nova_earned", "nova_redeemed", "driver_signed_up"):
+                await hand.send(*(envelope(f"{to}{n}@example.com", 1) for n in range(30)), to=to)
+            await hand.send(envelope("hole@example.com", 2))
+
+    assert len(await timeline(pipeline, "hole@example.com", 1)) == 1
+    await pipeline.until_arrived(3 * 30 + 1)
+    await pipeline.until_finished(within_s=10)
+    await eventually(lambda: _no_lag(worker), saying="the worker's status has no lag")
+
+
+async def _no_lag(worker: Service) -> bool:
+    return not any((await worker.status())["lag"].values())

@@ -33,6 +33,13 @@ def sign_up(db: psycopg.Connection[Any], user: str, email: str) -> None:
     db.execute("SELECT track_lifecycle_event('driver_signed_up', %s::jsonb)", [json.dumps(payload)])
 
 
+def park(db: psycopg.Connection[Any], user: str, email: str) -> None:
+    """Park an event that names its email, as only a row by hand does."""
+    row = "INSERT INTO outbox_parked (external_id, id, type, payload, occurred_at)"
+    payload = json.dumps({"user_id": user, "email": email})
+    db.execute(f"{row} VALUES (%s, gen_random_uuid(), 'nova_earned', %s, now())".encode(), [user, payload])
+
+
 def publish(db: psycopg.Connection[Any], *, keep: bool) -> None:
     """Do with all rows what a relay does with those that Kafka has."""
     statement = KEEP if keep else "DELETE FROM outbox_events WHERE position = ANY(%s)"

@@ -17,7 +17,7 @@ from producer import migrations
 from schemas.contacts import TRIMMED, contact_key, lowered
 from tests.commands import run
 from tests.foreign.older_postgres import database_of
-from tests.outbox.damaged_keys import damaging_outbox, publish, sign_up
+from tests.outbox.damaged_keys import damaging_outbox, park, publish, sign_up
 
 RUNBOOK = Path(__file__).parents[3] / "docs/runbook.md"
 
@@ -109,29 +109,35 @@ def keys(db: psycopg.Connection[Any]) -> list[str]:
     return [key for (key,) in db.execute("SELECT contact_key FROM outbox_contacts ORDER BY external_id").fetchall()]
 
 
-async def test_migrate_counts_the_contacts_whose_events_tell_that_their_key_is_damaged(
+async def test_migrate_counts_the_contacts_and_rows_whose_events_tell_that_their_key_is_damaged(
     url: str, damaging: psycopg.Connection[Any]
 ) -> None:
-    sign_up(damaging, "usr_1", "viktor@example.com")
+    for user, email in {"usr_1": "viktor@example.com", "usr_2": "valerie@example.com"}.items():
+        sign_up(damaging, user, email)
     publish(damaging, keep=False)
-    sign_up(damaging, "usr_2", "ada@example.dev")
-    sign_up(damaging, "usr_3", "grace@example.com")
+    sign_up(damaging, "usr_3", "ada@example.dev")
+    sign_up(damaging, "usr_4", "grace@example.com")
     publish(damaging, keep=True)
-    sign_up(damaging, "usr_4", "victor@example.com")
-    sign_up(damaging, "usr_4", "victor@example.com ")
-    sign_up(damaging, "usr_5", "edith@example.com")
-    damaged = ["iktor@example.com", "ada@example.de", "grace@example.com", "ictor@example.com", "edith@example.com"]
-    assert keys(damaging) == damaged
+    for user, email in {"usr_5": "victor@example.com", "usr_6": "victor@example.com ", "usr_7": "eve@b.com"}.items():
+        sign_up(damaging, user, email)
+    damaging.execute("SELECT track_lifecycle_event('wallet_pass_installed', jsonb_build_object('user_id', 'usr_3'))")
+    park(damaging, "usr_2", "valerie@example.com")
+    park(damaging, "usr_7", "grace@example.com")
+    gone, told = ["iktor@example.com"], ["ictor@example.com", "alerie@example.com", "ada@example.de"]
+    damaged = sorted([*gone, *told, "grace@example.com", "eve@b.com"])
+    assert sorted(keys(damaging)) == damaged
 
     done = await run("producer", "migrate", environment={"DATABASE_URL": url})
 
     assert done.code == 0, done.errors
-    first, second, last = done.output.splitlines()
-    assert "2 of 5, as far as events in the outbox tell" in first
-    assert "the letter v was cut off" in second
-    assert "docs/runbook.md" in second
+    first, second, third, fourth, last = done.output.splitlines()
+    assert "3 of 6, as far as events in the outbox tell" in first
+    assert second.endswith("4 of 7 users in outbox_directory, 3 unpublished in outbox_events, 1 parked of these users")
+    assert third == "`python -m producer recover --emails` lists these contacts"
+    assert "the letter v was cut off" in fourth
+    assert "docs/runbook.md" in fourth
     assert last == "the outbox is up to date"
-    assert keys(damaging) == damaged
+    assert sorted(keys(damaging)) == damaged
     again = await run("producer", "migrate", environment={"DATABASE_URL": url})
     assert again.output.splitlines() == [last]
 

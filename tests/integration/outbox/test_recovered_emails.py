@@ -14,10 +14,11 @@ from schemas.contacts import contact_hash, contact_key
 from schemas.outbox import RELAY_LOCK
 from tests.commands import Done, run
 from tests.foreign.older_postgres import database_of
-from tests.outbox.damaged_keys import damaging_outbox, publish, sign_up
+from tests.outbox.damaged_keys import damaging_outbox, park, publish, sign_up
 from tests.outbox.restored import outbox_of
 
 TRUE, DAMAGED = "victor@example.com", "ictor@example.com"
+HELD = "python -m hubspot_consumer audit --contact"
 
 
 @pytest.fixture
@@ -100,9 +101,7 @@ async def test_a_contact_gets_its_true_email_and_keeps_its_sequence_its_totals_a
 async def test_an_email_in_the_payload_of_a_parked_row_counts_too(url: str, db: psycopg.Connection[Any]) -> None:
     sign_up(db, "usr_1", TRUE)
     publish(db, keep=False)
-    parked = "INSERT INTO outbox_parked (external_id, id, type, payload, occurred_at)"
-    payload = json.dumps({"user_id": "usr_1", "email": TRUE})
-    db.execute(f"{parked} VALUES ('usr_1', gen_random_uuid(), 'nova_earned', %s, now())".encode(), [payload])
+    park(db, "usr_1", TRUE)
     await asyncio.to_thread(migrations.migrate, url)
 
     await recover(url, "--apply")
@@ -132,11 +131,13 @@ async def test_contacts_that_a_person_has_to_decide_on_are_listed_and_left(
     first, second, *listed = done.output.splitlines()
     assert (first, second) == ("nothing to rename", "5 for you to decide on:")
     assert [line.split("): ")[-1] for line in listed] == [
-        "another contact lost a v of the same email",
-        "it has the events of several emails",
-        "the true email is a contact too",
-        "1 more of its users may have another email",
-        "another contact lost a v of the same email",
+        "another contact lost a v of the same email; suppressed: unknown",
+        "it has the events of several emails; suppressed: unknown",
+        "the true email is a contact too; suppressed: unknown",
+        "1 more of its users may have another email; suppressed: unknown",
+        "another contact lost a v of the same email; suppressed: unknown",
+        "suppressions are unknown: --from-topics reads them, if their topic is there",
+        f"what HubSpot holds under a damaged key: `{HELD} KEY`; --reveal shows the keys",
     ]
 
 
@@ -169,8 +170,46 @@ async def test_the_topics_tell_the_true_email_where_the_rows_are_gone(
         assert everything(db)[:2] == [[(TRUE, 1, "0")], [("usr_1", TRUE)]]
 
 
-async def test_the_topics_are_an_option_of_emails_alone() -> None:
-    done = await run("producer", "recover", "--from-topics")
+async def test_where_both_keys_exist_it_says_which_are_suppressed_and_how_to_ask_hubspot(
+    kafka: Any, empty_database_url: str, topic_prefix: str
+) -> None:
+    outbox = await outbox_of(kafka, empty_database_url, topic_prefix)
+    suppressed = outbox.environment | {"HUBSPOT_ENABLED": "true"}
+    with damaging_outbox(empty_database_url) as db:
+        for user, email in {"usr_1": TRUE, "usr_2": "o'neil@example.dev", "usr_3": "vera@example.com"}.items():
+            sign_up(db, user, email)
+        await asyncio.to_thread(migrations.migrate, empty_database_url)
+        sign_up(db, "usr_1", TRUE)
+        sign_up(db, "usr_2", "o'neil@example.dev")
+        before = everything(db)
+        options = ("--from-topics", "--reveal", "--apply")
+        lists = [("victor@example.com",), ("o'neil@example.de",), ("era@example.com",), ("vera@example.com", "--undo")]
+        for each in lists:
+            done = await run("hubspot_consumer", "suppress", *each, environment=suppressed)
+            assert done.code == 0, done.errors
+
+        done = await run("producer", "recover", "--emails", *options, environment=outbox.environment)
+
+        assert done.code == 0, done.errors
+        assert done.output.splitlines()[1:] == [
+            "nothing to rename",
+            "3 for you to decide on:",
+            "  era@example.com -> vera@example.com: first `suppress` the true email; suppressed: the damaged key",
+            f"    {HELD} era@example.com",
+            "  ictor@example.com -> victor@example.com: the true email is a contact too; suppressed: the true email",
+            f"    {HELD} ictor@example.com",
+            "  o'neil@example.de -> o'neil@example.dev: the true email is a contact too; suppressed: the damaged key",
+            f"""    {HELD} 'o'"'"'neil@example.de'""",
+        ]
+        assert everything(db) == before
+        await run("hubspot_consumer", "suppress", "vera@example.com", environment=suppressed)
+        done = await run("producer", "recover", "--emails", *options, environment=outbox.environment)
+        assert "1 contacts were renamed:\n  era@example.com -> vera@example.com\n" in done.output
+
+
+@pytest.mark.parametrize("option", ["--from-topics", "--reveal"])
+async def test_some_options_belong_to_emails_alone(option: str) -> None:
+    done = await run("producer", "recover", option)
 
     assert done.code == 2
-    assert "--from-topics is an option of --emails" in done.errors
+    assert f"{option} is an option of --emails" in done.errors

@@ -162,7 +162,7 @@ async def test_recover_refuses_where_kafka_does_not_give_the_records(
     monkeypatch.setattr(topics, "NOTHING_FOR_S", 0.2)
 
     with pytest.raises(CannotGoOn, match=r"not read to their ends: .*nova_earned-\d.*Nothing was written"):
-        await topics.read_topics(restored.options, restored.topics, print, lambda _done, _total: None)
+        await topics.read_topics(restored.options, restored.topics.published, print, lambda _done, _total: None)
 
 
 async def test_recover_says_which_partitions_retention_has_cut_off(restored: Outbox) -> None:

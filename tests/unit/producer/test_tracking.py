@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -71,9 +72,9 @@ def test_outside_a_span_an_event_comes_from_no_trace(db: Connection, outbox: Out
     assert outbox.traceparents == [None, None]
 
 
-@pytest.mark.parametrize("traceparent", ["a\0b", "\ud800", "00-\n", "x" * 256])
+@pytest.mark.parametrize("traceparent", ["a\0b", "\ud800", "00-\n", "x" * 256, b"00-ab"])
 def test_a_trace_that_postgresql_could_not_hold_does_not_refuse_the_event(
-    db: Connection, outbox: Outbox, traceparent: str
+    db: Connection, outbox: Outbox, traceparent: Any
 ) -> None:
     track_event(db, "nova_earned", EARNED, traceparent=traceparent)
 
@@ -97,6 +98,37 @@ def test_a_time_that_no_reader_could_use_is_refused_before_the_database_is_touch
         track_event(db, "nova_earned", EARNED, occurred_at=occurred_at)
     with pytest.raises(InvalidEvent, match=r"^nova_earned: occurred_at "):
         track_events(db, [("nova_earned", EARNED)], occurred_at=occurred_at)
+
+    assert outbox.traceparents == []
+
+
+USELESS: dict[str, list[Any]] = {
+    "user_id": ["\ud800", "a\0b", "   ", 42, b"usr_1"],
+    "amount_cents": [float("nan"), float("inf"), 2**53, Decimal(5), True],
+    "earned_at": [
+        "2026-12-31T23:59:60Z",
+        "infinity",
+        10**18,
+        *map(datetime.fromisoformat, ["2026-01-01", *UNTELLABLE]),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("event_type", "payload"),
+    [
+        *[("nova_earned", EARNED | {field: value}) for field, values in USELESS.items() for value in values],
+        *[("nova_earned", payload) for payload in (None, 5, [("user_id", "usr_1")], ["user_id"], {1: 2})],
+        *[(event_type, EARNED) for event_type in (None, "nova\0")],
+    ],
+)
+def test_a_value_that_no_reader_could_use_is_refused_before_the_database_is_touched(
+    db: Connection, outbox: Outbox, event_type: Any, payload: Any
+) -> None:
+    with pytest.raises(InvalidEvent):
+        track_event(db, event_type, payload)
+    with pytest.raises(InvalidEvent):
+        track_events(db, [(event_type, payload)])
 
     assert outbox.traceparents == []
 

@@ -3,7 +3,7 @@
 from typing import Any, cast
 
 from hubspot_consumer.delivery.rejections import Rejections
-from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
+from hubspot_consumer.gates.circuit_breaker import CircuitBreaker, Paused
 from hubspot_consumer.hubspot.outcomes import Halt, Rejected
 from hubspot_consumer.kafka.records import Record
 from hubspot_consumer.ordering.lane import ContactUpdate, Lane, Pending
@@ -72,3 +72,26 @@ async def test_what_is_over_an_hour_old_does_not_count() -> None:
 
     assert not bench.rejections.too_many
     assert bench.rejections.last_hour == 40
+
+
+async def test_after_a_pause_of_people_as_many_again_are_set_aside_without_a_delivery() -> None:
+    bench = Bench()
+    await bench.reject(101)
+    bench.clock.advance(600)
+    bench.halt.pause(Paused(bench.clock.now(), "ada", "recovered"))
+    assert await bench.reject(1) is not None
+
+    bench.halt.resume()
+
+    assert bench.halt.halted is None
+    assert await bench.reject(100) is None
+    assert await bench.reject(1) is not None
+
+
+async def test_the_halt_names_the_reason_for_which_the_next_event_would_be_set_aside() -> None:
+    bench = Bench()
+
+    halt = await bench.reject(101)
+
+    assert halt is not None
+    assert halt.detail == "100 events rejected within an hour; and now rejected_by_hubspot: 400 VALIDATION_ERROR"
