@@ -14,6 +14,7 @@ from hubspot_consumer.cli.progress import Display, ProgressAs
 from hubspot_consumer.cli.runs import settings_of_run, temporary_run, work_in_session
 from hubspot_consumer.history.plan import Tally
 from hubspot_consumer.history.projection import Selection
+from hubspot_consumer.history.store import Stored
 from hubspot_consumer.reprocessing.audit import Audit, contacts_of
 from hubspot_consumer.reprocessing.comparison import ContactDifference
 from hubspot_consumer.reprocessing.projections import TopicProjections
@@ -28,7 +29,8 @@ def audit(  # noqa: PLR0913 - the options of the command
     ] = 0,
     email: Annotated[list[str] | None, typer.Option("--contact", help="Compare this contact; may be repeated.")] = None,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Write contacts that differ again, as `resync` does.")
+        bool,
+        typer.Option("--repair", help="Write contacts that differ again, as `resync` does, and set events aside."),
     ] = False,
     rate_share: RateShare = 0.3,
     yes: Yes = False,
@@ -39,7 +41,8 @@ def audit(  # noqa: PLR0913 - the options of the command
 
     Lists contacts that are missing, stale (last written by an older event than the topics' newest) or ahead (by a newer
     one), and properties that are empty or differ. Events that a worker still has to write, and dead letters, are not
-    differences. Reads a hundred contacts a call, within its share of the quota.
+    differences. Lists events that took no effect because an earlier event has their sequence, as after a restore of the
+    database: --repair sets them aside for `redrive`. Reads a hundred contacts a call, within its share of the quota.
 
     Exits with 0 if nothing differs or all was repaired, with 1 if something differs, with 2 if an option is wrong.
     """
@@ -74,13 +77,17 @@ async def _audit(  # noqa: PLR0913 - the options of the command
             batches = _batches(projections, sample, tally.contacts)
             found = await audited.compare(batches, lambda done: shown(done, to_compare))
         print(*_output(found, audited, tally, as_json=as_json), sep="\n")
-        differing = contacts_of(found)
-        if not (found and repair and agreed(f"Write {len(differing):,} contacts again?", yes=yes)):
-            return 1 if found else 0
+        differing, reused = contacts_of(found), audited.reused.values()
+        question = f"Write {len(differing):,} contacts again, and set {len(reused):,} events aside?"
+        if not ((found or reused) and repair and agreed(question, yes=yes)):
+            return 1 if found or reused else 0
+        await session.set_aside(reused)
         # After an email change, the other keys of the contact are written too: they are one contact.
         await access.write(projections.moved.together(differing))
         left = await Audit(projections, access).compare([differing])
     print(f"{session.report.contacts_written:,} contacts written again")
+    if reused:
+        print(f"{len(reused):,} events set aside: `redrive --reason sequence_reused` lets them take effect")
     for refused in session.report.refused:
         print(f"refused: {masked(refused.contact)}: {refused.detail}")
     for difference in left:
@@ -102,12 +109,13 @@ def _batches(projections: TopicProjections, sample: int, total: int) -> Iterator
 
 
 def _output(found: Sequence[ContactDifference], audited: Audit, tally: Tally, *, as_json: bool) -> Iterator[str]:
-    kinds = Counter(difference.kind for difference in found)
+    kinds, reused = Counter[str](difference.kind for difference in found), audited.reused.values()
     if as_json:
         report = {
             "compared": audited.compared,
             "suppressed": audited.suppressed,
             "kinds": dict(kinds),
+            "reused": [{**_who(event), "sequence": event.sequence, "record": event.record().place} for event in reused],
             "unmapped": tally.unmapped,
             "unmapped_examples": tally.examples,
             "differences": [difference.as_json() for difference in found],
@@ -115,7 +123,11 @@ def _output(found: Sequence[ContactDifference], audited: Audit, tally: Tally, *,
         yield json.dumps(report, indent=2)
         return
     yield from map(_line, found)
+    for event in reused:
+        who = f"{masked(ContactKey(event.key))} ({contact_hash(ContactKey(event.key))})"
+        yield f"reused   {who}: an earlier event has the sequence {event.sequence} of {event.record().place}"
     yield from tally.lines_of_unmapped()
+    kinds += Counter(reused=len(reused))
     counted = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items())) or "no difference"
     yield f"{audited.compared:,} contacts compared: {counted}"
     if audited.suppressed:
@@ -127,3 +139,7 @@ def _line(difference: ContactDifference) -> str:
     if not difference.name:
         return f"{who}: HubSpot has no such contact"
     return f"{who}: {difference.name} is {difference.held or 'empty'}, and should be {difference.expected}"
+
+
+def _who(event: Stored) -> dict[str, str]:
+    return {"contact": masked(ContactKey(event.key)), "contact_hash": contact_hash(ContactKey(event.key))}

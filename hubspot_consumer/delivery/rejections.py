@@ -20,6 +20,7 @@ HOUR_S: Final = 3_600.0
 BUCKET_S: Final = 60.0
 # Share of the last hour's events that may be rejected.
 MOST_SHARE: Final = 0.01
+SEQUENCE_REUSED: Final = Rejected("sequence_reused", "another event of the contact has the sequence")
 
 
 @dataclass

@@ -10,7 +10,7 @@ from hubspot_consumer.delivery.contact_writer import NOT_OURS, Again, ContactWri
 from hubspot_consumer.delivery.destination import Destination, Slot, Turn
 from hubspot_consumer.delivery.email_changes import ContactMoves
 from hubspot_consumer.delivery.receipts import Receipts
-from hubspot_consumer.delivery.rejections import Rejections
+from hubspot_consumer.delivery.rejections import SEQUENCE_REUSED, Rejections
 from hubspot_consumer.delivery.resyncs import Resyncs
 from hubspot_consumer.delivery.timeline import Timeline
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
@@ -28,7 +28,6 @@ from schemas.contacts import contact_hash
 
 # An answer may lack a requested contact by a passing fault; after this many look-ups the lane goes on without it.
 MOST_LOOK_UPS: Final = 6
-SEQUENCE_REUSED: Final = Rejected("sequence_reused", "another event of the contact has the sequence")
 
 
 class LaneWriter:

@@ -68,7 +68,8 @@ class Projection:
     `properties` are the properties that selected events set, each with its newest value from any event. `sequence` is
     that of the newest event. `events` are the selected events in order, and `dead` those of them that are dead letters.
     `unreadable` counts selected events that can't be read. `unmapped` are selected events that the mapping fails for,
-    each with the reason; they are in no other field.
+    each with the reason; they are in no other field. `reused` have the sequence of an earlier event, and no worker set
+    them aside for that: it took them for repeats.
     """
 
     key: ContactKey
@@ -78,6 +79,7 @@ class Projection:
     dead: list[tuple[Stored, Envelope]] = field(default_factory=list)
     unreadable: int = 0
     unmapped: list[tuple[Envelope, str]] = field(default_factory=list)
+    reused: list[Stored] = field(default_factory=list)
 
     @property
     def wanted(self) -> bool:
@@ -143,7 +145,7 @@ class Projector:
         found: list[_Found] = []
         selects, set_aside = self.selection.selects, self.selection.set_aside
         # The relay may have sent an event twice, and one of the two copies may be a dead letter.
-        for event, *others in self._events(events):
+        for event, *others in self._events(projection, events):
             selected = selects(event) or (bool(others) and any(map(selects, others)))
             dead = bool(set_aside) and any(copy.place in set_aside for copy in (event, *others))
             if dead and not (selected and self.selection.dead_letters and event.place not in without):
@@ -169,16 +171,16 @@ class Projector:
 
         return sorted(found, key=place)
 
-    def _events(self, events: Sequence[Stored]) -> Iterator[list[Stored]]:
+    def _events(self, projection: Projection, events: Sequence[Stored]) -> Iterator[list[Stored]]:
         """Yield the copies of each event, without events that only repeat the sequence of another one."""
         for _, group in groupby(events, key=_sequence):
             copies = list(group)
             if len(copies) == 1:
                 yield copies
             else:
-                yield from self._of_one_sequence(copies)
+                yield from self._of_one_sequence(projection, copies)
 
-    def _of_one_sequence(self, copies: Sequence[Stored]) -> Iterator[list[Stored]]:
+    def _of_one_sequence(self, projection: Projection, copies: Sequence[Stored]) -> Iterator[list[Stored]]:
         reused, events = self.selection.reused, defaultdict[UUID | None, list[Stored]](list)
         # The first event has the sequence: the one that no worker set aside for it, or else that Kafka stored first.
         for copy in sorted(copies, key=lambda each: (each.place in reused, each.at_ms, each.place)):
@@ -188,8 +190,11 @@ class Projector:
             yield unreadable
         first, *others = [*events.values()] or [[]]
         yield from [first] if first else []
-        # The workers of an older version took an event for a repeat, and it never took effect.
-        yield from (same for same in others if not reused.isdisjoint(copy.place for copy in same))
+        for same in others:
+            if reused.isdisjoint(copy.place for copy in same):
+                projection.reused.append(same[0])
+            else:
+                yield same
 
     def _read(self, event: Stored) -> Envelope | None:
         try:

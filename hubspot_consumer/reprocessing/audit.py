@@ -5,7 +5,10 @@ from itertools import groupby
 from typing import Final
 
 from hubspot_consumer.delivery.batches import calls_of
+from hubspot_consumer.history.projection import is_at_or_after
+from hubspot_consumer.history.store import Stored
 from hubspot_consumer.hubspot.requests import MOST_UPSERTS
+from hubspot_consumer.kafka.records import Place
 from hubspot_consumer.reprocessing.comparison import ContactDifference, differences
 from hubspot_consumer.reprocessing.projections import TopicProjections
 from hubspot_consumer.reprocessing.session import RunAccess
@@ -23,6 +26,8 @@ class Audit:
         self._access = access
         self.compared = 0
         self.suppressed = 0
+        # Events that the group had finished, although another event has their sequence and they are no dead letters.
+        self.reused: dict[Place, Stored] = {}
 
     async def compare(
         self, batches: Iterable[Sequence[ContactKey]], progress: Callable[[int], object] = lambda _compared: None
@@ -56,6 +61,8 @@ class Audit:
         for key in keys:
             contact = contacts.get(key)
             projection = self._topics.expected(key, contact, unfinished).projection
+            finished = [each for each in projection.reused if not is_at_or_after(each, self._topics.unfinished)]
+            self.reused |= {each.place: each for each in finished}
             found += differences(projection, contact) if projection.wanted else []
         return found
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol, TypeVar
@@ -10,8 +10,10 @@ from typing import Any, Final, Protocol, TypeVar
 from hubspot_consumer.dead_letters.catalogue import DeadLetterCatalogue
 from hubspot_consumer.dead_letters.resolution_writer import ResolutionWriter
 from hubspot_consumer.dead_letters.resolutions import Redriven
+from hubspot_consumer.dead_letters.writer import DeadLetterWriter
 from hubspot_consumer.delivery.contact_writer import ContactWriter
 from hubspot_consumer.delivery.portal import Portal
+from hubspot_consumer.delivery.rejections import SEQUENCE_REUSED
 from hubspot_consumer.delivery.timeline import Timeline, TimelineMode
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.gates.pause import PauseControl, SendingPaused, read_paused
@@ -22,10 +24,12 @@ from hubspot_consumer.history.email_changes import EmailChanges
 from hubspot_consumer.history.plan import RunPlan
 from hubspot_consumer.history.projection import Selection
 from hubspot_consumer.history.scan import MOST_BYTES, Scan
+from hubspot_consumer.history.store import Stored
 from hubspot_consumer.holds.run import RunHolds
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot_access import hubspot_client
 from hubspot_consumer.kafka.lag import Lag
+from hubspot_consumer.metrics import Telemetry
 from hubspot_consumer.reprocessing.hubspot_reader import HubSpotReader
 from hubspot_consumer.reprocessing.projections import TopicProjections
 from hubspot_consumer.reprocessing.report import Report
@@ -35,7 +39,10 @@ from hubspot_consumer.reprocessing.writing import Writing
 from hubspot_consumer.settings import Settings
 from runtime.clock import Clock, SystemClock
 from runtime.kafka.topic_reader import Progress, TopicReader
+from runtime.kafka.topic_writer import connected_producer
 from schemas.contacts import ContactKey
+from schemas.dead_letters import LARGEST_DEAD_LETTER
+from schemas.envelope import Headers, read_envelope
 
 
 class Connection(Protocol):
@@ -143,6 +150,17 @@ class RunSession:
         taken = [letter for letter in catalogue.open() if letter.event_id in self.report.redriven]
         await self.resolution_writer().resolve(taken, Redriven(at=self.clock.now(), run=self.run.id))
         return len(taken)
+
+    async def set_aside(self, events: Iterable[Stored]) -> None:
+        """Write events whose sequence another event has to the dead letters. Raises KafkaError."""
+        producer = await connected_producer(self._kafka, max_request_size=LARGEST_DEAD_LETTER)
+        self._opened.push_async_callback(producer.stop)
+        writer = DeadLetterWriter(producer, self._settings.topics.dead_letters, self.clock, Telemetry())
+        for event in events:
+            envelope = read_envelope(event.key.encode(), event.value)
+            headers = Headers(str(envelope.id), envelope.type, envelope.sequence).encode()
+            record = replace(event.record(), headers=headers)
+            await writer.put(record, SEQUENCE_REUSED.reason, SEQUENCE_REUSED.detail, attempts=0)
 
     @asynccontextmanager
     async def access(self, projections: TopicProjections) -> AsyncIterator[RunAccess]:

@@ -68,6 +68,8 @@ def test_whatever_sequences_are_given_again_worker_replay_and_audit_agree_and_no
     with tempfile.TemporaryDirectory() as folder:
         selection = Selection(set_aside=reused, reused=reused, dead_letters=False)
         run_fast(replayed(other, Path(folder), sorted(events, key=lambda each: each.sequence), selection=selection))
+    never_set_aside = Projector(Selection(), {}).project(ADA, sorted(events, key=lambda each: each.sequence)).reused
+    assert {each.place for each in never_set_aside} == reused, "had no worker noticed, the audit would"
     live, again_written = portal.contacts.by_email(EMAIL), other.contacts.by_email(EMAIL)
     assert live is not None
     assert again_written is not None

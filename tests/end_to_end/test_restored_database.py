@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from hubspot_consumer.hubspot.requests import REMEMBERED_IDS
 from sandbox.services import Service
 from tests.commands import run
 from tests.end_to_end.test_halts import halted
@@ -129,6 +130,44 @@ async def test_a_restored_database_halts_sending_and_its_events_take_effect_afte
     await audit(pipeline)
     assert await pipeline.arrived() == 8, "every committed event is on the timeline"
     assert {each.id for each in await pipeline.dead_letters()} == set(again)
+
+
+@pytest.mark.chaos
+async def test_an_event_that_nobody_could_tell_from_a_repeat_is_counted_and_the_audit_finds_it(
+    pipeline: Pipeline, postgres: Any
+) -> None:
+    database, backup = pipeline.database_url.rpartition("/")[2], "backup_of_long_ago"
+    relay, worker = pipeline.producer(), pipeline.consumer()
+    await relay.launch_and_wait()
+    await worker.launch_and_wait()
+    await track(pipeline, 100, 200)
+    await pipeline.until_arrived(2)
+    await relay.stop()
+    await copied(postgres, backup, database)
+    await relay.launch_and_wait()
+    lost = REMEMBERED_IDS + 4
+    await track(pipeline, *range(300, 300 + lost))
+    await pipeline.until_arrived(2 + lost)
+    await relay.stop()
+    await copied(postgres, database, backup)
+    await relay.launch_and_wait()
+
+    again = await track(pipeline, 30)
+    await pipeline.until_arrived(2 + lost + 1)
+    assert await pipeline.dead_letters() == []
+
+    found = await pipeline.run("audit")
+    assert found.code == 1
+    assert "an earlier event has the sequence 3 of " in found.output
+    assert "1 contacts compared: 1 reused" in found.output
+    assert json.loads((await pipeline.run("audit", "--json")).output)["reused"][0]["sequence"] == 3
+    repaired = await pipeline.run("audit", "--repair", "--yes")
+    assert repaired.code == 0, repaired.output + repaired.errors
+    assert [(each.id, each.reason) for each in await pipeline.dead_letters()] == [(again[0], "sequence_reused")]
+    await recover(pipeline)
+    await redrive(pipeline)
+    assert await balance(pipeline) == ("30", str(2 + lost))
+    await audit(pipeline)
 
 
 @pytest.mark.chaos
