@@ -38,23 +38,35 @@ class MappedEvent(NamedTuple):
 
 
 class MappingFailed(ValueError):
-    """An event can't be mapped. The message names the error and its place in the code, and quotes no value."""
+    """An event can't be mapped. The message names the error, and its place in the code or the property at fault. It
+    quotes no value.
+    """
 
-    def __init__(self, event_type: str, fault: Exception) -> None:
+    def __init__(self, event_type: str, fault: Exception, property_name: str = "") -> None:
         frame = traceback.extract_tb(fault.__traceback__)[-1]
         place = f"{Path(frame.filename).name}, line {frame.lineno}, in {frame.name}"
-        super().__init__(f"{event_type}: {type(fault).__name__} ({place})")
+        at_fault = f"the value of {property_name} is no text" if property_name else place
+        super().__init__(f"{event_type}: {type(fault).__name__} ({at_fault})")
 
 
 def map_event(envelope: Envelope) -> MappedEvent:
     """Return the properties that the event sets. Raises only MappingFailed, whatever a mapping function raises."""
     try:
         contact, entry = contact_properties(envelope), timeline_properties(envelope)
-        # Values that are no strings, and strings that UTF-8 can't encode, raise here.
-        "".join([*contact, *contact.values(), *entry, *entry.values()]).encode()
     except Exception as fault:
         raise MappingFailed(envelope.type, fault) from fault
+    try:
+        # Values that are no strings, and strings that UTF-8 can't encode, raise here.
+        "".join([*contact, *contact.values(), *entry, *entry.values()]).encode()
+    except (TypeError, ValueError) as fault:
+        wrong = (name for name, value in (*contact.items(), *entry.items()) if not _is_text(value))
+        raise MappingFailed(envelope.type, fault, next(wrong, "")) from fault
     return MappedEvent(contact, entry)
+
+
+def _is_text(value: object) -> bool:
+    """Return whether a value is a string that UTF-8 can encode."""
+    return isinstance(value, str) and value == value.encode(errors="ignore").decode()
 
 
 def contact_properties(envelope: Envelope) -> Properties:
