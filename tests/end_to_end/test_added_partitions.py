@@ -1,0 +1,40 @@
+"""Partitions are added to the topics while relay and workers run, as an operator adds them: topic after topic."""
+
+from typing import Any
+
+from tests.kafka.topic_list import add_partitions
+from tests.pipeline import Pipeline
+from tests.polling import eventually
+
+MORE = 9
+
+
+async def test_all_events_arrive_after_partitions_are_added_under_a_running_pipeline(
+    pipeline: Pipeline, kafka: Any
+) -> None:
+    relay, worker, second = pipeline.producer(), pipeline.consumer(), pipeline.program("hubspot_consumer")
+    for service in (relay, worker, second):
+        await service.launch_and_wait()
+    day, (first, *others) = pipeline.day(900), pipeline.topics.events
+    await pipeline.play(day[:300])
+    await pipeline.all_arrive(dead=1)
+
+    await add_partitions(kafka.bootstrap_servers, MORE, first)
+
+    async def told() -> bool:
+        return f"{first} has {MORE}, {others[0]} has 6" in (await worker.health())[1]["unwell"].get("topics", "")
+
+    await eventually(told, saying="the worker says that the counts differ")
+    await add_partitions(kafka.bootstrap_servers, MORE, *others)
+
+    async def shared() -> bool:
+        shares = [(await one.status())["quota"]["share"] for one in (worker, second)]
+        return sum(shares) == 1.0 and all('"of": 63' in one.log.read_text() for one in (worker, second))
+
+    await eventually(shared, saying="the workers share all partitions, and the quota by them")
+    await pipeline.play(day[300:])
+    await pipeline.all_arrive(dead=1)
+    assert [(await one.health())[1]["unwell"] for one in (relay, worker, second)] == [{}, {}, {}]
+    assert "lane.hole_released" not in worker.log.read_text() + second.log.read_text()
+    findings, dead = await pipeline.findings()
+    assert (bool(findings), len(dead)) == (False, 1)
