@@ -6,6 +6,7 @@ from typing import Any, Final
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
+from hubspot_consumer.kafka.group import unread_records
 from runtime.endings import CannotGoOn
 from runtime.kafka.topic_reader import TopicReader
 from runtime.kafka.topics import UnequalPartitions, equal_partitions, look, partition_of
@@ -59,6 +60,15 @@ class Lag:
         except UnequalPartitions as error:
             return f"{error}: add partitions to those with fewer. The added ones are read when the counts are equal"
         return None
+
+    async def forgotten(self, receipts: str | None) -> Sequence[TopicPartition]:
+        """Return the partitions with records whose offset of the group Kafka has lost. Raises KafkaError.
+
+        *receipts* is the topic of the group's receipts, None if it leaves none.
+        """
+        found = await look(self._admin, [receipts]) if receipts else {}
+        of_receipts = [TopicPartition(topic, one["partition"]) for topic in found for one in found[topic]]
+        return (await unread_records(self._admin, self._reader, self._group, self.partitions, of_receipts)).forgotten
 
     async def unfinished(self, partitions: Collection[TopicPartition] | None = None) -> Mapping[TopicPartition, int]:
         """Return the offset of the first event that the group has not acked, by partition. Raises KafkaError.

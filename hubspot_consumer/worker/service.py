@@ -115,10 +115,22 @@ class Service:
             self._health.ill("topics", fault)
             await self._clock.sleep(CONNECT_AGAIN_S)
         self._health.well("topics")
+        await self._at_last(self._tell_forgotten)
         await self._at_last(self._parts.core.suppressions.start)
         if self._parts.live is not None:
             await self._at_last(self._parts.live.controls.start)
             await self._at_last(self._parts.live.hold_answers.followed.start)
+
+    async def _tell_forgotten(self) -> None:
+        # Kafka loses offsets only of a group without members, so it is enough to look before this worker joins.
+        core = self._parts.core
+        receipts = core.settings.topics.deliveries if core.settings.mode == "live" else None
+        if forgotten := await core.lag.forgotten(receipts):
+            first = f"{forgotten[0].topic}-{forgotten[0].partition}"
+            log.warning(
+                "reading.offsets_forgotten", partitions=len(forgotten), of=len(core.lag.partitions), first=first
+            )
+            core.telemetry.gap("forgotten")
 
     async def _at_last(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
         """Repeat *ask* until Kafka answers; return the answer. Raises KafkaRefused if Kafka never granted access."""
