@@ -1,6 +1,9 @@
 """Partitions are added to the topics while relay and workers run, as an operator adds them: topic after topic."""
 
+import asyncio
 from typing import Any
+
+import pytest
 
 from tests.kafka.topic_list import add_partitions
 from tests.pipeline import Pipeline
@@ -9,12 +12,12 @@ from tests.polling import eventually
 MORE = 9
 
 
+@pytest.mark.chaos
 async def test_all_events_arrive_after_partitions_are_added_under_a_running_pipeline(
     pipeline: Pipeline, kafka: Any
 ) -> None:
     relay, worker, second = pipeline.producer(), pipeline.consumer(), pipeline.program("hubspot_consumer")
-    for service in (relay, worker, second):
-        await service.launch_and_wait()
+    await asyncio.gather(*(service.launch_and_wait() for service in (relay, worker, second)))
     day, (first, *others) = pipeline.day(900), pipeline.topics.events
     await pipeline.play(day[:300])
     await pipeline.all_arrive(dead=1)
