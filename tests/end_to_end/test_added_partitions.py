@@ -16,7 +16,8 @@ MORE = 9
 async def test_all_events_arrive_after_partitions_are_added_under_a_running_pipeline(
     pipeline: Pipeline, kafka: Any
 ) -> None:
-    relay, worker, second = pipeline.producer(), pipeline.consumer(), pipeline.program("hubspot_consumer")
+    relay, worker = pipeline.producer(), pipeline.consumer()
+    second, late = (pipeline.program("hubspot_consumer") for _ in range(2))
     await asyncio.gather(*(service.launch_and_wait() for service in (relay, worker, second)))
     day, (first, *others) = pipeline.day(900), pipeline.topics.events
     await pipeline.play(day[:300])
@@ -24,20 +25,25 @@ async def test_all_events_arrive_after_partitions_are_added_under_a_running_pipe
 
     await add_partitions(kafka.bootstrap_servers, MORE, first)
 
-    async def told() -> bool:
-        return f"{first} has {MORE}, {others[0]} has 6" in (await worker.health())[1]["unwell"].get("topics", "")
+    late.launch()
 
-    await eventually(told, saying="the worker says that the counts differ")
+    async def told() -> bool:
+        unwell = [(await one.health())[1].get("unwell", {}) for one in (worker, late)]
+        return all(f"{first} has {MORE}, {others[0]} has 6" in one.get("topics", "") for one in unwell)
+
+    await eventually(told, saying="a worker that runs and one that starts say that the counts differ")
+    assert "worker.assigned" not in late.log.read_text()
     await add_partitions(kafka.bootstrap_servers, MORE, *others)
 
     async def shared() -> bool:
-        shares = [(await one.status())["quota"]["share"] for one in (worker, second)]
-        return sum(shares) == 1.0 and all('"of": 63' in one.log.read_text() for one in (worker, second))
+        shares = [(await one.status())["quota"]["share"] for one in (worker, second, late)]
+        assigned = [one.log.read_text() for one in (worker, second, late)]
+        return round(sum(shares), 3) == 1 and all('"of": 63' in log for log in assigned)
 
     await eventually(shared, saying="the workers share all partitions, and the quota by them")
     await pipeline.play(day[300:])
     await pipeline.all_arrive(dead=1)
-    assert [(await one.health())[1]["unwell"] for one in (relay, worker, second)] == [{}, {}, {}]
+    assert [(await one.health())[1]["unwell"] for one in (relay, worker, second, late)] == [{}] * 4
     assert "lane.hole_released" not in worker.log.read_text() + second.log.read_text()
     findings, dead = await pipeline.findings()
     assert (bool(findings), len(dead)) == (False, 1)
