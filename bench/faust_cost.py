@@ -84,7 +84,7 @@ async def _faust(settings: Settings) -> float:
         take=take,
         revoked=nothing,
         dropped=lambda: None,
-        assigned=lambda _: None,
+        assigned=lambda _: nothing(),
     )
     await worker.start()
     try:

@@ -157,7 +157,7 @@ def _seconds(since: datetime, now: datetime) -> float:
 
 PREFIX: Final = "hubspot_consumer"
 # These parts always have a value, so that an alert on one of them ends with a 0.
-PARTS: Final = ("worker", "kafka", "reading", "portal", "hubspot", "progress")
+PARTS: Final = ("worker", "kafka", "topics", "reading", "portal", "hubspot", "progress")
 
 
 class Gauges(Collector):

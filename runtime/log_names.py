@@ -58,6 +58,7 @@ LogName = Literal[
     "property.value_kept",
     "reading.gap",
     "reading.not_sought",
+    "reading.offsets_forgotten",
     "reading.partition_restarted",
     "reading.records_deleted",
     "receipts.dropped",

@@ -1,4 +1,4 @@
-"""The locks, the channel and the name by which the outbox's writers, relays and migrations know each other.
+"""What the outbox's writers, relays, migrations and the doctor share: locks, a channel, a name, and a condition in SQL.
 
 A NOTIFY in every transaction would serialise commits. So the relay takes ASLEEP_LOCK exclusively before it sleeps. A
 writer tries to share the lock, and sends a NOTIFY only if it can't, which means that the relay sleeps. Migrations copy
@@ -18,3 +18,14 @@ MIGRATION_LOCK: Final = 0x6E65_7261_7661_0003
 
 RELAY_NAME: Final = "nerava-relay"
 """The application_name of each relay's connection, including standbys."""
+
+ROWS_MAY_BE_HIDDEN: Final = """row_security_active(to_regclass('outbox_events')) AND NOT coalesce((
+    SELECT bool_and(polpermissive) AND bool_or(every AND polcmd IN ('*', 'r'))
+        AND bool_or(every AND polcmd IN ('*', 'd'))
+    FROM pg_policy CROSS JOIN LATERAL (SELECT pg_get_expr(polqual, polrelid) = 'true' AS every) AS found
+    WHERE polrelid = to_regclass('outbox_events') AND (0 = ANY(polroles) OR EXISTS (
+        SELECT FROM pg_roles WHERE oid = ANY(polroles) AND pg_has_role(oid, 'USAGE')))
+), false)"""
+"""Whether row-level security, which is silent, may hide rows from this role: its policies do not let it read and delete
+every row.
+"""

@@ -53,6 +53,14 @@ AN_HOUR_OLD = """
 INSERT INTO outbox_events (aggregateid, type, sequence, payload, created_at)
 VALUES ('ada@example.com', 'nova_earned', 1, '{}', now() - interval '1 hour')
 """
+# A server's first role is a superuser, which sees everything: the doctor gets a role of its own.
+HIDDEN_FROM_ITS_READER = (
+    AN_HOUR_OLD,
+    "ALTER TABLE outbox_events ENABLE ROW LEVEL SECURITY",
+    "DROP ROLE IF EXISTS reader",
+    "CREATE ROLE reader",
+    "GRANT pg_read_all_data TO reader",
+)
 MANY_PARKED = """
 INSERT INTO outbox_parked (external_id, id, type, payload, occurred_at)
 SELECT 'usr_' || n, gen_random_uuid(), 'nova_earned', '{}', now() FROM generate_series(1, 2000) AS n
@@ -266,9 +274,9 @@ async def acked(
 
 @asynccontextmanager
 async def outbox(
-    patient: Patient, *statements: str, relay: bool = True, migrated: bool = True
+    patient: Patient, *statements: str, relay: bool = True, migrated: bool = True, role: str = ""
 ) -> AsyncIterator[Settings]:
-    """Another database, with what *statements* leave in it; a connection that stands for its relay."""
+    """Another database, with what *statements* leave in it, seen as *role*; a connection that stands for its relay."""
     name = f"outbox_{uuid4().hex[:8]}"
     url = await patient.postgres.create_database(name, template="migrated" if migrated else "template1")
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
@@ -276,7 +284,7 @@ async def outbox(
             await connection.execute(statement.encode())
         if relay:
             await connection.execute("SELECT pg_advisory_lock(%s)", [RELAY_LOCK])
-        yield {"DATABASE_URL": url}
+        yield {"DATABASE_URL": f"{url}?options=-c%20role%3D{role}" if role else url}
     await patient.postgres.drop_database(name)
 
 

@@ -106,7 +106,7 @@ class Pipeline:
         )
         await lag.start()
         try:
-            await lag.missing_topics()
+            await lag.require_topics()
             return not any((await lag.read()).values())
         finally:
             await lag.stop()

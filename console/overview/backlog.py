@@ -66,11 +66,11 @@ class TopicsReader:
             lag = Lag(self._options, self._group, self._topics)
             try:
                 await lag.start()
-                await lag.require_topics()
             except BaseException:
                 await lag.stop()
                 raise
             self._lag = lag
+        await self._lag.require_topics()
         return TopicsBacklog(await self._lag.read(), self._lag.written)
 
     async def stop(self) -> None:

@@ -14,7 +14,8 @@ from hubspot_consumer.dead_letters.catalogue import DeadLetterCatalogue
 from hubspot_consumer.doctor.environment import Environment
 from hubspot_consumer.doctor.examination import Answer, CannotTell, Check, Checks, Look, count, duration, fail, ok, warn
 from hubspot_consumer.doctor.receipts import compare
-from hubspot_consumer.kafka.group import Group, describe_group
+from hubspot_consumer.doctor.unread import unread_answer
+from hubspot_consumer.kafka.group import Group, describe_group, unread_records
 from hubspot_consumer.kafka.lag import first_unfinished
 from runtime.clock import SystemClock
 from runtime.kafka.admission import KafkaAway, KafkaRefused, ask_admission
@@ -36,6 +37,7 @@ SEE_KAFKA: Final = "Kafka does not answer: see kafka"
 CONNECT: Final = "check the brokers, KAFKA_BOOTSTRAP_SERVERS and the other KAFKA_* settings"
 GET_WORKERS: Final = "start one: `python -m hubspot_consumer worker`"
 GET_TOPICS: Final = "run `python -m producer topics`"
+GET_EQUAL: Final = "add partitions to those with fewer; workers read only the numbers that all topics have"
 GET_SETTINGS: Final = "run `python -m producer topics`: it says what should be otherwise, and prints the commands"
 GET_NO_AUTO_CREATE: Final = (
     "set it to false on the brokers: a program that only asks about a topic of ours creates it, with one "
@@ -71,6 +73,7 @@ class KafkaChecks:
                 Check("auto_create", self.auto_create),
                 Check("group", self.group),
                 Check("lag", self.lag),
+                Check("offsets", self.offsets),
                 Check("receipts", self.receipts),
                 Check("dead_letters", self.dead_letters),
             ],
@@ -106,10 +109,7 @@ class KafkaChecks:
         try:
             each = equal_partitions(counts)
         except UnequalPartitions as error:
-            return fail(
-                str(error),
-                "stop the workers; recreate the topics with equal counts, or add partitions to those with fewer",
-            )
+            return fail(str(error), GET_EQUAL)
         if each is None:
             raise CannotTell("none of the event topics exists: see topics")
         if each == 1 < self._settings.kafka_partitions:
@@ -178,16 +178,24 @@ class KafkaChecks:
             )
         return ok(what)
 
+    async def offsets(self) -> Answer:
+        """Check whether the group continues where it was, or whether Kafka has lost its offsets or unread records."""
+        self._reads()
+        partitions = await self._event_partitions()
+        receipts = await self._partitions_of(self._settings.topics.deliveries) if self._settings.mode == "live" else []
+        admin, reader = await self._connected.seen()
+        found = await unread_records(admin, reader, self._settings.group, partitions, receipts)
+        return unread_answer(found, self._settings.group)
+
     async def receipts(self) -> Answer:
         """Check whether each event that the group has acked left a receipt, partition by partition."""
         if self._settings.mode != "live" or not self._settings.delivery_receipts:
             raise CannotTell("a dry run and DELIVERY_RECEIPTS=false leave no receipts")
         topic = self._settings.topics.deliveries
         described = await self._described.known()
-        if topic not in described:
+        if not (deliveries := await self._partitions_of(topic)):
             raise CannotTell(f"{topic} does not exist: no event has ended yet")
         admin, reader = await self._connected.seen()
-        deliveries = [TopicPartition(topic, one["partition"]) for one in described[topic]]
         if not any((await reader.ends(deliveries)).values()):
             raise CannotTell(f"{topic} is empty: no event has ended yet")
         committed = await admin.list_consumer_group_offsets(self._settings.group)
@@ -225,10 +233,7 @@ class KafkaChecks:
         except TimeoutError:
             if not totals:
                 raise
-            return warn(
-                f"{totals[0]:,} on the topic: too many to count the open ones within the time limit",
-                GET_DEAD_LETTERS,
-            )
+            return warn(f"{totals[0]:,} on the topic: too many to count the open ones in time", GET_DEAD_LETTERS)
         if not (letters := catalogue.open()):
             return ok("no dead letter is open")
         newest = max(letters, key=lambda letter: letter.failed_at)
@@ -237,18 +242,24 @@ class KafkaChecks:
         return warn(what, GET_DEAD_LETTERS)
 
     async def _lags(self) -> dict[str, int]:
-        described = await self._described.known()
+        partitions = await self._event_partitions()
         admin, reader = await self._connected.seen()
-        names = [name for name in self._settings.topics.events if name in described]
-        partitions = [TopicPartition(name, number) for name in names for number in range(len(described[name]))]
-        if not partitions:
-            raise CannotTell("none of the event topics exists: see topics")
         ends = await reader.ends(partitions)
         unfinished = await first_unfinished(admin, reader, self._settings.group, partitions)
-        lags = dict.fromkeys(names, 0)
+        lags = dict.fromkeys((one.topic for one in partitions), 0)
         for one in partitions:
             lags[one.topic] += ends[one] - unfinished[one]
         return lags
+
+    async def _event_partitions(self) -> list[TopicPartition]:
+        found = await self._partitions_of(*self._settings.topics.events)
+        if not found:
+            raise CannotTell("none of the event topics exists: see topics")
+        return found
+
+    async def _partitions_of(self, *topics: str) -> list[TopicPartition]:
+        described = await self._described.known()
+        return [TopicPartition(topic, one["partition"]) for topic in topics for one in described.get(topic, ())]
 
     def _reads(self) -> None:
         if self._settings.mode == "disabled":

@@ -11,7 +11,7 @@ import psycopg
 from hubspot_consumer.doctor.environment import Environment
 from hubspot_consumer.doctor.examination import Answer, CannotTell, Check, Checks, Look, count, duration, fail, ok, warn
 from runtime.database import reading
-from schemas.outbox import RELAY_LOCK, RELAY_NAME
+from schemas.outbox import RELAY_LOCK, RELAY_NAME, ROWS_MAY_BE_HIDDEN
 
 CONNECT_WITHIN_S: Final = 4
 # A higher count would cost the database more than it is worth.
@@ -23,17 +23,22 @@ VERY_OLD_S: Final = 600.0
 MANY_PARKED: Final = 1_000
 MUCH_WAL: Final = 1024**3
 NO_ANSWER: Final = (psycopg.OperationalError, psycopg.ProgrammingError, TimeoutError)
+GET_ROWS: Final = (
+    "give the role of DATABASE_URL BYPASSRLS, or a policy FOR ALL with USING (true): a relay with this role publishes "
+    "nothing until then"
+)
 SEE_DATABASE: Final = "the database does not answer: see database"
 
 STATEMENT_WITHIN: Final = timedelta(seconds=4)
 HAS_OUTBOX: Final = "SELECT to_regclass('outbox_events') IS NOT NULL AND to_regclass('outbox_parked') IS NOT NULL"
 # The age is that of the first row by position, because the relay takes that one first. A time that somebody has set to
 # infinity has none.
-WAITING: Final = """
+WAITING: Final = f"""
 SELECT (SELECT count(*) FROM (SELECT FROM outbox_events LIMIT %(most)s) AS waiting),
     coalesce((SELECT CASE WHEN isfinite(created_at) THEN extract(epoch FROM now() - created_at)::float END
-        FROM outbox_events ORDER BY position LIMIT 1), 0)
-"""
+        FROM outbox_events ORDER BY position LIMIT 1), 0),
+    {ROWS_MAY_BE_HIDDEN}
+"""  # noqa: S608 - the text contains no value
 PARKED: Final = """
 SELECT (SELECT count(*) FROM (SELECT FROM outbox_parked LIMIT %(most)s) AS parked),
     coalesce((SELECT CASE WHEN isfinite(created_at) THEN extract(epoch FROM now() - created_at)::float END
@@ -111,10 +116,15 @@ class OutboxChecks:
 
     async def waiting(self) -> Answer:
         """Report how many events wait for the relay, and for how long the first of them has."""
-        [[rows, oldest_s]] = await self._ask(WAITING, most=COUNT_UP_TO)
+        [[rows, oldest_s, may_be_hidden]] = await self._ask(WAITING, most=COUNT_UP_TO)
+        seen = count(rows, "event", at_most=COUNT_UP_TO)
+        if may_be_hidden:
+            return warn(
+                f"row-level security may hide rows of outbox_events from this role, which sees {seen}", GET_ROWS
+            )
         if not rows:
             return ok("empty")
-        what = f"{count(rows, 'event', at_most=COUNT_UP_TO)} waiting, the first for {duration(oldest_s)}"
+        what = f"{seen} waiting, the first for {duration(oldest_s)}"
         active, _ = await self._relay.known()
         if active is None and any(slot.brings_events for slot in await self._slots.known()):
             return ok(f"{what}; a replication slot is read, so rows stay until somebody deletes them")

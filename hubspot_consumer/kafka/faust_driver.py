@@ -1,15 +1,18 @@
-"""The driver: Faust's Kafka consumer, in which `positions` and `offsets` choose what is read and committed.
+"""The driver: Faust's Kafka consumer, in which `positions` and `offsets` choose what is read and committed, and Faust's
+assignor, which assigns only partition numbers that all topics have.
 
 docs/decisions/0048 explains why. The driver depends on internals of Faust and aiokafka:
 `tests/unit/hubspot_consumer/kafka/test_faust_inside.py` fails with other versions of the two.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any, cast
 
 import faust
+from aiokafka.cluster import ClusterMetadata
 from aiokafka.errors import KafkaError
+from faust.assignor.partition_assignor import PartitionAssignor
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from yarl import URL
@@ -49,6 +52,11 @@ class Consumer(driver.Consumer):
         thread = self._thread
         await thread.call_thread(_heed_errors, thread._ensure_consumer())  # noqa: SLF001 - no public way
 
+    async def look_for_partitions(self) -> None:
+        """Update the client's metadata. If partitions were added, the leader of the group assigns anew."""
+        thread = self._thread
+        await thread.call_thread(_update_metadata, thread._ensure_consumer())  # noqa: SLF001 - no public way
+
     def _filter_committable_offsets(self, _tps: Any) -> dict[TP, int]:
         for partition, end, to in self.positions.skipped():
             self._offsets.pass_over(partition, end, to)
@@ -69,6 +77,11 @@ async def _heed_errors(consumer: Any) -> None:
         if ended:
             raise
         log.warning("worker.group_error", error=type(error).__name__, detail=str(error))
+
+
+async def _update_metadata(consumer: Any) -> None:
+    # Without this, aiokafka would look every five minutes. It updates in the background, and nobody waits for the end.
+    consumer._client.force_metadata_update()  # noqa: SLF001 - no public way
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
@@ -111,6 +124,22 @@ class Transport(driver.Transport):
     def __init__(self, url: list[URL], app: faust.App, positions: Positions, offsets: Offsets) -> None:
         super().__init__(url, app)
         self.positions, self.offsets = positions, offsets
+
+
+class Assignor(PartitionAssignor):
+    """Assigns only partition numbers that all topics have: a contact's topics belong to one worker.
+
+    Partitions are added to one topic after the other, and Faust would assign topics with different counts
+    independently.
+    """
+
+    @classmethod
+    def _get_copartitioned_groups(
+        cls, topics: set[str], cluster: ClusterMetadata, subscriptions: MutableMapping[str, list[str]]
+    ) -> MutableMapping[int, Iterable[set[str]]]:
+        groups = super()._get_copartitioned_groups(topics, cluster, subscriptions)
+        together = {topic for of_one_count in groups.values() for one in of_one_count for topic in one}
+        return {min(groups): cls._group_co_subscribed(together, subscriptions)} if groups else {}
 
 
 class _NothingRead(defaultdict[TP, int | None]):

@@ -12,7 +12,7 @@ import faust
 from faust.types import TP
 from yarl import URL
 
-from hubspot_consumer.kafka.faust_driver import Consumer, Transport
+from hubspot_consumer.kafka.faust_driver import Assignor, Consumer, Transport
 from hubspot_consumer.kafka.gaps import Gaps
 from hubspot_consumer.kafka.lease import Lease
 from hubspot_consumer.kafka.offsets import Offsets
@@ -52,7 +52,7 @@ class FaustWorker:
         take: Callable[[Record], Awaitable[None]],
         revoked: Callable[[], Awaitable[object]],
         dropped: Callable[[], None],
-        assigned: Callable[[Collection[Partition]], None],
+        assigned: Callable[[Collection[Partition]], Awaitable[None]],
     ) -> None:
         self._take = take
         self._gaps = gaps
@@ -78,7 +78,7 @@ class FaustWorker:
         async def on_assigned(*_: Any, **__: Any) -> None:
             lease.renew(lease.now())
             self.paused = set()
-            assigned(self.assigned)
+            await assigned(self.assigned)
 
         # These references keep the receivers alive: Faust has only weak ones.
         self._receivers = (on_revoked, on_assigned)
@@ -113,6 +113,10 @@ class FaustWorker:
         aiokafka keeps such an error until it is fetched, and Faust never fetches it: the client would not rejoin.
         """
         await cast("Consumer", self._app.consumer).heed_errors()
+
+    async def look_for_partitions(self) -> None:
+        """Look for partitions that were added to the topics, of which the group then assigns all anew."""
+        await cast("Consumer", self._app.consumer).look_for_partitions()
 
     async def seek_back(self, partition: Partition) -> None:
         """Fetch a partition again, from the next record to be read."""
@@ -166,6 +170,7 @@ def _faust_app(kafka: KafkaConnection, group: str, folder: str, positions: Posit
         broker_commit_interval=COMMIT_INTERVAL_S,
         # An offset that Kafka does not have raises an error, after which `positions` seeks another.
         consumer_auto_offset_reset="none",
+        PartitionAssignor=Assignor,
         # Small fetches keep co-partitioned topics aligned: events far ahead in one topic only make holes.
         consumer_max_fetch_size=MOST_BYTES_OF_A_PARTITION,
         # `Assignment.revoked` waits for the calls in flight, with a time limit; Faust would wait without one.

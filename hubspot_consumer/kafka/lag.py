@@ -6,9 +6,10 @@ from typing import Any, Final
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
+from hubspot_consumer.kafka.group import unread_records
 from runtime.endings import CannotGoOn
 from runtime.kafka.topic_reader import TopicReader
-from runtime.kafka.topics import equal_partitions, look, partition_of
+from runtime.kafka.topics import UnequalPartitions, equal_partitions, look, partition_of
 from schemas.contacts import ContactKey
 
 READ_TIMEOUT_S: Final = 5.0
@@ -22,7 +23,7 @@ class Lag:
         self._reader = TopicReader(options, request_timeout_ms=int(READ_TIMEOUT_S * 1000))
         self._group: Final = group
         self.topics: Final = topics
-        # The partitions of all topics, as of the last `missing_topics`.
+        # The partitions whose numbers all topics have, as of the last `require_topics`.
         self.partitions: Sequence[TopicPartition] = []
         self._by_partition: Mapping[TopicPartition, int] = {}
         self._ends: Mapping[TopicPartition, int] = {}
@@ -37,18 +38,37 @@ class Lag:
         await self._reader.stop()
         await self._admin.close()
 
-    async def missing_topics(self) -> list[str]:
-        """Return the missing topics, and store the partitions of the others. Raises UnequalPartitions, KafkaError."""
-        found = await look(self._admin, self.topics)
-        counts = {topic: len(found[topic]) for topic in self.topics if topic in found}
-        equal_partitions(counts)
-        self.partitions = [TopicPartition(topic, number) for topic, count in counts.items() for number in range(count)]
-        return [topic for topic in self.topics if topic not in counts]
-
     async def require_topics(self) -> None:
-        """Check that all topics exist. Raises TopicsMissing, UnequalPartitions and KafkaError."""
-        if missing := await self.missing_topics():
+        """Check that all topics exist, and count their partitions. Raises TopicsMissing, UnequalPartitions, KafkaError.
+
+        With unequal counts, `partitions` has those numbers that all topics have.
+        """
+        found = await look(self._admin, self.topics)
+        if missing := [topic for topic in self.topics if topic not in found]:
             raise TopicsMissing(f"no such topic: {', '.join(missing)}: run `python -m producer topics`")
+        counts = {topic: len(found[topic]) for topic in self.topics}
+        numbers = range(min(counts.values()))
+        self.partitions = [TopicPartition(topic, number) for topic in self.topics for number in numbers]
+        equal_partitions(counts)
+
+    async def fault_of_topics(self) -> str | None:
+        """Count the partitions; return what is wrong with the topics, or None. Raises KafkaError."""
+        try:
+            await self.require_topics()
+        except TopicsMissing as error:
+            return str(error)
+        except UnequalPartitions as error:
+            return f"{error}: add partitions to those with fewer. The added ones are read when the counts are equal"
+        return None
+
+    async def forgotten(self, receipts: str | None) -> Sequence[TopicPartition]:
+        """Return the partitions with records whose offset of the group Kafka has lost. Raises KafkaError.
+
+        *receipts* is the topic of the group's receipts, None if it leaves none.
+        """
+        found = await look(self._admin, [receipts]) if receipts else {}
+        of_receipts = [TopicPartition(topic, one["partition"]) for topic in found for one in found[topic]]
+        return (await unread_records(self._admin, self._reader, self._group, self.partitions, of_receipts)).forgotten
 
     async def unfinished(self, partitions: Collection[TopicPartition] | None = None) -> Mapping[TopicPartition, int]:
         """Return the offset of the first event that the group has not acked, by partition. Raises KafkaError.

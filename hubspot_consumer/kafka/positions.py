@@ -24,8 +24,9 @@ SEEK_AGAIN_S: Final = 1.0
 Fetched = Mapping[TopicPartition, Sequence[Any]]
 Sought = Callable[[Mapping[Partition, int]], None]
 # The reason of a gap: records were "lost" between the client and the worker, none comes although there are more
-# ("stalled"), Kafka has "deleted" them unread, or a partition was truncated or recreated and is "restarted".
-Gap = Literal["lost", "stalled", "deleted", "restarted"]
+# ("stalled"), Kafka has "deleted" them unread, a partition was truncated or recreated and is "restarted", or Kafka has
+# "forgotten" the group's offset.
+Gap = Literal["lost", "stalled", "deleted", "restarted", "forgotten"]
 
 
 class Positions:
@@ -167,10 +168,13 @@ class Positions:
 
 
 async def _starts(consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
-    """Return the group's committed offset in each assigned partition, or the beginning if it has none."""
+    """Return the group's committed offset in each assigned partition, or the beginning, committed, if it has none."""
     partitions = list(consumer.assignment())
     committed = dict(zip(partitions, await asyncio.gather(*map(consumer.committed, partitions)), strict=True))
     starts = {partition: offset for partition, offset in committed.items() if offset is not None}
     if uncommitted := [partition for partition in partitions if partition not in starts]:
-        starts |= await consumer.beginning_offsets(uncommitted)
+        beginnings = await consumer.beginning_offsets(uncommitted)
+        # From now on each of them has an offset, although it may be empty: one without has lost it.
+        await consumer.commit(beginnings)
+        starts |= beginnings
     return starts

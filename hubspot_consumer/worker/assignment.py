@@ -3,7 +3,10 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Final
+
+from aiokafka.errors import KafkaError
 
 from hubspot_consumer.delivery.dispatcher import Dispatcher
 from hubspot_consumer.delivery.receipts import ReceiptsTopic
@@ -18,6 +21,8 @@ from runtime.logs import log
 DRAIN_AT_REBALANCE_S: Final = 25.0
 # An event without an ack by then is repeated by the next worker, which costs less than a long wait.
 FLUSH_AT_REBALANCE_S: Final = 1.0
+# The client sends no heartbeat until the assignment was handled.
+COUNT_WITHIN_S: Final = 2.0
 
 
 class UnequalAssignment(CannotGoOn):
@@ -46,6 +51,8 @@ class Assignment:
         self._alignment = alignment
         self._holds = holds
         self._receipts = receipts
+        self._held = 0
+        self._share = 0.0
         self.known = asyncio.Event()
 
     async def revoked(self) -> None:
@@ -56,21 +63,32 @@ class Assignment:
         if self._receipts is not None:
             await self._receipts.flush(FLUSH_AT_REBALANCE_S)
 
-    def changed(self, partitions: Collection[tuple[str, int]]) -> None:
+    async def changed(self, partitions: Collection[tuple[str, int]]) -> None:
         """Resume delivery for the assigned *partitions*, by topic and number; fail with UnequalAssignment."""
+        # An assignment may be the first with partitions that were just added. `_watch_lag` says what is wrong.
+        with suppress(KafkaError, OSError, TimeoutError):
+            async with asyncio.timeout(COUNT_WITHIN_S):
+                await self._lag.fault_of_topics()
+        self._held = len(partitions)
+        self.divide_quota()
         self.known.set()
         if (unequal := unequal_topics(partitions, self._lag.topics)) is not None:
             self._delivery.fail(UnequalAssignment(unequal))
             return
         self._alignment.assigned(partitions)
-        if self._rate_limiter is not None:
-            # A worker without partitions gets the share of one, because it checks its portal too.
-            self._rate_limiter.divide(max(len(partitions), 1) / len(self._lag.partitions))
         log.info("worker.assigned", partitions=len(partitions), of=len(self._lag.partitions))
         if self._holds is not None:
             self._holds.assigned({number for _, number in partitions})
         else:
             self._delivery.resume()
+
+    def divide_quota(self) -> None:
+        """Take the part of the quota that goes with the assigned partitions, among those that the topics have now."""
+        # A worker without partitions gets the share of one, because it checks its portal too.
+        share = min(1.0, max(self._held, 1) / len(self._lag.partitions))
+        if self._rate_limiter is not None and share != self._share:
+            self._share = share
+            self._rate_limiter.divide(share)
 
 
 def unequal_topics(partitions: Collection[tuple[str, int]], topics: Collection[str]) -> str | None:

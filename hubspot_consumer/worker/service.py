@@ -94,7 +94,6 @@ class Service:
         await self._parts.source.worker.start()
         # Before the first assignment, this worker has no part of the quota for calls to HubSpot.
         await self._parts.source.assignment.known.wait()
-        self._health.well("kafka")
         self._health.well("worker")
         if self._parts.live is not None:
             self._health.ill("portal", "starting: asking HubSpot about its portal")
@@ -117,29 +116,46 @@ class Service:
         # Each client is started only once, because aiokafka rejects a second start.
         await self._at_last(self._parts.core.producer.start)
         await self._at_last(self._parts.core.lag.start)
-        while missing := await self._at_last(self._parts.core.lag.missing_topics):
-            self._health.ill("kafka", f"no such topic: {', '.join(missing)}: run `python -m producer topics`")
+        while fault := await self._at_last(self._parts.core.lag.fault_of_topics):
+            self._health.ill("topics", fault)
             await self._clock.sleep(CONNECT_AGAIN_S)
+        self._health.well("topics")
+        await self._at_last(self._tell_forgotten)
         await self._at_last(self._parts.core.suppressions.start)
         if self._parts.live is not None:
             await self._at_last(self._parts.live.controls.start)
             await self._at_last(self._parts.live.hold_answers.followed.start)
 
+    async def _tell_forgotten(self) -> None:
+        # Kafka loses offsets only of a group without members, so it is enough to look before this worker joins.
+        core = self._parts.core
+        receipts = core.settings.topics.deliveries if core.settings.mode == "live" else None
+        if forgotten := await core.lag.forgotten(receipts):
+            first = f"{forgotten[0].topic}-{forgotten[0].partition}"
+            log.warning(
+                "reading.offsets_forgotten", partitions=len(forgotten), of=len(core.lag.partitions), first=first
+            )
+            core.telemetry.gap("forgotten")
+
     async def _at_last(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
         """Repeat *ask* until Kafka answers; return the answer. Raises KafkaRefused if Kafka never granted access."""
         while True:
             try:
-                return await ask()
+                answer = await ask()
             except KafkaAway as away:
                 self._health.ill("kafka", str(away))
             except (KafkaError, OSError) as error:
                 self._health.ill("kafka", await self._admission.why(error))
+            else:
+                self._health.well("kafka")
+                return answer
             await self._clock.sleep(CONNECT_AGAIN_S)
 
     async def _watch_lag(self) -> NoReturn:
         while True:
             await self._parts.source.worker.heed_errors()
             try:
+                await self._look_at_topics()
                 await self._parts.core.lag.read()
             except (KafkaError, OSError, TimeoutError) as error:
                 self._parts.progress.cannot_tell()
@@ -150,6 +166,14 @@ class Service:
                 self._parts.progress.look()
                 await self._parts.source.gaps.look(self._parts.source.worker)
             await self._clock.sleep(READ_LAG_S)
+
+    async def _look_at_topics(self) -> None:
+        if fault := await self._parts.core.lag.fault_of_topics():
+            self._health.ill("topics", fault)
+            return
+        self._health.well("topics")
+        self._parts.source.assignment.divide_quota()
+        await self._parts.source.worker.look_for_partitions()
 
     async def _keep_aligned(self) -> NoReturn:
         core, worker = self._parts.core, self._parts.source.worker

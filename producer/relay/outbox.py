@@ -11,7 +11,7 @@ import psycopg
 from producer.relay.row import Row
 from runtime.clock import Clock
 from runtime.database import connection_options
-from schemas.outbox import ASLEEP_LOCK, CHANNEL, RELAY_LOCK, RELAY_NAME
+from schemas.outbox import ASLEEP_LOCK, CHANNEL, RELAY_LOCK, RELAY_NAME, ROWS_MAY_BE_HIDDEN
 
 # A statement that takes longer than this counts as a lost connection.
 STATEMENT_WITHIN_S: Final = 15.0
@@ -65,16 +65,7 @@ SELECT coalesce((SELECT max(position) FROM outbox_events), 0), array(
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
 """
 
-# Row-level security hides rows in silence. It hides none from a role whose policies let it read and delete every row.
-LOOK: Final = """
-SELECT to_regclass('outbox_published') IS NOT NULL, row_security_active(to_regclass('outbox_events')) AND NOT coalesce((
-    SELECT bool_and(polpermissive) AND bool_or(every AND polcmd IN ('*', 'r'))
-        AND bool_or(every AND polcmd IN ('*', 'd'))
-    FROM pg_policy CROSS JOIN LATERAL (SELECT pg_get_expr(polqual, polrelid) = 'true' AS every) AS found
-    WHERE polrelid = to_regclass('outbox_events') AND (0 = ANY(polroles) OR EXISTS (
-        SELECT FROM pg_roles WHERE oid = ANY(polroles) AND pg_has_role(oid, 'USAGE')))
-), false)
-"""
+LOOK: Final = f"SELECT to_regclass('outbox_published') IS NOT NULL, {ROWS_MAY_BE_HIDDEN}"
 
 # PostgreSQL 13 has no such setting.
 NEVER_IDLE: Final = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'"

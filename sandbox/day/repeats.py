@@ -43,7 +43,7 @@ async def _not_acked(bootstrap_servers: str, topics: Topics, group: str) -> Asyn
     lag = Lag(kafka, group, topics.events)
     await lag.start()
     try:
-        await lag.missing_topics()
+        await lag.require_topics()
         async with TopicReader(kafka) as reader:
             reader.read_from(await lag.unfinished())
             async for record in reader.records_to(await lag.ends()):

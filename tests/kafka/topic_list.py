@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 
 from runtime.kafka.connection import KafkaConnection
 from runtime.kafka.new_topics import make_sure_of
@@ -36,6 +36,11 @@ async def make(bootstrap_servers: str, topics: Topics, name: str) -> None:
 async def create(bootstrap_servers: str, counts: Mapping[str, int]) -> None:
     """Create topics with these partition counts, and the broker's own configuration."""
     await _asked(bootstrap_servers, "create_topics", [NewTopic(name, count, 1) for name, count in counts.items()])
+
+
+async def add_partitions(bootstrap_servers: str, count: int, *names: str) -> None:
+    """Raise the number of partitions of these topics to *count*."""
+    await _asked(bootstrap_servers, "create_partitions", {name: NewPartitions(count) for name in names})
 
 
 async def delete(bootstrap_servers: str, *names: str) -> None:

@@ -50,7 +50,7 @@ class Member:
 
     async def start(self) -> None:
         await self.lag.start()
-        assert await self.lag.missing_topics() == []
+        await self.lag.require_topics()
         await self.worker.start()
 
     async def stop(self) -> None:
@@ -75,6 +75,6 @@ class Member:
     async def _revoked(self) -> None:
         self.assigned.clear()
 
-    def _assigned(self, held: Collection[Partition]) -> None:
+    async def _assigned(self, held: Collection[Partition]) -> None:
         self.rebalances += 1
         self.assigned = set(held)

@@ -159,8 +159,8 @@ async def test_a_fault_at_hubspot_is_found_by_name(patient: Patient, fault: Faul
     assert first.do
 
 
-def database(*statements: str, relay: bool = True, migrated: bool = True) -> Plant:
-    return lambda patient: plant.outbox(patient, *statements, relay=relay, migrated=migrated)
+def database(*statements: str, relay: bool = True, migrated: bool = True, role: str = "") -> Plant:
+    return lambda patient: plant.outbox(patient, *statements, relay=relay, migrated=migrated, role=role)
 
 
 def topics(partitions: dict[int, int] | None = None, *, without: int | None = None, bare: bool = False) -> Plant:
@@ -191,7 +191,9 @@ ELSEWHERE = {
         f"{EVENT_TYPES[0]}: retention.ms is 604800000; should be at least 2592000000 (30 days, for a replay), or -1",
     ),
     "events are not read and no worker is there": Fault(
-        set_to(CONSUMER_GROUP="nobody"), {"group": "fail", "lag": "fail"}, "no worker is in nobody"
+        set_to(CONSUMER_GROUP="nobody"),
+        {"group": "fail", "lag": "fail", "offsets": "warn"},
+        "no worker is in nobody",
     ),
     "a dead letter": Fault(
         partial(plant.dead_letter, detail="400: ada@example.com is invalid"),
@@ -203,6 +205,11 @@ ELSEWHERE = {
     ),
     "the database has no outbox": Fault(database(migrated=False), {"database": "fail"}, "no outbox"),
     "the outbox's first event is old": Fault(database(plant.AN_HOUR_OLD), {"outbox": "fail"}, "1 event waiting"),
+    "rows are hidden": Fault(
+        database(*plant.HIDDEN_FROM_ITS_READER, role="reader"),
+        {"outbox": "warn"},
+        "from this role, which sees 0 events",
+    ),
     "no relay is active": Fault(database(relay=False), {"relay": "fail"}, "no relay is active"),
     "parked events pile up": Fault(database(plant.MANY_PARKED), {"parked": "warn"}, "2,000 events"),
 }

@@ -12,8 +12,11 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer
+from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer.fetcher import Fetcher
+from aiokafka.consumer.group_coordinator import BaseCoordinator
 from faust.app.base import App
+from faust.assignor.partition_assignor import PartitionAssignor
 from faust.tables.recovery import Recovery
 from faust.transport import consumer
 from faust.transport.drivers import aiokafka as driver
@@ -35,6 +38,7 @@ def test_the_versions_are_those_whose_inside_was_read(package: str, read: str) -
         (faust_driver.ConsumerThread.on_partitions_revoked, consumer.ConsumerThread.on_partitions_revoked),
         (faust_driver.ConsumerThread.on_partitions_assigned, consumer.ConsumerThread.on_partitions_assigned),
         (faust_driver.ConsumerThread._fetch_records, driver.AIOKafkaConsumerThread._fetch_records),
+        (faust_driver.Assignor._get_copartitioned_groups, PartitionAssignor._get_copartitioned_groups),
     ],
 )
 def test_what_is_overridden_takes_what_faust_gives_it(ours: Callable[..., Any], fausts: Callable[..., Any]) -> None:
@@ -67,6 +71,11 @@ def test_what_is_overridden_takes_what_faust_gives_it(ours: Callable[..., Any], 
         (Fetcher.fetched_records, "if drained or not timeout:\n                return drained"),
         # aiokafka does not seek partitions without a commit.
         (AIOKafkaConsumer.seek_to_committed, "if offset and offset > 0:"),
+        # The leader joins again if an update of the metadata shows other counts than those that it has assigned.
+        (BaseCoordinator._handle_metadata_update, "if self._metadata_snapshot != metadata_snapshot:"),
+        (AIOKafkaClient.force_metadata_update, "# Wake up the `_md_synchronizer` task"),
+        # Faust assigns topics with different counts independently.
+        (PartitionAssignor._perform_assignment, "copartitioned_groups = self._get_copartitioned_groups("),
     ],
 )
 def test_faust_and_aiokafka_are_inside_as_the_decision_says(inside: Callable[..., Any], words: str) -> None:

@@ -34,6 +34,9 @@ class Log:
     async def committed(self, _: TopicPartition) -> int | None:
         return self.group
 
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        self.group = offsets[PARTITION]
+
     async def beginning_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
         return dict.fromkeys(partitions, 0)
 

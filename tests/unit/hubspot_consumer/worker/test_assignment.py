@@ -1,7 +1,10 @@
 """The assignment: a worker holds the same partition numbers of every topic, or nothing is delivered."""
 
 from typing import Any
+from unittest.mock import Mock
 
+import pytest
+from aiokafka.errors import KafkaConnectionError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,3 +47,33 @@ async def test_before_partitions_go_calls_end_and_then_their_receipts_are_waited
     await Assignment(**parts, receipts=Receipts()).revoked()  # type: ignore[arg-type]
 
     assert came == ["drained", "flushed"]
+
+
+class AddedPartitions:
+    """The lag of topics that got more partitions, which it counts if Kafka answers."""
+
+    topics = TOPICS
+
+    def __init__(self, *, answers: bool) -> None:
+        self._answers = answers
+        self.partitions = [(topic, number) for topic in TOPICS for number in range(6)]
+
+    async def fault_of_topics(self) -> None:
+        if not self._answers:
+            raise KafkaConnectionError
+        self.partitions = [(topic, number) for topic in TOPICS for number in range(12)]
+
+
+@pytest.mark.parametrize(("answers", "share"), [(True, 9 / 12), (False, 1.0)])
+async def test_the_quota_is_divided_by_the_partitions_that_there_are_at_the_assignment(
+    answers: bool,  # noqa: FBT001 - a parameter of the test
+    share: float,
+) -> None:
+    limiter, delivery, alignment = Mock(), Mock(), Mock()
+    parts: dict[str, Any] = {"delivery": delivery, "rate_limiter": limiter, "alignment": alignment}
+    assignment = Assignment(lag=AddedPartitions(answers=answers), **parts)  # type: ignore[arg-type]
+
+    await assignment.changed([(topic, number) for topic in TOPICS for number in range(9)])
+
+    limiter.divide.assert_called_once_with(share)
+    delivery.resume.assert_called_once_with()
