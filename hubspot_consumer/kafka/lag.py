@@ -20,6 +20,7 @@ class Lag:
 
     def __init__(self, options: dict[str, Any], group: str, topics: Sequence[str]) -> None:
         self._admin = AIOKafkaAdminClient(**options, request_timeout_ms=int(READ_TIMEOUT_S * 1000))
+        self._options: Final = options
         self._reader = TopicReader(options, request_timeout_ms=int(READ_TIMEOUT_S * 1000))
         self._group: Final = group
         self.topics: Final = topics
@@ -81,6 +82,32 @@ class Lag:
     def number_of(self, key: ContactKey) -> int:
         """Return the partition number of a contact's events, which is the same in all topics."""
         return partition_of(key, len(self.partitions) // len(self.topics))
+
+    async def partitions_of(self, keys: Collection[ContactKey]) -> list[TopicPartition]:
+        """Return the partitions that may have events of these contacts. Raises KafkaError.
+
+        These are all partitions if the first records of one show that partitions were added after they were stored.
+        """
+        if await self._were_added():
+            return list(self.partitions)
+        numbers = {self.number_of(key) for key in keys}
+        return [partition for partition in self.partitions if partition.partition in numbers]
+
+    async def _were_added(self) -> bool:
+        """Return whether the first batch of a partition has a record whose key has another partition by now."""
+        # Kafka returns a whole batch, however few bytes are asked for.
+        async with TopicReader(self._options, max_partition_fetch_bytes=1) as reader:
+            starts, ends = await reader.starts(self.partitions), await reader.ends(self.partitions)
+            unread = {partition: start for partition, start in starts.items() if start < ends[partition]}
+            while unread:
+                reader.read_from(unread)
+                batches, positions = await reader.fetch()
+                for partition, records in batches.items():
+                    keys = {ContactKey((record.key or b"").decode(errors="replace")) for record in records}
+                    if any(self.number_of(key) != partition.partition for key in keys):
+                        return True
+                unread = {one: start for one, start in unread.items() if positions.get(one, start) <= start}
+        return False
 
     async def ends(self) -> Mapping[TopicPartition, int]:
         """Return the present end offsets of all partitions. Raises KafkaError."""

@@ -123,8 +123,7 @@ class RunSession:
             contacts = frozenset(EmailChanges(store).together(selection.contacts))
             store.keep_moves(contacts)
             selection = replace(selection, contacts=contacts)
-            numbers = {lag.number_of(contact) for contact in contacts}
-            partitions = [partition for partition in partitions if partition.partition in numbers]
+            partitions = await lag.partitions_of(contacts)
         scan = Scan(reader, partitions, store, clock, contacts=selection.contacts, mends=selection.mends)
         projections = TopicProjections(self.run, scan, lag, selection, self.report)
         await projections.read(progress)

@@ -1,12 +1,14 @@
 """Partitions are added to the topics while relay and workers run, as an operator adds them: topic after topic."""
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import pytest
 
+from runtime.kafka.topics import partition_of
 from tests.kafka.topic_list import add_partitions
-from tests.pipeline import Pipeline
+from tests.pipeline import PARTITIONS, Pipeline
 from tests.polling import eventually
 
 MORE = 9
@@ -47,3 +49,16 @@ async def test_all_events_arrive_after_partitions_are_added_under_a_running_pipe
     assert "lane.hole_released" not in worker.log.read_text() + second.log.read_text()
     findings, dead = await pipeline.findings()
     assert (bool(findings), len(dead)) == (False, 1)
+    # Runs for one contact find its events in both partitions.
+    for key, sequence in await contacts_that_moved(pipeline):
+        done = await pipeline.run("resync", key, "--dry-run")
+        assert [int(line.split()[0]) for line in done.output.splitlines()[:sequence]] == [*range(1, sequence + 1)]
+
+
+async def contacts_that_moved(pipeline: Pipeline) -> list[tuple[str, int]]:
+    """Return two contacts with another partition than before, and the sequence of the last event of each."""
+    sequences = Counter[str]()
+    for event in (await pipeline.ledger()).events.values():
+        sequences[event.contact_key] = max(sequences[event.contact_key], event.sequence)
+    moved = [key for key in sorted(sequences) if partition_of(key, PARTITIONS) != partition_of(key, MORE)]
+    return [(key, sequences[key]) for key in moved[:2]]
