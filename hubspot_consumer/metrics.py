@@ -11,7 +11,8 @@ from prometheus_client.registry import Collector
 from hubspot_consumer.hubspot.client import CallMade
 from hubspot_consumer.hubspot.outcomes import Delivered, Halt, HaltReason, Outcome, Rejected, Rejection, RetryLater
 from hubspot_consumer.kafka.positions import Gap
-from hubspot_consumer.ordering.lane import ContactUpdate, Pending
+from hubspot_consumer.ordering.lane import ContactUpdate
+from hubspot_consumer.ordering.pending import Pending
 from hubspot_consumer.settings import Mode
 from runtime.tracing import recorded_trace_id_of
 from schemas.envelope import Unreadable

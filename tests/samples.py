@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from hubspot_consumer.kafka.records import Record
-from hubspot_consumer.ordering.lane import Pending
+from hubspot_consumer.ordering.pending import Pending
 from schemas.envelope import Envelope, read_envelope
 
 # Of a portal that a test makes for itself.

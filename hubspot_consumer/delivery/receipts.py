@@ -19,7 +19,8 @@ from hubspot_consumer.hubspot.outcomes import Rejected
 from hubspot_consumer.kafka.offsets import Offsets
 from hubspot_consumer.kafka.records import LONGEST_ID, Record
 from hubspot_consumer.metrics import Telemetry
-from hubspot_consumer.ordering.lane import Lane, Pending
+from hubspot_consumer.ordering.lane import Lane
+from hubspot_consumer.ordering.pending import Pending
 from runtime.clock import Clock, set_within
 from runtime.kafka.new_topics import TopicsNotReady
 from runtime.kafka.topic_writer import TopicWriter

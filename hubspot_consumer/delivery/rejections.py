@@ -12,7 +12,8 @@ from hubspot_consumer.dead_letters.writer import DeadLetterWriter
 from hubspot_consumer.delivery.receipts import Receipts
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.hubspot.outcomes import Halt, Rejected
-from hubspot_consumer.ordering.lane import ContactUpdate, Pending
+from hubspot_consumer.ordering.lane import ContactUpdate
+from hubspot_consumer.ordering.pending import Pending
 from runtime.clock import Clock
 from runtime.logs import log
 

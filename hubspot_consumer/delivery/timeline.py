@@ -13,7 +13,8 @@ from hubspot_consumer.delivery.destination import Destination
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.hubspot.outcomes import UNSURE, Delivered, Halt, Refusal, Rejected, RetryLater
 from hubspot_consumer.hubspot.requests import MOST_NOTES, MOST_TIMELINE_ENTRIES, Note, TimelineEntry
-from hubspot_consumer.ordering.lane import ContactUpdate, Pending
+from hubspot_consumer.ordering.lane import ContactUpdate
+from hubspot_consumer.ordering.pending import Pending
 from runtime.logs import log
 
 Answer = TypeVar("Answer")
@@ -33,7 +34,10 @@ class TimelineItem(NamedTuple):
 
 
 def timeline_items(updates: Iterable[ContactUpdate]) -> list[TimelineItem]:
-    """Return the entries of written updates, each contact's in order of sequence. Raises MappingFailed."""
+    """Return the entries of written updates, each contact's in order of sequence, without those that HubSpot rejected.
+
+    Raises MappingFailed.
+    """
     return [
         TimelineItem(
             update,
@@ -50,7 +54,7 @@ def timeline_items(updates: Iterable[ContactUpdate]) -> list[TimelineItem]:
         )
         for update in updates
         for event in update.events
-        if (envelope := event.envelope) is not None
+        if (envelope := event.envelope) is not None and event not in update.set_aside
     ]
 
 

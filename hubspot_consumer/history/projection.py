@@ -18,7 +18,8 @@ from hubspot_consumer.hubspot.requests import last_event_ids
 from hubspot_consumer.hubspot.schema import LAST_EVENT_ID, SEQUENCE
 from hubspot_consumer.kafka.records import Offsets, Place, Record
 from hubspot_consumer.mapping import MappingFailed, Properties, map_event
-from hubspot_consumer.ordering.lane import ContactUpdate, Lane, Pending
+from hubspot_consumer.ordering.lane import ContactUpdate, Lane
+from hubspot_consumer.ordering.pending import Pending
 from schemas.contacts import ContactKey
 from schemas.envelope import Envelope, UnreadableRecord, read_envelope
 

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
-from functools import cached_property, partial
+from functools import partial
 from typing import Final
 
 from hubspot_consumer.hubspot.requests import REMEMBERED_IDS
-from hubspot_consumer.kafka.records import Record
-from hubspot_consumer.mapping import MappedEvent, MappingFailed, map_event
+from hubspot_consumer.mapping import MappingFailed
+from hubspot_consumer.ordering.pending import Pending
 from schemas.contacts import ContactKey
 from schemas.envelope import Envelope
 
@@ -44,32 +44,6 @@ class LaneState(Enum):
     HELD = auto()
 
 
-@dataclass(frozen=True)
-class Pending:
-    """An event that was read and is not finished. A dead letter has no envelope and only fills its sequence."""
-
-    sequence: int
-    envelope: Envelope | None
-    record: Record
-    finish: Callable[[], None]
-
-    @property
-    def id(self) -> int:
-        """The event's id as a number; 0 for a dead letter."""
-        return self.envelope.id.int if self.envelope is not None else 0
-
-    @property
-    def log_fields(self) -> dict[str, str]:
-        """The fields that identify the event in log lines."""
-        # The header with the event id may be missing in a hand-made record.
-        return self.record.log_fields | ({"event_id": str(self.envelope.id)} if self.envelope else {})
-
-    @cached_property
-    def mapped(self) -> MappedEvent:
-        """The HubSpot properties of the event; none for a dead letter. Raises MappingFailed."""
-        return map_event(self.envelope) if self.envelope is not None else MappedEvent({}, {})
-
-
 @dataclass(eq=False)
 class Lane:
     """The pending events of one contact, by sequence. `applied` is the last sequence in the remote contact, or None.
@@ -81,7 +55,9 @@ class Lane:
     `copies` finish other records of pending events. `ids` are those of the last applied events, by sequence, as this
     worker or HubSpot remembers them. `unsure` are the sequences that HubSpot counts as applied beyond its newest id: a
     person changed its sequence, or a worker of an earlier version wrote it. `reused` are pending events whose sequence
-    another event has, as after a restore of the database: they become dead letters. Only `Lanes` sets `state`.
+    another event has, as after a restore of the database: they become dead letters. `set_aside` are pending events of
+    a written update that are dead letters already, because HubSpot rejected their timeline entries. Only `Lanes` sets
+    `state`.
     """
 
     key: ContactKey
@@ -96,6 +72,7 @@ class Lane:
     ids: dict[int, int] = field(default_factory=dict)
     unsure: range = range(0)
     reused: list[Pending] = field(default_factory=list)
+    set_aside: list[Pending] = field(default_factory=list)
     attempts: int = 0
     left_out: int = 0
     most_events: int | None = None
@@ -183,6 +160,7 @@ class Lane:
         if update.reused:
             update.events[0].finish()
             return
+        self.set_aside = [event for event in self.set_aside if event not in update.events]
         for event in update.events:
             self.pending.pop(event.sequence, None)
             self._finish(event)
@@ -225,7 +203,7 @@ class Lane:
         sequence = min(self.pending)
         # HubSpot has the values of a late event, or newer ones. Its timeline entry is sent again, under the same uuid.
         late = sequence <= applied
-        update = ContactUpdate(self, [], written=late, repeated=late, creates=self.applied is None)
+        update = ContactUpdate(self, [], late, late, creates=self.applied is None, set_aside=[*self.set_aside])
         while (event := self.pending.get(sequence)) is not None and event.envelope is not None:
             if len(update.events) == self.most_events or (late and sequence > applied):
                 break

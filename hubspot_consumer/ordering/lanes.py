@@ -15,7 +15,8 @@ from typing import Final
 from hubspot_consumer.kafka.records import Record
 from hubspot_consumer.ordering.applied_cache import AppliedCache
 from hubspot_consumer.ordering.in_flight import InFlight
-from hubspot_consumer.ordering.lane import ContactUpdate, Lane, LaneState, Pending
+from hubspot_consumer.ordering.lane import ContactUpdate, Lane, LaneState
+from hubspot_consumer.ordering.pending import Pending
 from runtime.clock import Clock
 from runtime.logs import log
 from schemas.contacts import ContactKey
@@ -106,6 +107,7 @@ class Lanes:
             update.lane.reused += update.events
         elif update.written:
             update.lane.applied_by(update)
+            update.lane.set_aside = update.set_aside
         self.give_back(update.lane, wait_s)
 
     def hold(self, keys: Collection[ContactKey]) -> None:

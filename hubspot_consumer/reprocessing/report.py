@@ -10,7 +10,8 @@ from pydantic import BaseModel, Field, PrivateAttr
 from hubspot_consumer.history.projection import Projection
 from hubspot_consumer.hubspot.client import CallMade
 from hubspot_consumer.hubspot.outcomes import Rejected, Rejection
-from hubspot_consumer.ordering.lane import ContactUpdate, Pending
+from hubspot_consumer.ordering.lane import ContactUpdate
+from hubspot_consumer.ordering.pending import Pending
 from runtime.endings import CannotGoOn
 from runtime.logs import log
 from schemas.contacts import ContactKey, contact_hash, masked

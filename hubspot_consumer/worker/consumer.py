@@ -12,8 +12,8 @@ from hubspot_consumer.kafka.offsets import Offsets
 from hubspot_consumer.kafka.partition_alignment import PartitionAlignment
 from hubspot_consumer.kafka.records import Record
 from hubspot_consumer.metrics import Telemetry
-from hubspot_consumer.ordering.lane import Pending
 from hubspot_consumer.ordering.lanes import Lanes
+from hubspot_consumer.ordering.pending import Pending
 from runtime.clock import Clock
 from schemas.contacts import ContactKey
 from schemas.envelope import Headers, UnreadableRecord, read_envelope

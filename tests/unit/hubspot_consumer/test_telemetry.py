@@ -16,7 +16,7 @@ from hubspot_consumer.hubspot.outcomes import Halt, HaltReason
 from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.kafka.records import Record
 from hubspot_consumer.metrics import Telemetry
-from hubspot_consumer.ordering.lane import Pending
+from hubspot_consumer.ordering.pending import Pending
 from hubspot_consumer.worker.status import Status, endpoints
 from producer.telemetry import Telemetry as ProducersTelemetry
 from runtime.health import Health

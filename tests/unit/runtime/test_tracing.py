@@ -13,7 +13,8 @@ from opentelemetry.trace import SpanKind, StatusCode
 from hubspot_consumer.delivery.batches import Batch
 from hubspot_consumer.delivery.timeline import timeline_items
 from hubspot_consumer.hubspot.requests import Note
-from hubspot_consumer.ordering.lane import ContactUpdate, Lane, Pending
+from hubspot_consumer.ordering.lane import ContactUpdate, Lane
+from hubspot_consumer.ordering.pending import Pending
 from producer.relay.row import Row
 from producer.relay.sender import Sender
 from producer.telemetry import Telemetry

@@ -8,8 +8,9 @@ from hubspot_consumer.delivery.destination import Turn
 from hubspot_consumer.delivery.email_changes import ContactMoves
 from hubspot_consumer.hubspot.outcomes import RetryLater
 from hubspot_consumer.hubspot.requests import KnownContact, KnownContacts
-from hubspot_consumer.ordering.lane import ContactUpdate, Pending
+from hubspot_consumer.ordering.lane import ContactUpdate
 from hubspot_consumer.ordering.lanes import Lanes
+from hubspot_consumer.ordering.pending import Pending
 from schemas.contacts import ContactKey
 from schemas.envelope import read_envelope
 from tests.clock import OwnedClock

@@ -6,7 +6,8 @@ from hubspot_consumer.delivery.rejections import Rejections
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker, Paused
 from hubspot_consumer.hubspot.outcomes import Halt, Rejected
 from hubspot_consumer.kafka.records import Record
-from hubspot_consumer.ordering.lane import ContactUpdate, Lane, Pending
+from hubspot_consumer.ordering.lane import ContactUpdate, Lane
+from hubspot_consumer.ordering.pending import Pending
 from schemas.contacts import ContactKey
 from tests.clock import OwnedClock
 from tests.parts import no_receipts

@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubspot_consumer.ordering.lane import HOLE_LIMIT_AFTER_LOOK_UP_S, HOLE_LIMIT_S, ContactUpdate, LaneState, Pending
+from hubspot_consumer.delivery.timeline import timeline_items
+from hubspot_consumer.ordering.lane import HOLE_LIMIT_AFTER_LOOK_UP_S, HOLE_LIMIT_S, ContactUpdate, LaneState
 from hubspot_consumer.ordering.lanes import Lanes
+from hubspot_consumer.ordering.pending import Pending
 from schemas.envelope import read_envelope
 from tests.clock import OwnedClock
 from tests.lane_bench import ADA, GRACE, Bench, HubSpot, answer, sequences_of
@@ -455,3 +457,20 @@ def test_an_earlier_version_may_have_written_further_than_the_newest_id_as_long_
     bench.lanes.add(ADA, event(7, 37, finished))
 
     assert [lane.key for lane in bench.lanes.take_unknown(100)] == [ADA], "an unsure contact is looked up each time"
+
+
+def test_an_event_that_was_set_aside_stays_so_while_the_others_of_its_update_are_tried_again(bench: Bench) -> None:
+    bench.add(1, 2, 3)
+    [update] = bench.take()
+    update.written = True
+    update.set_aside.append(update.events[1])
+    bench.lanes.retry(update, 0.0)
+
+    [again] = bench.take()
+
+    assert sequences_of(again) == [1, 2, 3]
+    assert again.set_aside == [update.events[1]]
+    assert [item.event.sequence for item in timeline_items([again])] == [1, 3]
+    bench.lanes.finished(again)
+    bench.add(4)
+    assert [each.set_aside for each in bench.take()] == [[]]
