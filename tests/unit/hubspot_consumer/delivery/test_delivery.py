@@ -172,7 +172,7 @@ async def test_a_first_event_that_can_not_be_mapped_is_set_aside_when_hubspot_ha
     def fails(_event: object) -> object:
         raise MappingFailed("nova_earned", raised.value)
 
-    monkeypatch.setattr("hubspot_consumer.ordering.lane.map_event", fails)
+    monkeypatch.setattr("hubspot_consumer.ordering.pending.map_event", fails)
     bench.add(1, 1)
     bench.hubspot.slots.release()
 
