@@ -142,7 +142,7 @@ class Telemetry:
             self._outcomes: [outcome.__name__ for outcome in (Delivered, RetryLater, Rejected, Halt)],
             self.gaps: get_args(Gap),
             self.receipts: ("written", "dropped"),
-            self.resyncs: ("deleted", "sequence_doubtful"),
+            self.resyncs: ("deleted", "hole_released", "sequence_doubtful"),
         }
         for counter, values in labels.items():
             for value in values:

@@ -76,8 +76,10 @@ async def _audit(  # noqa: PLR0913 - the options of the command
         with display.progress("contacts") as shown:
             batches = _batches(projections, sample, tally.contacts)
             found = await audited.compare(batches, lambda done: shown(done, to_compare))
-        print(*_output(found, audited, tally, as_json=as_json), sep="\n")
-        differing, reused = contacts_of(found), audited.reused.values()
+        # An event may have become a dead letter since the dead letters were read.
+        reused = await session.never_set_aside(audited.reused)
+        print(*_output(found, reused, audited, tally, as_json=as_json), sep="\n")
+        differing = contacts_of(found)
         question = f"Write {len(differing):,} contacts again, and set {len(reused):,} events aside?"
         if not ((found or reused) and repair and agreed(question, yes=yes)):
             return 1 if found or reused else 0
@@ -108,8 +110,10 @@ def _batches(projections: TopicProjections, sample: int, total: int) -> Iterator
             yield drawn
 
 
-def _output(found: Sequence[ContactDifference], audited: Audit, tally: Tally, *, as_json: bool) -> Iterator[str]:
-    kinds, reused = Counter[str](difference.kind for difference in found), audited.reused.values()
+def _output(
+    found: Sequence[ContactDifference], reused: Sequence[Stored], audited: Audit, tally: Tally, *, as_json: bool
+) -> Iterator[str]:
+    kinds = Counter[str](difference.kind for difference in found)
     if as_json:
         report = {
             "compared": audited.compared,

@@ -79,6 +79,10 @@ class DeadLetterCatalogue:
         """Return all records of the dead letters, open or not, whose sequence another event had."""
         return frozenset(place for letter in self.letters if letter.is_reused for place in self._all_places(letter))
 
+    def places(self) -> frozenset[Place]:
+        """Return all records of all dead letters, in whatever state."""
+        return frozenset(place for letter in self.letters for place in self._all_places(letter))
+
     def mends(self) -> Mapping[Place, Correction]:
         """Return corrections by record: the records of the events themselves, and those of their dead letters."""
         return {

@@ -24,7 +24,7 @@ class Batch:
                 trace_id,
                 update.lane.key,
                 coalesced_properties(event.mapped.contact for event in update.events)
-                | {LAST_EVENT_ID: last_event_ids(update.lane.ids | update.ids)},
+                | {LAST_EVENT_ID: last_event_ids(update.lane.key, update.lane.ids | update.ids)},
                 [event.record for event in update.events],
                 update.lane.attempts,
             )

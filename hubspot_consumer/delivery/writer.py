@@ -28,6 +28,7 @@ from schemas.contacts import contact_hash
 
 # An answer may lack a requested contact by a passing fault; after this many look-ups the lane goes on without it.
 MOST_LOOK_UPS: Final = 6
+DOUBTFUL_AGAIN_S: Final = 5.0
 
 
 class LaneWriter:
@@ -139,8 +140,7 @@ class LaneWriter:
         """Mark an update that was written, and give the lane of any other back."""
         match outcome:
             case Delivered():
-                if outcome.created and update.expects_contact:
-                    self._resyncs.came_back(update, outcome.contact_id)
+                self._resyncs.written(update, outcome)
                 update.written, update.lane.contact_id = True, outcome.contact_id
             case MayExist():
                 self._lanes.exists(update)
@@ -178,6 +178,10 @@ class LaneWriter:
                 self._lanes.finished(update)
             elif update.reused:
                 await self._rejected(update, SEQUENCE_REUSED)
+            elif update.doubtful:
+                # A resync writes the right sequence meanwhile, or leaves the events to this worker.
+                self._resyncs.doubtful(update)
+                self._lanes.retry(update, DOUBTFUL_AGAIN_S)
             elif (failed := update.mapping_failed) is not None:
                 if update.creates:
                     # The event becomes a dead letter only after a look-up: the contact may have newer values.
@@ -203,9 +207,6 @@ class LaneWriter:
     def _count(self, update: ContactUpdate) -> None:
         now, debugging = self._clock.now(), log.is_enabled_for(logging.DEBUG)
         self._telemetry.unverified.inc(update.unverified)
-        if update.doubtful:
-            self._lanes.doubt(update.lane.key)
-            self._resyncs.doubtful(update)
         for event in update.events:
             self._telemetry.delivered(event, now)
             if event not in update.set_aside:

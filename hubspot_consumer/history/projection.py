@@ -134,7 +134,7 @@ class Projector:
                         projection.dead.append((event, envelope))
                 if selected or is_at_or_after(event, self._unfinished):
                     names |= properties.keys()
-            newest[LAST_EVENT_ID] = last_event_ids(ids)
+            newest[LAST_EVENT_ID] = last_event_ids(key, ids)
         names |= {LAST_EVENT_ID} if names else set()
         projection.properties = {name: value for name, value in newest.items() if name in names}
         if ends_unmapped:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from hubspot_consumer.hubspot.schema import event_name
 from hubspot_consumer.kafka.records import Record
-from schemas.contacts import ContactKey
+from schemas.contacts import ContactKey, contact_hash
 
 # Documented limits of one call.
 MOST_UPSERTS = 100
@@ -125,19 +125,23 @@ def event_of_note(body: str) -> str | None:
     return found[1].lower() if found else None
 
 
-def last_event_ids(ids: Mapping[int, int]) -> str:
-    """Return the value of `nerava_last_event_id`: the last of these event ids, by sequence, newest first.
+def last_event_ids(key: ContactKey, ids: Mapping[int, int]) -> str:
+    """Return the value of `nerava_last_event_id`: the last of a contact's event ids, by sequence, newest first.
 
-    Each id has its sequence before it, because a worker of an earlier version writes the sequence alone.
+    Each id has its sequence before it, and all have the hash of the contact key before them: a worker of an earlier
+    version writes key and sequence alone, and a merge in HubSpot may take these of one contact and the ids of another.
     """
     newest = sorted(ids, reverse=True)[:REMEMBERED_IDS]
-    return " ".join(f"{sequence}:{UUID(int=ids[sequence])}" for sequence in newest)
+    return " ".join([contact_hash(key), *(f"{sequence}:{UUID(int=ids[sequence])}" for sequence in newest)])
 
 
-def read_event_ids(text: str) -> dict[int, int]:
-    """Return the event ids of a `nerava_last_event_id` by sequence; what is no id, such as a person's text, is left
-    out.
+def read_event_ids(key: ContactKey, text: str) -> dict[int, int]:
+    """Return the event ids of a `nerava_last_event_id` by sequence; none if they are of another contact key.
+
+    What is no id, such as a person's text, is left out.
     """
+    if not text.startswith(f"{contact_hash(key)} "):
+        return {}
     ids = {}
     for sequence, event_id in _EVENT_ID.findall(text):
         with suppress(ValueError):

@@ -180,7 +180,7 @@ def _known(key: ContactKey, contact: RemoteContact) -> KnownContact:
     if key != written_by:
         return KnownContact(contact.contact_id, 0)
     sequence = int(number_in(contact.properties.get(SEQUENCE, "")) or 0)
-    return KnownContact(contact.contact_id, sequence, read_event_ids(contact.properties.get(LAST_EVENT_ID, "")))
+    return KnownContact(contact.contact_id, sequence, read_event_ids(key, contact.properties.get(LAST_EVENT_ID, "")))
 
 
 def _key(email: str) -> str:

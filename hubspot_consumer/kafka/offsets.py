@@ -27,6 +27,8 @@ class PartitionOffsets:
     # Every record before this offset is acked.
     acked: int
     committed: int
+    # Records before this offset may be of the time before the partition was truncated or recreated.
+    restarted_at: int = 0
     # The offset of the last record that came too early, None after a record that came in order.
     too_early: int | None = None
     _entries: deque[_Entry] = field(default_factory=deque)
@@ -90,16 +92,21 @@ class Offsets:
 
     def restart(self, partition: Partition, start: int) -> None:
         """Restart a partition at *start*, because Kafka has truncated or recreated it."""
-        self._partitions[partition] = PartitionOffsets(start, start, start)
+        before = self._of(partition)
+        restarted_at = max(before.next, before.restarted_at)
+        self._partitions[partition] = PartitionOffsets(start, start, start, restarted_at)
 
     def next_of(self, partition: Partition) -> int | None:
         """Return the offset of the record to be read next, None for a partition that is not assigned."""
         offsets = self._partitions.get(partition)
         return offsets.next if offsets is not None else None
 
-    def next_of_all(self) -> Mapping[Partition, int]:
-        """Return the offset of the record to be read next, for each assigned partition."""
-        return {partition: offsets.next for partition, offsets in self._partitions.items()}
+    def read_before(self) -> Mapping[Partition, int]:
+        """Return the offset before which all pending records are, for each assigned partition.
+
+        It is that of the record to be read next, unless the partition was restarted and had higher offsets before.
+        """
+        return {one: max(offsets.next, offsets.restarted_at) for one, offsets in self._partitions.items()}
 
     def reread(self, partition: Partition, too_early: int) -> bool:
         """Return whether to seek a partition back to its next record, because the record *too_early* came instead.

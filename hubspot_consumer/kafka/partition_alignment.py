@@ -78,7 +78,7 @@ class PartitionAlignment:
         if not self._wanted:
             return
         self._wanted = False
-        read_before = self._offsets.next_of_all()
+        read_before = self._offsets.read_before()
         self._ends = await self._read_ends()
         self._read_before = read_before
 

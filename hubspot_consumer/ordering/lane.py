@@ -1,6 +1,6 @@
 """A lane: the pending events of one contact, which calls take from it as contact updates."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from functools import partial
@@ -136,10 +136,7 @@ class Lane:
         self.applied, self.contact_id = sequence, contact_id
         self.unsure = range(max(ids) + 1, sequence + 1) if ids else range(0)
         self._remember({**(ids or {}), **self.ids})
-        for event in [event for event in self.pending.values() if self._is_reused(event)]:
-            del self.pending[event.sequence]
-            finish = partial(_call_all, event.finish, *self.copies.pop(event.sequence, ()))
-            self.reused.append(replace(event, finish=finish))
+        self._add_again()
         self.left_out = 0
         self.hole_since = None
         self.hole_limit_s = HOLE_LIMIT_AFTER_LOOK_UP_S
@@ -153,6 +150,7 @@ class Lane:
         # HubSpot has applied more than a repeated update, and `applied` may have been reset by `unlearn` meanwhile.
         if not update.repeated:
             self.applied = max(self.applied or 0, update.events[-1].sequence)
+            self._remember(self.ids | update.ids)
 
     def finished(self, update: "ContactUpdate") -> None:
         """Finish the events of *update* and remove them from the pending ones."""
@@ -164,12 +162,26 @@ class Lane:
         for event in update.events:
             self.pending.pop(event.sequence, None)
             self._finish(event)
-        self._remember(self.ids | update.ids)
         self.done = max(self.done, update.events[-1].sequence)
         self.applied_by(update)
         self.hole_limit_s = HOLE_LIMIT_S
         if self.most_events is not None:
             self.most_events = self.most_events * 2 if self.most_events < LARGEST_PART else None
+
+    def _add_again(self) -> None:
+        """Decide anew which of several events has a sequence, by the ids that are known by now."""
+        if not self.reused and not any(map(self._is_reused, self.pending.values())):
+            return
+        events, self.pending = [*self.reused, *self._with_copies()], {}
+        self.reused = []
+        for event in sorted(events, key=lambda each: each.record.order):
+            self.add(event)
+
+    def _with_copies(self) -> Iterator[Pending]:
+        """Yield the pending events, each of which finishes its copies too."""
+        for event in self.pending.values():
+            copies = self.copies.pop(event.sequence, ())
+            yield replace(event, finish=partial(_call_all, event.finish, *copies)) if copies else event
 
     def _is_reused(self, event: Pending) -> bool:
         """Return whether another event is known to have the sequence of *event*."""
@@ -195,7 +207,7 @@ class Lane:
 
     def coalesce(self) -> "ContactUpdate":
         """Return the consecutive events that one call may write, as one contact update; one that is reused, if any."""
-        if self.reused:
+        if self.reused and self.applied is not None:
             return ContactUpdate(self, [self.reused.pop(0)], repeated=True, reused=True)
         # A dead letter may have arrived since the lane became ready.
         self.pass_over_dead_letters()
@@ -247,11 +259,6 @@ class ContactUpdate:
     def doubtful(self) -> bool:
         """Whether events count as applied although HubSpot may never have had them."""
         return self.repeated and any(event.sequence in self.lane.unsure for event in self.events)
-
-    @property
-    def expects_contact(self) -> bool:
-        """Whether earlier events must have created the contact, unless all of them were lost or dead letters."""
-        return self.events[0].sequence > 1 and (self.lane.contact_id is not None or self.lane.gave_up)
 
     @property
     def mapping_failed(self) -> MappingFailed | None:

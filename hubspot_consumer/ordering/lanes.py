@@ -43,7 +43,6 @@ class Lanes:
         # No lane in a TIMED state is due earlier, so until then no pass over all of them is needed.
         self._wake_at = math.inf
         self._holds: Counter[ContactKey] = Counter()
-        self._doubtful: set[ContactKey] = set()
         self.in_flight: Final = InFlight()
         self.holes_released = 0
 
@@ -68,7 +67,7 @@ class Lanes:
 
         Without a *sequence*, the first pending event counts as the next.
         """
-        lane.learn(contact_id, min(lane.pending) - 1 if sequence is None else sequence, ids)
+        lane.learn(contact_id, min(lane.pending, default=1) - 1 if sequence is None else sequence, ids)
         self.give_back(lane)
 
     def give_back(self, lane: Lane, wait_s: float = 0.0) -> None:
@@ -125,18 +124,18 @@ class Lanes:
             if (lane := self._queues[LaneState.HELD].get(key)) is not None:
                 self._place(lane)
 
-    def doubt(self, key: ContactKey) -> None:
-        """Record that a contact's sequence may be wrong: once another writer has written it, it is looked up again."""
-        self._doubtful.add(key)
+    def trust_ids(self, key: ContactKey) -> None:
+        """Count only the events as applied whose ids are known, because nobody could write the contact completely."""
+        if (lane := self._lanes.get(key)) is not None and lane.unsure:
+            lane.applied, lane.unsure = lane.unsure[0] - 1, range(0)
 
     def written(self, key: ContactKey, sequence: int, contact_id: str | None) -> None:
         """Record that another writer applied a contact's events up to *sequence*."""
         lane = self._lanes.get(key)
-        if key in self._doubtful:
-            self._doubtful.remove(key)
-            self.maybe_written(key)
-        elif lane is None:
+        if lane is None:
             self._applied_cache.learn(key, sequence, contact_id)
+        elif lane.unsure:
+            self.maybe_written(key)
         elif lane.applied is None or sequence > lane.applied:
             lane.learn(contact_id or lane.contact_id, sequence)
 
@@ -153,7 +152,6 @@ class Lanes:
         """Drop everything but holds: the next worker of the partitions reads the events again that were not acked."""
         self._lanes.clear()
         self._applied_cache.clear()
-        self._doubtful.clear()
         for queue in self._queues.values():
             queue.clear()
 
@@ -235,10 +233,10 @@ class Lanes:
         if lane.not_before > now:
             # A lane in EARLIER_UNREAD has its next check at `not_before`.
             return lane.state if lane.state is LaneState.EARLIER_UNREAD else LaneState.BACKING_OFF
-        if lane.reused:
-            return LaneState.READY
         if lane.applied is None:
             return LaneState.NEW if lane.may_be_new and lane.begins else LaneState.UNKNOWN
+        if lane.reused:
+            return LaneState.READY
         return self._state_of_known(lane, lane.applied, now)
 
     def _state_of_known(self, lane: Lane, applied: int, now: float) -> LaneState:

@@ -1,7 +1,7 @@
 """A pending event: read from Kafka, and waiting in its contact's lane."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from hubspot_consumer.kafka.records import Record
@@ -16,7 +16,7 @@ class Pending:
     sequence: int
     envelope: Envelope | None
     record: Record
-    finish: Callable[[], None]
+    finish: Callable[[], None] = field(compare=False)
 
     @property
     def id(self) -> int:

@@ -26,7 +26,7 @@ class Audit:
         self._access = access
         self.compared = 0
         self.suppressed = 0
-        # Events that the group had finished, although another event has their sequence and they are no dead letters.
+        # Events that the group had finished, although another event has their sequence.
         self.reused: dict[Place, Stored] = {}
 
     async def compare(

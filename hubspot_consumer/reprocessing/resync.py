@@ -18,10 +18,11 @@ NAME: Final = "resync"
 RATE_SHARE: Final = 0.1
 
 
-async def resync_contacts(settings: Settings, keys: Collection[ContactKey]) -> None:
+async def resync_contacts(settings: Settings, keys: Collection[ContactKey]) -> Collection[ContactKey]:
     """Write contacts again from the topics, without their dead letters, and leave their timeline entries.
 
-    What HubSpot refuses is logged. Raises KafkaError, SendingPaused and AnotherRun.
+    Returns the contacts that were not written: HubSpot refuses them, they are suppressed, or the topics have no event
+    of them that can be mapped. Raises KafkaError, SendingPaused and AnotherRun.
     """
     with tempfile.TemporaryDirectory(prefix=f"{NAME}-") as folder:
         run = Run.open(Path(folder), NAME, {}, datetime.now(UTC), fresh=True)
@@ -32,4 +33,5 @@ async def resync_contacts(settings: Settings, keys: Collection[ContactKey]) -> N
             selection = Selection(contacts=frozenset(keys), dead_letters=False)
             projections = await session.projections(selection, lambda _done, _total: None)
             async with session.access(projections) as access:
-                await access.write(projections.moved.together(sorted(keys)))
+                written = await access.write(projections.moved.together(sorted(keys)))
+    return set(keys).difference(written)

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol, TypeVar
@@ -29,6 +29,7 @@ from hubspot_consumer.holds.run import RunHolds
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot_access import hubspot_client
 from hubspot_consumer.kafka.lag import Lag
+from hubspot_consumer.kafka.records import Place
 from hubspot_consumer.metrics import Telemetry
 from hubspot_consumer.reprocessing.hubspot_reader import HubSpotReader
 from hubspot_consumer.reprocessing.projections import TopicProjections
@@ -66,9 +67,11 @@ class RunAccess:
     writing: Writing
     entries: TimelineEntries
 
-    async def write(self, keys: Sequence[ContactKey]) -> None:
-        """Write contacts and then their timeline entries; wait out temporary failures."""
-        await self.entries.leave(await self.writing.write(keys))
+    async def write(self, keys: Sequence[ContactKey]) -> Collection[ContactKey]:
+        """Write contacts and then their timeline entries; wait out temporary failures. Returns those written."""
+        updates = await self.writing.write(keys)
+        await self.entries.leave(updates)
+        return {update.lane.key for update in updates}
 
 
 class RunSession:
@@ -150,6 +153,13 @@ class RunSession:
         await self.resolution_writer().resolve(taken, Redriven(at=self.clock.now(), run=self.run.id))
         return len(taken)
 
+    async def never_set_aside(self, events: Mapping[Place, Stored]) -> list[Stored]:
+        """Return those of *events*, by place, that are no dead letters by now. Raises KafkaError and TopicsMissing."""
+        if not events:
+            return []
+        present = await DeadLetterCatalogue.read(self._kafka, self._settings.topics, self.clock)
+        return [event for place, event in events.items() if place not in present.places()]
+
     async def set_aside(self, events: Iterable[Stored]) -> None:
         """Write events whose sequence another event has to the dead letters. Raises KafkaError."""
         producer = await connected_producer(self._kafka, max_request_size=LARGEST_DEAD_LETTER)
@@ -221,10 +231,24 @@ async def _started(opened: AsyncExitStack, connection: Started) -> Started:
 
 @asynccontextmanager
 async def _meanwhile(*works: Coroutine[Any, Any, object]) -> AsyncIterator[None]:
-    """Run *works*, which never end by themselves, during the context."""
-    tasks = [asyncio.create_task(work) for work in works]
+    """Run *works*, which never end by themselves, during the context. Raises the exception of one that does."""
+    tasks, user = [asyncio.create_task(work) for work in works], asyncio.current_task()
+    faults: list[BaseException] = []
+
+    def ended(task: asyncio.Task[Any]) -> None:
+        if not task.cancelled() and (fault := task.exception()) is not None and user is not None:
+            faults.append(fault)
+            user.cancel()
+
+    for task in tasks:
+        task.add_done_callback(ended)
     try:
         yield
+    except asyncio.CancelledError:
+        if not faults or user is None:
+            raise
+        user.uncancel()
+        raise faults[0] from None
     finally:
         for task in tasks:
             task.cancel()

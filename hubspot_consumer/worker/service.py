@@ -197,7 +197,9 @@ class Service:
 
     async def _stop(self) -> None:
         give_up = self._clock.monotonic() + LEAVE_WITHIN_S
-        ended = await self._parts.sink.delivery.drain(DRAIN_AT_STOP_S)
+        _, ended = await asyncio.gather(
+            self._parts.sink.resyncs.stop(DRAIN_AT_STOP_S), self._parts.sink.delivery.drain(DRAIN_AT_STOP_S)
+        )
         live, receipts = self._parts.live, self._parts.core.receipts_topic
         if receipts is not None:
             # An event whose receipt is not written by then is not acked, and is repeated.

@@ -83,7 +83,7 @@ class Sink:
 
     def __init__(self, core: Core, destination: Destination, resync: Resync) -> None:
         lanes, breaker = core.lanes, core.breaker
-        self.resyncs: Final = Resyncs(resync, core.clock, core.telemetry)
+        self.resyncs: Final = Resyncs(resync, core.lanes, core.clock, core.telemetry)
         self.dead_letters: Final = DeadLetterWriter(
             core.producer, core.settings.topics.dead_letters, core.clock, core.telemetry
         )

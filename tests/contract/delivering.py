@@ -22,6 +22,7 @@ from hubspot_consumer.delivery.dispatcher import Dispatcher
 from hubspot_consumer.delivery.email_changes import ContactMoves
 from hubspot_consumer.delivery.receipts import Receipts
 from hubspot_consumer.delivery.rejections import Rejections
+from hubspot_consumer.delivery.resyncs import Resync, Resyncs
 from hubspot_consumer.delivery.timeline import Timeline
 from hubspot_consumer.delivery.writer import LaneWriter
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
@@ -53,7 +54,7 @@ from schemas.contacts import ContactKey
 from schemas.deliveries import Receipt, ReceiptOutcome
 from schemas.envelope import Envelope
 from tests.clock import LoopClock
-from tests.parts import no_resyncs
+from tests.parts import no_resync
 from tests.samples import PORTAL_ID, TOKEN
 
 PATHS_USED: Final = PATHS["2026-03"]
@@ -185,6 +186,7 @@ class Worker:
         answers: Sequence[str],
         seed: int,
         through: Callable[[httpx.AsyncBaseTransport], httpx.AsyncBaseTransport] = lambda way: way,
+        resync: Resync = no_resync,
     ) -> None:
         self._clock = clock = LoopClock()
         self._chance = random.Random(seed)
@@ -206,6 +208,7 @@ class Worker:
         dead_letters = DeadLetterWriter(cast("Any", self._topic), "dead", clock, telemetry)
         rejections = Rejections(MANY, dead_letters, halt, clock, receipts)
         moves = ContactMoves(self._lanes, client, cast("Any", AllFinished()), clock)
+        self.resyncs = Resyncs(resync, self._lanes, clock, telemetry)
         writer = LaneWriter(
             lanes=self._lanes,
             destination=client,
@@ -220,7 +223,7 @@ class Worker:
             telemetry=telemetry,
             jitter=self._chance,
             receipts=receipts,
-            resyncs=no_resyncs(clock),
+            resyncs=self.resyncs,
         )
         self._delivery = Dispatcher(self._lanes, client, writer, halt, lease)
         self._offsets = Offsets()
@@ -268,6 +271,7 @@ class Worker:
         """Deliver during the context, in which everything is read, and on until nothing of it is *unfinished*."""
         running = asyncio.create_task(self._delivery.run())
         failed = asyncio.create_task(self._delivery.failed())
+        resyncing = asyncio.create_task(self.resyncs.run())
         yield
         self._all_read = True
         deadline = self._clock.monotonic() + STUCK_AFTER_S
@@ -276,9 +280,9 @@ class Worker:
             if failed.done():
                 failed.result()
             await self._clock.sleep(1)
-        for task in (running, failed):
+        for task in (running, failed, resyncing):
             task.cancel()
-        await asyncio.wait({running, failed})
+        await asyncio.wait({running, failed, resyncing})
         await self._http.aclose()
 
     def _add(self, event: Envelope, place: int, came: Delivered) -> None:

@@ -19,6 +19,7 @@ from hubspot_consumer.hubspot.schema import GROUP, LAST_EVENT_ID, PROPERTIES, SE
 from hubspot_consumer.mapping import Properties, contact_properties
 from sandbox.hubspot.records.portal import Portal
 from sandbox.hubspot.records.timeline import Occurrence
+from schemas.contacts import ContactKey
 from schemas.envelope import Envelope, read_envelope
 from schemas.events import EVENT_TYPES
 from tests.clock import LoopClock, run_fast
@@ -90,7 +91,8 @@ def ours(portal: Portal, email: str) -> Properties | None:
     contact = portal.contacts.by_email(email)
     if contact is not None:
         # Both are written together, so that the ids always say whose sequence it is.
-        ids = read_event_ids(contact.properties.get(LAST_EVENT_ID, ""))
+        key = ContactKey(contact.properties.get("nerava_contact_key", ""))
+        ids = read_event_ids(key, contact.properties.get(LAST_EVENT_ID, ""))
         assert max(ids, default=0) == int(contact.properties.get(SEQUENCE) or 0)
     names = {wanted.name for wanted in PROPERTIES} - {LAST_EVENT_ID} | {"phone", "company", "firstname", "lastname"}
     return {name: value for name, value in contact.properties.items() if name in names} if contact else None

@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hubspot_consumer.hubspot.requests import REMEMBERED_IDS, KnownContact, last_event_ids, read_event_ids
+from schemas.contacts import ContactKey, contact_hash
 
+ADA, GRACE = ContactKey("ada@example.com"), ContactKey("grace@example.com")
 IDS = st.dictionaries(st.integers(1, 10**17), st.integers(0, 2**128 - 1), max_size=12)
 
 
@@ -15,12 +17,14 @@ IDS = st.dictionaries(st.integers(1, 10**17), st.integers(0, 2**128 - 1), max_si
 def test_the_newest_ids_are_read_as_they_were_written(ids: dict[int, int]) -> None:
     newest = dict(sorted(ids.items())[-REMEMBERED_IDS:])
 
-    assert read_event_ids(last_event_ids(ids)) == newest
+    assert read_event_ids(ADA, last_event_ids(ADA, ids)) == newest
+    assert read_event_ids(GRACE, last_event_ids(ADA, ids)) == {}, "they are of another contact"
 
 
 @given(st.text() | st.from_regex(r"[0-9]{1,20}:[0-9a-f-]{30,40}"))
 def test_whatever_a_person_writes_there_is_read_as_no_id_or_as_an_id_and_raises_nothing(text: str) -> None:
-    assert all(isinstance(UUID(int=event_id), UUID) for event_id in read_event_ids(text).values())
+    ids = read_event_ids(ADA, f"{contact_hash(ADA)} {text}")
+    assert all(isinstance(UUID(int=event_id), UUID) for event_id in ids.values())
 
 
 @pytest.mark.parametrize(

@@ -152,3 +152,16 @@ def test_whoever_is_read_next_siblings_never_drift_apart_by_more_than_a_fetch(da
         unread = min((queues[name][at[name]] for name in TOPICS if at[name] < len(queues[name])), default=len(dealt))
         early = [second for name in TOPICS for second in queues[name][: at[name]] if second > unread]
         assert len(early) <= fetch * len(TOPICS)
+
+
+def test_a_record_of_a_partition_that_was_recreated_does_not_wait_until_the_new_one_is_as_long() -> None:
+    reader = Reader([("a", 0), ("b", 0)])
+    waiting = record("a", 0, 99_999, 5)
+    reader.read(waiting, *(record("b", 0, offset, 1) for offset in range(100)))
+    reader.offsets.restart(("a", 0), 0)
+    reader.kafka = {partition: 100 if partition.topic == "b" else 0 for partition in reader.kafka}
+
+    assert not reader.alignment.earlier_were_read(waiting)
+    run_fast(reader.alignment.look())
+
+    assert reader.alignment.earlier_were_read(waiting), "everything was read to its end"

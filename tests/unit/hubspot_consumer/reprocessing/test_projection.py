@@ -152,7 +152,7 @@ def _folded(events: list[Stored]) -> dict[str, str]:
     for one in envelopes:
         properties |= contact_properties(one)
     if envelopes:
-        properties[LAST_EVENT_ID] = last_event_ids({one.sequence: one.id.int for one in envelopes})
+        properties[LAST_EVENT_ID] = last_event_ids(ADA, {one.sequence: one.id.int for one in envelopes})
     return properties
 
 
