@@ -5,7 +5,9 @@ contact whose sequence somebody raised takes no event any more.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from itertools import islice
 from typing import Final, Literal, NoReturn
 
 from hubspot_consumer.hubspot.outcomes import Delivered
@@ -34,14 +36,18 @@ MOST_AT_ONCE: Final = 10_000
 
 
 class Resyncs:
-    """The contacts that wait for a resync. A worker that stops forgets them; `audit` finds what they lack."""
+    """The contacts that wait for a resync. A worker that stops forgets them; `audit` finds what they lack.
 
-    def __init__(self, resync: Resync, lanes: Lanes, clock: Clock, telemetry: Telemetry) -> None:
+    *resync* is None in a dry run, which writes nothing.
+    """
+
+    def __init__(self, resync: Resync | None, lanes: Lanes, clock: Clock, telemetry: Telemetry) -> None:
         self._resync = resync
         self._lanes = lanes
         self._clock = clock
         self._telemetry = telemetry
-        self._waiting: dict[ContactKey, None] = {}
+        # How often each contact was wanted: once more while its resync is under way means another resync.
+        self._waiting = Counter[ContactKey]()
         self._arrived = asyncio.Event()
         self._under_way: asyncio.Task[Collection[ContactKey]] | None = None
 
@@ -52,10 +58,10 @@ class Resyncs:
         was given up, whose events may have been finished before a restart.
         """
         lane, first = update.lane, update.events[0]
-        known = lane.contact_id is not None
-        if (first.sequence > 1 and (outcome.created if known or lane.gave_up else False)) or (
-            known and lane.contact_id != outcome.contact_id
-        ):
+        another = lane.contact_id not in (None, outcome.contact_id)
+        # A contact whose earlier events are all dead letters is created by a later one.
+        created_again = outcome.created and first.sequence > 1 and (lane.gave_up or lane.contact_id is not None)
+        if another or created_again:
             fields = {"contact_id": outcome.contact_id, "contact_before": lane.contact_id or ""}
             log.warning("contact.came_back", **first.log_fields, **fields)
             self._want(lane.key, "deleted")
@@ -78,24 +84,25 @@ class Resyncs:
         while True:
             await self._arrived.wait()
             await self._clock.sleep(GATHER_S)
-            keys = list(self._waiting)[:MOST_AT_ONCE]
-            self._under_way = asyncio.create_task(self._within_limit(keys))
+            wanted = dict(islice(self._waiting.items(), MOST_AT_ONCE))
+            self._under_way = asyncio.create_task(self._within_limit(wanted.keys()))
             # A cancellation does not wait for the end of the resync: see `stop`.
             await asyncio.wait([self._under_way])
             if (error := self._under_way.exception()) is not None:
-                log.warning("contact.not_resynced", contacts=len(keys), error=type(error).__name__, detail=str(error))
+                log.warning("contact.not_resynced", contacts=len(wanted), error=type(error).__name__, detail=str(error))
                 await self._clock.sleep(again_s)
                 again_s = min(again_s * 2, LONGEST_AGAIN_S)
                 continue
-            left = self._under_way.result()
-            log.info("contact.resynced", contacts=len(keys) - len(left), not_written=len(left))
-            for key in keys:
-                del self._waiting[key]
-            for key in left:
-                self._lanes.trust_ids(key)
             again_s = AGAIN_S
-            if not self._waiting:
-                self._arrived.clear()
+            self._ended(wanted, self._under_way.result())
+
+    def _ended(self, wanted: Mapping[ContactKey, int], not_written: Collection[ContactKey]) -> None:
+        log.info("contact.resynced", contacts=len(wanted) - len(not_written), not_written=len(not_written))
+        for key in not_written:
+            self._lanes.trust_ids(key)
+        self._waiting -= Counter(wanted)
+        if not self._waiting:
+            self._arrived.clear()
 
     async def stop(self, seconds: float) -> None:
         """Cancel the resync that is under way, and wait for its end: it releases the contacts that it holds."""
@@ -105,9 +112,11 @@ class Resyncs:
 
     async def _within_limit(self, keys: Collection[ContactKey]) -> Collection[ContactKey]:
         async with asyncio.timeout(LONGEST_S):
-            return await self._resync(keys)
+            return await self._resync(keys) if self._resync is not None else ()
 
     def _want(self, key: ContactKey, why: ResyncReason) -> None:
+        if self._resync is None:
+            return
         self._telemetry.resyncs.labels(why).inc()
-        self._waiting[key] = None
+        self._waiting[key] += 1
         self._arrived.set()

@@ -81,7 +81,7 @@ class Core:
 class Sink:
     """The parts that deliver events or write them to the dead letters. In a dry run the calls are only logged."""
 
-    def __init__(self, core: Core, destination: Destination, resync: Resync) -> None:
+    def __init__(self, core: Core, destination: Destination, resync: Resync | None) -> None:
         lanes, breaker = core.lanes, core.breaker
         self.resyncs: Final = Resyncs(resync, core.lanes, core.clock, core.telemetry)
         self.dead_letters: Final = DeadLetterWriter(
@@ -184,7 +184,7 @@ class Parts:
     def __init__(self, settings: Settings, telemetry: Telemetry, resync: Resync) -> None:
         core = self.core = Core(settings, telemetry)
         hubspot = hubspot_client(settings, core.clock, telemetry.call) if settings.mode == "live" else None
-        self.sink: Final = Sink(core, hubspot[0] if hubspot else DryRun(), resync)
+        self.sink: Final = Sink(core, hubspot[0] if hubspot else DryRun(), resync if hubspot else None)
         self.live: Final = Live(core, self.sink, *hubspot) if hubspot else None
         self.source: Final = Source(core, self.sink, self.live)
         self.progress: Final = Progress(

@@ -58,3 +58,28 @@ def test_what_fails_is_tried_again_ever_more_rarely_and_nothing_is_forgotten() -
     run_fast(work())
     assert asked == [[ADA]] * len(asked)
     assert 5 <= len(asked) <= 12
+
+
+def test_a_dry_run_wants_none_and_a_contact_that_is_wanted_once_more_meanwhile_is_written_once_more() -> None:
+    asked = list[list[ContactKey]]()
+
+    async def work() -> None:
+        clock = LoopClock()
+
+        async def resync(keys: Collection[ContactKey]) -> Collection[ContactKey]:
+            asked.append(list(keys))
+            await clock.sleep(10)
+            return ()
+
+        dry, live = (Resyncs(given, Lanes(clock), clock, Telemetry()) for given in (None, resync))
+        running = [asyncio.create_task(each.run()) for each in (dry, live)]
+        for wait_s in (0, 10):
+            await asyncio.sleep(wait_s)
+            dry._want(ADA, "deleted")
+            live._want(ADA, "deleted")
+        await asyncio.sleep(600)
+        for task in running:
+            task.cancel()
+
+    run_fast(work())
+    assert asked == [[ADA], [ADA]]
