@@ -96,6 +96,7 @@ async def test_what_happened_to_a_contact_is_found_by_its_email_and_by_its_exter
     await expect(page.get_by_role("heading", level=1)).to_have_text(ADA)
 
 
+@pytest.mark.chaos
 async def test_what_somebody_changed_at_hubspot_is_marked_beside_what_the_events_come_to(
     pipeline: Pipeline, services: tuple[Service, Service], page: Page
 ) -> None:

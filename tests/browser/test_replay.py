@@ -63,6 +63,7 @@ async def test_a_replay_is_planned_started_followed_and_told_by_clicking_alone(p
     await expect(page.get_by_role("row").nth(1)).to_contain_text("operator token")
 
 
+@pytest.mark.chaos
 async def test_a_replay_that_is_stopped_goes_on_where_it_was(
     pipeline: Pipeline, console: Service, chromium: Browser
 ) -> None:

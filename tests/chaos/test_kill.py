@@ -13,6 +13,7 @@ EVENTS = 2_000
 COMMITS_PER_S = 200
 
 
+@pytest.mark.chaos
 async def test_a_worker_killed_twice_in_the_middle_applies_every_event_once_in_effect(pipeline: Pipeline) -> None:
     producer, worker = pipeline.producer(), pipeline.consumer()
     await pipeline.simulator.change_settings(latency_ms=50)

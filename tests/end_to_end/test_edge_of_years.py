@@ -67,6 +67,7 @@ async def test_an_event_with_such_a_time_costs_itself_alone_and_no_run_ends_by_i
         assert "Traceback" not in done.errors
 
 
+@pytest.mark.chaos
 async def test_a_record_whose_kafka_timestamp_is_beyond_the_year_9999_is_an_event_like_others(
     pipeline: Pipeline,
 ) -> None:

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.timeout(240)
 BROKEN = "tests.workers.broken_mapping"
 
 
+@pytest.mark.chaos
 async def test_it_costs_itself_alone_and_ends_neither_a_worker_nor_a_run(
     pipeline: Pipeline, engine: Engine, tmp_path: Path
 ) -> None:

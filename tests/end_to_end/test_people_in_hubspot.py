@@ -89,6 +89,7 @@ async def test_a_contact_that_was_deleted_or_given_another_email_is_written_comp
     assert audited.code == 0, audited.output
 
 
+@pytest.mark.chaos
 async def test_after_a_restart_a_deleted_contact_is_whole_and_one_with_an_edited_sequence_not_frozen(
     pipeline: Pipeline,
 ) -> None:

@@ -60,7 +60,7 @@ async def assigned(worker: Service, times: int) -> None:
     ("joining", "sets_before"),
     [
         pytest.param(1, (), id="one-rebalance-nothing-committed"),
-        pytest.param(3, (), id="several-nothing-committed"),
+        pytest.param(3, (), id="several-nothing-committed", marks=pytest.mark.chaos),
         pytest.param(3, ("before",), id="several-after-commits"),
         pytest.param(1, ("before",), id="one-rebalance-after-commits", marks=pytest.mark.chaos),
     ],

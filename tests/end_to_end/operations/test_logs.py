@@ -119,6 +119,7 @@ async def commands(pipeline: Pipeline) -> list[str]:
     return [one.output + one.errors for one in done]
 
 
+@pytest.mark.chaos
 async def test_no_log_of_a_bad_day_holds_a_secret_or_an_email_and_each_line_can_be_followed(pipeline: Pipeline) -> None:
     url = make_url(pipeline.database_url).set(password=DATABASE_PASSWORD).render_as_string(hide_password=False)
     pipeline.environment |= {

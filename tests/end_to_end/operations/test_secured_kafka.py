@@ -61,6 +61,7 @@ async def shows_nobody(url: str) -> None:
     assert [secret for secret in (TOKEN, PASSWORD) if secret in shown] == []
 
 
+@pytest.mark.chaos
 async def test_every_command_works_over_tls_as_a_user_by_its_settings_alone(pipeline: Pipeline) -> None:
     topics = await created(pipeline)
     assert (topics.code, topics.output.count("created  ")) == (0, len(pipeline.topics.all)), topics

@@ -24,6 +24,7 @@ LATENCY_MS = 300
 EXIT_WITHIN_S = 10.0
 
 
+@pytest.mark.chaos
 async def test_sigterm_under_load_is_obeyed_in_time_and_the_next_start_repeats_less_than_a_seconds_work(
     pipeline: Pipeline,
 ) -> None:

@@ -80,6 +80,7 @@ async def emptied(pipeline: Pipeline) -> None:
     assert (await pipeline.run("provision", "--apply")).code == 0
 
 
+@pytest.mark.chaos
 async def test_a_mended_event_takes_effect_by_a_redrive_and_no_later_replay_or_audit_forgets_it(
     pipeline: Pipeline, tmp_path: Path
 ) -> None:

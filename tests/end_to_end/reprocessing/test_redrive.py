@@ -57,6 +57,7 @@ async def set_aside(pipeline: Pipeline) -> None:
     await takes_passes_of(pipeline, "apple", "google")
 
 
+@pytest.mark.chaos
 async def test_redrive_of_500_dead_letters_leaves_no_value_older_and_no_entry_twice(pipeline: Pipeline) -> None:
     await set_aside(pipeline)
 
