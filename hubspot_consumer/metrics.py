@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any, Final, get_args
+from typing import Any, Final, Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -17,6 +17,9 @@ from hubspot_consumer.settings import Mode
 from runtime.tracing import recorded_trace_id_of
 from schemas.envelope import Unreadable
 from schemas.events import EVENTS
+
+ResyncReason = Literal["deleted", "hole_released", "sequence_doubtful"]
+"""Why a contact is written again from the topics. A metric has these words, so they are a public contract."""
 
 LATENCY_BUCKETS_S: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 43200)
 CALL_BUCKETS_S: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6)
@@ -142,7 +145,7 @@ class Telemetry:
             self._outcomes: [outcome.__name__ for outcome in (Delivered, RetryLater, Rejected, Halt)],
             self.gaps: get_args(Gap),
             self.receipts: ("written", "dropped"),
-            self.resyncs: ("deleted", "hole_released", "sequence_doubtful"),
+            self.resyncs: get_args(ResyncReason),
         }
         for counter, values in labels.items():
             for value in values:

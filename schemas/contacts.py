@@ -86,3 +86,8 @@ def contact_hash(key: ContactKey) -> str:
 def suppression_of(key: ContactKey) -> str:
     """Return the contact's record key on the topic of suppressions: the SHA-256 of its contact key, in hex digits."""
     return hashlib.sha256(key.encode()).hexdigest()
+
+
+def named(key: ContactKey) -> dict[str, str]:
+    """Return how JSON for people and programs names a contact: by its masked email and its hash."""
+    return {"contact": masked(key), "contact_hash": contact_hash(key)}

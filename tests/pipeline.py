@@ -120,7 +120,7 @@ class Pipeline:
         await Backend(self.database_url, per_s).play(happenings)
 
     async def track(self, *events: tuple[str, Mapping[str, Any]]) -> list[str]:
-        """Commit events, each a type and its payload, one after the other; return their ids once they are published."""
+        """Commit events, each a type and its payload, one after the other; return their ids."""
         ids = []
         async with await self.connect() as connection:
             for event_type, payload in events:
@@ -128,7 +128,6 @@ class Pipeline:
                     "SELECT track_lifecycle_event(%s, %s::jsonb)::text", [event_type, json.dumps(payload)]
                 )
                 ids += [row[0] async for row in tracked]
-        await self.until_published()
         return ids
 
     async def until_published(self) -> None:

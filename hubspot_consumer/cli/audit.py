@@ -11,15 +11,16 @@ import typer
 
 from hubspot_consumer.cli.options import AsJson, RateShare, Yes, agreed, can_ask, contact
 from hubspot_consumer.cli.progress import Display, ProgressAs
-from hubspot_consumer.cli.runs import settings_of_run, temporary_run, work_in_session
+from hubspot_consumer.cli.runs import settings_of_run, work_in_session
 from hubspot_consumer.history.plan import Tally
 from hubspot_consumer.history.projection import Selection
 from hubspot_consumer.history.store import Stored
 from hubspot_consumer.reprocessing.audit import Audit, contacts_of
 from hubspot_consumer.reprocessing.comparison import ContactDifference
 from hubspot_consumer.reprocessing.projections import TopicProjections
+from hubspot_consumer.reprocessing.run import temporary_run
 from hubspot_consumer.reprocessing.session import RunSession
-from schemas.contacts import ContactKey, contact_hash, masked
+from schemas.contacts import ContactKey, contact_hash, masked, named
 
 
 def audit(  # noqa: PLR0913 - the options of the command
@@ -83,7 +84,8 @@ async def _audit(  # noqa: PLR0913 - the options of the command
         question = f"Write {len(differing):,} contacts again, and set {len(reused):,} events aside?"
         if not ((found or reused) and repair and agreed(question, yes=yes)):
             return 1 if found or reused else 0
-        await session.set_aside(reused)
+        if reused:
+            await session.set_aside(reused)
         # After an email change, the other keys of the contact are written too: they are one contact.
         await access.write(projections.moved.together(differing))
         left = await Audit(projections, access).compare([differing])
@@ -119,7 +121,10 @@ def _output(
             "compared": audited.compared,
             "suppressed": audited.suppressed,
             "kinds": dict(kinds),
-            "reused": [{**_who(event), "sequence": event.sequence, "record": event.record().place} for event in reused],
+            "reused": [
+                {**named(ContactKey(event.key)), "sequence": event.sequence, "record": event.record().place}
+                for event in reused
+            ],
             "unmapped": tally.unmapped,
             "unmapped_examples": tally.examples,
             "differences": [difference.as_json() for difference in found],
@@ -128,8 +133,8 @@ def _output(
         return
     yield from map(_line, found)
     for event in reused:
-        who = f"{masked(ContactKey(event.key))} ({contact_hash(ContactKey(event.key))})"
-        yield f"reused   {who}: an earlier event has the sequence {event.sequence} of {event.record().place}"
+        place = event.record().place
+        yield f"{_who('reused', event.key)}: an earlier event has the sequence {event.sequence} of {place}"
     yield from tally.lines_of_unmapped()
     kinds += Counter(reused=len(reused))
     counted = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items())) or "no difference"
@@ -139,11 +144,11 @@ def _output(
 
 
 def _line(difference: ContactDifference) -> str:
-    who = f"{difference.kind:<8} {masked(difference.contact)} ({contact_hash(difference.contact)})"
+    who = _who(difference.kind, difference.contact)
     if not difference.name:
         return f"{who}: HubSpot has no such contact"
     return f"{who}: {difference.name} is {difference.held or 'empty'}, and should be {difference.expected}"
 
 
-def _who(event: Stored) -> dict[str, str]:
-    return {"contact": masked(ContactKey(event.key)), "contact_hash": contact_hash(ContactKey(event.key))}
+def _who(kind: str, key: str) -> str:
+    return f"{kind:<8} {masked(key)} ({contact_hash(ContactKey(key))})"

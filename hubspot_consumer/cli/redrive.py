@@ -12,12 +12,12 @@ import typer
 from hubspot_consumer.cli.lookup import letters_of
 from hubspot_consumer.cli.options import AsJson, RateShare, Yes, agreed, can_ask, contact, known_types
 from hubspot_consumer.cli.progress import Display, ProgressAs
-from hubspot_consumer.cli.runs import settings_of_run, temporary_run, work_in_session
+from hubspot_consumer.cli.runs import settings_of_run, work_in_session
 from hubspot_consumer.dead_letters.dead_letter import Letter, LetterFilter
 from hubspot_consumer.delivery.batches import calls_of
 from hubspot_consumer.history.projection import Selection
 from hubspot_consumer.reprocessing.redrive import Legible, Redriving, read_legible
-from hubspot_consumer.reprocessing.run import Run
+from hubspot_consumer.reprocessing.run import Run, temporary_run
 from hubspot_consumer.reprocessing.session import RunSession
 from schemas.contacts import shortened
 from schemas.texts import LONGEST_KEPT

@@ -7,10 +7,12 @@ import typer
 
 from hubspot_consumer.cli.options import RateShare, contact
 from hubspot_consumer.cli.progress import Display, ProgressAs
-from hubspot_consumer.cli.runs import settings_of_run, temporary_run, work_in_session
+from hubspot_consumer.cli.runs import settings_of_run, work_in_session
 from hubspot_consumer.history.plan import Tally
 from hubspot_consumer.history.projection import Selection
 from hubspot_consumer.reprocessing.projections import TopicProjections
+from hubspot_consumer.reprocessing.resync import RATE_SHARE
+from hubspot_consumer.reprocessing.run import temporary_run
 from hubspot_consumer.reprocessing.session import RunAccess, RunSession
 from schemas.contacts import ContactKey, contact_hash, masked
 
@@ -18,7 +20,7 @@ from schemas.contacts import ContactKey, contact_hash, masked
 def resync(
     email: Annotated[str, typer.Argument(help="Email of the contact.")],
     *,
-    rate_share: RateShare = 0.1,
+    rate_share: RateShare = RATE_SHARE,
     timeline: Annotated[bool, typer.Option(help="Write timeline entries too; none appears twice.")] = True,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the values that its events give, without a call to HubSpot.")

@@ -1,9 +1,8 @@
 """Functions that the reprocessing commands share: they read the settings, open a run, and do its work in a session."""
 
 import logging
-import tempfile
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -43,13 +42,6 @@ def open_run(folder: Path, name: str, asked: dict[str, Any], *, fresh: bool) -> 
         return Run.open(folder, name, asked, datetime.now(UTC), fresh=fresh)
     except CannotOpen as error:
         refuse(str(error))
-
-
-@contextmanager
-def temporary_run(name: str) -> Iterator[Run]:
-    """Begin a run that can't be continued: its folder is removed at the end of the context."""
-    with tempfile.TemporaryDirectory(prefix=f"{name}-") as folder:
-        yield open_run(Path(folder), name, {}, fresh=False)
 
 
 def work_in_session(  # noqa: PLR0913 - the options that the commands share

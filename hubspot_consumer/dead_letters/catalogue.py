@@ -77,11 +77,11 @@ class DeadLetterCatalogue:
 
     def reused(self) -> frozenset[Place]:
         """Return all records of the dead letters, open or not, whose sequence another event had."""
-        return frozenset(place for letter in self.letters if letter.is_reused for place in self._all_places(letter))
+        return self._places_of(letter for letter in self.letters if letter.is_reused)
 
     def places(self) -> frozenset[Place]:
         """Return all records of all dead letters, in whatever state."""
-        return frozenset(place for letter in self.letters for place in self._all_places(letter))
+        return self._places_of(self.letters)
 
     def mends(self) -> Mapping[Place, Correction]:
         """Return corrections by record: the records of the events themselves, and those of their dead letters."""
@@ -91,6 +91,9 @@ class DeadLetterCatalogue:
             if letter.mend is not None
             for place in self._all_places(letter)
         }
+
+    def _places_of(self, letters: Iterable[Letter]) -> frozenset[Place]:
+        return frozenset(place for letter in letters for place in self._all_places(letter))
 
     def _all_places(self, letter: Letter) -> Iterator[Place]:
         yield from letter.places

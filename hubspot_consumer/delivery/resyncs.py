@@ -8,18 +8,16 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from itertools import islice
-from typing import Final, Literal, NoReturn
+from typing import Final, NoReturn
 
 from hubspot_consumer.hubspot.outcomes import Delivered
-from hubspot_consumer.metrics import Telemetry
+from hubspot_consumer.metrics import ResyncReason, Telemetry
 from hubspot_consumer.ordering.lane import ContactUpdate
 from hubspot_consumer.ordering.lanes import Lanes
 from runtime.clock import Clock
 from runtime.logs import log
 from schemas.contacts import ContactKey
 
-ResyncReason = Literal["deleted", "hole_released", "sequence_doubtful"]
-"""Why a contact is written again. A metric has these words, so they are a public contract."""
 Resync = Callable[[Collection[ContactKey]], Awaitable[Collection[ContactKey]]]
 """Writes contacts from the topics, as the command `resync` does, and returns those that were not written. Raises what
 keeps it from that.

@@ -112,6 +112,7 @@ class Projector:
         whose newest event can't be mapped.
         """
         projection, newest, names, ends_unmapped = Projection(key), Properties(), set[str](), False
+        ids = dict[int, int]()
         for history in histories:
             highest, ids = 0, dict[int, int]()
             for event, envelope, selected, dead in self._envelopes(projection, history, without):
@@ -134,8 +135,9 @@ class Projector:
                         projection.dead.append((event, envelope))
                 if selected or is_at_or_after(event, self._unfinished):
                     names |= properties.keys()
+        if names:
             newest[LAST_EVENT_ID] = last_event_ids(key, ids)
-        names |= {LAST_EVENT_ID} if names else set()
+            names.add(LAST_EVENT_ID)
         projection.properties = {name: value for name, value in newest.items() if name in names}
         if ends_unmapped:
             # HubSpot may have the contact as it was after that event: to write the events before it moves it backwards.

@@ -215,7 +215,9 @@ class Lane:
         sequence = min(self.pending)
         # HubSpot has the values of a late event, or newer ones. Its timeline entry is sent again, under the same uuid.
         late = sequence <= applied
-        update = ContactUpdate(self, [], late, late, creates=self.applied is None, set_aside=[*self.set_aside])
+        update = ContactUpdate(
+            self, [], written=late, repeated=late, creates=self.applied is None, set_aside=[*self.set_aside]
+        )
         while (event := self.pending.get(sequence)) is not None and event.envelope is not None:
             if len(update.events) == self.most_events or (late and sequence > applied):
                 break

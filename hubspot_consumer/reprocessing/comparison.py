@@ -14,7 +14,7 @@ from hubspot_consumer.history.store import Stored
 from hubspot_consumer.hubspot.requests import RemoteContact
 from hubspot_consumer.hubspot.schema import LAST_EVENT_ID, PROPERTIES, SEQUENCE
 from hubspot_consumer.kafka.records import Offsets
-from schemas.contacts import ContactKey, contact_hash, masked
+from schemas.contacts import ContactKey, named
 
 Kind = Literal["missing", "stale", "ahead", "empty", "differs"]
 """The kind of a difference. The words are in the audit's JSON, so they are a public contract."""
@@ -39,7 +39,7 @@ class ContactDifference:
     held: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        who = {"contact": masked(self.contact), "contact_hash": contact_hash(self.contact), "kind": self.kind}
+        who = {**named(self.contact), "kind": self.kind}
         return {**who, "property": self.name, "expected": self.expected, "held": self.held} if self.name else who
 
 

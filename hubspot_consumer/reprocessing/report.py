@@ -14,7 +14,7 @@ from hubspot_consumer.ordering.lane import ContactUpdate
 from hubspot_consumer.ordering.pending import Pending
 from runtime.endings import CannotGoOn
 from runtime.logs import log
-from schemas.contacts import ContactKey, contact_hash, masked
+from schemas.contacts import ContactKey, contact_hash, named
 from schemas.envelope import Envelope
 
 MAPPING_FAILED: Final[Rejection] = "mapping_failed"
@@ -36,7 +36,7 @@ class Refused:
 
     def as_json(self) -> dict[str, Any]:
         where = {"event_id": self.event_id, "event_type": self.event_type} if self.event_id else {}
-        words = {"contact": masked(self.contact), "contact_hash": contact_hash(self.contact)}
+        words = named(self.contact)
         return {**words, "reason": self.reason, "detail": self.detail, **where}
 
 

@@ -1,20 +1,17 @@
 """A resync of contacts inside a worker's process: a run like any other, with connections and holds of its own."""
 
-import tempfile
 from collections.abc import Collection
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
 from hubspot_consumer.history.projection import Selection
-from hubspot_consumer.reprocessing.run import Run
+from hubspot_consumer.reprocessing.run import temporary_run
 from hubspot_consumer.reprocessing.session import RunSession
 from hubspot_consumer.settings import Settings
 from schemas.contacts import ContactKey
 
 NAME: Final = "resync"
-# The share of the quota, as of the command `resync`.
+# The share of the quota, unless the command `resync` is told another.
 RATE_SHARE: Final = 0.1
 
 
@@ -24,10 +21,8 @@ async def resync_contacts(settings: Settings, keys: Collection[ContactKey]) -> C
     Returns the contacts that were not written: HubSpot refuses them, they are suppressed, or the topics have no event
     of them that can be mapped. Raises KafkaError, SendingPaused and AnotherRun.
     """
-    with tempfile.TemporaryDirectory(prefix=f"{NAME}-") as folder:
-        run = Run.open(Path(folder), NAME, {}, datetime.now(UTC), fresh=True)
+    with temporary_run(NAME) as run:
         async with AsyncExitStack() as opened:
-            opened.callback(run.close, keep=False)
             session = RunSession(settings, run, NAME, RATE_SHARE, timeline=True, opened=opened)
             await session.keep_off_while_paused()
             selection = Selection(contacts=frozenset(keys), dead_letters=False)

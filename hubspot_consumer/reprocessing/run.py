@@ -2,7 +2,9 @@
 
 import fcntl
 import json
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -65,6 +67,17 @@ class Run:
         if not keep:
             _remove(self.file)
         self._lock.close()
+
+
+@contextmanager
+def temporary_run(name: str) -> Iterator[Run]:
+    """Begin a run that can't be continued: its folder is removed at the end of the context."""
+    with tempfile.TemporaryDirectory(prefix=f"{name}-") as folder:
+        run = Run.open(Path(folder), name, {}, datetime.now(UTC), fresh=False)
+        try:
+            yield run
+        finally:
+            run.close(keep=False)
 
 
 def _locked(file: Path) -> TextIO:

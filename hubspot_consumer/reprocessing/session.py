@@ -158,7 +158,8 @@ class RunSession:
         if not events:
             return []
         present = await DeadLetterCatalogue.read(self._kafka, self._settings.topics, self.clock)
-        return [event for place, event in events.items() if place not in present.places()]
+        places = present.places()
+        return [event for place, event in events.items() if place not in places]
 
     async def set_aside(self, events: Iterable[Stored]) -> None:
         """Write events whose sequence another event has to the dead letters. Raises KafkaError."""

@@ -33,6 +33,7 @@ async def test_an_entry_waits_for_that_of_an_earlier_event_however_late_its_topi
     await worker.kill()
     await pipeline.simulator.remove_faults()
     ids += await pipeline.track(("nova_earned", EARNED))
+    await pipeline.until_published()
 
     slow = pipeline.program(SLOW)
     await slow.launch_and_wait()

@@ -25,19 +25,8 @@ AT = "2026-11-24T03:00:00Z"
 
 async def track(pipeline: Pipeline, *balances: int, email: str = EMAIL) -> list[str]:
     """Track an event of the contact for each balance, and return their ids."""
-    ids = []
-    async with await pipeline.connect() as connection:
-        for balance in balances:
-            payload = {"user_id": f"usr of {email}", "email": email, "amount_cents": 1}
-            payload |= {"session_id": "ses_1", "earned_at": AT, "new_balance_cents": balance}
-            row = await (
-                await connection.execute(
-                    "SELECT track_lifecycle_event('nova_earned', %s::jsonb)::text", [json.dumps(payload)]
-                )
-            ).fetchone()
-            assert row is not None
-            ids.append(row[0])
-    return ids
+    payload = {"user_id": f"usr of {email}", "email": email, "amount_cents": 1, "session_id": "ses_1", "earned_at": AT}
+    return await pipeline.track(*(("nova_earned", payload | {"new_balance_cents": balance}) for balance in balances))
 
 
 async def track_all(pipeline: Pipeline, emails: list[str], *balances: int) -> list[str]:
@@ -48,6 +37,24 @@ async def copied(postgres: Any, name: str, template: str) -> None:
     async with await psycopg.AsyncConnection.connect(postgres.url, autocommit=True) as connection:
         await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+
+
+async def restored(pipeline: Pipeline, postgres: Any, worker: Service, *lost: int) -> None:
+    """Let the worker deliver two events, and one of each balance in *lost*, before which the database is set back."""
+    database, backup = pipeline.database_url.rpartition("/")[2], "backup_of_a_restored_one"
+    relay = pipeline.producer()
+    await relay.launch_and_wait()
+    await worker.launch_and_wait()
+    await track(pipeline, 100, 200)
+    await pipeline.until_arrived(2)
+    await relay.stop()
+    await copied(postgres, backup, database)
+    await relay.launch_and_wait()
+    await track(pipeline, *lost)
+    await pipeline.until_arrived(2 + len(lost))
+    await relay.stop()
+    await copied(postgres, database, backup)
+    await relay.launch_and_wait()
 
 
 async def balance(pipeline: Pipeline, email: str = EMAIL) -> tuple[str, str]:
@@ -95,20 +102,8 @@ async def audit(pipeline: Pipeline) -> None:
 async def test_a_restored_database_halts_sending_and_its_events_take_effect_after_recover_and_redrive(
     pipeline: Pipeline, postgres: Any
 ) -> None:
-    database, backup = pipeline.database_url.rpartition("/")[2], "backup_of_a_restored_one"
-    relay, worker = pipeline.producer(), pipeline.consumer(DEAD_LETTER_LIMIT="1")
-    await relay.launch_and_wait()
-    await worker.launch_and_wait()
-    await track(pipeline, 100, 200)
-    await pipeline.until_arrived(2)
-    await relay.stop()
-    await copied(postgres, backup, database)
-    await relay.launch_and_wait()
-    await track(pipeline, 300, 400, 500)
-    await pipeline.until_arrived(5)
-    await relay.stop()
-    await copied(postgres, database, backup)
-    await relay.launch_and_wait()
+    worker = pipeline.consumer(DEAD_LETTER_LIMIT="1")
+    await restored(pipeline, postgres, worker, 300, 400, 500)
 
     again = await track(pipeline, 30, 40)
 
@@ -136,21 +131,8 @@ async def test_a_restored_database_halts_sending_and_its_events_take_effect_afte
 async def test_an_event_that_nobody_could_tell_from_a_repeat_is_counted_and_the_audit_finds_it(
     pipeline: Pipeline, postgres: Any
 ) -> None:
-    database, backup = pipeline.database_url.rpartition("/")[2], "backup_of_long_ago"
-    relay, worker = pipeline.producer(), pipeline.consumer()
-    await relay.launch_and_wait()
-    await worker.launch_and_wait()
-    await track(pipeline, 100, 200)
-    await pipeline.until_arrived(2)
-    await relay.stop()
-    await copied(postgres, backup, database)
-    await relay.launch_and_wait()
     lost = REMEMBERED_IDS + 4
-    await track(pipeline, *range(300, 300 + lost))
-    await pipeline.until_arrived(2 + lost)
-    await relay.stop()
-    await copied(postgres, database, backup)
-    await relay.launch_and_wait()
+    await restored(pipeline, postgres, pipeline.consumer(), *range(300, 300 + lost))
 
     again = await track(pipeline, 30)
     await pipeline.until_arrived(2 + lost + 1)
