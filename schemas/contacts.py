@@ -17,11 +17,13 @@ _LOWERED_ALONE = str.maketrans({"\u0130": "i", "\u03a3": "\u03c3"})
 # Composition joins at most four characters into one, so a longer text is still too long afterwards.
 _LONGEST_DECOMPOSED: Final = 4 * LONGEST_EMAIL
 
-# The pattern is loose on purpose: to mask a text that is no email does no harm.
-_LETTER: Final = r"[^\s@<>\"'`(){}\[\],;:=]"
+# The pattern is loose on purpose: to mask a text that is no email does no harm. An email may end in a quote or a brace
+# before its @, although in a message these usually enclose it.
+_MARKS: Final = r"<>\"'`(){}\[\],;:="
+_LETTER: Final = rf"[^\s@{_MARKS}]"
 # The match starts at a word's start and never backtracks. Otherwise a long word without an @ would be read once per
 # letter.
-_LOOKS_LIKE_AN_EMAIL: Final = re.compile(rf"(?<!{_LETTER}){_LETTER}++@{_LETTER}++")
+_BEFORE_AN_AT: Final = re.compile(rf"(?<!{_LETTER}){_LETTER}++[{_MARKS}]*+@(?=[^\s@])")
 
 
 def contact_key(email: str) -> ContactKey:
@@ -58,11 +60,11 @@ def masked(email: str) -> str:
 
 def without_emails(text: str) -> str:
     """Return *text* with everything masked that looks like an email."""
-    return _LOOKS_LIKE_AN_EMAIL.sub(lambda email: masked(email.group()), text)
+    return _BEFORE_AN_AT.sub(lambda email: masked(email.group()), text)
 
 
 def shortened(
-    text: str, longest: int, hidden: re.Pattern[str] = _LOOKS_LIKE_AN_EMAIL, mask: Callable[[str], str] = masked
+    text: str, longest: int, hidden: re.Pattern[str] = _BEFORE_AN_AT, mask: Callable[[str], str] = masked
 ) -> str:
     """Return the first *longest* characters of *text*, with all emails, or all matches of *hidden*, masked.
 

@@ -10,7 +10,7 @@ from schemas.envelope import LARGEST, Headers, Totals
 from schemas.texts import read_object
 
 # The contact keys that the outbox's function gives. Its table can't hold longer ones.
-_A_KEY: Final = re.compile(r"[^\s\x00]+@[^\s@\x00]+")
+_A_KEY: Final = re.compile(rf"[^\s\x00]{{1,{LONGEST_EMAIL}}}@[^\s@\x00]+")
 
 
 class Contact(NamedTuple):

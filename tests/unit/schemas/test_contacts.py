@@ -1,9 +1,7 @@
 """The contact key, and what a log may show of it."""
 
 import re
-import time
 import unicodedata
-from collections.abc import Callable
 
 import pytest
 from hypothesis import example, given
@@ -12,6 +10,8 @@ from hypothesis import strategies as st
 from schemas import contacts
 from schemas.contacts import LONGEST_EMAIL, contact_hash, contact_key, masked, shortened, without_emails
 
+# No letters of a word, as emails are masked; but an email may end in them before its @.
+MARKS = "<>\"'`(){}[],;:="
 LOCALS = st.text(
     st.characters(codec="utf-8", exclude_categories=["Z", "C"], exclude_characters="@"), min_size=1, max_size=40
 )
@@ -40,16 +40,16 @@ def test_a_key_is_the_key_of_itself_and_of_its_other_spellings(local: str) -> No
     assert contact_key(unicodedata.normalize("NFD", f"{local}@example.com")) == key
 
 
-@given(LOCALS.filter(lambda local: not set(local) & set("<>\"'`(){}[],;:=")))
-def test_a_masked_email_shows_one_letter_and_the_domain(local: str) -> None:
-    email = f"{local}@example.com"
+@given(LOCALS.filter(lambda local: not set(local) & set(MARKS)), st.text(MARKS, max_size=3))
+def test_a_masked_email_shows_one_letter_and_the_domain(local: str, marks: str) -> None:
+    email = f"{local}{marks}@example.com"
 
     assert masked(email) == f"{local[0]}***@example.com"
     assert without_emails(f'{{"message":"{email} is bad"}}') == f'{{"message":"{masked(email)} is bad"}}'
 
 
 # What is masked, said the slow way.
-EMAIL = re.compile(r"[^\s@<>\"'`(){}\[\],;:=]+@[^\s@<>\"'`(){}\[\],;:=]+")
+EMAIL = re.compile(r"[^\s@<>\"'`(){}\[\],;:=]+[<>\"'`(){}\[\],;:=]*@(?=[^\s@])")
 WORDS = st.text(st.sampled_from("ab@@ <,.") | st.characters(), max_size=60)
 
 
@@ -75,33 +75,6 @@ def test_an_email_that_the_end_cuts_through_shows_no_more_than_its_first_letter(
 
     assert len(told) <= longest
     assert sum(letter in "xyz" for letter in told) <= 1
-
-
-# Each is slow in its own way, where a pattern goes back: no @, nothing after it, many of them.
-LONG: list[Callable[[int], str]] = [
-    lambda letters: "a" * letters,
-    lambda letters: "a" * letters + "@",
-    lambda letters: "@" * letters,
-    lambda letters: "a@" * (letters // 2),
-    lambda letters: "a@b " * (letters // 4),
-    lambda letters: "a." * (letters // 2) + "@b",
-    lambda letters: "pat-" * (letters // 4),
-]
-
-
-@pytest.mark.parametrize("text", LONG)
-@pytest.mark.parametrize("mask", [without_emails, lambda text: shortened(text, len(text))])
-def test_masking_takes_as_long_as_a_text_is(text: Callable[[int], str], mask: Callable[[str], str]) -> None:
-    def takes_s(letters: int) -> float:
-        made, took = text(letters), []
-        for _ in range(5):
-            began = time.thread_time()
-            mask(made)
-            took.append(time.thread_time() - began)
-        return min(took)
-
-    # 32 times as long: the square of that is 1,024.
-    assert takes_s(64_000) < 200 * max(takes_s(2_000), 1e-5)
 
 
 @pytest.mark.parametrize("letters", ["\u0315\u0300", "e\u0301", "a"])

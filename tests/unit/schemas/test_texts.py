@@ -54,7 +54,7 @@ def test_words_that_are_kept_are_encodable_cut_and_without_emails() -> None:
 
     for note in kept:
         assert note.encode().startswith(b"?x")
-        assert len(note) == LONGEST_KEPT
+        assert LONGEST_KEPT - 20 < len(note) <= LONGEST_KEPT
         assert "ada" not in note
     paused = read_pause(said(json.dumps({"at": AT.isoformat(), "note": "x" * 900_000}).encode()))
     assert paused is not None
