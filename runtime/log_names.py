@@ -66,6 +66,7 @@ LogName = Literal[
     "receipts.written_again",
     "timeline.mode",
     "topic.not_read",
+    "topic.record_skipped",
     "worker.assigned",
     "worker.group_error",
     "worker.progress",

@@ -1,35 +1,48 @@
 """Receipts: small records of the outcomes of a worker's deliveries."""
 
-from typing import Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from schemas.texts import Name, Words
 from schemas.times import KeptTime
 
 ReceiptOutcome = Literal["delivered", "dead_lettered", "suppressed"]
 """How a delivery ended. Records of the topic contain these words, so they are a public contract."""
 
 
+MOST_PROPERTIES: Final = 1_000
+_Number = Annotated[int, Field(ge=0, le=2**63 - 1)]
+
+
 class Receipt(BaseModel):
     """One outcome of one record. What the record did not tell is None, or empty; the newest of an event counts.
 
     `at` is when it ended, `published_at` when Kafka took the record. `properties` are the names of the contact's
-    properties that the event set. `attempts` is 0 where none was made.
+    properties that the event set. `attempts` is 0 where none was made. Texts that are too long are cut.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    event_id: str | None
-    type: str
-    sequence: int | None
+    event_id: Name | None
+    type: Name
+    sequence: _Number | None
     outcome: ReceiptOutcome
     at: KeptTime
-    attempts: int
-    topic: str
-    partition: int
-    offset: int
+    attempts: _Number
+    topic: Name
+    partition: _Number
+    offset: _Number
     published_at: KeptTime
-    contact_id: str | None = None
-    properties: tuple[str, ...] = ()
-    reason: str | None = None
-    detail: str | None = None
+    contact_id: Name | None = None
+    properties: tuple[Name, ...] = Field((), max_length=MOST_PROPERTIES)
+    reason: Words | None = None
+    detail: Words | None = None
+
+    @classmethod
+    def read(cls, value: bytes | None) -> Self | None:
+        """Return the receipt in a record's value; None if this version can't read it."""
+        try:
+            return cls.model_validate_json(value or b"")
+        except ValidationError:
+            return None

@@ -11,6 +11,8 @@ from schemas.contacts import shortened
 
 # Maximum length of a person's note or a message of HubSpot: it has to fit a line and a record.
 LONGEST_KEPT: Final = 2_000
+# Maximum length of an id or a name: Kafka's topics have at most 249 characters.
+LONGEST_NAME: Final = 255
 # An escaped surrogate, which may be half of a pair or a complete pair's first or second part.
 _ESCAPED: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -50,3 +52,5 @@ def _shortened(text: str) -> str:
 
 Words = Annotated[str, BeforeValidator(_encodable), AfterValidator(_shortened)]
 """A text of a person or of HubSpot for a stored record: without whole emails, and cut to LONGEST_KEPT characters."""
+Name = Annotated[str, BeforeValidator(_encodable), AfterValidator(lambda text: text[:LONGEST_NAME])]
+"""An id or a name in a stored record, cut to LONGEST_NAME characters."""

@@ -30,6 +30,17 @@ def moment_of(seconds: float) -> datetime:
         return EARLIEST if seconds < 0 else LATEST
 
 
+def read_time(text: str) -> datetime | None:
+    """Return the ISO 8601 time in *text*, without an offset in UTC, or the nearest one in the years 1 to 9999; None for
+    any other text.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return nearest(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+
+
 def _checked(moment: datetime, info: ValidationInfo) -> datetime:
     if info.context is not AS_WRITTEN:
         in_utc(moment)

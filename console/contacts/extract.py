@@ -159,7 +159,9 @@ class Extract:
             resolutions.take_in(record)
 
     def _receipts(self, query: str, *parameters: object) -> list[Receipt]:
-        return [Receipt.model_validate_json(unpacked(value)) for (value,) in self._rows(query, *parameters)]
+        # An index of an earlier version may contain receipts that this one does not accept.
+        read = (Receipt.read(unpacked(value)) for (value,) in self._rows(query, *parameters))
+        return [receipt for receipt in read if receipt is not None]
 
     def _rows(self, query: str, *parameters: object) -> Sequence[tuple[Any, ...]]:
         return self._connection.execute(query, parameters).fetchall()

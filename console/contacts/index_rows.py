@@ -10,15 +10,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from pydantic import ValidationError
-
-from hubspot_consumer.kafka.records import Partition
+from hubspot_consumer.kafka.records import LONGEST_ID, Partition
 from schemas.contacts import contact_key
 from schemas.deliveries import Receipt
 from schemas.envelope import LARGEST, Headers
 from schemas.events import EVENT_TYPES
 from schemas.publication import published
-from schemas.texts import read_object
+from schemas.texts import LONGEST_NAME, read_object
 from schemas.topics import Topics
 
 Row = tuple[Any, ...]
@@ -117,8 +115,8 @@ def _event(record: Any) -> Row:
         record.timestamp,
         _text(record.key),
         sequence if sequence is not None else headers.sequence,
-        headers.id or _word(document.get("id")) or "",
-        _word(external_id),
+        (headers.id or _word(document.get("id")) or "")[:LONGEST_ID],
+        (_word(external_id) or "")[:LONGEST_NAME] or None,
         _key_of(previous, record.key),
         packed(value),
     )
@@ -158,9 +156,8 @@ def _resolution(record: Any) -> Row:
 
 def _receipt(record: Any) -> Row | None:
     """Return the columns of a receipt; None if it is unreadable, as one of a newer version may be."""
-    try:
-        receipt = Receipt.model_validate_json(record.value or b"")
-    except ValidationError:
+    receipt = Receipt.read(record.value)
+    if receipt is None:
         return None
     return (_text(record.key), _in_range(receipt.sequence), packed(record.value))
 

@@ -11,6 +11,7 @@ from console.overview.services import Buckets, Report, added, quantile, risen
 from console.overview.source import Source
 from console.shared_settings import Comparison, compare
 from runtime.clock import Clock
+from schemas.times import read_time
 
 SAMPLE_EVERY_S: Final = 5.0
 SAMPLES: Final = 720
@@ -209,7 +210,7 @@ def _quota(quotas: Sequence[Mapping[str, Any]]) -> Quota | None:
         daily_limit=max(quota["daily_limit"] for quota in quotas),
         # Each worker reports the account's remainder as of its last call: the lowest is the newest until a reset.
         daily_remaining=min(quota["daily_remaining"] for quota in quotas),
-        daily_resets_at=datetime.fromisoformat(resets_at) if resets_at else None,
+        daily_resets_at=read_time(resets_at) if resets_at else None,
     )
 
 

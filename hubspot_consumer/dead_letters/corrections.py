@@ -22,13 +22,14 @@ from pydantic import (
 )
 
 from schemas.contacts import without_emails
-from schemas.envelope import UnreadableRecord, read_envelope
+from schemas.envelope import LARGEST, UnreadableRecord, read_envelope
 from schemas.events import EVENTS, Event
 from schemas.texts import Words
 
 # Fields that name a person. A correction can remove such a field, but not set it.
 PERSONAL: Final = frozenset({"email", "previous_email", "name", "phone"})
 LONGEST: Final = 255
+MOST_FIELDS: Final = 100
 
 
 def _names_nobody(text: str) -> str:
@@ -46,14 +47,14 @@ def _is_not_personal(name: str) -> str:
 _Field = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_names_nobody)]
 _Own = Annotated[_Field, AfterValidator(_is_not_personal)]
 _Text = Annotated[str, StringConstraints(strict=True, max_length=LONGEST), AfterValidator(_names_nobody)]
-Value = _Text | Annotated[int, Field(strict=True)] | Annotated[bool, Field(strict=True)]
+Value = _Text | Annotated[int, Field(strict=True, ge=-LARGEST, le=LARGEST)] | Annotated[bool, Field(strict=True)]
 
 
 class Changes(BaseModel, frozen=True):
     """Changes of a payload: the new values of fields, and the fields to remove."""
 
-    values: dict[_Own, Value] = Field(default_factory=dict)
-    unset: tuple[_Field, ...] = ()
+    values: dict[_Own, Value] = Field(default_factory=dict, max_length=MOST_FIELDS)
+    unset: tuple[_Field, ...] = Field((), max_length=MOST_FIELDS)
 
     @model_validator(mode="after")
     def _are_some(self) -> "Changes":

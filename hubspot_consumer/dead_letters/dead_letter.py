@@ -4,7 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from hubspot_consumer.dead_letters.corrections import Correction
@@ -13,7 +13,7 @@ from hubspot_consumer.kafka.records import Place
 from schemas.contacts import ContactKey, contact_key
 from schemas.dead_letters import PREFIX
 from schemas.envelope import Headers
-from schemas.times import moment_of
+from schemas.times import moment_of, read_time
 from schemas.topics import Topics
 
 _A_NUMBER: Final = re.compile(r"-?[0-9]{1,18}")
@@ -256,8 +256,5 @@ def _number(text: str, otherwise: int) -> int:
 
 
 def _moment_ms(text: str, otherwise: int) -> int:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return otherwise
-    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    moment = read_time(text)
+    return otherwise if moment is None else round(moment.timestamp() * 1000)

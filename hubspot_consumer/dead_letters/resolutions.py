@@ -4,6 +4,8 @@ The newest record of a key counts. If it can't be read, for example because a ne
 open.
 """
 
+import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
@@ -22,6 +24,10 @@ OPEN: Final[frozenset[State]] = frozenset({"dead", "mended"})
 # Header with the dead letter's timestamp in ms: a topic that was deleted and created again has the same ids again.
 SET_ASIDE_AT: Final = "set_aside_at"
 LOOK_AGAIN_S: Final = 1.0
+# A dead letter's id: its partition and its offset.
+_AN_ID: Final = re.compile("[0-9]{1,10}-[0-9]{1,19}")
+# Larger than any number of attempts that a worker makes.
+_Attempts = Annotated[int, Field(ge=0, le=2**31)]
 
 
 class _Resolution(BaseModel, frozen=True):
@@ -49,7 +55,7 @@ class DeadAgain(_Resolution):
     state: Literal["dead"] = "dead"
     reason: Words
     detail: Words
-    attempts: int = Field(0, ge=0)
+    attempts: _Attempts = 0
     mend: Correction | None = None
 
 
@@ -60,7 +66,7 @@ class Mended(_Resolution):
     mend: Correction
     reason: Words
     detail: Words
-    attempts: int = Field(0, ge=0)
+    attempts: _Attempts = 0
     failed_at: KeptTime
 
 
@@ -90,22 +96,27 @@ class Resolutions:
             return None
         return standing
 
-    def take_in(self, record: Any) -> None:
-        """Process one of aiokafka's records; they must come in order."""
+    def take_in(self, record: Any) -> bool:
+        """Process one of aiokafka's records; they must come in order. Return whether it can be read."""
         letter_id = (record.key or b"").decode(errors="replace")
         resolution = self._resolution(record.value or b"")
         if resolution is None:
             self._standing.pop(letter_id, None)
-        else:
-            self._standing[letter_id] = Standing(record.offset, resolution, _set_aside_at_ms(record.headers))
+            return not record.value
+        if not _AN_ID.fullmatch(letter_id):
+            return False
+        self._standing[letter_id] = Standing(record.offset, resolution, _set_aside_at_ms(record.headers))
+        return True
 
     def _resolution(self, value: bytes) -> Resolution | None:
-        if value not in self._read:
+        # Values are kept by their hash, because a record may have a megabyte.
+        name = hashlib.sha256(value).digest()
+        if name not in self._read:
             try:
-                self._read[value] = _RESOLUTION.validate_json(value)
+                self._read[name] = _RESOLUTION.validate_json(value)
             except ValidationError:
-                self._read[value] = None
-        return self._read[value]
+                self._read[name] = None
+        return self._read[name]
 
 
 async def read_resolutions(options: Mapping[str, Any], topic: str, clock: Clock) -> Resolutions:

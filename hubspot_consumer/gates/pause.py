@@ -59,13 +59,14 @@ class PauseControl(FollowedTopic):
         self._read = True
         self._apply()
 
-    def _take_in(self, record: Any) -> None:
+    def _take_in(self, record: Any) -> bool:
         if record.key != SENDING:
-            return
+            return False
         self._paused = read_pause(record)
         # During `start` only the last control counts, which `start` applies itself.
         if self._read:
             self._apply()
+        return True
 
     def _apply(self) -> None:
         if self._paused is None:

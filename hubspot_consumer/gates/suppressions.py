@@ -31,13 +31,15 @@ class Suppressions(FollowedTopic):
     def __len__(self) -> int:
         return len(self._hashes)
 
-    def _take_in(self, record: Any) -> None:
+    def _take_in(self, record: Any) -> bool:
         name = (record.key or b"").decode(errors="replace")
+        if not _A_HASH.fullmatch(name):
+            return False
         if record.value is None:
             self._hashes.discard(name)
-        elif _A_HASH.fullmatch(name):
-            # Other keys in the topic are ignored.
+        else:
             self._hashes.add(name)
+        return True
 
 
 async def set_suppressed(kafka: KafkaConnection, key: ContactKey, *, suppressed: bool) -> None:

@@ -30,6 +30,8 @@ TOO_LITTLE_S: Final = 40.0
 # Running workers usually answer sooner, so the members are requested only after this time.
 ASK_MEMBERS_AFTER_S: Final = 0.25
 ASK_AGAIN_S: Final = 0.5
+# Besides this run, only workers that resync a contact are active. The limit keeps the memory bounded.
+MOST_RUNS: Final = 1_000
 WARN_AFTER_S: Final = 3.0
 WARN_AGAIN_S: Final = 10.0
 
@@ -86,8 +88,8 @@ class HoldListener:
     def forget(self, hold: "Hold") -> None:
         self._holds.pop(hold.number, None)
 
-    def take_in(self, record: Any) -> None:
-        """Process one of aiokafka's records; an unreadable one is skipped."""
+    def take_in(self, record: Any) -> bool:
+        """Process one of aiokafka's records. Return whether it can be read."""
         match entry := read_hold_record(record.value):
             case HoldBegun():
                 self._begin(entry, record.timestamp / 1000)
@@ -99,10 +101,13 @@ class HoldListener:
                 self._active_before.pop(entry.run, None)
                 # This process ends the run only before its announcement. A later end comes from its successor.
                 self.taken_over |= entry.run == self._run and self._announced
-            case Released() | None:
+            case Released():
                 pass
+            case None:
+                return False
             case _:
                 assert_never(entry)
+        return True
 
     def _begin(self, hold: HoldBegun, at_s: float) -> None:
         if hold.run == self._run:
@@ -114,6 +119,8 @@ class HoldListener:
                     for name, run in self._runs.items()
                     if name != self._run and at_s < run.heard_at_s + run.for_s
                 }
+        if len(self._runs) >= MOST_RUNS and hold.run not in self._runs:
+            del self._runs[next(iter(self._runs))]
         self._runs[hold.run] = OtherRun(hold.command, at_s, hold.for_s)
 
 

@@ -21,6 +21,9 @@ TRY_AGAIN_S: Final = 1.0
 _Number = Annotated[int, Field(ge=0, le=2**63 - 1)]
 _Key = Annotated[ContactKey, Field(max_length=LONGEST_EMAIL)]
 _Word = Annotated[str, Field(max_length=200)]
+# A hold has the contacts of one call to HubSpot, at most a hundred and those that moved to or from them.
+MOST_CONTACTS: Final = 1_000
+MOST_PARTITIONS: Final = 100_000
 
 
 class _OfRun(BaseModel, frozen=True):
@@ -33,7 +36,7 @@ class HoldBegun(_OfRun):
     kind: Literal["hold"] = "hold"
     number: _Number
     command: _Word
-    contacts: tuple[_Key, ...] = ()
+    contacts: tuple[_Key, ...] = Field((), max_length=MOST_CONTACTS)
     quota_share: float = Field(ge=0, le=MOST_QUOTA_SHARE, allow_inf_nan=False)
     for_s: float = Field(FOR_S, gt=0, le=600, allow_inf_nan=False)
 
@@ -44,7 +47,7 @@ class HoldAnswered(_OfRun):
     kind: Literal["held"] = "held"
     number: _Number
     worker: _Word
-    partitions: tuple[int, ...]
+    partitions: tuple[_Number, ...] = Field(max_length=MOST_PARTITIONS)
 
 
 class Written(BaseModel, frozen=True):
@@ -62,7 +65,7 @@ class Released(_OfRun):
 
     kind: Literal["released"] = "released"
     number: _Number
-    written: Mapping[_Key, Written] = {}
+    written: Mapping[_Key, Written] = Field({}, max_length=MOST_CONTACTS)
     touched: bool = True
 
 

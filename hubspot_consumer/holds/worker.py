@@ -36,6 +36,10 @@ from runtime.clock import Clock, set_within
 from runtime.logs import log
 from schemas.contacts import ContactKey
 
+# Runs hold at most some hundred contacts at a time. The limits keep the memory bounded, whatever is on the topic.
+MOST_HELD: Final = 20_000
+MOST_RUNS: Final = 100
+
 
 @dataclass(eq=False)
 class HoldInForce:
@@ -64,21 +68,24 @@ class WorkerHolds:
         self.changed: Final = asyncio.Event()
         lanes.in_flight.came_back = self._came_back
 
-    def take_in(self, record: Any) -> None:
-        """Process one of aiokafka's records; an unreadable or old one is skipped."""
+    def take_in(self, record: Any) -> bool:
+        """Process one of aiokafka's records. Return whether it can be read and is within the limits, or is old."""
         if self._clock.now().timestamp() - record.timestamp / 1000 > STALE.total_seconds():
-            return
+            return True
         match entry := read_hold_record(record.value):
             case HoldBegun():
-                self._begin(entry)
+                return self._begin(entry)
             case Released():
                 self._end(entry.run, entry.number, entry.written, how="released", touched=entry.touched)
             case RunEnded():
                 self._end_run(entry.run)
-            case HoldAnswered() | None:
+            case HoldAnswered():
                 pass
+            case None:
+                return False
             case _:
                 assert_never(entry)
+        return True
 
     def expire(self) -> float | None:
         """End holds and runs that were not renewed in time; return the seconds to the next expiry, or None."""
@@ -115,7 +122,11 @@ class WorkerHolds:
         contacts = len({key for hold in self._in_force.values() for key in hold.contacts})
         return {"run": name, "command": run.command, "quota_share": run.quota_share, "contacts_held": contacts}
 
-    def _begin(self, begun: HoldBegun) -> None:
+    def _begin(self, begun: HoldBegun) -> bool:
+        held = sum(len(hold.contacts) for hold in self._in_force.values())
+        runs = self._runs.keys() | {begun.run}
+        if held + len(begun.contacts) > MOST_HELD or len(self._in_force) >= MOST_HELD or len(runs) > MOST_RUNS:
+            return False
         contacts, until = frozenset(begun.contacts), self._clock.monotonic() + begun.for_s
         hold = HoldInForce(begun.run, begun.number, begun.command, begun.quota_share, contacts, until)
         if hold.run not in self._runs:
@@ -127,6 +138,7 @@ class WorkerHolds:
             self._lanes.hold(contacts)
             log.debug("hold.begun", run=hold.run, number=hold.number, contacts=len(contacts))
         self.changed.set()
+        return True
 
     def _end(
         self, run: str, number: int, written: Mapping[ContactKey, Written] | None, *, how: str, touched: bool = True

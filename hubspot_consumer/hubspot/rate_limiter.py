@@ -131,9 +131,9 @@ class RateLimiter:
 
     def _changed_hands(self) -> None:
         self._set(self.quota, self.window_s)
-        # HubSpot's window still counts the calls of the share's former holder, so the first call waits for one spacing.
-        # The next change replaces this wait, which is longer the smaller the share is.
-        self._follows_at = self._clock.monotonic() + self._spacing_s
+        # HubSpot's window still counts the calls of the share's former holder, so the first call waits for one spacing,
+        # or for that window if the share is very small. The next change replaces this wait.
+        self._follows_at = self._clock.monotonic() + min(self._spacing_s, self.window_s)
         self._wider_until = self._clock.monotonic() + self.window_s
 
     async def slot(self) -> QuotaSlot:

@@ -14,8 +14,8 @@ from runtime.logs import log
 
 WAIT_MS: Final = 1_000
 
-TakeIn = Callable[[Any], None]
-"""Called with each of aiokafka's records, in order of offset."""
+TakeIn = Callable[[Any], bool | None]
+"""Called with each of aiokafka's records, in order of offset. Returns False for a record that it can't read."""
 
 
 class FollowedTopic:
@@ -41,6 +41,8 @@ class FollowedTopic:
         self._look_again_s: Final = look_again_s
         self._newest: Final = newest
         self._assigning = asyncio.Lock()
+        # The number of records that could not be read.
+        self.skipped = 0
 
     async def start(self) -> None:
         """Take in the topic up to its present end. Raises KafkaError, after which it may be called again."""
@@ -80,7 +82,13 @@ class FollowedTopic:
     def _take_in_batches(self, batches: Batches, _positions: Positions) -> None:
         for records in batches.values():
             for record in records:
-                self._take_in_record(record)
+                if self._take_in_record(record) is False:
+                    self._skip(record)
+
+    def _skip(self, record: Any) -> None:
+        self.skipped += 1
+        if self.skipped == 1:
+            log.warning("topic.record_skipped", record=f"{record.topic}-{record.partition}-{record.offset}")
 
     async def _wait_out(self, error: Exception) -> None:
         log.warning("topic.not_read", topic=self._partition.topic, error=type(error).__name__)

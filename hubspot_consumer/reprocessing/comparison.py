@@ -6,7 +6,6 @@ The audit and the console's contact page both use it, so that they agree.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 from hubspot_consumer.history.projection import Projection, Projector
@@ -15,6 +14,7 @@ from hubspot_consumer.hubspot.requests import RemoteContact
 from hubspot_consumer.hubspot.schema import LAST_EVENT_ID, PROPERTIES, SEQUENCE
 from hubspot_consumer.kafka.records import Offsets
 from schemas.contacts import ContactKey, named
+from schemas.times import read_time
 
 Kind = Literal["missing", "stale", "ahead", "empty", "differs"]
 """The kind of a difference. The words are in the audit's JSON, so they are a public contract."""
@@ -142,8 +142,5 @@ def _number(text: str) -> float | None:
 
 
 def _moment(text: str) -> float | None:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    moment = read_time(text)
+    return None if moment is None else moment.timestamp()

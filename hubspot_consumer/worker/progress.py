@@ -19,6 +19,8 @@ from runtime.health import Health
 
 # The limit is longer than a call, a hole, a backoff and a rebalance together.
 MOST_S: Final = 600.0
+# Calls may be rarer than that while the rest of the daily quota is spread over the day, but that ends at midnight.
+LONGEST_ADDITION_S: Final = 86_400.0
 PART: Final = "progress"
 
 
@@ -67,7 +69,8 @@ class Progress:
         self._report(self._finished_at)
 
     def _report(self, now: float) -> None:
-        most_s = MOST_S if self._rate_limiter is None else MOST_S + 2 * self._rate_limiter.spacing_s
+        spacing_s = 0.0 if self._rate_limiter is None else self._rate_limiter.spacing_s
+        most_s = MOST_S + min(2 * spacing_s, LONGEST_ADDITION_S)
         idle_s = now - self._finished_at
         if idle_s < most_s:
             self._health.well(PART)
