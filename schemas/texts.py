@@ -1,4 +1,4 @@
-"""Texts from outside: functions that make them encodable and limit their length."""
+"""Texts from outside: functions that make them encodable and printable, and limit their length."""
 
 import json
 import re
@@ -20,6 +20,16 @@ _ESCAPED: Final = re.compile(r"\\u[dD][89a-fA-F]")
 def encodable(text: str) -> str:
     """Return *text* with unpaired surrogates replaced: JSON may contain them escaped, but UTF-8 can't encode them."""
     return text.encode(errors="replace").decode()
+
+
+def printable(text: str) -> str:
+    """Return *text* as one line that no terminal, log or page takes for anything but words.
+
+    White space becomes a space, and what can't be printed, such as a control character or a surrogate, a question mark.
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else " " if one.isspace() else "?" for one in text)
 
 
 def read_json(value: bytes) -> Any:
@@ -47,10 +57,14 @@ def _encodable(value: object) -> object:
 
 
 def _shortened(text: str) -> str:
-    return shortened(text, LONGEST_KEPT)
+    return printable(shortened(text, LONGEST_KEPT))
+
+
+def _cut(text: str) -> str:
+    return printable(text[:LONGEST_NAME])
 
 
 Words = Annotated[str, BeforeValidator(_encodable), AfterValidator(_shortened)]
-"""A text of a person or of HubSpot for a stored record: without whole emails, and cut to LONGEST_KEPT characters."""
-Name = Annotated[str, BeforeValidator(_encodable), AfterValidator(lambda text: text[:LONGEST_NAME])]
-"""An id or a name in a stored record, cut to LONGEST_NAME characters."""
+"""A text of a person or of HubSpot for a stored record: printable, without whole emails, at most LONGEST_KEPT long."""
+Name = Annotated[str, BeforeValidator(_encodable), AfterValidator(_cut)]
+"""An id or a name in a stored record: printable, at most LONGEST_NAME long."""

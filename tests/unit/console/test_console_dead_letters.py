@@ -3,7 +3,7 @@
 import json
 import shlex
 import sys
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -70,9 +70,11 @@ NO_WORKER: Mapping[str, Any] = {"http://worker.example.com:8081": None}
 class Book(DeadLetterCatalogue):
     """A book whose records are here."""
 
+    there: Sequence[Any] = RECORDS
+
     async def records(self, set_aside: Iterable[Any]) -> AsyncIterator[tuple[Any, Any]]:
         for one in set_aside:
-            yield one, RECORDS[one.offset]
+            yield one, self.there[one.offset]
 
 
 class Reader:
@@ -84,6 +86,11 @@ class Reader:
         self.book = Book({}, Topics(), letters(RECORDS, resolutions))
         self.trouble = ""
         self.read_again = False
+
+    def show(self, record: Any, letter: Letter) -> None:
+        """Know only this dead letter, the first of its topic."""
+        self.book = Book({}, Topics(), [letter])
+        self.book.there = [record]
 
     async def letters(self) -> DeadLetterCache:
         if self.trouble:
