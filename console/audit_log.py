@@ -16,6 +16,7 @@ from runtime.clock import Clock
 from runtime.kafka.connection import KafkaConnection
 from runtime.kafka.new_topics import TopicsNotReady
 from runtime.kafka.topic_writer import TopicWriter
+from schemas.texts import encodable
 
 WRITTEN_WITHIN_S: Final = 10.0
 
@@ -67,6 +68,8 @@ class AuditLog:
         record = {"at": at, "state": state, **action, "outcome": outcome}
         try:
             async with asyncio.timeout(WRITTEN_WITHIN_S):
-                await self._writer.write(action["who"].encode(), json.dumps(record, ensure_ascii=False).encode())
+                await self._writer.write(
+                    encodable(action["who"]).encode(), encodable(json.dumps(record, ensure_ascii=False)).encode()
+                )
         except (KafkaError, OSError, TimeoutError, TopicsNotReady) as error:
             raise NotNoted(state, error) from error
