@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
+from structlog.testing import capture_logs
 
 from hubspot_consumer.kafka.followed_topic import FollowedTopic
 from runtime.clock import SystemClock
@@ -107,8 +108,9 @@ async def test_whoever_follows_is_caught_up_when_all_that_is_there_was_taken_in(
 
 @asynccontextmanager
 async def followed(topic: Topic, newest: timedelta | None = None) -> AsyncIterator[FollowedTopic]:
-    def take_in(record: Any) -> None:
+    def take_in(record: Any) -> bool:
         topic.taken.append(record.value)
+        return b"odd" not in record.value
 
     one = FollowedTopic(topic.options, topic.name, SystemClock(), take_in, look_again_s=0.1, newest=newest)
     try:
@@ -130,6 +132,19 @@ async def test_a_followed_topic_is_read_from_its_beginning_or_from_a_time_on(
         await one.start()
 
     assert topic.taken == taken
+
+
+async def test_a_record_that_can_not_be_read_is_logged_once_and_passed_by(topic: Topic) -> None:
+    async with AIOKafkaProducer(**topic.options) as producer:
+        for value in (b"even", b"odd 1", b"odd 2", b"even"):
+            await producer.send_and_wait(topic.name, value, partition=0)
+
+    async with followed(topic) as one:
+        with capture_logs() as lines:
+            await one.start()
+
+        assert (len(topic.taken), one.skipped) == (4, 2)
+    assert [(line["event"], line["record"]) for line in lines] == [("topic.record_skipped", f"{topic.name}-0-1")]
 
 
 async def test_a_followed_topic_that_is_missing_is_empty_and_followed_as_soon_as_it_is_there(

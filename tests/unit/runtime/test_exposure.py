@@ -15,6 +15,7 @@ from hubspot_consumer.worker.status import endpoints
 from producer.intake.endpoints import add_intake
 from producer.telemetry import Telemetry as ProducerTelemetry
 from runtime.server import _listener, application
+from tests.hostile.inputs import inputs
 from tests.parts import status_of
 
 ROOT = Path(__file__).parents[3]
@@ -80,8 +81,24 @@ def test_the_services_listen_on_all_interfaces_as_the_threat_model_says() -> Non
     assert "Both services listen on all interfaces" in PAGE
 
 
-def test_every_test_that_the_threat_model_names_is_there() -> None:
-    named = set(re.findall(r"`(tests/\S+?)`", PAGE))
+def ensured() -> list[list[str]]:
+    """Return the cells of each line of what is ensured."""
+    table = PAGE.partition("## What is ensured")[2].partition("\n## ")[0]
+    lines = [line for line in table.splitlines() if line.startswith("| ")]
+    return [line.strip("| ").split(" | ") for line in lines[1:]]
 
-    assert len(named) > 15
-    assert [name for name in named if not (ROOT / name).is_file()] == []
+
+@pytest.mark.parametrize("cells", ensured(), ids=lambda cells: f"{cells[1]}: {cells[2][:40]}")
+def test_each_line_of_what_is_ensured_names_tests_that_are_there(cells: list[str]) -> None:
+    from_whom, where, bound, tests = cells
+    named = re.findall(r"`(tests/\S+?\.py)`", tests)
+
+    assert all((from_whom, where, bound, named))
+    for name in named:
+        assert "def test_" in (ROOT / name).read_text(), name
+
+
+def test_the_tests_of_each_surface_of_hostile_inputs_are_among_them() -> None:
+    named = "".join((ROOT / name).read_text() for name in set(re.findall(r"`(tests/\S+?\.py)`", PAGE)))
+
+    assert [surface for surface in {one.surface for one in inputs()} if f'inputs_of("{surface}")' not in named] == []

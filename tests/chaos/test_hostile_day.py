@@ -1,0 +1,107 @@
+"""A hostile day: all hostile inputs reach a running stack, and ordinary traffic beside them does not notice."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from statistics import quantiles
+
+import httpx
+import pytest
+
+from sandbox.services import Service
+from schemas.deliveries import Receipt
+from tests.hostile.day import PLAYS, Stack, play, reached
+from tests.hostile.inputs import Input, inputs
+from tests.kafka.deliveries import acked_without_receipt, read_receipts
+from tests.outbox.intake import TOKEN
+from tests.pipeline import Pipeline
+
+pytestmark = [pytest.mark.timeout(1_200), pytest.mark.chaos]
+
+PER_S = 50
+CALM_S, HOSTILE_S = 60, 300
+AT_ONCE = 8
+LOOK_EVERY_S = 0.25
+MOST_BLOCKED_S = 1.0
+MOST_GROWTH_MIB = 64
+MOST_SLOWER = 3.0
+
+
+def test_each_surface_can_be_played() -> None:
+    assert {one.surface for one in inputs()} == PLAYS.keys()
+
+
+async def test_hostile_inputs_delay_no_ordinary_event(
+    pipeline: Pipeline, record_testsuite_property: pytest.RecordPropertyFixture | None = None
+) -> None:
+    more = {"PRODUCER_INTAKE_TOKEN": TOKEN, "DEAD_LETTER_LIMIT": "100000"}
+    services = relay, worker, console = pipeline.producer(**more), pipeline.consumer(**more), pipeline.console()
+    await asyncio.gather(*(service.launch_and_wait() for service in services))
+    async with reached(pipeline, relay, worker, console) as stack:
+        await pipeline.play(pipeline.day(CALM_S * PER_S, seed=1), per_s=PER_S)
+        calm = set((await pipeline.ledger()).events)
+        before = {service.name: resident_mib(service) for service in services}
+        blocked: dict[str, float] = {}
+        watching = asyncio.create_task(watch(services, blocked))
+        day = pipeline.day(HOSTILE_S * PER_S, seed=2)
+        await asyncio.gather(pipeline.play(day, per_s=PER_S), play_all(stack, inputs()))
+        watching.cancel()
+        ordinary = {each.contact for each in day}
+        await pipeline.until_finished(within_s=120)
+        grown = {service.name: resident_mib(service) - before[service.name] for service in services}
+
+        ledger = (await pipeline.ledger()).events
+        receipts = {each.event_id: each for each in await read_receipts(pipeline) if each.event_id in ledger}
+        hostile = {event for event, one in ledger.items() if one.contact_key in ordinary} - calm
+        p99 = [p99_s(receipts, ledger, events) for events in (calm, hostile)]
+        print(f"p99 {p99[0]:.2f} s calm, {p99[1]:.2f} s hostile; blocked {blocked}; MiB grown {grown}")
+
+        assert all(service.running for service in services)
+        assert [(await service.health())[0] for service in services] == [200, 200, 200]
+        assert await acked_without_receipt(pipeline) == []
+        lost = (calm | hostile) - receipts.keys()
+        assert not lost
+        assert max(blocked.values()) < MOST_BLOCKED_S
+        assert max(grown.values()) < MOST_GROWTH_MIB
+        assert p99[1] < MOST_SLOWER * p99[0]
+
+
+async def play_all(stack: Stack, all_inputs: Sequence[Input]) -> None:
+    """Play all inputs, evenly over most of the day and AT_ONCE at a time."""
+    limit, began = asyncio.Semaphore(AT_ONCE), time.monotonic()
+
+    async def play_one(hostile: Input) -> None:
+        try:
+            await play(stack, hostile)
+        finally:
+            limit.release()
+
+    async with asyncio.TaskGroup() as playing:
+        for number, hostile in enumerate(all_inputs):
+            due = began + number * (HOSTILE_S - 30) / len(all_inputs)
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            await limit.acquire()
+            playing.create_task(play_one(hostile))
+
+
+async def watch(services: Sequence[Service], blocked: dict[str, float]) -> None:
+    """Ask each service for its liveness all the time, and keep the longest time that one took."""
+    async with httpx.AsyncClient(timeout=60) as http:
+        while True:
+            for service in services:
+                began = time.monotonic()
+                answer = await http.get(f"{service.url}/v1/health/live")
+                assert answer.status_code == 200
+                blocked[service.name] = max(blocked.get(service.name, 0.0), time.monotonic() - began)
+            await asyncio.sleep(LOOK_EVERY_S)
+
+
+def resident_mib(service: Service) -> int:
+    with open(f"/proc/{service.pid}/status", encoding="ascii") as status:
+        [line] = [line for line in status if line.startswith("VmRSS")]
+    return int(line.split()[1]) // 1024
+
+
+def p99_s(receipts: dict[str | None, Receipt], ledger: dict, events: set[str]) -> float:
+    took = [(receipts[each].at - ledger[each].committed_at).total_seconds() for each in events if each in receipts]
+    return quantiles(took, n=100)[98]
