@@ -10,6 +10,7 @@ COLUMNS = [
 ]
 _RUNS: list[list[str]] = []
 _FAILOVERS: list[tuple[str, float]] = []
+_DAYS: list[str] = []
 
 
 @pytest.fixture
@@ -24,11 +25,19 @@ def failovers() -> list[tuple[str, float]]:
     return _FAILOVERS
 
 
+@pytest.fixture
+def days() -> list[str]:
+    """What was measured on hostile days, a line each."""
+    return _DAYS
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for how in dict.fromkeys(how for how, _ in _FAILOVERS):
         gaps = sorted(gap for struck, gap in _FAILOVERS if struck == how)
         times = f"{median(gaps):.1f} s, {gaps[-1]:.1f} s at most"
         terminalreporter.write_line(f"the active relay {how}, {len(gaps)} times: nothing published for {times}")
+    for line in _DAYS:
+        terminalreporter.write_line(line)
     if not _RUNS:
         return
     widths = [max(map(len, column)) for column in zip(COLUMNS, *_RUNS, strict=True)]

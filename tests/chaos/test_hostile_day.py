@@ -2,12 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from statistics import quantiles
 
 import httpx
 import pytest
 
+from sandbox.day.ledger import Committed
 from sandbox.services import Service
 from schemas.deliveries import Receipt
 from tests.hostile.day import PLAYS, Stack, play, reached
@@ -31,9 +33,7 @@ def test_each_surface_can_be_played() -> None:
     assert {one.surface for one in inputs()} == PLAYS.keys()
 
 
-async def test_hostile_inputs_delay_no_ordinary_event(
-    pipeline: Pipeline, record_testsuite_property: pytest.RecordPropertyFixture | None = None
-) -> None:
+async def test_hostile_inputs_delay_no_ordinary_event(pipeline: Pipeline, days: list[str]) -> None:
     more = {"PRODUCER_INTAKE_TOKEN": TOKEN, "DEAD_LETTER_LIMIT": "100000"}
     services = relay, worker, console = pipeline.producer(**more), pipeline.consumer(**more), pipeline.console()
     await asyncio.gather(*(service.launch_and_wait() for service in services))
@@ -54,7 +54,10 @@ async def test_hostile_inputs_delay_no_ordinary_event(
         receipts = {each.event_id: each for each in await read_receipts(pipeline) if each.event_id in ledger}
         hostile = {event for event, one in ledger.items() if one.contact_key in ordinary} - calm
         p99 = [p99_s(receipts, ledger, events) for events in (calm, hostile)]
-        print(f"p99 {p99[0]:.2f} s calm, {p99[1]:.2f} s hostile; blocked {blocked}; MiB grown {grown}")
+        days.append(
+            f"hostile day, {len(inputs())} inputs: p99 {p99[0]:.2f} s calm, {p99[1]:.2f} s hostile; "
+            f"longest answer {max(blocked.values()):.2f} s; MiB grown: {grown}"
+        )
 
         assert all(service.running for service in services)
         assert [(await service.health())[0] for service in services] == [200, 200, 200]
@@ -97,11 +100,11 @@ async def watch(services: Sequence[Service], blocked: dict[str, float]) -> None:
 
 
 def resident_mib(service: Service) -> int:
-    with open(f"/proc/{service.pid}/status", encoding="ascii") as status:
-        [line] = [line for line in status if line.startswith("VmRSS")]
+    status = Path(f"/proc/{service.pid}/status").read_text(encoding="ascii")
+    [line] = [line for line in status.splitlines() if line.startswith("VmRSS")]
     return int(line.split()[1]) // 1024
 
 
-def p99_s(receipts: dict[str | None, Receipt], ledger: dict, events: set[str]) -> float:
+def p99_s(receipts: Mapping[str | None, Receipt], ledger: Mapping[str, Committed], events: set[str]) -> float:
     took = [(receipts[each].at - ledger[each].committed_at).total_seconds() for each in events if each in receipts]
     return quantiles(took, n=100)[98]

@@ -22,7 +22,8 @@ async def read_receipts(pipeline: Pipeline) -> list[Receipt]:
         found = list[Receipt]()
         while await consumer.position(partition) < end:
             records = await consumer.getmany(partition, timeout_ms=500)
-            found += [Receipt.model_validate_json(record.value) for record in records.get(partition, ())]
+            read = (Receipt.read(record.value) for record in records.get(partition, ()))
+            found += [receipt for receipt in read if receipt is not None]
         return found
     finally:
         await consumer.stop()
