@@ -77,9 +77,7 @@ def _answer_refusals(app: FastAPI, view: View) -> None:
             return PlainTextResponse("sign in again", 401, headers={"HX-Redirect": SIGN_IN})
         if request.method not in ("GET", "HEAD"):
             return PlainTextResponse("sign in first", 401)
-        # `request.url` can't be read if the header Host is no host.
-        query = request.scope["query_string"].decode("latin-1")
-        path = request.scope["path"] + (f"?{query}" if query else "")
+        path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return RedirectResponse(f"{SIGN_IN}?after={quote(path, safe='')}", 303)
 
     @app.exception_handler(Forbidden)

@@ -63,6 +63,10 @@ class BoundedConnection(H11Protocol):
         except h11.LocalProtocolError:
             # The fault is in the rest of a body whose request was answered early.
             self.abort()
+        if self.cycle is not None:
+            # The application would fail in answering a second time.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
