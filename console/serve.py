@@ -40,8 +40,8 @@ from hubspot_consumer.settings import Settings as ConsumerSettings
 from runtime import logs
 from runtime.clock import Clock, SystemClock
 from runtime.commands import EXIT_WITHIN_S, read_settings, run_service, stop_signal
+from runtime.http.server import serving
 from runtime.logs import log
-from runtime.server import serving
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 """A coroutine function that runs for as long as the console does."""
@@ -114,7 +114,7 @@ def wire(settings: Settings, consumer: ConsumerSettings, http: httpx.AsyncClient
 
     actions = AuditLog(settings, clock)
     sessions = Sessions(clock)
-    view, access = View(overview.now), Access(settings, sessions)
+    view, access = View(overview.now), Access(settings, sessions, clock)
     letters, runs = LettersReader(kafka, settings.topics, clock), Runs(settings.console_folder, clock)
     starter = RunStarter(runs, actions, Control(settings, ours, http, clock))
     index = Index(settings.console_folder)

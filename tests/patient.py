@@ -21,8 +21,8 @@ from hubspot_consumer.cli import doctor as command
 from hubspot_consumer.cli import provision
 from hubspot_consumer.doctor.environment import Environment, read_environment
 from hubspot_consumer.doctor.examination import Finding
+from runtime.http.server import serving
 from runtime.kafka.topic_settings import asked_of
-from runtime.server import serving
 from sandbox.hubspot.http.auth import ALL_SCOPES
 from sandbox.processes import free_port
 from sandbox.services import READY_WITHIN_S, Service, consumer, producer

@@ -10,6 +10,7 @@ from console.contacts.present import NotCompared, PresentState
 from console.contacts.search import Search
 from console.pages.runs import RunStarter
 from console.runs.run import Kind
+from console.web.forms import Form
 from console.web.view import View
 from schemas.contacts import LONGEST_EMAIL, ContactKey, contact_hash, contact_key
 
@@ -59,9 +60,9 @@ def contact_pages(view: View, search: Search, present: PresentState, starter: Ru
 
     @router.post("/contacts/resync")
     async def resync(request: Request) -> Response:
-        form = await request.form()
+        form: Form = request.state.form
         live = form.get("live") == "yes"
-        key = _contact(str(form.get("contact", "")))
+        key = _contact(form.get("contact", ""))
         # An email may begin with a dash: `--` ends the options.
         options = ["--progress=json", *(() if live else ("--dry-run",)), "--"]
         kind: Kind = "resync" if live else "resync_plan"

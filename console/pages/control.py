@@ -40,7 +40,7 @@ def control_pages(view: View, starter: RunStarter, doctors_worker: str) -> APIRo
 
     @router.post("/control/pause")
     async def pause(request: Request) -> Response:
-        note = words_of("note", (await request.form()).get("note"))
+        note = words_of("note", request.state.form.get("note"))
         if not note:
             raise HTTPException(400, "give a reason: people on call read it")
         try:
@@ -53,7 +53,7 @@ def control_pages(view: View, starter: RunStarter, doctors_worker: str) -> APIRo
 
     @router.post("/control/resume")
     async def resume(request: Request) -> Response:
-        seen = str((await request.form()).get("seen", ""))
+        seen = request.state.form.get("seen", "")
         try:
             async with actions.action(request, "resume") as outcome:
                 await control.compare_settings(ON_KAFKA, outcome)

@@ -5,11 +5,11 @@ import re
 from typing import Any, Final
 
 from fastapi import APIRouter, HTTPException, Request, Response
-from starlette.datastructures import FormData
 
 from console.dead_letters.cache import LettersReader, NotRead
 from console.dead_letters.correction_form import OUT, CorrectionForm, mending_form
 from console.pages.runs import RunStarter, words_of
+from console.web.forms import Form
 from console.web.view import View, pretty
 from hubspot_consumer.cli.gates import LONGEST_WORDS
 from hubspot_consumer.dead_letters.dead_letter import Letter, LetterFilter
@@ -83,7 +83,7 @@ def dead_letter_pages(view: View, reader: LettersReader, starter: RunStarter, cl
 
     @router.post("/dead-letters/redrive")
     async def redrive(request: Request) -> Response:
-        form = await request.form()
+        form: Form = request.state.form
         which, asked = _chosen(form)
         live = form.get("live") == "yes"
         arguments = ["redrive", *which, "--yes" if live else "--dry-run", "--json", "--progress=json"]
@@ -91,7 +91,7 @@ def dead_letter_pages(view: View, reader: LettersReader, starter: RunStarter, cl
 
     @router.post("/dead-letters/discard")
     async def discard(request: Request) -> Response:
-        form = await request.form()
+        form: Form = request.state.form
         ids, why = _ids(form), words_of("why", form.get("why"))
         if not (ids and why):
             raise HTTPException(400, "select dead letters, and say why they must not take effect")
@@ -100,10 +100,10 @@ def dead_letter_pages(view: View, reader: LettersReader, starter: RunStarter, cl
 
     @router.post("/dead-letters/{letter_id}/mend")
     async def mend(request: Request, letter_id: str) -> Response:
-        form = await request.form()
+        form: Form = request.state.form
         letter, _, fields = await _read(reader, letter_id)
         note, live = words_of("note", form.get("note")), form.get("live") == "yes"
-        changes = fields.arguments(form, [str(name) for name in form.getlist(OUT)]) if fields else []
+        changes = fields.arguments(form, form.getlist(OUT)) if fields else []
         for change in changes:
             words_of("a field", change, LONGEST_VALUE)
         if not (note and changes):
@@ -140,7 +140,7 @@ def _which(asked: dict[str, str]) -> LetterFilter:
     )
 
 
-def _chosen(form: FormData) -> tuple[list[str], dict[str, Any]]:
+def _chosen(form: Form) -> tuple[list[str], dict[str, Any]]:
     """Return the command options that select dead letters, and the form fields that select them."""
     ids, reason = _ids(form), words_of("reason", form.get("reason"))
     if ids:
@@ -150,9 +150,9 @@ def _chosen(form: FormData) -> tuple[list[str], dict[str, Any]]:
     raise HTTPException(400, "select some dead letters")
 
 
-def _ids(form: FormData) -> list[str]:
+def _ids(form: Form) -> list[str]:
     # An id that begins with a dash would be read as an option.
-    return [each for each in map(str, form.getlist("id")) if _ID.fullmatch(each)][:MOST_SHOWN]
+    return [each for each in form.getlist("id") if _ID.fullmatch(each)][:MOST_SHOWN]
 
 
 def _shown(value: bytes | None) -> str:

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from fastapi import APIRouter, HTTPException, Request, Response
-from starlette.datastructures import FormData
 
 from console.pages.runs import RunStarter
 from console.runs.runs import Runs
+from console.web.forms import Form
 from console.web.view import View
 from hubspot_consumer.cli.options import ago
 from runtime.clock import Clock
@@ -17,6 +17,8 @@ from schemas.events import EVENT_TYPES
 
 # Text that may be a time. The command itself checks the details.
 _A_TIME: Final = re.compile(r"[0-9][0-9A-Za-z:.+ -]{1,40}")
+# In digits. Python does not read a number of thousands of digits.
+LONGEST_SHARE: Final = 2
 DEFAULTS: Final[Mapping[str, Any]] = {
     "from": "since",
     "since": "24h",
@@ -40,13 +42,13 @@ def replay_pages(view: View, starter: RunStarter, clock: Clock) -> APIRouter:
 
     @router.post("/replay/plan")
     async def plan(request: Request) -> Response:
-        asked = _asked(await request.form(), clock.now())
+        asked = _asked(request.state.form, clock.now())
         return await starter.start(request, "replay_plan", _arguments(asked, runs, "--dry-run"), asked)
 
     @router.post("/replay/start")
     async def start(request: Request) -> Response:
-        form = await request.form()
-        planned = runs.of(str(form.get("plan", "")))
+        form: Form = request.state.form
+        planned = runs.of(form.get("plan", ""))
         if planned is None or planned.asked.kind not in ("replay_plan", "replay"):
             raise HTTPException(400, "look at a plan first: it shows what will be done")
         asked = {**planned.asked.form, "fresh": form.get("fresh") == "yes"}
@@ -55,14 +57,14 @@ def replay_pages(view: View, starter: RunStarter, clock: Clock) -> APIRouter:
     return router
 
 
-def _asked(form: FormData, now: datetime) -> dict[str, Any]:
-    since, until = (str(form.get(name, "")).strip() for name in ("since", "until"))
+def _asked(form: Form, now: datetime) -> dict[str, Any]:
+    since, until = (form.get(name, "").strip() for name in ("since", "until"))
     asked = {
-        "from": str(form.get("from", "since")),
+        "from": form.get("from", "since"),
         "since": _absolute(since, now),
         "until": _absolute(until, now),
-        "types": [name for name in map(str, form.getlist("type")) if name in EVENT_TYPES],
-        "share": _share(str(form.get("share", ""))),
+        "types": [name for name in form.getlist("type") if name in EVENT_TYPES],
+        "share": _share(form.get("share", "")),
         "timeline": form.get("timeline") == "yes",
         "fresh": False,
     }
@@ -78,7 +80,7 @@ def _absolute(text: str, now: datetime) -> str:
 
 
 def _share(text: str) -> int:
-    if not (text.isdecimal() and 1 <= int(text) <= 90):
+    if not (text.isdecimal() and len(text) <= LONGEST_SHARE and 1 <= int(text) <= 90):
         raise HTTPException(400, "the share of the quota is between 1 and 90 percent")
     return int(text)
 

@@ -14,9 +14,10 @@ from starlette.middleware.base import RequestResponseEndpoint
 from console.audit_log import NotNoted
 from console.shared_settings import OtherSettings
 from console.web.access import COOKIE, SIGN_IN, Access, Forbidden, SignInNeeded
+from console.web.forms import TOO_LARGE, says_it_is_small
 from console.web.sessions import LASTS, Session
 from console.web.view import STATIC, View
-from runtime.server import application
+from runtime.http.server import application
 
 HEADERS: Final = {
     "Content-Security-Policy": (
@@ -29,8 +30,6 @@ HEADERS: Final = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-# In octets. The largest form has the ids of up to 200 dead letters.
-LARGEST_FORM: Final = 64 * 1024
 # Static files may be cached for an hour.
 _CACHED: Final = "public, max-age=3600"
 
@@ -53,13 +52,12 @@ def console(view: View, access: Access, pages: Sequence[APIRouter], *, https: bo
     @app.middleware("http")
     async def guard(request: Request, call_next: RequestResponseEndpoint) -> Response:
         # The size is checked before the body is read, and before the access check.
-        if request.method not in ("GET", "HEAD") and not _is_small(request):
-            words = f"a form may have {LARGEST_FORM:,} octets, and says how many it has"
-            return PlainTextResponse(words, 413, headers=HEADERS)
+        if request.method not in ("GET", "HEAD") and not says_it_is_small(request):
+            return PlainTextResponse(TOO_LARGE, 413, headers=HEADERS)
         response = await call_next(request)
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
-        if request.url.path.startswith("/static/"):
+        if request.scope["path"].startswith("/static/"):
             response.headers["Cache-Control"] = _CACHED
         session: Session | None = getattr(request.state, "session", None)
         if session is not None and request.cookies.get(COOKIE) != session.id:
@@ -98,13 +96,9 @@ def _answer_refusals(app: FastAPI, view: View) -> None:
     async def other(request: Request, error: HTTPException) -> Response:
         if getattr(request.state, "session", None) is None:
             return PlainTextResponse(str(error.detail), error.status_code, headers=error.headers)
-        return _told(view, request, error.status_code, "Error", str(error.detail))
-
-
-def _is_small(request: Request) -> bool:
-    # Browsers send the length of a form. A request without one is refused, since its body may be endless.
-    length = request.headers.get("Content-Length", "")
-    return length.isdecimal() and int(length[:20]) <= LARGEST_FORM
+        answer = _told(view, request, error.status_code, "Error", str(error.detail))
+        answer.headers.update(error.headers or {})
+        return answer
 
 
 def _told(view: View, request: Request, status: int, title: str, why: str) -> Response:

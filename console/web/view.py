@@ -44,7 +44,7 @@ class View:
         around = {
             "person": request.state.person,
             "csrf": request.state.session.csrf,
-            "path": request.url.path,
+            "path": request.scope["path"],
             "banner": self._banner(),
         }
         return self._templates.TemplateResponse(request, template, {**around, **context}, status_code=status)

@@ -10,8 +10,8 @@ from hubspot_consumer.worker.status import Status, endpoints
 from runtime import logs
 from runtime.commands import EXIT_WITHIN_S, read_settings, run_service, stop_signal
 from runtime.health import Health
+from runtime.http.server import serving
 from runtime.logs import log
-from runtime.server import serving
 
 
 def worker() -> None:

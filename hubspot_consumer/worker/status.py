@@ -13,7 +13,7 @@ from hubspot_consumer.metrics import Telemetry
 from hubspot_consumer.settings import Mode
 from hubspot_consumer.worker.wiring import Parts
 from runtime.health import Health
-from runtime.server import application
+from runtime.http.server import application
 
 # These halts are intended, or have no cause in the worker's settings: a worker that starts during one waits for its
 # end, and need not be replaced.

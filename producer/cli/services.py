@@ -18,9 +18,9 @@ from producer.telemetry import Telemetry
 from runtime.clock import Clock, SystemClock
 from runtime.commands import EXIT_WITHIN_S, run_service, start_command, stop_signal
 from runtime.health import Health
+from runtime.http.server import application, serving
 from runtime.journal import keep_journal, reading
 from runtime.logs import log
-from runtime.server import application, serving
 
 # Limit for the end of publishing. Rows that Kafka has not acknowledged by then stay in the outbox.
 FINISH_WITHIN_S: Final = 5.0

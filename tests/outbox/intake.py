@@ -12,7 +12,7 @@ import psycopg
 from producer.intake.endpoints import add_intake
 from producer.intake.intake import Intake
 from producer.telemetry import Telemetry
-from runtime.server import application
+from runtime.http.server import application
 from tests.samples import PAYLOADS
 
 TOKEN = "a-token-of-a-test-that-nobody-would-guess"

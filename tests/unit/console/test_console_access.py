@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from console.person import Person
 from console.web.access import CSRF_HEADER, FOR_ANYBODY, OPEN, SIGN_IN, SIGN_OUT
-from console.web.app import LARGEST_FORM
+from console.web.forms import LARGEST_FORM
 from console.web.sessions import LASTS, MOST, Sessions
 from tests.clock import OwnedClock
 from tests.console.server import Visitor, application, routes
@@ -127,13 +127,29 @@ async def test_a_session_ends_after_half_a_day(tmp_path: Path) -> None:
     assert (await visitor.http.get("/")).status_code == 303
 
 
-def test_strangers_do_not_push_out_whoever_is_signed_in() -> None:
+def test_strangers_do_not_push_out_whoever_is_signed_in_nor_one_another() -> None:
     sessions = Sessions(OwnedClock())
-    ours = sessions.begin(Person("ada", "operator"))
+    ours, strangers = sessions.begin(Person("ada", "operator")), sessions.begin()
     for _ in range(2 * MOST):
         sessions.begin()
 
     assert sessions.of(ours.id) == ours
+    assert sessions.of(strangers.id) == strangers
+
+
+def test_of_too_many_who_are_signed_in_the_first_has_to_sign_in_again() -> None:
+    sessions = Sessions(OwnedClock())
+    first, *_, last = [sessions.begin(Person("ada", "operator")) for _ in range(MOST + 1)]
+
+    assert sessions.of(first.id).person is None
+    assert sessions.of(last.id) == last
+
+
+def test_a_session_has_a_token_of_its_own_which_the_cookie_does_not_tell() -> None:
+    sessions, others = Sessions(OwnedClock()), Sessions(OwnedClock())
+    one, another = sessions.begin(), sessions.begin()
+
+    assert len({one.csrf, another.csrf, others.of(one.id).csrf}) == 3
 
 
 @pytest.mark.parametrize(

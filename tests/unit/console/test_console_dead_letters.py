@@ -136,7 +136,7 @@ class Operator:
         self, folder: Path, workers: Mapping[str, Any] = NO_WORKER, consumer: ConsumerSettings | None = None
     ) -> None:
         clock, view, sessions = OwnedClock(), View(), Sessions(OwnedClock())
-        access = Access(settings(folder), sessions)
+        access = Access(settings(folder), sessions, OwnedClock())
         program = [sys.executable, "-S", "-c", "import json, sys; print(json.dumps(sys.argv[1:]))"]
         self.clock = clock
         self.runs, self.reader, self.notes = Runs(folder, clock, program), Reader(), Notes()

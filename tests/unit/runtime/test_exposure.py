@@ -14,7 +14,7 @@ from hubspot_consumer.metrics import Telemetry
 from hubspot_consumer.worker.status import endpoints
 from producer.intake.endpoints import add_intake
 from producer.telemetry import Telemetry as ProducerTelemetry
-from runtime.server import _listener, application
+from runtime.http.server import _listener, application
 from tests.hostile.inputs import inputs
 from tests.parts import status_of
 

@@ -14,7 +14,7 @@ from hubspot_consumer.settings import Settings
 from hubspot_consumer.worker.status import Status, endpoints
 from producer.settings import Settings as ProducerSettings
 from runtime.health import Health
-from runtime.server import application
+from runtime.http.server import application
 from runtime.settings import ServiceSettings, secret_names, without_password
 from tests.clock import LoopClock
 from tests.parts import idle_parts, status_of

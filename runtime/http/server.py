@@ -8,14 +8,18 @@ from typing import Annotated, Any, Final
 
 import uvicorn
 from fastapi import FastAPI, Header
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from runtime.endings import CannotGoOn
+from runtime.http.connections import LONGEST_HEAD, BoundedConnection, most_connections
 
 # Limit for open requests at shutdown: the supervisor kills the process after 10 to 30 s.
 _FINISH_WITHIN_S: Final = 2
+# Connections that the kernel keeps for us until we accept them; the kernel has an upper limit of its own.
+_QUEUE: Final = 2048
 # All interfaces, because the service runs in a container.
 EVERYWHERE: Final = "0.0.0.0"  # noqa: S104 - each endpoint requires a token or shows nothing secret
 
@@ -39,6 +43,7 @@ def application(  # noqa: PLR0913 - keyword arguments for each endpoint
     """
     # If OpenTelemetry is configured, FastAPI would quote exceptions and their stacks in its logs.
     app = FastAPI(title=title, openapi_url=None, telemetry={"exclude": untraced or _is_probe, "logs": False})
+    app.add_middleware(OneLength)
 
     @app.get("/v1/health")
     async def health() -> JSONResponse:
@@ -68,6 +73,24 @@ def application(  # noqa: PLR0913 - keyword arguments for each endpoint
     return app
 
 
+class OneLength:
+    """Refuses a request that states the length of its body in two ways: proxies differ in which one they believe.
+
+    RFC 9112, section 6.1, asks the server to close the connection.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app: Final = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        names = {name for name, _ in scope.get("headers", ())}
+        if {b"content-length", b"transfer-encoding"} <= names:
+            words = "a request should have Content-Length or Transfer-Encoding, not both"
+            await PlainTextResponse(words, 400, headers={"Connection": "close"})(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
 def _is_probe(scope: Mapping[str, Any]) -> bool:
     # If OpenTelemetry is configured, FastAPI records a span of each request. Probes come every few seconds.
     path: str = scope["path"]
@@ -80,6 +103,12 @@ async def serving(app: FastAPI, port: int, variable: str, host: str = EVERYWHERE
     listener = _listener(port, variable, host)
     settings = uvicorn.Config(
         app,
+        http=BoundedConnection,
+        # A WebSocket would be a connection without these bounds.
+        ws="none",
+        h11_max_incomplete_event_size=LONGEST_HEAD,
+        # asyncio accepts this number at once, each with a file descriptor, before any connection can be closed.
+        backlog=max(1, most_connections() // 4),
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=_FINISH_WITHIN_S,
@@ -108,6 +137,12 @@ def _listener(port: int, variable: str, host: str = EVERYWHERE) -> socket.socket
 
 class _Server(uvicorn.Server):
     """uvicorn without its signal handlers: the service handles SIGTERM itself."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or ():
+            # asyncio's queue is as short as what it accepts at once: a client that finds it full waits for a second.
+            listener.listen(_QUEUE)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -1,0 +1,1 @@
+"""The HTTP server of the services: its connections, health and metrics."""
