@@ -24,14 +24,16 @@ FORGET_EVERY_S: Final = 5.0
 ACTIVE_FOR_S: Final = 2.0
 # Maximum total size of a fetch's payloads; the last row may exceed it.
 LARGEST_FETCH: Final = 16 * 1024 * 1024
+# A row that was inserted by hand may have any position.
+BEFORE_ALL: Final = -(2**63) - 1
 
 # The condition is not `position > the last seen`: positions become visible in the order of commits, not in their own
-# order. `after` is a position up to which no further row can appear; with it the database skips the dead rows that the
-# relay leaves behind.
+# order. No further row can appear before the position `first`; with it the database skips the dead rows that the relay
+# leaves behind.
 HEAD: Final = """
 WITH head AS MATERIALIZED (
     SELECT position, id::text, aggregateid, type, sequence, payload::text AS value, traceparent FROM outbox_events
-    WHERE position > %(after)s AND position <> ALL(%(without)s::bigint[]) ORDER BY position LIMIT %(rows)s
+    WHERE position >= %(first)s AND position <> ALL(%(without)s::bigint[]) ORDER BY position LIMIT %(rows)s
 ), measured AS (
     SELECT *, coalesce(sum(octet_length(value))
         OVER (ORDER BY position ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before FROM head
@@ -89,7 +91,7 @@ class Outbox:
         self._raised_at = self._forgot_at = float("-inf")
         # `_low_watermark` is a position up to which no further row can appear. `_after` is a position up to which all
         # rows that can appear were read.
-        self._after = 0
+        self._after = BEFORE_ALL
         self._low_watermark = 0
         self._next_watermark: tuple[int, frozenset[str]] = (0, frozenset())
 
@@ -188,7 +190,7 @@ class Outbox:
         """Return the first rows by position, except *without*: at most *rows*, and about 16 MiB of payload."""
         low_watermark, after = self._low_watermark, self._after
         known = [position for position in without if position > after]
-        parameters = {"rows": rows, "octets": LARGEST_FETCH, "without": _array(known), "after": after}
+        parameters = {"rows": rows, "octets": LARGEST_FETCH, "without": _array(known), "first": after + 1}
         found = await self._read(HEAD, parameters)
         if found:
             self._after = max(after, min(found[-1][0], low_watermark))
@@ -196,7 +198,7 @@ class Outbox:
 
     def rewind(self) -> None:
         """Read from the first row again, for rows that were read but not published, or inserted by hand."""
-        self._after = 0
+        self._after = BEFORE_ALL
 
     async def delete(self, positions: Sequence[int]) -> None:
         """Delete these rows from the outbox. With a retention they are moved to `outbox_published`."""
