@@ -177,7 +177,7 @@ def _traceparent(given: str | None) -> str | None:
     """Return the event's traceparent. As W3C allows, one that can't be read or stored is dropped."""
     if given is None:
         return _current_traceparent()
-    readable = isinstance(given, str) and len(given) <= LONGEST_TRACEPARENT and given.isprintable()
+    readable = isinstance(given, str) and len(given) <= LONGEST_TRACEPARENT and given.isascii() and given.isprintable()
     return given if readable else None
 
 

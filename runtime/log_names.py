@@ -41,6 +41,7 @@ LogName = Literal[
     "relay.deposed_a_silent_one",
     "relay.not_active",
     "relay.progress",
+    "relay.stands_by",
     # A worker and its calls of HubSpot.
     "delivery.halted",
     "delivery.paused",

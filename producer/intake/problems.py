@@ -130,6 +130,8 @@ def refuse_faulty(code: Code, faults: Sequence[Fault]) -> None:
 
 def answer_with_problems(app: FastAPI) -> None:
     """Make *app* answer its own refusals (unknown path or method, internal errors) as problem details too."""
+    # A redirect would name a host that the caller chose.
+    app.router.redirect_slashes = False
     for kind in (Problem, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, _answer)
 

@@ -8,10 +8,12 @@ from typing import Any, Final, Self
 
 import psycopg
 
+from producer.relay import lock
+from producer.relay.lock import Holder
 from producer.relay.row import Row
 from runtime.clock import Clock
 from runtime.database import connection_options
-from schemas.outbox import ASLEEP_LOCK, CHANNEL, RELAY_LOCK, RELAY_NAME, ROWS_MAY_BE_HIDDEN
+from schemas.outbox import ASLEEP_LOCK, CHANNEL, RELAY_NAME, ROWS_MAY_BE_HIDDEN
 
 # A statement that takes longer than this counts as a lost connection.
 STATEMENT_WITHIN_S: Final = 15.0
@@ -20,19 +22,18 @@ WATERMARK_EVERY_S: Final = 0.5
 FORGET_EVERY_S: Final = 5.0
 # Time after the start of an answered query for which a relay may treat itself as the active one.
 ACTIVE_FOR_S: Final = 2.0
-# A standby ends the connection of an active relay that was silent for this long. It exceeds ACTIVE_FOR_S, so that the
-# active relay has stopped publishing before.
-SILENT_FOR_S: Final = 3.0
 # Maximum total size of a fetch's payloads; the last row may exceed it.
 LARGEST_FETCH: Final = 16 * 1024 * 1024
+# A row that was inserted by hand may have any position.
+BEFORE_ALL: Final = -(2**63) - 1
 
 # The condition is not `position > the last seen`: positions become visible in the order of commits, not in their own
-# order. `after` is a position up to which no further row can appear; with it the database skips the dead rows that the
-# relay leaves behind.
+# order. No further row can appear before the position `first`; with it the database skips the dead rows that the relay
+# leaves behind.
 HEAD: Final = """
 WITH head AS MATERIALIZED (
     SELECT position, id::text, aggregateid, type, sequence, payload::text AS value, traceparent FROM outbox_events
-    WHERE position > %(after)s AND position <> ALL(%(without)s::bigint[]) ORDER BY position LIMIT %(rows)s
+    WHERE position >= %(first)s AND position <> ALL(%(without)s::bigint[]) ORDER BY position LIMIT %(rows)s
 ), measured AS (
     SELECT *, coalesce(sum(octet_length(value))
         OVER (ORDER BY position ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before FROM head
@@ -70,16 +71,6 @@ LOOK: Final = f"SELECT to_regclass('outbox_published') IS NOT NULL, {ROWS_MAY_BE
 # PostgreSQL 13 has no such setting.
 NEVER_IDLE: Final = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'"
 
-# The condition matches a connection that is idle or waits for its client. A long statement does not count as silence.
-DEPOSE: Final = """
-SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid)
-WHERE locktype = 'advisory' AND granted AND objsubid = 1
-AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-AND classid = (%(lock)s::bigint >> 32)::oid AND objid = (%(lock)s::bigint & 4294967295)::oid
-AND (state <> 'active' OR wait_event_type = 'Client')
-AND clock_timestamp() - state_change > make_interval(secs => %(silent_s)s)
-"""
-
 
 class Unusable(RuntimeError):
     """The database has no outbox of this version, or hides rows from the relay. The message says what to do."""
@@ -100,7 +91,7 @@ class Outbox:
         self._raised_at = self._forgot_at = float("-inf")
         # `_low_watermark` is a position up to which no further row can appear. `_after` is a position up to which all
         # rows that can appear were read.
-        self._after = 0
+        self._after = BEFORE_ALL
         self._low_watermark = 0
         self._next_watermark: tuple[int, frozenset[str]] = (0, frozenset())
 
@@ -141,7 +132,7 @@ class Outbox:
         The caller repeats the call: a blocking wait for the lock would be a statement without an end, which delays
         vacuum.
         """
-        [[locked]] = await self._read("SELECT pg_try_advisory_lock(%s)", [RELAY_LOCK])
+        [[locked, _]] = await self._read(lock.TAKE)
         if locked:
             self._deleting = await _connection(self._database_url)
             await self._execute(self._deleting, NEVER_IDLE)
@@ -154,7 +145,12 @@ class Outbox:
 
         The database permits this if both relays log in with the same role.
         """
-        return bool(await self._read(DEPOSE, {"lock": RELAY_LOCK, "silent_s": SILENT_FOR_S}))
+        return bool(await self._read(lock.DEPOSE))
+
+    async def holder(self) -> Holder | None:
+        """Return who keeps this relay from being active, None if nobody does any more."""
+        rows = await self._read(lock.HOLDER)
+        return Holder._make(rows[0]) if rows else None
 
     @property
     def answers(self) -> bool:
@@ -194,7 +190,7 @@ class Outbox:
         """Return the first rows by position, except *without*: at most *rows*, and about 16 MiB of payload."""
         low_watermark, after = self._low_watermark, self._after
         known = [position for position in without if position > after]
-        parameters = {"rows": rows, "octets": LARGEST_FETCH, "without": _array(known), "after": after}
+        parameters = {"rows": rows, "octets": LARGEST_FETCH, "without": _array(known), "first": after + 1}
         found = await self._read(HEAD, parameters)
         if found:
             self._after = max(after, min(found[-1][0], low_watermark))
@@ -202,7 +198,7 @@ class Outbox:
 
     def rewind(self) -> None:
         """Read from the first row again, for rows that were read but not published, or inserted by hand."""
-        self._after = 0
+        self._after = BEFORE_ALL
 
     async def delete(self, positions: Sequence[int]) -> None:
         """Delete these rows from the outbox. With a retention they are moved to `outbox_published`."""

@@ -8,6 +8,7 @@ from typing import Final, NoReturn
 import psycopg
 
 from producer.relay.lanes import Lanes, Place
+from producer.relay.lock import Holder
 from producer.relay.outbox import Outbox, Unusable
 from producer.relay.publisher import Publisher
 from producer.relay.sender import FAULTS, Sender, why_not_published
@@ -57,12 +58,15 @@ class Relay:
         self._refused = False
         # The place of Kafka's last fault, None if all places had it.
         self._faulty: Place | None = None
+        # Who had the lock when this relay last looked.
+        self._holder: Holder | None = None
         self.active = False
 
     @property
     def state(self) -> dict[str, str]:
-        """The relay's role, as health and status show it."""
-        return {"relay": "active" if self.active else "standby"}
+        """The relay's role, and of a standby who has the lock, as health and status show it."""
+        holder = {"lock_holder": str(self._holder)} if self._holder and not self.active else {}
+        return {"relay": "active" if self.active else "standby", **holder}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until *stop* is set and the batch in flight is finished. Faults of the database and of Kafka are waited
@@ -89,6 +93,7 @@ class Relay:
                 self._refused |= connected
                 self._health.ill("database", _why(cause(lost)))
                 self._be_active(active=False)
+                self._stand_by_for(None)
                 await set_within(self._stop, backoff_s(self._lost, self._jitter, longest_s=LONGEST_BACKOFF_S))
         self._be_active(active=False)
 
@@ -101,6 +106,8 @@ class Relay:
             await outbox.beat()
             # The active relay reports what can't be published.
             self._goes_on(None)
+            self._stand_by_for(await outbox.holder())
+        self._stand_by_for(None)
         self._be_active(active=True)
         async with asyncio.TaskGroup() as tasks:
             beating = tasks.create_task(self._beat(outbox))
@@ -144,6 +151,19 @@ class Relay:
         self._health.well("database")
         if place is None or self._faulty in (None, place):
             self._health.well("publishing")
+
+    def _stand_by_for(self, holder: Holder | None) -> None:
+        if holder and holder != self._holder:
+            log.info("relay.stands_by", pid=holder.pid, role=holder.role, application_name=holder.application_name)
+        self._holder = holder
+        if holder and not holder.may_be_a_relay:
+            self._health.ill(
+                "relay_lock",
+                f"a connection that is no relay's keeps all relays from publishing ({holder}):"
+                f" end it with SELECT pg_terminate_backend({holder.pid})",
+            )
+        else:
+            self._health.well("relay_lock")
 
     def _be_active(self, *, active: bool) -> None:
         if active != self.active:

@@ -10,6 +10,7 @@ import pytest
 from aiokafka.errors import KafkaError
 
 from producer.relay.lanes import Place
+from producer.relay.lock import Holder
 from producer.relay.relay import Relay
 from producer.relay.row import Row
 from producer.relay.sender import NotActive, Sender
@@ -207,3 +208,28 @@ def test_what_is_not_published_is_unwell_until_it_is_although_other_rows_are(wai
 
     assert health.unwell == {"publishing": "KafkaError: no"}
     assert health.mended == ["database"]
+
+
+@pytest.mark.parametrize("may_be_a_relay", [True, False])
+def test_a_standby_is_unwell_only_while_what_is_no_relay_has_the_lock(may_be_a_relay: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    class Held(TwoRows):
+        """An outbox whose lock is free at the third look."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self._looks = 0
+
+        async def become_active(self) -> bool:
+            self._looks += 1
+            return self._looks > 2
+
+        async def depose(self) -> bool:
+            return False
+
+        async def holder(self) -> Holder:
+            return Holder(7, "shop", "psql", may_be_a_relay)
+
+    health = health_after([None] * 2, Held)
+
+    assert health.unwell == {}
+    assert ("relay_lock" in health.mended) != may_be_a_relay
