@@ -1,4 +1,4 @@
-"""Texts from outside: functions that make them encodable and limit their length."""
+"""Texts from outside: functions that make them encodable and printable, and limit their length."""
 
 import json
 import re
@@ -18,6 +18,16 @@ _ESCAPED: Final = re.compile(r"\\u[dD][89a-fA-F]")
 def encodable(text: str) -> str:
     """Return *text* with unpaired surrogates replaced: JSON may contain them escaped, but UTF-8 can't encode them."""
     return text.encode(errors="replace").decode()
+
+
+def printable(text: str) -> str:
+    """Return *text* as one line that no terminal, log or page takes for anything but words.
+
+    White space becomes a space, and what can't be printed, such as a control character or a surrogate, a question mark.
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else " " if one.isspace() else "?" for one in text)
 
 
 def read_json(value: bytes) -> Any:
