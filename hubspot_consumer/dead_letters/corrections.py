@@ -29,6 +29,8 @@ from schemas.texts import Words
 # Fields that name a person. A correction can remove such a field, but not set it.
 PERSONAL: Final = frozenset({"email", "previous_email", "name", "phone"})
 LONGEST: Final = 255
+# No payload has as many. A correction of more would not fit the resolution's record.
+MOST_FIELDS: Final = 50
 
 
 def _names_nobody(text: str) -> str:
@@ -52,8 +54,8 @@ Value = _Text | Annotated[int, Field(strict=True)] | Annotated[bool, Field(stric
 class Changes(BaseModel, frozen=True):
     """Changes of a payload: the new values of fields, and the fields to remove."""
 
-    values: dict[_Own, Value] = Field(default_factory=dict)
-    unset: tuple[_Field, ...] = ()
+    values: dict[_Own, Value] = Field(default_factory=dict, max_length=MOST_FIELDS)
+    unset: tuple[_Field, ...] = Field((), max_length=MOST_FIELDS)
 
     @model_validator(mode="after")
     def _are_some(self) -> "Changes":
