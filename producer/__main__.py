@@ -42,4 +42,4 @@ commands = program(
 )
 
 if __name__ == "__main__":
-    commands(prog_name="python -m producer", obj="runtime.kafka.topics:never_create_topics")
+    commands(prog_name="python -m producer", obj="runtime.kafka.clients:prepare_clients")

@@ -21,6 +21,7 @@ LogName = Literal[
     "contact.not_resynced",
     "contact.resynced",
     "contact.sequence_doubtful",
+    "dead_letter.cut",
     "dead_letter.not_written",
     "dead_letter.too_large",
     "dead_letter.written",

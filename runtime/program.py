@@ -33,7 +33,7 @@ def program(about: str, commands: Mapping[str, tuple[str, str]]) -> typer.Typer:
     """Return a program with *commands*: by name, the `module:function` of each and its line in `--help`.
 
     If the program is called with `obj="module:function"`, it calls that function before the command: one with effects
-    on the whole process, such as `never_create_topics`.
+    on the whole process, such as `prepare_clients`.
     """
 
     class Group(TyperGroup):

@@ -29,7 +29,8 @@ from schemas.texts import Words
 # Fields that name a person. A correction can remove such a field, but not set it.
 PERSONAL: Final = frozenset({"email", "previous_email", "name", "phone"})
 LONGEST: Final = 255
-MOST_FIELDS: Final = 100
+# No payload has as many. A correction of more would not fit the resolution's record.
+MOST_FIELDS: Final = 50
 
 
 def _names_nobody(text: str) -> str:

@@ -9,9 +9,10 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final, NoReturn
 
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from hubspot_consumer.gates.unwritable_properties import UnwritableProperties
@@ -59,8 +60,9 @@ class _Waiting:
 class ReceiptsTopic:
     """Sends receipts in batches, in the order in which they were `put`.
 
-    Receipts that Kafka does not take are sent again. Beyond `MOST_WAITING`, new receipts are dropped and counted, and
-    an error is logged once per outage.
+    Receipts that Kafka does not take are sent again; one that is too large for the topic is dropped, so that it does
+    not hold up the others. Beyond `MOST_WAITING`, new receipts are dropped. Dropped receipts are counted, and an error
+    is logged once per outage.
     """
 
     def __init__(self, writer: TopicWriter, clock: Clock, telemetry: Telemetry) -> None:
@@ -74,6 +76,7 @@ class ReceiptsTopic:
         # These flags let an outage be logged once.
         self._failing = False
         self._dropping = False
+        self._most_together = MOST_WAITING
         self.written = 0
         self.dropped = 0
 
@@ -85,11 +88,7 @@ class ReceiptsTopic:
     def put(self, key: bytes, value: bytes, release: Callable[[], None]) -> None:
         """Queue a receipt; *release* is called once, when it is in Kafka, dropped, or older than ACK_WITHIN_S."""
         if len(self._waiting) >= MOST_WAITING:
-            if not self._dropping:
-                log.error("receipts.dropped", topic=self._writer.topic, waiting=len(self._waiting))
-            self._dropping = True
-            self.dropped += 1
-            self._telemetry.receipts.labels("dropped").inc()
+            self._note_dropped()
             release()
             return
         self._waiting.append(_Waiting(key, value, self._clock.monotonic(), release))
@@ -104,11 +103,12 @@ class ReceiptsTopic:
             if together is None:
                 await self._clock.sleep(RETRY_S)
                 continue
-            for _ in range(together):
-                self._waiting.popleft().release_ack()
-            self.written += together
-            self._telemetry.receipts.labels("written").inc(together)
-            self._dropping = False
+            if together:
+                for _ in range(together):
+                    self._waiting.popleft().release_ack()
+                self.written += together
+                self._telemetry.receipts.labels("written").inc(together)
+                self._dropping = False
             if not self._waiting:
                 self._arrived.clear()
                 self._emptied.set()
@@ -132,10 +132,19 @@ class ReceiptsTopic:
 
     async def _send(self) -> int | None:
         """Send a batch of the oldest receipts; return how many Kafka took, or None after an error."""
+        together = 0
         try:
             batch = await self._writer.batch()
             together = self._fill(batch)
             await self._writer.write_batch(batch)
+        except (MessageSizeTooLargeError, RecordListTooLargeError):
+            # The topic takes less at once than Kafka's default: fewer receipts are sent next, and in the end one alone.
+            self._most_together = together // 2
+            if not self._most_together:
+                self._note_dropped()
+                self._waiting.popleft().release_ack()
+                self._most_together = 1
+            return 0
         except (KafkaError, OSError, TimeoutError, TopicsNotReady) as error:
             if not self._failing:
                 log.warning("receipts.not_written", topic=self._writer.topic, error=type(error).__name__)
@@ -145,12 +154,20 @@ class ReceiptsTopic:
         if self._failing:
             log.info("receipts.written_again", topic=self._writer.topic)
         self._failing = False
+        self._most_together = min(MOST_WAITING, 2 * self._most_together)
         return together
+
+    def _note_dropped(self) -> None:
+        if not self._dropping:
+            log.error("receipts.dropped", topic=self._writer.topic, waiting=len(self._waiting))
+        self._dropping = True
+        self.dropped += 1
+        self._telemetry.receipts.labels("dropped").inc()
 
     def _fill(self, batch: BatchBuilder) -> int:
         """Fill a batch with the oldest receipts, and return how many it has."""
         together = 0
-        for receipt in self._waiting:
+        for receipt in islice(self._waiting, self._most_together):
             if batch.append(timestamp=None, key=receipt.key, value=receipt.value) is None:
                 break
             together += 1

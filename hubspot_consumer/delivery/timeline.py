@@ -17,6 +17,9 @@ from hubspot_consumer.ordering.lane import ContactUpdate
 from hubspot_consumer.ordering.pending import Pending
 from runtime.logs import log
 
+# Of up to 500 notes of each contact.
+MOST_PAGES_OF_NOTES: Final = 50
+
 Answer = TypeVar("Answer")
 
 TimelineMode = Literal["custom_events", "notes", "off"]
@@ -181,13 +184,17 @@ class Timeline:
         """Return the ids of the events that have a note on one of these contacts; each call takes a slot."""
         note_ids: list[str] = []
         asked: list[tuple[str, str | None]] = [(contact_id, None) for contact_id in sorted(contact_ids)]
-        while asked:
+        for _ in range(MOST_PAGES_OF_NOTES):
+            if not asked:
+                break
             with await self._destination.slot():
                 page = await self._destination.notes_of_contacts(asked[:MOST_NOTES])
             if isinstance(page, RetryLater | Halt | Rejected):
                 return _not_now(page)
             note_ids += page.note_ids
             asked = asked[MOST_NOTES:] + list(page.more)
+        else:
+            return RetryLater("HubSpot's list of notes has no end")
         events: set[str] = set()
         for together in calls_of(note_ids, MOST_NOTES):
             with await self._destination.slot():

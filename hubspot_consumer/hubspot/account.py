@@ -6,9 +6,10 @@ from datetime import datetime, timedelta, timezone, tzinfo
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from hubspot_consumer.hubspot.bodies import text_of
 from hubspot_consumer.hubspot.outcomes import Halt, Refusal, Rejected
 from hubspot_consumer.hubspot.results import Page, read_page
-from hubspot_consumer.hubspot.status_codes import Answer, body_of, read_refusal, succeeded
+from hubspot_consumer.hubspot.status_codes import Answer, object_answered
 from schemas.times import in_utc
 
 # Scopes for the calls of a worker. `provision` needs SCHEMA_SCOPES too, to create the schema.
@@ -31,18 +32,17 @@ class PortalDetails:
 
 def read_portal(response: Answer) -> PortalDetails | Refusal:
     """Return the token's portal. Both fields are None where HubSpot's answer lacks them."""
-    if succeeded(response):
-        body = body_of(response)
-        portal_id = str(body.get("portalId", ""))
+    answered = object_answered(response)
+    if isinstance(answered, dict):
+        portal_id = text_of(answered.get("portalId"))
         known = portal_id.isdecimal() and len(portal_id) < LONGEST_NUMBER
-        return PortalDetails(int(portal_id) if known else None, _zone(body))
-    refusal = read_refusal(response)
-    return PortalDetails() if isinstance(refusal, Halt) and refusal.reason == "endpoint_not_found" else refusal
+        return PortalDetails(int(portal_id) if known else None, _zone(answered))
+    return PortalDetails() if isinstance(answered, Halt) and answered.reason == "endpoint_not_found" else answered
 
 
 def _zone(body: Mapping[str, Any]) -> tzinfo | None:
     try:
-        return ZoneInfo(str(body.get("timeZone") or ""))
+        return ZoneInfo(text_of(body.get("timeZone")))
     except (ValueError, OSError, ZoneInfoNotFoundError):
         # Without a time zone database the fixed offset is used: it is an hour wrong after a change to or from summer
         # time.
@@ -63,12 +63,13 @@ class Usage:
 
 def read_scopes(response: Answer) -> frozenset[str] | Refusal:
     """Return the scopes of the token that the call named."""
-    if not succeeded(response):
-        return read_refusal(response)
-    scopes = body_of(response).get("scopes")
+    answered = object_answered(response)
+    if not isinstance(answered, dict):
+        return answered
+    scopes = answered.get("scopes")
     if not isinstance(scopes, list):
         return Rejected("rejected_by_hubspot", "HubSpot's answer names no scopes")
-    return frozenset(str(scope) for scope in scopes)
+    return frozenset(text_of(scope) for scope in scopes)
 
 
 def read_usage(response: Answer) -> Usage | Refusal:
@@ -85,7 +86,7 @@ def read_usage(response: Answer) -> Usage | Refusal:
 
 def _moment(text: object) -> datetime | None:
     try:
-        moment = datetime.fromisoformat(str(text))
+        moment = datetime.fromisoformat(text_of(text))
         return in_utc(moment) if moment.tzinfo else None
     except ValueError:
         return None

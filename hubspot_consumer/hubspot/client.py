@@ -152,7 +152,7 @@ class HubSpotClient:
         """
         inputs = [{"id": contact_id} | ({"after": after} if after else {}) for contact_id, after in contacts]
         answer = await self._call("notes_of_contacts", self.paths.notes_of_contacts, {"inputs": inputs})
-        return read_notes_of_contacts(answer)
+        return read_notes_of_contacts(answer, len(contacts))
 
     async def noted_events(self, note_ids: Sequence[str]) -> set[str] | Refusal:
         """Return the ids of the events that up to 100 notes describe, in a slot."""
@@ -235,7 +235,8 @@ class HubSpotClient:
                         policy=policy_of(response),
                         correlation_id=correlation_id(response),
                     )
-        except httpx.RequestError as error:
+        # httpx raises InvalidURL, which is no RequestError, for a cursor of HubSpot's that is too long for an address.
+        except (httpx.RequestError, httpx.InvalidURL) as error:
             # After a timeout or a reset it is unknown whether a write was applied. All our writes may be repeated.
             self._count(CallMade(kind, type(error).__name__, inputs, None))
             log.info("hubspot.not_answered", kind=kind, error=type(error).__name__)

@@ -1,8 +1,11 @@
-"""The connection to HubSpot: a connection pool, the token on each call, and a limit on the size of answers."""
+"""The connection to HubSpot: a connection pool, the token on each call, and limits on the time and size of answers."""
 
+import asyncio
+import zlib
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, Final
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any, Final, cast
 
 import httpx
 from opentelemetry.trace import Span, SpanKind
@@ -12,10 +15,17 @@ from hubspot_consumer.kafka.records import Record
 from runtime.logs import log
 from runtime.tracing import linked_span
 
-# Each timeout is well below Kafka's rebalance timeout: the revocation of a partition waits for calls in flight.
+# Without data for this long a call is given up. Kafka's rebalance timeout is longer: the revocation of a partition
+# waits for calls in flight.
 TIMEOUT: Final = httpx.Timeout(connect=5, read=20, write=10, pool=20)
-# An answer with a hundred contacts and all their properties is below 1 MiB.
-LARGEST_ANSWER: Final = 16 * 1024 * 1024
+# A server that sends a byte a second never reaches the timeouts above, so the whole call has this limit.
+CALL_WITHIN_S: Final = 35.0
+# An answer with a hundred contacts and all their properties is below 1 MiB, as is a list of a thousand properties.
+LARGEST_ANSWER: Final = 8 * 1024 * 1024
+# As Python's objects, a JSON document takes up to 25 times the memory of its text, but at most 250 bytes a value.
+MOST_VALUES: Final = 250_000
+# zlib's number for the format of gzip.
+_GZIP: Final = zlib.MAX_WBITS | 16
 
 ReadToken = Callable[[], SecretStr | None]
 """Returns the token that is configured now. Raises ValueError if it can't be read."""
@@ -25,14 +35,25 @@ class AnswerTooLarge(httpx.TransportError):
     """An answer larger than any of HubSpot's: a proxy sent it, or it has no end."""
 
 
+class AnswerTooSlow(httpx.TimeoutException):
+    """An answer that was not complete after CALL_WITHIN_S."""
+
+
+class AnswerUnreadable(httpx.DecodingError):
+    """An answer that is compressed otherwise than once with gzip, or that ends in the middle."""
+
+
 def http_client(
     base_url: str, read_token: ReadToken, transport: httpx.AsyncBaseTransport | None = None
 ) -> httpx.AsyncClient:
-    """Return the connection pool to HubSpot, which adds the token to each request."""
+    """Return the connection pool to HubSpot, which adds the token to each request, for `request`."""
     return httpx.AsyncClient(
         base_url=base_url,
         auth=Token(read_token),
-        headers={"User-Agent": "nerava-lifecycle"},
+        # Only one coding is decoded, so httpx must not offer all that it knows.
+        headers={"User-Agent": "nerava-lifecycle", "Accept-Encoding": "gzip"},
+        # No cookie is kept: HubSpot's API needs none, and a jar could grow with each answer.
+        cookies=CookieJar(DefaultCookiePolicy(netscape=False)),
         timeout=TIMEOUT,
         limits=httpx.Limits(max_connections=32, max_keepalive_connections=32),
         transport=transport,
@@ -46,24 +67,61 @@ async def request(
     body: Mapping[str, Any] | None = None,
     parameters: Mapping[str, str] | None = None,
 ) -> httpx.Response:
-    """Return an answer with its whole body. Raises httpx.RequestError if there is none, or if it is too large."""
-    async with http.stream(method, path, json=body, params=parameters) as response:
-        content = bytearray()
-        async for part in response.aiter_bytes():
-            content += part
-            if len(content) > LARGEST_ANSWER:
-                raise AnswerTooLarge(f"an answer of over {LARGEST_ANSWER} bytes", request=response.request)
-    # The content is decompressed already. Headers stay bytes: they may be no ASCII.
+    """Return an answer with its whole body, decoded. Raises httpx.RequestError if there is none within the limits.
+
+    After a 401 the token is read again and, if that differs, the request is repeated once.
+    """
+    asked = http.build_request(method, path, json=body, params=parameters)
+    try:
+        async with asyncio.timeout(CALL_WITHIN_S):
+            answer = await _answer(http, asked)
+            if answer.status_code == 401 and isinstance(http.auth, Token) and http.auth.differs_from(asked):
+                log.warning("hubspot.token_read_again")
+                answer = await _answer(http, asked)
+            return answer
+    except TimeoutError:
+        raise AnswerTooSlow(f"no complete answer within {CALL_WITHIN_S:g} s", request=asked) from None
+
+
+async def _answer(http: httpx.AsyncClient, asked: httpx.Request) -> httpx.Response:
+    # httpx would decode each part as a whole, whatever its size then is, so the answer is read as it came.
+    response = await http.send(asked, stream=True)
+    try:
+        content = await _content(response)
+    finally:
+        await response.aclose()
+    # The content is decoded already. Headers stay bytes: they may be no ASCII.
     headers = [(name, value) for name, value in response.headers.raw if name.lower() != b"content-encoding"]
-    read = httpx.Response(response.status_code, headers=headers, content=bytes(content), request=response.request)
+    read = httpx.Response(response.status_code, headers=headers, content=content, request=asked)
     read.elapsed = response.elapsed
     return read
 
 
+async def _content(response: httpx.Response) -> bytes:
+    codings = response.headers.get_list("Content-Encoding", split_commas=True)
+    named = [name for one in codings if (name := one.strip().lower()) not in ("", "identity")]
+    if named not in ([], ["gzip"], ["x-gzip"]):
+        raise AnswerUnreadable("an answer that is compressed several times, or in an unknown way")
+    decoder = zlib.decompressobj(_GZIP) if named else None
+    content, received = bytearray(), 0
+    async for part in cast("httpx.AsyncByteStream", response.stream):
+        received += len(part)
+        try:
+            # A byte beyond the limit shows that there are more.
+            content += part if decoder is None else decoder.decompress(part, LARGEST_ANSWER + 1 - len(content))
+        except zlib.error:
+            raise AnswerUnreadable("an answer that is no gzip, although it says so") from None
+        if max(received, len(content)) > LARGEST_ANSWER:
+            raise AnswerTooLarge(f"an answer of over {LARGEST_ANSWER} bytes")
+    if decoder is not None and received and not decoder.eof:
+        raise AnswerUnreadable("an answer that ends in the middle of its gzip")
+    if sum(content.count(mark) for mark in b",[{") > MOST_VALUES:
+        raise AnswerTooLarge(f"an answer of over {MOST_VALUES} values")
+    return bytes(content)
+
+
 class Token(httpx.Auth):
-    """Adds the token to each request. After a 401 it reads the token again and, if that differs, repeats the request
-    once.
-    """
+    """Adds the token to each request."""
 
     def __init__(self, read: ReadToken) -> None:
         self._read = read
@@ -75,18 +133,19 @@ class Token(httpx.Auth):
         return self._token.get_secret_value()
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        sent = self._token
-        request.headers["Authorization"] = f"Bearer {self.secret}"
-        response = yield request
-        if response.status_code != 401:
-            return
-        if self._token == sent:
-            # Several calls in flight may get a 401 at once: only the first of them reads the token.
-            self._token = self._read_again() or sent
-        if self._token != sent:
-            log.warning("hubspot.token_read_again")
-            request.headers["Authorization"] = f"Bearer {self.secret}"
-            yield request
+        request.headers["Authorization"] = self._header
+        yield request
+
+    def differs_from(self, refused: httpx.Request) -> bool:
+        """Return whether another token is configured than that of the *refused* request; read it again if need be."""
+        # Several calls in flight may get a 401 at once: only the first of them reads the token.
+        if self._header == refused.headers["Authorization"]:
+            self._token = self._read_again() or self._token
+        return self._header != refused.headers["Authorization"]
+
+    @property
+    def _header(self) -> str:
+        return f"Bearer {self.secret}"
 
     def _read_again(self) -> SecretStr | None:
         try:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Self, TypeVar
 
+from hubspot_consumer.hubspot.bodies import body_of, name_of, named_in, number_in, object_in, objects_of, text_of
 from hubspot_consumer.hubspot.outcomes import (
     Delivered,
     Outcome,
@@ -29,10 +30,7 @@ from hubspot_consumer.hubspot.requests import (
 from hubspot_consumer.hubspot.schema import CHOSEN, LAST_EVENT_ID, SEQUENCE
 from hubspot_consumer.hubspot.status_codes import (
     Answer,
-    body_of,
-    named_in,
-    number_in,
-    objects_of,
+    object_answered,
     read_item_refusal,
     read_refusal,
     succeeded,
@@ -67,11 +65,12 @@ def read_written(response: Answer, inputs: Sequence[Input]) -> WriteAnswer[Input
         return WriteAnswer.of_all(inputs, refusal)
     body = body_of(response)
     answer = WriteAnswer[Input]()
-    errors = objects_of(body.get("errors"))
-    for result in objects_of(body.get("results")):
-        if (upsert := _asked(result, inputs)) and (contact_id := result.get("id")):
+    # An answer has no more of either than inputs; comparing many more with each input would take seconds.
+    errors = objects_of(body.get("errors"))[: len(inputs)]
+    for result in objects_of(body.get("results"))[: len(inputs)]:
+        if (upsert := _asked(result, inputs)) and (contact_id := name_of(result.get("id"))):
             answer.outcomes[upsert.trace_id] = Delivered(
-                str(contact_id), _kept(upsert, result), created=result.get("new") is True
+                contact_id, _kept(upsert, result), created=result.get("new") is True
             )
     for error in errors:
         for trace_id in _traces(error, inputs):
@@ -106,30 +105,32 @@ class NotesOfContacts:
     more: list[tuple[str, str]]
 
 
-def read_notes_of_contacts(response: Answer) -> NotesOfContacts | Refusal:
-    """Return a page of the notes of several contacts. HubSpot's error for a contact without notes is ignored."""
-    if not succeeded(response):
-        return read_refusal(response)
+def read_notes_of_contacts(response: Answer, contacts: int) -> NotesOfContacts | Refusal:
+    """Return a page of the notes of so many *contacts*. HubSpot's error for a contact without notes is ignored."""
+    body = object_answered(response)
+    listed = _listed(body) if isinstance(body, dict) else body
+    if not isinstance(listed, list):
+        return listed
     found = NotesOfContacts([], [])
-    for result in objects_of(body_of(response).get("results")):
-        found.note_ids.extend(str(to["toObjectId"]) for to in objects_of(result.get("to")) if to.get("toObjectId"))
+    for result in listed[:contacts]:
+        found.note_ids.extend(filter(None, (name_of(to.get("toObjectId")) for to in objects_of(result.get("to")))))
         origin, after = result.get("from"), _next_page(result)
-        if after is not None and isinstance(origin, dict):
-            found.more.append((str(origin.get("id")), after))
+        if after is not None and isinstance(origin, dict) and (contact_id := name_of(origin.get("id"))):
+            found.more.append((contact_id, after))
     return found
 
 
 def read_noted_events(response: Answer, notes: int) -> set[str] | Refusal:
     """Return the ids of the events that a page of notes describes; archived notes count as absent."""
-    if not succeeded(response):
-        return read_refusal(response)
-    body = body_of(response)
+    body = object_answered(response)
+    if not isinstance(body, dict):
+        return body
     results = objects_of(body.get("results"))
     gone = {name for error in objects_of(body.get("errors")) for name in named_in(error, "ids")}
     if len(results) + len(gone) < notes:
         return RetryLater("HubSpot's answer leaves notes out")
     bodies = [result["properties"] for result in results if isinstance(result.get("properties"), dict)]
-    events = [event_of_note(str(properties.get("hs_note_body") or "")) for properties in bodies]
+    events = [event_of_note(text_of(properties.get("hs_note_body"))) for properties in bodies]
     return {event for event in events if event is not None}
 
 
@@ -159,17 +160,18 @@ def read_remote_contacts(response: Answer, keys: Sequence[ContactKey]) -> HeldCo
         # overwrite them with older values.
         missing = {_key(email) for email in named_in(body, "ids")}
         return {key: None for key in keys if key in missing or len(keys) == 1}
-    if not response.is_success:
-        return read_refusal(response)
+    answered = object_answered(response)
+    if not isinstance(answered, dict):
+        return answered
     found: HeldContacts = {}
-    for error in objects_of(body.get("errors")):
+    for error in objects_of(answered.get("errors")):
         if error.get("category") == "OBJECT_NOT_FOUND":
             found |= {_key(email): None for email in named_in(error, "ids")}
-    for result in objects_of(body.get("results")):
-        properties = result.get("properties")
-        if isinstance(properties, dict) and result.get("id"):
-            emails = f"{properties.get('email') or ''};{properties.get('hs_additional_emails') or ''}"
-            contact = RemoteContact(str(result["id"]), {name: str(value or "") for name, value in properties.items()})
+    for result in objects_of(answered.get("results")):
+        properties, contact_id = result.get("properties"), name_of(result.get("id"))
+        if isinstance(properties, dict) and contact_id:
+            contact = RemoteContact(contact_id, {name: text_of(value) for name, value in properties.items()})
+            emails = f"{contact.properties.get('email', '')};{contact.properties.get('hs_additional_emails', '')}"
             found |= {_key(email): contact for email in emails.split(";") if email.strip()}
     return found
 
@@ -194,7 +196,11 @@ def _key(email: str) -> str:
 def read_send(response: Answer, entries: int) -> Refusal | None:
     """Return None if HubSpot accepted all *entries* of the call, or had the only one already."""
     if succeeded(response):
-        errors = objects_of(body_of(response).get("errors"))
+        # An answer without a body is HubSpot's usual one. With a body that is no object, it is not HubSpot's.
+        body = object_in(response.content) if response.content else {}
+        if body is None:
+            return RetryLater("the answer is no JSON object")
+        errors = objects_of(body.get("errors"))
         if not errors:
             return None
         # A partially accepted call was never observed. If it occurs, the uuids make it safe to send all entries again.
@@ -217,17 +223,24 @@ class Page:
 
 def read_page(response: Answer) -> Page | Refusal:
     """Return a page of a list."""
-    if not succeeded(response):
-        return read_refusal(response)
-    body = body_of(response)
-    return Page(objects_of(body.get("results")), _next_page(body))
+    body = object_answered(response)
+    if not isinstance(body, dict):
+        return body
+    listed = _listed(body)
+    return listed if isinstance(listed, RetryLater) else Page(listed, _next_page(body))
+
+
+def _listed(body: Mapping[str, Any]) -> list[dict[str, Any]] | RetryLater:
+    results = body.get("results")
+    # Without the check, a list that can't be read would be one of nothing.
+    return objects_of(results) if isinstance(results, list) else RetryLater("HubSpot's answer has no results")
 
 
 def _next_page(body: Mapping[str, Any]) -> str | None:
     paging = body.get("paging")
     following = paging.get("next") if isinstance(paging, dict) else None
     after = following.get("after") if isinstance(following, dict) else None
-    return str(after) if after else None
+    return text_of(after) or None
 
 
 def read_created(response: Answer) -> Refusal | None:
@@ -243,7 +256,7 @@ def _kept(written: Upsert | Note, result: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(
         name
         for name, value in written.properties.items()
-        if name in CHOSEN and stored.get(name) is not None and str(stored[name]).lower() != value.lower()
+        if name in CHOSEN and stored.get(name) is not None and text_of(stored[name]).lower() != value.lower()
     )
 
 
@@ -253,7 +266,7 @@ def _asked(result: Mapping[str, Any], inputs: Sequence[Input]) -> Input | None:
     if trace_id is not None:
         return next((one for one in inputs if one.trace_id == trace_id), None)
     properties = result.get("properties")
-    email = str(properties.get("email") or "").lower() if isinstance(properties, dict) else ""
+    email = text_of(properties.get("email")).lower() if isinstance(properties, dict) else ""
     by_email = next((one for one in inputs if one.contact_key == email), None)
     return by_email or (inputs[0] if len(inputs) == 1 else None)
 

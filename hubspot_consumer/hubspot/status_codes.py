@@ -2,7 +2,6 @@
 inputs.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -10,17 +9,24 @@ from typing import Any, Final, TypeGuard
 
 import httpx
 
+from hubspot_consumer.hubspot.bodies import (
+    body_of,
+    name_of,
+    named_in,
+    number_in,
+    object_in,
+    objects_of,
+    parsed,
+    text_of,
+    words_of,
+)
 from hubspot_consumer.hubspot.outcomes import Halt, Refusal, Rejected, RetryLater
-from schemas.contacts import LONGEST_EMAIL, shortened
-from schemas.texts import read_json
 
 # HubSpot locks a record for two seconds.
 LOCKED: Final = timedelta(seconds=2)
 # The Retry-After of a 477 may be a day, but a portal's migration may end earlier.
 LONGEST_RETRY_AFTER: Final = timedelta(minutes=15)
 LONGEST_DETAIL: Final = 500
-LONGEST_NAME: Final = 100
-_A_TOKEN: Final = re.compile(r"pat-[a-z]+[0-9]*-[0-9A-Za-z-]{8,}")
 _NOT_VALID: Final = "Property values were not valid: "
 _UNWRITABLE: Final = frozenset({"PROPERTY_DOESNT_EXIST", "READ_ONLY_VALUE"})
 _PASSING_CATEGORIES: Final = frozenset({"RATE_LIMITS", "INTERNAL_ERROR", "TIMEOUT", "SERVICE_UNAVAILABLE", "LOCKED"})
@@ -32,6 +38,15 @@ Answer = httpx.Response | RetryLater
 
 def succeeded(answer: Answer) -> TypeGuard[httpx.Response]:
     return isinstance(answer, httpx.Response) and answer.is_success
+
+
+def object_answered(answer: Answer) -> dict[str, Any] | Refusal:
+    """Return the JSON object with which a call succeeded; the meaning of any other answer."""
+    if not succeeded(answer):
+        return read_refusal(answer)
+    body = object_in(answer.content)
+    # HubSpot answers with an object, so that something between it and us gave another answer.
+    return RetryLater("the answer is no JSON object") if body is None else body
 
 
 def quota_spent_for(response: httpx.Response) -> timedelta | None:
@@ -48,15 +63,13 @@ def read_refusal(answer: Answer) -> Refusal:
 
 
 def correlation_id(response: httpx.Response) -> str | None:
-    """Return HubSpot's correlation id of a call, at most LONGEST_NAME characters."""
-    name: str | None = response.headers.get("X-HubSpot-Correlation-Id")
-    return name[:LONGEST_NAME] if name else None
+    """Return HubSpot's correlation id of a call."""
+    return words_of(response.headers.get("X-HubSpot-Correlation-Id")) or None
 
 
 def policy_of(response: httpx.Response) -> str | None:
     """Return the name of the HubSpot limit that refused a call, None if no limit did."""
-    name = body_of(response).get("policyName")
-    return name[:LONGEST_NAME] if isinstance(name, str) else None
+    return words_of(body_of(response).get("policyName")) or None
 
 
 def _by_status(response: httpx.Response, detail: str) -> Refusal:  # noqa: PLR0911 - a table with a line for each status
@@ -84,7 +97,7 @@ def _by_status(response: httpx.Response, detail: str) -> Refusal:  # noqa: PLR09
 
 def _rate_limited(response: httpx.Response, detail: str) -> Refusal:
     body = body_of(response)
-    words = f"{body.get('policyName', '')} {body.get('message', '')}".lower()
+    words = f"{text_of(body.get('policyName'))} {text_of(body.get('message'))}".lower()
     if "daily" in words:
         return Halt("daily_quota_spent", detail)
     waits = timedelta(seconds=2) if "secondly" in words and "ten_secondly" not in words else timedelta(seconds=10)
@@ -97,8 +110,8 @@ def _retry_after(response: httpx.Response) -> timedelta | None:
 
 
 def read_item_refusal(error: Mapping[str, Any], response: httpx.Response) -> Refusal:
-    category, message = str(error.get("category") or ""), str(error.get("message") or "")
-    detail = _shortened(f"{response.status_code} {category}: {message}", response)
+    category = text_of(error.get("category"))
+    detail = _words(f"{response.status_code} {category}: {text_of(error.get('message'))}", response)
     named = correlation_id(response)
     if category in _PASSING_CATEGORIES:
         return RetryLater(detail, correlation_id=named)
@@ -109,48 +122,23 @@ def read_item_refusal(error: Mapping[str, Any], response: httpx.Response) -> Ref
 def _unwritable(error: Mapping[str, Any]) -> frozenset[str]:
     """Return the properties that are unwritable according to an error: they do not exist, or they are read-only."""
     found = {
-        str(name)
+        name_of(name)
         for detail in objects_of(error.get("errors"))
-        if str(detail.get("code")) in _UNWRITABLE
+        if text_of(detail.get("code")) in _UNWRITABLE
         for name in named_in(detail, "propertyName")
     }
-    _, _, listed = str(error.get("message") or "").partition(_NOT_VALID)
-    failures = objects_of(_parsed(listed.encode()))
-    return frozenset(
-        found | {str(one["name"]) for one in failures if one.get("name") and str(one.get("error")) in _UNWRITABLE}
-    )
-
-
-def named_in(error: Mapping[str, Any], what: str) -> set[str]:
-    context = error.get("context")
-    named = context.get(what) if isinstance(context, dict) else None
-    names = named if isinstance(named, list) else [named]
-    return {str(name) for name in names if name is not None}
-
-
-def body_of(response: httpx.Response) -> dict[str, Any]:
-    """Return the JSON object of an answer; an empty one if its body is none."""
-    body = _parsed(response.content)
-    return body if isinstance(body, dict) else {}
-
-
-def _parsed(value: bytes) -> Any:
-    try:
-        return read_json(value)
-    except ValueError:
-        return None
-
-
-def objects_of(value: object) -> list[dict[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+    _, _, listed = text_of(error.get("message")).partition(_NOT_VALID)
+    failures = objects_of(parsed(listed.encode()))
+    found |= {name_of(one.get("name")) for one in failures if text_of(one.get("error")) in _UNWRITABLE}
+    return frozenset(found - {""})
 
 
 def _detail(response: httpx.Response) -> str:
     body = body_of(response)
     # For a violated rule of the portal's administrators, only `errors` has the reason.
-    words = str(body.get("message") or _first_error(body) or response.reason_phrase or "no reason given")
-    kind = body.get("category") or body.get("policyName") or body.get("errorType") or ""
-    return _shortened(f"{response.status_code} {kind}: {words}{_scopes(body)}", response)
+    words = text_of(body.get("message")) or _first_error(body) or response.reason_phrase or "no reason given"
+    kind = next(filter(None, (text_of(body.get(name)) for name in ("category", "policyName", "errorType"))), "")
+    return _words(f"{response.status_code} {kind}: {words}{_scopes(body)}", response)
 
 
 def _scopes(body: Mapping[str, Any]) -> str:
@@ -162,20 +150,9 @@ def _scopes(body: Mapping[str, Any]) -> str:
 
 def _first_error(body: Mapping[str, Any]) -> str:
     error = next(iter(objects_of(body.get("errors"))), {})
-    return " ".join(str(error[name]) for name in ("code", "message") if error.get(name))
+    return " ".join(filter(None, (text_of(error.get(name)) for name in ("code", "message"))))
 
 
-def _shortened(words: str, response: httpx.Response) -> str:
+def _words(words: str, response: httpx.Response) -> str:
     named = correlation_id(response)
-    # HubSpot's messages quote invalid emails, and a proxy's may quote the request with its token.
-    words = shortened(words, LONGEST_DETAIL + LONGEST_EMAIL, _A_TOKEN, lambda _: "***")
-    return shortened(words, LONGEST_DETAIL) + (f" (correlation id {named})" if named else "")
-
-
-def number_in(text: str) -> float | None:
-    """Return the number that *text* is; None if it is none, not a finite one or a very large one."""
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if abs(number) < 1e18 else None
+    return words_of(words, LONGEST_DETAIL) + (f" (correlation id {named})" if named else "")

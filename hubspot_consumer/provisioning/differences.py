@@ -3,13 +3,17 @@
 The input is a list of definitions as HubSpot returns them. Every field is optional; an absent field is no difference.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
+from hubspot_consumer.hubspot.bodies import text_of, words_of
 from hubspot_consumer.hubspot.paths import Paths
 from hubspot_consumer.hubspot.schema import PROPERTIES, Property, event_definition, event_name
 from schemas.events import EVENT_TYPES
+
+_A_NAME: Final = re.compile("[A-Za-z0-9_-]{1,200}")
 
 Definition = Mapping[str, Any]
 
@@ -49,7 +53,7 @@ class Differences:
 
 def of_properties(listed: Sequence[Definition], paths: Paths) -> Differences:
     """Compare the contact properties that the portal lists, including archived ones, with ours."""
-    known = {str(definition.get("name")): definition for definition in listed}
+    known = {text_of(definition.get("name")): definition for definition in listed}
     missing = [
         Missing(f"property {wanted.name}", paths.properties, wanted.definition(), wanted.optional)
         for wanted in PROPERTIES
@@ -89,11 +93,11 @@ def _property_faults(wanted: Property, known: Definition) -> Iterator[Mismatch]:
         return
     kind, field, options = known.get("type"), known.get("fieldType"), known.get("options")
     if kind not in (None, wanted.type):
-        yield Mismatch(f"is of type {kind}, and should be {wanted.type}")
+        yield Mismatch(f"is of type {_quoted(kind)}, and should be {wanted.type}")
     elif field not in (None, wanted.field_type):
-        yield Mismatch(f"has the fieldType {field}, and should have {wanted.field_type}", harmless=True)
+        yield Mismatch(f"has the fieldType {_quoted(field)}, and should have {wanted.field_type}", harmless=True)
     if kind == wanted.type and isinstance(options, list):
-        there = {str(option.get("value")) for option in options if isinstance(option, dict)}
+        there = {text_of(option.get("value")) for option in options if isinstance(option, dict)}
         if lacking := [option for option in wanted.options if option not in there]:
             yield Mismatch(f"lacks the options {', '.join(lacking)}")
     if wanted.ours and known.get("hidden") is False:
@@ -109,13 +113,15 @@ def _of_event_properties(name: str, known: Definition, wanted: Sequence[Definiti
     listed = known.get("properties")
     if not isinstance(listed, list):
         return Differences()
-    types = {str(one.get("name")): one.get("type") for one in listed if isinstance(one, dict)}
-    path = f"{paths.event_definitions}/{known.get('fullyQualifiedName') or name}/property"
+    types = {text_of(one.get("name")): one.get("type") for one in listed if isinstance(one, dict)}
+    full_name = text_of(known.get("fullyQualifiedName"))
+    # The name becomes a part of a path, so one of other characters must not lead elsewhere.
+    path = f"{paths.event_definitions}/{full_name if _A_NAME.fullmatch(full_name) else name}/property"
     missing = [
         Missing(f"property {one['name']} of event {name}", path, one) for one in wanted if one["name"] not in types
     ]
     mismatches = [
-        Mismatch(f"property {one['name']} of event {name} is of type {kind}, and should be {one['type']}")
+        Mismatch(f"property {one['name']} of event {name} is of type {_quoted(kind)}, and should be {one['type']}")
         for one in wanted
         if (kind := types.get(one["name"])) is not None and kind != one["type"]
     ]
@@ -123,6 +129,10 @@ def _of_event_properties(name: str, known: Definition, wanted: Sequence[Definiti
 
 
 def _short_name(definition: Definition) -> str:
-    name = str(definition.get("name") or definition.get("fullyQualifiedName") or "")
+    name = text_of(definition.get("name")) or text_of(definition.get("fullyQualifiedName"))
     prefix, _, rest = name.partition("_")
     return rest if prefix.startswith("pe") and prefix[2:].isdecimal() else name
+
+
+def _quoted(kind: object) -> str:
+    return words_of(kind) or "no known kind"

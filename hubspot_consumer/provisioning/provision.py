@@ -2,11 +2,15 @@
 
 from typing import Any, Final
 
+from hubspot_consumer.hubspot.bodies import text_of
 from hubspot_consumer.hubspot.client import HubSpotClient
-from hubspot_consumer.hubspot.outcomes import Refusal, is_unavailable
+from hubspot_consumer.hubspot.outcomes import Refusal, RetryLater, is_unavailable
 from hubspot_consumer.hubspot.schema import GROUP
 from hubspot_consumer.provisioning.differences import Differences, Missing, of_events, of_properties
 from runtime.endings import CannotGoOn
+
+# Of a hundred definitions each. HubSpot allows fewer definitions.
+MOST_PAGES: Final = 20
 
 
 class ProvisionRefused(CannotGoOn):
@@ -28,7 +32,7 @@ class Provision:
         """Return the missing and the differing definitions, without events if *custom_events* is False. Raises
         ProvisionRefused.
         """
-        groups = {group.get("name") for group in await self._list(self._paths.property_groups)}
+        groups = {text_of(group.get("name")) for group in await self._list(self._paths.property_groups)}
         group = Missing(f"property group {GROUP}", self._paths.property_groups, {"name": GROUP, "label": "Nerava"})
         properties, events = await self.properties(), Differences()
         if custom_events:
@@ -67,7 +71,7 @@ class Provision:
     async def _list(self, path: str, **parameters: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         after: str | None = None
-        while True:
+        for _ in range(MOST_PAGES):
             page = await self._client.page(path, after, **parameters)
             if isinstance(page, Refusal):
                 raise ProvisionRefused(path, page)
@@ -75,3 +79,4 @@ class Provision:
             if page.after is None:
                 return found
             after = page.after
+        raise ProvisionRefused(path, RetryLater(f"the list has more than {MOST_PAGES} pages"))

@@ -17,7 +17,7 @@ from hubspot_consumer.kafka.partition_alignment import PartitionAlignment
 from runtime.endings import CannotGoOn
 from runtime.logs import log
 
-# This is well below the rebalance timeout of 60 s. The timeouts of a call add up to 35 s, which a call rarely takes.
+# This is well below the rebalance timeout of 60 s. A call may take 35 s (`CALL_WITHIN_S`), but rarely does.
 DRAIN_AT_REBALANCE_S: Final = 25.0
 # An event without an ack by then is repeated by the next worker, which costs less than a long wait.
 FLUSH_AT_REBALANCE_S: Final = 1.0

@@ -73,9 +73,8 @@ class Core:
             else None
         )
         self.receipts: Final = Receipts(self.receipts_topic, self.offsets, self.unwritable, self.clock)
-        self.producer: Final = AIOKafkaProducer(
-            **self.kafka, acks="all", enable_idempotence=True, max_request_size=LARGEST_DEAD_LETTER
-        )
+        # It is not idempotent, so that it works on after Kafka has refused a record: see `DeadLetterWriter`.
+        self.producer: Final = AIOKafkaProducer(**self.kafka, acks="all", max_request_size=LARGEST_DEAD_LETTER)
 
 
 class Sink:

@@ -105,6 +105,6 @@ def resident_mib(service: Service) -> int:
     return int(line.split()[1]) // 1024
 
 
-def p99_s(receipts: Mapping[str | None, Receipt], ledger: Mapping[str, Committed], events: set[str]) -> float:
+def p99_s(receipts: Mapping[str, Receipt], ledger: Mapping[str, Committed], events: set[str]) -> float:
     took = [(receipts[each].at - ledger[each].committed_at).total_seconds() for each in events if each in receipts]
     return quantiles(took, n=100)[98]

@@ -6,17 +6,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
+from uuid import uuid4
 
 import httpx
 import psycopg
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from tests.hostile.hubspot import answering
-from tests.hostile.sockets import sent_by, status_of, until_closed
 
 from sandbox.services import Service
 from tests.console.server import csrf_of, sign_in
+from tests.hostile.hubspot import answering
 from tests.hostile.inputs import Input, octets, record_of, text
+from tests.hostile.sockets import sent_by, status_of, until_closed
 from tests.outbox.intake import TOKEN
 from tests.pipeline import OPERATOR_TOKEN, Pipeline
 
@@ -136,16 +137,21 @@ async def _row(stack: Stack, hostile: Input) -> None:
 
 
 async def _intake_request(stack: Stack, hostile: Input) -> None:
-    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json", "Idempotency-Key": "hostile"}
-    given = {name: octets(value) or b"" for name, value in hostile.get("headers", {}).items()}
-    with suppress(httpx.HTTPError, httpx.InvalidURL, ValueError):
-        await stack.intake.request(
-            hostile["method"], hostile["path"], content=hostile.bytes("body"), headers={**headers, **given}
-        )
+    own = {"Authorization": "Bearer {token}", "Content-Type": "application/json", "Idempotency-Key": uuid4().hex}
+    given: dict[str, str | None] = {**own, **hostile.get("headers", {})}
+    headers = [
+        (name.encode(), value.replace("{token}", TOKEN).encode("latin-1"))
+        for name, value in given.items()
+        if value is not None
+    ]
+    url = stack.intake.base_url.copy_with(raw_path=octets(hostile["path"]))
+    with suppress(httpx.HTTPError):
+        await stack.intake.request(hostile["method"], url, content=hostile.bytes("body"), headers=headers)
 
 
 async def _intake_connection(stack: Stack, hostile: Input) -> None:
-    await status_of(_port(stack.relay), sent_by(hostile), within_s=WITHIN_S)
+    sent = (octets.replace(b"{token}", TOKEN.encode()) for octets in sent_by(hostile))
+    await status_of(_port(stack.relay), sent, within_s=WITHIN_S)
 
 
 def _port(service: Service) -> int:

@@ -5,6 +5,7 @@ tests of that surface read them. Texts and bytes are written as *parts*, so that
 
 - a text stands for itself (as bytes: in UTF-8), `null` for None;
 - `{"hex": "fffe"}` are these bytes, `{"repeat": part, "times": n}` a repetition, a list a concatenation;
+- `{"http": "200 OK", "headers": {name: part}, "body": part}` is an answer of HTTP/1.1 with the body's length;
 - `{"json": document}` is the document as JSON, `{"gzip": part}` the part compressed,
   `{"encode": "utf-16", "text": text}` a text in another encoding;
 - `{"envelope": changes}` is a valid envelope as JSON with members changed, `{"without": [names]}` beside it removes
@@ -70,7 +71,7 @@ def record_of(hostile: Input, offset: int = 0, at_ms: int = 0) -> KafkaRecord:
     return KafkaRecord(TOPICS.prefix + hostile["topic"], 0, offset, at_ms, key, value, headers)
 
 
-def octets(part: Any) -> bytes | None:  # noqa: PLR0911 - a table with a line for each kind of part
+def octets(part: Any) -> bytes | None:  # noqa: C901, PLR0911 - a table with a line for each kind of part
     """Return the bytes that *part* stands for."""
     match part:
         case None:
@@ -91,7 +92,19 @@ def octets(part: Any) -> bytes | None:  # noqa: PLR0911 - a table with a line fo
             return str(text).encode(encoding)
         case {"envelope": changes}:
             return _envelope(changes, part)
+        case {"http": status}:
+            return _answer(status, part)
     raise ValueError(f"no part: {str(part)[:100]}")
+
+
+def _answer(status: str, part: Mapping[str, Any]) -> bytes:
+    body = octets(part.get("body")) or b""
+    headers = part.get("headers", {}) | {"Content-Length": str(len(body))}
+    lines = [
+        f"HTTP/1.1 {status}".encode(),
+        *(f"{name}: ".encode() + (octets(headers[name]) or b"") for name in headers),
+    ]
+    return b"\r\n".join([*lines, b"", body])
 
 
 def text(part: Any) -> str:

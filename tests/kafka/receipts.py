@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaConnectionError, MessageSizeTooLargeError
 
 from hubspot_consumer.delivery.receipts import ReceiptsTopic
 from hubspot_consumer.metrics import Telemetry
@@ -28,10 +28,14 @@ class Batch:
 
 
 class ReceiptsKafka:
-    """Holds what it took. *away*: it refuses. *silent*: it answers when `answer` is set."""
+    """Holds what it took. *away*: it refuses. *silent*: it answers when `answer` is set.
 
-    def __init__(self, *, away: bool = False) -> None:
+    A batch with values of more than *largest* bytes is too large for the topic.
+    """
+
+    def __init__(self, *, away: bool = False, largest: int = 1 << 20) -> None:
         self.away = away
+        self.largest = largest
         self.silent = self.topic_is_there = False
         self.answer = asyncio.Event()
         self.created = self.refusals = 0
@@ -57,6 +61,8 @@ class ReceiptsKafka:
         self._refuse_while_away()
         if self.silent:
             await self.answer.wait()
+        if sum(len(value) for _, value in batch.records) > self.largest:
+            raise MessageSizeTooLargeError
         self.records += batch.records
 
     def look_again(self) -> None:

@@ -13,7 +13,7 @@ import pytest
 from producer.intake.endpoints import add_intake
 from producer.intake.intake import Intake
 from producer.telemetry import Telemetry
-from runtime.server import application, serving
+from runtime.http.server import application, serving
 from sandbox.processes import free_port
 from tests.hostile.inputs import Input, inputs_of, octets, text
 from tests.outbox.intake import TOKEN, Caller, calling, code

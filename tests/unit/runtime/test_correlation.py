@@ -12,8 +12,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from structlog.testing import capture_logs
 
 from hubspot_consumer.dead_letters.writer import DeadLetterWriter
+from hubspot_consumer.hubspot.bodies import LONGEST_NAME
 from hubspot_consumer.hubspot.outcomes import Halt
-from hubspot_consumer.hubspot.status_codes import LONGEST_NAME, policy_of, read_item_refusal, read_refusal
+from hubspot_consumer.hubspot.status_codes import policy_of, read_item_refusal, read_refusal
 from hubspot_consumer.metrics import Telemetry
 from producer.relay.row import Row
 from runtime.health import Health

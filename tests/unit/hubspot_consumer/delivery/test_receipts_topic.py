@@ -164,3 +164,22 @@ def test_a_topic_that_was_deleted_is_created_again() -> None:
             assert acks.let_go == [1, 2]
 
     on_a_fast_loop(work())
+
+
+def test_a_receipt_that_the_topic_does_not_take_holds_up_no_other() -> None:
+    kafka, acks, telemetry = ReceiptsKafka(largest=10), Acks(), Telemetry()
+
+    async def work() -> None:
+        topic = kafka.topic(LoopClock(), telemetry)
+        async with written(topic):
+            put(topic, acks, range(10))
+            topic.put(b"ada@example.com", b"x" * 11, acks.of(10))
+            put(topic, acks, range(11, 50))
+            await topic.flush(ACK_WITHIN_S / 2)
+
+            assert (topic.waiting, topic.written, topic.dropped) == (0, 49, 1)
+
+    assert on_a_fast_loop(work()) == ["receipts.dropped"]
+    assert acks.let_go == list(range(50))
+    assert [int(value) for _, value in kafka.records] == [number for number in range(50) if number != 10]
+    assert telemetry.registry.get_sample_value("hubspot_consumer_receipts_total", {"end": "dropped"}) == 1

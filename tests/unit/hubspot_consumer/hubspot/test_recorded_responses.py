@@ -132,7 +132,7 @@ READERS: Final[Mapping[str, Callable[[Recorded], str | dict[str, str]]]] = {
     "read": _known,
     "send": lambda recorded: _said(read_send(recorded.response(), len(recorded.inputs)) or "taken"),
     "notes": lambda recorded: _outcomes(read_notes(recorded.response(), _notes(recorded))),
-    "notes_of_contacts": _reader(read_notes_of_contacts),
+    "notes_of_contacts": lambda recorded: _said(read_notes_of_contacts(recorded.response(), len(recorded.inputs))),
     "noted": lambda recorded: _said(read_noted_events(recorded.response(), len(recorded.inputs))),
     "account": _reader(read_portal),
     "definitions": _reader(read_allowed),

@@ -1,0 +1,10 @@
+"""aiokafka's clients of a process: what all of them do otherwise than aiokafka has it."""
+
+from runtime.kafka.header_names import read_any_header_names
+from runtime.kafka.topics import never_create_topics
+
+
+def prepare_clients() -> None:
+    """Make all clients of this process create no topic, and read any record, from now on."""
+    never_create_topics()
+    read_any_header_names()
