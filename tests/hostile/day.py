@@ -2,10 +2,11 @@
 
 import asyncio
 import json
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 from uuid import uuid4
 
 import httpx
@@ -13,13 +14,16 @@ import psycopg
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from sandbox.processes import free_port
 from sandbox.services import Service
+from sandbox.stack import create_topics
+from schemas.topics import Topics
 from tests.console.server import csrf_of, sign_in
-from tests.hostile.hubspot import answering
+from tests.hostile.hubspot import give, read_request
 from tests.hostile.inputs import Input, octets, record_of, text
 from tests.hostile.sockets import sent_by, status_of, until_closed
 from tests.outbox.intake import TOKEN
-from tests.pipeline import OPERATOR_TOKEN, Pipeline
+from tests.pipeline import OPERATOR_TOKEN, PARTITIONS, Pipeline
 
 SENDING: Final = b"sending"
 WITHIN_S: Final = 30.0
@@ -38,15 +42,76 @@ class Stack:
     operator: httpx.AsyncClient
     csrf: str
     intake: httpx.AsyncClient
+    hubspot: "Interposed"
+    # A worker behind `hubspot`, with topics of its own: its events wait while its HubSpot fails, and only those.
+    second: Service
+    second_topics: Topics
 
     @property
     def services(self) -> tuple[Service, ...]:
-        return (self.relay, self.worker, self.console)
+        return (self.relay, self.worker, self.console, self.second)
+
+
+class Interposed:
+    """A proxy before HubSpot's simulator. Each of `answers` is given to one write, everything else is forwarded."""
+
+    def __init__(self, base_url: str) -> None:
+        self.answers: Final = deque[Input]()
+        self._http: Final = httpx.AsyncClient(base_url=base_url, timeout=WITHIN_S)
+        self._connections: Final = set[asyncio.Task[None]]()
+        self._server: asyncio.Server | None = None
+        self.url = ""
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        for connection in self._connections:
+            connection.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+        await self._http.aclose()
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = asyncio.create_task(self._serve(reader, writer))
+        self._connections.add(connection)
+        connection.add_done_callback(self._connections.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            try:
+                while True:
+                    head, body = await read_request(reader)
+                    if head.startswith(b"POST") and self.answers:
+                        return await give(self.answers.popleft(), writer)
+                    writer.write(await self._forward(head, body))
+                    await writer.drain()
+            finally:
+                writer.close()
+
+    async def _forward(self, head: bytes, body: bytes) -> bytes:
+        request, *lines = head.decode("latin-1").split("\r\n")
+        method, path, _ = request.split(" ")
+        named = dict(line.split(": ", 1) for line in lines if line)
+        given = {name: named[name] for name in named if name.lower() in ("authorization", "content-type")}
+        answer = await self._http.request(method, path, content=body, headers=given)
+        kept = [(name, value) for name, value in answer.headers.items() if name not in ("content-length", "connection")]
+        headers = "".join(f"{name}: {value}\r\n" for name, value in kept)
+        begin = f"HTTP/1.1 {answer.status_code} X\r\n{headers}Content-Length: {len(answer.content)}\r\n\r\n"
+        return begin.encode("latin-1") + answer.content
 
 
 @asynccontextmanager
-async def reached(pipeline: Pipeline, relay: Service, worker: Service, console: Service) -> AsyncIterator[Stack]:
-    """Yield the stack with connections to all its surfaces."""
+async def reached(
+    pipeline: Pipeline, relay: Service, worker: Service, console: Service, **environment: str
+) -> AsyncIterator[Stack]:
+    """Yield the stack with connections to all its surfaces, and with a second worker."""
+    topics = Topics(f"{pipeline.topics.prefix}second.")
+    port = str(free_port())
+    more = {"KAFKA_TOPIC_PREFIX": topics.prefix, "CONSUMER_GROUP": topics.prefix, "CONSUMER_PORT": port}
     servers = pipeline.environment["KAFKA_BOOTSTRAP_SERVERS"]
     largest = 64 * 1024 * 1024
     async with (
@@ -54,10 +119,14 @@ async def reached(pipeline: Pipeline, relay: Service, worker: Service, console: 
         await pipeline.connect() as database,
         httpx.AsyncClient(base_url=console.url, timeout=WITHIN_S) as operator,
         httpx.AsyncClient(base_url=relay.url, timeout=WITHIN_S) as intake,
+        Interposed(pipeline.simulator.url) as hubspot,
     ):
+        await create_topics(servers, topics, PARTITIONS)
+        second = pipeline.consumer(**environment, **more, HUBSPOT_API_BASE_URL=hubspot.url)
+        await second.launch_and_wait()
         await sign_in(operator, OPERATOR_TOKEN)
         csrf = await csrf_of(operator)
-        yield Stack(pipeline, relay, worker, console, kafka, database, operator, csrf, intake)
+        yield Stack(pipeline, relay, worker, console, kafka, database, operator, csrf, intake, hubspot, second, topics)
 
 
 async def play(stack: Stack, hostile: Input) -> None:
@@ -112,9 +181,11 @@ async def _console_form(stack: Stack, hostile: Input) -> None:
 
 
 async def _answer(stack: Stack, hostile: Input) -> None:
-    """Let commands and a second worker have the answer: events of a worker whose HubSpot fails have to wait."""
-    async with answering(hostile) as hubspot:
-        await stack.pipeline.run("doctor", "--json", HUBSPOT_API_BASE_URL=hubspot.base_url)
+    """Give the answer to the second worker, and an event for which it makes a call."""
+    stack.hubspot.answers.append(hostile)
+    email = f"answer-{uuid4().hex[:8]}@example.com"
+    value = octets({"envelope": {"id": str(uuid4()), "contact": {"email": email, "external_id": None}}})
+    await stack.kafka.send_and_wait(stack.second_topics.of("nova_earned"), value, key=email.encode())
 
 
 async def _sql(stack: Stack, hostile: Input) -> None:

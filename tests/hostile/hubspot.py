@@ -33,16 +33,12 @@ async def answering(hostile: Input) -> AsyncIterator[HostileHubSpot]:
 
     other = await asyncio.start_server(elsewhere, "127.0.0.1", 0)
     connections = set[asyncio.Task[None]]()
-    answer = hostile.bytes("answer").replace(b"{other}", str(other.sockets[0].getsockname()[1]).encode())
-    again, every_s = octets(hostile.get("again")), float(hostile.get("every_s", 0))
+    other_port = other.sockets[0].getsockname()[1]
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            await _read_request(reader)
-            await _write(writer, answer)
-            while again:
-                await _write(writer, again)
-                await asyncio.sleep(every_s)
+            await read_request(reader)
+            await give(hostile, writer, other_port)
         finally:
             writer.close()
 
@@ -61,10 +57,20 @@ async def answering(hostile: Input) -> AsyncIterator[HostileHubSpot]:
         await asyncio.gather(*connections, return_exceptions=True)
 
 
-async def _read_request(reader: asyncio.StreamReader) -> None:
+async def give(hostile: Input, writer: asyncio.StreamWriter, other_port: int = 1) -> None:
+    """Write the answer of *hostile*. If it has no end, return when the client is gone, which raises ConnectionError."""
+    again, every_s = octets(hostile.get("again")), float(hostile.get("every_s", 0))
+    await _write(writer, hostile.bytes("answer").replace(b"{other}", str(other_port).encode()))
+    while again:
+        await _write(writer, again)
+        await asyncio.sleep(every_s)
+
+
+async def read_request(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
+    """Return the head and the body of the next request. Raises asyncio.IncompleteReadError if there is none."""
     head = await reader.readuntil(b"\r\n\r\n")
     lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
-    await reader.readexactly(int(lengths[0].split(b":")[1]) if lengths else 0)
+    return head, await reader.readexactly(int(lengths[0].split(b":")[1]) if lengths else 0)
 
 
 async def _write(writer: asyncio.StreamWriter, octets: bytes) -> None:
