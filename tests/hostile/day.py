@@ -5,7 +5,7 @@ import json
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Self
 from uuid import uuid4
 
@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 from sandbox.processes import free_port
 from sandbox.services import Service
 from sandbox.stack import create_topics
+from schemas.texts import encodable
 from schemas.topics import Topics
 from tests.console.server import csrf_of, sign_in
 from tests.hostile.hubspot import give, read_request
@@ -46,6 +47,7 @@ class Stack:
     # A worker behind `hubspot`, with topics of its own: its events wait while its HubSpot fails, and only those.
     second: Service
     second_topics: Topics
+    sending: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def services(self) -> tuple[Service, ...]:
@@ -139,14 +141,15 @@ async def _record(stack: Stack, hostile: Input) -> None:
     topic = stack.pipeline.topics.prefix + hostile["topic"]
     at_ms = hostile.get("timestamp_ms")
     headers = [(name, value) for name, value in record.headers]
-    # A broker may refuse a time, or a size.
-    with suppress(KafkaError):
-        await stack.kafka.send_and_wait(
-            topic, record.value, key=record.key, partition=0, timestamp_ms=at_ms, headers=headers
-        )
-    if hostile["topic"] == "controls":
-        # A pause is right to stop everything: it is ended at once, as a person would.
-        await stack.kafka.send_and_wait(topic, None, key=SENDING, partition=0)
+    # A broker may refuse a time or a size, and with it the whole batch: each record has one of its own.
+    async with stack.sending:
+        with suppress(KafkaError):
+            await stack.kafka.send_and_wait(
+                topic, record.value, key=record.key, partition=0, timestamp_ms=at_ms, headers=headers
+            )
+        if hostile["topic"] == "controls":
+            # A pause is right to stop everything: it is ended at once, as a person would.
+            await stack.kafka.send_and_wait(topic, None, key=SENDING, partition=0)
 
 
 async def _text(stack: Stack, hostile: Input) -> None:
@@ -154,15 +157,18 @@ async def _text(stack: Stack, hostile: Input) -> None:
     words = text(hostile["text"])[:900_000]
     note = json.dumps({"paused": False, "at": "2026-11-24T03:00:00Z", "note": words}).encode()
     topics = stack.pipeline.topics
-    detail = [("dead_letter.detail", words.encode(errors="replace"))]
-    with suppress(KafkaError):
-        await stack.kafka.send_and_wait(topics.controls, note, key=SENDING, partition=0)
-    with suppress(KafkaError):
-        await stack.kafka.send_and_wait(topics.dead_letters, b"x", key=b"text@example.com", headers=detail)
-    with suppress(KafkaError):
-        value = octets({"envelope": {"contact": {"email": "text@example.com", "external_id": words}}})
-        await stack.kafka.send_and_wait(topics.events[0], value, key=b"text@example.com")
-    await stack.operator.post("/control/resume", data={"seen": words[:50_000], "csrf": stack.csrf})
+    detail = [("dead_letter.detail", encodable(words).encode())]
+    contact = {"email": f"text-{uuid4().hex[:8]}@example.com", "external_id": words}
+    value = octets({"envelope": {"id": str(uuid4()), "contact": contact}})
+    async with stack.sending:
+        for topic, key, given, headers in (
+            (topics.controls, SENDING, note, []),
+            (topics.dead_letters, b"text@example.com", b"x", detail),
+            (topics.of("nova_earned"), contact["email"].encode(), value, []),
+        ):
+            with suppress(KafkaError):
+                await stack.kafka.send_and_wait(topic, given, key=key, headers=headers)
+    await stack.operator.post("/control/resume", data={"seen": encodable(words)[:10_000], "csrf": stack.csrf})
 
 
 async def _console_request(stack: Stack, hostile: Input) -> None:
