@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from schemas.contacts import contact_key
@@ -20,6 +20,8 @@ from schemas.times import AS_WRITTEN
 
 # The largest value of PostgreSQL's and SQLite's integers.
 LARGEST: Final = 2**63 - 1
+# HubSpot takes no longer text. The outbox takes 255 characters, but took more before it had a limit.
+LONGEST_EXTERNAL_ID: Final = 65_536
 # The version of UUIDs that begin with 48 bits of milliseconds since 1970. The outbox creates these.
 _OF_TIME: Final = 7
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -30,6 +32,13 @@ Unreadable = Literal[
 """Why a record is no envelope. Dead letters have it as their reason, so the words are a public contract."""
 
 
+def _short_enough(external_id: str) -> str:
+    # The limit is not in the published schema, whose readers were promised none.
+    if len(external_id) > LONGEST_EXTERNAL_ID:
+        raise ValueError(f"should have at most {LONGEST_EXTERNAL_ID} characters")
+    return external_id
+
+
 class Contact(BaseModel):
     """Whom the event is about."""
 
@@ -38,7 +47,7 @@ class Contact(BaseModel):
         description="The contact key: trimmed, lower-cased, Unicode NFC. It is the record's key too",
         examples=["ada@example.com"],
     )
-    external_id: str | None = Field(
+    external_id: Annotated[str, AfterValidator(_short_enough)] | None = Field(
         None, description="The `user_id` that was seen with this email, if any was", examples=["usr_42"]
     )
 
