@@ -226,6 +226,8 @@ BEGIN
     RETURN event_id;
 END $$;
 
--- The relay reads these texts into its memory. Rows that are there already are not checked, so the lock is short.
+-- The relay reads these texts into its memory. Rows that are there already are not checked, so the lock is short. While it
+-- is waited for, nobody can write an event.
+SET LOCAL lock_timeout = '10s';
 ALTER TABLE outbox_events ADD CONSTRAINT outbox_events_texts_size CHECK (
     octet_length(aggregateid) <= 65536 AND octet_length(type) <= 65536 AND octet_length(traceparent) <= 65536) NOT VALID;
