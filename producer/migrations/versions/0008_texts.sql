@@ -82,11 +82,13 @@ END $$;
 -- published as it is, and readers make it a dead letter: the caller's transaction is not to blame.
 CREATE OR REPLACE FUNCTION lifecycle_totals(totals jsonb, event_type text, amount numeric) RETURNS jsonb
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
-    SELECT CASE WHEN event_type IN ('nova_earned', 'nova_redeemed') AND amount IS NOT NULL
-            AND jsonb_typeof(totals) = 'object'
-            AND coalesce(jsonb_typeof(totals -> (event_type || '_cents')), 'number') = 'number'
-        THEN totals || jsonb_build_object(event_type || '_cents',
-            coalesce((totals -> (event_type || '_cents'))::numeric, 0) + amount)
+    SELECT CASE
+        WHEN event_type NOT IN ('nova_earned', 'nova_redeemed') OR amount IS NULL OR jsonb_typeof(totals) <> 'object'
+            THEN totals
+        WHEN coalesce(jsonb_typeof(totals -> (event_type || '_cents')), 'null') IN ('number', 'null')
+            OR totals ->> (event_type || '_cents') ~ '^[0-9]{1,30}$'
+            THEN totals || jsonb_build_object(event_type || '_cents',
+                coalesce((totals ->> (event_type || '_cents'))::numeric, 0) + amount)
         ELSE totals END
 $$;
 
