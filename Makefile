@@ -75,8 +75,8 @@ settings: $(READY) ## write docs/settings.md and .env.example from the settings'
 house: $(READY) ## measure how the code is laid out (make house ARGS=PATH for another checkout)
 	@$(BIN)/python -m upkeep house $(ARGS)
 
-audit: $(READY) ## look up known vulnerabilities of everything in uv.lock
-	@$(BIN)/python -m upkeep advisories
+audit: $(READY) ## look up known vulnerabilities of everything in uv.lock (offline: make audit ARGS=path/to/all.zip)
+	@$(BIN)/python -m upkeep advisories $(ARGS)
 
 sbom: $(READY) ## list what each service is made of, from uv.lock, as CycloneDX in dist/
 	@mkdir -p "$(DIST)"

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # This is several times the length of a W3C traceparent.
 LONGEST_TRACEPARENT: Final = 255
+# Several times the number of fields of any event. Each unknown field is a fault, and a megabyte of them takes seconds.
+MOST_FIELDS: Final = 100
 
 EventId = NewType("EventId", UUID)
 """The id of a tracked event. It is HubSpot's idempotency key, and logs and dead letters contain it."""
@@ -207,6 +209,8 @@ def checked(event_type: str, payload: Payload) -> dict[str, Any]:
         named = dict(fields)
     except (TypeError, ValueError):
         raise InvalidEvent(f"{event_type}: the payload should be a mapping") from None
+    if len(named) > MOST_FIELDS:
+        raise InvalidEvent(f"{event_type}: the payload has more than {MOST_FIELDS} fields")
     try:
         event = model.model_validate(named)
     except ValidationError as error:

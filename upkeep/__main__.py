@@ -7,9 +7,9 @@ import typer
 
 from runtime.commands import fail
 from upkeep import house as layout
+from upkeep import osv, settings_reference
 from upkeep import pythons as promised
-from upkeep import settings_reference
-from upkeep.advisories import Unreachable, known_advisories
+from upkeep.advisories import Unreachable, downloaded_advisories, known_advisories
 
 commands = typer.Typer(
     help="Keeps the repository right: what is made from the code, and what is known of its libraries.",
@@ -40,6 +40,9 @@ def settings(
 
 @commands.command()
 def advisories(
+    database: Annotated[
+        Path | None, typer.Argument(help=f"Look into this zip instead, downloaded from {osv.URL}, without a network.")
+    ] = None,
     *,
     osv_url: Annotated[str, typer.Option(help="Ask this database, which speaks OSV: https://host/v1/query.")] = "",
     where_reachable: Annotated[
@@ -50,17 +53,25 @@ def advisories(
 
     Exits with 0 if none is known, with 1 if one is, with 3 if nobody can tell, for lack of a database to ask.
     """
+    as_of = ""
     try:
-        found, versions = known_advisories(osv_url)
+        if database:
+            found, versions, newest = downloaded_advisories(database)
+            as_of = f", as of {newest}"
+        else:
+            found, versions = known_advisories(osv_url)
     except Unreachable as unreachable:
-        print(f"NOT CHECKED for known vulnerabilities: no database of advisories can be reached ({unreachable})")
+        how = "read" if database else "reached"
+        print(f"NOT CHECKED for known vulnerabilities: no database of advisories can be {how} ({unreachable})")
         raise SystemExit(0 if where_reachable else 3) from None
     for advisory in found:
         mended = f"fixed by {', '.join(advisory.mended_by)}" if advisory.mended_by else "not mended yet"
         print(f"{advisory.package} {advisory.version}: {advisory.name}, {mended}")
     if found:
-        fail(f"{len(found)} known vulnerabilities in {versions} locked versions: `uv lock --upgrade-package NAME`")
-    print(f"no known vulnerability in {versions} locked versions")
+        fail(
+            f"{len(found)} known vulnerabilities in {versions} locked versions{as_of}: `uv lock --upgrade-package NAME`"
+        )
+    print(f"no known vulnerability in {versions} locked versions{as_of}")
 
 
 @commands.command()

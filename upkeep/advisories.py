@@ -9,9 +9,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from upkeep.osv import Advisory, Database, locked
 
 ROOT: Final = Path(__file__).parent.parent
 BIN: Final = Path(sys.executable).parent
@@ -21,16 +22,6 @@ KNOWN_TO_BE_VULNERABLE: Final = "urllib3==1.24.1"
 
 class Unreachable(RuntimeError):
     """No database of advisories answers, or the answer is not from one."""
-
-
-@dataclass(frozen=True)
-class Advisory:
-    """A known vulnerability of a locked version, and the versions that fix it."""
-
-    package: str
-    version: str
-    name: str
-    mended_by: tuple[str, ...]
 
 
 def known_advisories(osv_url: str = "") -> tuple[list[Advisory], int]:
@@ -49,6 +40,23 @@ def known_advisories(osv_url: str = "") -> tuple[list[Advisory], int]:
         export = ["export", "--frozen", *everything, "--quiet", "--output-file", str(locked)]
         subprocess.run([str(BIN / "uv"), *export], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - our own
         return _ask([*database, "--require-hashes", "--requirement", str(locked)])
+
+
+def downloaded_advisories(path: Path) -> tuple[list[Advisory], int, str]:
+    """Return the same from a downloaded zip of OSV, without a network, and the day of the zip's newest advisory.
+
+    Raises Unreachable if it can't be read, or does not know what every database does.
+    """
+    try:
+        database = Database.read(path)
+        known = database.known(*KNOWN_TO_BE_VULNERABLE.split("=="))
+    except (OSError, ValueError) as error:
+        raise Unreachable(f"{path}: {error}") from None
+    if not known:
+        raise Unreachable(f"{path} does not know the vulnerabilities of {KNOWN_TO_BE_VULNERABLE}")
+    versions = locked(ROOT / "uv.lock")
+    found = [advisory for package, version in versions for advisory in database.known(package, version)]
+    return found, len(versions), database.newest
 
 
 def _ask(options: Sequence[str]) -> tuple[list[Advisory], int]:

@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError
 from producer.settings import KafkaSettings
 from runtime.commands import exit_for, fail, start_command
 from runtime.kafka import new_topics
+from runtime.kafka.acls import commands
 from runtime.kafka.admission import ask_admission
 from runtime.kafka.topic_settings import differences, verdict
 from runtime.kafka.topics import admin_client
@@ -20,6 +21,10 @@ def topics(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what is missing or differs, and create nothing.")
     ] = False,
+    acls: Annotated[
+        bool, typer.Option("--acls", help="Print kafka-acls.sh commands that grant each program its rights, and exit.")
+    ] = False,
+    group: Annotated[str, typer.Option(help="With --acls: the workers' CONSUMER_GROUP.")] = "hubspot-consumer",
 ) -> None:
     """Create missing topics, those of the consumer and the console too; verify the others.
 
@@ -29,6 +34,9 @@ def topics(
     could lose acknowledged events, the exit code is 1, and the Kafka command that changes it is printed.
     """
     settings = start_command(KafkaSettings)
+    if acls:
+        print(*commands(settings.topics, group, settings.kafka_bootstrap_servers), sep="\n")
+        return
     try:
         asyncio.run(_topics(settings, dry_run=dry_run))
     except Exception as error:

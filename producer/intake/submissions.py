@@ -10,8 +10,8 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from producer.intake.problems import Fault, Problem, refuse_faulty
-from producer.tracking import InvalidEvent, checked
+from producer.intake.problems import MOST_FAULTS, Fault, Problem, refuse_faulty
+from producer.tracking import MOST_FIELDS, InvalidEvent, checked
 from schemas.envelope import faults_of
 from schemas.events import EVENT_TYPES
 from schemas.times import in_utc
@@ -94,12 +94,21 @@ def batch(body: Any, *, traceparent: str | None) -> list[Submission]:
     if not isinstance(body, list) or not 0 < len(body) <= LARGEST_BATCH:
         raise Problem("invalid_event", f"the body should be a list of 1 to {LARGEST_BATCH} events")
     trace = _readable(traceparent)
-    read = [_submission(item, index, trace) for index, item in enumerate(body)]
-    refuse_faulty("invalid_event", [fault for one in read if isinstance(one, list) for fault in one])
-    return [one for one in read if isinstance(one, Submission)]
+    read, faults = list[Submission](), list[Fault]()
+    for index, item in enumerate(body):
+        found = _submission(item, index, trace)
+        if isinstance(found, Submission):
+            read.append(found)
+        elif len(faults := [*faults, *found]) > MOST_FAULTS:
+            # No more are shown.
+            break
+    refuse_faulty("invalid_event", faults)
+    return read
 
 
 def _submission(found: Any, index: int, trace: str | None) -> Submission | list[Fault]:
+    if isinstance(found, dict) and len(found) > MOST_FIELDS:
+        return [Fault("body", f"the event has more than {MOST_FIELDS} fields", index)]
     try:
         item = Item.model_validate(found)
         if item.type not in EVENT_TYPES:

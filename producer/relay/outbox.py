@@ -22,7 +22,7 @@ WATERMARK_EVERY_S: Final = 0.5
 FORGET_EVERY_S: Final = 5.0
 # Time after the start of an answered query for which a relay may treat itself as the active one.
 ACTIVE_FOR_S: Final = 2.0
-# Maximum total size of a fetch's payloads; the last row may exceed it.
+# Maximum total size of a fetch's texts; the last row may exceed it.
 LARGEST_FETCH: Final = 16 * 1024 * 1024
 # A row that was inserted by hand may have any position.
 BEFORE_ALL: Final = -(2**63) - 1
@@ -35,7 +35,8 @@ WITH head AS MATERIALIZED (
     SELECT position, id::text, aggregateid, type, sequence, payload::text AS value, traceparent FROM outbox_events
     WHERE position >= %(first)s AND position <> ALL(%(without)s::bigint[]) ORDER BY position LIMIT %(rows)s
 ), measured AS (
-    SELECT *, coalesce(sum(octet_length(value))
+    SELECT *, coalesce(sum(coalesce(octet_length(value), 0) + coalesce(octet_length(aggregateid), 0)
+            + coalesce(octet_length(traceparent), 0) + octet_length(type))
         OVER (ORDER BY position ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before FROM head
 )
 SELECT position, id, aggregateid, type, sequence, value, traceparent FROM measured
@@ -187,7 +188,7 @@ class Outbox:
             self._low_watermark = highest
 
     async def head(self, rows: int, *, without: Iterable[int] = ()) -> list[Row]:
-        """Return the first rows by position, except *without*: at most *rows*, and about 16 MiB of payload."""
+        """Return the first rows by position, except *without*: at most *rows*, and about 16 MiB of text."""
         low_watermark, after = self._low_watermark, self._after
         known = [position for position in without if position > after]
         parameters = {"rows": rows, "octets": LARGEST_FETCH, "without": _array(known), "first": after + 1}

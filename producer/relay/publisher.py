@@ -13,7 +13,7 @@ from producer.relay.sender import FAULTS, Sender
 from runtime.clock import set_within
 
 ROWS_AT_ONCE: Final = 4_000
-# High watermarks for rows that were read and are not deleted yet, and for their payloads: above them nothing is read.
+# High watermarks for rows that were read and are not deleted yet, and for their texts: above them nothing is read.
 MOST_ROWS: Final = 16_000
 MOST_OCTETS: Final = 32 * 1024 * 1024
 # Wait between two queries for new rows while others are in flight.
@@ -41,7 +41,7 @@ class Publisher:
         self._lanes: Final = lanes
         self._slow_poll_s: Final = slow_poll_s
         self._goes_on: Final = goes_on
-        # The payload's octets of each row that was read and is not deleted yet, by position.
+        # The size of each row that was read and is not deleted yet, by position.
         self._unfinished: Final[dict[int, int]] = {}
         self._octets = 0
         self._undeleted = 0
@@ -87,7 +87,7 @@ class Publisher:
 
     def _take(self, rows: Sequence[Row]) -> None:
         for row in rows:
-            octets = len(row.payload or "")
+            octets = row.size
             self._unfinished[row.position] = octets
             self._octets += octets
         self._lanes.take(rows)

@@ -19,6 +19,11 @@ class Row(NamedTuple):
     traceparent: str | None
 
     @property
+    def size(self) -> int:
+        """The number of characters of the row's texts."""
+        return len(self.payload or "") + len(self.key or "") + len(self.type) + len(self.traceparent or "")
+
+    @property
     def log_fields(self) -> dict[str, str]:
         """The fields for log lines about the row: its event, contact and trace id, as far as it has them."""
         fields = {"event_id": self.id, "contact": self._contact, "trace_id": trace_id_of(self.traceparent) or ""}

@@ -82,11 +82,13 @@ END $$;
 -- published as it is, and readers make it a dead letter: the caller's transaction is not to blame.
 CREATE OR REPLACE FUNCTION lifecycle_totals(totals jsonb, event_type text, amount numeric) RETURNS jsonb
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
-    SELECT CASE WHEN event_type IN ('nova_earned', 'nova_redeemed') AND amount IS NOT NULL
-            AND jsonb_typeof(totals) = 'object'
-            AND coalesce(jsonb_typeof(totals -> (event_type || '_cents')), 'number') = 'number'
-        THEN totals || jsonb_build_object(event_type || '_cents',
-            coalesce((totals -> (event_type || '_cents'))::numeric, 0) + amount)
+    SELECT CASE
+        WHEN event_type NOT IN ('nova_earned', 'nova_redeemed') OR amount IS NULL OR jsonb_typeof(totals) <> 'object'
+            THEN totals
+        WHEN coalesce(jsonb_typeof(totals -> (event_type || '_cents')), 'null') IN ('number', 'null')
+            OR totals ->> (event_type || '_cents') ~ '^[0-9]{1,30}$'
+            THEN totals || jsonb_build_object(event_type || '_cents',
+                coalesce((totals ->> (event_type || '_cents'))::numeric, 0) + amount)
         ELSE totals END
 $$;
 
@@ -226,6 +228,8 @@ BEGIN
     RETURN event_id;
 END $$;
 
--- The relay reads these texts into its memory. Rows that are there already are not checked, so the lock is short.
+-- The relay reads these texts into its memory. Rows that are there already are not checked, so the lock is short. While it
+-- is waited for, nobody can write an event.
+SET LOCAL lock_timeout = '10s';
 ALTER TABLE outbox_events ADD CONSTRAINT outbox_events_texts_size CHECK (
     octet_length(aggregateid) <= 65536 AND octet_length(type) <= 65536 AND octet_length(traceparent) <= 65536) NOT VALID;

@@ -1,4 +1,13 @@
-"""Hostile requests to the intake: each is refused by its problem, or taken."""
+"""Hostile requests to the intake: each is refused by its problem, or taken.
+
+A line of the surface `intake request` has `method`, `path` and `body` (parts), and `headers` beside a valid token,
+JSON's type and a new key: null removes one, and `{token}` stands for a valid token. `before` is the body of an
+accepted request with the same headers. `outcome` is the status and the problem's code.
+
+A line of `intake connection` has the octets `raw`, with `{token}`, then `piece` again and again, `every_s` seconds
+apart, or with `ends` the end of the client's side. `outcome` lists the statuses of all answers, or the possible ones
+of a single one.
+"""
 
 import asyncio
 import re

@@ -1,4 +1,10 @@
-"""Hostile events at the SQL function's door: each is tracked, or refused with the name of its field."""
+"""Hostile events at the SQL function's door: each is tracked, or refused with the name of its field.
+
+A line of the surface `sql` has `type`, `payload`, `occurred_at` and `traceparent` as parts: the function's arguments.
+`first` are events that are tracked before, and `damage` is SQL that somebody with the documented rights runs then.
+`outcome` is `tracked`, `tracked, then dead letter REASON` (which a worker writes), `parked`, or the SQLSTATE and the
+field's name.
+"""
 
 import asyncio
 from collections.abc import Iterator

@@ -86,6 +86,15 @@ def test_a_user_is_known_by_the_email_of_an_earlier_event_and_totals_run(db: psy
     assert [envelope.totals.nova_redeemed_cents for envelope in found] == [0, 0, 100, 100]
 
 
+@pytest.mark.parametrize("total", ['"4500"', "4500", "null"])
+def test_a_total_that_was_written_by_hand_is_counted_on_if_it_can_be(db: psycopg.Connection[Any], total: str) -> None:
+    track(db, "driver_signed_up", signed_up("usr_1", "ada@example.com"))
+    db.execute("UPDATE outbox_contacts SET totals = %s", [f'{{"nova_earned_cents": {total}}}'])
+    track(db, "nova_earned", earned("usr_1", 5))
+
+    assert envelopes(db)[-1].totals.nova_earned_cents == (5 if total == "null" else 4505)
+
+
 def test_a_whole_number_may_be_written_with_a_fraction_of_nought(db: psycopg.Connection[Any]) -> None:
     track(db, "driver_signed_up", signed_up("usr_1", "ada@example.com"))
     db.execute("DELETE FROM outbox_events")

@@ -1,4 +1,9 @@
-"""Rows that somebody inserts by hand, with the rights of a backend: none of them stops the relay or is lost."""
+"""Rows that somebody inserts by hand, with the rights of a backend: none of them stops the relay or is lost.
+
+A line of the surface `outbox row` has the columns' values in `row`, as parts or numbers. `outcome` is `refused
+SQLSTATE`, or `dead letter REASON`: the relay writes those with `unknown_event_type` and `too_large`, a worker the
+others.
+"""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

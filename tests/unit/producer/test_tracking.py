@@ -148,3 +148,11 @@ with create_engine("sqlite://").connect() as db:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
 
     assert (done.stdout.strip(), done.stderr) == ("None", "")
+
+
+@pytest.mark.parametrize(("fields", "said"), [(100, "nova_earned.f0: Extra inputs"), (101, "more than 100 fields")])
+def test_unknown_fields_are_named_unless_there_are_too_many_to_check(db: Connection, fields: int, said: str) -> None:
+    with pytest.raises(InvalidEvent, match=said) as refused:
+        track_event(db, "nova_earned", {f"f{number}": 1 for number in range(fields)})
+
+    assert (len(refused.value.faults) > 1) == (fields == 100)
