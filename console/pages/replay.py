@@ -60,7 +60,7 @@ def replay_pages(view: View, starter: RunStarter, clock: Clock) -> APIRouter:
 def _asked(form: Form, now: datetime) -> dict[str, Any]:
     since, until = (form.get(name, "").strip() for name in ("since", "until"))
     asked = {
-        "from": form.get("from", "since"),
+        "from": "earliest" if form.get("from") == "earliest" else "since",
         "since": _absolute(since, now),
         "until": _absolute(until, now),
         "types": [name for name in form.getlist("type") if name in EVENT_TYPES],

@@ -10,7 +10,7 @@ AT_ONCE: Final = 5
 AGAIN_AFTER_S: Final = 12.0
 # The same of all addresses together: somebody may have many.
 ALL_AT_ONCE: Final = 300
-ALL_AGAIN_AFTER_S: Final = 0.2
+ALL_AGAIN_AFTER_S: Final = 0.25
 MOST_ADDRESSES: Final = 1_000
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Annotated, Any, Final
 
 import uvicorn
@@ -11,6 +11,7 @@ from fastapi import FastAPI, Header
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from runtime.endings import CannotGoOn
@@ -43,7 +44,7 @@ def application(  # noqa: PLR0913 - keyword arguments for each endpoint
     """
     # If OpenTelemetry is configured, FastAPI would quote exceptions and their stacks in its logs.
     app = FastAPI(title=title, openapi_url=None, telemetry={"exclude": untraced or _is_probe, "logs": False})
-    app.add_middleware(OneLength)
+    app.add_middleware(RequestChecks)
 
     @app.get("/v1/health")
     async def health() -> JSONResponse:
@@ -73,10 +74,11 @@ def application(  # noqa: PLR0913 - keyword arguments for each endpoint
     return app
 
 
-class OneLength:
+class RequestChecks:
     """Refuses a request that states the length of its body in two ways: proxies differ in which one they believe.
 
-    RFC 9112, section 6.1, asks the server to close the connection.
+    RFC 9112, section 6.1, asks the server to close the connection. A request whose client has gone ends without a log
+    line: nobody is left to answer.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -87,7 +89,8 @@ class OneLength:
         if {b"content-length", b"transfer-encoding"} <= names:
             words = "a request should have Content-Length or Transfer-Encoding, not both"
             await PlainTextResponse(words, 400, headers={"Connection": "close"})(scope, receive, send)
-        else:
+            return
+        with suppress(ClientDisconnect):
             await self._app(scope, receive, send)
 
 

@@ -1,6 +1,7 @@
 """Connections of clients that are slow, or many: each is closed in time, and probes are answered meanwhile."""
 
 import asyncio
+import logging
 import resource
 import socket
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.responses import Response, StreamingResponse
 from prometheus_client import CollectorRegistry
 
@@ -181,6 +182,28 @@ def _taken(connection: socket.socket) -> int:
     except ConnectionError:
         pass
     return taken
+
+
+@pytest.mark.parametrize("sends", [b"POST /reads HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nx", HALF, b""])
+async def test_a_client_that_goes_in_the_middle_of_a_request_is_no_error_of_ours(
+    sends: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    app, ended = service(), asyncio.Event()
+
+    @app.post("/reads")
+    async def read(request: Request) -> Response:
+        try:
+            return Response(await request.body())
+        finally:
+            ended.set()
+
+    async with served(app) as port:
+        _connected(port, sends).close()
+        if sends.startswith(b"POST"):
+            await ended.wait()
+        assert (await until_closed(port, iter([PROBE]))).startswith(b"HTTP/1.1 200")
+
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 @pytest.mark.parametrize(("descriptors", "connections_kept"), [(256, 64), (1024, 256), (1 << 20, 256), (2, 1)])
