@@ -52,7 +52,11 @@ def test_a_name_that_is_no_utf8_is_read_with_replaced_letters_and_stops_no_other
     )
     read_any_header_names()
 
-    records = list(PartitionRecords(PLACE, fetcher.MemoryRecords(fetched), [], 6, None, None, True, READ_UNCOMMITTED))
+    records = list(
+        PartitionRecords(
+            PLACE, fetcher.MemoryRecords(fetched), [], 6, None, None, check_crcs=True, isolation_level=READ_UNCOMMITTED
+        )
+    )
 
     assert [(one.offset, one.headers[0][0]) for one in records] == [
         (6, "b"),
