@@ -26,4 +26,5 @@ def test_each_record_is_delivered_or_set_aside_with_its_reason() -> None:
 
     ended = {each.offset: f"dead letter {each.reason}" if each.reason else each.outcome for each in receipts}
     assert len(receipts) == len(RECORDS)
+    assert all(text.isprintable() for each in receipts for text in (each.event_id or "", each.type, each.detail or ""))
     assert {one.name: ended[offset] for offset, one in enumerate(RECORDS)} == {one.name: one.outcome for one in RECORDS}

@@ -1,4 +1,4 @@
-"""What `max.message.bytes` bounds: a record as it is sent, or, on a topic that stores none compressed, as it is read."""
+"""What `max.message.bytes` bounds: a record as it is sent or, on a topic that stores none compressed, as it is read."""
 
 from typing import Any, Final
 
