@@ -27,6 +27,8 @@ LARGEST_ANSWER: Final = 4 * 1024 * 1024
 LARGEST_LIST: Final = 8 * 1024 * 1024
 # As Python's objects, a JSON document takes up to 25 times the memory of its text, but at most 250 bytes a value.
 MOST_VALUES: Final = 250_000
+# Servers send some KiB at a time. Each part takes as long to read as a KiB, so many small ones would stop all else.
+MOST_PARTS: Final = 10_000
 # zlib's number for the format of gzip.
 _GZIP: Final = zlib.MAX_WBITS | 16
 
@@ -110,16 +112,16 @@ async def _content(response: httpx.Response, largest: int) -> bytes:
     if named not in ([], ["gzip"], ["x-gzip"]):
         raise AnswerUnreadable("an answer that is compressed several times, or in an unknown way")
     decoder = zlib.decompressobj(_GZIP) if named else None
-    content, received = bytearray(), 0
+    content, received, parts = bytearray(), 0, 0
     async for part in cast("httpx.AsyncByteStream", response.stream):
-        received += len(part)
+        received, parts = received + len(part), parts + 1
         try:
             # A byte beyond the limit shows that there are more.
             content += part if decoder is None else decoder.decompress(part, largest + 1 - len(content))
         except zlib.error:
             raise AnswerUnreadable("an answer that is no gzip, although it says so") from None
-        if max(received, len(content)) > largest:
-            raise AnswerTooLarge(f"an answer of over {largest} bytes")
+        if max(received, len(content)) > largest or parts > MOST_PARTS:
+            raise AnswerTooLarge(f"an answer of over {largest} bytes, or {MOST_PARTS} parts")
     if decoder is not None and received and not decoder.eof:
         raise AnswerUnreadable("an answer that ends in the middle of its gzip")
     if sum(content.count(mark) for mark in b",[{") > MOST_VALUES:
