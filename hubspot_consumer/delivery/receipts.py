@@ -28,6 +28,7 @@ from runtime.kafka.topic_writer import TopicWriter
 from runtime.logs import log
 from schemas.deliveries import Receipt, ReceiptOutcome
 from schemas.envelope import Headers, UnreadableRecord
+from schemas.texts import printable
 
 # The details of HubSpot and pydantic are shorter; the limit keeps any other one within the size of a record.
 LONGEST_DETAIL: Final = 2_000
@@ -216,8 +217,8 @@ class Receipts:
         self._write(
             record,
             record.contact_key or "",
-            event_id=headers.id[:LONGEST_ID] or None,
-            type=headers.type[:LONGEST_ID] or record.topic.rpartition(".")[2],
+            event_id=printable(headers.id[:LONGEST_ID]) or None,
+            type=printable(headers.type[:LONGEST_ID]) or record.topic.rpartition(".")[2],
             sequence=headers.sequence,
             outcome="dead_lettered",
             attempts=0,

@@ -25,7 +25,7 @@ from runtime.endings import CannotGoOn
 from runtime.logs import log
 from schemas.contacts import ContactKey
 
-# A hold with less time left is not entered: a call to HubSpot may take 36 s.
+# A hold with less time left is not entered: a call to HubSpot may take 35 s (`CALL_WITHIN_S`).
 TOO_LITTLE_S: Final = 40.0
 # Running workers usually answer sooner, so the members are requested only after this time.
 ASK_MEMBERS_AFTER_S: Final = 0.25

@@ -224,7 +224,7 @@ class HubSpotClient:
         inputs = len((body or {}).get("inputs", ()))
         try:
             with call_span(self._http.base_url, method, path, records) as span:
-                response = await request(self._http, method, path, body, parameters)
+                response = await request(self._http, method, path, body, parameters, of_a_list=kind == "list")
                 span.set_attribute("http.response.status_code", response.status_code)
                 if not response.is_success:
                     failed(span, str(response.status_code))

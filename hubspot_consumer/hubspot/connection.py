@@ -20,10 +20,15 @@ from runtime.tracing import linked_span
 TIMEOUT: Final = httpx.Timeout(connect=5, read=20, write=10, pool=20)
 # A server that sends a byte a second never reaches the timeouts above, so the whole call has this limit.
 CALL_WITHIN_S: Final = 35.0
-# An answer with a hundred contacts and all their properties is below 1 MiB, as is a list of a thousand properties.
-LARGEST_ANSWER: Final = 8 * 1024 * 1024
+# An answer with a hundred contacts and all their properties is below 1 MiB. A letter outside of Unicode's first plane
+# makes Python's text four times as large as the answer, and so are the texts in it.
+LARGEST_ANSWER: Final = 4 * 1024 * 1024
+# A list of definitions has all options of all properties of a portal. No worker asks for one.
+LARGEST_LIST: Final = 8 * 1024 * 1024
 # As Python's objects, a JSON document takes up to 25 times the memory of its text, but at most 250 bytes a value.
 MOST_VALUES: Final = 250_000
+# Servers send some KiB at a time. Each part takes as long to read as a KiB, so many small ones would stop all else.
+MOST_PARTS: Final = 10_000
 # zlib's number for the format of gzip.
 _GZIP: Final = zlib.MAX_WBITS | 16
 
@@ -60,34 +65,38 @@ def http_client(
     )
 
 
-async def request(
+async def request(  # noqa: PLR0913 - the parts of a request, and one of its answer
     http: httpx.AsyncClient,
     method: str,
     path: str,
     body: Mapping[str, Any] | None = None,
     parameters: Mapping[str, str] | None = None,
+    *,
+    of_a_list: bool = False,
 ) -> httpx.Response:
     """Return an answer with its whole body, decoded. Raises httpx.RequestError if there is none within the limits.
 
-    After a 401 the token is read again and, if that differs, the request is repeated once.
+    An answer *of_a_list* of definitions may be larger. After a 401 the token is read again and, if that differs, the
+    request is repeated once.
     """
     asked = http.build_request(method, path, json=body, params=parameters)
+    largest = LARGEST_LIST if of_a_list else LARGEST_ANSWER
     try:
         async with asyncio.timeout(CALL_WITHIN_S):
-            answer = await _answer(http, asked)
+            answer = await _answer(http, asked, largest)
             if answer.status_code == 401 and isinstance(http.auth, Token) and http.auth.differs_from(asked):
                 log.warning("hubspot.token_read_again")
-                answer = await _answer(http, asked)
+                answer = await _answer(http, asked, largest)
             return answer
     except TimeoutError:
         raise AnswerTooSlow(f"no complete answer within {CALL_WITHIN_S:g} s", request=asked) from None
 
 
-async def _answer(http: httpx.AsyncClient, asked: httpx.Request) -> httpx.Response:
+async def _answer(http: httpx.AsyncClient, asked: httpx.Request, largest: int) -> httpx.Response:
     # httpx would decode each part as a whole, whatever its size then is, so the answer is read as it came.
     response = await http.send(asked, stream=True)
     try:
-        content = await _content(response)
+        content = await _content(response, largest)
     finally:
         await response.aclose()
     # The content is decoded already. Headers stay bytes: they may be no ASCII.
@@ -97,22 +106,22 @@ async def _answer(http: httpx.AsyncClient, asked: httpx.Request) -> httpx.Respon
     return read
 
 
-async def _content(response: httpx.Response) -> bytes:
+async def _content(response: httpx.Response, largest: int) -> bytes:
     codings = response.headers.get_list("Content-Encoding", split_commas=True)
     named = [name for one in codings if (name := one.strip().lower()) not in ("", "identity")]
     if named not in ([], ["gzip"], ["x-gzip"]):
         raise AnswerUnreadable("an answer that is compressed several times, or in an unknown way")
     decoder = zlib.decompressobj(_GZIP) if named else None
-    content, received = bytearray(), 0
+    content, received, parts = bytearray(), 0, 0
     async for part in cast("httpx.AsyncByteStream", response.stream):
-        received += len(part)
+        received, parts = received + len(part), parts + 1
         try:
             # A byte beyond the limit shows that there are more.
-            content += part if decoder is None else decoder.decompress(part, LARGEST_ANSWER + 1 - len(content))
+            content += part if decoder is None else decoder.decompress(part, largest + 1 - len(content))
         except zlib.error:
             raise AnswerUnreadable("an answer that is no gzip, although it says so") from None
-        if max(received, len(content)) > LARGEST_ANSWER:
-            raise AnswerTooLarge(f"an answer of over {LARGEST_ANSWER} bytes")
+        if max(received, len(content)) > largest or parts > MOST_PARTS:
+            raise AnswerTooLarge(f"an answer of over {largest} bytes, or {MOST_PARTS} parts")
     if decoder is not None and received and not decoder.eof:
         raise AnswerUnreadable("an answer that ends in the middle of its gzip")
     if sum(content.count(mark) for mark in b",[{") > MOST_VALUES:

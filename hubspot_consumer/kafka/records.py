@@ -8,6 +8,7 @@ from typing import Final
 from runtime.tracing import trace_id_of
 from schemas.contacts import ContactKey, contact_hash, contact_key
 from schemas.envelope import Headers
+from schemas.texts import printable
 
 # The limit, in characters, for ids from headers: a hand-made header may contain anything.
 LONGEST_ID: Final = 64
@@ -57,7 +58,7 @@ class Record:
         """The fields for log lines: place, event id, contact hash and trace id, without those that are missing."""
         headers = Headers.decode(self.headers)
         fields = {
-            "event_id": headers.id[:LONGEST_ID],
+            "event_id": printable(headers.id[:LONGEST_ID]),
             "contact": contact_hash(self.contact_key) if self.contact_key else "",
             "record": self.place,
             "trace_id": trace_id_of(headers.traceparent) or "",

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 from hubspot_consumer.history.projection import Projection, Projector
 from hubspot_consumer.history.store import Stored
+from hubspot_consumer.hubspot.bodies import number_in
 from hubspot_consumer.hubspot.requests import RemoteContact
 from hubspot_consumer.hubspot.schema import LAST_EVENT_ID, PROPERTIES, SEQUENCE
 from hubspot_consumer.kafka.records import Offsets
@@ -113,8 +114,7 @@ def differences(projection: Projection, contact: RemoteContact | None) -> list[C
 
 def applied_to(contact: RemoteContact | None) -> int:
     """Return the sequence of the event that was applied last to a remote contact; 0 for none."""
-    number = _number(contact.properties.get(SEQUENCE, "")) if contact is not None else None
-    return int(number or 0)
+    return int(number_in(contact.properties.get(SEQUENCE, "")) or 0) if contact is not None else 0
 
 
 def same(name: str, expected: str, remote: str) -> bool:

@@ -18,6 +18,8 @@ REPLICAS_TO_SPARE: Final = 3
 # Holds are much shorter, and the short retention keeps their topic small.
 HOLDS_RETENTION_MS: Final = 3_600_000
 HOLDS_SEGMENT_MS: Final = 600_000
+# Kafka's default of `max.message.bytes`.
+KAFKAS_OWN_LARGEST: Final = 1_048_588
 
 
 @dataclass(frozen=True)
@@ -66,13 +68,14 @@ def _kept(name: str, topics: Topics) -> Mapping[str, Asked]:
             # The clocks of runs and workers differ, so the brokers' time is used.
             "message.timestamp.type": _exactly("LogAppendTime"),
         }
-    kept = {"cleanup.policy": _exactly("delete"), "retention.bytes": _exactly(ENDLESS)}
+    kept: dict[str, Asked] = {"cleanup.policy": _exactly("delete"), "retention.bytes": _exactly(ENDLESS)}
     if name == topics.dead_letters:
         largest = _at_least(LARGEST_DEAD_LETTER, "8 MiB")
         return {**kept, "retention.ms": _exactly(ENDLESS), "max.message.bytes": largest}
     if name == topics.actions:
         return {**kept, "retention.ms": _exactly(ENDLESS)}
-    return {**kept, "retention.ms": _at_least(EVENT_RETENTION_MS, "30 days, for a replay", endless=True)}
+    kept |= {"retention.ms": _at_least(EVENT_RETENTION_MS, "30 days, for a replay", endless=True)}
+    return {**kept, "max.message.bytes": _of_an_event()} if name in topics.events else kept
 
 
 def most_copies(there: Mapping[str, Partitions], topics: Topics) -> int:
@@ -171,6 +174,16 @@ def _in_sync(replicas: int) -> Asked:
 
 def _exactly(value: str) -> Asked:
     return Asked(value, value, value.__eq__)
+
+
+def _of_an_event() -> Asked:
+    # Brokers may take more by default. A larger record could not be set aside whole, and a compressed one may need a
+    # thousand times its size in the memory of its readers.
+    return Asked(
+        str(KAFKAS_OWN_LARGEST),
+        f"at most {LARGEST_DEAD_LETTER} (8 MiB, as a dead letter has)",
+        lambda value: int(value) <= LARGEST_DEAD_LETTER,
+    )
 
 
 def _at_most_a_segment(value: str) -> bool:

@@ -40,9 +40,10 @@ async def test_it_creates_every_topic_of_ours_once(environment: dict[str, str], 
     kept = {"cleanup.policy": "delete", "retention.bytes": "-1", "min.insync.replicas": "1"}
     dead = kept | {"retention.ms": "-1", "max.message.bytes": "8388608"}
     assert await _config(environment, topics.dead_letters, dead) == dead
-    event = kept | {"retention.ms": str(30 * 24 * 3_600_000)}
+    receipts = kept | {"retention.ms": str(30 * 24 * 3_600_000)}
+    assert await _config(environment, topics.deliveries, receipts) == receipts
+    event = receipts | {"max.message.bytes": "1048588"}
     assert await _config(environment, topics.events[0], event) == event
-    assert await _config(environment, topics.deliveries, event) == event
     actions = kept | {"retention.ms": "-1"}
     assert await _config(environment, topics.actions, actions) == actions
     compacted = {"cleanup.policy": "compact", "min.insync.replicas": "1"}
@@ -98,6 +99,7 @@ async def test_a_topic_that_would_lose_events_or_their_order_differs_and_is_left
         topics.events[0]: {"retention.ms": "604800000", "retention.bytes": "1000000"},
         topics.events[1]: {"cleanup.policy": "compact"},
         topics.events[2]: {"min.insync.replicas": "2"},
+        topics.events[3]: {"max.message.bytes": "8388609"},
         topics.dead_letters: {"max.message.bytes": "1000000", "retention.ms": "604800000"},
     }
     await _alter(environment, wrong)
@@ -111,6 +113,7 @@ async def test_a_topic_that_would_lose_events_or_their_order_differs_and_is_left
     assert "retention.ms is 604800000; should be at least 2592000000 (30 days, for a replay), or -1" in lines
     assert "cleanup.policy is compact; should be delete" in lines
     assert "min.insync.replicas is 2; should be 1" in lines
+    assert "max.message.bytes is 8388609; should be at most 8388608 (8 MiB, as a dead letter has)" in lines
     assert "max.message.bytes is 1000000; should be at least 8388608 (8 MiB)" in lines
     [command] = [line for line in lines if line.startswith("->") and line.find(topics.events[0]) > 0]
     assert command.endswith(f"--topic {topics.events[0]} --add-config retention.bytes=-1,retention.ms=2592000000")
@@ -122,7 +125,10 @@ async def test_more_than_is_asked_is_as_good(environment: dict[str, str], topic_
     await run("producer", "topics", environment=environment)
     await _alter(
         environment,
-        {topics.events[0]: {"retention.ms": "-1"}, topics.events[1]: {"retention.ms": "2592000001"}}
+        {
+            topics.events[0]: {"retention.ms": "-1"},
+            topics.events[1]: {"retention.ms": "2592000001", "max.message.bytes": "2000"},
+        }
         | {topics.dead_letters: {"max.message.bytes": "10000000", "retention.ms": "-1"}},
     )
 

@@ -9,7 +9,10 @@ from aiokafka.errors import KafkaConnectionError
 
 from hubspot_consumer.holds.hold import TOO_LITTLE_S, Coverage, Hold, HoldListener, TakenOver
 from hubspot_consumer.holds.records import FOR_S, HoldAnswered, HoldBegun, HoldRecord, RunEnded
+from hubspot_consumer.hubspot.connection import CALL_WITHIN_S
+from hubspot_consumer.kafka.faust_worker import REBALANCE_TIMEOUT_S
 from hubspot_consumer.kafka.group import Group, Member
+from hubspot_consumer.worker.assignment import DRAIN_AT_REBALANCE_S
 from schemas.contacts import ContactKey
 from tests.clock import START, LoopClock, OwnedClock, run_fast
 from tests.kafka.hold_records import as_read
@@ -205,3 +208,8 @@ def test_a_process_whose_run_was_taken_over_enters_nothing() -> None:
 
     with pytest.raises(TakenOver):
         run_fast(taken_over())
+
+
+def test_a_call_to_hubspot_ends_before_what_waits_for_it() -> None:
+    assert CALL_WITHIN_S < TOO_LITTLE_S < FOR_S
+    assert DRAIN_AT_REBALANCE_S < CALL_WITHIN_S < REBALANCE_TIMEOUT_S
