@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote_from_bytes
 
+import httpx
 import pytest
 from fastapi import FastAPI
 
@@ -18,7 +19,7 @@ from console.audit_log import AuditLog
 from console.runs.run import RunRequest
 from console.runs.runs import Runs
 from runtime.clock import Clock
-from tests.console.server import Visitor, application
+from tests.console.server import application, csrf_of
 from tests.hostile.inputs import Input, octets
 from tests.unit.console.test_console_dead_letters import Reader
 
@@ -67,8 +68,8 @@ def body_of(form: Iterable[tuple[str, Any]]) -> bytes:
     return "&".join(map("=".join, quoted)).encode()
 
 
-async def post(visitor: Visitor, one: Input) -> int:
-    """Post the form of *one*, or its `body` of another `type`; return the status of the answer."""
+async def post(http: httpx.AsyncClient, one: Input) -> int:
+    """Post the form of *one*, or its `body` of another `type`, in a session; return the status of the answer."""
     body = one.bytes("body") if one.get("body") else body_of(one["form"])
-    headers = {"X-CSRF-Token": await visitor.csrf(), "Content-Type": one.get("type", URLENCODED)}
-    return (await visitor.http.post(one["path"], content=body, headers=headers)).status_code
+    headers = {"X-CSRF-Token": await csrf_of(http), "Content-Type": one.get("type", URLENCODED)}
+    return (await http.post(one["path"], content=body, headers=headers)).status_code

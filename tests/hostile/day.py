@@ -14,14 +14,17 @@ import psycopg
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from console.web.access import SIGN_OUT
 from sandbox.processes import free_port
 from sandbox.services import Service
 from sandbox.stack import create_topics
 from schemas.texts import encodable
 from schemas.topics import Topics
-from tests.console.server import csrf_of, sign_in
+from tests.console.server import sign_in
+from tests.console.working import post
 from tests.hostile.hubspot import give, read_request
-from tests.hostile.inputs import Input, octets, record_of, text
+from tests.hostile.inputs import Input, octets, text
+from tests.hostile.records import send
 from tests.hostile.sockets import sent_by, status_of, until_closed
 from tests.outbox.intake import TOKEN
 from tests.pipeline import OPERATOR_TOKEN, PARTITIONS, Pipeline
@@ -41,13 +44,12 @@ class Stack:
     kafka: AIOKafkaProducer
     database: psycopg.AsyncConnection
     operator: httpx.AsyncClient
-    csrf: str
     intake: httpx.AsyncClient
     hubspot: "Interposed"
     # A worker behind `hubspot`, with topics of its own: its events wait while its HubSpot fails, and only those.
     second: Service
     second_topics: Topics
-    sending: asyncio.Lock = field(default_factory=asyncio.Lock)
+    acting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def services(self) -> tuple[Service, ...]:
@@ -127,8 +129,7 @@ async def reached(
         second = pipeline.consumer(**environment, **more, HUBSPOT_API_BASE_URL=hubspot.url)
         await second.launch_and_wait()
         await sign_in(operator, OPERATOR_TOKEN)
-        csrf = await csrf_of(operator)
-        yield Stack(pipeline, relay, worker, console, kafka, database, operator, csrf, intake, hubspot, second, topics)
+        yield Stack(pipeline, relay, worker, console, kafka, database, operator, intake, hubspot, second, topics)
 
 
 async def play(stack: Stack, hostile: Input) -> None:
@@ -137,19 +138,12 @@ async def play(stack: Stack, hostile: Input) -> None:
 
 
 async def _record(stack: Stack, hostile: Input) -> None:
-    record = record_of(hostile)
-    topic = stack.pipeline.topics.prefix + hostile["topic"]
-    at_ms = hostile.get("timestamp_ms")
-    headers = [(name, value) for name, value in record.headers]
-    # A broker may refuse a time or a size, and with it the whole batch: each record has one of its own.
-    async with stack.sending:
-        with suppress(KafkaError):
-            await stack.kafka.send_and_wait(
-                topic, record.value, key=record.key, partition=0, timestamp_ms=at_ms, headers=headers
-            )
-        if hostile["topic"] == "controls":
-            # A pause is right to stop everything: it is ended at once, as a person would.
-            await stack.kafka.send_and_wait(topic, None, key=SENDING, partition=0)
+    topics = stack.pipeline.topics
+    with suppress(KafkaError):
+        await send(hostile, stack.kafka, topics)
+    if hostile.get("topic") == "controls":
+        # A pause is right to stop everything: it is ended at once, as a person would.
+        await stack.kafka.send_and_wait(topics.controls, None, key=SENDING, partition=0)
 
 
 async def _text(stack: Stack, hostile: Input) -> None:
@@ -160,15 +154,13 @@ async def _text(stack: Stack, hostile: Input) -> None:
     detail = [("dead_letter.detail", encodable(words).encode())]
     contact = {"email": f"text-{uuid4().hex[:8]}@example.com", "external_id": words}
     value = octets({"envelope": {"id": str(uuid4()), "contact": contact}})
-    async with stack.sending:
-        for topic, key, given, headers in (
-            (topics.controls, SENDING, note, []),
-            (topics.dead_letters, b"text@example.com", b"x", detail),
-            (topics.of("nova_earned"), contact["email"].encode(), value, []),
-        ):
-            with suppress(KafkaError):
-                await stack.kafka.send_and_wait(topic, given, key=key, headers=headers)
-    await stack.operator.post("/control/resume", data={"seen": encodable(words)[:10_000], "csrf": stack.csrf})
+    for topic, key, given, headers in (
+        (topics.controls, SENDING, note, []),
+        (topics.dead_letters, b"text@example.com", b"x", detail),
+        (topics.of("nova_earned"), contact["email"].encode(), value, []),
+    ):
+        with suppress(KafkaError):
+            await stack.kafka.send_and_wait(topic, given, key=key, headers=headers)
 
 
 async def _console_request(stack: Stack, hostile: Input) -> None:
@@ -182,8 +174,14 @@ async def _half_open(stack: Stack, hostile: Input) -> None:
 
 
 async def _console_form(stack: Stack, hostile: Input) -> None:
-    form = {name: text(value) for name, value in hostile.get("form", {}).items()}
-    await stack.operator.post(hostile["path"], data={**form, "csrf": stack.csrf})
+    async with stack.acting:
+        await post(stack.operator, hostile)
+        if hostile["path"] == SIGN_OUT:
+            await sign_in(stack.operator, OPERATOR_TOKEN)
+
+
+async def _console_page(stack: Stack, hostile: Input) -> None:
+    await stack.operator.get(text(hostile["path"]))
 
 
 async def _answer(stack: Stack, hostile: Input) -> None:
@@ -241,6 +239,7 @@ PLAYS: Mapping[str, Callable[[Stack, Input], Awaitable[None]]] = {
     "event record": _record,
     "console request": _console_request,
     "console form": _console_form,
+    "console page": _console_page,
     "half-open": _half_open,
     "HubSpot answer": _answer,
     "sql": _sql,

@@ -20,7 +20,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from tests.kafka.kafka_records import TOPICS, KafkaRecord
 from tests.samples import envelope
 
 FILE: Final = Path(__file__).with_name("inputs.jsonl")
@@ -60,15 +59,6 @@ def inputs_of(surface: str) -> list[Input]:
     found = [one for one in inputs() if one.surface == surface]
     assert found, f"no hostile input for {surface!r}"
     return found
-
-
-def record_of(hostile: Input, offset: int = 0, at_ms: int = 0) -> KafkaRecord:
-    """Return the Kafka record of an input that has a topic, without its prefix, a key, a value and headers."""
-    headers = [(text(name), octets(value)) for name, value in hostile.get("headers", ())]
-    headers += [(f"h{number}", b"v") for number in range(hostile.get("more_headers", 0))]
-    at_ms = hostile.get("timestamp_ms", at_ms)
-    key, value = octets(hostile.get("key")), octets(hostile.get("value"))
-    return KafkaRecord(TOPICS.prefix + hostile["topic"], 0, offset, at_ms, key, value, headers)
 
 
 def octets(part: Any) -> bytes | None:  # noqa: C901, PLR0911 - a table with a line for each kind of part

@@ -1,7 +1,8 @@
-"""Hostile records of an event topic, as a producer sends them and as a worker reads them.
+"""Hostile records of any topic, as a producer sends them and as a reader gets them.
 
-An input of the surface `event record` has the parts `key` and `value`, and may have `headers` (pairs of a name and a
-part, or `{"repeat": pair, "times": n}`), a `timestamp_ms`, the `topic` without its prefix, and a `compression`.
+An input of the surfaces `event record` and `followed record` has the parts `key` and `value`, and may have `headers`
+(pairs of a name and a part, or `{"repeat": pair, "times": n}`), a `timestamp_ms`, the `topic` without its prefix, and a
+`compression`.
 """
 
 from collections.abc import Iterator
@@ -49,10 +50,10 @@ def sent(hostile: Input, topics: Topics = TOPICS) -> Sent:
     )
 
 
-def as_stored(hostile: Input, offset: int) -> KafkaRecord:
+def as_stored(hostile: Input, offset: int = 0, stored_at_ms: int = ms(BEGAN)) -> KafkaRecord:
     """Return the record as a reader gets it from Kafka."""
     one = sent(hostile)
-    at_ms = ms(BEGAN) if one.timestamp_ms is None else one.timestamp_ms
+    at_ms = stored_at_ms if one.timestamp_ms is None else one.timestamp_ms
     headers = [(name.encode().decode(errors="replace"), octets) for name, octets in one.headers]
     return KafkaRecord(one.topic, 0, offset, at_ms, one.key, one.value, headers)
 

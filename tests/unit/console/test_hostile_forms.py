@@ -56,7 +56,7 @@ async def test_a_form_of_an_operator_gets_its_answer(operator: Visitor) -> None:
     for one in inputs_of("console form"):
         if one["path"] == SIGN_OUT:
             await operator.sign_in(OPERATOR_TOKEN)
-        if (status := str(await post(operator, one))) not in one.outcome.split(" or "):
+        if (status := str(await post(operator.http, one))) not in one.outcome.split(" or "):
             wrong[one.name] = status
 
     assert wrong == {}

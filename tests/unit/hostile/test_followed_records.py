@@ -17,7 +17,8 @@ from hubspot_consumer.gates.suppressions import Suppressions
 from hubspot_consumer.holds.hold import HoldListener
 from schemas.deliveries import Receipt
 from tests.clock import OwnedClock
-from tests.hostile.inputs import Input, inputs_of, record_of
+from tests.hostile.inputs import Input, inputs_of
+from tests.hostile.records import as_stored
 from tests.kafka.dead_letters import AT_MS
 from tests.kafka.kafka_records import TOPICS, KafkaRecord
 from tests.unit.console.test_console_dead_letters import Operator
@@ -41,7 +42,7 @@ def test_each_input_belongs_to_a_topic_that_is_read_here() -> None:
 def test_a_hold_is_in_force_within_its_limits_and_comes_back(hostile: Input) -> None:
     clock = OwnedClock()
     worker, listener = Worker(clock), HoldListener("ours")
-    record = record_of(hostile, at_ms=round(clock.now().timestamp() * 1000))
+    record = as_stored(hostile, stored_at_ms=round(clock.now().timestamp() * 1000))
 
     taken = worker.holds.take_in(record)
     listener.take_in(record)
@@ -82,7 +83,7 @@ async def test_a_control_pauses_or_is_skipped_and_the_pause_can_be_shown_and_end
     controls = PauseControl(KAFKA, TOPICS.controls, OwnedClock(), breaker)
     controls._read = True
 
-    taken = controls._take_in(record_of(hostile))
+    taken = controls._take_in(as_stored(hostile))
 
     assert taken is (hostile.outcome != "skipped")
     assert (breaker.paused is not None) is (hostile.outcome == "paused")
@@ -100,7 +101,7 @@ async def test_a_control_pauses_or_is_skipped_and_the_pause_can_be_shown_and_end
 async def test_a_suppression_is_a_hash_or_is_skipped(hostile: Input) -> None:
     suppressions = Suppressions(KAFKA, TOPICS.suppressions, OwnedClock())
 
-    taken = suppressions._take_in(record_of(hostile))
+    taken = suppressions._take_in(as_stored(hostile))
 
     assert taken is (hostile.outcome != "skipped")
     assert len(suppressions) == (hostile.outcome == "suppressed")
@@ -111,8 +112,8 @@ async def test_a_suppression_is_a_hash_or_is_skipped(hostile: Input) -> None:
 async def test_a_resolution_counts_or_is_skipped_and_its_dead_letter_can_be_shown(
     hostile: Input, tmp_path: Path
 ) -> None:
-    resolutions, resolution = Resolutions(), record_of(hostile)
-    letter = record_of(LETTERS[0], at_ms=AT_MS)
+    resolutions, resolution = Resolutions(), as_stored(hostile)
+    letter = as_stored(LETTERS[0], stored_at_ms=AT_MS)
 
     taken = resolutions.take_in(resolution)
 
@@ -123,7 +124,7 @@ async def test_a_resolution_counts_or_is_skipped_and_its_dead_letter_can_be_show
 
 @pytest.mark.parametrize("hostile", LETTERS, ids=str)
 async def test_a_dead_letter_can_be_listed_and_shown(hostile: Input, tmp_path: Path) -> None:
-    await can_be_shown(record_of(hostile, at_ms=AT_MS), Resolutions(), tmp_path)
+    await can_be_shown(as_stored(hostile, stored_at_ms=AT_MS), Resolutions(), tmp_path)
 
 
 async def can_be_shown(letter: KafkaRecord, resolutions: Resolutions, folder: Path, *more: KafkaRecord) -> None:
@@ -146,7 +147,7 @@ async def can_be_shown(letter: KafkaRecord, resolutions: Resolutions, folder: Pa
 
 @pytest.mark.parametrize("hostile", RECEIPTS, ids=str)
 async def test_a_receipt_is_indexed_or_skipped_and_its_contact_can_be_shown(hostile: Input, tmp_path: Path) -> None:
-    record = record_of(hostile)
+    record = as_stored(hostile)
 
     rows = rows_of([record], TOPICS).tables["receipts"]
 
@@ -161,8 +162,8 @@ async def test_a_receipt_is_indexed_or_skipped_and_its_contact_can_be_shown(host
 
 
 def test_nobody_reads_the_actions(tmp_path: Path) -> None:
-    readers: dict[str, Any] = {each.topic: each for each in map(record_of, ACTIONS)}
+    readers: dict[str, Any] = {each.topic: each for each in map(as_stored, ACTIONS)}
     assert set(readers) == {TOPICS.actions}
     with pytest.raises(KeyError):
-        rows_of(map(record_of, ACTIONS), TOPICS)
+        rows_of(map(as_stored, ACTIONS), TOPICS)
     assert not list(tmp_path.iterdir())

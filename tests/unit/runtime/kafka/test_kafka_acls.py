@@ -5,7 +5,7 @@ from pathlib import Path
 from runtime.kafka.acls import PROGRAMS, commands
 from schemas.topics import Topics
 
-DOCUMENT = Path(__file__).parents[3] / "docs/kafka-acls.md"
+DOCUMENT = Path(__file__).parents[4] / "docs/kafka-acls.md"
 TOPICS = Topics("mine.")
 
 
