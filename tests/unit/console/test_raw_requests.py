@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime.http import connections
 from runtime.http.server import serving
 from sandbox.processes import free_port
 from tests.console.server import application
@@ -37,7 +38,8 @@ async def test_a_request_of_a_stranger_gets_its_answer_and_is_no_error_of_ours(
 
 
 @pytest.mark.parametrize("one", ENDLESS, ids=str)
-async def test_an_endless_request_takes_no_memory(port: int, one: Input) -> None:
+async def test_an_endless_request_takes_no_memory(port: int, one: Input, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "HEAD_WITHIN_S", 2)
     tracemalloc.start()
     # It goes on after its answer, for as long as the server lets it.
     await until_closed(port, sent_by(one))
