@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hubspot_consumer.dead_letters.resolutions import Discarded
 from hubspot_consumer.gates.pause import Pause, read_pause
-from schemas.texts import LONGEST_KEPT, encodable, read_json
+from schemas.texts import LONGEST_KEPT, encodable, printable, read_json
 from tests.kafka.dead_letters import AT
 from tests.unit.hubspot_consumer.gates.test_pause import said
 
@@ -59,3 +59,17 @@ def test_words_that_are_kept_are_encodable_cut_and_without_emails() -> None:
     paused = read_pause(said(json.dumps({"at": AT.isoformat(), "note": "x" * 900_000}).encode()))
     assert paused is not None
     assert len(paused.note) == LONGEST_KEPT
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("HubSpot says no: é, 語, 😀", "HubSpot says no: é, 語, 😀"),
+        ("a\r\nb\tc\u2028d\u00a0e", "a  b c d e"),
+        ("\x1b[31mred\x07\x00\x7f\x9b", "?[31mred????"),
+        ("\u202eevil\u200b\ufeff\ud800", "?evil???"),
+    ],
+)
+def test_words_are_one_line_without_anything_that_a_terminal_would_act_on(text: str, line: str) -> None:
+    assert printable(text) == line
+    assert printable(line) == line
