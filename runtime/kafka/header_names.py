@@ -9,6 +9,8 @@ import aiokafka.consumer.fetcher
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
 
+from runtime.kafka.unpacking import BatchNotUnpacked, unread
+
 # Offset and length of a batch, which its length does not include.
 _BEFORE_A_BATCH: Final = 12
 
@@ -56,6 +58,8 @@ class _Batch:
     def __iter__(self) -> Iterator[Any]:
         try:
             yield from self._batch
+        except BatchNotUnpacked:
+            yield from unread(self._batch)
         except UnicodeDecodeError:
             again: Any = _DefaultRecordBatchPy(self._fetched[self._place])
             again._maybe_uncompress()  # noqa: SLF001 - no public way

@@ -45,15 +45,14 @@ class Stack:
     database: psycopg.AsyncConnection
     operator: httpx.AsyncClient
     intake: httpx.AsyncClient
+    # A second worker is behind it, with topics of its own: its events wait while its HubSpot fails, and only those.
     hubspot: "Interposed"
-    # A worker behind `hubspot`, with topics of its own: its events wait while its HubSpot fails, and only those.
-    second: Service
     second_topics: Topics
     acting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def services(self) -> tuple[Service, ...]:
-        return (self.relay, self.worker, self.console, self.second)
+        return (self.relay, self.worker, self.console)
 
 
 class Interposed:
@@ -108,14 +107,21 @@ class Interposed:
         return begin.encode("latin-1") + answer.content
 
 
+async def second_worker(pipeline: Pipeline, hubspot_url: str, **environment: str) -> tuple[Service, Topics]:
+    """Start a worker with topics of its own, whose HubSpot is at *hubspot_url*."""
+    topics = Topics(f"{pipeline.topics.prefix}second.")
+    await create_topics(pipeline.environment["KAFKA_BOOTSTRAP_SERVERS"], topics, PARTITIONS)
+    more = {"KAFKA_TOPIC_PREFIX": topics.prefix, "CONSUMER_GROUP": topics.prefix, "CONSUMER_PORT": str(free_port())}
+    worker = pipeline.consumer(**environment, **more, HUBSPOT_API_BASE_URL=hubspot_url)
+    await worker.launch_and_wait()
+    return worker, topics
+
+
 @asynccontextmanager
 async def reached(
-    pipeline: Pipeline, relay: Service, worker: Service, console: Service, **environment: str
+    pipeline: Pipeline, relay: Service, worker: Service, console: Service, hubspot: Interposed, topics: Topics
 ) -> AsyncIterator[Stack]:
-    """Yield the stack with connections to all its surfaces, and with a second worker."""
-    topics = Topics(f"{pipeline.topics.prefix}second.")
-    port = str(free_port())
-    more = {"KAFKA_TOPIC_PREFIX": topics.prefix, "CONSUMER_GROUP": topics.prefix, "CONSUMER_PORT": port}
+    """Yield the stack with connections to all its surfaces. *hubspot* is the second worker's, with these *topics*."""
     servers = pipeline.environment["KAFKA_BOOTSTRAP_SERVERS"]
     largest = 64 * 1024 * 1024
     async with (
@@ -123,13 +129,9 @@ async def reached(
         await pipeline.connect() as database,
         httpx.AsyncClient(base_url=console.url, timeout=WITHIN_S) as operator,
         httpx.AsyncClient(base_url=relay.url, timeout=WITHIN_S) as intake,
-        Interposed(pipeline.simulator.url) as hubspot,
     ):
-        await create_topics(servers, topics, PARTITIONS)
-        second = pipeline.consumer(**environment, **more, HUBSPOT_API_BASE_URL=hubspot.url)
-        await second.launch_and_wait()
         await sign_in(operator, OPERATOR_TOKEN)
-        yield Stack(pipeline, relay, worker, console, kafka, database, operator, intake, hubspot, second, topics)
+        yield Stack(pipeline, relay, worker, console, kafka, database, operator, intake, hubspot, topics)
 
 
 async def play(stack: Stack, hostile: Input) -> None:
