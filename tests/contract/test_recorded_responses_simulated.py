@@ -24,7 +24,7 @@ _VARYING: Final = (
 )
 _FAILURES: Final = "Property values were not valid: "
 # Those that the simulator has no form of its own for.
-_TOLD: Final = 4
+_TOLD: Final = 13
 
 
 def _normal(value: Any) -> Any:
