@@ -25,7 +25,7 @@ _VARYING: Final = (
 )
 _FAILURES: Final = "Property values were not valid: "
 # Those that the simulator has no form of its own for.
-_TOLD: Final = 13
+_TOLD: Final = 15
 
 
 def _normal(value: Any) -> Any:

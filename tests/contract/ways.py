@@ -45,6 +45,7 @@ _SEQUENCE = contact_property("nerava_event_sequence", "number", "number")
 
 WAYS: Final[Mapping[str, Way]] = {
     "answered/account": asked(),
+    "answered/account-of-an-european-portal": told,
     "answered/contact-archived": asked(_ADA, named("151")),
     "answered/contact-created": asked(),
     "answered/contact-deleted-for-good": asked(_ADA),
@@ -78,11 +79,16 @@ WAYS: Final[Mapping[str, Way]] = {
         _GRACE,
     ),
     "answered/read-nothing-done": failing({"kind": "silent"}, _ADA),
+    "answered/read-of-an-european-portal": told,
     "answered/read-some-unknown": asked(_SEQUENCE, contact(ADA, nerava_event_sequence="3")),
     "answered/search-page": asked(_ADA, _GRACE, settings(search_lag_s=0)),
     "answered/token-info": asked(scopes(CONTACTS_READ, CONTACTS_WRITE)),
     "delivered/create-created": asked(),
+    "delivered/note-created-without-trace-id": asked(_ADA, settings(result_trace_ids="upserts")),
     "delivered/notes-created": asked(_ADA, named("151")),
+    "delivered/upsert-by-elimination-without-trace-ids": asked(
+        contact("primary@example.com", hs_additional_emails=ADA), settings(result_trace_ids="none")
+    ),
     "delivered/upsert-created": asked(),
     "delivered/upsert-found-by-additional-email": asked(contact("countess@example.com", hs_additional_emails=ADA)),
     "delivered/upsert-in-any-order": asked(),

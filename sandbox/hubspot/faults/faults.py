@@ -32,6 +32,8 @@ class Match(_Part):
     def holds(self, call: Call) -> bool:
         if (self.method and self.method.upper() != call.method) or self.path not in call.path:
             return False
+        if self.email is None and self.text is None:
+            return True
         body = call.body.decode(errors="replace")
         if self.email is not None and emails.normalised(self.email) in map(str.lower, call.segments):
             return self.text is None or self.text in body
