@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
+
+# Some thirty years: more can not be counted back from now.
+LONGEST_S: Final = 1e9
+Span = Annotated[float, Field(ge=0, le=LONGEST_S)]
 
 ConflictForm = Literal[
     "contact_exists",
@@ -38,14 +42,14 @@ class Settings:
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     quota: Annotated[int, Field(ge=1)] = 100
-    window_s: Annotated[float, Field(gt=0)] = 10
+    window_s: Annotated[float, Field(gt=0, le=LONGEST_S)] = 10
     daily_limit: Annotated[int, Field(ge=0)] = 250_000
     time_zone: Annotated[str, AfterValidator(_known_zone)] = "US/Eastern"
-    latency_ms: Annotated[float, Field(ge=0)] = 0
+    latency_ms: Span = 0
     searches_per_s: Annotated[int, Field(ge=1)] = 5
-    search_lag_s: Annotated[float, Field(ge=0)] = 2
+    search_lag_s: Span = 2
     event_calls_per_s: Annotated[int, Field(ge=1)] = 1_250
-    event_visibility_s: Annotated[float, Field(ge=0)] = 0
+    event_visibility_s: Span = 0
     custom_events: bool = True
     duplicate_uuid: Literal["drop", "reject", "conflict"] = "drop"
     bad_occurrence: Literal["refuse_call", "skip"] = "refuse_call"
@@ -61,7 +65,7 @@ class Settings:
     malformed_credentials: Literal["expired", "no_route"] = "expired"
     quota_headers: bool = True
     contact_limit: Annotated[int, Field(ge=1)] = 15_000_000
-    export_s: Annotated[float, Field(ge=0)] = 0
+    export_s: Span = 0
     same_contact_twice: Literal["reject", "accept"] = "reject"
     upsert_of_archived: Literal["create", "restore"] = "create"
     merge_keeps_primary_id: bool = False

@@ -64,7 +64,8 @@ class Schema:
 
     def stages(self) -> list[str]:
         """Return the lifecycle stages, from first to last."""
-        return [option["value"] for option in self.properties["lifecyclestage"].definition["options"]]
+        known = self.properties.get("lifecyclestage")
+        return [option["value"] for option in known.definition["options"]] if known else []
 
     def takes_several(self, name: str) -> bool:
         """Return whether a property's value may consist of several options."""
