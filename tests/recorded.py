@@ -2,8 +2,8 @@
 
 `source` and `sure` are those of docs/hubspot-simulator.md, `call` is the reader that the answer is for (`other`: none
 of ours), `request` what was asked, `expected` what the reader makes of the answer: for the whole call, or for each
-trace id or contact key. Where HubSpot's documentation says that something is answered but nobody recorded the body,
-the body is the simulator's, and `source` says so.
+trace id or contact key. `pending` says what the reader still gets wrong. Where HubSpot's documentation says that
+something is answered but nobody recorded the body, the body is the simulator's, and `source` says so.
 """
 
 import json
@@ -46,6 +46,7 @@ class Recorded:
     path: str = ""
     request: Any = None
     headers: Mapping[str, str] | None = None
+    pending: str = ""
 
     def __str__(self) -> str:
         return self.name

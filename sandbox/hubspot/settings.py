@@ -2,10 +2,22 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
+
+# Some thirty years: more can not be counted back from now.
+LONGEST_S: Final = 1e9
+Span = Annotated[float, Field(ge=0, le=LONGEST_S)]
+
+ConflictForm = Literal[
+    "contact_exists",
+    "already_has_value",
+    "conflicting_unique_value",
+    "unique_value_conflict",
+    "object_already_exists",
+]
 
 
 def _known_zone(name: str) -> str:
@@ -20,26 +32,40 @@ def _known_zone(name: str) -> str:
 class Settings:
     """`quota` calls in `window_s` seconds for each token, `daily_limit` calls a day for the portal.
 
-    The switches choose where HubSpot's behaviour is unclear or depends on the account. `search_lag_s` and
-    `event_visibility_s` are seconds of the portal's time. `required_properties` and `conditional_required`
-    (`property=value` to the property that it needs) are an administrator's rules, which hold from 2026-09 on.
-    `moved_paths` moves the paths that begin with a key to where its value says, and nothing is left behind.
+    The switches choose where HubSpot's behaviour is unclear or depends on the account: docs/hubspot-simulator.md says
+    what each value does. `search_lag_s`, `event_visibility_s` and `export_s` are seconds of the portal's time.
+    `required_properties` and `conditional_required` (`property=value` to the property that it needs) are an
+    administrator's rules, which hold from 2026-09 on. `moved_paths` moves the paths that begin with a key to where its
+    value says, and nothing is left behind.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     quota: Annotated[int, Field(ge=1)] = 100
-    window_s: Annotated[float, Field(gt=0)] = 10
+    window_s: Annotated[float, Field(gt=0, le=LONGEST_S)] = 10
     daily_limit: Annotated[int, Field(ge=0)] = 250_000
     time_zone: Annotated[str, AfterValidator(_known_zone)] = "US/Eastern"
-    latency_ms: Annotated[float, Field(ge=0)] = 0
+    latency_ms: Span = 0
     searches_per_s: Annotated[int, Field(ge=1)] = 5
-    search_lag_s: Annotated[float, Field(ge=0)] = 2
+    search_lag_s: Span = 2
     event_calls_per_s: Annotated[int, Field(ge=1)] = 1_250
-    event_visibility_s: Annotated[float, Field(ge=0)] = 0
+    event_visibility_s: Span = 0
     custom_events: bool = True
-    duplicate_uuid: Literal["drop", "reject"] = "drop"
+    duplicate_uuid: Literal["drop", "reject", "conflict"] = "drop"
     bad_occurrence: Literal["refuse_call", "skip"] = "refuse_call"
+    notes: bool = True
+    result_trace_ids: Literal["all", "upserts", "none"] = "all"
+    partial_failure: Literal["multi_status", "refuse_call"] = "multi_status"
+    partial_upsert_by_email: Literal["keep", "refuse", "blank"] = "keep"
+    unknown_property: Literal["refuse", "ignore"] = "refuse"
+    conflict: ConflictForm = "contact_exists"
+    duplicate_ids: Literal["refuse", "accept"] = "refuse"
+    microseconds: Literal["accept", "refuse"] = "accept"
+    deleted_email: Literal["create", "refuse"] = "create"
+    malformed_credentials: Literal["expired", "no_route"] = "expired"
+    quota_headers: bool = True
+    contact_limit: Annotated[int, Field(ge=1)] = 15_000_000
+    export_s: Span = 0
     same_contact_twice: Literal["reject", "accept"] = "reject"
     upsert_of_archived: Literal["create", "restore"] = "create"
     merge_keeps_primary_id: bool = False

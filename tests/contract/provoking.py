@@ -75,6 +75,11 @@ def status(code: int, style: str = "json", **headers: str) -> Way:
     return failing({"kind": "status", "status": code, "style": style, "headers": named})
 
 
+def known(name: str) -> Way:
+    """Let the call be answered with one of the simulator's known answers."""
+    return failing({"kind": "known", "name": name})
+
+
 async def told(scene: Scene) -> httpx.Response:
     """Hand in the whole answer: for what the simulator has no form of its own."""
     body = json.dumps(scene.recorded.body)
@@ -121,7 +126,10 @@ def inputs(number: int) -> Step:
 def contact_property(name: str, kind: str = "string", field_type: str = "text", *options: str) -> Step:
     async def step(scene: Scene) -> None:
         definition = {"groupName": "contactinformation", "name": name, "label": name}
-        shown = [{"label": option, "value": option} for option in options]
+        shown = [
+            {"label": option, "value": option, "displayOrder": order, "hidden": False}
+            for order, option in enumerate(options)
+        ]
         await scene.post(PROPERTIES, definition | {"type": kind, "fieldType": field_type, "options": shown})
 
     return step

@@ -1,27 +1,33 @@
 """Breakage: replaces or changes the answer to a call according to a fault."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 from sandbox.hubspot.faults.faults import (
+    BadInputs,
     DroppedConnection,
     Fault,
     FewerResults,
     Hang,
+    KnownAnswer,
+    Match,
     RateLimitAnswer,
     SilentNoOp,
     Slow,
     StatusAnswer,
 )
+from sandbox.hubspot.faults.known_answers import known_answer
 from sandbox.hubspot.http.answers import Answer, Refused, error, rate_limited
 from sandbox.hubspot.http.calls import Call
-from sandbox.hubspot.operations.batches import complete
+from sandbox.hubspot.operations.batches import BadInput, complete
 from sandbox.hubspot.records.portal import Portal
 
 Handle = Callable[[], Answer]
 Wait = Callable[[float], Awaitable[None]]
-Instead = StatusAnswer | RateLimitAnswer | SilentNoOp | DroppedConnection
+Instead = StatusAnswer | KnownAnswer | RateLimitAnswer | SilentNoOp | DroppedConnection
 
 _MESSAGES: Final = {
     401: ("The OAuth token used to make this call expired 7 second(s) ago.", "EXPIRED_AUTHENTICATION"),
@@ -42,6 +48,7 @@ _MESSAGES: Final = {
     524: ("Origin Time-out", None),
     525: ("Origin SSL Handshake Error", None),
     526: ("Origin SSL Certificate Error", None),
+    530: ("error code: 1016", None),
 }
 _INTERNAL: Final = ("internal error", None)
 _INTERNAL_AS_TEXT: Final = "Internal Server Error"
@@ -58,6 +65,9 @@ async def answer_wrongly(portal: Portal, call: Call, fault: Fault, handle: Handl
     match fault.answer:
         case FewerResults(leave_out=leave_out):
             return _fewer_results(portal, call, leave_out, handle, applied=applied)
+        case BadInputs() as bad:
+            call.refuse_input = partial(_refused, bad, fault.match)
+            return handle()
         case Slow(seconds=seconds) if not applied:
             # The write is not cancelled if the caller gives up: it takes effect late, maybe after a newer one.
             await asyncio.sleep(seconds)
@@ -78,6 +88,10 @@ def _instead(portal: Portal, answer: Instead) -> Answer:
     match answer:
         case StatusAnswer() as wrong:
             return _status(wrong)
+        case KnownAnswer(name=name, headers=headers):
+            known = known_answer(name, portal.burst_group)
+            known.headers |= headers
+            return known
         case RateLimitAnswer(policy=policy):
             return rate_limited(policy, portal.burst_group)
         case SilentNoOp(status=207):
@@ -86,6 +100,12 @@ def _instead(portal: Portal, answer: Instead) -> Answer:
             return complete(portal, [])
         case DroppedConnection():
             raise ConnectionLost
+
+
+def _refused(bad: BadInputs, match: Match, item: dict[str, Any]) -> BadInput | None:
+    if not match.named_in(json.dumps(item, ensure_ascii=False)):
+        return None
+    return BadInput(bad.message, bad.category, status=bad.status)
 
 
 def _apply(handle: Handle) -> None:

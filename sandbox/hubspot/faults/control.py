@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Body, HTTPException, Query
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from sandbox.hubspot.clock import iso
 from sandbox.hubspot.faults.faults import Fault, Rule
@@ -15,7 +15,7 @@ from sandbox.hubspot.records.portal import Portal
 from sandbox.hubspot.records.timeline import Entry, Occurrence
 from sandbox.hubspot.schema import emails
 from sandbox.hubspot.schema.default_properties import GROUP
-from sandbox.hubspot.settings import Settings
+from sandbox.hubspot.settings import Settings, Span
 
 PREFIX: Final = "/_simulator"
 
@@ -27,7 +27,7 @@ _TEXT: Final = {"groupName": GROUP, "type": "string", "fieldType": "text"}
 
 class Advance(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    seconds: Annotated[float, Field(ge=0)]
+    seconds: Span
 
 
 class TokenChange(BaseModel):
@@ -152,7 +152,7 @@ def _add_schema(router: APIRouter, portal: Portal) -> None:
                     portal.schema.archive(name)
                 return changed
             return portal.schema.add(_TEXT | {"label": name} | changes)
-        except KeyError as unknown:
+        except (KeyError, TypeError) as unknown:
             raise HTTPException(422, f"no such type, or no value of an option: {unknown}") from None
 
     @router.delete("/properties/{name}", status_code=204)

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from sandbox.hubspot.clock import PortalClock
+from sandbox.hubspot.faults.known_answers import KnownName
 from sandbox.hubspot.http.answers import RateLimitPolicy
 from sandbox.hubspot.http.calls import Call
 from sandbox.hubspot.schema import emails
@@ -18,19 +19,31 @@ class _Part(BaseModel):
 
 
 class Match(_Part):
-    """Selects the calls that meet all set conditions. `email` is searched in the path and in the body."""
+    """Selects the calls that meet all set conditions. `email` is searched in the path and the body, `text` in the body.
+
+    Without a `path`, calls of all paths match.
+    """
 
     method: str | None = None
     path: str = ""
     email: str | None = None
+    text: str | None = None
 
     def holds(self, call: Call) -> bool:
         if (self.method and self.method.upper() != call.method) or self.path not in call.path:
             return False
-        if self.email is None:
+        if self.email is None and self.text is None:
             return True
-        email = emails.normalised(self.email)
-        return f'"{email}"' in call.body.decode(errors="replace").lower() or email in map(str.lower, call.segments)
+        body = call.body.decode(errors="replace")
+        if self.email is not None and emails.normalised(self.email) in map(str.lower, call.segments):
+            return self.text is None or self.text in body
+        return self.named_in(body)
+
+    def named_in(self, body: str) -> bool:
+        """Return whether the text of a body, or of one of its inputs, has the email and the text."""
+        if self.text is not None and self.text not in body:
+            return False
+        return self.email is None or f'"{emails.normalised(self.email)}"' in body.lower()
 
 
 class When(_Part):
@@ -51,6 +64,23 @@ class StatusAnswer(_Part):
     style: Literal["json", "text", "html"] = "json"
     body: str | None = None
     headers: dict[str, str] = Field(default_factory=dict)
+
+
+class KnownAnswer(_Part):
+    """An answer that somebody published, by its name in `KNOWN`."""
+
+    kind: Literal["known"] = "known"
+    name: KnownName
+    headers: dict[str, str] = Field(default_factory=dict)
+
+
+class BadInputs(_Part):
+    """Each input of a batch that `match` names is an error: of a 207, or, without trace ids, of the whole call."""
+
+    kind: Literal["bad_inputs"] = "bad_inputs"
+    category: str = "VALIDATION_ERROR"
+    message: str
+    status: Annotated[int, Field(ge=400, le=599)] = 400
 
 
 class RateLimitAnswer(_Part):
@@ -93,7 +123,15 @@ class SilentNoOp(_Part):
 
 
 FaultAnswer = Annotated[
-    StatusAnswer | RateLimitAnswer | DroppedConnection | Hang | Slow | FewerResults | SilentNoOp,
+    StatusAnswer
+    | KnownAnswer
+    | RateLimitAnswer
+    | DroppedConnection
+    | Hang
+    | Slow
+    | FewerResults
+    | SilentNoOp
+    | BadInputs,
     Field(discriminator="kind"),
 ]
 

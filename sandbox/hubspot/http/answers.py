@@ -6,12 +6,12 @@ from typing import Any, Final, Literal
 from uuid import uuid4
 
 JSON: Final = "application/json;charset=utf-8"
-RateLimitPolicy = Literal["ten_secondly_rolling", "daily", "secondly", "search"]
+RateLimitPolicy = Literal["ten_secondly_rolling", "daily", "secondly", "monthly", "search"]
 
 
 @dataclass(slots=True)
 class Answer:
-    """The answer to a call. `payload` is a JSON value, a string for a text body, or None for an empty body."""
+    """The answer to a call. `payload` is a JSON value, a text, the bytes of a file, or None for an empty body."""
 
     status: int
     payload: Any = None
@@ -21,8 +21,10 @@ class Answer:
     def body(self) -> bytes:
         if self.payload is None:
             return b""
+        if isinstance(self.payload, bytes):
+            return self.payload
         if isinstance(self.payload, str):
-            return self.payload.encode()
+            return self.payload.encode(errors="replace")
         return json.dumps(self.payload, separators=(",", ":")).encode()
 
     def correlation_id(self) -> str:
@@ -64,7 +66,7 @@ def rate_limited(policy: RateLimitPolicy, group: str) -> Answer:
         return error(429, "You have reached your secondly limit.", "RATE_LIMITS")
     answer = error(
         429,
-        f"You have reached your {'daily' if policy == 'daily' else policy} limit.",
+        f"You have reached your {policy} limit.",
         errorType="RATE_LIMIT",
         policyName=policy.upper(),
     )

@@ -14,7 +14,8 @@ SCHEMAS_READ: Final = "crm.schemas.contacts.read"
 SCHEMAS_WRITE: Final = "crm.schemas.contacts.write"
 SEND_EVENTS: Final = "analytics.behavioral_events.send"
 DEFINE_EVENTS: Final = "behavioral_events.event_definitions.read_write"
-ALL_SCOPES: Final = (CONTACTS_READ, CONTACTS_WRITE, SCHEMAS_READ, SCHEMAS_WRITE, SEND_EVENTS, DEFINE_EVENTS)
+EXPORT: Final = "crm.export"
+ALL_SCOPES: Final = (CONTACTS_READ, CONTACTS_WRITE, SCHEMAS_READ, SCHEMAS_WRITE, SEND_EVENTS, DEFINE_EVENTS, EXPORT)
 
 _FORM: Final = re.compile(r"pat-[a-z]{2}\d+-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -73,6 +74,11 @@ class Tokens:
         if grant.revoked_at is not None:
             raise self._expired(grant.revoked_at)
         return token
+
+    def is_malformed(self, authorization: str) -> bool:
+        """Return whether the header has a token that HubSpot can not have issued."""
+        scheme, _, token = authorization.partition(" ")
+        return scheme.lower() == "bearer" and bool(token.strip()) and not _FORM.fullmatch(token.strip())
 
     def authorise(self, token: str, scopes: tuple[str, ...]) -> None:
         """Check the scopes of a token. Raises Refused with 403 unless it has one of *scopes*."""

@@ -1,13 +1,15 @@
 """A call: one request to HubSpot's API, parsed for the operations."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from sandbox.hubspot.http.answers import Refused, error
+from sandbox.hubspot.http.answers import Refused, error, invalid
 
+# The digits of the largest 64-bit number.
+MOST_DIGITS: Final = 19
 _UNREAD: Final = object()
 # The type and token names in the error messages of HubSpot's JSON library, as recorded for a batch.
 _BATCH: Final = "com.hubspot.inbounddb.publicobject.core.v2.SimplePublicObjectBatchInput$Json"
@@ -28,7 +30,10 @@ class Call:
     query: list[tuple[str, str]]
     token: str
     body: bytes
+    host: str = ""
     parameters: dict[str, str] = field(default_factory=dict)
+    # Refuses single inputs of a batch, as a fault demands.
+    refuse_input: Callable[[dict[str, Any]], Exception | None] | None = None
     _json: Any = _UNREAD
 
     @property
@@ -46,6 +51,12 @@ class Call:
 
     def replace_json(self, body: Any) -> None:
         self._json = body
+
+    def inputs(self) -> list[dict[str, Any]] | None:
+        """Return the inputs of a batch; None without any, which HubSpot treats as an empty batch. Raises Refused."""
+        body = self.json()
+        inputs = body.get("inputs") if isinstance(body, dict) else None
+        return None if inputs is None else as_objects(inputs)
 
     def object(self) -> dict[str, Any]:
         """Return the body as a JSON object. Raises Refused if it is not one."""
@@ -66,7 +77,7 @@ class Call:
     def number(self, name: str, default: int) -> int:
         """Return an argument as a number; *default* if it is missing or not a number."""
         text = self.argument(name) or ""
-        return int(text) if text.isdigit() else default
+        return int(text) if is_number(text) else default
 
     def listed(self, name: str) -> list[str]:
         """Return the values of a list argument, given as `a,b` or repeated."""
@@ -88,6 +99,40 @@ def as_object(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise not_json(value)
     return value
+
+
+def as_list(value: Any) -> list[Any]:
+    """Return a JSON array; null is empty. Raises Refused for other values."""
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise not_json(value)
+    return value
+
+
+def as_objects(value: Any) -> list[dict[str, Any]]:
+    return [as_object(item) for item in as_list(value)]
+
+
+def as_texts(value: Any) -> list[str]:
+    return [as_text(item) for item in as_list(value)]
+
+
+def required_text(body: Mapping[str, Any], name: str) -> str:
+    """Return a field that the specification requires, as a string, maybe empty. Raises Refused if it is missing."""
+    if body.get(name) is None:
+        raise not_set([name])
+    return as_text(body[name])
+
+
+def not_set(names: Iterable[str]) -> Refused:
+    words = f"Some required fields were not set: [{', '.join(names)}]"
+    return invalid(f"Invalid input JSON on line 1, column 1. {words}")
+
+
+def is_number(text: str) -> bool:
+    """Return whether *text* is a number that HubSpot can read. `str.isdigit` alone also accepts `²`."""
+    return text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS
 
 
 def as_text(value: Any) -> str:

@@ -12,6 +12,7 @@ import httpx
 from starlette.types import Receive, Scope, Send
 
 from sandbox.hubspot.faults.breakage import ConnectionLost, answer_wrongly
+from sandbox.hubspot.faults.known_answers import known_answer
 from sandbox.hubspot.http import routes
 from sandbox.hubspot.http.answers import Answer, Refused, rate_limited
 from sandbox.hubspot.http.auth import masked
@@ -58,6 +59,8 @@ class Gateway:
         route = routes.find(call, portal.settings.moved_paths)
         exchange.path = route.path
         if route.operation.needs_token:
+            if portal.settings.malformed_credentials == "no_route" and portal.tokens.is_malformed(authorization):
+                return known_answer("token_of_another_region", portal.burst_group)
             call.token = portal.tokens.authenticate(authorization)
             portal.tokens.authorise(call.token, route.operation.scopes)
         exchange.quota = route.operation.quota
@@ -117,9 +120,12 @@ async def _read(scope: Scope, receive: Receive) -> tuple[Call, str]:
         more = message.get("more_body", False)
     # The raw path is split before it is decoded: an email may contain an encoded slash.
     raw_path = scope.get("raw_path") or scope["path"].encode()
-    segments = tuple(unquote(segment) for segment in raw_path.decode("latin-1").split("?")[0][1:].split("/"))
-    authorization = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"), "")
-    return Call(scope["method"], segments, read_query(scope["query_string"]), "", body), authorization
+    # HubSpot's own SDK ends the path of occurrences with a slash.
+    path = raw_path.decode("latin-1").split("?")[0][1:].removesuffix("/")
+    segments = tuple(unquote(segment) for segment in path.split("/"))
+    headers = {name: value.decode("latin-1") for name, value in scope["headers"] if name in (b"authorization", b"host")}
+    call = Call(scope["method"], segments, read_query(scope["query_string"]), "", body, headers.get(b"host", ""))
+    return call, headers.get(b"authorization", "")
 
 
 async def _send(answer: Answer, quota_headers: dict[str, str], send: Send) -> None:

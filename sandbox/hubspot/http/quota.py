@@ -13,7 +13,7 @@ from sandbox.hubspot.settings import Settings
 
 QuotaKind = Literal["calls", "associations", "searches", "sending", "none"]
 """The quota that a call uses. Answers of associations and sending have no quota headers, those of searches only the
-daily ones. Sending has only a rate, and does not count towards the window or the day."""
+daily ones. Associations count towards the day alone. Sending has only a rate, and counts towards neither."""
 
 _RATE_WINDOW_S: Final = 1.0
 
@@ -79,25 +79,25 @@ class Quota:
                 return None
             case "sending":
                 return None if self._sending.admit(now, settings.event_calls_per_s) else "secondly"
-            case "searches":
-                if self.used_today(settings) >= settings.daily_limit:
-                    return "daily"
-                if not self._searches.admit(now, settings.searches_per_s):
-                    return "search"
-            case "calls" | "associations":
-                if policy := self._forbidden(token, settings, now):
-                    return policy
-        self._used_today += 1
-        return None
+            case "searches" | "associations" | "calls":
+                policy = self._forbidden(token, settings, kind, now)
+                self._used_today += policy is None
+                return policy
 
-    def _forbidden(self, token: str, settings: Settings, now: float) -> Literal["ten_secondly_rolling", "daily"] | None:
+    def _forbidden(
+        self, token: str, settings: Settings, kind: Literal["searches", "associations", "calls"], now: float
+    ) -> RateLimitPolicy | None:
         window = self._windows.setdefault(token, Window())
-        window.try_at(now, settings.window_s)
+        if kind == "calls":
+            window.try_at(now, settings.window_s)
         if self.used_today(settings) >= settings.daily_limit:
             return "daily"
-        if window.used >= settings.quota:
-            return "ten_secondly_rolling"
-        window.admit_at(now)
+        if kind == "searches" and not self._searches.admit(now, settings.searches_per_s):
+            return "search"
+        if kind == "calls":
+            if window.used >= settings.quota:
+                return "ten_secondly_rolling"
+            window.admit_at(now)
         return None
 
     def used_today(self, settings: Settings) -> int:
@@ -127,7 +127,7 @@ class Quota:
 
     def headers(self, token: str, settings: Settings, kind: QuotaKind = "calls") -> dict[str, str]:
         """Return the quota headers of the answer to a call."""
-        if kind in ("associations", "sending", "none"):
+        if kind in ("associations", "sending", "none") or not settings.quota_headers:
             return {}
         daily = {
             "X-HubSpot-RateLimit-Daily": str(settings.daily_limit),

@@ -1,6 +1,6 @@
 """Routes: the operation of each path in each version of the API. Other paths are answered with 404."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -9,6 +9,7 @@ from sandbox.hubspot.http.auth import (
     CONTACTS_READ,
     CONTACTS_WRITE,
     DEFINE_EVENTS,
+    EXPORT,
     SCHEMAS_READ,
     SCHEMAS_WRITE,
     SEND_EVENTS,
@@ -18,15 +19,19 @@ from sandbox.hubspot.http.quota import QuotaKind
 from sandbox.hubspot.operations import (
     account,
     associations,
-    contact_batch_calls,
-    contact_records,
     custom_events,
     event_definition_calls,
-    gdpr_deletion,
-    merges,
+    limit_calls,
     note_calls,
     occurrence_calls,
     property_calls,
+)
+from sandbox.hubspot.operations.contacts import (
+    contact_batch_calls,
+    contact_records,
+    export_calls,
+    gdpr_deletion,
+    merges,
     search_calls,
 )
 from sandbox.hubspot.records.portal import Portal
@@ -98,12 +103,23 @@ _PROPERTIES: Final = {
     ("DELETE", "/{name}"): Operation(property_calls.archive_property, _CHANGE_SCHEMA),
 }
 _LIMITS: Final = {
-    ("GET", "/custom-properties"): Operation(property_calls.limits, (CONTACTS_READ, CONTACTS_WRITE)),
+    ("GET", "/custom-properties"): Operation(limit_calls.custom_properties, (CONTACTS_READ, CONTACTS_WRITE)),
+    ("GET", "/records"): Operation(limit_calls.records, (CONTACTS_READ, CONTACTS_WRITE)),
+}
+_EXPORTS: Final = {
+    ("POST", "/export/async"): Operation(export_calls.begin, (EXPORT,)),
+    ("GET", "/export/async/tasks/{id}/status"): Operation(export_calls.status, (EXPORT,)),
+    ("GET", "/export/{id}"): Operation(export_calls.details, (EXPORT,)),
+}
+_DOWNLOADS: Final = {
+    ("GET", "/{name}"): Operation(export_calls.download, quota="none", needs_token=False),
 }
 _EVENTS: Final = {
     ("GET", "/event-definitions"): Operation(event_definition_calls.list_definitions, _DEFINE),
     ("POST", "/event-definitions"): Operation(event_definition_calls.create_definition, _DEFINE),
     ("GET", "/event-definitions/{name}"): Operation(event_definition_calls.get_definition, _DEFINE),
+    ("PATCH", "/event-definitions/{name}"): Operation(event_definition_calls.change_definition, _DEFINE),
+    ("DELETE", "/event-definitions/{name}"): Operation(event_definition_calls.delete_definition, _DEFINE),
     ("POST", "/event-definitions/{name}/property"): Operation(event_definition_calls.add_property, _DEFINE),
     ("POST", "/send"): Operation(custom_events.send, _SEND, quota="sending"),
     ("POST", "/send/batch"): Operation(custom_events.send_batch, _SEND, quota="sending"),
@@ -131,6 +147,7 @@ _TABLE: Final = (
     ("/crm/v3/properties/contacts", _PROPERTIES),
     ("/crm/v3/properties/0-1", _PROPERTIES),
     ("/crm/v3/limits", _LIMITS),
+    ("/crm/v3/exports", _EXPORTS),
     ("/events/v3", _EVENTS),
     ("/events/v3/events", _OCCURRENCES),
     ("/account-info/v3", _ACCOUNT),
@@ -143,6 +160,7 @@ _TABLE: Final = (
     ("/crm/properties/2026-03/contacts", _PROPERTIES),
     ("/crm/properties/2026-03/0-1", _PROPERTIES),
     ("/crm/limits/2026-03", _LIMITS),
+    ("/crm/exports/2026-03", _EXPORTS),
     ("/events/2026-03", _EVENTS),
     ("/events/event-occurrences/2026-03", _OCCURRENCES),
     ("/account-info/2026-03", _ACCOUNT),
@@ -155,9 +173,11 @@ _TABLE: Final = (
     ("/crm/properties/2026-09/contacts", _PROPERTIES),
     ("/crm/properties/2026-09/0-1", _PROPERTIES),
     ("/crm/limits/2026-09", _LIMITS),
+    ("/crm/exports/2026-09", _EXPORTS),
     ("/events/2026-09", _EVENTS),
     ("/events/event-occurrences/2026-09", _OCCURRENCES),
     ("/account-info/2026-09", _ACCOUNT),
+    (export_calls.DOWNLOADS, _DOWNLOADS),
     ("/oauth/v2/private-apps/get/access-token-info", _TOKEN_INFO),
 )
 
@@ -171,6 +191,12 @@ for _start, _operations in _TABLE:
             _BY_LENGTH.setdefault(len(_segments), {}).setdefault(_segments, {})[_method] = Route(_path, _operation)
         else:
             _BY_PATH.setdefault(_path, {})[_method] = Route(_path, _operation)
+
+
+def documented() -> Iterator[tuple[str, Route]]:
+    """Yield the method and the route of every operation."""
+    for methods in (*_BY_PATH.values(), *(methods for known in _BY_LENGTH.values() for methods in known.values())):
+        yield from methods.items()
 
 
 def find(call: Call, moved: Mapping[str, str]) -> Route:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sandbox.hubspot.http.answers import Answer, Refused, invalid, refuse
-from sandbox.hubspot.http.calls import Call, as_object, as_text
+from sandbox.hubspot.http.calls import Call, as_text, repeated
 from sandbox.hubspot.records.portal import Portal
 from sandbox.hubspot.schema.validation import Failure, failures_message, refuse_failures
 
@@ -29,15 +29,19 @@ class BadInput(Exception):
         *,
         context: Mapping[str, list[str]] | None = None,
         errors: Sequence[dict[str, Any]] = (),
+        status: int = 400,
     ) -> None:
         super().__init__(message)
+        self.status: Final = status
         self.message: Final = message
         self.category: Final = category
         self.context: Final = dict(context or {})
         self.errors: Final = list(errors)
 
     def refusal(self) -> Refused:
-        return refuse(400, self.message, self.category, context=self.context or None, errors=self.errors or None)
+        return refuse(
+            self.status, self.message, self.category, context=self.context or None, errors=self.errors or None
+        )
 
 
 class InvalidInput(BadInput):
@@ -71,23 +75,18 @@ Plan = Callable[[Batch, dict[str, Any], str | None], None]
 """Adds one input and its trace to the batch. Raises BadInput."""
 
 
-def read_inputs(call: Call) -> list[dict[str, Any]] | None:
+def read_inputs(call: Call, most: int = MOST_INPUTS) -> list[dict[str, Any]] | None:
     """Return the inputs; None if the body has no `inputs`, which HubSpot treats as an empty batch."""
-    body = call.json()
-    inputs = body.get("inputs") if isinstance(body, dict) else None
-    if not isinstance(inputs, list):
-        return None
-    if len(inputs) > MOST_INPUTS:
-        raise invalid(f"The maximum number of inputs supported in a batch request is {MOST_INPUTS}.")
-    return [as_object(item) for item in inputs]
+    inputs = call.inputs()
+    if inputs is not None and len(inputs) > most:
+        raise invalid(f"The maximum number of inputs supported in a batch request is {most}.")
+    return inputs
 
 
-def check_no_duplicates(ids: Sequence[str]) -> None:
+def check_no_duplicates(portal: Portal, ids: Sequence[str]) -> None:
     """Check that *ids* are unique. Raises Refused with 400, also if the inputs have traces."""
-    if len(set(ids)) == len(ids):
-        return
-    again = sorted({named for named in ids if ids.count(named) > 1})
-    raise duplicates(again)
+    if portal.settings.duplicate_ids == "refuse" and (again := repeated(ids)):
+        raise duplicates(sorted(again))
 
 
 def duplicates(ids: Sequence[str]) -> Refused:
@@ -99,10 +98,13 @@ def write(portal: Portal, call: Call, inputs: Sequence[dict[str, Any]], plan: Pl
     """Plan every input, then apply all writes, only the good ones, or none."""
     started = portal.clock.timestamp()
     traces = [as_text(item["objectWriteTraceId"]) if item.get("objectWriteTraceId") else None for item in inputs]
-    one_by_one = None not in traces and len(set(traces)) == len(traces)
+    traced_all = None not in traces and len(set(traces)) == len(traces)
+    one_by_one = traced_all and portal.settings.partial_failure == "multi_status"
     batch = Batch(portal, call)
     for item, trace in zip(inputs, traces, strict=True):
         try:
+            if call.refuse_input and (refused := call.refuse_input(item)):
+                raise refused
             plan(batch, item, trace)
         except BadInput as problem:
             batch.problems.append((trace, problem))
@@ -138,9 +140,10 @@ def not_found_error(ids: Sequence[str], kind: str = "CONTACT") -> dict[str, Any]
     return {"status": "error", "category": "OBJECT_NOT_FOUND", "message": message, "context": {"ids": list(ids)}}
 
 
-def traced(trace: str | None) -> dict[str, str]:
-    """Return the trace of an input as fields of its result."""
-    return {} if trace is None else {"objectWriteTraceId": trace}
+def traced(portal: Portal, trace: str | None, *, upsert: bool = False) -> dict[str, str]:
+    """Return the trace of an input as fields of its result, as far as the portal's results have traces."""
+    kept = portal.settings.result_trace_ids == "all" or (upsert and portal.settings.result_trace_ids == "upserts")
+    return {"objectWriteTraceId": trace} if trace is not None and kept else {}
 
 
 def _whole_refused(portal: Portal, problems: Sequence[BadInput]) -> Refused:

@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from typing import Any, Final
 from uuid import uuid4
 
-from sandbox.hubspot.http.answers import Answer, Refused, invalid
+from sandbox.hubspot.http.answers import Answer, Refused, invalid, refuse
 from sandbox.hubspot.http.auth import SEND_EVENTS, missing_scopes
-from sandbox.hubspot.http.calls import Call, as_object, as_text
+from sandbox.hubspot.http.calls import Call, as_object, as_text, not_set
 from sandbox.hubspot.operations.event_definition_calls import LONGEST_NAME, unknown_event
 from sandbox.hubspot.records.event_definitions import EventDefinition
 from sandbox.hubspot.records.portal import Portal
 from sandbox.hubspot.records.timeline import Occurrence
 from sandbox.hubspot.schema import emails
-from sandbox.hubspot.schema.validation import InvalidValue, check_datetime
+from sandbox.hubspot.schema.validation import InvalidValue, check_datetime, has_microseconds, length
 
 MOST_OCCURRENCES: Final = 500
 MOST_PROPERTIES: Final = 50
@@ -30,12 +30,12 @@ def send(portal: Portal, call: Call) -> Answer:
 def send_batch(portal: Portal, call: Call) -> Answer:
     """Accept a batch. A bad occurrence makes the whole call fail, or is skipped, by the setting `bad_occurrence`."""
     _check_tier(portal)
-    inputs = call.object().get("inputs")
-    if not isinstance(inputs, list):
-        raise invalid("Invalid input JSON on line 1, column 1. Some required fields were not set: [inputs]")
+    inputs = call.inputs()
+    if inputs is None:
+        raise not_set(["inputs"])
     if len(inputs) > MOST_OCCURRENCES:
         raise invalid(f"The maximum number of events in a batch request is {MOST_OCCURRENCES}.")
-    occurrences = [_occurrence_or_none(portal, as_object(item)) for item in inputs]
+    occurrences = [_occurrence_or_none(portal, item) for item in inputs]
     _accept(portal, [occurrence for occurrence in occurrences if occurrence])
     return Answer(204)
 
@@ -47,11 +47,14 @@ def _check_tier(portal: Portal) -> None:
 
 def _accept(portal: Portal, occurrences: list[Occurrence]) -> None:
     timeline = portal.timeline
-    if portal.settings.duplicate_uuid == "reject":
+    if portal.settings.duplicate_uuid != "drop":
         names = [(occurrence.event_name, occurrence.uuid) for occurrence in occurrences]
         again = [uuid for name, uuid in names if timeline.holds(name, uuid) or names.count((name, uuid)) > 1]
         if again:
-            raise invalid(f"Event with uuid {again[0]} already exists.", context={"uuid": sorted(set(again))})
+            words, context = f"Event with uuid {again[0]} already exists.", {"uuid": sorted(set(again))}
+            if portal.settings.duplicate_uuid == "conflict":
+                raise refuse(409, words, "CONFLICT", context=context)
+            raise invalid(words, context=context)
     for occurrence in occurrences:
         timeline.add(occurrence)
 
@@ -78,7 +81,7 @@ def _occurrence(portal: Portal, body: Mapping[str, Any]) -> Occurrence:
         event_name=name,
         contact_id=contact_id,
         email=email,
-        occurred_at=_occurred_at(body.get("occurredAt")) or accepted_at,
+        occurred_at=_occurred_at(portal, body.get("occurredAt")) or accepted_at,
         accepted_at=accepted_at,
         properties=properties,
     )
@@ -108,17 +111,20 @@ def _properties(definition: EventDefinition, values: Mapping[str, Any]) -> dict[
                 f'Property "{name}" does not exist on the event {definition.shown["fullyQualifiedName"]}',
                 errors=[{"message": f'Property "{name}" does not exist', "code": "PROPERTY_DOESNT_EXIST"}],
             )
-        if len(text) > (LONGEST_URL if name in URLS else LONGEST_VALUE):
+        if length(text) > (LONGEST_URL if name in URLS else LONGEST_VALUE):
             raise invalid(f'The value of the property "{name}" is too long.')
         taken[name] = text
     return taken
 
 
-def _occurred_at(value: Any) -> str | None:
+def _occurred_at(portal: Portal, value: Any) -> str | None:
     text = as_text(value)
     if not text:
         return None
     try:
-        return check_datetime(text)
+        moment = check_datetime(text)
     except InvalidValue as fault:
         raise invalid(f"Invalid input JSON on line 1, column 1: occurredAt: {fault.message}") from None
+    if portal.settings.microseconds == "refuse" and has_microseconds(text):
+        raise invalid(f"Invalid input JSON on line 1, column 1: occurredAt: {text} was not a valid long.")
+    return moment

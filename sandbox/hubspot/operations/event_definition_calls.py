@@ -6,14 +6,25 @@ from typing import Any, Final
 
 from sandbox.hubspot.http.answers import Answer, Refused, invalid, refuse
 from sandbox.hubspot.http.auth import DEFINE_EVENTS, missing_scopes
-from sandbox.hubspot.http.calls import Call, as_object, as_text
+from sandbox.hubspot.http.calls import Call, as_list, as_objects, as_text, not_set
 from sandbox.hubspot.records.event_definitions import EventDefinition
 from sandbox.hubspot.records.portal import Portal
+from sandbox.hubspot.schema.options import check_options
 
 MOST_DEFINITIONS: Final = 500
 LONGEST_NAME: Final = 50
 NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
-TYPES: Final = frozenset({"string", "number", "enumeration", "datetime", "bool", "date"})
+PRIMARY_OBJECTS: Final = frozenset({"CONTACT", "COMPANY", "DEAL", "TICKET"})
+# The type of an event property and the fieldType that HubSpot shows for it.
+_FIELD_TYPES: Final = {
+    "string": "text",
+    "number": "number",
+    "enumeration": "select",
+    "datetime": "date",
+    "bool": "booleancheckbox",
+    "date": "date",
+}
+_GROUP: Final = "custom_event_properties"
 _REQUIRED: Final = ("label", "propertyDefinitions", "includeDefaultProperties")
 
 
@@ -40,18 +51,35 @@ def get_definition(portal: Portal, call: Call) -> Answer:
 def create_definition(portal: Portal, call: Call) -> Answer:
     check_tier(portal)
     body = call.object()
-    missing = [name for name in _REQUIRED if body.get(name) is None]
+    missing = [name for name in _REQUIRED if body.get(name) in (None, "")]
     if missing:
-        raise invalid(f"Invalid input JSON on line 1, column 1. Some required fields were not set: {missing}")
-    name = as_text(body.get("name")) or re.sub(r"[^a-z0-9]+", "_", as_text(body["label"]).lower()).strip("_")
+        raise not_set(missing)
+    name = as_text(body.get("name")) or _name_of(as_text(body["label"]))
     _check_name(name)
-    properties = [_checked_property(as_object(item)) for item in body["propertyDefinitions"]]
+    properties = [_checked_property(item) for item in as_objects(body["propertyDefinitions"])]
+    if as_text(body.get("primaryObject") or "CONTACT") not in PRIMARY_OBJECTS:
+        raise invalid(f"The primaryObject must be one of {', '.join(sorted(PRIMARY_OBJECTS))}.")
     definitions = portal.event_definitions
-    if name in definitions.by_name:
+    if name in definitions.by_name or name in definitions.deleted:
         raise refuse(409, f"Event with name {name} already exists.", "CONFLICT")
     if len(definitions.by_name) >= MOST_DEFINITIONS:
         raise invalid(f"There are already {MOST_DEFINITIONS} event definitions.")
     return Answer(201, _full(definitions.add(name, body, properties)))
+
+
+def change_definition(portal: Portal, call: Call) -> Answer:
+    """Change the label, the description and the texts of the timeline; everything else of a definition is permanent."""
+    check_tier(portal)
+    definition = _named(portal, call)
+    portal.event_definitions.change(definition, call.object())
+    return Answer(201, _full(definition))
+
+
+def delete_definition(portal: Portal, call: Call) -> Answer:
+    """Delete a definition. No other can ever have its name."""
+    check_tier(portal)
+    portal.event_definitions.delete(_named(portal, call))
+    return Answer(204)
 
 
 def add_property(portal: Portal, call: Call) -> Answer:
@@ -86,13 +114,23 @@ def _named(portal: Portal, call: Call) -> EventDefinition:
 
 
 def _checked_property(body: Mapping[str, Any]) -> dict[str, Any]:
-    name, kind = as_text(body.get("name")), as_text(body.get("type"))
+    missing = [name for name in ("label", "type") if not body.get(name)]
+    if missing:
+        raise not_set(missing)
+    label, kind = as_text(body["label"]), as_text(body["type"])
+    name = as_text(body.get("name")) or _name_of(label)
     _check_name(name)
-    if kind not in TYPES:
+    if kind not in _FIELD_TYPES:
         raise invalid(f"'{kind}' is no type of an event property.")
-    if kind == "enumeration" and not body.get("options"):
-        raise invalid("An event property of the type enumeration needs options.")
-    return {"label": name, **body, "name": name, "type": kind}
+    options = as_list(body.get("options"))
+    check_options(kind, options)
+    shown = {"name": name, "label": label, "type": kind, "fieldType": _FIELD_TYPES[kind], "groupName": _GROUP}
+    return shown | {"description": as_text(body.get("description")), "options": options, "archived": False}
+
+
+def _name_of(label: str) -> str:
+    """Return the name that HubSpot makes of a label."""
+    return re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_")
 
 
 def _check_name(name: str) -> None:
@@ -107,4 +145,4 @@ def _full(definition: EventDefinition) -> dict[str, Any]:
 
 
 def _brief(definition: EventDefinition) -> dict[str, Any]:
-    return definition.shown
+    return definition.shown | {"properties": []}

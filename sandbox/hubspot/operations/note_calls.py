@@ -5,7 +5,9 @@ from functools import partial
 from typing import Any, Final
 
 from sandbox.hubspot.http.answers import Answer, not_found
-from sandbox.hubspot.http.calls import Call, as_object, as_text
+from sandbox.hubspot.http.auth import CONTACTS_WRITE, missing_scopes
+from sandbox.hubspot.http.calls import Call, as_object, as_texts, required_text
+from sandbox.hubspot.operations.association_specs import Association, read_associations
 from sandbox.hubspot.operations.batches import (
     BadInput,
     Batch,
@@ -28,6 +30,7 @@ ALWAYS_SHOWN: Final = ("hs_createdate", "hs_lastmodifieddate", "hs_object_id")
 
 
 def create(portal: Portal, call: Call) -> Answer:
+    check_allowed(portal)
     try:
         properties, contact_ids = _checked(portal, call.object())
     except BadInput as problem:
@@ -36,6 +39,7 @@ def create(portal: Portal, call: Call) -> Answer:
 
 
 def create_batch(portal: Portal, call: Call) -> Answer:
+    check_allowed(portal)
     inputs = read_inputs(call)
     if inputs is None:
         return complete(portal, [])
@@ -50,11 +54,12 @@ def read(portal: Portal, call: Call) -> Answer:
 
 
 def read_batch(portal: Portal, call: Call) -> Answer:
+    check_allowed(portal)
     inputs = read_inputs(call)
     if inputs is None:
         return complete(portal, [])
-    asked = [as_text(name) for name in call.object().get("properties") or []]
-    ids = dict.fromkeys(as_text(item.get("id")) for item in inputs)
+    asked = as_texts(call.object().get("properties"))
+    ids = dict.fromkeys(required_text(item, "id") for item in inputs)
     found = {note_id: note for note_id in ids if (note := portal.notes.by_id(note_id))}
     unknown = [note_id for note_id in ids if note_id not in found]
     results = [_record(portal, note, _shown(note, asked)) for note in found.values()]
@@ -68,6 +73,12 @@ def archive(portal: Portal, call: Call) -> Answer:
     return Answer(204)
 
 
+def check_allowed(portal: Portal) -> None:
+    """Raises Refused with 403 if the token of the portal may not use notes."""
+    if not portal.settings.notes:
+        raise missing_scopes((CONTACTS_WRITE,))
+
+
 def _plan(batch: Batch, item: dict[str, Any], trace: str | None) -> None:
     properties, contact_ids = _checked(batch.portal, item)
     batch.writes.append(partial(_apply, batch.portal, properties, contact_ids, trace))
@@ -76,7 +87,7 @@ def _plan(batch: Batch, item: dict[str, Any], trace: str | None) -> None:
 def _apply(portal: Portal, properties: dict[str, str], contact_ids: list[str], trace: str | None) -> dict[str, Any]:
     note = portal.notes.create(properties, contact_ids)
     portal.timeline.add_note(note)
-    return _record(portal, note, note.properties, **traced(trace))
+    return _record(portal, note, note.properties, **traced(portal, trace))
 
 
 def _checked(portal: Portal, item: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
@@ -88,20 +99,17 @@ def _checked(portal: Portal, item: Mapping[str, Any]) -> tuple[dict[str, str], l
         raise BadInput(
             "Error creating NOTE. Some required properties were not set.", context={"properties": ["hs_timestamp"]}
         )
-    return properties, _contact_ids(portal, item.get("associations") or [])
+    return properties, _contact_ids(portal, read_associations(item))
 
 
-def _contact_ids(portal: Portal, associations: Iterable[Any]) -> list[str]:
+def _contact_ids(portal: Portal, associations: Iterable[Association]) -> list[str]:
     contact_ids: dict[str, None] = {}
-    for association in map(as_object, associations):
-        named = as_text(as_object(association.get("to")).get("id"))
-        for kind in map(as_object, association.get("types") or []):
-            stated = as_text(kind.get("associationCategory")), as_text(kind.get("associationTypeId"))
-            contact = portal.contacts.by_id(named)
-            if contact is None or stated not in (NOTE_TO_CONTACT, CONTACT_TO_NOTE):
-                raise _invalid_association(named)
-            if stated == NOTE_TO_CONTACT:
-                contact_ids[contact.id] = None
+    for to_id, *stated in associations:
+        contact = portal.contacts.by_id(to_id)
+        if contact is None or tuple(stated) not in (NOTE_TO_CONTACT, CONTACT_TO_NOTE):
+            raise _invalid_association(to_id)
+        if tuple(stated) == NOTE_TO_CONTACT:
+            contact_ids[contact.id] = None
     return list(contact_ids)
 
 

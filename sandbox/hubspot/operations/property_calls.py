@@ -1,28 +1,16 @@
 """Calls about properties and their groups."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from sandbox.hubspot.http.answers import Answer, invalid, refuse
-from sandbox.hubspot.http.calls import Call, as_object, as_text
+from sandbox.hubspot.http.calls import Call, as_text, not_set
 from sandbox.hubspot.records.portal import Portal
-from sandbox.hubspot.schema.properties import MOST_CUSTOM, Property
+from sandbox.hubspot.schema.definitions import CHANGEABLE, CREATABLE, checked_definition
+from sandbox.hubspot.schema.properties import Property
 
 _EXISTS = "Properties.PROPERTY_WITH_NAME_EXISTS"
 _CATEGORY = "OBJECT_ALREADY_EXISTS"
-_CHANGEABLE = frozenset(
-    {
-        "label",
-        "description",
-        "groupName",
-        "displayOrder",
-        "hidden",
-        "formField",
-        "options",
-        "type",
-        "fieldType",
-    }
-)
-MOST_OVERALL = 10_000
 
 
 def list_properties(portal: Portal, call: Call) -> Answer:
@@ -39,9 +27,9 @@ def change_property(portal: Portal, call: Call) -> Answer:
     known = _named(portal, call)
     if known.definition["modificationMetadata"]["readOnlyDefinition"]:
         raise invalid(f"The definition of the property '{known.name}' is read-only.")
-    changes = {name: value for name, value in call.object().items() if name in _CHANGEABLE}
-    portal.schema.check_definition(known.definition | changes)
-    return Answer(200, portal.schema.change(known.name, changes))
+    changes = {name: value for name, value in call.object().items() if name in CHANGEABLE}
+    checked = checked_definition(known.definition | changes, portal.schema.groups)
+    return Answer(200, portal.schema.change(known.name, {name: checked[name] for name in changes if name in checked}))
 
 
 def archive_property(portal: Portal, call: Call) -> Answer:
@@ -52,35 +40,19 @@ def archive_property(portal: Portal, call: Call) -> Answer:
     return Answer(204)
 
 
-def limits(portal: Portal, _: Call) -> Answer:
-    usage = {
-        "limit": MOST_CUSTOM,
-        "usage": portal.schema.custom,
-        "percentage": 100 * portal.schema.custom / MOST_CUSTOM,
-    }
-    contacts = {"objectTypeId": "0-1", "singularLabel": "Contact", "pluralLabel": "Contacts", **usage}
-    overall = {
-        "overallLimit": MOST_OVERALL,
-        "overallUsage": portal.schema.custom,
-        "overallPercentage": 100 * portal.schema.custom / MOST_OVERALL,
-    }
-    return Answer(200, {"byObjectType": [contacts], **overall})
-
-
 def create_property(portal: Portal, call: Call) -> Answer:
-    definition = call.object()
-    portal.schema.check_definition(definition)
+    definition = _checked(portal, call.object())
     if definition["name"] in portal.schema.properties:
         raise refuse(409, _exists(definition["name"]), _CATEGORY, subCategory=_EXISTS)
+    portal.schema.check_room([definition])
     return Answer(201, portal.schema.add(definition))
 
 
 def create_properties(portal: Portal, call: Call) -> Answer:
     """Create a batch of properties: existing ones are errors of a 207, an invalid one makes the whole call fail."""
     started = portal.clock.timestamp()
-    definitions = [as_object(item) for item in call.object().get("inputs") or []]
-    for definition in definitions:
-        portal.schema.check_definition(definition)
+    definitions = [_checked(portal, item) for item in call.inputs() or []]
+    portal.schema.check_room([item for item in definitions if item["name"] not in portal.schema.properties])
     results: list[dict[str, Any]] = []
     errors: list[dict[str, Any]] = []
     for definition in definitions:
@@ -111,11 +83,16 @@ def get_group(portal: Portal, call: Call) -> Answer:
 def create_group(portal: Portal, call: Call) -> Answer:
     definition = call.object()
     if not definition.get("name") or not definition.get("label"):
-        raise invalid("Invalid input JSON on line 1, column 1. Some required fields were not set: [name, label]")
+        raise not_set(["name", "label"])
     name = as_text(definition["name"])
     if name in portal.schema.groups:
         raise refuse(409, f"A property group named '{name}' already exists.", _CATEGORY)
-    return Answer(201, portal.schema.add_group(definition))
+    return Answer(201, portal.schema.add_group(definition | {"name": name, "label": as_text(definition["label"])}))
+
+
+def _checked(portal: Portal, body: Mapping[str, Any]) -> dict[str, Any]:
+    creatable = {name: value for name, value in body.items() if name in CREATABLE}
+    return checked_definition(creatable, portal.schema.groups)
 
 
 def _named(portal: Portal, call: Call) -> Property:

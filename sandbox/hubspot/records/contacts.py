@@ -134,6 +134,10 @@ class Contacts:
         """Record emails as deleted. This does not prevent new contacts with them; it only counts those."""
         self._deleted_emails.update(addresses)
 
+    def is_deleted(self, email: str) -> bool:
+        """Return whether a contact with this email was removed permanently."""
+        return email in self._deleted_emails
+
     def merge(self, primary: Contact, other: Contact, *, keeps_primary_id: bool) -> Contact:
         """Merge two contacts into the returned one, which is found by both ids. The primary contact's values win."""
         now = self._clock.timestamp()

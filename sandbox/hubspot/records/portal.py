@@ -11,6 +11,7 @@ from sandbox.hubspot.http.quota import Quota
 from sandbox.hubspot.http.request_log import RequestLog
 from sandbox.hubspot.records.contacts import APP_ID, Contacts
 from sandbox.hubspot.records.event_definitions import EventDefinitions
+from sandbox.hubspot.records.exports import Exports
 from sandbox.hubspot.records.notes import Notes
 from sandbox.hubspot.records.timeline import Timeline
 from sandbox.hubspot.schema.properties import Schema
@@ -54,6 +55,7 @@ class Portal:
         self.event_definitions = EventDefinitions(self.portal_id, self.clock)
         self.notes = Notes(self.clock)
         self.timeline = Timeline()
+        self.exports = Exports(self.clock)
         self.faults = Faults(self.clock, self.random)
         self.log = RequestLog()
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from sandbox.hubspot.http.answers import invalid
-from sandbox.hubspot.http.calls import as_object, as_text
+from sandbox.hubspot.http.calls import as_list, as_object, as_objects, as_text, as_texts, is_number
 from sandbox.hubspot.records.contacts import FIRST_STAGE, Contact
 from sandbox.hubspot.records.updates import STAGE
 from sandbox.hubspot.schema.properties import Schema
@@ -37,7 +37,7 @@ def find(schema: Schema, contacts: Iterable[Contact], body: Mapping[str, Any], u
         for contact in contacts
         if (held := as_of(contact, until)) is not None and matches(held) and _has_words(held, words)
     ]
-    return _sorted(schema, found, body.get("sorts") or [])
+    return _sorted(schema, found, as_list(body.get("sorts")))
 
 
 def as_of(contact: Contact, until: str) -> _Held | None:
@@ -59,7 +59,7 @@ def as_of(contact: Contact, until: str) -> _Held | None:
 
 
 def _condition(schema: Schema, body: Mapping[str, Any]) -> _Condition:
-    groups = [[as_object(item) for item in as_object(group).get("filters") or []] for group in _groups(body)]
+    groups = [as_objects(as_object(group).get("filters")) for group in _groups(body)]
     if len(groups) > MOST_GROUPS or any(len(group) > MOST_FILTERS_OF_A_GROUP for group in groups):
         raise invalid(f"A search has at most {MOST_GROUPS} groups of {MOST_FILTERS_OF_A_GROUP} filters.")
     if sum(map(len, groups)) > MOST_FILTERS:
@@ -69,7 +69,7 @@ def _condition(schema: Schema, body: Mapping[str, Any]) -> _Condition:
 
 
 def _groups(body: Mapping[str, Any]) -> Sequence[Any]:
-    groups = body.get("filterGroups") or []
+    groups = as_list(body.get("filterGroups"))
     # Filters outside of any group form an additional group.
     return [*groups, {"filters": body["filters"]}] if body.get("filters") else groups
 
@@ -79,7 +79,7 @@ def _filter(schema: Schema, item: Mapping[str, Any]) -> _Condition:
     if name not in schema.properties:
         raise invalid("There was a problem with the request.", errors=[{"message": f"unknown property {name}"}])
     comparable = _comparable(schema, name)
-    value, values = as_text(item.get("value")), [as_text(one) for one in item.get("values") or []]
+    value, values = as_text(item.get("value")), as_texts(item.get("values"))
     wanted, listed = comparable(value), {comparable(one) for one in values}
     of = _reader(name, comparable)
     conditions: dict[str, _Condition] = {
@@ -125,7 +125,7 @@ def _number(text: str) -> float | None:
 
 def _moment(text: str) -> datetime | None:
     try:
-        return datetime.fromisoformat(check_datetime(text if "T" in text or text.isdigit() else f"{text}T00:00:00Z"))
+        return datetime.fromisoformat(check_datetime(text if "T" in text or is_number(text) else f"{text}T00:00:00Z"))
     except InvalidValue:
         return None
 

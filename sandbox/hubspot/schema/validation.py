@@ -15,9 +15,10 @@ Check = Callable[[str], str]
 
 LONGEST_STRING: Final = 65_536
 
-_NUMBER: Final = re.compile(r"-?(\d+(\.\d*)?|\.\d+)")
-_MILLISECONDS: Final = re.compile(r"-?\d{1,15}")
-_DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
+_NUMBER: Final = re.compile(r"-?([0-9]+(\.[0-9]*)?|\.[0-9]+)")
+_MILLISECONDS: Final = re.compile(r"-?[0-9]{1,15}")
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_MICROSECONDS: Final = re.compile(r"\.[0-9]{4}")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -37,8 +38,13 @@ class Failure(NamedTuple):
     message: str
 
 
+def length(text: str) -> int:
+    """Return the length of *text* as HubSpot counts it: in units of UTF-16, of which an emoji has two."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
 def check_string(value: str) -> str:
-    if len(value) > LONGEST_STRING:
+    if length(value) > LONGEST_STRING:
         raise InvalidValue("STRING_TOO_LONG", f"The value is longer than {LONGEST_STRING} characters.")
     return value
 
@@ -81,6 +87,10 @@ def check_datetime(value: str) -> str:
     if moment is None:
         raise InvalidValue("INVALID_LONG", f"{value} was not a valid long.")
     return iso(moment)
+
+
+def has_microseconds(value: str) -> bool:
+    return _MICROSECONDS.search(value) is not None
 
 
 def check_option(options: Sequence[str], *, several: bool) -> Check:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Final
 
 import httpx
@@ -24,7 +25,7 @@ _VARYING: Final = (
 )
 _FAILURES: Final = "Property values were not valid: "
 # Those that the simulator has no form of its own for.
-_TOLD: Final = 4
+_TOLD: Final = 15
 
 
 def _normal(value: Any) -> Any:
@@ -91,6 +92,28 @@ def test_few_answers_have_to_be_handed_to_the_simulator() -> None:
 async def test_the_simulator_answers_as_hubspot_did(
     recorded: Recorded, portal: Portal, hubspot: httpx.AsyncClient
 ) -> None:
+    await _check(recorded, portal, hubspot)
+
+
+def _in_newest_version() -> list[Any]:
+    """Return the recorded answers as those of 2026-09, which no SDK of HubSpot's has yet."""
+    moved = []
+    for recorded in RECORDED:
+        method, url = recorded.method_and_url
+        if "/2026-03" in url and recorded.sure == "certain":
+            path = f"{method} {url.replace('/2026-03', '/2026-09')}"
+            moved.append(pytest.param(replace(recorded, path=path), id=recorded.name))
+    return moved
+
+
+@pytest.mark.parametrize("recorded", _in_newest_version())
+async def test_the_simulator_answers_alike_in_the_newest_version(
+    recorded: Recorded, portal: Portal, hubspot: httpx.AsyncClient
+) -> None:
+    await _check(recorded, portal, hubspot)
+
+
+async def _check(recorded: Recorded, portal: Portal, hubspot: httpx.AsyncClient) -> None:
     simulated = await WAYS[recorded.name](Scene(portal, hubspot, recorded))
 
     assert simulated.status_code == recorded.status, simulated.text

@@ -48,7 +48,7 @@ async def test_a_contact_has_its_notes_as_numbers_in_the_order_of_their_creation
     assert (answer.status_code, answer.json()["status"]) == (200, "COMPLETE")
     [result] = answer.json()["results"]
     assert result["from"] == {"id": ada}
-    assert [to["toObjectId"] for to in result["to"]] == notes
+    assert [int(to["toObjectId"]) for to in result["to"]] == notes
     assert result["to"][0]["associationTypes"] == [{"category": "HUBSPOT_DEFINED", "typeId": 201, "label": None}]
     assert "paging" not in result
 
@@ -80,7 +80,7 @@ async def test_a_contacts_many_notes_come_in_pages_of_five_hundred(
     [first] = (await read(hubspot, {"id": ada})).json()["results"]
     [second] = (await read(hubspot, {"id": ada, "after": first["paging"]["next"]["after"]})).json()["results"]
 
-    assert [to["toObjectId"] for to in first["to"] + second["to"]] == notes
+    assert [int(to["toObjectId"]) for to in first["to"] + second["to"]] == notes
     assert len(first["to"]) == 500
     assert "paging" not in second
 
@@ -94,7 +94,7 @@ async def test_one_contacts_notes_come_page_by_page(hubspot: httpx.AsyncClient, 
     second = (await hubspot.get(f"{path}?limit=2&after={first['paging']['next']['after']}")).json()
 
     assert (empty.status_code, empty.json()) == (200, {"results": []})
-    assert [to["toObjectId"] for to in first["results"] + second["results"]] == notes
+    assert [int(to["toObjectId"]) for to in first["results"] + second["results"]] == notes
     assert (await hubspot.get(f"{start}/contacts/999/associations/notes")).status_code == 404
 
 
@@ -102,7 +102,7 @@ async def test_a_call_asks_for_at_most_a_thousand_contacts(hubspot: httpx.AsyncC
     assert (await read(hubspot, *[{"id": str(number)} for number in range(1_001)])).status_code == 400
 
 
-async def test_the_answers_carry_no_quota_headers_and_spend_the_quota_all_the_same(
+async def test_the_answers_carry_no_quota_headers_and_spend_the_day_all_the_same(
     hubspot: httpx.AsyncClient, portal: Portal
 ) -> None:
     answers = [await read(hubspot, {"id": "151"}), await hubspot.get("/crm/v4/objects/contacts/1/associations/notes")]

@@ -3,6 +3,7 @@
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.samples import TOKEN
 
@@ -68,6 +69,29 @@ async def test_a_setting_that_does_not_exist_or_makes_no_sense_is_refused(hubspo
         assert (await hubspot.put("/_simulator/settings", json=changes)).status_code == 422
 
     assert (await hubspot.get("/_simulator/settings")).json()["quota"] == 100
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"type": []},
+        {"type": "enumeration", "options": 5},
+        {"options": [5], "type": "enumeration"},
+        {"name": 5, "type": {}},
+    ],
+)
+async def test_a_property_that_makes_no_sense_is_refused_by_the_test_api_too(
+    hubspot: httpx.AsyncClient, changes: dict[str, Any]
+) -> None:
+    assert (await hubspot.put("/_simulator/properties/role", json=changes)).status_code == 422
+    assert (await hubspot.put("/_simulator/properties/phone", json=changes)).status_code == 422
+    assert (await upsert(hubspot, "ada")).status_code == 200
+
+
+async def test_a_time_that_no_clock_has_is_refused(hubspot: httpx.AsyncClient) -> None:
+    for name in ("search_lag_s", "event_visibility_s", "export_s", "window_s"):
+        assert (await hubspot.put("/_simulator/settings", json={name: 1e300})).status_code == 422
+    assert (await hubspot.post("/_simulator/clock/advance", json={"seconds": 1e300})).status_code == 422
 
 
 async def test_a_reset_makes_it_a_new_portal(hubspot: httpx.AsyncClient) -> None:

@@ -103,10 +103,11 @@ async def test_a_migrating_account_says_when_to_come_back(hubspot: httpx.AsyncCl
         ("ten_secondly_rolling", {"errorType": "RATE_LIMIT", "policyName": "TEN_SECONDLY_ROLLING"}),
         ("daily", {"errorType": "RATE_LIMIT", "policyName": "DAILY"}),
         ("secondly", {"errorType": "RATE_LIMIT", "policyName": "SECONDLY"}),
+        ("monthly", {"errorType": "RATE_LIMIT", "policyName": "MONTHLY"}),
         ("search", {"category": "RATE_LIMITS"}),
     ],
 )
-async def test_a_429_has_four_forms(hubspot: httpx.AsyncClient, policy: str, expected: dict[str, str]) -> None:
+async def test_a_429_has_five_forms(hubspot: httpx.AsyncClient, policy: str, expected: dict[str, str]) -> None:
     await fail(hubspot, {"kind": "rate_limit", "policy": policy})
     answer = await upsert(hubspot, "ada")
 

@@ -57,7 +57,8 @@ async def test_hubspots_own_properties_are_neither_archived_nor_redefined(hubspo
 async def test_a_property_changes_its_label_and_options_and_not_its_name(
     hubspot: httpx.AsyncClient, role: None
 ) -> None:
-    options = [{"label": value, "value": value} for value in ("driver", "merchant")]
+    roles = ("driver", "merchant")
+    options = [{"label": role, "value": role, "displayOrder": 0, "hidden": False} for role in roles]
     changes = {"label": "Role", "name": "rank", "type": "enumeration", "fieldType": "select", "options": options}
     changed = await hubspot.patch(f"{PROPERTIES}/role", json=changes)
     refused = await hubspot.patch(f"{PROPERTIES}/role", json={"fieldType": "date"})

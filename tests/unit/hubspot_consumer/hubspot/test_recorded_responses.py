@@ -41,6 +41,7 @@ STATUSES: Final = {
     405: "third parties that fall back from a dated path",
     408: "SEG",
     500: "HubSpot/hubspot-php#192",
+    530: "airbyte source-hubspot streams.py",
 }
 WORDS: Final = {
     "category": {
@@ -54,7 +55,7 @@ WORDS: Final = {
         "RATE_LIMITS": "GRP",
     },
     "subCategory": {"Properties.PROPERTY_WITH_NAME_EXISTS": "LIVE"},
-    "errorType": {"RATE_LIMIT": "USE"},
+    "errorType": {"RATE_LIMIT": "USE", "UNIQUE_VALUE_CONFLICT": "a third party's recording"},
     "policyName": {
         "TEN_SECONDLY_ROLLING": "HubSpot/hubspot-api-python#117",
         "DAILY": "USE",
@@ -66,6 +67,8 @@ WORDS: Final = {
         "INVALID_OPTION": "SEG",
         "INVALID_INTEGER": "Atlas-Authority/marketing-automation#206",
         "INVALID_DATE": "PROP",
+        "INVALID_LONG": "verbb/formie#1755",
+        "CONFLICTING_UNIQUE_VALUE": "HubSpot's own pages",
         "INVALID_BOOLEAN_OPTION": "LIVE",
         "READ_ONLY_VALUE": "mautic/mautic#8785",
         "MISSING_REQUIRED_PROPERTY": "changelog crm-api-write-validation-enforcement",
@@ -162,7 +165,8 @@ def _said(outcome: Outcome | Answered) -> str:  # noqa: C901, PLR0911 - a table 
         case Delivered():
             return f"delivered {outcome.contact_id}"
         case Rejected():
-            return f"rejected {outcome.reason}" + _listed(" for", outcome.unwritable)
+            of = ", a conflict" if outcome.conflict else ""
+            return f"rejected {outcome.reason}" + of + _listed(" for", outcome.unwritable)
         case Halt():
             return f"halt {outcome.reason}"
         case RetryLater():
@@ -176,7 +180,13 @@ def _listed(words: str, names: Collection[str]) -> str:
     return f"{words} {', '.join(sorted(names))}" if names else ""
 
 
-@pytest.mark.parametrize("recorded", RECORDED, ids=str)
+def _read_wrongly_as_yet(recorded: Recorded) -> Any:
+    """Mark an answer that the client gets wrong: the test fails as soon as the client gets it right."""
+    marks = pytest.mark.xfail(reason=recorded.pending, strict=True) if recorded.pending else ()
+    return pytest.param(recorded, marks=marks, id=recorded.name)
+
+
+@pytest.mark.parametrize("recorded", [_read_wrongly_as_yet(recorded) for recorded in RECORDED])
 def test_a_recorded_answer_means_what_its_file_says(recorded: Recorded) -> None:
     assert READERS[recorded.call](recorded) == recorded.expected
 

@@ -1,11 +1,11 @@
 """Calls about many contacts: create, read, update, upsert, archive."""
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from sandbox.hubspot.http.answers import Answer, Refused, invalid, refuse
-from sandbox.hubspot.http.calls import Call, as_object, as_text, repeated
+from sandbox.hubspot.http.answers import Answer, invalid
+from sandbox.hubspot.http.calls import Call, as_object, as_text, as_texts, repeated, required_text
+from sandbox.hubspot.operations.association_specs import read_associations
 from sandbox.hubspot.operations.batches import (
     BadInput,
     Batch,
@@ -18,32 +18,22 @@ from sandbox.hubspot.operations.batches import (
     traced,
     write,
 )
-from sandbox.hubspot.operations.contact_records import (
-    already_exists,
+from sandbox.hubspot.operations.contacts.conflicts import Conflict, conflict
+from sandbox.hubspot.operations.contacts.contact_records import (
     changed,
     check_creatable,
+    checked_values,
     identity_of,
     non_unique,
     record,
     shown,
 )
-from sandbox.hubspot.records.contacts import Contact
+from sandbox.hubspot.records.contacts import Contact, Identity
 from sandbox.hubspot.records.portal import Portal
 from sandbox.hubspot.schema import emails
 from sandbox.hubspot.schema.required_properties import breach
 
 MOST_HISTORIES = 50
-
-
-class Conflict(BadInput):
-    """An input with an identity of another contact, or of an earlier input of the call."""
-
-    def __init__(self, message: str, context: Mapping[str, list[str]] | None = None) -> None:
-        super().__init__(message, "CONFLICT", context=context)
-
-    def refusal(self) -> Refused:
-        # The contact's id is only in the message, not in a context as in a 207.
-        return refuse(409, self.message, self.category)
 
 
 def create(portal: Portal, call: Call) -> Answer:
@@ -63,11 +53,10 @@ def read(portal: Portal, call: Call) -> Answer:
             f"The maximum number of inputs supported in a batch request for property histories is {MOST_HISTORIES}. "
             "Please reduce the number of items and try again"
         )
-    asked = [as_text(name) for name in body.get("properties") or []]
+    asked = as_texts(body.get("properties"))
     found: dict[str, Contact] = {}
     unknown: list[str] = []
-    for item in inputs:
-        named = as_text(item.get("id"))
+    for named in [required_text(item, "id") for item in inputs]:
         contact = _read_one(portal, named, as_text(body.get("idProperty")))
         if contact:
             found[contact.id] = contact
@@ -82,7 +71,7 @@ def update(portal: Portal, call: Call) -> Answer:
     inputs = read_inputs(call)
     if inputs is None:
         return complete(portal, [])
-    check_no_duplicates([as_text(item.get("id")) for item in inputs])
+    check_no_duplicates(portal, [required_text(item, "id") for item in inputs])
     return write(portal, call, inputs, _plan_update, success=200)
 
 
@@ -90,14 +79,14 @@ def upsert(portal: Portal, call: Call) -> Answer:
     inputs = read_inputs(call)
     if inputs is None:
         return complete(portal, [])
-    check_no_duplicates([emails.normalised(as_text(item.get("id"))) for item in inputs])
+    check_no_duplicates(portal, [emails.normalised(required_text(item, "id")) for item in inputs])
     _check_different_contacts(portal, inputs)
     return write(portal, call, inputs, _plan_upsert, success=200)
 
 
 def archive(portal: Portal, call: Call) -> Answer:
     for item in read_inputs(call) or []:
-        if contact := portal.contacts.by_id(as_text(item.get("id"))):
+        if contact := portal.contacts.by_id(required_text(item, "id")):
             portal.contacts.archive(contact)
     return Answer(204)
 
@@ -105,6 +94,7 @@ def archive(portal: Portal, call: Call) -> Answer:
 def _plan_create(batch: Batch, item: dict[str, Any], trace: str | None) -> None:
     properties = _checked(batch, item)
     check_creatable(properties)
+    read_associations(item)
     _claim(batch, properties, None)
     batch.writes.append(partial(_apply, batch.portal, None, properties, trace))
 
@@ -129,22 +119,56 @@ def _plan_update(batch: Batch, item: dict[str, Any], trace: str | None) -> None:
 
 def _plan_upsert(batch: Batch, item: dict[str, Any], trace: str | None) -> None:
     contact = _upserted(batch.portal, item)
-    named = {}
+    id_property, named = as_text(item.get("idProperty")), as_text(item.get("id"))
+    given = as_object(item.get("properties"))
     if contact is None:
-        if not item.get("idProperty"):
-            batch.unknown.append((as_text(item.get("id")), trace))
+        if not id_property:
+            batch.unknown.append((named, trace))
             return
+        if not named:
+            raise BadInput(f"The id of an upsert by {id_property} can not be empty.")
         # The id becomes a property of the new contact, unless the input's properties have another value.
-        named = {item["idProperty"]: as_text(item.get("id"))}
-    properties = _checked(batch, {"properties": named | as_object(item.get("properties"))})
+        given = {id_property: named} | given
+    properties = _checked(batch, {"properties": given})
+    if contact is None:
+        check_creatable(properties)
+    elif id_property == "email":
+        properties = _whole(batch.portal, contact, properties)
     _claim(batch, properties, contact)
-    batch.writes.append(partial(_apply, batch.portal, contact, properties, trace, new=contact is None))
+    identity = identity_of(batch.portal, id_property, named, "upsert") if id_property else None
+    batch.writes.append(partial(_apply_upsert, batch.portal, contact, identity, properties, trace))
+
+
+def _whole(portal: Portal, contact: Contact, properties: dict[str, str]) -> dict[str, str]:
+    """Return what an upsert by email writes if it leaves out values of the contact. Raises BadInput if refused."""
+    if portal.settings.partial_upsert_by_email == "keep":
+        return properties
+    left_out = [name for name, value in contact.properties.items() if value and name not in properties]
+    blanked = {name: "" for name in left_out if name != "email" and not portal.schema.is_read_only(name)}
+    if blanked and portal.settings.partial_upsert_by_email == "refuse":
+        raise BadInput("Partial upserts are not supported when using email as the idProperty.")
+    return blanked | properties
+
+
+def _apply_upsert(
+    portal: Portal, contact: Contact | None, identity: Identity | None, properties: dict[str, str], trace: str | None
+) -> dict[str, Any]:
+    if contact is None and identity is not None:
+        # An earlier input of the call can have created the contact, if the portal accepts an id twice.
+        contact = portal.contacts.by_identity(identity)
+    return _apply(portal, contact, properties, trace, upsert=True, new=contact is None)
 
 
 def _apply(
-    portal: Portal, contact: Contact | None, properties: dict[str, str], trace: str | None, **more: Any
+    portal: Portal,
+    contact: Contact | None,
+    properties: dict[str, str],
+    trace: str | None,
+    *,
+    upsert: bool = False,
+    **more: Any,
 ) -> dict[str, Any]:
-    more |= traced(trace)
+    more |= traced(portal, trace, upsert=upsert)
     if contact is None:
         contact = portal.contacts.create(properties, trace)
         return record(portal, contact, contact.properties, **more)
@@ -162,21 +186,21 @@ def _claim(batch: Batch, properties: dict[str, str], contact: Contact | None) ->
     for identity in contacts.identities(properties):
         holder = contacts.by_identity(identity)
         if holder is not None and holder is not contact:
-            raise Conflict(already_exists(holder), {"existingId": [holder.id]})
-        if identity in batch.claims:
+            raise conflict(batch.portal, holder, identity, contact)
+        if identity in batch.claims and batch.portal.settings.duplicate_ids == "refuse":
             raise Conflict("Contact already exists")
         batch.claims.add(identity)
 
 
 def _checked(batch: Batch, item: dict[str, Any]) -> dict[str, str]:
-    properties, failures = batch.portal.schema.checked(as_object(item.get("properties")))
+    properties, failures = checked_values(batch.portal, item.get("properties"))
     if failures:
         raise InvalidInput(failures, batch.portal.portal_id)
     return properties
 
 
 def _check_different_contacts(portal: Portal, inputs: list[dict[str, Any]]) -> None:
-    if portal.settings.same_contact_twice == "accept":
+    if "accept" in (portal.settings.same_contact_twice, portal.settings.duplicate_ids):
         return
     contacts = [contact.id for item in inputs if (contact := _upserted(portal, item))]
     if again := repeated(contacts):

@@ -1,16 +1,16 @@
 """GDPR deletion: permanent removal of a contact. The API does not prevent a caller from creating it again."""
 
 from sandbox.hubspot.http.answers import Answer, invalid, not_found
-from sandbox.hubspot.http.calls import Call, as_text
+from sandbox.hubspot.http.calls import Call, as_text, not_set
 from sandbox.hubspot.records.portal import Portal
 from sandbox.hubspot.schema import emails
 
 
 def delete(portal: Portal, call: Call) -> Answer:
     body = call.object()
-    named, id_property = as_text(body.get("objectId")), as_text(body.get("idProperty"))
-    if not named:
-        raise invalid("Invalid input JSON on line 1, column 1. Some required fields were not set: ['objectId']")
+    if not body.get("objectId"):
+        raise not_set(["objectId"])
+    named, id_property = as_text(body["objectId"]), as_text(body.get("idProperty"))
     contacts = portal.contacts
     if id_property == "email":
         email = emails.normalised(named)

@@ -3,8 +3,8 @@
 from typing import Final
 
 from sandbox.hubspot.http.answers import Answer, invalid, not_found
-from sandbox.hubspot.http.calls import Call, as_text
-from sandbox.hubspot.operations.contact_records import record
+from sandbox.hubspot.http.calls import Call, as_text, not_set
+from sandbox.hubspot.operations.contacts.contact_records import record
 from sandbox.hubspot.records.contacts import MERGED_IDS
 from sandbox.hubspot.records.portal import Portal
 
@@ -15,7 +15,7 @@ def merge(portal: Portal, call: Call) -> Answer:
     body = call.object()
     missing = [name for name in ("primaryObjectId", "objectIdToMerge") if not body.get(name)]
     if missing:
-        raise invalid(f"Invalid input JSON on line 1, column 1. Some required fields were not set: {missing}")
+        raise not_set(missing)
     primary = portal.contacts.by_id(as_text(body["primaryObjectId"]))
     other = portal.contacts.by_id(as_text(body["objectIdToMerge"]))
     if primary is None or other is None:

@@ -1,78 +1,31 @@
-"""HubSpot's own SDK and the simulator, over a real connection: what it refuses to read, HubSpot does not answer."""
+"""HubSpot's older SDK and the simulator, over a real connection: what it refuses to read, HubSpot does not answer."""
 
 import json
-import socket
-import time
 from collections.abc import Iterator
-from threading import Thread
 from typing import Any
 
 import pytest
-import uvicorn
-from hubspot import HubSpot
 from hubspot.crm import contacts as models
 from hubspot.crm.objects import notes as note_models
 from hubspot.crm.properties import PropertyCreate
 from hubspot.crm.properties.exceptions import ApiException as PropertyException
-from hubspot.discovery.discovery_base import DiscoveryBase
 from hubspot.events import send as event_models
 
 from hubspot_consumer.hubspot.paths import PATHS
-from sandbox.hubspot.app import simulator_app
 from sandbox.hubspot.faults.faults import Fault, RateLimitAnswer, StatusAnswer, When
 from sandbox.hubspot.http.auth import CONTACTS_READ, CONTACTS_WRITE
 from sandbox.hubspot.records.portal import Portal
-from tests.samples import PORTAL_ID, TOKEN
+from tests.contract.sdk.older_sdk import ADA, GRACE, Sdk, served, take_tour
+from tests.samples import PORTAL_ID
 
 # urllib3 warned of what it dropped since, and the SDK calls.
 pytestmark = pytest.mark.filterwarnings("ignore:HTTPResponse.getheader:DeprecationWarning")
 
-ADA, GRACE = "ada@example.com", "grace@example.com"
-WITHIN_S = 10.0
-
 
 @pytest.fixture
 def url(portal: Portal) -> Iterator[str]:
-    """Where the portal is served, by a thread."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(simulator_app(portal), log_config=None))
-        thread = Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        deadline = time.monotonic() + WITHIN_S
-        while not server.started:
-            assert time.monotonic() < deadline, "the simulator does not start"
-            time.sleep(0.005)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server.should_exit = True
-        thread.join(WITHIN_S)
-
-
-class Sdk:
-    """The SDK's clients, each closed in the end. They check every answer against HubSpot's specification."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._clients: list[Any] = []
-
-    def __call__(self, token: str = TOKEN, *, checked: bool = True) -> Any:
-        return HubSpot(
-            access_token=token,
-            host=self._url,
-            base_url=self._url,
-            api_factory=self._remember,
-            client_side_validation=checked,
-        )
-
-    def _remember(self, package: Any, name: str, configuration: dict[str, Any]) -> Any:
-        api = DiscoveryBase._default_api_factory(package, name, configuration)
-        self._clients.append(api.api_client)
-        return api
-
-    def close(self) -> None:
-        for client in self._clients:
-            client.rest_client.pool_manager.clear()
-            client.close()
+    with served(portal) as url:
+        yield url
 
 
 @pytest.fixture
@@ -288,3 +241,10 @@ def test_a_spent_quota_and_an_outage_have_their_exceptions_and_headers(sdk: Sdk,
     assert limited.value.headers["X-HubSpot-RateLimit-Max"] == "100"
     assert away.value.status == 502
     assert "502 Bad Gateway" in away.value.body
+
+
+def test_the_models_of_the_sdk_read_every_answer(sdk: Sdk, portal: Portal) -> None:
+    take_tour(sdk(), portal)
+
+    statuses = {status for by_status in portal.log.by_path().values() for status in by_status}
+    assert statuses == {"200", "201", "202", "204"}

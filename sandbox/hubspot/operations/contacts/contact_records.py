@@ -4,12 +4,15 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from sandbox.hubspot.http.answers import Answer, Refused, invalid, not_found, refuse
-from sandbox.hubspot.http.calls import Call, as_object
+from sandbox.hubspot.http.calls import Call, as_object, is_number
+from sandbox.hubspot.operations.association_specs import read_associations
+from sandbox.hubspot.operations.batches import BadInput
+from sandbox.hubspot.operations.contacts.conflicts import conflict
 from sandbox.hubspot.records.contacts import Contact, Identity
 from sandbox.hubspot.records.portal import Portal
 from sandbox.hubspot.schema import emails
 from sandbox.hubspot.schema.required_properties import breach
-from sandbox.hubspot.schema.validation import refuse_failures
+from sandbox.hubspot.schema.validation import Failure, refuse_failures
 
 ALWAYS_SHOWN: Final = ("createdate", "hs_object_id", "lastmodifieddate")
 SHOWN_UNASKED: Final = ("email", "firstname", "lastname")
@@ -17,8 +20,13 @@ NEEDED_TO_CREATE: Final = frozenset({"email", "firstname", "lastname"})
 
 
 def create(portal: Portal, call: Call) -> Answer:
-    properties = checked_properties(portal, call.object().get("properties"))
-    check_creatable(properties)
+    body = call.object()
+    properties = checked_properties(portal, body.get("properties"))
+    try:
+        check_creatable(properties)
+        read_associations(body)
+    except BadInput as problem:
+        raise problem.refusal() from None
     _check_rules(portal, call, properties, None)
     check_unclaimed(portal, properties, None)
     contact = portal.contacts.create(properties)
@@ -51,27 +59,38 @@ def archive(portal: Portal, call: Call) -> Answer:
 
 def checked_properties(portal: Portal, values: Any) -> dict[str, str]:
     """Return the properties as HubSpot stores them. Raises Refused if one is not accepted."""
-    properties, failures = portal.schema.checked(as_object(values))
+    properties, failures = checked_values(portal, values)
     if failures:
         raise refuse_failures(failures, portal.portal_id)
     return properties
 
 
+def checked_values(portal: Portal, values: Any) -> tuple[dict[str, str], list[Failure]]:
+    """Return the properties as HubSpot stores them, and the failures, by the portal's settings."""
+    given = as_object(values)
+    if portal.settings.unknown_property == "ignore":
+        given = {name: value for name, value in given.items() if name in portal.schema.properties}
+    properties, failures = portal.schema.checked(given)
+    if portal.settings.microseconds == "refuse":
+        failures += portal.schema.with_microseconds(given)
+    email = properties.get("email", "")
+    if portal.settings.deleted_email == "refuse" and portal.contacts.is_deleted(email):
+        failures.append(Failure("email", email, "INVALID_EMAIL", "email has been GDPR blacklisted"))
+    return properties, failures
+
+
 def check_creatable(properties: Mapping[str, str]) -> None:
+    """Raises BadInput for a new contact without a name and an email."""
     if not any(properties.get(name) for name in NEEDED_TO_CREATE):
-        raise invalid("A contact needs at least one of the properties email, firstname, lastname.")
+        raise BadInput("A contact needs at least one of the properties email, firstname, lastname.")
 
 
 def check_unclaimed(portal: Portal, properties: Mapping[str, str], contact: Contact | None) -> None:
-    """Raises Refused with 409 if another contact than *contact* has an identity of *properties*."""
+    """Raises Refused if another contact than *contact* has an identity of *properties*."""
     for identity in portal.contacts.identities(properties):
         holder = portal.contacts.by_identity(identity)
         if holder is not None and holder is not contact:
-            raise refuse(409, already_exists(holder), "CONFLICT")
-
-
-def already_exists(holder: Contact) -> str:
-    return f"Contact already exists. Existing ID: {holder.id}"
+            raise conflict(portal, holder, identity, contact).refusal()
 
 
 def identity_of(portal: Portal, id_property: str, value: str, operation: str) -> Identity:
@@ -128,7 +147,7 @@ def _named(portal: Portal, call: Call, *, archived: bool = False) -> Contact:
         contact = portal.contacts.by_id(named, archived=archived)
     else:
         contact = portal.contacts.by_identity(identity_of(portal, id_property, named, "read"))
-    if contact is None and id_property is None and not named.isdigit():
+    if contact is None and id_property is None and not is_number(named):
         # The two spaces are in HubSpot's message too.
         raise refuse(
             404, "Object not found.  objectId are usually numeric.", "OBJECT_NOT_FOUND", context={"id": [named]}

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from sandbox.hubspot.clock import iso
 from sandbox.hubspot.http.answers import Answer, invalid
-from sandbox.hubspot.http.calls import Call, as_text
-from sandbox.hubspot.operations.contact_records import record, shown_of
+from sandbox.hubspot.http.calls import Call, as_text, as_texts, is_number
+from sandbox.hubspot.operations.contacts.contact_records import record, shown_of
 from sandbox.hubspot.records.portal import Portal
 from sandbox.hubspot.records.search import find
 
@@ -26,7 +26,7 @@ def search(portal: Portal, call: Call) -> Answer:
         raise invalid(f"There was a problem with the request: paging ends after {FARTHEST} results.")
     until = iso(portal.clock.now() - timedelta(seconds=portal.settings.search_lag_s))
     found = find(portal.schema, portal.contacts.all(), body, until)
-    asked = [as_text(name) for name in body.get("properties") or []]
+    asked = as_texts(body.get("properties"))
     results = [
         record(portal, one.contact, shown_of(portal, one.properties, asked)) for one in found[after : after + limit]
     ]
@@ -40,6 +40,6 @@ def _number(body: Mapping[str, Any], name: str, default: int) -> int:
     text = as_text(body.get(name))
     if not text:
         return default
-    if not text.isdigit():
+    if not is_number(text):
         raise invalid(f"Invalid input JSON on line 1, column 1: '{name}' is no number.")
     return int(text)
