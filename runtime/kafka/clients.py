@@ -2,11 +2,12 @@
 
 from runtime.kafka.header_names import read_any_header_names
 from runtime.kafka.topics import never_create_topics
-from runtime.kafka.unpacking import limit_unpacking
+from runtime.kafka.unpacking import limit_unpacking, return_large_blocks
 
 
 def prepare_clients() -> None:
-    """Make all clients of this process create no topic, read any record, and unpack none without a limit."""
+    """Make all clients of this process create no topic, and read any record within a bound of memory, from now on."""
     never_create_topics()
     read_any_header_names()
     limit_unpacking()
+    return_large_blocks()

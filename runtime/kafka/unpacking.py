@@ -3,8 +3,10 @@
 Kafka's brokers limit the size of a compressed batch, of which gzip makes up to a thousand times as much.
 """
 
+import ctypes
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,6 +18,9 @@ import cramjam
 LARGEST_BATCH: Final = 32 * 1024 * 1024
 # Most batches fit in a few times their size: memory for the limit is taken last.
 _TIMES: Final = (16, 256, LARGEST_BATCH)
+LARGE_BLOCK: Final = 1024 * 1024
+# glibc's number of this option.
+_M_MMAP_THRESHOLD: Final = -3
 _NOT_READ: Final = (
     f"This record is in a batch that can't be unpacked, or has over {LARGEST_BATCH} bytes then, so nobody has read it."
 )
@@ -53,6 +58,16 @@ def limit_unpacking() -> None:
         module.gzip_decode = _gunzip
         module.lz4_decode = _limited(cramjam.lz4.decompress_into)
         module.zstd_decode = _limited(cramjam.zstd.decompress_into)
+
+
+def return_large_blocks() -> None:
+    """Make glibc give blocks of LARGE_BLOCK bytes and more back to the system when they are freed, from now on.
+
+    By itself it raises that limit up to 32 MiB, and keeps what is smaller: after some large records a process stayed
+    100 MiB larger. With another C library nothing changes.
+    """
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE_BLOCK)
 
 
 def _gunzip(packed: Any) -> bytes:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from console.runs import runs as runs_module
 from console.runs.run import CODE, PID, Progress, StartedRun
-from console.runs.runs import AnotherGoesOn, Runs
+from console.runs.runs import NICENESS, AnotherGoesOn, Runs
 from tests.clock import OwnedClock
 from tests.polling import eventually
 
@@ -103,6 +103,17 @@ async def test_it_tells_when_that_was_begun_which_it_goes_on_with_and_reads_its_
 )
 async def test_its_exit_code_says_how_it_ended(console: Console, code: str, state: str) -> None:
     assert (await ended(console.start(code))).state == state
+
+
+async def test_it_yields_the_processor_to_services(console: Console) -> None:
+    run = console.start("wait")
+
+    async def has_a_number() -> bool:
+        return (console.folder / run.id / PID).exists()
+
+    await eventually(has_a_number, saying="the command runs")
+    command = int((console.folder / run.id / PID).read_text())
+    assert os.getpriority(os.PRIO_PROCESS, command) == os.getpriority(os.PRIO_PROCESS, 0) + NICENESS
 
 
 async def test_it_is_stopped_by_a_signal_that_it_may_answer(console: Console) -> None:

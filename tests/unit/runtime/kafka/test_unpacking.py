@@ -1,6 +1,9 @@
 """Compressed batches: each is unpacked up to a limit, and a larger one is passed by, record by record."""
 
 import gzip
+import platform
+import subprocess
+import sys
 import tracemalloc
 import zlib
 from typing import Any
@@ -102,6 +105,39 @@ def large_batch(first: int, value: str, codec: int) -> bytes:
     octets = builder.build()
     octets[0:8] = first.to_bytes(8)
     return bytes(octets)
+
+
+GROWN = """
+from pathlib import Path
+from runtime.kafka.unpacking import return_large_blocks
+
+def resident_mib() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4 // 1024
+
+if %s:
+    return_large_blocks()
+before, kept = resident_mib(), []
+# The first block that is freed raises glibc's limit. The small ones keep it from returning the heap's end.
+del (first := [bytes(30 << 20)])[0]
+for _ in range(12):
+    block = bytes(8 << 20)
+    kept.append(bytes(100_000))
+    del block
+    block = bytearray(b"x") * (8 << 20)
+    kept.append(bytes(100_000))
+    del block
+print(resident_mib() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is an option of glibc")
+def test_memory_of_large_blocks_goes_back_to_the_system() -> None:
+    grown = [
+        int(subprocess.run([sys.executable, "-c", GROWN % on], capture_output=True, text=True, check=True).stdout)
+        for on in (False, True)
+    ]
+
+    assert grown[1] < 4 < grown[0]
 
 
 def test_gzip_that_ends_in_the_middle_is_not_unpacked() -> None:
