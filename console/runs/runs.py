@@ -106,7 +106,7 @@ class Runs:
             )
         # A worker or a relay on the same machine comes first. The session's processes are one group.
         with suppress(ProcessLookupError):
-            os.setpriority(os.PRIO_PGRP, process.pid, NICENESS)
+            os.setpriority(os.PRIO_PGRP, process.pid, min(os.getpriority(os.PRIO_PROCESS, 0) + NICENESS, 19))
         return process
 
     def _refuse_beside_another(self, kind: Kind) -> None:
