@@ -13,12 +13,18 @@ from schemas.contacts import LONGEST_EMAIL, shortened
 from schemas.texts import printable, read_json
 
 LONGEST_NAME: Final = 100
+# The parsed body's place in an answer of httpx.
+_BODY: Final = "nerava.body"
 _A_TOKEN: Final = re.compile(r"pat-[a-z]+[0-9]*-[0-9A-Za-z-]{8,}")
 
 
 def body_of(response: httpx.Response) -> dict[str, Any]:
     """Return the JSON object of an answer; an empty one if its body is none."""
-    return object_in(response.content) or {}
+    # Several readers ask for the body of the same answer, and to parse a large one takes a quarter of a second.
+    if _BODY not in response.extensions:
+        response.extensions[_BODY] = object_in(response.content) or {}
+    body: dict[str, Any] = response.extensions[_BODY]
+    return body
 
 
 def object_in(content: bytes) -> dict[str, Any] | None:

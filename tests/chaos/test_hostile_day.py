@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from random import Random
 from statistics import quantiles
 
 import httpx
@@ -89,8 +90,9 @@ async def played(pipeline: Pipeline, day: Sequence[Happening]) -> set[str]:
 
 
 async def play_all(reaching: AbstractAsyncContextManager[Stack], all_inputs: Sequence[Input]) -> None:
-    """Play all inputs, evenly over most of the day and AT_ONCE at a time."""
+    """Play all inputs in random order, evenly over most of the day and AT_ONCE at a time."""
     limit, began = asyncio.Semaphore(AT_ONCE), time.monotonic()
+    shuffled = Random(0).sample(all_inputs, len(all_inputs))
 
     async def play_one(stack: Stack, hostile: Input) -> None:
         try:
@@ -99,7 +101,7 @@ async def play_all(reaching: AbstractAsyncContextManager[Stack], all_inputs: Seq
             limit.release()
 
     async with reaching as stack, asyncio.TaskGroup() as playing:
-        for number, hostile in enumerate(all_inputs):
+        for number, hostile in enumerate(shuffled):
             due = began + number * (HOSTILE_S - 30) / len(all_inputs)
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             await limit.acquire()
