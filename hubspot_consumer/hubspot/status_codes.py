@@ -2,7 +2,7 @@
 inputs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final, TypeGuard
@@ -29,6 +29,11 @@ LONGEST_RETRY_AFTER: Final = timedelta(minutes=15)
 LONGEST_DETAIL: Final = 500
 _NOT_VALID: Final = "Property values were not valid: "
 _UNWRITABLE: Final = frozenset({"PROPERTY_DOESNT_EXIST", "READ_ONLY_VALUE"})
+# HubSpot has several names for a value that another contact holds; the oldest answers have its sentence alone.
+_CONFLICTS: Final = frozenset(
+    {"CONFLICT", "OBJECT_ALREADY_EXISTS", "UNIQUE_VALUE_CONFLICT", "CONFLICTING_UNIQUE_VALUE"}
+)
+_HELD_BY_ANOTHER: Final = "already has that value"
 _PASSING_CATEGORIES: Final = frozenset({"RATE_LIMITS", "INTERNAL_ERROR", "TIMEOUT", "SERVICE_UNAVAILABLE", "LOCKED"})
 
 
@@ -88,8 +93,9 @@ def _by_status(response: httpx.Response, detail: str) -> Refusal:  # noqa: PLR09
         case 429:
             return _rate_limited(response, detail)
         case 400 | 409 | 413 | 414 | 415 | 422:
-            conflict = response.status_code == 409
-            return Rejected("rejected_by_hubspot", detail, _unwritable(body_of(response)), conflict)
+            body = body_of(response)
+            conflict = response.status_code == 409 or _is_conflict(body)
+            return Rejected("rejected_by_hubspot", detail, _unwritable(body), conflict)
         case _:
             # 408, 477, each 5xx and any unknown status are retried: an event must not be lost for an unclear answer.
             return RetryLater(detail, _retry_after(response), outage=response.status_code >= 500)
@@ -113,24 +119,32 @@ def read_item_refusal(error: Mapping[str, Any], response: httpx.Response) -> Ref
     category = text_of(error.get("category"))
     detail = _words(f"{response.status_code} {category}: {text_of(error.get('message'))}", response)
     named = correlation_id(response)
-    if category in _PASSING_CATEGORIES:
+    # An upsert creates what it does not find, so that its contact was deleted meanwhile: the next one creates it.
+    deleted = category == "OBJECT_NOT_FOUND" and response.request.url.path.endswith("/batch/upsert")
+    if category in _PASSING_CATEGORIES or deleted:
         return RetryLater(detail, correlation_id=named)
-    conflict = category == "CONFLICT"
-    return Rejected("rejected_by_hubspot", detail, _unwritable(error), conflict, correlation_id=named)
+    return Rejected("rejected_by_hubspot", detail, _unwritable(error), _is_conflict(error), correlation_id=named)
 
 
 def _unwritable(error: Mapping[str, Any]) -> frozenset[str]:
     """Return the properties that are unwritable according to an error: they do not exist, or they are read-only."""
-    found = {
-        name_of(name)
-        for detail in objects_of(error.get("errors"))
-        if text_of(detail.get("code")) in _UNWRITABLE
-        for name in named_in(detail, "propertyName")
-    }
+    return frozenset(name for code, name in _faults(error) if code in _UNWRITABLE and name)
+
+
+def _is_conflict(error: Mapping[str, Any]) -> bool:
+    """Return whether another contact holds a value, or the object exists, according to an error."""
+    words = {text_of(error.get("category")), text_of(error.get("errorType")), *(code for code, _ in _faults(error))}
+    return not words.isdisjoint(_CONFLICTS) or _HELD_BY_ANOTHER in text_of(error.get("message"))
+
+
+def _faults(error: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield each code in an error with the property that it is about; an empty name if it is about none."""
+    for detail in objects_of(error.get("errors")):
+        for name in named_in(detail, "propertyName") or ("",):
+            yield text_of(detail.get("code")), name_of(name)
     _, _, listed = text_of(error.get("message")).partition(_NOT_VALID)
-    failures = objects_of(parsed(listed.encode()))
-    found |= {name_of(one.get("name")) for one in failures if text_of(one.get("error")) in _UNWRITABLE}
-    return frozenset(found - {""})
+    for failure in objects_of(parsed(listed.encode())):
+        yield text_of(failure.get("error")), name_of(failure.get("name"))
 
 
 def _detail(response: httpx.Response) -> str:
