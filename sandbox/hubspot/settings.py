@@ -54,7 +54,7 @@ class Settings:
     duplicate_uuid: Literal["drop", "reject", "conflict"] = "drop"
     bad_occurrence: Literal["refuse_call", "skip"] = "refuse_call"
     notes: bool = True
-    result_trace_ids: Literal["all", "upserts", "none"] = "all"
+    result_trace_ids: Literal["all", "upserts", "none"] = "upserts"
     partial_failure: Literal["multi_status", "refuse_call"] = "multi_status"
     partial_upsert_by_email: Literal["keep", "refuse", "blank"] = "keep"
     unknown_property: Literal["refuse", "ignore"] = "refuse"

@@ -35,6 +35,7 @@ from tests.contract.provoking import (
 _REJECTING = settings(duplicate_uuid="reject")
 _ADA, _GRACE = contact(ADA), contact(GRACE)
 _ADA_TOO = {"hs_additional_emails": "ada2@example.com", "nerava_contact_key": "ada2@example.com"}
+_ECHOING = settings(result_trace_ids="all")
 _GONE = {
     "kind": "bad_inputs",
     "category": "OBJECT_NOT_FOUND",
@@ -85,7 +86,7 @@ WAYS: Final[Mapping[str, Way]] = {
     "answered/token-info": asked(scopes(CONTACTS_READ, CONTACTS_WRITE)),
     "delivered/create-created": asked(),
     "delivered/note-created-without-trace-id": asked(_ADA, settings(result_trace_ids="upserts")),
-    "delivered/notes-created": asked(_ADA, named("151")),
+    "delivered/notes-created": asked(_ADA, named("151"), _ECHOING),
     "delivered/upsert-by-elimination-without-trace-ids": asked(
         contact("primary@example.com", hs_additional_emails=ADA), settings(result_trace_ids="none")
     ),
@@ -118,9 +119,14 @@ WAYS: Final[Mapping[str, Way]] = {
     "partial/create-conflict": asked(_ADA),
     "partial/create-conflict-results-without-trace-ids": asked(_ADA, settings(result_trace_ids="upserts")),
     "partial/error-that-names-nobody": told,
-    "partial/notes-of-which-one-is-invalid": asked(_ADA, named("151")),
-    "partial/update-merged-record-left-out": asked(_ADA, _GRACE, contact(MARY), named("90004", "0", "90003"), merged),
-    "partial/update-not-found": asked(_ADA, named("90001")),
+    "partial/notes-of-which-one-is-invalid": asked(_ADA, named("151"), _ECHOING),
+    "partial/notes-without-trace-ids-of-which-one-is-invalid": asked(
+        _ADA, named("151"), settings(result_trace_ids="upserts")
+    ),
+    "partial/update-merged-record-left-out": asked(
+        _ADA, _GRACE, contact(MARY), named("90004", "0", "90003"), merged, _ECHOING
+    ),
+    "partial/update-not-found": asked(_ADA, named("90001"), _ECHOING),
     "partial/upsert-one-error-for-several": asked(),
     "partial/upsert-one-invalid": asked(),
     "partial/upsert-results-without-trace-ids": asked(settings(result_trace_ids="none")),
