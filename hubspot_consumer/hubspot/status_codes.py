@@ -33,6 +33,8 @@ _UNWRITABLE: Final = frozenset({"PROPERTY_DOESNT_EXIST", "READ_ONLY_VALUE"})
 _CONFLICTS: Final = frozenset(
     {"CONFLICT", "OBJECT_ALREADY_EXISTS", "UNIQUE_VALUE_CONFLICT", "CONFLICTING_UNIQUE_VALUE"}
 )
+_BANS: Final = frozenset({"BANNED"})
+_OF_SCOPE_OR_TIER: Final = ("scope", "tier", "permission", "subscription", "upgrade", "access token")
 _HELD_BY_ANOTHER: Final = "already has that value"
 _PASSING_CATEGORIES: Final = frozenset({"RATE_LIMITS", "INTERNAL_ERROR", "TIMEOUT", "SERVICE_UNAVAILABLE", "LOCKED"})
 
@@ -56,7 +58,7 @@ def object_answered(answer: Answer) -> dict[str, Any] | Refusal:
 
 def quota_spent_for(response: httpx.Response) -> timedelta | None:
     """Return how long no call may be made if the answer says that the burst quota is spent, None otherwise."""
-    refusal = read_refusal(response) if response.status_code == 429 else None
+    refusal = read_refusal(response) if _is_rate_limit(response) else None
     return refusal.after if isinstance(refusal, RetryLater) else None
 
 
@@ -78,20 +80,26 @@ def policy_of(response: httpx.Response) -> str | None:
 
 
 def _by_status(response: httpx.Response, detail: str) -> Refusal:  # noqa: PLR0911 - a table with a line for each status
+    if _is_rate_limit(response):
+        return _rate_limited(response, detail)
     match response.status_code:
-        case 401:
-            return Halt("token_refused", detail)
+        case 301 | 302 | 303 | 307 | 308:
+            # Redirects are not followed: the token would go to wherever they lead.
+            leads_to = words_of(response.headers.get("Location"), LONGEST_DETAIL) or "nowhere"
+            why = f"{response.status_code}: redirected to {leads_to}; HUBSPOT_API_BASE_URL must name HubSpot itself"
+            return Halt("endpoint_not_found", why)
+        case 401 | 530:
+            # HubSpot's proxy answers 530 for a token from which it can't tell the portal's data centre.
+            return Halt("token_refused", f"{detail} (HUBSPOT_PRIVATE_APP_TOKEN)")
         case 402:
             return Halt("payment_required", detail)
         case 403:
-            return Halt("scope_missing", detail)
+            return _forbidden(response, detail)
         case 404 | 405 | 410:
             # Our calls name no single record in their path, so the path itself does not exist.
             return Halt("endpoint_not_found", f"{response.request.url.path}: {detail}")
         case 423:
             return RetryLater(detail, _retry_after(response) or LOCKED)
-        case 429:
-            return _rate_limited(response, detail)
         case 400 | 409 | 413 | 414 | 415 | 422:
             body = body_of(response)
             conflict = response.status_code == 409 or _is_conflict(body)
@@ -101,9 +109,28 @@ def _by_status(response: httpx.Response, detail: str) -> Refusal:  # noqa: PLR09
             return RetryLater(detail, _retry_after(response), outage=response.status_code >= 500)
 
 
+def _is_rate_limit(response: httpx.Response) -> bool:
+    return response.status_code == 429 or text_of(body_of(response).get("category")) == "RATE_LIMITS"
+
+
+def _forbidden(response: httpx.Response, detail: str) -> Refusal:
+    """Return a halt for a ban, or if scopes or the tier lack. Any other 403, such as a firewall's, is an outage."""
+    body = body_of(response)
+    if text_of(body.get("category")) in _BANS:
+        # No public reason names a ban, and this is the one whose remedy is in HubSpot's account too.
+        return Halt("token_refused", f"{detail}: HubSpot has banned the app from the portal, and no scope mends that")
+    words = f"{text_of(body.get('category'))} {text_of(body.get('message'))}".lower()
+    if _scopes(body) or any(word in words for word in _OF_SCOPE_OR_TIER):
+        return Halt("scope_missing", detail)
+    return RetryLater(detail, _retry_after(response), outage=True)
+
+
 def _rate_limited(response: httpx.Response, detail: str) -> Refusal:
     body = body_of(response)
     words = f"{text_of(body.get('policyName'))} {text_of(body.get('message'))}".lower()
+    if "month" in words:
+        # No public reason names the month's limit. It ends as the day's does: at a time of HubSpot's, or by a purchase.
+        return Halt("daily_quota_spent", f"{detail}: the limit of the month, not of the day, is spent")
     if "daily" in words:
         return Halt("daily_quota_spent", detail)
     waits = timedelta(seconds=2) if "secondly" in words and "ten_secondly" not in words else timedelta(seconds=10)
