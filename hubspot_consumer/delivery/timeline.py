@@ -91,12 +91,18 @@ class Timeline:
         # This is the mode of a dry run; `Portal.choose` sets the mode of a live worker.
         self.mode: TimelineMode = "custom_events"
         self.automatic = False
+        # The mode was changed by the refusal of one call; `Portal.choose`, which asks the portal, sets it to False.
+        self.in_doubt = False
+        # Entries of written contacts that no form of entry was left for. `replay --timeline` can send them later.
+        self.left_out = 0
 
     async def leave(self, updates: Sequence[ContactUpdate]) -> Mapping[ContactUpdate, Refusal]:
         """Send the entries of written *updates*, each contact's in order; return the refusals by update."""
         refused: dict[ContactUpdate, Refusal] = {}
         match self.mode:
             case "off":
+                if self.automatic:
+                    self.left_out += sum(len(update.events) - len(update.set_aside) for update in updates)
                 return refused
             case "custom_events":
                 items, most, send = timeline_items(updates), MOST_TIMELINE_ENTRIES, self._send
@@ -209,7 +215,7 @@ class Timeline:
         if not (self.automatic and isinstance(outcome, Halt) and outcome.reason == "scope_missing"):
             return outcome
         if self.mode == mode:
-            self.mode = _INSTEAD[mode]
+            self.mode, self.in_doubt = _INSTEAD[mode], True
             log.warning(
                 "timeline.mode", mode=self.mode, before=mode, why=outcome.detail, correlation_id=outcome.correlation_id
             )

@@ -24,7 +24,7 @@ from hubspot_consumer.hubspot.account import CONTACT_SCOPES, EVENT_SCOPES, SCHEM
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.daily_quota import RESERVE, DailyQuota, midnight, quota_counts
-from hubspot_consumer.hubspot.outcomes import Halt, Refusal, Rejected, RetryLater, is_unavailable
+from hubspot_consumer.hubspot.outcomes import Halt, Refusal, Rejected, RetryLater, is_forbidden
 from hubspot_consumer.hubspot.rate_limiter import QuotaSlot, RateLimiter
 from hubspot_consumer.provisioning.differences import Differences
 from hubspot_consumer.provisioning.provision import Provision, ProvisionRefused
@@ -175,7 +175,7 @@ class PortalChecks:
         try:
             found = await self._events.seen()
         except ProvisionRefused as error:
-            if not is_unavailable(error.refusal):
+            if not is_forbidden(error.refusal):
                 return _refused(error)
             what = f"the portal's tier or the token's scopes allow no custom events ({error})"
             if timeline == "custom_events":

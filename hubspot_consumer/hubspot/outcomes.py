@@ -84,6 +84,11 @@ Refusal = RetryLater | Rejected | Halt
 """The meaning of an answer other than 2xx for all inputs of the call. Each has a `detail`, the reason in words."""
 
 
+def is_forbidden(refusal: object) -> TypeGuard[Halt]:
+    """Return whether a refusal shows that the portal's tier or the token's scopes forbid the call."""
+    return isinstance(refusal, Halt) and refusal.reason == "scope_missing"
+
+
 def is_unavailable(refusal: object) -> TypeGuard[Halt]:
     """Return whether a refusal shows that the call's path does not exist, or that the tier or the scopes forbid it."""
     return isinstance(refusal, Halt) and refusal.reason in ("scope_missing", "endpoint_not_found")

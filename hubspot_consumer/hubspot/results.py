@@ -15,7 +15,7 @@ from hubspot_consumer.hubspot.outcomes import (
     Refusal,
     Rejected,
     RetryLater,
-    is_unavailable,
+    is_forbidden,
 )
 from hubspot_consumer.hubspot.requests import (
     HeldContacts,
@@ -153,11 +153,11 @@ def read_noted_events(response: Answer, notes: int) -> set[str] | Refusal:
 
 
 def read_allowed(response: Answer) -> bool | Refusal:
-    """Return whether the path of a call exists and the portal's tier and the token's scopes allow it."""
+    """Return whether the portal's tier and the token's scopes allow a call."""
     if succeeded(response):
         return True
     refusal = read_refusal(response)
-    return False if is_unavailable(refusal) else refusal
+    return False if is_forbidden(refusal) else refusal
 
 
 def read_known_contacts(response: Answer, keys: Sequence[ContactKey]) -> KnownContacts | Refusal:
