@@ -60,7 +60,7 @@ class Settings:
     unknown_property: Literal["refuse", "ignore"] = "refuse"
     conflict: ConflictForm = "contact_exists"
     duplicate_ids: Literal["refuse", "accept"] = "refuse"
-    microseconds: Literal["accept", "refuse"] = "accept"
+    microseconds: Literal["accept", "refuse"] = "refuse"
     deleted_email: Literal["create", "refuse"] = "create"
     malformed_credentials: Literal["expired", "no_route"] = "expired"
     quota_headers: bool = True
