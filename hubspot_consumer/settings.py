@@ -39,7 +39,7 @@ class Settings(KafkaConnection, ServiceSettings):
     hubspot_api_base_url: str = Field(
         "https://api.hubapi.com", pattern=r"^https?://[^\s]+$", description="address of HubSpot, or of the simulator"
     )
-    hubspot_api_version: ApiVersion = Field("2026-03", description="version of HubSpot's API")
+    hubspot_api_version: ApiVersion = Field("2026-09", description="version of HubSpot's API")
     hubspot_rate_limit: int = Field(
         100, ge=1, le=10_000, description="the app's calls in a window; HubSpot's headers can lower it"
     )
