@@ -60,6 +60,9 @@ class ContactWriter:
         with slot:
             answer = await self._destination.create(self._without_omissions(inputs))
         self._record(answer.outcomes.values())
+        for one in inputs:
+            if isinstance(answer.outcomes.get(one.trace_id), Delivered):
+                self._unwritable.taken(one.properties.keys())
         # The contact of a rejected or unclear input most likely exists. Any other fault shows in its upsert.
         created = {name: outcome for name, outcome in answer.outcomes.items() if not isinstance(outcome, Rejected)}
         return [(one, created.get(one.trace_id, MayExist())) for one in inputs]
@@ -102,9 +105,12 @@ class ContactWriter:
         self._breaker.record_all(outcomes)
 
     def _meaning(self, upsert: Upsert, outcome: Outcome | Again) -> Outcome | Again:
+        if isinstance(outcome, Delivered):
+            self._unwritable.taken(upsert.properties.keys())
         if not isinstance(outcome, Rejected):
             return outcome
-        if unwritable := outcome.unwritable.intersection(upsert.properties):
+        mistyped = self._unwritable.mistyped(outcome.mistyped.intersection(upsert.properties), upsert.contact_key)
+        if unwritable := outcome.unwritable.intersection(upsert.properties) | mistyped:
             if (stop_reason := self._unwritable.leave_out(unwritable)) is None:
                 return Again(outcome.detail)
             self._breaker.trip(stop_reason)

@@ -56,14 +56,16 @@ class Rejected:
     """A further attempt would end the same: HubSpot refuses the input, our mapping fails for it, or
     another event has its sequence.
 
-    `unwritable` are the properties that this portal does not let any client write. `conflict` is True if another
-    contact has the claimed value; for a creation, if the contact exists.
+    `unwritable` are the properties that this portal does not let any client write. `mistyped` are properties of ours
+    whose value was refused for its form, as every value is once the property has another type. `conflict` is True if
+    another contact has the claimed value; for a creation, if the contact exists.
     """
 
     reason: Rejection
     detail: str
     unwritable: frozenset[str] = frozenset()
     conflict: bool = False
+    mistyped: frozenset[str] = frozenset()
     correlation_id: str | None = field(default=None, compare=False)
 
 

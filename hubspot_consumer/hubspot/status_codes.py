@@ -21,6 +21,7 @@ from hubspot_consumer.hubspot.bodies import (
     words_of,
 )
 from hubspot_consumer.hubspot.outcomes import Halt, Refusal, Rejected, RetryLater
+from hubspot_consumer.hubspot.schema import PROPERTIES
 
 # HubSpot locks a record for two seconds.
 LOCKED: Final = timedelta(seconds=2)
@@ -33,6 +34,8 @@ _UNWRITABLE: Final = frozenset({"PROPERTY_DOESNT_EXIST", "READ_ONLY_VALUE"})
 _CONFLICTS: Final = frozenset(
     {"CONFLICT", "OBJECT_ALREADY_EXISTS", "UNIQUE_VALUE_CONFLICT", "CONFLICTING_UNIQUE_VALUE"}
 )
+_MISTYPED: Final = frozenset({"INVALID_INTEGER", "INVALID_LONG", "INVALID_DATE", "INVALID_OPTION"})
+_OURS: Final = frozenset(known.name for known in PROPERTIES)
 _BANS: Final = frozenset({"BANNED"})
 _OF_SCOPE_OR_TIER: Final = ("scope", "tier", "permission", "subscription", "upgrade", "access token")
 _HELD_BY_ANOTHER: Final = "already has that value"
@@ -103,7 +106,7 @@ def _by_status(response: httpx.Response, detail: str) -> Refusal:  # noqa: PLR09
         case 400 | 409 | 413 | 414 | 415 | 422:
             body = body_of(response)
             conflict = response.status_code == 409 or _is_conflict(body)
-            return Rejected("rejected_by_hubspot", detail, _unwritable(body), conflict)
+            return Rejected("rejected_by_hubspot", detail, _unwritable(body), conflict, _mistyped(body))
         case _:
             # 408, 477, each 5xx and any unknown status are retried: an event must not be lost for an unclear answer.
             return RetryLater(detail, _retry_after(response), outage=response.status_code >= 500)
@@ -150,12 +153,18 @@ def read_item_refusal(error: Mapping[str, Any], response: httpx.Response) -> Ref
     deleted = category == "OBJECT_NOT_FOUND" and response.request.url.path.endswith("/batch/upsert")
     if category in _PASSING_CATEGORIES or deleted:
         return RetryLater(detail, correlation_id=named)
-    return Rejected("rejected_by_hubspot", detail, _unwritable(error), _is_conflict(error), correlation_id=named)
+    conflict = _is_conflict(error)
+    return Rejected("rejected_by_hubspot", detail, _unwritable(error), conflict, _mistyped(error), named)
 
 
 def _unwritable(error: Mapping[str, Any]) -> frozenset[str]:
     """Return the properties that are unwritable according to an error: they do not exist, or they are read-only."""
     return frozenset(name for code, name in _faults(error) if code in _UNWRITABLE and name)
+
+
+def _mistyped(error: Mapping[str, Any]) -> frozenset[str]:
+    """Return those of our properties whose value an error refuses for its form."""
+    return _OURS.intersection(name for code, name in _faults(error) if code in _MISTYPED)
 
 
 def _is_conflict(error: Mapping[str, Any]) -> bool:

@@ -8,7 +8,7 @@ import pytest
 from hubspot_consumer.delivery.contact_writer import MOST_CONFLICTS, NOT_OURS, Again, ContactWriter
 from hubspot_consumer.delivery.destination import DryRun, Slot
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
-from hubspot_consumer.gates.unwritable_properties import INDISPENSABLE, UnwritableProperties
+from hubspot_consumer.gates.unwritable_properties import INDISPENSABLE, MOST_MISTYPED, UnwritableProperties
 from hubspot_consumer.hubspot.outcomes import UNSURE, Delivered, Halt, Outcome, Rejected, RetryLater
 from hubspot_consumer.hubspot.requests import Upsert
 from hubspot_consumer.hubspot.results import WriteAnswer
@@ -100,6 +100,28 @@ async def test_a_refusal_of_a_property_that_was_left_out_already_is_final() -> N
     await bench.upsert(upsert("a", "colour"))
 
     assert await bench.upsert(upsert("a", "colour", "size")) == {"a": COLOUR_UNKNOWN}
+
+
+async def test_a_property_whose_values_hubspot_refuses_of_many_contacts_in_a_row_is_left_out() -> None:
+    mistyped = Rejected("rejected_by_hubspot", "was not a valid long", mistyped=frozenset({"earned_at"}))
+    bench = Bench(
+        lambda inputs: WriteAnswer.of_all(inputs, mistyped if "earned_at" in inputs[0].properties else Delivered("1"))
+    )
+
+    few = [await bench.upsert(upsert(f"c{number}", "earned_at", "size")) for number in range(MOST_MISTYPED - 1)]
+    assert [list(outcome.values()) for outcome in few] == [[mistyped]] * (MOST_MISTYPED - 1)
+
+    assert await bench.upsert(upsert("last", "earned_at", "size")) == {"last": Again(mistyped.detail)}
+    assert await bench.upsert(upsert("last", "earned_at", "size")) == {"last": Delivered("1")}
+
+
+async def test_a_property_of_which_hubspot_takes_values_of_others_has_its_type_still() -> None:
+    mistyped = Rejected("rejected_by_hubspot", "was not a valid long", mistyped=frozenset({"earned_at"}))
+    bench = Bench(lambda inputs: WriteAnswer.of_all(inputs, Delivered("1") if inputs[0].trace_id == "ok" else mistyped))
+
+    for number in range(3 * MOST_MISTYPED):
+        assert await bench.upsert(upsert("ok", "earned_at")) == {"ok": Delivered("1")}
+        assert await bench.upsert(upsert(f"c{number}", "earned_at")) == {f"c{number}": mistyped}
 
 
 async def test_a_portal_without_the_property_that_guards_the_order_halts_sending() -> None:
