@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, Literal, NamedTuple, Protocol, TypeVar, assert_never
 
 from hubspot_consumer.delivery.batches import calls_of, halves
+from hubspot_consumer.delivery.blocked import Blocked
 from hubspot_consumer.delivery.destination import Destination
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.hubspot.outcomes import UNSURE, Delivered, Halt, Refusal, Rejected, RetryLater
@@ -88,6 +89,7 @@ class Timeline:
         self._rejections = rejections
         self._lease = lease
         self._breaker = breaker
+        self._blocked = Blocked(breaker)
         # This is the mode of a dry run; `Portal.choose` sets the mode of a live worker.
         self.mode: TimelineMode = "custom_events"
         self.automatic = False
@@ -121,6 +123,12 @@ class Timeline:
         if not items:
             return {}
         refusal = self._or_instead("custom_events", await self._destination.send([item.entry for item in items]))
+        if len(items) == 1 and refusal is not None and self._blocked.is_final(refusal, items[0].entry.uuid):
+            refusal = Rejected("timeline_entry_rejected", refusal.detail)
+        if len(items) > 1 and (isinstance(refusal, Rejected) or self._blocked.is_worth_halving(refusal, len(items))):
+            first, second = halves(items)
+            refused = await self._send(first)
+            return refused | await self._send(_without(second, refused))
         match refusal:
             case None:
                 self._breaker.record(None)
@@ -128,10 +136,6 @@ class Timeline:
             case RetryLater() | Halt():
                 self._breaker.record(refusal)
                 return {item.update: refusal for item in items}
-            case Rejected() if len(items) > 1:
-                first, second = halves(items)
-                refused = await self._send(first)
-                return refused | await self._send(_without(second, refused))
             case Rejected():
                 return await self._reject(items[0], refusal)
             case _:

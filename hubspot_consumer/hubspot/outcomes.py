@@ -42,12 +42,14 @@ class RetryLater:
     """The input was not applied now, or it is unknown whether it was. `after` is the wait that HubSpot requested; None
     leaves it to our backoff.
 
-    `outage` is True for no answer or a 5xx. Several of them in a row open the circuit breaker.
+    `outage` is True for no answer or a 5xx. Several of them in a row open the circuit breaker. `blocked` is True for a
+    403 that is not about the token: a firewall refused the call, perhaps for the text of one of its inputs.
     """
 
     detail: str
     after: timedelta | None = None
     outage: bool = False
+    blocked: bool = False
     correlation_id: str | None = field(default=None, compare=False)
 
 

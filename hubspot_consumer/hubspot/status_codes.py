@@ -125,7 +125,7 @@ def _forbidden(response: httpx.Response, detail: str) -> Refusal:
     words = f"{text_of(body.get('category'))} {text_of(body.get('message'))}".lower()
     if _scopes(body) or any(word in words for word in _OF_SCOPE_OR_TIER):
         return Halt("scope_missing", detail)
-    return RetryLater(detail, _retry_after(response), outage=True)
+    return RetryLater(detail, _retry_after(response), outage=True, blocked=True)
 
 
 def _rate_limited(response: httpx.Response, detail: str) -> Refusal:

@@ -5,6 +5,7 @@ from contextlib import nullcontext
 
 import pytest
 
+from hubspot_consumer.delivery.blocked import MOST_TRIES
 from hubspot_consumer.delivery.contact_writer import MOST_CONFLICTS, NOT_OURS, Again, ContactWriter
 from hubspot_consumer.delivery.destination import DryRun, Slot
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
@@ -122,6 +123,23 @@ async def test_a_property_of_which_hubspot_takes_values_of_others_has_its_type_s
     for number in range(3 * MOST_MISTYPED):
         assert await bench.upsert(upsert("ok", "earned_at")) == {"ok": Delivered("1")}
         assert await bench.upsert(upsert(f"c{number}", "earned_at")) == {f"c{number}": mistyped}
+
+
+async def test_a_contact_that_a_firewall_blocks_for_its_text_stops_no_other_and_is_rejected_in_the_end() -> None:
+    blocked = RetryLater("403: Sorry, you have been blocked", outage=True, blocked=True)
+    bench = Bench(
+        lambda inputs: WriteAnswer.of_all(
+            inputs, blocked if any(one.trace_id == "b" for one in inputs) else Delivered("1")
+        )
+    )
+
+    for _ in range(MOST_TRIES - 1):
+        outcomes = await bench.upsert(upsert("a"), upsert("b"), upsert("c"))
+        assert outcomes == {"a": Delivered("1"), "b": blocked, "c": Delivered("1")}
+
+    last = await bench.upsert(upsert("a"), upsert("b"), upsert("c"))
+    assert last["b"] == Rejected("rejected_by_hubspot", blocked.detail)
+    assert bench.halt.halted is None
 
 
 async def test_a_portal_without_the_property_that_guards_the_order_halts_sending() -> None:
