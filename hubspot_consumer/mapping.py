@@ -21,12 +21,13 @@ from schemas.events import (
     NovaRedeemed,
     WalletPassInstalled,
 )
+from schemas.times import utc_milliseconds
 
 Properties = dict[str, str]
 Mapped = Callable[[Any, Totals], Mapping[str, str | None]]
 """The mapping of an event type. A property mapped to None is left as it is."""
 
-# The limit, in characters, of a custom event's property value: HubSpot rejects longer ones.
+# The limit of a custom event's property value, in units of UTF-16 as HubSpot counts: it rejects longer ones.
 LONGEST_TIMELINE_VALUE: Final = 256
 
 
@@ -84,7 +85,18 @@ def contact_properties(envelope: Envelope) -> Properties:
 def timeline_properties(envelope: Envelope) -> Properties:
     """Return the properties of the timeline entry: the payload's fields, each cut to LONGEST_TIMELINE_VALUE."""
     fields = envelope.payload.model_dump(mode="json", exclude_none=True)
-    return {name: str(value)[:LONGEST_TIMELINE_VALUE] for name, value in fields.items()}
+    times = {name: value for name, value in envelope.payload if isinstance(value, datetime)}
+    # HubSpot reads times as Java does: it was seen to refuse microseconds, and may refuse an offset.
+    return {
+        name: utc_milliseconds(times[name]) if name in times else _cut(str(value)) for name, value in fields.items()
+    }
+
+
+def _cut(value: str) -> str:
+    value = value[:LONGEST_TIMELINE_VALUE]
+    while len(value.encode("utf-16-le", "surrogatepass")) > 2 * LONGEST_TIMELINE_VALUE:
+        value = value[:-1]
+    return value
 
 
 def _signed_up(event: DriverSignedUp, _: Totals) -> Mapping[str, str | None]:

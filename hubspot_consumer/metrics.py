@@ -190,6 +190,17 @@ class Gauges(Collector):
             {(reason,): reason == halted for reason in get_args(HaltReason)},
             "reason",
         )
+        yield _gauge(
+            "timeline_mode",
+            "1 for the form that timeline entries have now",
+            {(mode,): mode == report["timeline"] for mode in _TIMELINE_MODES},
+            "mode",
+        )
+        yield CounterMetricFamily(
+            f"{PREFIX}_timeline_left_out",
+            "Timeline entries that were not sent because the portal took no form of them",
+            value=report["timeline_left_out"],
+        )
         yield _gauge("lag_events", "Events that the group has not acked", _by_one(report["lag"]), "topic")
         yield _gauge("contacts", "Contacts with pending events, by what they wait for", _by_one(contacts), "state")
         yield CounterMetricFamily(
@@ -221,6 +232,7 @@ class Gauges(Collector):
 
 
 _MODES: Final[tuple[Mode, ...]] = get_args(Mode)
+_TIMELINE_MODES: Final = ("custom_events", "notes", "off")
 
 
 def _by_one(values: Mapping[str, float]) -> dict[tuple[str, ...], float]:

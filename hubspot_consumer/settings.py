@@ -2,6 +2,7 @@
 
 import re
 from typing import Final, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
@@ -11,6 +12,7 @@ from runtime.settings import ServiceSettings
 
 # The printable ASCII characters; copying a token may add a line break or a typographic dash.
 _A_TOKEN: Final = re.compile("[!-~]+")
+_HUBSPOT_HOSTS: Final = (".hubapi.com", ".hubspot.com")
 
 Mode = Literal["disabled", "dry_run", "live"]
 TimelineSetting = Literal["auto", "custom_events", "notes", "off"]
@@ -37,7 +39,7 @@ class Settings(KafkaConnection, ServiceSettings):
     hubspot_api_base_url: str = Field(
         "https://api.hubapi.com", pattern=r"^https?://[^\s]+$", description="address of HubSpot, or of the simulator"
     )
-    hubspot_api_version: ApiVersion = Field("2026-03", description="version of HubSpot's API")
+    hubspot_api_version: ApiVersion = Field("2026-09", description="version of HubSpot's API")
     hubspot_rate_limit: int = Field(
         100, ge=1, le=10_000, description="the app's calls in a window; HubSpot's headers can lower it"
     )
@@ -68,6 +70,15 @@ class Settings(KafkaConnection, ServiceSettings):
         description="Kafka's consumer group; a dry run adds `-dry-run`",
     )
     consumer_port: int = Field(8081, ge=0, le=65_535, description="port of health, status and metrics")
+
+    @field_validator("hubspot_api_base_url")
+    @classmethod
+    def _in_no_clear_text(cls, value: str) -> str:
+        address = urlsplit(value)
+        host = f".{address.hostname or ''}".rstrip(".")
+        if address.scheme.lower() == "http" and host.endswith(_HUBSPOT_HOSTS):
+            raise ValueError("HubSpot needs https://: with http:// anyone on the way could read the token")
+        return value
 
     @field_validator("hubspot_private_app_token")
     @classmethod

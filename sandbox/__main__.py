@@ -47,7 +47,7 @@ def demo(
     events: Annotated[int, typer.Option(min=50, help="Number of events of the day.")] = 5_000,
     seed: Annotated[int, typer.Option(help="Seed of the random traffic.")] = 1,
     keep: Annotated[bool, typer.Option("--keep", help="Leave it running at the end, and print the addresses.")] = False,
-    api_version: Annotated[ApiVersion, typer.Option(help="The version of HubSpot's API.")] = "2026-03",
+    api_version: Annotated[ApiVersion, typer.Option(help="The version of HubSpot's API.")] = "2026-09",
     notes: Annotated[bool, typer.Option("--notes", help="A portal that takes no custom events.")] = False,
 ) -> None:
     """Play a day of lifecycle traffic through the real services. Exits 0 if every event arrived once, in order."""

@@ -55,6 +55,11 @@ def nearest(moment: datetime) -> datetime:
         return moment_of(moment.timestamp())
 
 
+def utc_milliseconds(moment: datetime) -> str:
+    """Return *moment*, or the nearest one within the years 1 to 9999, in UTC with milliseconds: what HubSpot reads."""
+    return nearest(moment).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 UtcTime = Annotated[AwareDatetime, AfterValidator(_checked)]
 """A time as it was given, which has an equivalent in UTC. Readers with the context AS_WRITTEN accept others too."""
 KeptTime = Annotated[AwareDatetime, AfterValidator(nearest)]

@@ -42,7 +42,7 @@ def idle_parts(clock: Clock | None = None, *, limiter: RateLimiter | None = None
             ),
             sink=SimpleNamespace(
                 delivery=SimpleNamespace(calls_in_flight=0),
-                timeline=SimpleNamespace(mode="custom_events"),
+                timeline=SimpleNamespace(mode="custom_events", left_out=0),
                 dead_letters=SimpleNamespace(by_reason={}),
             ),
             progress=SimpleNamespace(stuck=stuck),

@@ -74,7 +74,7 @@ def dead_letter_pages(view: View, reader: LettersReader, starter: RunStarter, cl
             request,
             "dead_letter.html",
             letter=letter,
-            remedy=remedy(letter.reason),
+            remedy=remedy(letter.reason, letter.detail),
             longest=LONGEST_WORDS,
             value=_shown(record.value if record is not None else None),
             headers=[(name, (each or b"").decode(errors="replace")) for name, each in record.headers] if record else [],

@@ -34,8 +34,18 @@ REMEDIES: Final[Mapping[str, str]] = {
 }
 
 
-def remedy(reason: str) -> str:
-    """Return the instructions for that reason."""
+# HubSpot's words for a contact that was deleted as privacy law demands: nothing can be repaired.
+DELETED_BY_LAW: Final = "GDPR blacklisted"
+_SUPPRESS: Final = (
+    "HubSpot deleted the contact for good, as privacy law demands, and refuses the email: `suppress` the contact, so "
+    "that none of its events is sent, then discard this one"
+)
+
+
+def remedy(reason: str, detail: str = "") -> str:
+    """Return the instructions for that reason, and for that detail where HubSpot's words need other ones."""
+    if reason == "rejected_by_hubspot" and DELETED_BY_LAW.lower() in detail.lower():
+        return _SUPPRESS
     return REMEDIES.get(
         reason, "this version does not know the reason: look at the detail, and find out which program wrote it"
     )

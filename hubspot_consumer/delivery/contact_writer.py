@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from hubspot_consumer.delivery.batches import halves
+from hubspot_consumer.delivery.blocked import Blocked
 from hubspot_consumer.delivery.destination import Destination, Slot
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.gates.unwritable_properties import UnwritableProperties
@@ -54,14 +55,22 @@ class ContactWriter:
         self._unwritable = unwritable
         self._breaker = breaker
         self._count = count
+        self._blocked = Blocked(breaker)
 
     async def create(self, inputs: Sequence[Upsert], slot: Slot) -> list[tuple[Upsert, Outcome | MayExist]]:
         """Create up to 100 contacts, and return the outcome of each, which is never Rejected."""
         with slot:
             answer = await self._destination.create(self._without_omissions(inputs))
         self._record(answer.outcomes.values())
+        for one in inputs:
+            if isinstance(answer.outcomes.get(one.trace_id), Delivered):
+                self._unwritable.taken(one.properties.keys())
         # The contact of a rejected or unclear input most likely exists. Any other fault shows in its upsert.
-        created = {name: outcome for name, outcome in answer.outcomes.items() if not isinstance(outcome, Rejected)}
+        created = {
+            name: outcome
+            for name, outcome in answer.outcomes.items()
+            if not isinstance(outcome, Rejected) and not (isinstance(outcome, RetryLater) and outcome.blocked)
+        }
         return [(one, created.get(one.trace_id, MayExist())) for one in inputs]
 
     async def upsert(
@@ -82,6 +91,8 @@ class ContactWriter:
         else:
             slot.give_back()
             answer = WriteAnswer()
+        if any(self._blocked.is_worth_halving(outcome, len(allowed)) for outcome in answer.outcomes.values()):
+            answer = WriteAnswer(unclear=list(allowed))
         outcomes |= answer.outcomes
         self._record([outcome for outcome in outcomes.values() if not isinstance(outcome, Again)])
         for one in inputs:
@@ -102,9 +113,14 @@ class ContactWriter:
         self._breaker.record_all(outcomes)
 
     def _meaning(self, upsert: Upsert, outcome: Outcome | Again) -> Outcome | Again:
+        if isinstance(outcome, RetryLater) and self._blocked.is_final(outcome, upsert.contact_key):
+            return Rejected("rejected_by_hubspot", outcome.detail)
+        if isinstance(outcome, Delivered):
+            self._unwritable.taken(upsert.properties.keys())
         if not isinstance(outcome, Rejected):
             return outcome
-        if unwritable := outcome.unwritable.intersection(upsert.properties):
+        mistyped = self._unwritable.mistyped(outcome.mistyped.intersection(upsert.properties), upsert.contact_key)
+        if unwritable := outcome.unwritable.intersection(upsert.properties) | mistyped:
             if (stop_reason := self._unwritable.leave_out(unwritable)) is None:
                 return Again(outcome.detail)
             self._breaker.trip(stop_reason)

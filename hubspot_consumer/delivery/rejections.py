@@ -5,7 +5,7 @@ letters. Once people have paused and resumed sending, as many again may be rejec
 """
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from hubspot_consumer.dead_letters.writer import DeadLetterWriter
@@ -16,6 +16,7 @@ from hubspot_consumer.ordering.lane import ContactUpdate
 from hubspot_consumer.ordering.pending import Pending
 from runtime.clock import Clock
 from runtime.logs import log
+from schemas.contacts import ContactKey
 
 HOUR_S: Final = 3_600.0
 BUCKET_S: Final = 60.0
@@ -28,11 +29,14 @@ SEQUENCE_REUSED: Final = Rejected("sequence_reused", "another event of the conta
 class _Minute:
     begins: float
     delivered: int = 0
-    rejected: int = 0
+    rejected: set[ContactKey | str] = field(default_factory=set)
 
 
 class Rejections:
-    """Counts the last hour's events. The limit is *least* rejected ones, or MOST_SHARE of all if that is more."""
+    """Counts the last hour's events, those of one contact that HubSpot refused as one.
+
+    The limit is *least* rejected ones, or MOST_SHARE of all if that is more.
+    """
 
     def __init__(
         self,
@@ -56,7 +60,9 @@ class Rejections:
             halt = Halt("too_many_dead_letters", detail)
             self._breaker.trip(halt)
             return halt
-        self._minute().rejected += 1
+        # What HubSpot refuses of one contact again and again is one contact's trouble. Our own faults are everybody's.
+        of_contact = rejection.reason in ("rejected_by_hubspot", "timeline_entry_rejected")
+        self._minute().rejected.add(update.lane.key if of_contact else event.record.place)
         log.warning(
             "delivery.rejected",
             **event.log_fields,
@@ -74,8 +80,9 @@ class Rejections:
 
     @property
     def last_hour(self) -> int:
+        """Events rejected within the last hour; those of one contact that HubSpot refused count once."""
         self._minute()
-        return sum(minute.rejected for minute in self._minutes)
+        return len(set[ContactKey | str]().union(*(minute.rejected for minute in self._minutes)))
 
     @property
     def too_many(self) -> bool:

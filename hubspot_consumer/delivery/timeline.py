@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, Literal, NamedTuple, Protocol, TypeVar, assert_never
 
 from hubspot_consumer.delivery.batches import calls_of, halves
+from hubspot_consumer.delivery.blocked import Blocked
 from hubspot_consumer.delivery.destination import Destination
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.hubspot.outcomes import UNSURE, Delivered, Halt, Refusal, Rejected, RetryLater
@@ -88,15 +89,22 @@ class Timeline:
         self._rejections = rejections
         self._lease = lease
         self._breaker = breaker
+        self._blocked = Blocked(breaker)
         # This is the mode of a dry run; `Portal.choose` sets the mode of a live worker.
         self.mode: TimelineMode = "custom_events"
         self.automatic = False
+        # The mode was changed by the refusal of one call; `Portal.choose`, which asks the portal, sets it to False.
+        self.in_doubt = False
+        # Entries of written contacts that no form of entry was left for. `replay --timeline` can send them later.
+        self.left_out = 0
 
     async def leave(self, updates: Sequence[ContactUpdate]) -> Mapping[ContactUpdate, Refusal]:
         """Send the entries of written *updates*, each contact's in order; return the refusals by update."""
         refused: dict[ContactUpdate, Refusal] = {}
         match self.mode:
             case "off":
+                if self.automatic:
+                    self.left_out += sum(len(update.events) - len(update.set_aside) for update in updates)
                 return refused
             case "custom_events":
                 items, most, send = timeline_items(updates), MOST_TIMELINE_ENTRIES, self._send
@@ -115,6 +123,12 @@ class Timeline:
         if not items:
             return {}
         refusal = self._or_instead("custom_events", await self._destination.send([item.entry for item in items]))
+        if len(items) == 1 and refusal is not None and self._blocked.is_final(refusal, items[0].entry.uuid):
+            refusal = Rejected("timeline_entry_rejected", refusal.detail)
+        if len(items) > 1 and (isinstance(refusal, Rejected) or self._blocked.is_worth_halving(refusal, len(items))):
+            first, second = halves(items)
+            refused = await self._send(first)
+            return refused | await self._send(_without(second, refused))
         match refusal:
             case None:
                 self._breaker.record(None)
@@ -122,10 +136,6 @@ class Timeline:
             case RetryLater() | Halt():
                 self._breaker.record(refusal)
                 return {item.update: refusal for item in items}
-            case Rejected() if len(items) > 1:
-                first, second = halves(items)
-                refused = await self._send(first)
-                return refused | await self._send(_without(second, refused))
             case Rejected():
                 return await self._reject(items[0], refusal)
             case _:
@@ -209,7 +219,7 @@ class Timeline:
         if not (self.automatic and isinstance(outcome, Halt) and outcome.reason == "scope_missing"):
             return outcome
         if self.mode == mode:
-            self.mode = _INSTEAD[mode]
+            self.mode, self.in_doubt = _INSTEAD[mode], True
             log.warning(
                 "timeline.mode", mode=self.mode, before=mode, why=outcome.detail, correlation_id=outcome.correlation_id
             )

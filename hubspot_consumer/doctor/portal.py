@@ -24,7 +24,8 @@ from hubspot_consumer.hubspot.account import CONTACT_SCOPES, EVENT_SCOPES, SCHEM
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.daily_quota import RESERVE, DailyQuota, midnight, quota_counts
-from hubspot_consumer.hubspot.outcomes import Halt, Refusal, Rejected, RetryLater, is_unavailable
+from hubspot_consumer.hubspot.outcomes import Halt, Refusal, Rejected, RetryLater, is_forbidden
+from hubspot_consumer.hubspot.paths import SUPPORTED_UNTIL
 from hubspot_consumer.hubspot.rate_limiter import QuotaSlot, RateLimiter
 from hubspot_consumer.provisioning.differences import Differences
 from hubspot_consumer.provisioning.provision import Provision, ProvisionRefused
@@ -39,6 +40,8 @@ NEARLY_SPENT: Final = 0.1
 
 # A day ends sooner. A later time in HubSpot's answer is wrong, or has no equivalent in the portal's time zone.
 LONGEST_DAY: Final = timedelta(days=2)
+
+A_QUARTER: Final = timedelta(days=91)
 
 MOST_NAMED: Final = 5
 CUSTOM_EVENTS: Final = ("auto", "custom_events")
@@ -97,6 +100,7 @@ class PortalChecks:
                 Check("properties", self.properties),
                 Check("event_definitions", self.event_definitions),
                 Check("daily_quota", self.daily_quota),
+                Check("api_version", self.api_version),
             ],
             self._http.aclose,
         )
@@ -175,7 +179,7 @@ class PortalChecks:
         try:
             found = await self._events.seen()
         except ProvisionRefused as error:
-            if not is_unavailable(error.refusal):
+            if not is_forbidden(error.refusal):
                 return _refused(error)
             what = f"the portal's tier or the token's scopes allow no custom events ({error})"
             if timeline == "custom_events":
@@ -200,6 +204,21 @@ class PortalChecks:
             warn(f"{what}; workers spread the rest over the day", SPENDS)
             if left <= usage.limit * NEARLY_SPENT
             else ok(what)
+        )
+
+    async def api_version(self) -> Answer:
+        """Report until when HubSpot supports the version of its API in use."""
+        version = self._settings.hubspot_api_version
+        until = SUPPORTED_UNTIL[version]
+        what = f"HubSpot supports {version} until {until:%B %Y}"
+        if self._clock.now().date() < until - A_QUARTER:
+            return ok(what)
+        newest = max(SUPPORTED_UNTIL, key=lambda one: SUPPORTED_UNTIL[one])
+        return warn(
+            what,
+            "deploy a version of the consumer that knows a newer one"
+            if version == newest
+            else f"set HUBSPOT_API_VERSION={newest}",
         )
 
     async def _ask_portal(self) -> PortalDetails | Refusal:

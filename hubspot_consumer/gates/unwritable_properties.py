@@ -1,14 +1,18 @@
 """Unwritable properties: the portal rejects them, so no write has them, and the other properties are written."""
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 from typing import Final
 
 from hubspot_consumer.hubspot.outcomes import Halt
 from hubspot_consumer.hubspot.schema import SEQUENCE
 from runtime.logs import log
+from schemas.contacts import ContactKey
 
 # Without it the last applied sequence is lost, and a restart could overwrite contacts with older values.
 INDISPENSABLE: Final = SEQUENCE
+# One contact's value may be wrong; the same property of so many contacts in a row has another type in the portal.
+MOST_MISTYPED: Final = 10
 
 
 class UnwritableProperties:
@@ -17,6 +21,18 @@ class UnwritableProperties:
     def __init__(self) -> None:
         self.names: set[str] = set()
         self.kept_names: set[str] = set()
+        self._mistyped: defaultdict[str, set[ContactKey]] = defaultdict(set)
+
+    def mistyped(self, names: Collection[str], contact: ContactKey) -> frozenset[str]:
+        """Count a *contact* whose values of *names* were refused; return the names whose type has changed by that."""
+        for name in names:
+            self._mistyped[name].add(contact)
+        return frozenset(name for name in names if len(self._mistyped[name]) >= MOST_MISTYPED)
+
+    def taken(self, names: Collection[str]) -> None:
+        """Forget whose values of *names* were refused: HubSpot has taken a value of each."""
+        for name in self._mistyped.keys() & names:
+            del self._mistyped[name]
 
     def leave_out(self, names: Collection[str]) -> Halt | None:
         """Add the properties that the portal rejected; if INDISPENSABLE is one of them, return a halt instead."""
@@ -47,4 +63,5 @@ class UnwritableProperties:
     def try_again(self) -> None:
         """Clear all names, because the portal may have been repaired."""
         self.names.clear()
+        self._mistyped.clear()
         self.kept_names.clear()

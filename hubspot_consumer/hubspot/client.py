@@ -1,6 +1,7 @@
 """The client: HubSpot's calls. Each takes a slot of the quota, and returns an outcome instead of raising."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import timedelta
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
@@ -134,6 +135,8 @@ class HubSpotClient:
 
     async def send(self, entries: Sequence[TimelineEntry]) -> Refusal | None:
         """Send up to 500 timeline entries. The call needs no slot: HubSpot exempts it from the quota."""
+        if (paused_s := self._rate_limiter.events_paused_s) > 0:
+            return RetryLater("HubSpot's limit of custom events is spent", timedelta(seconds=paused_s))
         body = {"inputs": [entry.body(self._portal_id) for entry in entries]}
         answer = await self._events_path.ask(
             self.paths.send_events, lambda path: self._call("send", path, body, sources=entries)
@@ -244,5 +247,6 @@ class HubSpotClient:
         self._count(CallMade(kind, str(response.status_code), inputs, response.elapsed.total_seconds()))
         self._rate_limiter.observe(response.headers)
         if (wait := quota_spent_for(response)) is not None:
-            self._rate_limiter.pause(wait.total_seconds())
+            pause = self._rate_limiter.pause_events if kind == "send" else self._rate_limiter.pause
+            pause(wait.total_seconds())
         return response

@@ -29,6 +29,8 @@ LARGEST_LIST: Final = 8 * 1024 * 1024
 MOST_VALUES: Final = 250_000
 # Servers send some KiB at a time. Each part takes as long to read as a KiB, so many small ones would stop all else.
 MOST_PARTS: Final = 10_000
+# HubSpot's proxy answers 530 for a token from which it can't tell the portal's data centre.
+TOKEN_REFUSED: Final = frozenset({401, 530})
 # zlib's number for the format of gzip.
 _GZIP: Final = zlib.MAX_WBITS | 16
 
@@ -76,15 +78,15 @@ async def request(  # noqa: PLR0913 - the parts of a request, and one of its ans
 ) -> httpx.Response:
     """Return an answer with its whole body, decoded. Raises httpx.RequestError if there is none within the limits.
 
-    An answer *of_a_list* of definitions may be larger. After a 401 the token is read again and, if that differs, the
-    request is repeated once.
+    An answer *of_a_list* of definitions may be larger. After a status of TOKEN_REFUSED the token is read again and, if
+    that differs, the request is repeated once.
     """
     asked = http.build_request(method, path, json=body, params=parameters)
     largest = LARGEST_LIST if of_a_list else LARGEST_ANSWER
     try:
         async with asyncio.timeout(CALL_WITHIN_S):
             answer = await _answer(http, asked, largest)
-            if answer.status_code == 401 and isinstance(http.auth, Token) and http.auth.differs_from(asked):
+            if answer.status_code in TOKEN_REFUSED and isinstance(http.auth, Token) and http.auth.differs_from(asked):
                 log.warning("hubspot.token_read_again")
                 answer = await _answer(http, asked, largest)
             return answer
@@ -147,7 +149,7 @@ class Token(httpx.Auth):
 
     def differs_from(self, refused: httpx.Request) -> bool:
         """Return whether another token is configured than that of the *refused* request; read it again if need be."""
-        # Several calls in flight may get a 401 at once: only the first of them reads the token.
+        # Several calls in flight may be refused at once: only the first of them reads the token.
         if self._header == refused.headers["Authorization"]:
             self._token = self._read_again() or self._token
         return self._header != refused.headers["Authorization"]

@@ -42,12 +42,14 @@ class RetryLater:
     """The input was not applied now, or it is unknown whether it was. `after` is the wait that HubSpot requested; None
     leaves it to our backoff.
 
-    `outage` is True for no answer or a 5xx. Several of them in a row open the circuit breaker.
+    `outage` is True for no answer or a 5xx. Several of them in a row open the circuit breaker. `blocked` is True for a
+    403 that is not about the token: a firewall refused the call, perhaps for the text of one of its inputs.
     """
 
     detail: str
     after: timedelta | None = None
     outage: bool = False
+    blocked: bool = False
     correlation_id: str | None = field(default=None, compare=False)
 
 
@@ -56,14 +58,16 @@ class Rejected:
     """A further attempt would end the same: HubSpot refuses the input, our mapping fails for it, or
     another event has its sequence.
 
-    `unwritable` are the properties that this portal does not let any client write. `conflict` is True if another
-    contact has the claimed value; for a creation, if the contact exists.
+    `unwritable` are the properties that this portal does not let any client write. `mistyped` are properties of ours
+    whose value was refused for its form, as every value is once the property has another type. `conflict` is True if
+    another contact has the claimed value; for a creation, if the contact exists.
     """
 
     reason: Rejection
     detail: str
     unwritable: frozenset[str] = frozenset()
     conflict: bool = False
+    mistyped: frozenset[str] = frozenset()
     correlation_id: str | None = field(default=None, compare=False)
 
 
@@ -82,6 +86,11 @@ UNSURE: Final = RetryLater("the group has not answered, and may have given the p
 Outcome = Delivered | RetryLater | Rejected | Halt
 Refusal = RetryLater | Rejected | Halt
 """The meaning of an answer other than 2xx for all inputs of the call. Each has a `detail`, the reason in words."""
+
+
+def is_forbidden(refusal: object) -> TypeGuard[Halt]:
+    """Return whether a refusal shows that the portal's tier or the token's scopes forbid the call."""
+    return isinstance(refusal, Halt) and refusal.reason == "scope_missing"
 
 
 def is_unavailable(refusal: object) -> TypeGuard[Halt]:

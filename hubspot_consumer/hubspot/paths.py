@@ -3,10 +3,18 @@
 Sources: HubSpot's public API specification; for custom events, its newest version and the SDKs generated from it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Final, Literal
 
 ApiVersion = Literal["v3", "2026-03", "2026-09"]
+# HubSpot names a month, and mends nothing in a version from then on. It does not say when calls begin to fail.
+SUPPORTED_UNTIL: Final[Mapping[ApiVersion, date]] = {
+    "v3": date(2027, 9, 1),
+    "2026-03": date(2027, 9, 1),
+    "2026-09": date(2028, 3, 1),
+}
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,7 @@ class RateLimiter:
         # `_not_before` is the time until which HubSpot requested a pause. `_follows_at` is the time until which the
         # former holder of this share comes first.
         self._not_before = self._follows_at = 0.0
+        self._events_not_before = 0.0
         self._wider_until = 0.0
         self._shifts, self._shifted_at = 0.0, 0.0
         self._last_slot_at = -math.inf
@@ -163,6 +164,15 @@ class RateLimiter:
     def pause(self, seconds: float) -> None:
         """Give out no slot for *seconds*. HubSpot answered with 429, so another app uses the quota too."""
         self._not_before = max(self._not_before, self._clock.monotonic() + seconds)
+
+    def pause_events(self, seconds: float) -> None:
+        """Let no custom events be sent for *seconds*. HubSpot limits them apart, so slots are given out meanwhile."""
+        self._events_not_before = max(self._events_not_before, self._clock.monotonic() + seconds)
+
+    @property
+    def events_paused_s(self) -> float:
+        """How long no custom events may be sent; 0 or less if they may be sent now."""
+        return self._events_not_before - self._clock.monotonic()
 
     def observe(self, headers: Mapping[str, str]) -> None:
         """Update the quota, at most the configured one, and other apps' use of it from an answer's headers."""

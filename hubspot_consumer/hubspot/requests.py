@@ -12,6 +12,7 @@ from uuid import UUID
 from hubspot_consumer.hubspot.schema import event_name
 from hubspot_consumer.kafka.records import Record
 from schemas.contacts import ContactKey, contact_hash
+from schemas.times import utc_milliseconds
 
 # Documented limits of one call.
 MOST_UPSERTS = 100
@@ -75,7 +76,7 @@ class TimelineEntry:
         return {
             "eventName": f"pe{portal_id}_{event_name(self.event_type)}",
             **({"objectId": self.contact_id} if self.contact_id else {"email": self.contact_key}),
-            "occurredAt": _time(self.occurred_at),
+            "occurredAt": utc_milliseconds(self.occurred_at),
             "uuid": self.uuid,
             "properties": dict(self.properties),
         }
@@ -106,7 +107,7 @@ class Note:
         words = "<br>".join(escape(line) for line in [*lines, f"{_MARK}{entry.uuid}"])
         return {
             "properties": {
-                "hs_timestamp": _time(entry.occurred_at),
+                "hs_timestamp": utc_milliseconds(entry.occurred_at),
                 "hs_note_body": f"<b>{escape(entry.event_type.replace('_', ' '))}</b><br>{words}",
             },
             "associations": [
@@ -182,7 +183,3 @@ KnownContacts = dict[str, KnownContact | None]
 """Contacts by lower-cased email; None for one that HubSpot lacks. A contact that HubSpot's answer omits has no entry:
 its state is unknown.
 """
-
-
-def _time(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

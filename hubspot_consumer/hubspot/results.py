@@ -15,7 +15,7 @@ from hubspot_consumer.hubspot.outcomes import (
     Refusal,
     Rejected,
     RetryLater,
-    is_unavailable,
+    is_forbidden,
 )
 from hubspot_consumer.hubspot.requests import (
     HeldContacts,
@@ -57,32 +57,50 @@ class WriteAnswer(Generic[Input]):
 def read_written(response: Answer, inputs: Sequence[Input]) -> WriteAnswer[Input]:
     """Return the outcome of each of *inputs*."""
     if not succeeded(response):
-        refusal = read_refusal(response)
-        if isinstance(refusal, Rejected) and len(inputs) > 1:
-            # One invalid input, or two inputs for the same contact, can fail the whole call.
-            unclear = [one for one in inputs if isinstance(one, Note) or refusal.unwritable.isdisjoint(one.properties)]
-            return WriteAnswer({one.trace_id: refusal for one in inputs if one not in unclear}, unclear)
-        return WriteAnswer.of_all(inputs, refusal)
+        return _none_written(read_refusal(response), inputs)
     body = body_of(response)
     answer = WriteAnswer[Input]()
     # An answer has no more of either than inputs; comparing many more with each input would take seconds.
     errors = objects_of(body.get("errors"))[: len(inputs)]
-    for result in objects_of(body.get("results"))[: len(inputs)]:
-        if (upsert := _asked(result, inputs)) and (contact_id := name_of(result.get("id"))):
-            answer.outcomes[upsert.trace_id] = Delivered(
-                contact_id, _kept(upsert, result), created=result.get("new") is True
-            )
+    unnamed = _add_results(answer, objects_of(body.get("results"))[: len(inputs)], inputs)
     for error in errors:
         for trace_id in _traces(error, inputs):
             answer.outcomes[trace_id] = read_item_refusal(error, response)
-    unanswered = [upsert for upsert in inputs if upsert.trace_id not in answer.outcomes]
-    if any(not _traces(error, inputs) for error in errors) and len(inputs) > 1:
-        answer.unclear = unanswered
+    left = [one for one in inputs if one.trace_id not in answer.outcomes]
+    if unnamed and len(unnamed) == len(left):
+        # Each was written, but whose id is whose is clear for one alone. Nobody uses the id of a note.
+        if len(left) == 1 or isinstance(left[0], Note):
+            answer.outcomes |= zip((one.trace_id for one in left), unnamed, strict=True)
+        else:
+            answer.unclear = left
+    elif any(not _traces(error, inputs) for error in errors) and len(inputs) > 1:
+        answer.unclear = left
     else:
         # A 2xx answer can have fewer results than inputs: HubSpot did not write the others.
-        for upsert in unanswered:
-            answer.outcomes[upsert.trace_id] = RetryLater("HubSpot's answer leaves the input out")
+        answer.outcomes |= {one.trace_id: RetryLater("HubSpot's answer leaves the input out") for one in left}
     return answer
+
+
+def _none_written(refusal: Refusal, inputs: Sequence[Input]) -> WriteAnswer[Input]:
+    if isinstance(refusal, Rejected) and len(inputs) > 1:
+        # One invalid input, or two inputs for the same contact, can fail the whole call.
+        unclear = [one for one in inputs if isinstance(one, Note) or refusal.unwritable.isdisjoint(one.properties)]
+        return WriteAnswer({one.trace_id: refusal for one in inputs if one not in unclear}, unclear)
+    return WriteAnswer.of_all(inputs, refusal)
+
+
+def _add_results(
+    answer: WriteAnswer[Input], results: Sequence[Mapping[str, Any]], inputs: Sequence[Input]
+) -> list[Delivered]:
+    """Add the outcomes that *results* have; return those of results without a trace id that belong to no input."""
+    unnamed = []
+    for result in results:
+        contact_id, created = name_of(result.get("id")), result.get("new") is True
+        if contact_id and (one := _asked(result, inputs)) and one.trace_id not in answer.outcomes:
+            answer.outcomes[one.trace_id] = Delivered(contact_id, _kept(one, result), created=created)
+        elif contact_id and result.get("objectWriteTraceId") is None:
+            unnamed.append(Delivered(contact_id, created=created))
+    return unnamed
 
 
 def read_notes(response: Answer, notes: Sequence[Note]) -> WriteAnswer[Note]:
@@ -135,11 +153,11 @@ def read_noted_events(response: Answer, notes: int) -> set[str] | Refusal:
 
 
 def read_allowed(response: Answer) -> bool | Refusal:
-    """Return whether the path of a call exists and the portal's tier and the token's scopes allow it."""
+    """Return whether the portal's tier and the token's scopes allow a call."""
     if succeeded(response):
         return True
     refusal = read_refusal(response)
-    return False if is_unavailable(refusal) else refusal
+    return False if is_forbidden(refusal) else refusal
 
 
 def read_known_contacts(response: Answer, keys: Sequence[ContactKey]) -> KnownContacts | Refusal:

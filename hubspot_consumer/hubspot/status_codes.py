@@ -2,7 +2,7 @@
 inputs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final, TypeGuard
@@ -21,6 +21,7 @@ from hubspot_consumer.hubspot.bodies import (
     words_of,
 )
 from hubspot_consumer.hubspot.outcomes import Halt, Refusal, Rejected, RetryLater
+from hubspot_consumer.hubspot.schema import PROPERTIES
 
 # HubSpot locks a record for two seconds.
 LOCKED: Final = timedelta(seconds=2)
@@ -29,6 +30,15 @@ LONGEST_RETRY_AFTER: Final = timedelta(minutes=15)
 LONGEST_DETAIL: Final = 500
 _NOT_VALID: Final = "Property values were not valid: "
 _UNWRITABLE: Final = frozenset({"PROPERTY_DOESNT_EXIST", "READ_ONLY_VALUE"})
+# HubSpot has several names for a value that another contact holds; the oldest answers have its sentence alone.
+_CONFLICTS: Final = frozenset(
+    {"CONFLICT", "OBJECT_ALREADY_EXISTS", "UNIQUE_VALUE_CONFLICT", "CONFLICTING_UNIQUE_VALUE"}
+)
+_MISTYPED: Final = frozenset({"INVALID_INTEGER", "INVALID_LONG", "INVALID_DATE", "INVALID_OPTION"})
+_OURS: Final = frozenset(known.name for known in PROPERTIES)
+_BANS: Final = frozenset({"BANNED"})
+_OF_SCOPE_OR_TIER: Final = ("scope", "tier", "permission", "subscription", "upgrade", "access token")
+_HELD_BY_ANOTHER: Final = "already has that value"
 _PASSING_CATEGORIES: Final = frozenset({"RATE_LIMITS", "INTERNAL_ERROR", "TIMEOUT", "SERVICE_UNAVAILABLE", "LOCKED"})
 
 
@@ -51,7 +61,7 @@ def object_answered(answer: Answer) -> dict[str, Any] | Refusal:
 
 def quota_spent_for(response: httpx.Response) -> timedelta | None:
     """Return how long no call may be made if the answer says that the burst quota is spent, None otherwise."""
-    refusal = read_refusal(response) if response.status_code == 429 else None
+    refusal = read_refusal(response) if _is_rate_limit(response) else None
     return refusal.after if isinstance(refusal, RetryLater) else None
 
 
@@ -73,31 +83,57 @@ def policy_of(response: httpx.Response) -> str | None:
 
 
 def _by_status(response: httpx.Response, detail: str) -> Refusal:  # noqa: PLR0911 - a table with a line for each status
+    if _is_rate_limit(response):
+        return _rate_limited(response, detail)
     match response.status_code:
-        case 401:
-            return Halt("token_refused", detail)
+        case 301 | 302 | 303 | 307 | 308:
+            # Redirects are not followed: the token would go to wherever they lead.
+            leads_to = words_of(response.headers.get("Location"), LONGEST_DETAIL) or "nowhere"
+            why = f"{response.status_code}: redirected to {leads_to}; HUBSPOT_API_BASE_URL must name HubSpot itself"
+            return Halt("endpoint_not_found", why)
+        case 401 | 530:
+            # HubSpot's proxy answers 530 for a token from which it can't tell the portal's data centre.
+            return Halt("token_refused", f"{detail} (HUBSPOT_PRIVATE_APP_TOKEN)")
         case 402:
             return Halt("payment_required", detail)
         case 403:
-            return Halt("scope_missing", detail)
+            return _forbidden(response, detail)
         case 404 | 405 | 410:
             # Our calls name no single record in their path, so the path itself does not exist.
             return Halt("endpoint_not_found", f"{response.request.url.path}: {detail}")
         case 423:
             return RetryLater(detail, _retry_after(response) or LOCKED)
-        case 429:
-            return _rate_limited(response, detail)
         case 400 | 409 | 413 | 414 | 415 | 422:
-            conflict = response.status_code == 409
-            return Rejected("rejected_by_hubspot", detail, _unwritable(body_of(response)), conflict)
+            body = body_of(response)
+            conflict = response.status_code == 409 or _is_conflict(body)
+            return Rejected("rejected_by_hubspot", detail, _unwritable(body), conflict, _mistyped(body))
         case _:
             # 408, 477, each 5xx and any unknown status are retried: an event must not be lost for an unclear answer.
             return RetryLater(detail, _retry_after(response), outage=response.status_code >= 500)
 
 
+def _is_rate_limit(response: httpx.Response) -> bool:
+    return response.status_code == 429 or text_of(body_of(response).get("category")) == "RATE_LIMITS"
+
+
+def _forbidden(response: httpx.Response, detail: str) -> Refusal:
+    """Return a halt for a ban, or if scopes or the tier lack. Any other 403, such as a firewall's, is an outage."""
+    body = body_of(response)
+    if text_of(body.get("category")) in _BANS:
+        # No public reason names a ban, and this is the one whose remedy is in HubSpot's account too.
+        return Halt("token_refused", f"{detail}: HubSpot has banned the app from the portal, and no scope mends that")
+    words = f"{text_of(body.get('category'))} {text_of(body.get('message'))}".lower()
+    if _scopes(body) or any(word in words for word in _OF_SCOPE_OR_TIER):
+        return Halt("scope_missing", detail)
+    return RetryLater(detail, _retry_after(response), outage=True, blocked=True)
+
+
 def _rate_limited(response: httpx.Response, detail: str) -> Refusal:
     body = body_of(response)
     words = f"{text_of(body.get('policyName'))} {text_of(body.get('message'))}".lower()
+    if "month" in words:
+        # No public reason names the month's limit. It ends as the day's does: at a time of HubSpot's, or by a purchase.
+        return Halt("daily_quota_spent", f"{detail}: the limit of the month, not of the day, is spent")
     if "daily" in words:
         return Halt("daily_quota_spent", detail)
     waits = timedelta(seconds=2) if "secondly" in words and "ten_secondly" not in words else timedelta(seconds=10)
@@ -113,24 +149,38 @@ def read_item_refusal(error: Mapping[str, Any], response: httpx.Response) -> Ref
     category = text_of(error.get("category"))
     detail = _words(f"{response.status_code} {category}: {text_of(error.get('message'))}", response)
     named = correlation_id(response)
-    if category in _PASSING_CATEGORIES:
+    # An upsert creates what it does not find, so that its contact was deleted meanwhile: the next one creates it.
+    deleted = category == "OBJECT_NOT_FOUND" and response.request.url.path.endswith("/batch/upsert")
+    if category in _PASSING_CATEGORIES or deleted:
         return RetryLater(detail, correlation_id=named)
-    conflict = category == "CONFLICT"
-    return Rejected("rejected_by_hubspot", detail, _unwritable(error), conflict, correlation_id=named)
+    conflict = _is_conflict(error)
+    return Rejected("rejected_by_hubspot", detail, _unwritable(error), conflict, _mistyped(error), named)
 
 
 def _unwritable(error: Mapping[str, Any]) -> frozenset[str]:
     """Return the properties that are unwritable according to an error: they do not exist, or they are read-only."""
-    found = {
-        name_of(name)
-        for detail in objects_of(error.get("errors"))
-        if text_of(detail.get("code")) in _UNWRITABLE
-        for name in named_in(detail, "propertyName")
-    }
+    return frozenset(name for code, name in _faults(error) if code in _UNWRITABLE and name)
+
+
+def _mistyped(error: Mapping[str, Any]) -> frozenset[str]:
+    """Return those of our properties whose value an error refuses for its form."""
+    return _OURS.intersection(name for code, name in _faults(error) if code in _MISTYPED)
+
+
+def _is_conflict(error: Mapping[str, Any]) -> bool:
+    """Return whether another contact holds a value, or the object exists, according to an error."""
+    words = {text_of(error.get("category")), text_of(error.get("errorType")), *(code for code, _ in _faults(error))}
+    return not words.isdisjoint(_CONFLICTS) or _HELD_BY_ANOTHER in text_of(error.get("message"))
+
+
+def _faults(error: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield each code in an error with the property that it is about; an empty name if it is about none."""
+    for detail in objects_of(error.get("errors")):
+        for name in named_in(detail, "propertyName") or ("",):
+            yield text_of(detail.get("code")), name_of(name)
     _, _, listed = text_of(error.get("message")).partition(_NOT_VALID)
-    failures = objects_of(parsed(listed.encode()))
-    found |= {name_of(one.get("name")) for one in failures if text_of(one.get("error")) in _UNWRITABLE}
-    return frozenset(found - {""})
+    for failure in objects_of(parsed(listed.encode())):
+        yield text_of(failure.get("error")), name_of(failure.get("name"))
 
 
 def _detail(response: httpx.Response) -> str:

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from hubspot_consumer.hubspot.bodies import text_of
 from hubspot_consumer.hubspot.client import HubSpotClient
-from hubspot_consumer.hubspot.outcomes import Refusal, RetryLater, is_unavailable
+from hubspot_consumer.hubspot.outcomes import Refusal, RetryLater, is_forbidden
 from hubspot_consumer.hubspot.schema import GROUP
 from hubspot_consumer.provisioning.differences import Differences, Missing, of_events, of_properties
 from runtime.endings import CannotGoOn
@@ -39,7 +39,7 @@ class Provision:
             try:
                 events = await self.events()
             except ProvisionRefused as error:
-                if not is_unavailable(error.refusal):
+                if not is_forbidden(error.refusal):
                     raise
                 events = Differences(no_custom_events=str(error))
         return Differences(

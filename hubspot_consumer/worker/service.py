@@ -24,8 +24,10 @@ Answer = TypeVar("Answer")
 CONNECT_AGAIN_S: Final = 2.0
 READ_LAG_S: Final = 5.0
 ALIGN_S: Final = 0.1
-# A portal's tier and a token's scopes change rarely.
-ASK_PORTAL_AGAIN_S: Final = 24 * 3600.0
+# A portal's tier and a token's scopes change rarely, but nobody tells when.
+ASK_PORTAL_AGAIN_S: Final = 3600.0
+# A single refusal may have another cause than the tier or the scopes.
+ASK_IN_DOUBT_S: Final = 300.0
 # These limits keep a stop short: an event that is not acked by then is repeated. The timeouts of a call add up to 35 s.
 FINISH_WITHIN_S: Final = 3.0
 DRAIN_AT_STOP_S: Final = 4.0
@@ -185,11 +187,15 @@ class Service:
             await self._clock.sleep(ALIGN_S)
 
     async def _watch_portal(self) -> NoReturn:
+        timeline, asked_at = self._parts.sink.timeline, self._clock.monotonic()
         while True:
-            await self._clock.sleep(ASK_PORTAL_AGAIN_S)
-            self._parts.core.unwritable.try_again()
-            if self._parts.live is not None:
-                await self._parts.live.portal.choose(self._parts.sink.timeline)
+            await self._clock.sleep(ASK_IN_DOUBT_S)
+            due = self._clock.monotonic() - asked_at >= ASK_PORTAL_AGAIN_S
+            if due:
+                asked_at = self._clock.monotonic()
+                self._parts.core.unwritable.try_again()
+            if self._parts.live is not None and (due or timeline.in_doubt):
+                await self._parts.live.portal.choose(timeline)
 
     async def _raise_when_reading_ends(self) -> NoReturn:
         reason = await self._parts.source.worker.ended()

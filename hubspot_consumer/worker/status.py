@@ -21,6 +21,7 @@ _WAITS_AT_START: Final[Collection[HaltReason]] = ("paused", "hubspot_unavailable
 # The report of a disabled consumer, which has no parts.
 _DISABLED: Final[Mapping[str, Any]] = {
     "timeline": "off",
+    "timeline_left_out": 0,
     "suppressed": 0,
     "properties_left_out": [],
     "properties_kept_by_hubspot": [],
@@ -103,6 +104,7 @@ def _of(parts: Parts) -> dict[str, Any]:
     core, sink, live, receipts = parts.core, parts.sink, parts.live, parts.core.receipts_topic
     return {
         "timeline": sink.timeline.mode,
+        "timeline_left_out": sink.timeline.left_out,
         "suppressed": len(core.suppressions),
         "properties_left_out": sorted(core.unwritable.names),
         "properties_kept_by_hubspot": sorted(core.unwritable.kept_names),

@@ -54,13 +54,13 @@ class Settings:
     duplicate_uuid: Literal["drop", "reject", "conflict"] = "drop"
     bad_occurrence: Literal["refuse_call", "skip"] = "refuse_call"
     notes: bool = True
-    result_trace_ids: Literal["all", "upserts", "none"] = "all"
+    result_trace_ids: Literal["all", "upserts", "none"] = "upserts"
     partial_failure: Literal["multi_status", "refuse_call"] = "multi_status"
     partial_upsert_by_email: Literal["keep", "refuse", "blank"] = "keep"
     unknown_property: Literal["refuse", "ignore"] = "refuse"
     conflict: ConflictForm = "contact_exists"
     duplicate_ids: Literal["refuse", "accept"] = "refuse"
-    microseconds: Literal["accept", "refuse"] = "accept"
+    microseconds: Literal["accept", "refuse"] = "refuse"
     deleted_email: Literal["create", "refuse"] = "create"
     malformed_credentials: Literal["expired", "no_route"] = "expired"
     quota_headers: bool = True

@@ -170,6 +170,14 @@ async def merged(scene: Scene) -> None:
     await scene.post(f"{CONTACTS}/merge", {"primaryObjectId": primary, "objectIdToMerge": other})
 
 
+async def deleted_by_law(scene: Scene) -> None:
+    """Delete Ada for good, so that HubSpot may refuse her email."""
+    scene.portal.change_settings(deleted_email="refuse")
+    ada = scene.portal.contacts.by_email(ADA)
+    assert ada is not None
+    scene.portal.contacts.delete(ada)
+
+
 def merged_from(number: int) -> Step:
     """Have a contact that was merged so often."""
 

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Literal
 from uuid import UUID
 
 import httpx
@@ -28,6 +30,7 @@ from schemas.events import EVENT_TYPES
 from tests.samples import PORTAL_ID, TOKEN, read
 
 MANY_CALLS = 10_000
+AT = datetime(2026, 11, 24, tzinfo=UTC)
 ADA, GRACE = ContactKey("ada@example.com"), ContactKey("grace@example.com")
 
 
@@ -201,8 +204,45 @@ async def test_a_redirect_is_not_followed_and_the_token_sent_nowhere_else() -> N
 
     client = client_of(http_client("http://hubspot", lambda: SecretStr(TOKEN), httpx.MockTransport(elsewhere)))
 
-    assert isinstance(await client.known_contacts([ADA]), RetryLater)
+    refusal = await client.known_contacts([ADA])
+
+    assert isinstance(refusal, Halt)
+    assert "redirected to http://elsewhere/" in refusal.detail
+    assert "HUBSPOT_API_BASE_URL" in refusal.detail
     assert asked == ["hubspot"]
+
+
+@pytest.mark.parametrize("refusal", ["expired", "no_route"])
+async def test_a_token_of_the_wrong_form_is_read_again_and_named(
+    portal: Portal, refusal: Literal["expired", "no_route"]
+) -> None:
+    configured = ["pat-na1-cut"]
+    portal.change_settings(malformed_credentials=refusal)
+    async with http_client(
+        "http://hubspot", lambda: SecretStr(configured[-1]), httpx.ASGITransport(simulator_app(portal))
+    ) as http:
+        client = client_of(http)
+        refused = await client.portal()
+        assert isinstance(refused, Halt)
+        assert (refused.reason, "HUBSPOT_PRIVATE_APP_TOKEN" in refused.detail) == ("token_refused", True)
+
+        configured.append(TOKEN)
+        assert isinstance(await client.portal(), PortalDetails)
+
+
+async def test_a_spent_limit_of_events_pauses_events_and_no_contacts(client: HubSpotClient, portal: Portal) -> None:
+    portal.change_settings(event_calls_per_s=1)
+    entry = TimelineEntry("00000000-0000-4000-8000-000000000001", "nova_earned", ADA, None, AT, {})
+    first, second = await client.send([entry]), await client.send([entry])
+    calls = portal.log.total
+    third = await client.send([entry])
+
+    assert first is None
+    assert isinstance(second, RetryLater)
+    assert isinstance(third, RetryLater)
+    assert portal.log.total == calls, "it is not even asked"
+    async with asyncio.timeout(1):
+        await client.slot()
 
 
 async def test_a_refused_token_is_read_again_once_and_only_a_new_one_is_tried(portal: Portal) -> None:

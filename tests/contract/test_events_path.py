@@ -15,7 +15,7 @@ from hubspot_consumer.hubspot.paths import PATHS, ApiVersion
 from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.hubspot.requests import TimelineEntry
 from hubspot_consumer.mapping import timeline_properties
-from hubspot_consumer.provisioning.provision import Provision
+from hubspot_consumer.provisioning.provision import Provision, ProvisionRefused
 from runtime.clock import SystemClock
 from sandbox.hubspot.app import simulator_app
 from sandbox.hubspot.faults.faults import Fault, Match, StatusAnswer, When
@@ -116,11 +116,13 @@ async def test_custom_events_that_are_nowhere_are_asked_for_once_at_each_place(
     portal.change_settings(moved_paths={f"/events/{version}": f"/moved/{version}" for version in PATHS})
     client = client_of(http, "2026-09")
 
-    assert await client.takes_custom_events() is False
+    asked = await client.takes_custom_events()
     refusal = await client.send([entry()])
 
+    # A path that does not exist says nothing of the tier, so it makes nobody choose notes.
+    assert isinstance(asked, Halt)
     assert isinstance(refusal, Halt)
-    assert refusal.reason == "endpoint_not_found"
+    assert asked.reason == refusal.reason == "endpoint_not_found"
     assert "/events/2026-09/send/batch" in refusal.detail
     assert portal.log.total == 2 * len(PATHS["2026-09"].events)
 
@@ -134,3 +136,12 @@ async def test_an_outage_while_custom_events_are_looked_for_says_nothing_of_wher
 
     assert isinstance(await client.takes_custom_events(), RetryLater)
     assert await client.takes_custom_events() is True
+
+
+async def test_where_definitions_are_nowhere_provision_says_so_and_does_not_call_the_portal_complete(
+    portal: Portal, http: httpx.AsyncClient
+) -> None:
+    portal.change_settings(moved_paths={f"/events/{version}": f"/moved/{version}" for version in PATHS})
+
+    with pytest.raises(ProvisionRefused, match="/events/2026-09/event-definitions"):
+        await Provision(client_of(http, "2026-09")).plan()

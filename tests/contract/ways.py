@@ -13,6 +13,7 @@ from tests.contract.provoking import (
     authorization,
     contact,
     contact_property,
+    deleted_by_law,
     event_definition,
     failing,
     inputs,
@@ -35,6 +36,7 @@ from tests.contract.provoking import (
 _REJECTING = settings(duplicate_uuid="reject")
 _ADA, _GRACE = contact(ADA), contact(GRACE)
 _ADA_TOO = {"hs_additional_emails": "ada2@example.com", "nerava_contact_key": "ada2@example.com"}
+_ECHOING = settings(result_trace_ids="all")
 _GONE = {
     "kind": "bad_inputs",
     "category": "OBJECT_NOT_FOUND",
@@ -85,7 +87,7 @@ WAYS: Final[Mapping[str, Way]] = {
     "answered/token-info": asked(scopes(CONTACTS_READ, CONTACTS_WRITE)),
     "delivered/create-created": asked(),
     "delivered/note-created-without-trace-id": asked(_ADA, settings(result_trace_ids="upserts")),
-    "delivered/notes-created": asked(_ADA, named("151")),
+    "delivered/notes-created": asked(_ADA, named("151"), _ECHOING),
     "delivered/upsert-by-elimination-without-trace-ids": asked(
         contact("primary@example.com", hs_additional_emails=ADA), settings(result_trace_ids="none")
     ),
@@ -95,11 +97,15 @@ WAYS: Final[Mapping[str, Way]] = {
     "delivered/upsert-keeps-a-later-stage": asked(contact(ADA, lifecyclestage="customer")),
     "delivered/upsert-updated": asked(_ADA),
     "delivered/upsert-without-trace-ids": asked(),
+    "halt/banned-403": known("banned"),
     "halt/daily-429": asked(settings(daily_limit=0)),
     "halt/daily-429-with-a-category": told,
+    "halt/forbidden-without-a-category-403": known("forbidden_without_scopes"),
     "halt/method-not-allowed-405": asked(),
     "halt/missing-scopes-403": asked(scopes(CONTACTS_READ)),
     "halt/missing-scopes-403-in-the-context": told,
+    "halt/monthly-429-of-sending": known("monthly_limit"),
+    "halt/moved-301": known("moved_301"),
     "halt/no-credentials-401": asked(authorization("")),
     "halt/no-tier-for-custom-events-403": asked(event_definition(), settings(custom_events=False)),
     "halt/not-found-404": asked(),
@@ -118,9 +124,14 @@ WAYS: Final[Mapping[str, Way]] = {
     "partial/create-conflict": asked(_ADA),
     "partial/create-conflict-results-without-trace-ids": asked(_ADA, settings(result_trace_ids="upserts")),
     "partial/error-that-names-nobody": told,
-    "partial/notes-of-which-one-is-invalid": asked(_ADA, named("151")),
-    "partial/update-merged-record-left-out": asked(_ADA, _GRACE, contact(MARY), named("90004", "0", "90003"), merged),
-    "partial/update-not-found": asked(_ADA, named("90001")),
+    "partial/notes-of-which-one-is-invalid": asked(_ADA, named("151"), _ECHOING),
+    "partial/notes-without-trace-ids-of-which-one-is-invalid": asked(
+        _ADA, named("151"), settings(result_trace_ids="upserts")
+    ),
+    "partial/update-merged-record-left-out": asked(
+        _ADA, _GRACE, contact(MARY), named("90004", "0", "90003"), merged, _ECHOING
+    ),
+    "partial/update-not-found": asked(_ADA, named("90001"), _ECHOING),
     "partial/upsert-one-error-for-several": asked(),
     "partial/upsert-one-invalid": asked(),
     "partial/upsert-results-without-trace-ids": asked(settings(result_trace_ids="none")),
@@ -135,6 +146,7 @@ WAYS: Final[Mapping[str, Way]] = {
         contact_property("nerava_last_nova_earned_at", "datetime", "date"),
         settings(microseconds="refuse", partial_failure="refuse_call"),
     ),
+    "rejected/email-deleted-by-law": asked(_ADA, deleted_by_law),
     "rejected/errors-that-are-texts": told,
     "rejected/event-definition-unknown": asked(),
     "rejected/event-is-not-defined": asked(),
@@ -191,6 +203,7 @@ WAYS: Final[Mapping[str, Way]] = {
     "retry_later/page-200-of-sending": known("maintenance_page"),
     "retry_later/page-200-of-upsert": known("maintenance_page"),
     "retry_later/pending-201": asked(settings(batch_status="PENDING")),
+    "retry_later/rate-limit-as-500": known("rate_limit_as_500"),
     "retry_later/rate-limit-of-the-proxy-429": known("rate_limit_of_the_proxy"),
     "retry_later/rate-limit-reached-429": told,
     "retry_later/request-timeout-408": status(408, "text"),

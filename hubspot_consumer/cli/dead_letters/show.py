@@ -111,7 +111,7 @@ def whose(letter: Letter, *, reveal: bool = False) -> str:
 def _do(letter: Letter) -> str:
     if letter.state == "mended":
         return f"redrive --id {letter.id}"
-    return remedy(letter.reason) if letter.is_open else "nothing"
+    return remedy(letter.reason, letter.detail) if letter.is_open else "nothing"
 
 
 def _changes(mend: Correction) -> str:

@@ -125,6 +125,7 @@ async def test_without_trace_ids_one_bad_note_takes_the_whole_call_down(hubspot:
 async def test_with_trace_ids_the_good_notes_are_created_and_the_bad_ones_listed(
     hubspot: httpx.AsyncClient, ada: str
 ) -> None:
+    await hubspot.put("/_simulator/settings", json={"result_trace_ids": "all"})
     untimed = note(ada, trace="bad2")
     del untimed["properties"]["hs_timestamp"]
     answer = await create_batch(hubspot, note(ada, trace="good"), note("999", trace="bad1"), untimed)

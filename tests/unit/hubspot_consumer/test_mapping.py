@@ -149,4 +149,22 @@ def test_whatever_a_mapping_does_is_a_failure_that_says_where_and_quotes_nothing
 def test_a_timeline_entry_holds_the_payload_as_text(event_type: str) -> None:
     entry = timeline_properties(read(event_type))
 
-    assert entry == {name: str(value) for name, value in PAYLOADS[event_type].items()}
+    assert entry == {name: str(value).replace(".123456Z", ".123Z") for name, value in PAYLOADS[event_type].items()}
+
+
+def changed(event_type: str, fields: dict[str, str]) -> Envelope:
+    made = envelope(event_type, payload=PAYLOADS[event_type] | fields)
+    return read_envelope(EMAIL.encode(), json.dumps(made).encode())
+
+
+def test_times_of_an_entry_are_in_utc_with_milliseconds() -> None:
+    event = changed("nova_earned", {"earned_at": "2026-11-23T19:00:00.123456-08:00"})
+
+    assert timeline_properties(event)["earned_at"] == "2026-11-24T03:00:00.123Z"
+
+
+@pytest.mark.parametrize(("letter", "fit"), [("\N{GRINNING FACE}", 128), ("a", 255), ("\N{HOT BEVERAGE}", 255)])
+def test_a_value_of_an_entry_is_as_long_as_hubspot_counts(letter: str, fit: int) -> None:
+    event = changed("merchant_contact_created", {"business_name": letter * 255})
+
+    assert timeline_properties(event)["business_name"] == letter * fit

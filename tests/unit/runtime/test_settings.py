@@ -45,7 +45,7 @@ CONTRACT = {
     "HUBSPOT_PRIVATE_APP_TOKEN": None,
     "HUBSPOT_PORTAL_ID": None,
     "HUBSPOT_API_BASE_URL": "https://api.hubapi.com",
-    "HUBSPOT_API_VERSION": "2026-03",
+    "HUBSPOT_API_VERSION": "2026-09",
     "HUBSPOT_RATE_LIMIT": 100,
     "HUBSPOT_RATE_WINDOW_S": 10,
     "HUBSPOT_DAILY_LIMIT": 250_000,
@@ -240,6 +240,9 @@ def test_every_command_validates_what_it_reads(monkeypatch: pytest.MonkeyPatch, 
     ("changes", "named"),
     [
         ({"HUBSPOT_SEND_LIVE": "true"}, "HUBSPOT_SEND_LIVE is true but HUBSPOT_ENABLED is not"),
+        ({"HUBSPOT_API_BASE_URL": "http://api.hubapi.com"}, "HUBSPOT_API_BASE_URL: HubSpot needs https://"),
+        ({"HUBSPOT_API_BASE_URL": "http://api-eu1.HubAPI.com./"}, "HUBSPOT_API_BASE_URL: HubSpot needs https://"),
+        ({"HUBSPOT_API_BASE_URL": "http://api.hubspot.com:443"}, "HUBSPOT_API_BASE_URL: HubSpot needs https://"),
         ({"HUBSPOT_PRIVATE_APP_TOKEN": "two words"}, "HUBSPOT_PRIVATE_APP_TOKEN: holds white space"),
     ],
 )

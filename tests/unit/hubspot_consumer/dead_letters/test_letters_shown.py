@@ -102,6 +102,11 @@ def test_a_long_table_shows_the_newest_and_counts_all(capsys: pytest.CaptureFixt
     assert (most.split(), fewest.split()) == (["1,000", "missing_key"], ["2", "too_large"])
 
 
+def test_a_contact_that_hubspot_deleted_by_law_is_to_be_suppressed_and_a_mistyped_one_is_not() -> None:
+    assert "`suppress` the contact" in remedy("rejected_by_hubspot", "400: email has been GDPR blacklisted")
+    assert remedy("rejected_by_hubspot", "400: invalid email") == REMEDIES["rejected_by_hubspot"]
+
+
 def test_each_reason_has_its_remedy_and_one_of_a_newer_version_says_so() -> None:
     known = {*get_args(Unreadable), *get_args(Rejection), "too_large", "suppressed"}
 

@@ -5,10 +5,11 @@ from contextlib import nullcontext
 
 import pytest
 
+from hubspot_consumer.delivery.blocked import MOST_TRIES
 from hubspot_consumer.delivery.contact_writer import MOST_CONFLICTS, NOT_OURS, Again, ContactWriter
 from hubspot_consumer.delivery.destination import DryRun, Slot
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
-from hubspot_consumer.gates.unwritable_properties import INDISPENSABLE, UnwritableProperties
+from hubspot_consumer.gates.unwritable_properties import INDISPENSABLE, MOST_MISTYPED, UnwritableProperties
 from hubspot_consumer.hubspot.outcomes import UNSURE, Delivered, Halt, Outcome, Rejected, RetryLater
 from hubspot_consumer.hubspot.requests import Upsert
 from hubspot_consumer.hubspot.results import WriteAnswer
@@ -100,6 +101,45 @@ async def test_a_refusal_of_a_property_that_was_left_out_already_is_final() -> N
     await bench.upsert(upsert("a", "colour"))
 
     assert await bench.upsert(upsert("a", "colour", "size")) == {"a": COLOUR_UNKNOWN}
+
+
+async def test_a_property_whose_values_hubspot_refuses_of_many_contacts_in_a_row_is_left_out() -> None:
+    mistyped = Rejected("rejected_by_hubspot", "was not a valid long", mistyped=frozenset({"earned_at"}))
+    bench = Bench(
+        lambda inputs: WriteAnswer.of_all(inputs, mistyped if "earned_at" in inputs[0].properties else Delivered("1"))
+    )
+
+    few = [await bench.upsert(upsert(f"c{number}", "earned_at", "size")) for number in range(MOST_MISTYPED - 1)]
+    assert [list(outcome.values()) for outcome in few] == [[mistyped]] * (MOST_MISTYPED - 1)
+
+    assert await bench.upsert(upsert("last", "earned_at", "size")) == {"last": Again(mistyped.detail)}
+    assert await bench.upsert(upsert("last", "earned_at", "size")) == {"last": Delivered("1")}
+
+
+async def test_a_property_of_which_hubspot_takes_values_of_others_has_its_type_still() -> None:
+    mistyped = Rejected("rejected_by_hubspot", "was not a valid long", mistyped=frozenset({"earned_at"}))
+    bench = Bench(lambda inputs: WriteAnswer.of_all(inputs, Delivered("1") if inputs[0].trace_id == "ok" else mistyped))
+
+    for number in range(3 * MOST_MISTYPED):
+        assert await bench.upsert(upsert("ok", "earned_at")) == {"ok": Delivered("1")}
+        assert await bench.upsert(upsert(f"c{number}", "earned_at")) == {f"c{number}": mistyped}
+
+
+async def test_a_contact_that_a_firewall_blocks_for_its_text_stops_no_other_and_is_rejected_in_the_end() -> None:
+    blocked = RetryLater("403: Sorry, you have been blocked", outage=True, blocked=True)
+    bench = Bench(
+        lambda inputs: WriteAnswer.of_all(
+            inputs, blocked if any(one.trace_id == "b" for one in inputs) else Delivered("1")
+        )
+    )
+
+    for _ in range(MOST_TRIES - 1):
+        outcomes = await bench.upsert(upsert("a"), upsert("b"), upsert("c"))
+        assert outcomes == {"a": Delivered("1"), "b": blocked, "c": Delivered("1")}
+
+    last = await bench.upsert(upsert("a"), upsert("b"), upsert("c"))
+    assert last["b"] == Rejected("rejected_by_hubspot", blocked.detail)
+    assert bench.halt.halted is None
 
 
 async def test_a_portal_without_the_property_that_guards_the_order_halts_sending() -> None:

@@ -27,16 +27,20 @@ class DeadLetters:
 class Bench:
     def __init__(self) -> None:
         self.clock, self.dead_letters = OwnedClock(), DeadLetters()
+        self.contacts = 0
         self.halt = CircuitBreaker(self.clock)
         self.rejections = Rejections(
             100, cast("Any", self.dead_letters), self.halt, self.clock, no_receipts(self.clock)
         )
 
-    async def reject(self, number: int) -> Halt | None:
-        """Return what the last of them was answered."""
+    async def reject(self, number: int, contacts: int | None = None) -> Halt | None:
+        """Return what the last of them was answered. Each has a contact of its own, or they share *contacts*."""
         event: Pending = pending(1, lambda: None)
-        update, answer = ContactUpdate(Lane(ContactKey("ada@example.com")), [event]), None
-        for _ in range(number):
+        answer = None
+        for each in range(number):
+            self.contacts += 1 if contacts is None else 0
+            name = self.contacts if contacts is None else -(each % contacts)
+            update = ContactUpdate(Lane(ContactKey(f"c{name}@example.com")), [event])
             answer = await self.rejections.reject(update, event, NO)
         return answer
 
@@ -52,6 +56,16 @@ async def test_a_hundred_of_few_events_are_set_aside_and_the_next_one_halts() ->
     assert halt.reason == "too_many_dead_letters"
     assert bench.halt.halted is not None
     assert bench.dead_letters.reasons == ["rejected_by_hubspot"] * 100
+
+
+async def test_a_contact_that_is_refused_again_and_again_counts_once() -> None:
+    bench = Bench()
+
+    assert await bench.reject(1_000, contacts=3) is None
+    assert bench.rejections.last_hour == 3
+    assert len(bench.dead_letters.reasons) == 1_000
+    assert await bench.reject(97) is None
+    assert await bench.reject(1) is not None
 
 
 async def test_one_in_a_hundred_of_many_events_is_too_many() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from functools import partial
 from typing import Any, get_args
 
@@ -346,3 +347,26 @@ def test_records_in_the_place_of_receipts_are_counted_and_hide_no_receipt() -> N
 @pytest.mark.parametrize("assignment", [b"", b"\x00", b'{"connector": 1}', bytes(6) + b"\x7f" * 9])
 def test_a_member_of_another_protocol_has_no_partitions_of_ours(assignment: bytes) -> None:
     assert _numbers(assignment) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("version", "at", "level", "do"),
+    [
+        ("v3", "2027-06-01", "ok", ""),
+        ("2026-03", "2027-06-02", "warn", "set HUBSPOT_API_VERSION=2026-09"),
+        ("2026-09", "2027-11-30", "ok", ""),
+        ("2026-09", "2027-12-01", "warn", "deploy a version of the consumer that knows a newer one"),
+    ],
+)
+async def test_the_end_of_an_api_version_is_told_a_quarter_before(
+    monkeypatch: pytest.MonkeyPatch, version: str, at: str, level: Level, do: str
+) -> None:
+    monkeypatch.setenv("HUBSPOT_API_VERSION", version)
+    clock = OwnedClock()
+    clock.advance((datetime.fromisoformat(f"{at}T12:00Z") - clock.now()).total_seconds())
+    checks = PortalChecks(Environment(DoctorSettings()), clock, offline=True)
+
+    answer = await checks.api_version()
+    await checks._http.aclose()
+
+    assert (answer.level, answer.do) == (level, do)

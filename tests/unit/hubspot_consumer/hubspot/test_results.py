@@ -167,7 +167,11 @@ def test_a_spent_daily_quota_halts_and_pauses_no_slot() -> None:
     [
         (401, "token_refused"),
         (402, "payment_required"),
-        (403, "scope_missing"),
+        (301, "endpoint_not_found"),
+        (302, "endpoint_not_found"),
+        (307, "endpoint_not_found"),
+        (308, "endpoint_not_found"),
+        (530, "token_refused"),
         (404, "endpoint_not_found"),
         (405, "endpoint_not_found"),
     ],
@@ -281,7 +285,7 @@ def test_a_timeline_call_is_taken_or_was_before_or_says_why_not() -> None:
     assert isinstance(read_send(again, 2), Rejected)
     assert isinstance(read_send(answer(400, {"message": "Event definition does not exist"}), 1), Rejected)
     assert isinstance(read_send(answer(500), 1), RetryLater)
-    assert isinstance(read_send(answer(403), 1), Halt)
+    assert isinstance(read_send(answer(401), 1), Halt)
 
 
 ANYTHING = st.recursive(

@@ -66,3 +66,17 @@ def test_a_reason_that_stands_only_among_the_errors_is_in_the_detail() -> None:
 
     assert isinstance(refusal, Rejected)
     assert refusal.detail == "400 VALIDATION_ERROR: MISSING_REQUIRED_PROPERTY A value for role must be provided"
+
+
+def test_results_without_emails_and_trace_ids_that_are_as_many_as_the_inputs_are_told_apart_by_smaller_calls() -> None:
+    inputs = [Upsert("t1", ADA, {}), Upsert("t2", GRACE, {})]
+    results = [{"id": "151"}, {"id": "152"}]
+
+    assert read_written(answer(200, {"status": "COMPLETE", "results": results}), inputs).unclear == inputs
+
+
+def test_results_without_trace_ids_that_are_fewer_than_the_inputs_deliver_nobody_by_elimination() -> None:
+    inputs = [Upsert("t1", ADA, {}), Upsert("t2", GRACE, {})]
+    written = read_written(answer(200, {"status": "COMPLETE", "results": [{"id": "151"}]}), inputs)
+
+    assert {type(outcome) for outcome in written.outcomes.values()} == {RetryLater}

@@ -1,0 +1,35 @@
+"""Blocked inputs: something between us and HubSpot, such as a firewall, refuses a call for the text of one input."""
+
+from collections import Counter
+from typing import Final
+
+from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
+from hubspot_consumer.hubspot.outcomes import RetryLater
+
+MOST_TRIES: Final = 6
+# More inputs than can be at fault at once; the counts of contacts that went to another worker are not kept for ever.
+MOST_NAMES: Final = 10_000
+
+
+class Blocked:
+    """Tells an input that is at fault from an outage: while the breaker is closed, calls of others succeed."""
+
+    def __init__(self, breaker: CircuitBreaker) -> None:
+        self._breaker: Final = breaker
+        self._tries: Counter[str] = Counter()
+
+    def is_worth_halving(self, outcome: object, inputs: int) -> bool:
+        """Return whether a smaller call may show which of so many *inputs* was refused, and let the others pass."""
+        return isinstance(outcome, RetryLater) and outcome.blocked and inputs > 1 and self._breaker.halted is None
+
+    def is_final(self, outcome: object, name: str) -> bool:
+        """Count a call for the input *name* alone; return whether it was blocked so often that it will not pass."""
+        if not (isinstance(outcome, RetryLater) and outcome.blocked) or self._breaker.halted is not None:
+            return False
+        if len(self._tries) >= MOST_NAMES:
+            self._tries.clear()
+        self._tries[name] += 1
+        if self._tries[name] < MOST_TRIES:
+            return False
+        del self._tries[name]
+        return True
