@@ -56,8 +56,14 @@ def nearest(moment: datetime) -> datetime:
 
 
 def utc_milliseconds(moment: datetime) -> str:
-    """Return *moment*, or the nearest one within the years 1 to 9999, in UTC with milliseconds: what HubSpot reads."""
-    return nearest(moment).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """Return *moment* in UTC with milliseconds, as HubSpot reads times.
+
+    A moment without an equivalent in UTC is as it was given: HubSpot refuses it, and its event becomes a dead letter.
+    """
+    try:
+        return in_utc(moment).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    except ValueError:
+        return moment.isoformat()
 
 
 UtcTime = Annotated[AwareDatetime, AfterValidator(_checked)]
