@@ -93,10 +93,8 @@ def timeline_properties(envelope: Envelope) -> Properties:
 
 
 def _cut(value: str) -> str:
-    value = value[:LONGEST_TIMELINE_VALUE]
-    while len(value.encode("utf-16-le", "surrogatepass")) > 2 * LONGEST_TIMELINE_VALUE:
-        value = value[:-1]
-    return value
+    # A letter of two units that the limit cuts through is left out.
+    return value.encode("utf-16-le")[: 2 * LONGEST_TIMELINE_VALUE].decode("utf-16-le", "ignore")
 
 
 def _signed_up(event: DriverSignedUp, _: Totals) -> Mapping[str, str | None]:

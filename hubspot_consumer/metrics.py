@@ -13,7 +13,7 @@ from hubspot_consumer.hubspot.outcomes import Delivered, Halt, HaltReason, Outco
 from hubspot_consumer.kafka.positions import Gap
 from hubspot_consumer.ordering.lane import ContactUpdate
 from hubspot_consumer.ordering.pending import Pending
-from hubspot_consumer.settings import Mode
+from hubspot_consumer.settings import Mode, TimelineSetting
 from runtime.tracing import recorded_trace_id_of
 from schemas.envelope import Unreadable
 from schemas.events import EVENTS
@@ -232,7 +232,7 @@ class Gauges(Collector):
 
 
 _MODES: Final[tuple[Mode, ...]] = get_args(Mode)
-_TIMELINE_MODES: Final = ("custom_events", "notes", "off")
+_TIMELINE_MODES: Final = tuple(mode for mode in get_args(TimelineSetting) if mode != "auto")
 
 
 def _by_one(values: Mapping[str, float]) -> dict[tuple[str, ...], float]:

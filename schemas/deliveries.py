@@ -4,6 +4,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from schemas.envelope import LARGEST
 from schemas.texts import Name, Words
 from schemas.times import KeptTime
 
@@ -12,7 +13,8 @@ ReceiptOutcome = Literal["delivered", "dead_lettered", "suppressed"]
 
 
 MOST_PROPERTIES: Final = 1_000
-_Number = Annotated[int, Field(ge=0, le=2**63 - 1)]
+Number = Annotated[int, Field(ge=0, le=LARGEST)]
+"""A number in a record that databases can store."""
 
 
 class Receipt(BaseModel):
@@ -26,13 +28,13 @@ class Receipt(BaseModel):
 
     event_id: Name | None
     type: Name
-    sequence: _Number | None
+    sequence: Number | None
     outcome: ReceiptOutcome
     at: KeptTime
-    attempts: _Number
+    attempts: Number
     topic: Name
-    partition: _Number
-    offset: _Number
+    partition: Number
+    offset: Number
     published_at: KeptTime
     contact_id: Name | None = None
     properties: tuple[Name, ...] = Field((), max_length=MOST_PROPERTIES)

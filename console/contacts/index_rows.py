@@ -115,8 +115,8 @@ def _event(record: Any) -> Row:
         record.timestamp,
         _text(record.key),
         sequence if sequence is not None else headers.sequence,
-        (headers.id or _word(document.get("id")) or "")[:LONGEST_ID],
-        (_word(external_id) or "")[:LONGEST_NAME] or None,
+        headers.id[:LONGEST_ID] or _word(document.get("id"), LONGEST_ID) or "",
+        _word(external_id, LONGEST_NAME),
         _key_of(previous, record.key),
         packed(value),
     )
@@ -136,8 +136,8 @@ def _in_range(sequence: object) -> int | None:
     return sequence if type(sequence) is int and 0 < sequence <= LARGEST else None
 
 
-def _word(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+def _word(value: object, longest: int) -> str | None:
+    return value[:longest] if isinstance(value, str) and value else None
 
 
 def _key_of(previous: object, key: bytes | None) -> str | None:

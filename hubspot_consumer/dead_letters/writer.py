@@ -5,25 +5,22 @@ from dataclasses import replace
 from typing import Final
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+from aiokafka.errors import KafkaError
 
 from hubspot_consumer.kafka.records import Record
 from hubspot_consumer.metrics import Telemetry
 from runtime.clock import Clock
+from runtime.kafka.topic_writer import TOO_LARGE
 from runtime.logs import log
 from schemas.dead_letters import DeadLetter
+from schemas.texts import LONGEST_KEPT
 
 RETRY_S: Final = 1.0
-# A detail of HubSpot or pydantic is shorter; the limit keeps any other one within the size of a record.
-LONGEST_DETAIL: Final = 2_000
 # The parts that are left out, one step after the other, until Kafka takes the record. Its place on its own topic, where
 # the whole record is, is in a header that always remains.
 _LEFT_OUT: Final = ((), ("value",), ("headers",), ("value", "headers"), ("value", "headers", "key"))
 # The record is larger than our producer sends or than the topic takes, or aiokafka can't encode a part of it.
-_AT_FAULT: Final = (
-    *(MessageSizeTooLargeError, RecordListTooLargeError),
-    *(ValueError, TypeError, OverflowError, AssertionError),
-)
+_AT_FAULT: Final = (*TOO_LARGE, ValueError, TypeError, OverflowError, AssertionError)
 
 
 class DeadLetterWriter:
@@ -43,7 +40,7 @@ class DeadLetterWriter:
         """Return when Kafka has acknowledged the dead letter. Waits out an outage, so that the record is not lost."""
         dead_letter = DeadLetter(
             reason=reason,
-            detail=detail[:LONGEST_DETAIL],
+            detail=detail[:LONGEST_KEPT],
             topic=record.topic,
             partition=record.partition,
             offset=record.offset,

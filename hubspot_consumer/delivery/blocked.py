@@ -1,10 +1,10 @@
 """Blocked inputs: something between us and HubSpot, such as a firewall, refuses a call for the text of one input."""
 
 from collections import Counter
-from typing import Final
+from typing import Final, TypeGuard
 
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
-from hubspot_consumer.hubspot.outcomes import RetryLater
+from hubspot_consumer.hubspot.outcomes import RetryLater, is_blocked
 
 MOST_TRIES: Final = 6
 # More inputs than can be at fault at once; the counts of contacts that went to another worker are not kept for ever.
@@ -20,11 +20,11 @@ class Blocked:
 
     def is_worth_halving(self, outcome: object, inputs: int) -> bool:
         """Return whether a smaller call may show which of so many *inputs* was refused, and let the others pass."""
-        return isinstance(outcome, RetryLater) and outcome.blocked and inputs > 1 and self._breaker.halted is None
+        return is_blocked(outcome) and inputs > 1 and self._breaker.halted is None
 
-    def is_final(self, outcome: object, name: str) -> bool:
+    def is_final(self, outcome: object, name: str) -> TypeGuard[RetryLater]:
         """Count a call for the input *name* alone; return whether it was blocked so often that it will not pass."""
-        if not (isinstance(outcome, RetryLater) and outcome.blocked) or self._breaker.halted is not None:
+        if not is_blocked(outcome) or self._breaker.halted is not None:
             return False
         if len(self._tries) >= MOST_NAMES:
             self._tries.clear()

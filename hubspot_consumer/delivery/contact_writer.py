@@ -9,7 +9,7 @@ from hubspot_consumer.delivery.blocked import Blocked
 from hubspot_consumer.delivery.destination import Destination, Slot
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.gates.unwritable_properties import UnwritableProperties
-from hubspot_consumer.hubspot.outcomes import Delivered, Outcome, Rejected, RetryLater
+from hubspot_consumer.hubspot.outcomes import Delivered, Outcome, Rejected, RetryLater, is_blocked
 from hubspot_consumer.hubspot.requests import Upsert
 from hubspot_consumer.hubspot.results import WriteAnswer
 
@@ -69,7 +69,7 @@ class ContactWriter:
         created = {
             name: outcome
             for name, outcome in answer.outcomes.items()
-            if not isinstance(outcome, Rejected) and not (isinstance(outcome, RetryLater) and outcome.blocked)
+            if not (isinstance(outcome, Rejected) or is_blocked(outcome))
         }
         return [(one, created.get(one.trace_id, MayExist())) for one in inputs]
 
@@ -113,7 +113,7 @@ class ContactWriter:
         self._breaker.record_all(outcomes)
 
     def _meaning(self, upsert: Upsert, outcome: Outcome | Again) -> Outcome | Again:
-        if isinstance(outcome, RetryLater) and self._blocked.is_final(outcome, upsert.contact_key):
+        if self._blocked.is_final(outcome, upsert.contact_key):
             return Rejected("rejected_by_hubspot", outcome.detail)
         if isinstance(outcome, Delivered):
             self._unwritable.taken(upsert.properties.keys())

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, NoReturn
 
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+from aiokafka.errors import KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from hubspot_consumer.gates.unwritable_properties import UnwritableProperties
@@ -24,14 +24,12 @@ from hubspot_consumer.ordering.lane import Lane
 from hubspot_consumer.ordering.pending import Pending
 from runtime.clock import Clock, set_within
 from runtime.kafka.new_topics import TopicsNotReady
-from runtime.kafka.topic_writer import TopicWriter
+from runtime.kafka.topic_writer import TOO_LARGE, TopicWriter
 from runtime.logs import log
 from schemas.deliveries import Receipt, ReceiptOutcome
 from schemas.envelope import Headers, UnreadableRecord
-from schemas.texts import printable
+from schemas.texts import LONGEST_KEPT, printable
 
-# The details of HubSpot and pydantic are shorter; the limit keeps any other one within the size of a record.
-LONGEST_DETAIL: Final = 2_000
 # After this rejection the contact has the event's values, and only the timeline entry is missing.
 _TOOK_EFFECT: Final = "timeline_entry_rejected"
 # The limit is above `MOST_UNFINISHED` of `worker/consumer.py`, so no receipt is dropped while all of Kafka is away.
@@ -138,7 +136,7 @@ class ReceiptsTopic:
             batch = await self._writer.batch()
             together = self._fill(batch)
             await self._writer.write_batch(batch)
-        except (MessageSizeTooLargeError, RecordListTooLargeError):
+        except TOO_LARGE:
             # The topic takes less at once than Kafka's default: fewer receipts are sent next, and in the end one alone.
             self._most_together = together // 2
             if not self._most_together:
@@ -204,7 +202,7 @@ class Receipts:
             contact_id=lane.contact_id,
             properties=self._set_by(event) if rejection.reason == _TOOK_EFFECT else (),
             reason=rejection.reason,
-            detail=rejection.detail[:LONGEST_DETAIL],
+            detail=rejection.detail[:LONGEST_KEPT],
         )
 
     def suppressed(self, event: Pending, attempts: int = 0) -> None:
@@ -223,7 +221,7 @@ class Receipts:
             outcome="dead_lettered",
             attempts=0,
             reason=error.reason,
-            detail=error.detail[:LONGEST_DETAIL],
+            detail=error.detail[:LONGEST_KEPT],
         )
 
     def _ended(self, event: Pending, outcome: ReceiptOutcome, attempts: int, **fields: Any) -> None:

@@ -123,7 +123,7 @@ class Timeline:
         if not items:
             return {}
         refusal = self._or_instead("custom_events", await self._destination.send([item.entry for item in items]))
-        if len(items) == 1 and refusal is not None and self._blocked.is_final(refusal, items[0].entry.uuid):
+        if len(items) == 1 and self._blocked.is_final(refusal, items[0].entry.uuid):
             refusal = Rejected("timeline_entry_rejected", refusal.detail)
         if len(items) > 1 and (isinstance(refusal, Rejected) or self._blocked.is_worth_halving(refusal, len(items))):
             first, second = halves(items)

@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from schemas.contacts import LONGEST_EMAIL, ContactKey
+from schemas.deliveries import Number
 
 MOST_QUOTA_SHARE: Final = 0.9
 """Largest share of the quota for a run, which a hold from any program can't exceed: the workers need the rest."""
@@ -18,7 +19,6 @@ STALE: Final = timedelta(minutes=5)
 TRY_AGAIN_S: Final = 1.0
 
 
-_Number = Annotated[int, Field(ge=0, le=2**63 - 1)]
 _Key = Annotated[ContactKey, Field(max_length=LONGEST_EMAIL)]
 _Word = Annotated[str, Field(max_length=200)]
 # A hold has the contacts of one call to HubSpot, at most a hundred and those that moved to or from them.
@@ -34,7 +34,7 @@ class HoldBegun(_OfRun):
     """The run is about to write *contacts*. It is active for *for_s* seconds, and uses *quota_share* of the quota."""
 
     kind: Literal["hold"] = "hold"
-    number: _Number
+    number: Number
     command: _Word
     contacts: tuple[_Key, ...] = Field((), max_length=MOST_CONTACTS)
     quota_share: float = Field(ge=0, le=MOST_QUOTA_SHARE, allow_inf_nan=False)
@@ -45,15 +45,15 @@ class HoldAnswered(_OfRun):
     """A worker that is assigned the partitions of these numbers delivers nothing of the hold's contacts any more."""
 
     kind: Literal["held"] = "held"
-    number: _Number
+    number: Number
     worker: _Word
-    partitions: tuple[_Number, ...] = Field(max_length=MOST_PARTITIONS)
+    partitions: tuple[Number, ...] = Field(max_length=MOST_PARTITIONS)
 
 
 class Written(BaseModel, frozen=True):
     """The state with which a contact was written; the next of its events to take effect is the one after *sequence*."""
 
-    sequence: _Number
+    sequence: Number
     contact_id: _Word | None = None
 
 
@@ -64,7 +64,7 @@ class Released(_OfRun):
     """
 
     kind: Literal["released"] = "released"
-    number: _Number
+    number: Number
     written: Mapping[_Key, Written] = Field({}, max_length=MOST_CONTACTS)
     touched: bool = True
 

@@ -20,16 +20,15 @@ _A_TOKEN: Final = re.compile(r"pat-[a-z]+[0-9]*-[0-9A-Za-z-]{8,}")
 
 def body_of(response: httpx.Response) -> dict[str, Any]:
     """Return the JSON object of an answer; an empty one if its body is none."""
+    return object_in(response) or {}
+
+
+def object_in(response: httpx.Response) -> dict[str, Any] | None:
+    """Return the JSON object of an answer; None if its body is none."""
     # Several readers ask for the body of the same answer, and to parse a large one takes a quarter of a second.
     if _BODY not in response.extensions:
-        response.extensions[_BODY] = object_in(response.content) or {}
-    body: dict[str, Any] = response.extensions[_BODY]
-    return body
-
-
-def object_in(content: bytes) -> dict[str, Any] | None:
-    """Return the JSON object that *content* is; None if it is none."""
-    document = parsed(content)
+        response.extensions[_BODY] = parsed(response.content)
+    document = response.extensions[_BODY]
     return document if isinstance(document, dict) else None
 
 

@@ -88,6 +88,11 @@ Refusal = RetryLater | Rejected | Halt
 """The meaning of an answer other than 2xx for all inputs of the call. Each has a `detail`, the reason in words."""
 
 
+def is_blocked(outcome: object) -> TypeGuard[RetryLater]:
+    """Return whether something between us and HubSpot, such as a firewall, refused the call."""
+    return isinstance(outcome, RetryLater) and outcome.blocked
+
+
 def is_forbidden(refusal: object) -> TypeGuard[Halt]:
     """Return whether a refusal shows that the portal's tier or the token's scopes forbid the call."""
     return isinstance(refusal, Halt) and refusal.reason == "scope_missing"

@@ -215,7 +215,7 @@ def read_send(response: Answer, entries: int) -> Refusal | None:
     """Return None if HubSpot accepted all *entries* of the call, or had the only one already."""
     if succeeded(response):
         # An answer without a body is HubSpot's usual one. With a body that is no object, it is not HubSpot's.
-        body = object_in(response.content) if response.content else {}
+        body = object_in(response) if response.content else {}
         if body is None:
             return RetryLater("the answer is no JSON object")
         errors = objects_of(body.get("errors"))

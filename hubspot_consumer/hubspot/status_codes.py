@@ -36,7 +36,6 @@ _CONFLICTS: Final = frozenset(
 )
 _MISTYPED: Final = frozenset({"INVALID_INTEGER", "INVALID_LONG", "INVALID_DATE", "INVALID_OPTION"})
 _OURS: Final = frozenset(known.name for known in PROPERTIES)
-_BANS: Final = frozenset({"BANNED"})
 _OF_SCOPE_OR_TIER: Final = ("scope", "tier", "permission", "subscription", "upgrade", "access token")
 _HELD_BY_ANOTHER: Final = "already has that value"
 _PASSING_CATEGORIES: Final = frozenset({"RATE_LIMITS", "INTERNAL_ERROR", "TIMEOUT", "SERVICE_UNAVAILABLE", "LOCKED"})
@@ -54,7 +53,7 @@ def object_answered(answer: Answer) -> dict[str, Any] | Refusal:
     """Return the JSON object with which a call succeeded; the meaning of any other answer."""
     if not succeeded(answer):
         return read_refusal(answer)
-    body = object_in(answer.content)
+    body = object_in(answer)
     # HubSpot answers with an object, so that something between it and us gave another answer.
     return RetryLater("the answer is no JSON object") if body is None else body
 
@@ -104,9 +103,7 @@ def _by_status(response: httpx.Response, detail: str) -> Refusal:  # noqa: PLR09
         case 423:
             return RetryLater(detail, _retry_after(response) or LOCKED)
         case 400 | 409 | 413 | 414 | 415 | 422:
-            body = body_of(response)
-            conflict = response.status_code == 409 or _is_conflict(body)
-            return Rejected("rejected_by_hubspot", detail, _unwritable(body), conflict, _mistyped(body))
+            return _rejected(body_of(response), detail, conflict=response.status_code == 409)
         case _:
             # 408, 477, each 5xx and any unknown status are retried: an event must not be lost for an unclear answer.
             return RetryLater(detail, _retry_after(response), outage=response.status_code >= 500)
@@ -119,7 +116,7 @@ def _is_rate_limit(response: httpx.Response) -> bool:
 def _forbidden(response: httpx.Response, detail: str) -> Refusal:
     """Return a halt for a ban, or if scopes or the tier lack. Any other 403, such as a firewall's, is an outage."""
     body = body_of(response)
-    if text_of(body.get("category")) in _BANS:
+    if text_of(body.get("category")) == "BANNED":
         # No public reason names a ban, and this is the one whose remedy is in HubSpot's account too.
         return Halt("token_refused", f"{detail}: HubSpot has banned the app from the portal, and no scope mends that")
     words = f"{text_of(body.get('category'))} {text_of(body.get('message'))}".lower()
@@ -153,24 +150,23 @@ def read_item_refusal(error: Mapping[str, Any], response: httpx.Response) -> Ref
     deleted = category == "OBJECT_NOT_FOUND" and response.request.url.path.endswith("/batch/upsert")
     if category in _PASSING_CATEGORIES or deleted:
         return RetryLater(detail, correlation_id=named)
-    conflict = _is_conflict(error)
-    return Rejected("rejected_by_hubspot", detail, _unwritable(error), conflict, _mistyped(error), named)
+    return _rejected(error, detail, correlation_id=named)
 
 
-def _unwritable(error: Mapping[str, Any]) -> frozenset[str]:
-    """Return the properties that are unwritable according to an error: they do not exist, or they are read-only."""
-    return frozenset(name for code, name in _faults(error) if code in _UNWRITABLE and name)
-
-
-def _mistyped(error: Mapping[str, Any]) -> frozenset[str]:
-    """Return those of our properties whose value an error refuses for its form."""
-    return _OURS.intersection(name for code, name in _faults(error) if code in _MISTYPED)
-
-
-def _is_conflict(error: Mapping[str, Any]) -> bool:
-    """Return whether another contact holds a value, or the object exists, according to an error."""
-    words = {text_of(error.get("category")), text_of(error.get("errorType")), *(code for code, _ in _faults(error))}
-    return not words.isdisjoint(_CONFLICTS) or _HELD_BY_ANOTHER in text_of(error.get("message"))
+def _rejected(
+    error: Mapping[str, Any], detail: str, *, conflict: bool = False, correlation_id: str | None = None
+) -> Rejected:
+    """Return the meaning of an error about values; *conflict* if its status says that it is one."""
+    faults = tuple(_faults(error))
+    words = {text_of(error.get("category")), text_of(error.get("errorType")), *(code for code, _ in faults)}
+    return Rejected(
+        "rejected_by_hubspot",
+        detail,
+        unwritable=frozenset(name for code, name in faults if code in _UNWRITABLE and name),
+        conflict=conflict or not words.isdisjoint(_CONFLICTS) or _HELD_BY_ANOTHER in text_of(error.get("message")),
+        mistyped=_OURS.intersection(name for code, name in faults if code in _MISTYPED),
+        correlation_id=correlation_id,
+    )
 
 
 def _faults(error: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

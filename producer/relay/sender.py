@@ -11,8 +11,6 @@ from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     InvalidTimestampError,
     KafkaError,
-    MessageSizeTooLargeError,
-    RecordListTooLargeError,
     TopicAuthorizationFailedError,
 )
 from aiokafka.protocol.produce import ProduceRequest
@@ -23,7 +21,7 @@ from producer.relay.row import Row
 from producer.telemetry import Telemetry
 from runtime.clock import Clock
 from runtime.kafka.new_topics import TopicsNotReady, find
-from runtime.kafka.topic_writer import connected_producer
+from runtime.kafka.topic_writer import TOO_LARGE, connected_producer
 from runtime.kafka.topics import UnequalPartitions, admin_client
 from runtime.logs import log
 from runtime.tracing import linked_span
@@ -36,8 +34,6 @@ from schemas.topics import Topics
 LARGEST_BATCH: Final = 512 * 1024
 REQUEST_TIMEOUT_S: Final = 15.0
 CLOSE_WITHIN_S: Final = 2.0
-
-TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 
 class NotActive(KafkaError):  # type: ignore[misc] # aiokafka is Any to mypy

@@ -42,7 +42,7 @@ class _Records:
 
 
 class _Batch:
-    """A batch of records that is read again, slowly, if aiokafka can't read a name."""
+    """A batch of records. It is read again, slowly, if aiokafka can't read a name, and passed by if it is too large."""
 
     def __init__(self, batch: Any, fetched: bytes, place: slice) -> None:
         self._batch: Final = batch

@@ -5,10 +5,14 @@ from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Final, Self
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from runtime.kafka.connection import KafkaConnection
 from runtime.kafka.new_topics import make_sure_of
+
+# Our producer's limit, or the topic's.
+TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 Headers = Sequence[tuple[str, bytes]]
 

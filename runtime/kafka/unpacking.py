@@ -86,7 +86,7 @@ def _limited(unpack_into: Callable[[Any, bytearray], int]) -> Callable[[Any], by
         for size in sorted({min(times * len(packed), LARGEST_BATCH) for times in _TIMES}):
             unpacked = bytearray(size)
             try:
-                return bytes(unpacked[: unpack_into(packed, unpacked)])
+                return bytes(memoryview(unpacked)[: unpack_into(packed, unpacked)])
             except cramjam.DecompressionError:
                 continue
         raise BatchNotUnpacked

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from sandbox.hubspot.http.answers import Answer, Refused, invalid, refuse
 from sandbox.hubspot.http.calls import Call, as_text, repeated
+from sandbox.hubspot.records.contacts import Contact
+from sandbox.hubspot.records.notes import Note
 from sandbox.hubspot.records.portal import Portal
 from sandbox.hubspot.schema.validation import Failure, failures_message, refuse_failures
 
@@ -133,6 +135,21 @@ def complete(
     now = portal.clock.timestamp()
     body |= {"startedAt": started or now, "completedAt": now}
     return Answer(207 if errors else success, body)
+
+
+def as_record(
+    portal: Portal, one: Contact | Note, kind: str, properties: Mapping[str, str | None], **more: Any
+) -> dict[str, Any]:
+    """Return an object of HubSpot's type *kind* in HubSpot's format, with only these *properties*."""
+    return {
+        "id": one.id,
+        **more,
+        "properties": dict(properties),
+        "createdAt": one.created_at,
+        "updatedAt": one.updated_at,
+        "archived": one.archived,
+        "url": f"https://app.hubspot.com/contacts/{portal.portal_id}/record/{kind}/{one.id}",
+    }
 
 
 def not_found_error(ids: Sequence[str], kind: str = "CONTACT") -> dict[str, Any]:

@@ -12,6 +12,7 @@ from sandbox.hubspot.operations.batches import (
     BadInput,
     Batch,
     InvalidInput,
+    as_record,
     complete,
     not_found_error,
     read_inputs,
@@ -119,15 +120,7 @@ def _invalid_association(named: str) -> BadInput:
 
 
 def _record(portal: Portal, note: Note, properties: Mapping[str, str | None], **more: Any) -> dict[str, Any]:
-    return {
-        "id": note.id,
-        **more,
-        "properties": dict(properties),
-        "createdAt": note.created_at,
-        "updatedAt": note.updated_at,
-        "archived": note.archived,
-        "url": f"https://app.hubspot.com/contacts/{portal.portal_id}/record/0-46/{note.id}",
-    }
+    return as_record(portal, note, "0-46", properties, **more)
 
 
 def _shown(note: Note, asked: Iterable[str]) -> dict[str, str | None]:

@@ -2,16 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
-import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from schemas.events import EVENT_TYPES
-from tests.outbox.intake import Caller, calling
+from tests.outbox.intake import Caller
 from tests.samples import PAYLOADS
 
 # Halves of surrogate pairs, NUL, and everything else that JSON can say.
@@ -55,19 +53,6 @@ def items(draw: st.DrawFn) -> Any:
     return item | draw(
         st.dictionaries(st.sampled_from(["type", "occurred_at", "traceparent", "x"]), VALUES, max_size=1)
     )
-
-
-@pytest.fixture
-def runner() -> Iterator[asyncio.Runner]:
-    with asyncio.Runner() as running:
-        yield running
-
-
-@pytest.fixture
-def caller(runner: asyncio.Runner, database_url: str) -> Iterator[Caller]:
-    context = calling(database_url)
-    yield runner.run(context.__aenter__())
-    runner.run(context.__aexit__(None, None, None))
 
 
 async def _post(caller: Caller, path: str, body: bytes, headers: dict[str, str], *, how_many: int) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Final
 from sandbox.hubspot.http.answers import Answer, Refused, invalid, not_found, refuse
 from sandbox.hubspot.http.calls import Call, as_object, is_number
 from sandbox.hubspot.operations.association_specs import read_associations
-from sandbox.hubspot.operations.batches import BadInput
+from sandbox.hubspot.operations.batches import BadInput, as_record
 from sandbox.hubspot.operations.contacts.conflicts import conflict
 from sandbox.hubspot.records.contacts import Contact, Identity
 from sandbox.hubspot.records.portal import Portal
@@ -106,15 +106,7 @@ def non_unique(id_property: str, operation: str) -> Refused:
 
 def record(portal: Portal, contact: Contact, properties: Mapping[str, str | None], **more: Any) -> dict[str, Any]:
     """Return a contact in HubSpot's format, with only these *properties*."""
-    return {
-        "id": contact.id,
-        **more,
-        "properties": dict(properties),
-        "createdAt": contact.created_at,
-        "updatedAt": contact.updated_at,
-        "archived": contact.archived,
-        "url": f"https://app.hubspot.com/contacts/{portal.portal_id}/record/0-1/{contact.id}",
-    }
+    return as_record(portal, contact, "0-1", properties, **more)
 
 
 def shown(portal: Portal, contact: Contact, asked: Iterable[str]) -> dict[str, str | None]:

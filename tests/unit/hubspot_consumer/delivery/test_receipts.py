@@ -12,7 +12,7 @@ from hubspot_consumer.delivery.contact_writer import ContactWriter
 from hubspot_consumer.delivery.destination import DryRun
 from hubspot_consumer.delivery.dispatcher import Dispatcher
 from hubspot_consumer.delivery.email_changes import ContactMoves
-from hubspot_consumer.delivery.receipts import LONGEST_DETAIL, Receipts
+from hubspot_consumer.delivery.receipts import Receipts
 from hubspot_consumer.delivery.rejections import Rejections
 from hubspot_consumer.delivery.timeline import Timeline
 from hubspot_consumer.delivery.writer import LaneWriter
@@ -31,6 +31,7 @@ from schemas.contacts import ContactKey
 from schemas.deliveries import Receipt
 from schemas.envelope import Headers
 from schemas.events import EVENTS
+from schemas.texts import LONGEST_KEPT
 from tests.clock import START, LoopClock, run_fast
 from tests.kafka.receipts import ReceiptsKafka
 from tests.parts import no_resyncs
@@ -199,7 +200,7 @@ def test_of_a_fold_each_event_has_a_receipt_and_the_guilty_one_is_no_delivery() 
         assert [(one.sequence, one.outcome) for one in receipts] == [(1, "dead_lettered"), (2, "delivered")]
         assert receipts[0].reason == "rejected_by_hubspot"
         assert (receipts[0].detail or "").startswith("400: xxx")
-        assert len(receipts[0].detail or "") == LONGEST_DETAIL
+        assert len(receipts[0].detail or "") == LONGEST_KEPT
         assert receipts[0].properties == ()
         assert worker.acked == {2}
 
