@@ -13,6 +13,7 @@ from hubspot_consumer.kafka.records import Place
 from schemas.contacts import ContactKey, contact_key
 from schemas.dead_letters import PREFIX
 from schemas.envelope import Headers
+from schemas.texts import LONGEST_KEPT, LONGEST_NAME
 from schemas.times import moment_of, read_time
 from schemas.topics import Topics
 
@@ -72,21 +73,23 @@ class SetAside(NamedTuple):
 
 
 def read_set_aside(record: Any, topics: Topics) -> SetAside:
-    """Return the content of one of aiokafka's records. Never raises, because hand-made records may have any headers."""
+    """Return the content of one of aiokafka's records, with texts of bounded length. Never raises, because hand-made
+    records may have any headers.
+    """
     text = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
     ours = {name.removeprefix(PREFIX): value for name, value in text.items() if name.startswith(PREFIX)}
-    topic = ours.get("topic", "")
+    topic = _name(ours.get("topic", ""))
     return SetAside(
         partition=record.partition,
         offset=record.offset,
         at_ms=record.timestamp,
         key=record.key,
         has_value=record.value is not None,
-        event_id=text.get("id", ""),
-        event_type=text.get("type", "") or (topic.removeprefix(topics.prefix) if topic in topics.events else ""),
+        event_id=_name(text.get("id", "")),
+        event_type=_name(text.get("type", "")) or (topic.removeprefix(topics.prefix) if topic in topics.events else ""),
         sequence=Headers.decode(record.headers).sequence,
-        reason=ours.get("reason", ""),
-        detail=ours.get("detail", ""),
+        reason=ours.get("reason", "")[:LONGEST_NAME],
+        detail=ours.get("detail", "")[:LONGEST_KEPT],
         topic=topic,
         topic_partition=_number(ours.get("partition", ""), -1),
         topic_offset=_number(ours.get("offset", ""), -1),
@@ -249,6 +252,11 @@ def _dead_letter(records: Iterable[SetAside], resolutions: Resolutions) -> Lette
     newest = max(resolved, key=lambda each: each.offset).resolution
     mend = None if isinstance(newest, Discarded) else newest.mend
     return Letter(ordered, newest if len(resolved) == len(found) else None, mend)
+
+
+def _name(text: str) -> str:
+    """Return *text*; nothing if it is longer than any id, type or topic."""
+    return text if len(text) <= LONGEST_NAME else ""
 
 
 def _number(text: str, otherwise: int) -> int:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hubspot_consumer.dead_letters.dead_letter import LetterFilter, read_set_aside
 from hubspot_consumer.dead_letters.resolutions import DeadAgain, Discarded, Redriven, Resolution, Resolutions
 from schemas.contacts import ContactKey
+from schemas.texts import LONGEST_KEPT, LONGEST_NAME
 from schemas.topics import Topics
 from tests.kafka.dead_letters import AT, AT_MS, DEBEZIUMS, as_read, headers, letter, letters, resolution_as_read
 
@@ -53,6 +54,15 @@ def test_the_type_of_a_record_without_one_is_its_topics() -> None:
     [other] = letters([as_read(headers=headers("", topic="elsewhere.nova_redeemed"))])
 
     assert (event.event_type, other.event_type) == ("nova_redeemed", "")
+
+
+def test_of_a_hand_made_letter_no_more_is_kept_than_of_others() -> None:
+    long = "9" * 900_000
+    found = letter(offset=3, headers=headers(long, event_type=long, reason=long, detail=long, topic=long))
+
+    assert (found.event_id, found.id, found.newest.event) == ("", "0-3", (0, 3))
+    assert (found.event_type, found.newest.topic) == ("", "")
+    assert (len(found.reason), len(found.detail)) == (LONGEST_NAME, LONGEST_KEPT)
 
 
 BYTES = st.none() | st.binary(max_size=20)
