@@ -28,6 +28,7 @@ async def track(pipeline: Pipeline, event_type: str, **changes: Any) -> None:
         await connection.execute("SELECT track_lifecycle_event(%s, %s::jsonb)", [event_type, payload])
 
 
+@pytest.mark.chaos
 async def test_an_event_with_such_a_time_costs_itself_alone_and_no_run_ends_by_it(pipeline: Pipeline) -> None:
     for number in range(20):
         await track(pipeline, "driver_signed_up", user_id=f"u{number}", email=f"c{number}@example.com")

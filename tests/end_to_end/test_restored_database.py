@@ -99,6 +99,7 @@ async def audit(pipeline: Pipeline) -> None:
     assert audited.code == 0, audited.output
 
 
+@pytest.mark.chaos
 async def test_a_restored_database_halts_sending_and_its_events_take_effect_after_recover_and_redrive(
     pipeline: Pipeline, postgres: Any
 ) -> None:

@@ -17,6 +17,7 @@ EVENTS = 1_500
 COMMITS_PER_S = 200
 
 
+@pytest.mark.chaos
 async def test_a_worker_killed_in_the_middle_has_acked_no_event_without_its_receipt(pipeline: Pipeline) -> None:
     producer, worker = pipeline.producer(), pipeline.consumer()
     await pipeline.simulator.change_settings(latency_ms=50)

@@ -13,7 +13,8 @@ PACKAGE = "github.com/prometheus/prometheus/cmd/promtool"
 # Without the clients of a dozen clouds, of which Prometheus would find its targets; with what our configuration uses.
 TAGS = "remove_all_sd,enable_dns_sd"
 
-pytestmark = pytest.mark.timeout(WITHIN_S + 60)
+# To build promtool takes minutes on a machine that has not built it before.
+pytestmark = [pytest.mark.timeout(WITHIN_S + 60), pytest.mark.chaos]
 
 
 @pytest.fixture(scope="module")
