@@ -112,6 +112,24 @@ async def test_every_event_can_be_written_to_a_provisioned_portal(client: HubSpo
     assert await client.send([entry(outcome.contact_id, event_type, 1)]) is None
 
 
+async def test_amounts_as_people_read_them_are_sent_once_the_portal_has_shown_that_it_takes_them(
+    client: HubSpotClient, portal: Portal
+) -> None:
+    definition = portal.event_definitions.by_name["nerava_nova_earned"]
+    amount = definition.properties.pop("amount")
+    contact_id = await contact_id_of(client)
+    assert await client.takes_custom_events() is True
+    assert await client.send([entry(contact_id, "nova_earned", 1)]) is None
+    definition.properties["amount"] = amount
+    assert await client.takes_custom_events() is True
+    assert await client.send([entry(contact_id, "nova_earned", 2)]) is None
+
+    contact = portal.contacts.by_email(ADA)
+    assert contact is not None
+    shown = [one.properties.get("amount") for one in portal.timeline.occurrences_of(contact)]
+    assert shown == [None, "$5.00"]
+
+
 async def test_a_look_up_tells_what_was_applied_last_and_who_is_missing(client: HubSpotClient) -> None:
     contact_id = await contact_id_of(client)
     await client.upsert([upsert(ADA, sequence=2)])
@@ -192,7 +210,7 @@ async def test_an_answer_without_an_end_is_given_up(monkeypatch: pytest.MonkeyPa
     endless = httpx.MockTransport(lambda _: httpx.Response(200, content=b"x" * 1_001))
     client = client_of(http_client("http://hubspot", lambda: SecretStr(TOKEN), endless))
 
-    assert await client.known_contacts([ADA]) == RetryLater("no answer: AnswerTooLarge", outage=True)
+    assert await client.known_contacts([ADA]) == RetryLater("no answer: AnswerTooLarge", outage=True, too_large=True)
 
 
 async def test_a_redirect_is_not_followed_and_the_token_sent_nowhere_else() -> None:
