@@ -19,6 +19,7 @@ from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Rejected, RetryLa
 from hubspot_consumer.hubspot.paths import PATHS, ApiVersion
 from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.hubspot.requests import KnownContact, TimelineEntry, Upsert
+from hubspot_consumer.hubspot.results import NotesOfContacts
 from hubspot_consumer.mapping import contact_properties, timeline_properties
 from hubspot_consumer.provisioning.provision import Provision
 from runtime.clock import SystemClock
@@ -152,6 +153,17 @@ async def test_two_inputs_that_name_one_contact_are_unclear(client: HubSpotClien
     answer = await client.upsert(inputs)
 
     assert (answer.outcomes, answer.unclear) == ({}, inputs)
+
+
+async def test_a_look_up_of_notes_is_a_call_of_the_day_and_none_of_the_ten_seconds(
+    portal: Portal, http: httpx.AsyncClient
+) -> None:
+    limiter = pacing_of(MANY_CALLS)
+    client = HubSpotClient(http, limiter, "2026-09", PORTAL_ID)
+
+    assert await client.notes_of_contacts([("151", None)]) == NotesOfContacts([], [])
+
+    assert (limiter.used, limiter.daily.remaining) == (0, MANY_CALLS - 1)
 
 
 async def test_a_timeline_entry_sent_again_leaves_one(client: HubSpotClient, http: httpx.AsyncClient) -> None:
