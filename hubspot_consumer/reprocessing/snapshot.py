@@ -33,7 +33,7 @@ WORTH_AN_EXPORT: Final = 2_000
 # HubSpot makes one export after the other, and a person may have to approve it.
 MADE_WITHIN_S: Final = 1800.0
 FIRST_POLL_S: Final = 1.0
-LONGEST_POLL_S: Final = 30.0
+LONGEST_POLL_S: Final = 60.0
 MOST_TRIES: Final = 3
 PROGRESS_EVERY: Final = 1_000
 _OURS: Final = tuple(known.name for known in PROPERTIES if known.name != LAST_EVENT_ID)
