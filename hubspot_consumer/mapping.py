@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from hubspot_consumer.hubspot.schema import SEQUENCE
+from hubspot_consumer.hubspot.schema import SEQUENCE, amount_of
 from schemas.envelope import Envelope, Totals
 from schemas.events import (
     DriverSignedUp,
@@ -83,13 +83,20 @@ def contact_properties(envelope: Envelope) -> Properties:
 
 
 def timeline_properties(envelope: Envelope) -> Properties:
-    """Return the properties of the timeline entry: the payload's fields, each cut to LONGEST_TIMELINE_VALUE."""
+    """Return the properties of the timeline entry: the payload's fields, each cut to LONGEST_TIMELINE_VALUE, and the
+    amounts among them as people read them.
+    """
     fields = envelope.payload.model_dump(mode="json", exclude_none=True)
     times = {name: value for name, value in envelope.payload if isinstance(value, datetime)}
+    amounts = {name: _dollars(cents) for field, cents in fields.items() if (name := amount_of(field)) is not None}
     # HubSpot reads times as Java does: it was seen to refuse microseconds, and may refuse an offset.
     return {
         name: utc_milliseconds(times[name]) if name in times else _cut(str(value)) for name, value in fields.items()
-    }
+    } | amounts
+
+
+def _dollars(cents: int) -> str:
+    return f"{'-' if cents < 0 else ''}${abs(cents) // 100:,}.{abs(cents) % 100:02}"
 
 
 def _cut(value: str) -> str:

@@ -206,6 +206,11 @@ def usage_of(used: int, limit: int) -> Mapping[str, Any]:
     return {"kind": "status", "status": 200, "body": json.dumps({"results": [usage]})}
 
 
+def contacts_of(used: int, limit: int) -> Mapping[str, Any]:
+    contacts = {"objectTypeId": "0-1", "limit": limit, "usage": used}
+    return {"kind": "status", "status": 200, "body": json.dumps({"hubspotDefinedObjectTypes": [contacts]})}
+
+
 @asynccontextmanager
 async def topics(
     patient: Patient, *, partitions: Mapping[int, int], without: int | None = None, bare: bool = False

@@ -44,7 +44,7 @@ class Destination(Protocol):
         """Send up to 100 timeline entries as notes, in a slot."""
 
     async def notes_of_contacts(self, contacts: Sequence[tuple[str, str | None]]) -> NotesOfContacts | Refusal:
-        """Return the ids of the notes of up to 100 contacts, in a slot; each contact is its id and a paging cursor."""
+        """Return the ids of the notes of up to 1,000 contacts, each its id and a paging cursor; needs no slot."""
 
     async def noted_events(self, note_ids: Sequence[str]) -> set[str] | Refusal:
         """Return the ids of the events that up to 100 notes name, in a slot."""

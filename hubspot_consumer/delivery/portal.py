@@ -48,6 +48,9 @@ class Portal:
         """Set the mode of *timeline*: the value of HUBSPOT_TIMELINE or, for `auto`, the best that the portal takes."""
         timeline.automatic = self._timeline == "auto"
         timeline.mode = await self._best() if self._timeline == "auto" else self._timeline
+        if self._timeline == "custom_events":
+            # The answer decides nothing: it shows the client which properties the definitions have.
+            await self._client.takes_custom_events()
         timeline.in_doubt = False
         log.info("timeline.mode", mode=timeline.mode, why=f"HUBSPOT_TIMELINE={self._timeline}")
 

@@ -13,13 +13,19 @@ from hubspot_consumer.delivery.blocked import Blocked
 from hubspot_consumer.delivery.destination import Destination
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.hubspot.outcomes import UNSURE, Delivered, Halt, Refusal, Rejected, RetryLater
-from hubspot_consumer.hubspot.requests import MOST_NOTES, MOST_TIMELINE_ENTRIES, Note, TimelineEntry
+from hubspot_consumer.hubspot.requests import (
+    MOST_CONTACTS_OF_NOTES,
+    MOST_NOTES,
+    MOST_TIMELINE_ENTRIES,
+    Note,
+    TimelineEntry,
+)
 from hubspot_consumer.ordering.lane import ContactUpdate
 from hubspot_consumer.ordering.pending import Pending
 from runtime.logs import log
 
-# Of up to 500 notes of each contact.
-MOST_PAGES_OF_NOTES: Final = 50
+# Of up to 500 notes of each contact. No list of notes has so many.
+MOST_PAGES_OF_NOTES: Final = 500
 
 Answer = TypeVar("Answer")
 
@@ -191,18 +197,20 @@ class Timeline:
         return refused
 
     async def _noted_events(self, contact_ids: Collection[str]) -> set[str] | RetryLater | Halt:
-        """Return the ids of the events that have a note on one of these contacts; each call takes a slot."""
-        note_ids: list[str] = []
+        """Return the ids of the events that have a note on one of these contacts."""
+        note_ids, most = list[str](), MOST_CONTACTS_OF_NOTES
         asked: list[tuple[str, str | None]] = [(contact_id, None) for contact_id in sorted(contact_ids)]
         for _ in range(MOST_PAGES_OF_NOTES):
             if not asked:
                 break
-            with await self._destination.slot():
-                page = await self._destination.notes_of_contacts(asked[:MOST_NOTES])
+            page = await self._destination.notes_of_contacts(asked[:most])
+            if isinstance(page, RetryLater) and page.too_large and most > 1:
+                most //= 2
+                continue
             if isinstance(page, RetryLater | Halt | Rejected):
                 return _not_now(page)
             note_ids += page.note_ids
-            asked = asked[MOST_NOTES:] + list(page.more)
+            asked = asked[most:] + list(page.more)
         else:
             return RetryLater("HubSpot's list of notes has no end")
         events: set[str] = set()

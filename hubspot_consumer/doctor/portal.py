@@ -1,13 +1,15 @@
 """Checks of HubSpot: the token, its portal and scopes, the schema, the daily quota.
 
-They make five calls, half a second apart, and a sixth for archived properties if a property is missing. A worker that
-runs at the same time sees these calls in the headers of its own answers, and leaves them room.
+They make seven calls, half a second apart, and an eighth for archived properties if a property is missing. A worker
+that runs at the same time sees these calls in the headers of its own answers, and leaves them room.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, timedelta, tzinfo
+from functools import partial
 from typing import Final
 
+from hubspot_consumer.doctor.bill import contact_limit, marketing
 from hubspot_consumer.doctor.environment import Environment
 from hubspot_consumer.doctor.examination import (
     Answer,
@@ -100,6 +102,8 @@ class PortalChecks:
                 Check("properties", self.properties),
                 Check("event_definitions", self.event_definitions),
                 Check("daily_quota", self.daily_quota),
+                Check("contact_limit", partial(self._answered, contact_limit)),
+                Check("marketing", partial(self._answered, marketing)),
                 Check("api_version", self.api_version),
             ],
             self._http.aclose,
@@ -220,6 +224,10 @@ class PortalChecks:
             if version == newest
             else f"set HUBSPOT_API_VERSION={newest}",
         )
+
+    async def _answered(self, check: Callable[[HubSpotClient], Awaitable[Answer]]) -> Answer:
+        await self._answering()
+        return await check(self._client)
 
     async def _ask_portal(self) -> PortalDetails | Refusal:
         if self._offline:

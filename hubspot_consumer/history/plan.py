@@ -15,7 +15,12 @@ from typing import Any, Final
 from hubspot_consumer.delivery.timeline import TimelineMode
 from hubspot_consumer.history.projection import Projection, Projector
 from hubspot_consumer.history.store import EventStore
-from hubspot_consumer.hubspot.requests import MOST_NOTES, MOST_TIMELINE_ENTRIES, MOST_UPSERTS
+from hubspot_consumer.hubspot.requests import (
+    MOST_CONTACTS_OF_NOTES,
+    MOST_NOTES,
+    MOST_TIMELINE_ENTRIES,
+    MOST_UPSERTS,
+)
 
 # Events per process. For fewer, the start of a second process takes longer than it saves.
 WORTH_A_PROCESS: Final = 50_000
@@ -75,8 +80,8 @@ class RunPlan:
                 entries, in_slots = math.ceil(tally.events / MOST_TIMELINE_ENTRIES), 0
             case "notes":
                 # Existing notes are searched for first: a page of each contact's notes, and then their texts.
-                entries = 2 * math.ceil(tally.events / MOST_NOTES) + upserts
-                in_slots = entries
+                in_slots = 2 * math.ceil(tally.events / MOST_NOTES)
+                entries = in_slots + math.ceil(tally.contacts / MOST_CONTACTS_OF_NOTES)
             case "off":
                 entries = in_slots = 0
         return cls(read, tally, upserts, entries, timedelta(seconds=(upserts + in_slots) / calls_per_s))

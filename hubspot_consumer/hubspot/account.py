@@ -1,14 +1,15 @@
-"""A token's portal and scopes, and its account's use of the daily quota, read from HubSpot's answers."""
+"""A token's portal and scopes, and what its account allows and has used, read from HubSpot's answers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone, tzinfo
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from hubspot_consumer.hubspot.bodies import text_of
+from hubspot_consumer.hubspot.bodies import objects_of, text_of
 from hubspot_consumer.hubspot.outcomes import Halt, Refusal, Rejected
 from hubspot_consumer.hubspot.results import Page, read_page
+from hubspot_consumer.hubspot.schema import event_of
 from hubspot_consumer.hubspot.status_codes import Answer, object_answered
 from schemas.times import in_utc
 
@@ -18,8 +19,24 @@ SCHEMA_SCOPES: Final = ("crm.schemas.contacts.read", "crm.schemas.contacts.write
 EVENT_SCOPES: Final = ("analytics.behavioral_events.send", "behavioral_events.event_definitions.read_write")
 # Maximum number of digits: int() raises ValueError for thousands of them.
 LONGEST_NUMBER: Final = 20
-# No account has so many calls a day; shares of a number with hundreds of digits can't be computed.
-MOST_CALLS: Final = 10**12
+# No account has so many calls a day, or contacts; shares of a number with hundreds of digits can't be computed.
+LARGEST_COUNT: Final = 10**12
+_CONTACT: Final = "0-1"
+# The search for contacts that we have written and that HubSpot bills. Only the number of them is of interest.
+MARKETING_CONTACTS: Final[Mapping[str, Any]] = {
+    "filterGroups": [
+        {
+            "filters": [
+                {"propertyName": "hs_marketable_status", "operator": "EQ", "value": "true"},
+                {"propertyName": "nerava_contact_key", "operator": "HAS_PROPERTY"},
+            ]
+        }
+    ],
+    "properties": [],
+    "sorts": [],
+    "after": "0",
+    "limit": 1,
+}
 
 
 @dataclass(frozen=True)
@@ -79,9 +96,52 @@ def read_usage(response: Answer) -> Usage | Refusal:
         return page
     for item in page.items:
         limit, used = item.get("usageLimit"), item.get("currentUsage")
-        if isinstance(limit, int) and isinstance(used, int) and 0 < limit < MOST_CALLS and abs(used) < MOST_CALLS:
+        if isinstance(limit, int) and isinstance(used, int) and 0 < limit < LARGEST_COUNT and abs(used) < LARGEST_COUNT:
             return Usage(limit, used, _moment(item.get("resetsAt")))
     return Rejected("rejected_by_hubspot", "HubSpot's answer does not say how many of the day's calls are used")
+
+
+def read_event_properties(response: Answer) -> dict[str, frozenset[str]]:
+    """Return the names of the properties of each event definition in a list, by the event's name."""
+    answered = object_answered(response)
+    body = answered if isinstance(answered, dict) else {}
+    return {
+        event_of(definition): frozenset(text_of(one.get("name")) for one in objects_of(definition.get("properties")))
+        for definition in objects_of(body.get("results"))
+    }
+
+
+@dataclass(frozen=True)
+class ContactLimit:
+    """How many contacts the account may have, and has."""
+
+    limit: int
+    used: int
+
+
+def read_contact_limit(response: Answer) -> ContactLimit | Refusal:
+    """Return the account's limit of contacts, and how many it has."""
+    body = object_answered(response)
+    if not isinstance(body, dict):
+        return body
+    for item in objects_of(body.get("hubspotDefinedObjectTypes")):
+        limit, used = item.get("limit"), item.get("usage")
+        if item.get("objectTypeId") == _CONTACT and _is_count(limit) and _is_count(used):
+            return ContactLimit(limit, used)
+    return Rejected("rejected_by_hubspot", "HubSpot's answer does not say how many contacts the account may have")
+
+
+def read_total(response: Answer) -> int | Refusal:
+    """Return how many records a search has found."""
+    body = object_answered(response)
+    if not isinstance(body, dict):
+        return body
+    total = body.get("total")
+    return total if _is_count(total) else Rejected("rejected_by_hubspot", "HubSpot's answer has no total")
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < LARGEST_COUNT
 
 
 def _moment(text: object) -> datetime | None:

@@ -7,9 +7,21 @@ from typing import Any, Final, NamedTuple
 
 import httpx
 
-from hubspot_consumer.hubspot.account import PortalDetails, Usage, read_portal, read_scopes, read_usage
-from hubspot_consumer.hubspot.connection import Token, call_span, request
+from hubspot_consumer.hubspot.account import (
+    MARKETING_CONTACTS,
+    ContactLimit,
+    PortalDetails,
+    Usage,
+    read_contact_limit,
+    read_event_properties,
+    read_portal,
+    read_scopes,
+    read_total,
+    read_usage,
+)
+from hubspot_consumer.hubspot.connection import AnswerTooLarge, Token, call_span, request
 from hubspot_consumer.hubspot.events_path import EventsPath
+from hubspot_consumer.hubspot.exports.calls import Exports
 from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Refusal, RetryLater
 from hubspot_consumer.hubspot.paths import PATHS, TOKEN_INFO, ApiVersion, Paths
 from hubspot_consumer.hubspot.rate_limiter import QuotaSlot, RateLimiter
@@ -29,7 +41,7 @@ from hubspot_consumer.hubspot.results import (
     read_send,
     read_written,
 )
-from hubspot_consumer.hubspot.schema import LAST_EVENT_ID, SEQUENCE
+from hubspot_consumer.hubspot.schema import LAST_EVENT_ID, SEQUENCE, event_name
 from hubspot_consumer.hubspot.status_codes import Answer, correlation_id, policy_of, quota_spent_for
 from runtime.logs import log
 from runtime.tracing import failed
@@ -37,6 +49,8 @@ from schemas.contacts import ContactKey
 
 # Properties that identify a contact, and the sequence of the event that was applied to it last.
 _IDENTITY: Final = ("email", "hs_additional_emails", SEQUENCE, "nerava_contact_key", LAST_EVENT_ID)
+# Kinds of calls whose answers may be larger.
+_LISTS: Final = ("list", "event_definitions")
 
 
 class CallMade(NamedTuple):
@@ -68,6 +82,9 @@ class HubSpotClient:
         self._rate_limiter = rate_limiter
         self.paths: Final[Paths] = PATHS[version]
         self._events_path: Final = EventsPath(self.paths)
+        self.exports: Final = Exports(http, self.paths.exports, self._call_in_slot)
+        # By event name: the properties of the portal's definition, as far as they were listed.
+        self._event_properties: Mapping[str, frozenset[str]] = {}
         self._portal_id: Final = portal_id
         self._count = count
 
@@ -137,9 +154,10 @@ class HubSpotClient:
         """Send up to 500 timeline entries. The call needs no slot: HubSpot exempts it from the quota."""
         if (paused_s := self._rate_limiter.events_paused_s) > 0:
             return RetryLater("HubSpot's limit of custom events is spent", timedelta(seconds=paused_s))
-        body = {"inputs": [entry.body(self._portal_id) for entry in entries]}
+        known = self._event_properties
+        inputs = [entry.body(self._portal_id, known.get(event_name(entry.event_type), ())) for entry in entries]
         answer = await self._events_path.ask(
-            self.paths.send_events, lambda path: self._call("send", path, body, sources=entries)
+            self.paths.send_events, lambda path: self._call("send", path, {"inputs": inputs}, sources=entries)
         )
         return read_send(answer, len(entries))
 
@@ -150,11 +168,13 @@ class HubSpotClient:
         return read_notes(await self._call("note", path, body, sources=notes), notes)
 
     async def notes_of_contacts(self, contacts: Sequence[tuple[str, str | None]]) -> NotesOfContacts | Refusal:
-        """Return the ids of the notes of up to 100 contacts, in a slot. Each contact has its id and a paging cursor, or
-        None.
+        """Return the ids of the notes of up to 1,000 contacts, each with its id and a paging cursor, or None.
+
+        The call needs no slot: HubSpot counts it towards the day alone.
         """
         inputs = [{"id": contact_id} | ({"after": after} if after else {}) for contact_id, after in contacts]
         answer = await self._call("notes_of_contacts", self.paths.notes_of_contacts, {"inputs": inputs})
+        self._rate_limiter.daily.called()
         return read_notes_of_contacts(answer, len(contacts))
 
     async def noted_events(self, note_ids: Sequence[str]) -> set[str] | Refusal:
@@ -168,9 +188,9 @@ class HubSpotClient:
         asked = {"limit": "100", **parameters} | ({"after": after} if after else {})
         return read_page(await self._call_in_slot("list", path, parameters=asked))
 
-    async def define(self, path: str, definition: Mapping[str, Any]) -> Refusal | None:
-        """Create a definition. Return None if the portal has it afterwards."""
-        return read_created(await self._call_in_slot("create", path, definition))
+    async def define(self, path: str, definition: Mapping[str, Any], method: str = "POST") -> Refusal | None:
+        """Create a definition, or change one with PATCH. Return None if the portal has it afterwards."""
+        return read_created(await self._call_in_slot("create", path, definition, method=method))
 
     async def portal(self) -> PortalDetails | Refusal:
         """Return the token's portal, as far as HubSpot's answer names it. Its time zone becomes that of the daily
@@ -190,9 +210,23 @@ class HubSpotClient:
         """Return how many of the day's calls the account's private apps have made."""
         return read_usage(await self._call_in_slot("usage", self.paths.usage))
 
+    async def contact_limit(self) -> ContactLimit | Refusal:
+        """Return how many contacts the account may have, and has."""
+        return read_contact_limit(await self._call_in_slot("limits", self.paths.record_limits))
+
+    async def marketing_contacts(self) -> int | Refusal:
+        """Return how many of the contacts that we have written are marketing contacts."""
+        return read_total(await self._call_in_slot("search", f"{self.paths.contacts}/search", MARKETING_CONTACTS))
+
     async def takes_custom_events(self) -> bool | Refusal:
-        """Return whether the portal's tier and the token's scopes allow custom events."""
-        return read_allowed(await self._call_in_slot("event_definitions", self.paths.event_definitions))
+        """Return whether the portal's tier and the token's scopes allow custom events.
+
+        `send` leaves out amounts as people read them where the definitions in this answer lack them.
+        """
+        asked = {"includeProperties": "true", "limit": "100"}
+        answer = await self._call_in_slot("event_definitions", self.paths.event_definitions, parameters=asked)
+        self._event_properties = read_event_properties(answer) or self._event_properties
+        return read_allowed(answer)
 
     async def takes_notes(self) -> bool | Refusal:
         """Return whether the token's scopes allow notes."""
@@ -205,29 +239,34 @@ class HubSpotClient:
         path: str,
         body: Mapping[str, Any] | None = None,
         parameters: Mapping[str, str] | None = None,
+        *,
+        method: str | None = None,
     ) -> Answer:
         async def call(path: str) -> Answer:
             with await self.slot():
-                return await self._call(kind, path, body, parameters=parameters)
+                return await self._call(kind, path, body, parameters=parameters, method=method)
 
         return await self._events_path.ask(path, call)
 
-    async def _call(
+    async def _call(  # noqa: PLR0913 - the parts of a call, by name
         self,
         kind: str,
         path: str,
         body: Mapping[str, Any] | None = None,
         *,
         parameters: Mapping[str, str] | None = None,
+        method: str | None = None,
         sources: Iterable[Upsert | TimelineEntry | Note] = (),
     ) -> Answer:
-        """Return the answer to a POST of *body*, or to a GET without one. The span names the records of *sources*."""
-        method = "GET" if body is None else "POST"
+        """Return the answer to a POST of *body*, or to a GET without one, unless *method* names another. The span names
+        the records of *sources*.
+        """
+        method = method or ("GET" if body is None else "POST")
         records = chain.from_iterable(one.records for one in sources)
         inputs = len((body or {}).get("inputs", ()))
         try:
             with call_span(self._http.base_url, method, path, records) as span:
-                response = await request(self._http, method, path, body, parameters, of_a_list=kind == "list")
+                response = await request(self._http, method, path, body, parameters, of_a_list=kind in _LISTS)
                 span.set_attribute("http.response.status_code", response.status_code)
                 if not response.is_success:
                     failed(span, str(response.status_code))
@@ -243,7 +282,8 @@ class HubSpotClient:
             # After a timeout or a reset it is unknown whether a write was applied. All our writes may be repeated.
             self._count(CallMade(kind, type(error).__name__, inputs, None))
             log.info("hubspot.not_answered", kind=kind, error=type(error).__name__)
-            return RetryLater(f"no answer: {type(error).__name__}", outage=True)
+            too_large = isinstance(error, AnswerTooLarge)
+            return RetryLater(f"no answer: {type(error).__name__}", outage=True, too_large=too_large)
         self._count(CallMade(kind, str(response.status_code), inputs, response.elapsed.total_seconds()))
         self._rate_limiter.observe(response.headers)
         if (wait := quota_spent_for(response)) is not None:

@@ -44,12 +44,14 @@ class RetryLater:
 
     `outage` is True for no answer or a 5xx. Several of them in a row open the circuit breaker. `blocked` is True for a
     403 that is not about the token: a firewall refused the call, perhaps for the text of one of its inputs.
+    `too_large` is True for an answer beyond the limits of `connection.py`: fewer inputs may have a smaller one.
     """
 
     detail: str
     after: timedelta | None = None
     outage: bool = False
     blocked: bool = False
+    too_large: bool = False
     correlation_id: str | None = field(default=None, compare=False)
 
 

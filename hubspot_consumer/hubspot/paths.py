@@ -32,6 +32,8 @@ class Paths:
     events: tuple[str, ...]
     notes: str
     notes_of_contacts: str
+    exports: str
+    record_limits: str
 
     @property
     def event_definitions(self) -> str:
@@ -40,6 +42,11 @@ class Paths:
     @property
     def send_events(self) -> str:
         return f"{self.events[0]}/send/batch"
+
+    @property
+    def cards(self) -> str:
+        """Where definitions are that take a card. Those of 2026-03 do not, so it uses the path of another version."""
+        return f"{next(path for path in self.events if '2026-03' not in path)}/event-definitions"
 
     @property
     def usage(self) -> str:
@@ -59,6 +66,8 @@ def _dated(version: str, another: str) -> Paths:
         events=(f"/events/{version}", f"/events/custom/{version}", "/events/v3", f"/events/{another}"),
         notes=f"/crm/objects/{version}/notes",
         notes_of_contacts=f"/crm/associations/{version}/contacts/notes/batch/read",
+        exports=f"/crm/exports/{version}/export/async",
+        record_limits=f"/crm/limits/{version}/records",
     )
 
 
@@ -72,6 +81,8 @@ PATHS: Final[dict[ApiVersion, Paths]] = {
         notes="/crm/v3/objects/notes",
         # HubSpot versions its API of associations separately.
         notes_of_contacts="/crm/v4/associations/contacts/notes/batch/read",
+        exports="/crm/v3/exports/export/async",
+        record_limits="/crm/v3/limits/records",
     ),
     "2026-03": _dated("2026-03", another="2026-09"),
     "2026-09": _dated("2026-09", another="2026-03"),

@@ -1,7 +1,7 @@
 """The inputs of requests to HubSpot: an upsert of a contact, and a timeline entry as a custom event or a note."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,15 +9,16 @@ from html import escape
 from typing import Final
 from uuid import UUID
 
-from hubspot_consumer.hubspot.schema import event_name
+from hubspot_consumer.hubspot.schema import amount_of, card_of, event_name
 from hubspot_consumer.kafka.records import Record
-from schemas.contacts import ContactKey, contact_hash
+from schemas.contacts import ContactKey, contact_hash, contact_key
 from schemas.times import utc_milliseconds
 
 # Documented limits of one call.
 MOST_UPSERTS = 100
 MOST_TIMELINE_ENTRIES = 500
 MOST_NOTES = 100
+MOST_CONTACTS_OF_NOTES = 1_000
 
 # HubSpot's id of the association from a note to a contact. 201 is the opposite direction: with it the note is on no
 # timeline.
@@ -72,13 +73,20 @@ class TimelineEntry:
     properties: Mapping[str, str]
     records: Sequence[Record] = ()
 
-    def body(self, portal_id: int) -> dict[str, object]:
+    def body(self, portal_id: int, known: Collection[str]) -> dict[str, object]:
+        """Return the input of a call, with those amounts as people read them that are among the *known* properties.
+
+        HubSpot rejects an event with a property that its definition lacks.
+        """
+        amounts = {name for name in map(amount_of, self.properties) if name is not None}
         return {
             "eventName": f"pe{portal_id}_{event_name(self.event_type)}",
             **({"objectId": self.contact_id} if self.contact_id else {"email": self.contact_key}),
             "occurredAt": utc_milliseconds(self.occurred_at),
             "uuid": self.uuid,
-            "properties": dict(self.properties),
+            "properties": {
+                name: value for name, value in self.properties.items() if name in known or name not in amounts
+            },
         }
 
 
@@ -103,12 +111,11 @@ class Note:
 
     def body(self) -> dict[str, object]:
         entry = self.entry
-        lines = [f"{name}: {value}" for name, value in entry.properties.items()]
-        words = "<br>".join(escape(line) for line in [*lines, f"{_MARK}{entry.uuid}"])
+        header, detail = map(escape, card_of(entry.event_type).filled(entry.properties))
         return {
             "properties": {
                 "hs_timestamp": utc_milliseconds(entry.occurred_at),
-                "hs_note_body": f"<b>{escape(entry.event_type.replace('_', ' '))}</b><br>{words}",
+                "hs_note_body": f"<b>{header}</b><br>{detail}<br>{_MARK}{escape(entry.uuid)}",
             },
             "associations": [
                 {
@@ -173,6 +180,21 @@ class RemoteContact:
 
     contact_id: str
     properties: Mapping[str, str]
+
+    @property
+    def emails(self) -> list[str]:
+        """The emails of the contact as contact keys have them, the primary one first."""
+        emails = f"{self.properties.get('email', '')};{self.properties.get('hs_additional_emails', '')}"
+        return [as_key(email) for email in emails.split(";") if email.strip()]
+
+
+def as_key(email: str) -> str:
+    """Return an email of HubSpot's as a contact key has it, and what is none as it is."""
+    try:
+        return contact_key(email)
+    except ValueError:
+        # None of our requests contains such an email.
+        return email
 
 
 HeldContacts = dict[str, RemoteContact | None]

@@ -24,6 +24,7 @@ from hubspot_consumer.hubspot.requests import (
     Note,
     RemoteContact,
     Upsert,
+    as_key,
     event_of_note,
     read_event_ids,
 )
@@ -35,7 +36,7 @@ from hubspot_consumer.hubspot.status_codes import (
     read_refusal,
     succeeded,
 )
-from schemas.contacts import ContactKey, contact_key
+from schemas.contacts import ContactKey
 
 Input = TypeVar("Input", bound=Upsert | Note)
 """An input of a batch. Its trace id is unique in its call."""
@@ -176,7 +177,7 @@ def read_remote_contacts(response: Answer, keys: Sequence[ContactKey]) -> HeldCo
     if response.status_code == 404 and body.get("category") == "OBJECT_NOT_FOUND":
         # Usually HubSpot's answer is a 207. Any other 404 concerns the path: to treat these contacts as new could
         # overwrite them with older values.
-        missing = {_key(email) for email in named_in(body, "ids")}
+        missing = {as_key(email) for email in named_in(body, "ids")}
         return {key: None for key in keys if key in missing or len(keys) == 1}
     answered = object_answered(response)
     if not isinstance(answered, dict):
@@ -184,31 +185,22 @@ def read_remote_contacts(response: Answer, keys: Sequence[ContactKey]) -> HeldCo
     found: HeldContacts = {}
     for error in objects_of(answered.get("errors")):
         if error.get("category") == "OBJECT_NOT_FOUND":
-            found |= {_key(email): None for email in named_in(error, "ids")}
+            found |= {as_key(email): None for email in named_in(error, "ids")}
     for result in objects_of(answered.get("results")):
         properties, contact_id = result.get("properties"), name_of(result.get("id"))
         if isinstance(properties, dict) and contact_id:
             contact = RemoteContact(contact_id, {name: text_of(value) for name, value in properties.items()})
-            emails = f"{contact.properties.get('email', '')};{contact.properties.get('hs_additional_emails', '')}"
-            found |= {_key(email): contact for email in emails.split(";") if email.strip()}
+            found |= dict.fromkeys(contact.emails, contact)
     return found
 
 
 def _known(key: ContactKey, contact: RemoteContact) -> KnownContact:
     """Return a contact with its sequence and ids if *key* wrote it last, and with 0 and none otherwise."""
-    written_by = _key(contact.properties.get("nerava_contact_key") or contact.properties.get("email") or "")
+    written_by = as_key(contact.properties.get("nerava_contact_key") or contact.properties.get("email") or "")
     if key != written_by:
         return KnownContact(contact.contact_id, 0)
     sequence = int(number_in(contact.properties.get(SEQUENCE, "")) or 0)
     return KnownContact(contact.contact_id, sequence, read_event_ids(key, contact.properties.get(LAST_EVENT_ID, "")))
-
-
-def _key(email: str) -> str:
-    try:
-        return contact_key(email)
-    except ValueError:
-        # None of our requests contains such an email.
-        return email
 
 
 def read_send(response: Answer, entries: int) -> Refusal | None:

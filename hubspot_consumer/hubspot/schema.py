@@ -1,10 +1,13 @@
 """The schema that the portal needs before any write: one property group, its properties, and the event definitions."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from pydantic import AwareDatetime
 
+from hubspot_consumer.hubspot.bodies import text_of
 from schemas.events import EVENTS
 
 PropertyType = Literal["string", "number", "date", "datetime", "bool", "enumeration"]
@@ -77,6 +80,8 @@ PROPERTIES: Final = (
     Property("nerava_merchant_id", "Nerava merchant id", "string"),
 )
 
+# Properties of HubSpot's own that merchants' events set.
+NAMES_AND_NUMBERS: Final = ("firstname", "lastname", "phone", "company")
 
 # HubSpot returns values of these types as they were sent, or keeps its own. It reformats numbers and times.
 CHOSEN: Final = frozenset(known.name for known in PROPERTIES if known.type in ("enumeration", "bool"))
@@ -87,9 +92,19 @@ def event_name(event_type: str) -> str:
     return f"nerava_{event_type}"
 
 
+def event_of(definition: Mapping[str, Any]) -> str:
+    """Return the name of an event definition as HubSpot lists it, without the prefix."""
+    name = text_of(definition.get("name")) or text_of(definition.get("fullyQualifiedName"))
+    prefix, _, rest = name.partition("_")
+    return rest if prefix.startswith("pe") and prefix[2:].isdecimal() else name
+
+
 def event_definition(event_type: str) -> dict[str, Any]:
-    """Return the event definition for the timeline entries of *event_type*: one property per field of its payload."""
+    """Return the event definition for the timeline entries of *event_type*: one property per field of its payload, and
+    one per amount as people read it.
+    """
     fields = {name: field.annotation for name, field in EVENTS[event_type].model_fields.items() if name != "type"}
+    amounts = [name for name in map(amount_of, fields) if name is not None]
     return {
         "name": event_name(event_type),
         "label": f"Nerava: {event_type.replace('_', ' ')}",
@@ -98,7 +113,7 @@ def event_definition(event_type: str) -> dict[str, Any]:
         "includeDefaultProperties": False,
         "propertyDefinitions": [
             {"name": name, "label": name.replace("_", " ").capitalize(), "type": _event_property_type(annotation)}
-            for name, annotation in fields.items()
+            for name, annotation in (*fields.items(), *((name, str) for name in amounts))
         ],
     }
 
@@ -107,3 +122,37 @@ def _event_property_type(annotation: object) -> str:
     if annotation is int:
         return "number"
     return "datetime" if annotation is AwareDatetime else "string"
+
+
+def amount_of(field: str) -> str | None:
+    """Return the name of the event property with an amount as people read it, for a field in cents; None for others."""
+    name = field.removesuffix("_cents")
+    return name if name != field else None
+
+
+class Card(NamedTuple):
+    """What a timeline entry says. `{{name}}` stands for the value of a property, as in HubSpot's templates."""
+
+    header: str
+    detail: str
+
+    def filled(self, properties: Mapping[str, str]) -> "Card":
+        """Return the card of one entry; a property without a value is empty."""
+        return Card(*(_TOKEN.sub(lambda token: properties.get(token[1], ""), text) for text in self))
+
+
+_TOKEN: Final = re.compile(r"\{\{(\w+)\}\}")
+_CARDS: Final[Mapping[str, Card]] = {
+    "driver_signed_up": Card("Signed up with {{auth_provider}}", "The user is {{user_id}}."),
+    "wallet_pass_installed": Card("Installed the {{pass_type}} wallet pass", "The user is {{user_id}}."),
+    "nova_earned": Card("Earned {{amount}}", "The session is {{session_id}}, and the balance {{new_balance}}."),
+    "nova_redeemed": Card("Redeemed {{amount}}", "The merchant is {{merchant_id}}, and the balance {{new_balance}}."),
+    "first_redemption_completed": Card("Redeemed {{amount}} for the first time", "The merchant is {{merchant_id}}."),
+    "merchant_contact_created": Card("Became the contact of {{business_name}}", "The merchant is {{merchant_id}}."),
+    "merchant_contact_updated": Card("Has new contact details", "The merchant is {{merchant_id}}."),
+}
+
+
+def card_of(event_type: str) -> Card:
+    """Return the card of an event type; one that has none yet shows its name."""
+    return _CARDS.get(event_type) or Card(event_type.replace("_", " ").capitalize(), "")

@@ -10,7 +10,15 @@ from typing import Any, Final
 
 from hubspot_consumer.hubspot.bodies import text_of, words_of
 from hubspot_consumer.hubspot.paths import Paths
-from hubspot_consumer.hubspot.schema import PROPERTIES, Property, event_definition, event_name
+from hubspot_consumer.hubspot.schema import (
+    PROPERTIES,
+    Property,
+    amount_of,
+    card_of,
+    event_definition,
+    event_name,
+    event_of,
+)
 from schemas.events import EVENT_TYPES
 
 _A_NAME: Final = re.compile("[A-Za-z0-9_-]{1,200}")
@@ -20,7 +28,7 @@ Definition = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Missing:
-    """A missing definition: its description, and the path and body of the call that creates it.
+    """A missing definition or card: its description, and the method, path and body of the call that creates it.
 
     Without one that is `optional`, workers write everything else.
     """
@@ -29,6 +37,7 @@ class Missing:
     path: str
     definition: Definition
     optional: bool = False
+    method: str = "POST"
 
 
 @dataclass(frozen=True)
@@ -70,7 +79,7 @@ def of_properties(listed: Sequence[Definition], paths: Paths) -> Differences:
 
 def of_events(listed: Sequence[Definition], paths: Paths) -> Differences:
     """Compare the event definitions that the portal lists, with their properties, with ours."""
-    known = {_short_name(definition): definition for definition in listed}
+    known = {event_of(definition): definition for definition in listed}
     missing: list[Missing] = []
     mismatches: list[Mismatch] = []
     for event_type in EVENT_TYPES:
@@ -84,6 +93,30 @@ def of_events(listed: Sequence[Definition], paths: Paths) -> Differences:
             missing += differences.missing
             mismatches += differences.mismatches
     return Differences(missing, mismatches)
+
+
+def missing_cards(listed: Sequence[Definition], paths: Paths) -> list[Missing]:
+    """Return the cards of events whose definitions have no template; one that people have changed is left as it is.
+
+    HubSpot takes no templates when a definition is created, so a missing definition lacks its card too.
+    """
+    known = {event_of(definition): definition for definition in listed}
+    lacking = [
+        (event_type, definition)
+        for event_type in EVENT_TYPES
+        if not (definition := known.get(event_name(event_type), {})).get("headerTemplate")
+        and definition.get("archived") is not True
+    ]
+    return [
+        _card(event_type, _path(definition, event_name(event_type), paths.cards)) for event_type, definition in lacking
+    ]
+
+
+def _card(event_type: str, path: str) -> Missing:
+    card, properties = card_of(event_type), event_definition(event_type)["propertyDefinitions"]
+    order = [{"name": one["name"], "displayOrder": place, "hidden": False} for place, one in enumerate(properties)]
+    body = {"headerTemplate": card.header, "detailTemplate": card.detail, "propertyOrder": order}
+    return Missing(f"card of event {event_name(event_type)}", path, body, optional=True, method="PATCH")
 
 
 def _property_faults(wanted: Property, known: Definition) -> Iterator[Mismatch]:
@@ -114,11 +147,13 @@ def _of_event_properties(name: str, known: Definition, wanted: Sequence[Definiti
     if not isinstance(listed, list):
         return Differences()
     types = {text_of(one.get("name")): one.get("type") for one in listed if isinstance(one, dict)}
-    full_name = text_of(known.get("fullyQualifiedName"))
-    # The name becomes a part of a path, so one of other characters must not lead elsewhere.
-    path = f"{paths.event_definitions}/{full_name if _A_NAME.fullmatch(full_name) else name}/property"
+    path = f"{_path(known, name, paths.event_definitions)}/property"
+    # Where a definition lacks amounts as people read them, workers send none.
+    amounts = {amount_of(one["name"]) for one in wanted}
     missing = [
-        Missing(f"property {one['name']} of event {name}", path, one) for one in wanted if one["name"] not in types
+        Missing(f"property {one['name']} of event {name}", path, one, optional=one["name"] in amounts)
+        for one in wanted
+        if one["name"] not in types
     ]
     mismatches = [
         Mismatch(f"property {one['name']} of event {name} is of type {_quoted(kind)}, and should be {one['type']}")
@@ -128,10 +163,11 @@ def _of_event_properties(name: str, known: Definition, wanted: Sequence[Definiti
     return Differences(missing, mismatches)
 
 
-def _short_name(definition: Definition) -> str:
-    name = text_of(definition.get("name")) or text_of(definition.get("fullyQualifiedName"))
-    prefix, _, rest = name.partition("_")
-    return rest if prefix.startswith("pe") and prefix[2:].isdecimal() else name
+def _path(known: Definition, name: str, definitions: str) -> str:
+    """Return the path of an event definition below that of all *definitions*."""
+    full_name = text_of(known.get("fullyQualifiedName"))
+    # The name becomes a part of a path, so one of other characters must not lead elsewhere.
+    return f"{definitions}/{full_name if _A_NAME.fullmatch(full_name) else name}"
 
 
 def _quoted(kind: object) -> str:

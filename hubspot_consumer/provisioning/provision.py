@@ -1,4 +1,4 @@
-"""Provisioning: it creates the definitions that the portal lacks. It changes and deletes none that exist."""
+"""Provisioning: it creates the definitions and cards that the portal lacks. It changes and deletes none that exist."""
 
 from typing import Any, Final
 
@@ -6,7 +6,7 @@ from hubspot_consumer.hubspot.bodies import text_of
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot.outcomes import Refusal, RetryLater, is_forbidden
 from hubspot_consumer.hubspot.schema import GROUP
-from hubspot_consumer.provisioning.differences import Differences, Missing, of_events, of_properties
+from hubspot_consumer.provisioning.differences import Differences, Missing, missing_cards, of_events, of_properties
 from runtime.endings import CannotGoOn
 
 # Of a hundred definitions each. HubSpot allows fewer definitions.
@@ -34,16 +34,17 @@ class Provision:
         """
         groups = {text_of(group.get("name")) for group in await self._list(self._paths.property_groups)}
         group = Missing(f"property group {GROUP}", self._paths.property_groups, {"name": GROUP, "label": "Nerava"})
-        properties, events = await self.properties(), Differences()
+        properties, events, cards = await self.properties(), Differences(), list[Missing]()
         if custom_events:
             try:
-                events = await self.events()
+                listed = await self._event_definitions()
+                events, cards = of_events(listed, self._paths), missing_cards(listed, self._paths)
             except ProvisionRefused as error:
                 if not is_forbidden(error.refusal):
                     raise
                 events = Differences(no_custom_events=str(error))
         return Differences(
-            [*([] if GROUP in groups else [group]), *properties.missing, *events.missing],
+            [*([] if GROUP in groups else [group]), *properties.missing, *events.missing, *cards],
             [*properties.mismatches, *events.mismatches],
             events.no_custom_events,
         )
@@ -60,13 +61,16 @@ class Provision:
 
     async def events(self) -> Differences:
         """Return how the portal's event definitions differ from ours. Raises ProvisionRefused."""
-        return of_events(await self._list(self._paths.event_definitions, includeProperties="true"), self._paths)
+        return of_events(await self._event_definitions(), self._paths)
 
     async def create(self, missing: Missing) -> None:
         """Create one definition; it is no error if it exists by now. Raises ProvisionRefused."""
-        refusal = await self._client.define(missing.path, missing.definition)
+        refusal = await self._client.define(missing.path, missing.definition, missing.method)
         if refusal is not None:
             raise ProvisionRefused(missing.what, refusal)
+
+    async def _event_definitions(self) -> list[dict[str, Any]]:
+        return await self._list(self._paths.event_definitions, includeProperties="true")
 
     async def _list(self, path: str, **parameters: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []

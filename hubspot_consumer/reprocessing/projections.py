@@ -4,7 +4,7 @@ If HubSpot refuses a contact with dead letters that are to take effect, each of 
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -119,6 +119,10 @@ class TopicProjections:
     def expected(self, key: ContactKey, contact: RemoteContact | None, unfinished: Offsets) -> Expected:
         """Return the expected state of a remote *contact*, from the events read so far."""
         return expected_of(self._projector, key, self._histories(key), contact, unfinished)
+
+    def any_moved(self, keys: Iterable[ContactKey]) -> bool:
+        """Return whether one of *keys* is part of an email change."""
+        return any(map(self._run.store.moved, keys))
 
     def _histories(self, key: ContactKey) -> list[list[Stored]]:
         return [self._run.store.events_of(one) for one in self.moved.histories(key)]

@@ -11,7 +11,7 @@ from hubspot_consumer.delivery.timeline import Timeline
 from hubspot_consumer.gates.retries import Retries
 from hubspot_consumer.history.projection import is_at_or_after
 from hubspot_consumer.hubspot.outcomes import Refusal
-from hubspot_consumer.hubspot.requests import MOST_TIMELINE_ENTRIES
+from hubspot_consumer.hubspot.requests import MOST_CONTACTS_OF_NOTES, MOST_TIMELINE_ENTRIES
 from hubspot_consumer.kafka.records import Offsets
 from hubspot_consumer.ordering.lane import ContactUpdate
 from hubspot_consumer.reprocessing.report import Report
@@ -37,7 +37,9 @@ class TimelineEntries:
         """
         if self._timeline.mode == "off":
             return
-        parts = list(_filling_calls(updates))
+        # Notes are looked up before they are created, and one look-up takes the most contacts.
+        most = MOST_CONTACTS_OF_NOTES if self._timeline.mode == "notes" else MOST_TIMELINE_ENTRIES
+        parts = list(_filling_calls(updates, most))
         began = self._clock.monotonic()
         for number, part in enumerate(parts):
             await self._clock.sleep(began + over_s * number / len(parts) - self._clock.monotonic())
@@ -69,9 +71,9 @@ class TimelineEntries:
         )
 
 
-def _filling_calls(updates: Sequence[ContactUpdate]) -> Iterator[list[ContactUpdate]]:
-    """Yield *updates* in parts that each fill a call, except the last; a contact may be in several parts."""
+def _filling_calls(updates: Sequence[ContactUpdate], most: int) -> Iterator[list[ContactUpdate]]:
+    """Yield *updates* in parts of *most* events, except the last; a contact may be in several parts."""
     events = [(update, event) for update in updates for event in update.events]
-    for together in calls_of(events, MOST_TIMELINE_ENTRIES):
+    for together in calls_of(events, most):
         parts = groupby(together, key=itemgetter(0))
         yield [replace(update, events=[event for _, event in part]) for update, part in parts]

@@ -66,6 +66,7 @@ class Settings:
     quota_headers: bool = True
     contact_limit: Annotated[int, Field(ge=1)] = 15_000_000
     export_s: Span = 0
+    export_times: Literal["utc", "portal"] = "utc"
     same_contact_twice: Literal["reject", "accept"] = "reject"
     upsert_of_archived: Literal["create", "restore"] = "create"
     merge_keeps_primary_id: bool = False

@@ -12,7 +12,7 @@ import httpx
 from pydantic import SecretStr
 
 from hubspot_consumer.delivery.contact_writer import ContactWriter
-from hubspot_consumer.delivery.timeline import Timeline
+from hubspot_consumer.delivery.timeline import Timeline, TimelineMode
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.gates.retries import Retries
 from hubspot_consumer.gates.unwritable_properties import UnwritableProperties
@@ -124,6 +124,7 @@ async def replayed(
     dies_at: int = 0,
     afterwards: bool = False,
     quota: int = 100,
+    mode: TimelineMode = "custom_events",
 ) -> Report:
     """Run a replay, or go on with the one in *folder*. Raises Killed."""
     selection = selection or Selection()
@@ -155,8 +156,10 @@ async def replayed(
             suppressed=lambda _: False,
             report=report,
         )
+        timeline = Timeline(ours, client, report, ours, halt)
+        timeline.mode = mode
         entries = TimelineEntries(
-            timeline=Timeline(ours, client, report, ours, halt),
+            timeline=timeline,
             retries=retries,
             report=report,
             clock=clock,

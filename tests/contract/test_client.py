@@ -19,6 +19,7 @@ from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Rejected, RetryLa
 from hubspot_consumer.hubspot.paths import PATHS, ApiVersion
 from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.hubspot.requests import KnownContact, TimelineEntry, Upsert
+from hubspot_consumer.hubspot.results import NotesOfContacts
 from hubspot_consumer.mapping import contact_properties, timeline_properties
 from hubspot_consumer.provisioning.provision import Provision
 from runtime.clock import SystemClock
@@ -112,6 +113,24 @@ async def test_every_event_can_be_written_to_a_provisioned_portal(client: HubSpo
     assert await client.send([entry(outcome.contact_id, event_type, 1)]) is None
 
 
+async def test_amounts_as_people_read_them_are_sent_once_the_portal_has_shown_that_it_takes_them(
+    client: HubSpotClient, portal: Portal
+) -> None:
+    definition = portal.event_definitions.by_name["nerava_nova_earned"]
+    amount = definition.properties.pop("amount")
+    contact_id = await contact_id_of(client)
+    assert await client.takes_custom_events() is True
+    assert await client.send([entry(contact_id, "nova_earned", 1)]) is None
+    definition.properties["amount"] = amount
+    assert await client.takes_custom_events() is True
+    assert await client.send([entry(contact_id, "nova_earned", 2)]) is None
+
+    contact = portal.contacts.by_email(ADA)
+    assert contact is not None
+    shown = [one.properties.get("amount") for one in portal.timeline.occurrences_of(contact)]
+    assert shown == [None, "$5.00"]
+
+
 async def test_a_look_up_tells_what_was_applied_last_and_who_is_missing(client: HubSpotClient) -> None:
     contact_id = await contact_id_of(client)
     await client.upsert([upsert(ADA, sequence=2)])
@@ -134,6 +153,17 @@ async def test_two_inputs_that_name_one_contact_are_unclear(client: HubSpotClien
     answer = await client.upsert(inputs)
 
     assert (answer.outcomes, answer.unclear) == ({}, inputs)
+
+
+async def test_a_look_up_of_notes_is_a_call_of_the_day_and_none_of_the_ten_seconds(
+    portal: Portal, http: httpx.AsyncClient
+) -> None:
+    limiter = pacing_of(MANY_CALLS)
+    client = HubSpotClient(http, limiter, "2026-09", PORTAL_ID)
+
+    assert await client.notes_of_contacts([("151", None)]) == NotesOfContacts([], [])
+
+    assert (limiter.used, limiter.daily.remaining) == (0, MANY_CALLS - 1)
 
 
 async def test_a_timeline_entry_sent_again_leaves_one(client: HubSpotClient, http: httpx.AsyncClient) -> None:
@@ -192,7 +222,7 @@ async def test_an_answer_without_an_end_is_given_up(monkeypatch: pytest.MonkeyPa
     endless = httpx.MockTransport(lambda _: httpx.Response(200, content=b"x" * 1_001))
     client = client_of(http_client("http://hubspot", lambda: SecretStr(TOKEN), endless))
 
-    assert await client.known_contacts([ADA]) == RetryLater("no answer: AnswerTooLarge", outage=True)
+    assert await client.known_contacts([ADA]) == RetryLater("no answer: AnswerTooLarge", outage=True, too_large=True)
 
 
 async def test_a_redirect_is_not_followed_and_the_token_sent_nowhere_else() -> None:

@@ -1,6 +1,7 @@
 """Provisioning: what is planned and created, what is only named, and what is never touched."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -11,6 +12,7 @@ from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
 from hubspot_consumer.hubspot.outcomes import Halt
+from hubspot_consumer.hubspot.paths import PATHS, ApiVersion
 from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.hubspot.schema import LAST_EVENT_ID, PROPERTIES, SEQUENCE
 from hubspot_consumer.provisioning.provision import Provision, ProvisionRefused
@@ -25,17 +27,23 @@ MANY_CALLS = 10_000
 BALANCE = "nerava_nova_balance_cents"
 
 
+@asynccontextmanager
+async def provisioning(portal: Portal, version: ApiVersion) -> AsyncIterator[Provision]:
+    transport = httpx.ASGITransport(simulator_app(portal))
+    async with http_client("http://hubspot", lambda: SecretStr(TOKEN), transport) as http:
+        clock = SystemClock()
+        rate_limiter = RateLimiter(MANY_CALLS, 10, DailyQuota(MANY_CALLS, clock), clock)
+        client = HubSpotClient(http, rate_limiter, version, PORTAL_ID, lambda _call: None)
+        yield Provision(client)
+
+
 @pytest.fixture
 async def provision(portal: Portal) -> AsyncIterator[Provision]:
     """Provisioning of a portal that has everything."""
     await provision_it(portal)
     portal.change_settings(quota=MANY_CALLS)
-    transport = httpx.ASGITransport(simulator_app(portal))
-    async with http_client("http://hubspot", lambda: SecretStr(TOKEN), transport) as http:
-        clock = SystemClock()
-        rate_limiter = RateLimiter(MANY_CALLS, 10, DailyQuota(MANY_CALLS, clock), clock)
-        client = HubSpotClient(http, rate_limiter, "2026-03", PORTAL_ID, lambda _call: None)
-        yield Provision(client)
+    async with provisioning(portal, "2026-03") as provision:
+        yield provision
 
 
 @pytest.mark.parametrize(
@@ -141,3 +149,40 @@ async def test_definitions_that_tell_next_to_nothing_are_not_judged(portal: Port
     plan = await provision.plan()
 
     assert (plan.missing, plan.mismatches) == ([], [])
+
+
+@pytest.mark.parametrize("version", list(PATHS))
+async def test_each_event_gets_a_card_and_one_that_people_changed_stays(portal: Portal, version: ApiVersion) -> None:
+    portal.change_settings(quota=MANY_CALLS)
+    portal.event_definitions.by_name.clear()
+    async with provisioning(portal, version) as provision:
+        for missing in (await provision.plan()).missing:
+            await provision.create(missing)
+        shown = portal.event_definitions.by_name["nerava_nova_earned"].shown
+        assert (shown["headerTemplate"], [one["name"] for one in shown["propertyOrder"]][-2:]) == (
+            "Earned {{amount}}",
+            ["amount", "new_balance"],
+        )
+        shown["headerTemplate"] = "Hurrah: {{amount}}"
+        assert (await provision.plan()).missing == []
+
+
+async def test_a_definition_of_an_earlier_version_gets_its_card_and_its_amounts_and_lacks_neither_for_workers(
+    portal: Portal, provision: Provision
+) -> None:
+    definition = portal.event_definitions.by_name["nerava_nova_earned"]
+    for name in ("amount", "new_balance"):
+        del definition.properties[name]
+    del definition.shown["headerTemplate"]
+
+    plan = await provision.plan()
+    assert [missing.what for missing in plan.missing] == [
+        "property amount of event nerava_nova_earned",
+        "property new_balance of event nerava_nova_earned",
+        "card of event nerava_nova_earned",
+    ]
+    assert all(missing.optional for missing in plan.missing)
+    for missing in plan.missing:
+        await provision.create(missing)
+    assert (await provision.plan()).missing == []
+    assert definition.shown["headerTemplate"] == "Earned {{amount}}"

@@ -94,6 +94,10 @@ async def ask_everything(seed: int) -> Counter[str]:
             "usage": client.usage,
             "takes_custom_events": client.takes_custom_events,
             "takes_notes": client.takes_notes,
+            "contact_limit": client.contact_limit,
+            "marketing_contacts": client.marketing_contacts,
+            "begin_export": lambda: client.exports.begin(["email"]),
+            "export_link": lambda: client.exports.link("1"),
         }
         for _ in range(ANSWERS_OF_A_SEED):
             name = chance.choice(list(calls))

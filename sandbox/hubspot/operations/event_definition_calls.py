@@ -26,6 +26,7 @@ _FIELD_TYPES: Final = {
 }
 _GROUP: Final = "custom_event_properties"
 _REQUIRED: Final = ("label", "propertyDefinitions", "includeDefaultProperties")
+_WITHOUT_CARDS: Final = "2026-03"
 
 
 def list_definitions(portal: Portal, call: Call) -> Answer:
@@ -68,10 +69,12 @@ def create_definition(portal: Portal, call: Call) -> Answer:
 
 
 def change_definition(portal: Portal, call: Call) -> Answer:
-    """Change the label, the description and the texts of the timeline; everything else of a definition is permanent."""
+    """Change label, description and, but for version 2026-03, the card of the timeline. All else is permanent."""
     check_tier(portal)
-    definition = _named(portal, call)
-    portal.event_definitions.change(definition, call.object())
+    definition, body = _named(portal, call), call.object()
+    if _WITHOUT_CARDS in call.segments:
+        body = {name: body[name] for name in ("label", "description") if name in body}
+    portal.event_definitions.change(definition, body)
     return Answer(201, _full(definition))
 
 

@@ -39,7 +39,7 @@ class EventDefinitions:
     def add(self, name: str, body: Mapping[str, Any], properties: list[dict[str, Any]]) -> EventDefinition:
         now = self.clock.timestamp()
         number = next(self._ids)
-        shown = {
+        shown: dict[str, Any] = {
             "id": str(number),
             "name": name,
             "fullyQualifiedName": f"pe{self.portal_id}_{name}",
@@ -52,7 +52,6 @@ class EventDefinitions:
             "associations": [],
             "objectTypeId": f"6-{number}",
             "trackingType": "MANUAL",
-            **_texts(body),
         }
         definition = EventDefinition(
             shown, {known["name"]: known for known in properties}, bool(body["includeDefaultProperties"])

@@ -61,6 +61,7 @@ DEFAULT_PROPERTIES: Final = (
     _property("hs_email_domain", "Email Domain", read_only=True),
     _property("hs_is_contact", "Is a contact", "bool", "booleancheckbox", read_only=True),
     _property("hs_is_unworked", "Contact unworked", "bool", "booleancheckbox", read_only=True),
+    _property("hs_marketable_status", "Marketing contact status", "bool", "booleancheckbox", read_only=True),
     _property("hs_object_source", "Record source", read_only=True),
     _property("hs_object_source_id", "Record source ID", read_only=True),
     _property("hs_object_source_label", "Record source", read_only=True),

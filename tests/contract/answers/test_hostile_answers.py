@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from hubspot_consumer.hubspot import connection
-from hubspot_consumer.hubspot.account import PortalDetails, Usage
+from hubspot_consumer.hubspot.account import ContactLimit, PortalDetails, Usage
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Outcome, Rejected, RetryLater
@@ -63,11 +63,15 @@ CALLS: Final[dict[str, Call]] = {
     "usage": lambda client: client.usage(),
     "takes_custom_events": lambda client: client.takes_custom_events(),
     "takes_notes": lambda client: client.takes_notes(),
+    "contact_limit": lambda client: client.contact_limit(),
+    "marketing_contacts": lambda client: client.marketing_contacts(),
+    "begin_export": lambda client: client.exports.begin(["email"]),
+    "export_link": lambda client: client.exports.link("1"),
     "provision": plan,
 }
 DOCUMENTED: Final = (
     *(Delivered, RetryLater, Rejected, Halt, WriteAnswer, Page, NotesOfContacts, PortalDetails, Usage, Differences),
-    *(dict, set, frozenset, bool, type(None)),
+    *(ContactLimit, dict, set, frozenset, bool, int, str, type(None)),
 )
 
 

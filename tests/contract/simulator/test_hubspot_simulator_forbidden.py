@@ -130,10 +130,12 @@ async def test_an_event_belongs_to_a_kind_of_record(hubspot: httpx.AsyncClient, 
 async def test_a_definition_changes_its_texts_and_its_name_is_never_free_again(hubspot: httpx.AsyncClient) -> None:
     await hubspot.post(DEFINITIONS, json=WON)
     changes = {"label": "Won it", "headerTemplate": "Won {{ x }}", "detailTemplate": "x: {{ x }}", "name": "lost"}
-    changed = await hubspot.patch(f"{DEFINITIONS}/won", json=changes)
+    older = await hubspot.patch(f"{DEFINITIONS}/won", json=changes)
+    changed = await hubspot.patch("/events/2026-09/event-definitions/won", json=changes)
     deleted = await hubspot.delete(f"{DEFINITIONS}/won")
 
     shown = changed.json()
+    assert (older.status_code, "headerTemplate" in older.json()) == (201, False), "2026-03 has no cards"
     assert (changed.status_code, shown["name"], shown["headerTemplate"]) == (201, "won", "Won {{ x }}")
     assert (shown["labels"], shown["properties"][0]["name"]) == ({"singular": "Won it"}, "x")
     assert (deleted.status_code, (await hubspot.post(DEFINITIONS, json=WON)).status_code) == (204, 409)

@@ -124,6 +124,9 @@ AT_HUBSPOT = {
     "an event definition lacks a property": Fault(
         removed(f"{EARNED}/properties/amount_cents"), {"event_definitions": "fail"}, "property amount_cents of event"
     ),
+    "an event definition lacks an amount as people read it": Fault(
+        removed(f"{EARNED}/properties/amount"), {"event_definitions": "warn"}, "property amount of event"
+    ),
     "a tier without custom events": Fault(
         partial(plant.simulator_settings, custom_events=False), {"event_definitions": "warn"}, "no custom events"
     ),
@@ -139,6 +142,11 @@ AT_HUBSPOT = {
     ),
     "the day's calls are spent": Fault(
         partial(plant.simulator_settings, daily_limit=1), {"token": "warn", "daily_quota": "fail"}, "DAILY"
+    ),
+    "the account may have hardly more contacts": Fault(
+        partial(plant.hubspot_answers, answer=plant.contacts_of(950, 1_000), path="/limits/"),
+        {"contact_limit": "warn"},
+        "950 of 1,000 contacts",
     ),
     "HubSpot is down": Fault(
         partial(plant.hubspot_answers, answer={"kind": "status", "status": 503, "style": "html"}),
@@ -375,7 +383,7 @@ async def test_offline_and_a_dry_run_without_a_token_call_hubspot_not_at_all(pat
     assert skipped >= {"token", "portal", "scopes", "properties", "event_definitions", "daily_quota"}
 
 
-async def test_a_round_makes_five_calls_to_hubspot(patient: Patient) -> None:
+async def test_a_round_makes_seven_calls_to_hubspot(patient: Patient) -> None:
     async with Simulator(patient.simulator_url) as simulator:
         before = await simulator.statistics()
         await patient.examined()
@@ -384,7 +392,7 @@ async def test_a_round_makes_five_calls_to_hubspot(patient: Patient) -> None:
     made = sum(sum(by.values()) for by in after["calls"].values()) - sum(
         sum(by.values()) for by in before["calls"].values()
     )
-    assert (made, after["used_today"] - before["used_today"]) == (5, 4)
+    assert (made, after["used_today"] - before["used_today"]) == (7, 6)
 
 
 async def test_where_hubspot_does_not_tell_the_days_use_its_headers_do(patient: Patient) -> None:

@@ -149,7 +149,8 @@ def test_whatever_a_mapping_does_is_a_failure_that_says_where_and_quotes_nothing
 def test_a_timeline_entry_holds_the_payload_as_text(event_type: str) -> None:
     entry = timeline_properties(read(event_type))
 
-    assert entry == {name: str(value).replace(".123456Z", ".123Z") for name, value in PAYLOADS[event_type].items()}
+    payload = {name: str(value).replace(".123456Z", ".123Z") for name, value in PAYLOADS[event_type].items()}
+    assert {name: entry[name] for name in payload} == payload
 
 
 def changed(event_type: str, fields: dict[str, str]) -> Envelope:

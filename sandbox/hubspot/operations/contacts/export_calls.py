@@ -3,9 +3,11 @@
 import csv
 import zipfile
 from collections.abc import Mapping
+from datetime import datetime
 from functools import partial
 from io import BytesIO, StringIO
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from sandbox.hubspot.clock import iso
 from sandbox.hubspot.http.answers import Answer, error, invalid, not_found
@@ -100,8 +102,11 @@ def _file(portal: Portal, body: Mapping[str, Any]) -> tuple[int, bytes]:
     rows = csv.writer(text)
     definitions = [portal.schema.properties[name].definition for name in names]
     rows.writerow([RECORD_ID, *(known["name" if "NAMES" in options else "label"] for known in definitions)])
+    zone = ZoneInfo(portal.settings.time_zone) if portal.settings.export_times == "portal" else None
     for one in found:
         values = [one.properties.get(name, "") for name in names]
+        if zone is not None:
+            values = [_local(known, value, zone) for known, value in zip(definitions, values, strict=True)]
         if "VALUES" not in options:
             values = [_label(known, value) for known, value in zip(definitions, values, strict=True)]
         rows.writerow([one.contact.id, *values])
@@ -112,6 +117,13 @@ def _label(definition: Mapping[str, Any], value: str) -> str:
     """Return a value as people see it: the label of an option."""
     labels = {as_text(option["value"]): as_text(option["label"]) for option in definition["options"]}
     return ";".join(labels.get(part, part) for part in value.split(";")) if labels else value
+
+
+def _local(definition: Mapping[str, Any], value: str, zone: ZoneInfo) -> str:
+    """Return a value with a time as people read it: in the portal's time zone, in whole minutes."""
+    if definition["type"] != "datetime" or not value:
+        return value
+    return f"{datetime.fromisoformat(value).astimezone(zone):%Y-%m-%d %H:%M}"
 
 
 def _zipped(name: str, content: bytes) -> bytes:
