@@ -18,14 +18,17 @@ from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Outcome, Rejected
 from hubspot_consumer.hubspot.paths import PATHS
 from hubspot_consumer.hubspot.requests import KnownContact, Note, RemoteContact, TimelineEntry, Upsert
 from hubspot_consumer.hubspot.results import NotesOfContacts, Page, WriteAnswer
+from hubspot_consumer.probe.run import Report, run
+from hubspot_consumer.probe.subject import Subject
 from hubspot_consumer.provisioning.differences import Differences
 from hubspot_consumer.provisioning.provision import Provision, ProvisionRefused
+from runtime.endings import CannotGoOn, Misconfigured
 from schemas.contacts import ContactKey
-from tests.clock import START
+from tests.clock import START, OwnedClock
 from tests.contract.test_client import client_of
 from tests.hostile.hubspot import answering
 from tests.hostile.inputs import Input, inputs_of
-from tests.samples import TOKEN
+from tests.samples import PORTAL_ID, TOKEN
 
 ADA: Final = ContactKey("ada@example.com")
 UPSERT: Final = Upsert("ada", ADA, {"nerava_role": "driver"})
@@ -46,6 +49,14 @@ async def plan(client: HubSpotClient) -> Differences | RetryLater | Rejected | H
         return refused.refusal
 
 
+async def probed(client: HubSpotClient) -> Report | str:
+    subject = Subject(client.ask, client.paths, PORTAL_ID, "auto", OwnedClock())
+    try:
+        return await run(subject, client.spent, lambda _done, _total: None)
+    except (CannotGoOn, Misconfigured) as why:
+        return str(why)
+
+
 CALLS: Final[dict[str, Call]] = {
     "create": lambda client: client.create([UPSERT]),
     "upsert": lambda client: client.upsert([UPSERT]),
@@ -64,10 +75,11 @@ CALLS: Final[dict[str, Call]] = {
     "takes_custom_events": lambda client: client.takes_custom_events(),
     "takes_notes": lambda client: client.takes_notes(),
     "provision": plan,
+    "probe": probed,
 }
 DOCUMENTED: Final = (
     *(Delivered, RetryLater, Rejected, Halt, WriteAnswer, Page, NotesOfContacts, PortalDetails, Usage, Differences),
-    *(dict, set, frozenset, bool, type(None)),
+    *(Report, str, dict, set, frozenset, bool, type(None)),
 )
 
 
@@ -122,6 +134,10 @@ def words_in(found: object) -> list[str]:  # noqa: PLR0911 - a table with a line
             return [found.contact_id]
         case NotesOfContacts():
             return found.note_ids
+        case Report():
+            return [one.what for _, one in found.found] + words_in(found.left)
+        case str():
+            return [found]
     return []
 
 
