@@ -32,21 +32,24 @@ class Killed(BaseException):
 
 
 class Dying(httpx.AsyncBaseTransport):
-    """Answers the first calls, and kills the process at the call of number *at*: before or after it took effect."""
+    """Answers the first calls, and kills the process when the call of number *at* has taken effect, before its answer.
 
-    def __init__(self, portal: Portal, at: int | None = None, *, after: bool = False) -> None:
+    To be killed before a call is the same to the portal as after the call before.
+    """
+
+    def __init__(self, portal: Portal, at: int | None = None) -> None:
         self._inner = httpx.ASGITransport(simulator_app(portal))
         self._at = at
-        self._after = after
         self.calls = 0
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.calls += 1
-        if self._at is None or self.calls < self._at:
-            return await self._inner.handle_async_request(request)
-        if self._after and self.calls == self._at:
-            await self._inner.handle_async_request(request)
-        raise Killed
+        if self._at is not None and self.calls > self._at:
+            raise Killed
+        answer = await self._inner.handle_async_request(request)
+        if self.calls == self._at:
+            raise Killed
+        return answer
 
 
 @dataclass(frozen=True)

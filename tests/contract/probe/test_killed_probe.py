@@ -36,16 +36,13 @@ class Hanging(Dying):
         return answer
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before it takes effect", "after it took effect"])
-async def test_a_probe_killed_at_any_call_leaves_nothing_that_the_next_does_not_delete(
-    provisioned: Portal, *, after: bool
-) -> None:
+async def test_a_probe_killed_after_any_call_leaves_nothing_that_the_next_does_not_delete(provisioned: Portal) -> None:
     before, most = holdings(provisioned), (await probe(Dying(provisioned))).calls
 
     left_behind = 0
     for at in range(1, most + 1):
         with pytest.raises(Killed):
-            await probe(Dying(provisioned, at, after=after))
+            await probe(Dying(provisioned, at))
         left_behind += holdings(provisioned) != before
         found = await probe(Dying(provisioned))
         assert holdings(provisioned) == before, f"killed at call {at}"
@@ -62,7 +59,7 @@ async def test_a_probe_killed_while_it_deletes_what_another_left_leaves_nothing_
     for at in range(1, 9):
         for when in (middle, at):
             with pytest.raises(Killed):
-                await probe(Dying(provisioned, when, after=True))
+                await probe(Dying(provisioned, when))
         assert (await probe(Dying(provisioned))).report.left is None
         assert holdings(provisioned) == before
 

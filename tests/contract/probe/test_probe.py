@@ -1,5 +1,7 @@
 """The probe against a simulated portal: it finds exactly what is planted, and leaves the portal as it was."""
 
+import asyncio
+import copy
 from typing import Any
 
 import pytest
@@ -13,20 +15,26 @@ from sandbox.hubspot.faults.faults import Fault
 from sandbox.hubspot.records.portal import Portal
 from sandbox.provisioned import provision
 from tests.contract.probe.probing import MANY_CALLS, Dying, Probed, holdings, probe, with_a_person
-from tests.samples import TOKEN
+from tests.samples import PORTAL_ID, TOKEN
 
 EVERY_QUESTION = {question.name for question in QUESTIONS}
 EVENT_QUESTIONS = {"event_definitions", "event_sending", "duplicate_event"}
 CONTACTS_READ = "crm.objects.contacts.read"
 
 
-@pytest.fixture
-async def portal(portal: Portal) -> Portal:
-    """A provisioned portal with a contact of its people."""
-    await provision(portal)
+@pytest.fixture(scope="module")
+def provisioned() -> Portal:
+    portal = Portal(PORTAL_ID, [TOKEN])
+    asyncio.run(provision(portal))
     portal.change_settings(quota=MANY_CALLS)
     with_a_person(portal)
     return portal
+
+
+@pytest.fixture
+def portal(provisioned: Portal) -> Portal:
+    """A provisioned portal with a contact of its people."""
+    return copy.deepcopy(provisioned)
 
 
 async def probed(portal: Portal, **options: Any) -> Probed:
@@ -65,7 +73,7 @@ AS_GOOD = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "name", "words"), AS_GOOD, ids=str)
+@pytest.mark.parametrize(("changes", "name", "words"), AS_GOOD, ids=[str(changes) for changes, *_ in AS_GOOD])
 async def test_what_the_client_copes_with_is_as_expected_and_told(
     portal: Portal, changes: dict[str, Any], name: str, words: str
 ) -> None:
@@ -105,7 +113,7 @@ DIFFERENT: list[tuple[dict[str, Any], set[str], set[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "differs", "not_told"), DIFFERENT, ids=str)
+@pytest.mark.parametrize(("changes", "differs", "not_told"), DIFFERENT, ids=[str(changes) for changes, *_ in DIFFERENT])
 async def test_a_planted_difference_is_found_and_nothing_else_is(
     portal: Portal, changes: dict[str, Any], differs: set[str], not_told: set[str]
 ) -> None:

@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from hubspot_consumer.doctor.environment import read_environment
+from hubspot_consumer.doctor.examination import examine
+from hubspot_consumer.doctor.last_probe import LastProbe
 from hubspot_consumer.gates.pause import Pause, publish_pause, read_paused
 from hubspot_consumer.probe.result import last_result
 from hubspot_consumer.probe.run import MOST_CALLS, QUESTIONS
@@ -65,18 +68,15 @@ async def test_without_yes_it_says_what_it_would_do_and_calls_nothing(simulator:
     assert await calls_of(simulator) == 0
 
 
-@pytest.mark.parametrize(
-    ("changes", "named"),
-    [
+async def test_a_wrong_setting_ends_with_2(simulator: Simulator) -> None:
+    for changes, named in (
         ({"HUBSPOT_PRIVATE_APP_TOKEN": ""}, "HUBSPOT_PRIVATE_APP_TOKEN is not set"),
         ({"HUBSPOT_PORTAL_ID": ""}, "HUBSPOT_PORTAL_ID is not set"),
         ({"HUBSPOT_PORTAL_ID": "7"}, "the token belongs to portal 4242"),
-    ],
-)
-async def test_a_wrong_setting_ends_with_2(simulator: Simulator, changes: dict[str, str], named: str) -> None:
-    done = await probe(simulator, "--yes", **changes)
+    ):
+        done = await probe(simulator, "--yes", **changes)
 
-    assert (done.code, named in done.errors, done.output) == (2, True, ""), done
+        assert (done.code, named in done.errors, done.output) == (2, True, ""), done
 
 
 async def test_without_kafka_it_asks_all_the_same_and_says_that_nothing_is_kept(simulator: Simulator) -> None:
@@ -106,13 +106,16 @@ async def environment(simulator: Simulator, kafka: Any, topic_prefix: str) -> di
 
 async def doctor(environment: dict[str, str], **changes: str) -> tuple[str, str]:
     """Return level and words of what the doctor says of the last probe."""
-    done = await run("hubspot_consumer", "doctor", "--offline", "--json", environment=environment | changes)
-    [finding] = [one for one in json.loads(done.output)["findings"] if one["name"] == "probe"]
-    return finding["level"], finding["what"]
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (environment | changes).items():
+            patch.setenv(name, value)
+        examined = read_environment()
+    [finding] = await examine([LastProbe(examined, SystemClock()).checks()])
+    return finding.level, finding.what
 
 
 async def test_the_doctor_says_when_the_portal_was_last_probed_and_with_what_result(
-    simulator: Simulator, environment: dict[str, str]
+    simulator: Simulator, environment: dict[str, str], none_of_ours: None
 ) -> None:
     level, what = await doctor(environment)
     assert (level, "never probed" in what) == ("skip", True)
@@ -135,6 +138,8 @@ async def test_the_doctor_says_when_the_portal_was_last_probed_and_with_what_res
     assert (level, f"but portal {PORTAL_ID}" in what) == ("warn", True)
     level, what = await doctor(environment, HUBSPOT_API_VERSION="v3")
     assert (level, "HUBSPOT_API_VERSION=2026-09" in what) == ("warn", True)
+    told = await run("hubspot_consumer", "doctor", "--offline", environment=environment)
+    assert "warn  probe             probed at" in told.output
 
 
 async def test_a_pause_stays_and_no_probe_is_made_during_one(
