@@ -19,6 +19,10 @@ COMMANDS: Final = {
         f"{CLI}.provision:provision",
         "Create the property group, properties and event definitions that the portal lacks; change and delete nothing.",
     ),
+    "probe": (
+        f"{CLI}.probe:probe",
+        "Ask the portal itself, with a test contact, whether HubSpot does what the consumer relies on.",
+    ),
     "replay": (
         f"{CLI}.replay:replay",
         "Let past events take effect again, for example after a mapping was corrected or a portal was restored.",

@@ -12,6 +12,7 @@ from hubspot_consumer.cli.progress import Display
 from hubspot_consumer.doctor.environment import Environment, read_environment
 from hubspot_consumer.doctor.examination import Finding, examine
 from hubspot_consumer.doctor.kafka import KafkaChecks
+from hubspot_consumer.doctor.last_probe import LastProbe
 from hubspot_consumer.doctor.outbox import OutboxChecks
 from hubspot_consumer.doctor.output import as_json_text, as_lines, exit_code, without_secrets
 from hubspot_consumer.doctor.portal import PortalChecks
@@ -30,7 +31,7 @@ def doctor(
 ) -> None:
     """Check everything between the outbox and HubSpot, and say what is wrong and what to do.
 
-    Writes nothing. Makes at most six calls to HubSpot, spaced so that workers keep their quota. Checks the outbox if
+    Writes nothing. Makes at most eight calls to HubSpot, spaced so that workers keep their quota. Checks the outbox if
     DATABASE_URL is set. Exits with 0 if all is well, with 1 for warnings, with 2 for failures.
     """
     # The findings are the output: log lines of the libraries that the checks use would clutter it.
@@ -47,6 +48,7 @@ async def _examine(environment: Environment, *, offline: bool, worker_url: str) 
     groups = [
         environment.checks(),
         PortalChecks(environment, SystemClock(), offline=offline).checks(),
+        LastProbe(environment, SystemClock()).checks(),
         KafkaChecks(environment).checks(),
         OutboxChecks(environment).checks(),
         WorkerChecks(environment, worker_url).checks(),

@@ -24,10 +24,11 @@ class NotDone(CannotGoOn):
     """A command can't do what its options request; the message gives the reason."""
 
 
-def run_to_its_end(work: Work, name: str, kafka: KafkaConnection, *, goes_on: bool = True) -> NoReturn:
+def run_to_its_end(work: Work, name: str, kafka: KafkaConnection | None, *, goes_on: bool = True) -> NoReturn:
     """Run a command that reads from *kafka* until it ends or gets SIGTERM or SIGINT; exit with its exit code.
 
-    *goes_on* is True if the same command, run again after a stop, continues.
+    *kafka* is None for a command that can do without it. *goes_on* is True if the same command, run again after a stop,
+    continues.
     """
     # Projecting events uses a whole CPU: at normal priority it would delay workers on the same machine.
     os.nice(NICENESS)
@@ -47,9 +48,10 @@ def run_to_its_end(work: Work, name: str, kafka: KafkaConnection, *, goes_on: bo
     raise SystemExit(code)
 
 
-async def _until_stopped(work: Work, name: str, kafka: KafkaConnection, *, goes_on: bool) -> int:
+async def _until_stopped(work: Work, name: str, kafka: KafkaConnection | None, *, goes_on: bool) -> int:
     async def admitted() -> int:
-        await ask_admission(kafka.client_options())
+        if kafka is not None:
+            await ask_admission(kafka.client_options())
         return await work()
 
     loop = asyncio.get_running_loop()

@@ -2,6 +2,8 @@
 
 Controls are records of a compacted topic, which each worker reads before its first call and follows from then on. So a
 pause also holds for workers that start later, until it is ended. A pause loses nothing: events wait in Kafka.
+
+The topic has one record of another kind, the last probe's result, which workers pass over.
 """
 
 from collections.abc import Mapping
@@ -20,6 +22,8 @@ from schemas.times import KeptTime, moment_of
 
 # The record key of the control that pauses sending.
 SENDING: Final = b"sending"
+# The record key of the last probe's result: see `probe/result.py`.
+PROBE: Final = b"probe"
 # The interval of checks for a missing topic, which also delays the first pause ever.
 LOOK_AGAIN_S: Final = 1.0
 _ILLEGIBLE: Final = "the topic of controls holds a record that this version can't read"
@@ -61,7 +65,7 @@ class PauseControl(FollowedTopic):
 
     def _take_in(self, record: Any) -> bool:
         if record.key != SENDING:
-            return False
+            return bool(record.key == PROBE)
         self._paused = read_pause(record)
         # During `start` only the last control counts, which `start` applies itself.
         if self._read:

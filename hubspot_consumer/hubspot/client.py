@@ -233,6 +233,12 @@ class HubSpotClient:
         body = {"properties": [], "inputs": [{"id": "0"}]}
         return read_allowed(await self._call_in_slot("read_notes", f"{self.paths.notes}/batch/read", body))
 
+    async def ask(
+        self, path: str, body: Mapping[str, Any] | None = None, parameters: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Return HubSpot's whole answer to a call, for the probe, which asks what answers say."""
+        return await self._call_in_slot("probe", path, body, parameters)
+
     async def _call_in_slot(
         self,
         kind: str,

@@ -1,4 +1,5 @@
-"""Results: what the bodies of HubSpot's answers say. Outside this package no module reads an answer's status or body.
+"""Results: what the bodies of HubSpot's answers say. Besides this package only the probe reads statuses and bodies,
+which are what it asks about.
 
 Every field of a body is treated as optional, whatever the documentation says. Sources: HubSpot's guides to error
 handling and contacts, and recorded traffic.

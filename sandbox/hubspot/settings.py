@@ -17,6 +17,7 @@ ConflictForm = Literal[
     "conflicting_unique_value",
     "unique_value_conflict",
     "object_already_exists",
+    "other_words",
 ]
 
 
@@ -51,13 +52,20 @@ class Settings:
     event_calls_per_s: Annotated[int, Field(ge=1)] = 1_250
     event_visibility_s: Span = 0
     custom_events: bool = True
-    duplicate_uuid: Literal["drop", "reject", "conflict"] = "drop"
+    duplicate_uuid: Literal["drop", "reject", "conflict", "other_words"] = "drop"
     bad_occurrence: Literal["refuse_call", "skip"] = "refuse_call"
     notes: bool = True
-    result_trace_ids: Literal["all", "upserts", "none"] = "upserts"
+    note_associations: Literal["found", "not_found"] = "found"
+    result_trace_ids: Literal["all", "upserts", "none", "misplaced"] = "upserts"
+    error_trace_ids: Literal["named", "none"] = "named"
+    unknown_ids: Literal["name", "leave_out"] = "name"
+    additional_emails: Literal["found", "not_found"] = "found"
     partial_failure: Literal["multi_status", "refuse_call"] = "multi_status"
     partial_upsert_by_email: Literal["keep", "refuse", "blank"] = "keep"
     unknown_property: Literal["refuse", "ignore"] = "refuse"
+    wrong_email: Literal["refuse", "accept"] = "refuse"
+    white_space: Literal["accept", "refuse"] = "accept"
+    milliseconds: Literal["accept", "refuse"] = "accept"
     conflict: ConflictForm = "contact_exists"
     duplicate_ids: Literal["refuse", "accept"] = "refuse"
     microseconds: Literal["accept", "refuse"] = "refuse"
@@ -68,7 +76,7 @@ class Settings:
     export_s: Span = 0
     export_times: Literal["utc", "portal"] = "utc"
     same_contact_twice: Literal["reject", "accept"] = "reject"
-    upsert_of_archived: Literal["create", "restore"] = "create"
+    upsert_of_archived: Literal["create", "restore", "refuse"] = "create"
     merge_keeps_primary_id: bool = False
     batch_status: Literal["COMPLETE", "PENDING"] = "COMPLETE"
     required_properties: tuple[str, ...] = ()

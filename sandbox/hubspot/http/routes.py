@@ -80,6 +80,7 @@ _NOTES: Final = {
     ("DELETE", "/{id}"): Operation(note_calls.archive, _WRITE),
     ("POST", "/batch/create"): Operation(note_calls.create_batch, _WRITE),
     ("POST", "/batch/read"): Operation(note_calls.read_batch, _READ),
+    ("POST", "/batch/archive"): Operation(note_calls.archive_batch, _WRITE),
 }
 _CONTACTS_NOTES: Final = {
     ("POST", f"/{contact}/{note}/batch/read"): Operation(associations.read_notes, _READ, quota="associations")

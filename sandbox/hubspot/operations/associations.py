@@ -45,6 +45,8 @@ def read_notes(portal: Portal, call: Call) -> Answer:
 def _page(portal: Portal, contact: Contact, after: str, limit: int) -> tuple[list[Note], dict[str, Any]]:
     """Return at most *limit* notes after the note with the id *after*, oldest first, and the `paging` of the rest."""
     start = int(after) if is_number(after) else 0
+    if portal.settings.note_associations == "not_found":
+        return [], {}
     # Ids ascend in the order of creation, so a page that begins after an id does not shift when notes are archived.
     notes = [note for note in portal.timeline.notes_of(contact) if int(note.id) > start]
     paging: dict[str, Any] = {}

@@ -113,6 +113,8 @@ def write(portal: Portal, call: Call, inputs: Sequence[dict[str, Any]], plan: Pl
     if batch.problems and not one_by_one:
         raise _whole_refused(portal, [problem for _, problem in batch.problems])
     results = [apply() for apply in batch.writes]
+    if portal.settings.result_trace_ids == "misplaced":
+        _misplace_traces(results)
     if portal.settings.batch_status == "PENDING":
         now = portal.clock.timestamp()
         return Answer(success, {"status": "PENDING", "results": [], "requestedAt": started, "startedAt": now})
@@ -159,8 +161,18 @@ def not_found_error(ids: Sequence[str], kind: str = "CONTACT") -> dict[str, Any]
 
 def traced(portal: Portal, trace: str | None, *, upsert: bool = False) -> dict[str, str]:
     """Return the trace of an input as fields of its result, as far as the portal's results have traces."""
-    kept = portal.settings.result_trace_ids == "all" or (upsert and portal.settings.result_trace_ids == "upserts")
+    kept = portal.settings.result_trace_ids == "all" or (
+        upsert and portal.settings.result_trace_ids in ("upserts", "misplaced")
+    )
     return {"objectWriteTraceId": trace} if trace is not None and kept else {}
+
+
+def _misplace_traces(results: Sequence[dict[str, Any]]) -> None:
+    """Give each result the trace of the one before it, as a portal would that mixes them up."""
+    traces = [result.pop("objectWriteTraceId", None) for result in results]
+    for result, trace in zip(results, traces[-1:] + traces[:-1], strict=True):
+        if trace is not None:
+            result["objectWriteTraceId"] = trace
 
 
 def _whole_refused(portal: Portal, problems: Sequence[BadInput]) -> Refused:
@@ -174,16 +186,17 @@ def _whole_refused(portal: Portal, problems: Sequence[BadInput]) -> Refused:
 def _errors(batch: Batch) -> list[dict[str, Any]]:
     """Return the errors of a 207; inputs that fail for the same reason share one."""
     errors: dict[str, dict[str, Any]] = {}
+    named = batch.portal.settings.error_trace_ids == "named"
     for trace, problem in batch.problems:
         error: dict[str, Any] = {
             "status": "error",
             "category": problem.category,
             "message": problem.message,
-            "context": {"objectWriteTraceId": [], **problem.context},
+            "context": {**({"objectWriteTraceId": []} if named else {}), **problem.context},
         }
         if problem.errors:
             error["errors"] = problem.errors
-        errors.setdefault(problem.message, error)["context"]["objectWriteTraceId"].append(trace)
+        errors.setdefault(problem.message, error)["context"].get("objectWriteTraceId", []).append(trace)
     return [*errors.values(), *_unknown(batch)]
 
 
@@ -192,6 +205,7 @@ def _unknown(batch: Batch) -> list[dict[str, Any]]:
     if not batch.unknown:
         return []
     error = not_found_error([named for named, _ in batch.unknown])
-    if traces := [trace for _, trace in batch.unknown if trace is not None]:
+    traces = [trace for _, trace in batch.unknown if trace is not None]
+    if traces and batch.portal.settings.error_trace_ids == "named":
         error["context"]["objectWriteTraceId"] = traces
     return [error]

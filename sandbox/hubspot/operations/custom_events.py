@@ -54,6 +54,8 @@ def _accept(portal: Portal, occurrences: list[Occurrence]) -> None:
             words, context = f"Event with uuid {again[0]} already exists.", {"uuid": sorted(set(again))}
             if portal.settings.duplicate_uuid == "conflict":
                 raise refuse(409, words, "CONFLICT", context=context)
+            if portal.settings.duplicate_uuid == "other_words":
+                raise invalid("The event was refused.")
             raise invalid(words, context=context)
     for occurrence in occurrences:
         timeline.add(occurrence)

@@ -74,6 +74,14 @@ def archive(portal: Portal, call: Call) -> Answer:
     return Answer(204)
 
 
+def archive_batch(portal: Portal, call: Call) -> Answer:
+    check_allowed(portal)
+    for item in read_inputs(call) or []:
+        if note := portal.notes.by_id(required_text(item, "id")):
+            portal.notes.archive(note)
+    return Answer(204)
+
+
 def check_allowed(portal: Portal) -> None:
     """Raises Refused with 403 if the token of the portal may not use notes."""
     if not portal.settings.notes:

@@ -1,6 +1,6 @@
 """Properties: the schema of contacts, which have no other properties."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,7 +16,6 @@ from sandbox.hubspot.schema.validation import (
     check_email,
     check_emails,
     check_option,
-    has_microseconds,
 )
 
 MOST_UNIQUE: Final = 10
@@ -71,13 +70,22 @@ class Schema:
         """Return whether a property's value may consist of several options."""
         return bool(self.properties[name].definition["fieldType"] == "checkbox")
 
-    def with_microseconds(self, values: Mapping[str, Any]) -> list[Failure]:
-        """Return the failures of times with more digits of a second than HubSpot was once seen to read."""
+    def with_times(self, values: Mapping[str, Any], refused: Callable[[str], bool]) -> list[Failure]:
+        """Return the failures of the times for which *refused* is True."""
         return [
             Failure(name, value, "INVALID_LONG", f"{value} was not a valid long.")
             for name, value in values.items()
             if name in self.properties and self.properties[name].definition["type"] == "datetime"
-            if isinstance(value, str) and has_microseconds(value)
+            if isinstance(value, str) and refused(value)
+        ]
+
+    def with_white_space(self, values: Mapping[str, Any]) -> list[Failure]:
+        """Return the failures of values with white space around them, which only texts may have."""
+        return [
+            Failure(name, value, "INVALID_WHITESPACE", f"{value!r} has white space around it.")
+            for name, value in values.items()
+            if name in self.properties and self.properties[name].definition["type"] != "string"
+            if isinstance(value, str) and value != value.strip()
         ]
 
     def is_read_only(self, name: str) -> bool:

@@ -18,6 +18,7 @@ LONGEST_STRING: Final = 65_536
 _NUMBER: Final = re.compile(r"-?([0-9]+(\.[0-9]*)?|\.[0-9]+)")
 _MILLISECONDS: Final = re.compile(r"-?[0-9]{1,15}")
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_MILLISECONDS_OF_A_SECOND: Final = re.compile(r"\.[0-9]")
 _MICROSECONDS: Final = re.compile(r"\.[0-9]{4}")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -87,6 +88,10 @@ def check_datetime(value: str) -> str:
     if moment is None:
         raise InvalidValue("INVALID_LONG", f"{value} was not a valid long.")
     return iso(moment)
+
+
+def has_milliseconds(value: str) -> bool:
+    return _MILLISECONDS_OF_A_SECOND.search(value) is not None
 
 
 def has_microseconds(value: str) -> bool:

@@ -18,14 +18,17 @@ from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Outcome, Rejected
 from hubspot_consumer.hubspot.paths import PATHS
 from hubspot_consumer.hubspot.requests import KnownContact, Note, RemoteContact, TimelineEntry, Upsert
 from hubspot_consumer.hubspot.results import NotesOfContacts, Page, WriteAnswer
+from hubspot_consumer.probe.run import Report, run
+from hubspot_consumer.probe.subject import Subject
 from hubspot_consumer.provisioning.differences import Differences
 from hubspot_consumer.provisioning.provision import Provision, ProvisionRefused
+from runtime.endings import CannotGoOn, Misconfigured
 from schemas.contacts import ContactKey
-from tests.clock import START
+from tests.clock import START, OwnedClock
 from tests.contract.test_client import client_of
 from tests.hostile.hubspot import answering
 from tests.hostile.inputs import Input, inputs_of
-from tests.samples import TOKEN
+from tests.samples import PORTAL_ID, TOKEN
 
 ADA: Final = ContactKey("ada@example.com")
 UPSERT: Final = Upsert("ada", ADA, {"nerava_role": "driver"})
@@ -44,6 +47,14 @@ async def plan(client: HubSpotClient) -> Differences | RetryLater | Rejected | H
         return await Provision(client).plan()
     except ProvisionRefused as refused:
         return refused.refusal
+
+
+async def probed(client: HubSpotClient) -> Report | str:
+    subject = Subject(client.ask, client.paths, PORTAL_ID, "auto", OwnedClock())
+    try:
+        return await run(subject, client.spent, lambda _done, _total: None)
+    except (CannotGoOn, Misconfigured) as why:
+        return str(why)
 
 
 CALLS: Final[dict[str, Call]] = {
@@ -68,10 +79,11 @@ CALLS: Final[dict[str, Call]] = {
     "begin_export": lambda client: client.exports.begin(["email"]),
     "export_link": lambda client: client.exports.link("1"),
     "provision": plan,
+    "probe": probed,
 }
 DOCUMENTED: Final = (
     *(Delivered, RetryLater, Rejected, Halt, WriteAnswer, Page, NotesOfContacts, PortalDetails, Usage, Differences),
-    *(ContactLimit, dict, set, frozenset, bool, int, str, type(None)),
+    *(ContactLimit, Report, dict, set, frozenset, bool, int, str, type(None)),
 )
 
 
@@ -126,6 +138,10 @@ def words_in(found: object) -> list[str]:  # noqa: PLR0911 - a table with a line
             return [found.contact_id]
         case NotesOfContacts():
             return found.note_ids
+        case Report():
+            return [one.what for _, one in found.found] + words_in(found.left)
+        case str():
+            return [found]
     return []
 
 

@@ -120,6 +120,7 @@ def _notes(client: Any, contact_id: str) -> None:
     client.crm.associations.v4.basic_api.get_page("contacts", contact_id, "notes")
     client.crm.associations.v4.batch_api.get_page("contacts", "notes", {"inputs": [{"id": contact_id}]})
     basic.archive(made.id)
+    batch.archive({"inputs": [{"id": made.id}]})
 
 
 def _events(client: Any, portal: Portal, contact_id: str) -> None:

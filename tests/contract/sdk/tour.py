@@ -106,6 +106,7 @@ async def _notes(sdk: Any, contact_ids: list[str]) -> None:
     await sdk.crm.associations.list("notes", object_type="contacts", object_id=contact_ids[0])
     await sdk.crm.associations.batch.get("notes", from_object_type="contacts", inputs=[{"id": contact_ids[0]}])
     await notes.delete(made.id)
+    await notes.batch.delete(inputs=[{"id": made.id}])
 
 
 async def _events(sdk: Any, contact_id: str) -> None:

@@ -1,4 +1,7 @@
-"""Conflicts: the refusals of a write with an identity of another contact. HubSpot words them in five ways."""
+"""Conflicts: the refusals of a write with an identity of another contact. HubSpot words them in five ways.
+
+A sixth is invented.
+"""
 
 from collections.abc import Mapping
 from typing import Final, assert_never
@@ -68,6 +71,8 @@ def conflict(portal: Portal, holder: Contact, identity: Identity, contact: Conta
             return UniqueValueConflict(_already_has(portal, holder, identity, contact))
         case "object_already_exists":
             return ContactAlreadyExists(holder, value)
+        case "other_words":
+            return BadInput(f"The value of the property {name} is taken.")
         case unknown:
             assert_never(unknown)
 

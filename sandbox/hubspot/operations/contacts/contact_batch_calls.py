@@ -63,7 +63,8 @@ def read(portal: Portal, call: Call) -> Answer:
         else:
             unknown.append(named)
     results = [record(portal, contact, shown(portal, contact, asked)) for contact in found.values()]
-    return complete(portal, results, [not_found_error(unknown)] if unknown else ())
+    tells = unknown and portal.settings.unknown_ids == "name"
+    return complete(portal, results, [not_found_error(unknown)] if tells else ())
 
 
 def update(portal: Portal, call: Call) -> Answer:
@@ -127,6 +128,8 @@ def _plan_upsert(batch: Batch, item: dict[str, Any], trace: str | None) -> None:
             return
         if not named:
             raise BadInput(f"The id of an upsert by {id_property} can not be empty.")
+        if _is_refused_as_deleted(batch.portal, identity_of(batch.portal, id_property, named, "upsert")):
+            raise BadInput("The contact was deleted, and must be restored before it can be written.")
         # The id becomes a property of the new contact, unless the input's properties have another value.
         given = {id_property: named} | given
     properties = _checked(batch, {"properties": given})
@@ -218,7 +221,15 @@ def _upserted(portal: Portal, item: dict[str, Any]) -> Contact | None:
     return contact
 
 
+def _is_refused_as_deleted(portal: Portal, identity: Identity) -> bool:
+    refuses = portal.settings.upsert_of_archived == "refuse"
+    return refuses and portal.contacts.archived_by_identity(identity) is not None
+
+
 def _read_one(portal: Portal, named: str, id_property: str) -> Contact | None:
     if not id_property:
         return portal.contacts.by_id(named)
-    return portal.contacts.by_identity(identity_of(portal, id_property, named, "read"))
+    contact = portal.contacts.by_identity(identity_of(portal, id_property, named, "read"))
+    if contact and id_property == "email" and portal.settings.additional_emails == "not_found":
+        return contact if contact.email == emails.normalised(named) else None
+    return contact

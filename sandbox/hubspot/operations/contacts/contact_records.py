@@ -12,7 +12,7 @@ from sandbox.hubspot.records.contacts import Contact, Identity
 from sandbox.hubspot.records.portal import Portal
 from sandbox.hubspot.schema import emails
 from sandbox.hubspot.schema.required_properties import breach
-from sandbox.hubspot.schema.validation import Failure, refuse_failures
+from sandbox.hubspot.schema.validation import Failure, has_microseconds, has_milliseconds, refuse_failures
 
 ALWAYS_SHOWN: Final = ("createdate", "hs_object_id", "lastmodifieddate")
 SHOWN_UNASKED: Final = ("email", "firstname", "lastname")
@@ -71,8 +71,15 @@ def checked_values(portal: Portal, values: Any) -> tuple[dict[str, str], list[Fa
     if portal.settings.unknown_property == "ignore":
         given = {name: value for name, value in given.items() if name in portal.schema.properties}
     properties, failures = portal.schema.checked(given)
+    if portal.settings.wrong_email == "accept":
+        properties |= {one.name: emails.normalised(one.value) for one in failures if one.error == "INVALID_EMAIL"}
+        failures = [one for one in failures if one.error != "INVALID_EMAIL"]
     if portal.settings.microseconds == "refuse":
-        failures += portal.schema.with_microseconds(given)
+        failures += portal.schema.with_times(given, has_microseconds)
+    if portal.settings.milliseconds == "refuse":
+        failures += portal.schema.with_times(given, has_milliseconds)
+    if portal.settings.white_space == "refuse":
+        failures += portal.schema.with_white_space(given)
     email = properties.get("email", "")
     if portal.settings.deleted_email == "refuse" and portal.contacts.is_deleted(email):
         failures.append(Failure("email", email, "INVALID_EMAIL", "email has been GDPR blacklisted"))
