@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from hubspot_consumer.hubspot.outcomes import Halt, Rejected, RetryLater
+from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Rejected, RetryLater
 from hubspot_consumer.hubspot.requests import Upsert
 from hubspot_consumer.hubspot.results import read_send, read_written
 from hubspot_consumer.hubspot.status_codes import read_refusal
@@ -81,3 +81,12 @@ def test_results_without_trace_ids_that_are_fewer_than_the_inputs_deliver_nobody
     written = read_written(answer(200, {"status": "COMPLETE", "results": [{"id": "151"}]}), inputs)
 
     assert {type(outcome) for outcome in written.outcomes.values()} == {RetryLater}
+
+
+def test_the_results_of_an_update_without_trace_ids_and_emails_are_known_by_hubspots_ids() -> None:
+    inputs = [Upsert(key, key, {"phone": "1"}, contact_id=contact_id) for key, contact_id in ((ADA, "7"), (GRACE, "8"))]
+    results = [{"id": contact_id, "properties": {"phone": "1"}} for contact_id in ("8", "7")]
+
+    answered = read_written(answer(200, {"status": "COMPLETE", "results": results}), inputs)
+
+    assert (answered.outcomes, answered.unclear) == ({ADA: Delivered("7"), GRACE: Delivered("8")}, [])
