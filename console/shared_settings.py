@@ -13,7 +13,14 @@ MODE: Final = "HUBSPOT_ENABLED and HUBSPOT_SEND_LIVE"
 # Workers find a record of the console by its topic's name alone, whatever their group and portal are.
 ON_KAFKA: Final = ("KAFKA_TOPIC_PREFIX",)
 # A command writes to its own portal, and holds contacts for the workers of its own group.
-AT_HUBSPOT: Final = ("HUBSPOT_PORTAL_ID", "HUBSPOT_API_BASE_URL", MODE, "CONSUMER_GROUP", *ON_KAFKA)
+AT_HUBSPOT: Final = (
+    "HUBSPOT_PORTAL_ID",
+    "HUBSPOT_API_BASE_URL",
+    "HUBSPOT_ID_PROPERTY",
+    MODE,
+    "CONSUMER_GROUP",
+    *ON_KAFKA,
+)
 
 DO: Final = "Set them alike for the console and the workers, and restart whichever was wrong."
 

@@ -16,11 +16,11 @@ COMMANDS: Final = {
         "Check everything between the outbox and HubSpot, and say what is wrong and what to do.",
     ),
     "provision": (
-        f"{CLI}.provision:provision",
+        f"{CLI}.portal.provision:provision",
         "Create the property group, properties and event definitions that the portal lacks; change and delete nothing.",
     ),
     "probe": (
-        f"{CLI}.probe:probe",
+        f"{CLI}.portal.probe:probe",
         "Ask the portal itself, with a test contact, whether HubSpot does what the consumer relies on.",
     ),
     "replay": (

@@ -1,7 +1,7 @@
 """The composition that several commands share: the client of HubSpot."""
 
-from hubspot_consumer.hubspot.client import CallCounter, HubSpotClient
-from hubspot_consumer.hubspot.connection import http_client
+from hubspot_consumer.hubspot.client import HubSpotClient
+from hubspot_consumer.hubspot.connection import CallCounter, http_client
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
 from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.settings import Settings
@@ -13,4 +13,12 @@ def hubspot_client(settings: Settings, clock: Clock, count: CallCounter) -> tupl
     daily = DailyQuota(settings.hubspot_daily_limit, clock)
     limiter = RateLimiter(settings.hubspot_rate_limit, settings.hubspot_rate_window_s, daily, clock)
     http = http_client(settings.hubspot_api_base_url, settings.read_token)
-    return HubSpotClient(http, limiter, settings.hubspot_api_version, settings.hubspot_portal_id or 0, count), limiter
+    client = HubSpotClient(
+        http,
+        limiter,
+        settings.hubspot_api_version,
+        settings.hubspot_portal_id or 0,
+        count,
+        settings.hubspot_id_property,
+    )
+    return client, limiter

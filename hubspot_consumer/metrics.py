@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from hubspot_consumer.hubspot.client import CallMade
+from hubspot_consumer.hubspot.connection import CallMade
 from hubspot_consumer.hubspot.outcomes import Delivered, Halt, HaltReason, Outcome, Rejected, Rejection, RetryLater
 from hubspot_consumer.kafka.positions import Gap
 from hubspot_consumer.ordering.lane import ContactUpdate

@@ -7,12 +7,15 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from hubspot_consumer.hubspot.paths import ApiVersion
+from hubspot_consumer.hubspot.schema import EMAIL, OF_HUBSPOT, PROPERTIES
 from runtime.kafka.connection import KafkaConnection
 from runtime.settings import ServiceSettings
 
 # The printable ASCII characters; copying a token may add a line break or a typographic dash.
 _A_TOKEN: Final = re.compile("[!-~]+")
 _HUBSPOT_HOSTS: Final = (".hubapi.com", ".hubspot.com")
+# The properties that the mapping sets; names that begin with hs_ are HubSpot's.
+_TAKEN: Final = frozenset({*OF_HUBSPOT, *(known.name for known in PROPERTIES)})
 
 Mode = Literal["disabled", "dry_run", "live"]
 TimelineSetting = Literal["auto", "custom_events", "notes", "off"]
@@ -40,6 +43,12 @@ class Settings(KafkaConnection, ServiceSettings):
         "https://api.hubapi.com", pattern=r"^https?://[^\s]+$", description="address of HubSpot, or of the simulator"
     )
     hubspot_api_version: ApiVersion = Field("2026-09", description="version of HubSpot's API")
+    hubspot_id_property: str = Field(
+        EMAIL,
+        pattern="^[a-z][a-z0-9_]{0,99}$",
+        description="property that contacts are upserted by: `email`, or a new one of unique values, which `provision`"
+        " creates and which holds the contact key",
+    )
     hubspot_rate_limit: int = Field(
         100, ge=1, le=10_000, description="the app's calls in a window; HubSpot's headers can lower it"
     )
@@ -78,6 +87,13 @@ class Settings(KafkaConnection, ServiceSettings):
         host = f".{address.hostname or ''}".rstrip(".")
         if address.scheme.lower() == "http" and host.endswith(_HUBSPOT_HOSTS):
             raise ValueError("HubSpot needs https://: with http:// anyone on the way could read the token")
+        return value
+
+    @field_validator("hubspot_id_property")
+    @classmethod
+    def _a_property_of_its_own(cls, value: str) -> str:
+        if value in _TAKEN or value.startswith("hs_"):
+            raise ValueError(f"{value} has another purpose: name a new property, or leave it at `email`")
         return value
 
     @field_validator("hubspot_private_app_token")

@@ -50,7 +50,10 @@ def demo(
     api_version: Annotated[ApiVersion, typer.Option(help="The version of HubSpot's API.")] = "2026-09",
     notes: Annotated[bool, typer.Option("--notes", help="A portal that takes no custom events.")] = False,
 ) -> None:
-    """Play a day of lifecycle traffic through the real services. Exits 0 if every event arrived once, in order."""
+    """Play a day of lifecycle traffic through the real services. Exits 0 if every event arrived once, in order.
+
+    HUBSPOT_ID_PROPERTY, if it is set, holds for the simulator and for the services.
+    """
     DIRECTORY.mkdir(exist_ok=True)
     directory = Path(tempfile.mkdtemp(prefix="demo-", dir=DIRECTORY.resolve()))
     demo = Demo(

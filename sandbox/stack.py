@@ -1,6 +1,7 @@
 """The stack: Kafka, PostgreSQL and the HubSpot simulator on one machine, ready for the services."""
 
 import asyncio
+import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -44,6 +45,8 @@ class Stack:
             "HUBSPOT_PRIVATE_APP_TOKEN": TOKEN,
             "HUBSPOT_PORTAL_ID": str(PORTAL_ID),
             "HUBSPOT_API_BASE_URL": self.simulator.url,
+            # Whoever sets it for the sandbox wants it in the services too: the simulator has read it.
+            "HUBSPOT_ID_PROPERTY": os.environ.get("HUBSPOT_ID_PROPERTY", "email"),
             # The token is random, since the intake listens on all network interfaces.
             "PRODUCER_INTAKE_TOKEN": secrets.token_hex(32),
             "PRODUCER_PORT": str(producer),

@@ -18,7 +18,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from fastapi import FastAPI
 
 from hubspot_consumer.cli import doctor as command
-from hubspot_consumer.cli import provision
+from hubspot_consumer.cli.portal import provision
 from hubspot_consumer.doctor.environment import Environment, read_environment
 from hubspot_consumer.doctor.examination import Finding
 from runtime.http.server import serving

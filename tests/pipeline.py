@@ -30,11 +30,12 @@ from tests.outbox.outbox import is_empty
 from tests.polling import eventually
 
 PARTITIONS = 6
-# The same tests against another version of HubSpot's API, or a portal without custom events.
+# The same tests against another version of HubSpot's API, a portal without custom events, or another id property.
 API_VERSION = os.environ.get("NERAVA_TEST_API_VERSION", "2026-03")
 OPERATOR_TOKEN = "operator-" + "o" * 32
 READER_TOKEN = "reader-" + "r" * 32
 NOTES = os.environ.get("NERAVA_TEST_NOTES") == "1"
+ID_PROPERTY = os.environ.get("NERAVA_TEST_ID_PROPERTY", "email")
 
 
 class Pipeline:
@@ -58,6 +59,7 @@ class Pipeline:
             "HUBSPOT_PORTAL_ID": str(PORTAL_ID),
             "HUBSPOT_API_BASE_URL": simulator.url,
             "HUBSPOT_API_VERSION": API_VERSION,
+            "HUBSPOT_ID_PROPERTY": ID_PROPERTY,
             "PRODUCER_PORT": str(producer_port),
             "CONSUMER_PORT": str(consumer_port),
             "CONSOLE_PORT": str(free_port()),
@@ -211,7 +213,7 @@ async def running_pipeline(
     if topics:
         await create_topics(kafka.bootstrap_servers, Topics(prefix), PARTITIONS)
     await Ledger.install(database_url)
-    process = simulator_process(directory, free_port(), simulator_options)
+    process = simulator_process(directory, free_port(), ["--id-property", ID_PROPERTY, *simulator_options])
     process.launch()
     async with Simulator(process.url) as simulator:
         await process.until(simulator.answers, within_s=READY_WITHIN_S)

@@ -7,14 +7,18 @@ something is answered but nobody recorded the body, the body is the simulator's,
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import httpx
 
+from hubspot_consumer.hubspot.outcomes import Refusal
 from hubspot_consumer.hubspot.paths import PATHS
+from hubspot_consumer.hubspot.remote_contacts import as_known, read_remote_contacts
+from hubspot_consumer.hubspot.requests import KnownContacts
+from schemas.contacts import ContactKey
 
 FOLDER: Final = Path(__file__).parent / "hubspot_responses"
 _PATHS: Final = PATHS["2026-03"]
@@ -76,3 +80,9 @@ def _read() -> Iterator[Recorded]:
 
 
 RECORDED: Final = tuple(_read())
+
+
+def known_to(response: httpx.Response, keys: Sequence[ContactKey]) -> KnownContacts | Refusal:
+    """Return what a batch read by email says of contacts, as the client reads it."""
+    found = read_remote_contacts(response, keys)
+    return as_known(found) if isinstance(found, dict) else found

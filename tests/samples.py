@@ -13,6 +13,8 @@ from schemas.envelope import Envelope, read_envelope
 # Of a portal that a test makes for itself.
 TOKEN = "pat-na1-11111111-2222-4333-8444-555555555555"
 PORTAL_ID = 12345
+# What HUBSPOT_ID_PROPERTY may be.
+ID_PROPERTY = "nerava_key"
 
 AT = "2026-11-24T03:00:00.123456Z"
 EMAIL = "ada@example.com"

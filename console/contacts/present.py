@@ -15,8 +15,8 @@ from hubspot_consumer.doctor.portal import FewCalls
 from hubspot_consumer.history.email_changes import JoinedKeys
 from hubspot_consumer.history.projection import Projection, Projector, Selection
 from hubspot_consumer.history.store import Stored
-from hubspot_consumer.hubspot.client import CallMade, HubSpotClient
-from hubspot_consumer.hubspot.connection import http_client
+from hubspot_consumer.hubspot.client import HubSpotClient
+from hubspot_consumer.hubspot.connection import CallMade, http_client
 from hubspot_consumer.hubspot.requests import HeldContacts
 from hubspot_consumer.hubspot.schema import SEQUENCE
 from hubspot_consumer.kafka.records import Partition, Place
@@ -80,6 +80,7 @@ class PresentState:
             settings.hubspot_api_version,
             settings.hubspot_portal_id or 0,
             _count,
+            settings.hubspot_id_property,
         )
 
     async def close(self) -> None:
@@ -127,8 +128,7 @@ class PresentState:
     async def _remote_contacts(self, keys: Sequence[ContactKey], names: Mapping[str, str]) -> HeldContacts:
         try:
             async with asyncio.timeout(HUBSPOT_WITHIN_S):
-                with await self._client.slot():
-                    remote = await self._client.remote_contacts(keys, names)
+                remote = await self._client.remote_contacts(keys, names)
         except TimeoutError:
             raise NotCompared("HubSpot does not answer in time") from None
         if not isinstance(remote, dict):

@@ -4,6 +4,7 @@ import re
 import signal
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -29,6 +30,8 @@ RateShare = Annotated[
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask: for scripts.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Drop an unfinished run instead of continuing it.")]
+Folder = Annotated[Path, typer.Option(help="Folder for what it reads, from which it can continue, and for its report.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 
 

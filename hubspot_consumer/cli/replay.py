@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hubspot_consumer.cli.options import AsJson, RateShare, Yes, agreed, can_ask, known_types, moment
+from hubspot_consumer.cli.options import AsJson, Folder, Fresh, RateShare, Yes, agreed, can_ask, known_types, moment
 from hubspot_consumer.cli.progress import Display, ProgressAs
 from hubspot_consumer.cli.runs import open_run, settings_of_run, work_in_session
 from hubspot_consumer.history.plan import RunPlan
@@ -32,10 +32,8 @@ def replay(  # noqa: PLR0913 - the options of the command
     timeline: Annotated[bool, typer.Option(help="Write timeline entries too; none appears twice.")] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only read, and show what would be written.")] = False,
     yes: Yes = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Drop an unfinished run instead of continuing it.")] = False,
-    folder: Annotated[
-        Path, typer.Option(help="Folder for the events that it reads, from which it can continue, and for its report.")
-    ] = Path(".reprocessing"),
+    fresh: Fresh = False,
+    folder: Folder = Path(".reprocessing"),
     as_json: AsJson = False,
     progress_as: ProgressAs = "bars",
 ) -> None:

@@ -1,6 +1,6 @@
 """The contact writer: makes the calls that write contacts, for workers and runs, and interprets the answers."""
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -9,7 +9,7 @@ from hubspot_consumer.delivery.blocked import Blocked
 from hubspot_consumer.delivery.destination import Destination, Slot
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.gates.unwritable_properties import UnwritableProperties
-from hubspot_consumer.hubspot.outcomes import Delivered, Outcome, Rejected, RetryLater, is_blocked
+from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Outcome, Rejected, RetryLater, is_blocked
 from hubspot_consumer.hubspot.requests import Upsert
 from hubspot_consumer.hubspot.results import WriteAnswer
 
@@ -33,9 +33,11 @@ class MayExist:
 
 
 NOT_OURS: Final = Again("another worker may have the contact by now")
+ANOTHER_EMAIL: Final = Again("the contact is written with another of its emails first")
 
 Guard = Callable[[Upsert], Again | RetryLater | None]
 """Returns the reason why a contact must not be written now, or None."""
+_Call = Callable[[Sequence[Upsert]], Awaitable[WriteAnswer[Upsert]]]
 
 
 class ContactWriter:
@@ -78,16 +80,30 @@ class ContactWriter:
     ) -> AsyncIterator[tuple[Upsert, Outcome | Again]]:
         """Write up to 100 contacts, and yield the outcome of each, call by call.
 
-        Contacts whose outcome is unclear are written again in halves, each half in its own slot. *guard* is called for
-        each contact directly before a call, and a contact with a reason is left out of that call. A slot without a call
-        is given back. A yielded Rejected is final.
+        Contacts whose outcome is unclear are written again in halves, each half in its own slot. Contacts that
+        HUBSPOT_ID_PROPERTY did not find are found by email, and updated by HubSpot's ids. *guard* is called for each
+        contact directly before a call, and a contact with a reason is left out of that call. A slot without a call is
+        given back. A yielded Rejected is final.
         """
+        async for each in self._write(self._destination.upsert, inputs, slot, guard):
+            yield each
+
+    async def update(
+        self, inputs: Sequence[Upsert], slot: Slot, guard: Guard
+    ) -> AsyncIterator[tuple[Upsert, Outcome | Again]]:
+        """Update up to 100 different contacts by HubSpot's ids, in the same way as `upsert`."""
+        async for each in self._write(self._destination.update, inputs, slot, guard):
+            yield each
+
+    async def _write(
+        self, call: _Call, inputs: Sequence[Upsert], slot: Slot, guard: Guard
+    ) -> AsyncIterator[tuple[Upsert, Outcome | Again]]:
         inputs = self._without_omissions(inputs)
         # No other task runs between this check and the call: see `kafka/lease.py`.
         outcomes: dict[str, Outcome | Again] = {one.trace_id: why for one in inputs if (why := guard(one)) is not None}
         if allowed := [one for one in inputs if one.trace_id not in outcomes]:
             with slot:
-                answer = await self._destination.upsert(allowed)
+                answer = await call(allowed)
         else:
             slot.give_back()
             answer = WriteAnswer()
@@ -95,11 +111,39 @@ class ContactWriter:
             answer = WriteAnswer(unclear=list(allowed))
         outcomes |= answer.outcomes
         self._record([outcome for outcome in outcomes.values() if not isinstance(outcome, Again)])
+        elsewhere = {one.trace_id for one in answer.elsewhere}
         for one in inputs:
-            if (outcome := outcomes.get(one.trace_id)) is not None:
+            if (outcome := outcomes.get(one.trace_id)) is not None and one.trace_id not in elsewhere:
                 yield one, self._meaning(one, outcome)
+        if elsewhere:
+            async for each in self._write_elsewhere(answer, guard):
+                yield each
         for half in filter(None, halves(answer.unclear)):
-            async for each in self.upsert(half, await self._destination.slot(), guard):
+            async for each in self._write(call, half, await self._destination.slot(), guard):
+                yield each
+
+    async def _write_elsewhere(
+        self, answer: WriteAnswer[Upsert], guard: Guard
+    ) -> AsyncIterator[tuple[Upsert, Outcome | Again]]:
+        """Write the contacts that HubSpot has without the value of HUBSPOT_ID_PROPERTY, which they get by that."""
+        keys = [one.contact_key for one in answer.elsewhere]
+        found = await self._destination.known_contacts(keys, self._destination.slot)
+        if isinstance(found, RetryLater | Halt):
+            self._breaker.record(found)
+        known = found if isinstance(found, dict) else {}
+        updates: dict[str, Upsert] = {}
+        for one in answer.elsewhere:
+            contact = known.get(one.contact_key)
+            if contact is None:
+                refused = found if isinstance(found, RetryLater | Halt) else answer.outcomes[one.trace_id]
+                yield one, self._meaning(one, refused)
+            elif contact.contact_id in updates:
+                yield one, ANOTHER_EMAIL
+            else:
+                properties = {**one.properties, **contact.identity}
+                updates[contact.contact_id] = replace(one, properties=properties, contact_id=contact.contact_id)
+        if updates:
+            async for each in self.update(list(updates.values()), await self._destination.slot(), guard):
                 yield each
 
     def _without_omissions(self, inputs: Sequence[Upsert]) -> Sequence[Upsert]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
+from hubspot_consumer.hubspot.client import WaitForSlot
 from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Refusal
 from hubspot_consumer.hubspot.requests import KnownContacts, Note, TimelineEntry, Upsert
 from hubspot_consumer.hubspot.results import NotesOfContacts, WriteAnswer
@@ -31,11 +32,14 @@ class Destination(Protocol):
     async def upsert(self, inputs: Sequence[Upsert]) -> WriteAnswer[Upsert]:
         """Create or update up to 100 contacts, in a slot."""
 
+    async def update(self, inputs: Sequence[Upsert]) -> WriteAnswer[Upsert]:
+        """Update up to 100 contacts by HubSpot's ids, in a slot."""
+
     async def move(self, contact_id: str, key: ContactKey) -> Refusal | None:
         """Give a contact another email, in a slot."""
 
-    async def known_contacts(self, keys: Sequence[ContactKey]) -> KnownContacts | Refusal | None:
-        """Return id and last applied sequence of up to 100 contacts, in a slot; None in a dry run."""
+    async def known_contacts(self, keys: Sequence[ContactKey], slot: WaitForSlot) -> KnownContacts | Refusal | None:
+        """Return id and last applied sequence of up to 100 contacts, each call in its own *slot*; None in a dry run."""
 
     async def send(self, entries: Sequence[TimelineEntry]) -> Refusal | None:
         """Send up to 500 timeline entries as custom events; needs no slot."""
@@ -100,10 +104,13 @@ class DryRun:
             )
         return WriteAnswer.of_all(inputs, Delivered("dry-run"))
 
+    async def update(self, inputs: Sequence[Upsert]) -> WriteAnswer[Upsert]:
+        return await self.upsert(inputs)
+
     async def move(self, contact_id: str, key: ContactKey) -> None:
         log.info("dry_run.move", contact=contact_hash(key), contact_id=contact_id)
 
-    async def known_contacts(self, keys: Sequence[ContactKey]) -> None:  # noqa: ARG002 - a dry run makes no call
+    async def known_contacts(self, keys: Sequence[ContactKey], slot: WaitForSlot) -> None:  # noqa: ARG002 - a dry run makes no call
         return None
 
     async def send(self, entries: Sequence[TimelineEntry]) -> None:

@@ -86,8 +86,7 @@ class ContactMoves:
         return await self._lag.finished(wait.ends)
 
     async def _move(self, previous: ContactKey, key: ContactKey, turn: Turn) -> RetryLater | Halt | None:
-        with await turn.slot():
-            known = await self._destination.known_contacts([previous, key])
+        known = await self._destination.known_contacts([previous, key], turn.slot)
         if isinstance(known, RetryLater | Halt):
             return known
         if known is None or isinstance(known, Rejected):

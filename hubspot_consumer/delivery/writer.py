@@ -69,8 +69,8 @@ class LaneWriter:
 
     async def look_up(self, lanes: Sequence[Lane], slot: Slot) -> None:
         """Look up the ids and sequences of up to 100 contacts, and give their lanes back."""
-        with slot:
-            found = await self._destination.known_contacts([lane.key for lane in lanes])
+        turn = Turn(self._destination, slot)
+        found = await self._destination.known_contacts([lane.key for lane in lanes], turn.slot)
         match found:
             case dict():
                 self._breaker.record(None)

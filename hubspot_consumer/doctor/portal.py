@@ -86,7 +86,11 @@ class PortalChecks:
         self._rate_limiter: Final = FewCalls(clock)
         self._http: Final = http_client(settings.hubspot_api_base_url, lambda: settings.hubspot_private_app_token)
         self._client: Final = HubSpotClient(
-            self._http, self._rate_limiter, settings.hubspot_api_version, settings.hubspot_portal_id or 0
+            self._http,
+            self._rate_limiter,
+            settings.hubspot_api_version,
+            settings.hubspot_portal_id or 0,
+            id_property=settings.hubspot_id_property,
         )
         self._provision: Final = Provision(self._client)
         self._details: Final = Look(self._ask_portal, (TimeoutError,), NO_ANSWER)

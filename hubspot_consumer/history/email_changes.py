@@ -5,16 +5,15 @@ before its own events. The exception is an older key that still has a contact in
 refused.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from hubspot_consumer.delivery.destination import Destination, Slot
+from hubspot_consumer.delivery.destination import Destination
 from hubspot_consumer.history.store import EventStore
+from hubspot_consumer.hubspot.client import WaitForSlot
 from hubspot_consumer.hubspot.outcomes import Halt, Rejected, RetryLater
 from hubspot_consumer.hubspot.requests import MOST_UPSERTS, HeldContacts, KnownContacts
 from schemas.contacts import ContactKey
-
-WaitForSlot = Callable[[], Awaitable[Slot]]
 
 
 class JoinedKeys:
@@ -90,8 +89,7 @@ class EmailChanges(JoinedKeys):
         moves = [(previous, key) for previous, key in moves if previous in keys and key in keys]
         if not moves:
             return None
-        with await slot():
-            known = await destination.known_contacts(keys)
+        known = await destination.known_contacts(keys, slot)
         if isinstance(known, RetryLater | Halt):
             return known
         if known is None or isinstance(known, Rejected):

@@ -1,9 +1,9 @@
 """The client: HubSpot's calls. Each takes a slot of the quota, and returns an outcome instead of raising."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import timedelta
-from itertools import chain
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import httpx
 
@@ -19,64 +19,66 @@ from hubspot_consumer.hubspot.account import (
     read_total,
     read_usage,
 )
-from hubspot_consumer.hubspot.connection import AnswerTooLarge, Token, call_span, request
+from hubspot_consumer.hubspot.connection import CallCounter, Calls, Token
 from hubspot_consumer.hubspot.events_path import EventsPath
 from hubspot_consumer.hubspot.exports.calls import Exports
 from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Refusal, RetryLater
 from hubspot_consumer.hubspot.paths import PATHS, TOKEN_INFO, ApiVersion, Paths
 from hubspot_consumer.hubspot.rate_limiter import QuotaSlot, RateLimiter
-from hubspot_consumer.hubspot.requests import HeldContacts, KnownContacts, Note, TimelineEntry, Upsert
+from hubspot_consumer.hubspot.remote_contacts import (
+    ListedContacts,
+    as_known,
+    read_listed_contacts,
+    read_remote_contacts,
+)
+from hubspot_consumer.hubspot.requests import (
+    HeldContacts,
+    KnownContacts,
+    Note,
+    TimelineEntry,
+    Upsert,
+    identity,
+    listing,
+)
 from hubspot_consumer.hubspot.results import (
     NotesOfContacts,
     Page,
     WriteAnswer,
+    of_id_property,
     read_allowed,
     read_created,
-    read_known_contacts,
     read_noted_events,
     read_notes,
     read_notes_of_contacts,
     read_page,
-    read_remote_contacts,
     read_send,
     read_written,
 )
-from hubspot_consumer.hubspot.schema import LAST_EVENT_ID, SEQUENCE, event_name
-from hubspot_consumer.hubspot.status_codes import Answer, correlation_id, policy_of, quota_spent_for
+from hubspot_consumer.hubspot.schema import EMAIL, LAST_EVENT_ID, SEQUENCE, event_name
+from hubspot_consumer.hubspot.status_codes import Answer
 from runtime.logs import log
-from runtime.tracing import failed
 from schemas.contacts import ContactKey
 
 # Properties that identify a contact, and the sequence of the event that was applied to it last.
-_IDENTITY: Final = ("email", "hs_additional_emails", SEQUENCE, "nerava_contact_key", LAST_EVENT_ID)
-# Kinds of calls whose answers may be larger.
-_LISTS: Final = ("list", "event_definitions")
+_IDENTITY: Final = (EMAIL, "hs_additional_emails", SEQUENCE, "nerava_contact_key", LAST_EVENT_ID)
 
-
-class CallMade(NamedTuple):
-    """A call: its kind, its HTTP status or the name of its exception, the number of its inputs, and HubSpot's response
-    time.
-    """
-
-    kind: str
-    status: str
-    inputs: int
-    seconds: float | None
-
-
-CallCounter = Callable[[CallMade], None]
+WaitForSlot = Callable[[], Awaitable[AbstractContextManager[object]]]
 
 
 class HubSpotClient:
-    """HubSpot, for one portal and one token. No method raises for an answer of HubSpot or a network error."""
+    """HubSpot, for one portal and one token. No method raises for an answer of HubSpot or a network error.
 
-    def __init__(
+    Contacts are upserted by *id_property*: `email`, or a property of unique values, which holds the contact key.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - what identifies the portal, and how it is called
         self,
         http: httpx.AsyncClient,
         rate_limiter: RateLimiter,
         version: ApiVersion,
         portal_id: int,
         count: CallCounter = lambda _call: None,
+        id_property: str = EMAIL,
     ) -> None:
         self._http = http
         self._rate_limiter = rate_limiter
@@ -86,7 +88,8 @@ class HubSpotClient:
         # By event name: the properties of the portal's definition, as far as they were listed.
         self._event_properties: Mapping[str, frozenset[str]] = {}
         self._portal_id: Final = portal_id
-        self._count = count
+        self._call: Final = Calls(http, rate_limiter, count).make
+        self.id_property: Final = id_property
 
     async def close(self) -> None:
         """Close the connections."""
@@ -111,7 +114,7 @@ class HubSpotClient:
         """Create up to 100 contacts, in a slot. A contact that exists is not written: its outcome is rejected or
         unclear.
         """
-        body = {"inputs": [upsert.creation() for upsert in inputs]}
+        body = {"inputs": [upsert.creation(self.id_property) for upsert in inputs]}
         path = f"{self.paths.contacts}/batch/create"
         answer = await self._call("create_contacts", path, body, sources=inputs)
         if isinstance(answer, httpx.Response) and answer.status_code in (404, 405):
@@ -122,33 +125,71 @@ class HubSpotClient:
 
     async def upsert(self, inputs: Sequence[Upsert]) -> WriteAnswer[Upsert]:
         """Create or update up to 100 contacts, in a slot."""
-        body = {"inputs": [upsert.body() for upsert in inputs]}
+        body = {"inputs": [upsert.body(self.id_property) for upsert in inputs]}
         path = f"{self.paths.contacts}/batch/upsert"
-        return read_written(await self._call("upsert", path, body, sources=inputs), inputs)
+        answer = read_written(await self._call("upsert", path, body, sources=inputs), inputs)
+        return answer if self.id_property == EMAIL else of_id_property(answer, inputs, self.id_property)
+
+    async def update(self, inputs: Sequence[Upsert]) -> WriteAnswer[Upsert]:
+        """Update up to 100 contacts by HubSpot's ids, in a slot. No two inputs have the same."""
+        body = {"inputs": [upsert.update() for upsert in inputs]}
+        path = f"{self.paths.contacts}/batch/update"
+        return read_written(await self._call("update", path, body, sources=inputs), inputs)
 
     async def move(self, contact_id: str, key: ContactKey) -> Refusal | None:
-        """Change a contact's email, in a slot."""
-        move = Upsert(contact_id, key, {"email": key})
-        body = {"inputs": [{"id": contact_id, "properties": move.properties, "objectWriteTraceId": contact_id}]}
+        """Change a contact's email, and the id property with it, in a slot."""
+        move = Upsert(contact_id, key, identity(key, self.id_property), contact_id=contact_id)
+        body = {"inputs": [move.update()]}
         answer = await self._call("move", f"{self.paths.contacts}/batch/update", body)
         outcome = read_written(answer, [move]).outcomes[contact_id]
         return None if isinstance(outcome, Delivered) else outcome
 
-    async def known_contacts(self, keys: Sequence[ContactKey]) -> KnownContacts | Refusal:
-        """Return ids and sequences of up to 100 remote contacts, by contact key, in a slot."""
-        return read_known_contacts(await self._read(keys, ()), keys)
+    async def known_contacts(
+        self, keys: Sequence[ContactKey], slot: WaitForSlot | None = None
+    ) -> KnownContacts | Refusal:
+        """Return ids and sequences of up to 100 remote contacts, by contact key, as `remote_contacts` finds them."""
+        found = await self.remote_contacts(keys, (), slot)
+        return as_known(found, self.id_property) if isinstance(found, dict) else found
 
-    async def remote_contacts(self, keys: Sequence[ContactKey], names: Collection[str]) -> HeldContacts | Refusal:
-        """Return up to 100 remote contacts with the properties *names*, by contact key, in a slot."""
-        return read_remote_contacts(await self._read(keys, names), keys)
+    async def remote_contacts(
+        self, keys: Sequence[ContactKey], names: Collection[str], slot: WaitForSlot | None = None
+    ) -> HeldContacts | Refusal:
+        """Return up to 100 remote contacts with the properties *names*, by contact key, each call in its own *slot*.
 
-    async def _read(self, keys: Sequence[ContactKey], names: Collection[str]) -> Answer:
+        Contacts that are not found by the id property are read by email: they do not have the property yet.
+        """
+        found = await self._read(keys, names, self.id_property, slot or self.slot)
+        if self.id_property == EMAIL or not isinstance(found, dict):
+            return found
+        others = [key for key in keys if key in found and found[key] is None]
+        if not others:
+            return found
+        by_email = await self._read(others, names, EMAIL, slot or self.slot)
+        if not isinstance(by_email, dict):
+            return by_email
+        # A contact that the second answer leaves out is in an unknown state.
+        return by_email | {key: contact for key, contact in found.items() if contact is not None}
+
+    async def _read(
+        self, keys: Sequence[ContactKey], names: Collection[str], id_property: str, slot: WaitForSlot
+    ) -> HeldContacts | Refusal:
         body = {
-            "idProperty": "email",
-            "properties": sorted({*_IDENTITY, *names}),
+            "idProperty": id_property,
+            "properties": sorted({*_IDENTITY, self.id_property, *names}),
             "inputs": [{"id": key} for key in keys],
         }
-        return await self._call("read", f"{self.paths.contacts}/batch/read", body)
+        with await slot():
+            answer = await self._call("read", f"{self.paths.contacts}/batch/read", body)
+        return read_remote_contacts(answer, keys, id_property)
+
+    async def list_contacts(self, after: str) -> ListedContacts | Refusal:
+        """Return the next 200 contacts with a contact key, in the order of HubSpot's ids, after the id *after*.
+
+        HubSpot's search is some seconds behind its writes.
+        """
+        return read_listed_contacts(
+            await self._call_in_slot("search", f"{self.paths.contacts}/search", listing(after, self.id_property))
+        )
 
     async def send(self, entries: Sequence[TimelineEntry]) -> Refusal | None:
         """Send up to 500 timeline entries. The call needs no slot: HubSpot exempts it from the quota."""
@@ -253,46 +294,3 @@ class HubSpotClient:
                 return await self._call(kind, path, body, parameters=parameters, method=method)
 
         return await self._events_path.ask(path, call)
-
-    async def _call(  # noqa: PLR0913 - the parts of a call, by name
-        self,
-        kind: str,
-        path: str,
-        body: Mapping[str, Any] | None = None,
-        *,
-        parameters: Mapping[str, str] | None = None,
-        method: str | None = None,
-        sources: Iterable[Upsert | TimelineEntry | Note] = (),
-    ) -> Answer:
-        """Return the answer to a POST of *body*, or to a GET without one, unless *method* names another. The span names
-        the records of *sources*.
-        """
-        method = method or ("GET" if body is None else "POST")
-        records = chain.from_iterable(one.records for one in sources)
-        inputs = len((body or {}).get("inputs", ()))
-        try:
-            with call_span(self._http.base_url, method, path, records) as span:
-                response = await request(self._http, method, path, body, parameters, of_a_list=kind in _LISTS)
-                span.set_attribute("http.response.status_code", response.status_code)
-                if not response.is_success:
-                    failed(span, str(response.status_code))
-                    log.info(
-                        "hubspot.refused",
-                        kind=kind,
-                        status=response.status_code,
-                        policy=policy_of(response),
-                        correlation_id=correlation_id(response),
-                    )
-        # httpx raises InvalidURL, which is no RequestError, for a cursor of HubSpot's that is too long for an address.
-        except (httpx.RequestError, httpx.InvalidURL) as error:
-            # After a timeout or a reset it is unknown whether a write was applied. All our writes may be repeated.
-            self._count(CallMade(kind, type(error).__name__, inputs, None))
-            log.info("hubspot.not_answered", kind=kind, error=type(error).__name__)
-            too_large = isinstance(error, AnswerTooLarge)
-            return RetryLater(f"no answer: {type(error).__name__}", outage=True, too_large=too_large)
-        self._count(CallMade(kind, str(response.status_code), inputs, response.elapsed.total_seconds()))
-        self._rate_limiter.observe(response.headers)
-        if (wait := quota_spent_for(response)) is not None:
-            pause = self._rate_limiter.pause_events if kind == "send" else self._rate_limiter.pause
-            pause(wait.total_seconds())
-        return response

@@ -1,19 +1,26 @@
-"""The connection to HubSpot: a connection pool, the token on each call, and limits on the time and size of answers."""
+"""The connection to HubSpot: a connection pool, the token on each call, limits on the time and size of answers, and the
+calls themselves.
+"""
 
 import asyncio
 import zlib
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import AbstractContextManager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any, Final, cast
+from itertools import chain
+from typing import Any, Final, NamedTuple, cast
 
 import httpx
 from opentelemetry.trace import Span, SpanKind
 from pydantic import SecretStr
 
+from hubspot_consumer.hubspot.outcomes import RetryLater
+from hubspot_consumer.hubspot.rate_limiter import RateLimiter
+from hubspot_consumer.hubspot.requests import Note, TimelineEntry, Upsert
+from hubspot_consumer.hubspot.status_codes import Answer, correlation_id, policy_of, quota_spent_for
 from hubspot_consumer.kafka.records import Record
 from runtime.logs import log
-from runtime.tracing import linked_span
+from runtime.tracing import failed, linked_span
 
 # Without data for this long a call is given up. Kafka's rebalance timeout is longer: the revocation of a partition
 # waits for calls in flight.
@@ -25,6 +32,8 @@ CALL_WITHIN_S: Final = 35.0
 LARGEST_ANSWER: Final = 4 * 1024 * 1024
 # A list of definitions has all options of all properties of a portal. No worker asks for one.
 LARGEST_LIST: Final = 8 * 1024 * 1024
+# Kinds of calls whose answers may be as large as that.
+_LISTS: Final = ("list", "event_definitions")
 # As Python's objects, a JSON document takes up to 25 times the memory of its text, but at most 250 bytes a value.
 MOST_VALUES: Final = 250_000
 # Servers send some KiB at a time. Each part takes as long to read as a KiB, so many small ones would stop all else.
@@ -178,3 +187,69 @@ def call_span(base: httpx.URL, method: str, path: str, records: Iterable[Record]
         "url.path": path,
     }
     return linked_span(f"{method} {path}", SpanKind.CLIENT, attributes, (record.traceparent for record in records))
+
+
+class CallMade(NamedTuple):
+    """A call: its kind, its HTTP status or the name of its exception, the number of its inputs, and HubSpot's response
+    time.
+    """
+
+    kind: str
+    status: str
+    inputs: int
+    seconds: float | None
+
+
+CallCounter = Callable[[CallMade], None]
+
+
+class Calls:
+    """Makes calls through *http*; *count* is called with each."""
+
+    def __init__(self, http: httpx.AsyncClient, rate_limiter: RateLimiter, count: CallCounter) -> None:
+        self._http = http
+        self._rate_limiter = rate_limiter
+        self._count = count
+
+    async def make(  # noqa: PLR0913 - the parts of a call, by name
+        self,
+        kind: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        parameters: Mapping[str, str] | None = None,
+        method: str | None = None,
+        sources: Iterable[Upsert | TimelineEntry | Note] = (),
+    ) -> Answer:
+        """Return the answer to a POST of *body*, or to a GET without one, unless *method* names another. The span names
+        the records of *sources*.
+        """
+        method = method or ("GET" if body is None else "POST")
+        records = chain.from_iterable(one.records for one in sources)
+        inputs = len((body or {}).get("inputs", ()))
+        try:
+            with call_span(self._http.base_url, method, path, records) as span:
+                response = await request(self._http, method, path, body, parameters, of_a_list=kind in _LISTS)
+                span.set_attribute("http.response.status_code", response.status_code)
+                if not response.is_success:
+                    failed(span, str(response.status_code))
+                    log.info(
+                        "hubspot.refused",
+                        kind=kind,
+                        status=response.status_code,
+                        policy=policy_of(response),
+                        correlation_id=correlation_id(response),
+                    )
+        # httpx raises InvalidURL, which is no RequestError, for a cursor of HubSpot's that is too long for an address.
+        except (httpx.RequestError, httpx.InvalidURL) as error:
+            # After a timeout or a reset it is unknown whether a write was applied. All our writes may be repeated.
+            self._count(CallMade(kind, type(error).__name__, inputs, None))
+            log.info("hubspot.not_answered", kind=kind, error=type(error).__name__)
+            too_large = isinstance(error, AnswerTooLarge)
+            return RetryLater(f"no answer: {type(error).__name__}", outage=True, too_large=too_large)
+        self._count(CallMade(kind, str(response.status_code), inputs, response.elapsed.total_seconds()))
+        self._rate_limiter.observe(response.headers)
+        if (wait := quota_spent_for(response)) is not None:
+            pause = self._rate_limiter.pause_events if kind == "send" else self._rate_limiter.pause
+            pause(wait.total_seconds())
+        return response

@@ -9,7 +9,7 @@ from html import escape
 from typing import Final
 from uuid import UUID
 
-from hubspot_consumer.hubspot.schema import amount_of, card_of, event_name
+from hubspot_consumer.hubspot.schema import EMAIL, amount_of, card_of, event_name
 from hubspot_consumer.kafka.records import Record
 from schemas.contacts import ContactKey, contact_hash, contact_key
 from schemas.times import utc_milliseconds
@@ -19,6 +19,7 @@ MOST_UPSERTS = 100
 MOST_TIMELINE_ENTRIES = 500
 MOST_NOTES = 100
 MOST_CONTACTS_OF_NOTES = 1_000
+MOST_LISTED = 200
 
 # HubSpot's id of the association from a note to a contact. 201 is the opposite direction: with it the note is on no
 # timeline.
@@ -35,7 +36,8 @@ REMEMBERED_IDS: Final = 8
 class Upsert:
     """Create or update one contact. `trace_id` is unique in its call: answers are matched by it, never by order.
 
-    `records` are its source records, for tracing. `attempts` is the number of failed attempts before.
+    `records` are its source records, for tracing. `attempts` is the number of failed attempts before. `contact_id` is
+    HubSpot's, for an update of that contact.
     """
 
     trace_id: str
@@ -43,18 +45,50 @@ class Upsert:
     properties: Mapping[str, str]
     records: Sequence[Record] = ()
     attempts: int = 0
+    contact_id: str | None = None
 
-    def body(self) -> dict[str, object]:
+    def body(self, id_property: str = EMAIL) -> dict[str, object]:
+        """Return the input of an upsert by *id_property*. HubSpot sets the property in a contact that it creates."""
+        also = {} if id_property == EMAIL else {EMAIL: self.contact_key}
         return {
             "id": self.contact_key,
-            "idProperty": "email",
+            "idProperty": id_property,
+            "properties": {**also, **self.properties},
+            "objectWriteTraceId": self.trace_id,
+        }
+
+    def creation(self, id_property: str = EMAIL) -> dict[str, object]:
+        """Return the input of a create call, which HubSpot refuses if the contact exists."""
+        properties = {**identity(self.contact_key, id_property), **self.properties}
+        return {"properties": properties, "objectWriteTraceId": self.trace_id}
+
+    def update(self) -> dict[str, object]:
+        """Return the input of an update of the contact with HubSpot's id."""
+        return {
+            "id": self.contact_id,
             "properties": dict(self.properties),
             "objectWriteTraceId": self.trace_id,
         }
 
-    def creation(self) -> dict[str, object]:
-        """Return the input of a create call, which HubSpot refuses if the contact exists."""
-        return {"properties": {"email": self.contact_key, **self.properties}, "objectWriteTraceId": self.trace_id}
+
+def identity(key: ContactKey, id_property: str) -> dict[str, str]:
+    """Return the properties that identify a contact: its email, and *id_property* if that is another one."""
+    return {EMAIL: key, id_property: key}
+
+
+def listing(after: str, id_property: str) -> dict[str, object]:
+    """Return a search for the contacts with a contact key whose HubSpot ids are above *after*, in order."""
+    filters = [
+        {"propertyName": "nerava_contact_key", "operator": "HAS_PROPERTY"},
+        {"propertyName": "hs_object_id", "operator": "GT", "value": after},
+    ]
+    return {
+        "filterGroups": [{"filters": filters}],
+        "sorts": [{"propertyName": "hs_object_id", "direction": "ASCENDING"}],
+        "properties": [EMAIL, "nerava_contact_key", id_property],
+        "limit": MOST_LISTED,
+        "after": "0",
+    }
 
 
 @dataclass(frozen=True)
@@ -161,12 +195,14 @@ def read_event_ids(key: ContactKey, text: str) -> dict[int, int]:
 class KnownContact:
     """A remote contact: its id, the sequence of the event that was applied to it last, and the ids of its last events.
 
-    `event_ids` are by sequence. They are empty for a contact that no worker of this version has written.
+    `event_ids` are by sequence. They are empty for a contact that no worker of this version has written. `identity` has
+    the value of HUBSPOT_ID_PROPERTY if the contact, which was found by its email, lacks it.
     """
 
     contact_id: str
     sequence: int
     event_ids: Mapping[int, int] = field(default_factory=dict)
+    identity: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def applied(self) -> int:
@@ -184,7 +220,7 @@ class RemoteContact:
     @property
     def emails(self) -> list[str]:
         """The emails of the contact as contact keys have them, the primary one first."""
-        emails = f"{self.properties.get('email', '')};{self.properties.get('hs_additional_emails', '')}"
+        emails = f"{self.properties.get(EMAIL, '')};{self.properties.get('hs_additional_emails', '')}"
         return [as_key(email) for email in emails.split(";") if email.strip()]
 
 
@@ -198,10 +234,10 @@ def as_key(email: str) -> str:
 
 
 HeldContacts = dict[str, RemoteContact | None]
-"""Contacts by lower-cased email; None for one that HubSpot lacks. A contact that HubSpot's answer omits has no entry:
+"""Contacts by contact key; None for one that HubSpot lacks. A contact that HubSpot's answer omits has no entry:
 its state is unknown.
 """
 KnownContacts = dict[str, KnownContact | None]
-"""Contacts by lower-cased email; None for one that HubSpot lacks. A contact that HubSpot's answer omits has no entry:
+"""Contacts by contact key; None for one that HubSpot lacks. A contact that HubSpot's answer omits has no entry:
 its state is unknown.
 """

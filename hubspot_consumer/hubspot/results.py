@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Self, TypeVar
 
-from hubspot_consumer.hubspot.bodies import body_of, name_of, named_in, number_in, object_in, objects_of, text_of
+from hubspot_consumer.hubspot.bodies import body_of, name_of, named_in, object_in, objects_of, text_of
 from hubspot_consumer.hubspot.outcomes import (
     Delivered,
     Outcome,
@@ -18,26 +18,16 @@ from hubspot_consumer.hubspot.outcomes import (
     RetryLater,
     is_forbidden,
 )
-from hubspot_consumer.hubspot.requests import (
-    HeldContacts,
-    KnownContact,
-    KnownContacts,
-    Note,
-    RemoteContact,
-    Upsert,
-    as_key,
-    event_of_note,
-    read_event_ids,
-)
-from hubspot_consumer.hubspot.schema import CHOSEN, LAST_EVENT_ID, SEQUENCE
+from hubspot_consumer.hubspot.requests import Note, Upsert, event_of_note
+from hubspot_consumer.hubspot.schema import CHOSEN
 from hubspot_consumer.hubspot.status_codes import (
     Answer,
+    no_id_property,
     object_answered,
     read_item_refusal,
     read_refusal,
     succeeded,
 )
-from schemas.contacts import ContactKey
 
 Input = TypeVar("Input", bound=Upsert | Note)
 """An input of a batch. Its trace id is unique in its call."""
@@ -45,10 +35,15 @@ Input = TypeVar("Input", bound=Upsert | Note)
 
 @dataclass
 class WriteAnswer(Generic[Input]):
-    """One outcome per trace id. The outcome of each input in `unclear` is known only after another, smaller call."""
+    """One outcome per trace id. The outcome of each input in `unclear` is known only after another, smaller call.
+
+    `elsewhere` are rejected upserts by HUBSPOT_ID_PROPERTY: HubSpot has a contact with the email, and found none by the
+    property.
+    """
 
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     unclear: list[Input] = field(default_factory=list)
+    elsewhere: list[Input] = field(default_factory=list)
 
     @classmethod
     def of_all(cls, inputs: Sequence[Input], outcome: Outcome) -> Self:
@@ -80,6 +75,19 @@ def read_written(response: Answer, inputs: Sequence[Input]) -> WriteAnswer[Input
     else:
         # A 2xx answer can have fewer results than inputs: HubSpot did not write the others.
         answer.outcomes |= {one.trace_id: RetryLater("HubSpot's answer leaves the input out") for one in left}
+    return answer
+
+
+def of_id_property(answer: WriteAnswer[Upsert], inputs: Sequence[Upsert], id_property: str) -> WriteAnswer[Upsert]:
+    """Return the answer to an upsert by *id_property*, with the inputs whose contact is `elsewhere`."""
+    for one in inputs:
+        outcome = answer.outcomes.get(one.trace_id)
+        if not isinstance(outcome, Rejected):
+            continue
+        if id_property in outcome.unwritable:
+            answer.outcomes[one.trace_id] = no_id_property(outcome.detail)
+        elif outcome.conflict:
+            answer.elsewhere.append(one)
     return answer
 
 
@@ -162,48 +170,6 @@ def read_allowed(response: Answer) -> bool | Refusal:
     return False if is_forbidden(refusal) else refusal
 
 
-def read_known_contacts(response: Answer, keys: Sequence[ContactKey]) -> KnownContacts | Refusal:
-    """Return the contacts that a batch read found among *keys*, and None for those that it did not find."""
-    found = read_remote_contacts(response, keys)
-    if not isinstance(found, dict):
-        return found
-    return {key: _known(ContactKey(key), contact) if contact else None for key, contact in found.items()}
-
-
-def read_remote_contacts(response: Answer, keys: Sequence[ContactKey]) -> HeldContacts | Refusal:
-    """Return the contacts that a batch read found among *keys*, by each of their emails; None for those not found."""
-    if isinstance(response, RetryLater):
-        return response
-    body = body_of(response)
-    if response.status_code == 404 and body.get("category") == "OBJECT_NOT_FOUND":
-        # Usually HubSpot's answer is a 207. Any other 404 concerns the path: to treat these contacts as new could
-        # overwrite them with older values.
-        missing = {as_key(email) for email in named_in(body, "ids")}
-        return {key: None for key in keys if key in missing or len(keys) == 1}
-    answered = object_answered(response)
-    if not isinstance(answered, dict):
-        return answered
-    found: HeldContacts = {}
-    for error in objects_of(answered.get("errors")):
-        if error.get("category") == "OBJECT_NOT_FOUND":
-            found |= {as_key(email): None for email in named_in(error, "ids")}
-    for result in objects_of(answered.get("results")):
-        properties, contact_id = result.get("properties"), name_of(result.get("id"))
-        if isinstance(properties, dict) and contact_id:
-            contact = RemoteContact(contact_id, {name: text_of(value) for name, value in properties.items()})
-            found |= dict.fromkeys(contact.emails, contact)
-    return found
-
-
-def _known(key: ContactKey, contact: RemoteContact) -> KnownContact:
-    """Return a contact with its sequence and ids if *key* wrote it last, and with 0 and none otherwise."""
-    written_by = as_key(contact.properties.get("nerava_contact_key") or contact.properties.get("email") or "")
-    if key != written_by:
-        return KnownContact(contact.contact_id, 0)
-    sequence = int(number_in(contact.properties.get(SEQUENCE, "")) or 0)
-    return KnownContact(contact.contact_id, sequence, read_event_ids(key, contact.properties.get(LAST_EVENT_ID, "")))
-
-
 def read_send(response: Answer, entries: int) -> Refusal | None:
     """Return None if HubSpot accepted all *entries* of the call, or had the only one already."""
     if succeeded(response):
@@ -278,8 +244,13 @@ def _asked(result: Mapping[str, Any], inputs: Sequence[Input]) -> Input | None:
         return next((one for one in inputs if one.trace_id == trace_id), None)
     properties = result.get("properties")
     email = text_of(properties.get("email")).lower() if isinstance(properties, dict) else ""
-    by_email = next((one for one in inputs if one.contact_key == email), None)
-    return by_email or (inputs[0] if len(inputs) == 1 else None)
+    named = (one for one in inputs if one.contact_key == email or _updates(one, result))
+    return next(named, inputs[0] if len(inputs) == 1 else None)
+
+
+def _updates(one: Upsert | Note, result: Mapping[str, Any]) -> bool:
+    """Return whether an input names the contact of *result* by HubSpot's id."""
+    return isinstance(one, Upsert) and one.contact_id is not None and one.contact_id == name_of(result.get("id"))
 
 
 def _traces(error: Mapping[str, Any], inputs: Sequence[Upsert | Note]) -> list[str]:

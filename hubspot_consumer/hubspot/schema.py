@@ -16,6 +16,8 @@ GROUP: Final = "nerava"
 # Workers read the first property and go on without the second, which says whose sequence it is: see `requests.py`.
 SEQUENCE: Final = "nerava_event_sequence"
 LAST_EVENT_ID: Final = "nerava_last_event_id"
+# The property that contacts are upserted by, unless HUBSPOT_ID_PROPERTY names another.
+EMAIL: Final = "email"
 
 _FIELD_TYPES: Final[dict[PropertyType, str]] = {
     "string": "text",
@@ -39,6 +41,8 @@ class Property:
     ours: bool = False
     # Without it, workers write everything else.
     optional: bool = False
+    # No two contacts share a value. HubSpot makes a property unique only when it is created.
+    unique: bool = False
 
     @property
     def field_type(self) -> str:
@@ -52,6 +56,7 @@ class Property:
             "type": self.type,
             "fieldType": self.field_type,
             **({"hidden": True, "formField": False} if self.ours else {}),
+            **({"hasUniqueValue": True} if self.unique else {}),
             "options": [
                 {"label": option, "value": option, "displayOrder": order, "hidden": False}
                 for order, option in enumerate(self.options)
@@ -80,8 +85,16 @@ PROPERTIES: Final = (
     Property("nerava_merchant_id", "Nerava merchant id", "string"),
 )
 
-# Properties of HubSpot's own that merchants' events set.
-NAMES_AND_NUMBERS: Final = ("firstname", "lastname", "phone", "company")
+# Properties of HubSpot's own that the mapping sets.
+OF_HUBSPOT: Final = ("firstname", "lastname", "phone", "company")
+
+
+def our_properties(id_property: str) -> tuple[Property, ...]:
+    """Return the properties that the portal needs, with that of HUBSPOT_ID_PROPERTY, which holds the contact key."""
+    if id_property == EMAIL:
+        return PROPERTIES
+    return (*PROPERTIES, Property(id_property, "Nerava unique contact key", "string", ours=True, unique=True))
+
 
 # HubSpot returns values of these types as they were sent, or keeps its own. It reformats numbers and times.
 CHOSEN: Final = frozenset(known.name for known in PROPERTIES if known.type in ("enumeration", "bool"))

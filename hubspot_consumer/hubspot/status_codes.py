@@ -38,6 +38,7 @@ _MISTYPED: Final = frozenset({"INVALID_INTEGER", "INVALID_LONG", "INVALID_DATE",
 _OURS: Final = frozenset(known.name for known in PROPERTIES)
 _OF_SCOPE_OR_TIER: Final = ("scope", "tier", "permission", "subscription", "upgrade", "access token")
 _HELD_BY_ANOTHER: Final = "already has that value"
+_NOT_UNIQUE: Final = "by non-unique"
 _PASSING_CATEGORIES: Final = frozenset({"RATE_LIMITS", "INTERNAL_ERROR", "TIMEOUT", "SERVICE_UNAVAILABLE", "LOCKED"})
 
 
@@ -103,10 +104,17 @@ def _by_status(response: httpx.Response, detail: str) -> Refusal:  # noqa: PLR09
         case 423:
             return RetryLater(detail, _retry_after(response) or LOCKED)
         case 400 | 409 | 413 | 414 | 415 | 422:
+            if _NOT_UNIQUE in detail:
+                return no_id_property(detail)
             return _rejected(body_of(response), detail, conflict=response.status_code == 409)
         case _:
             # 408, 477, each 5xx and any unknown status are retried: an event must not be lost for an unclear answer.
             return RetryLater(detail, _retry_after(response), outage=response.status_code >= 500)
+
+
+def no_id_property(detail: str) -> Halt:
+    """Return the halt for a portal without the property of HUBSPOT_ID_PROPERTY, or where it is not unique."""
+    return Halt("portal_not_provisioned", f"{detail}: run `provision`, which names what HUBSPOT_ID_PROPERTY needs")
 
 
 def _is_rate_limit(response: httpx.Response) -> bool:
@@ -146,8 +154,9 @@ def read_item_refusal(error: Mapping[str, Any], response: httpx.Response) -> Ref
     category = text_of(error.get("category"))
     detail = _words(f"{response.status_code} {category}: {text_of(error.get('message'))}", response)
     named = correlation_id(response)
-    # An upsert creates what it does not find, so that its contact was deleted meanwhile: the next one creates it.
-    deleted = category == "OBJECT_NOT_FOUND" and response.request.url.path.endswith("/batch/upsert")
+    # An upsert creates what it does not find, so that its contact was deleted meanwhile: the next one creates it. That
+    # of an update was read just before.
+    deleted = category == "OBJECT_NOT_FOUND" and response.request.url.path.endswith(("/batch/upsert", "/batch/update"))
     if category in _PASSING_CATEGORIES or deleted:
         return RetryLater(detail, correlation_id=named)
     return _rejected(error, detail, correlation_id=named)

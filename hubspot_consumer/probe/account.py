@@ -4,7 +4,7 @@ from typing import Final
 
 from hubspot_consumer.hubspot.daily_quota import quota_counts
 from hubspot_consumer.hubspot.outcomes import Halt, Rejected, RetryLater
-from hubspot_consumer.hubspot.results import read_remote_contacts
+from hubspot_consumer.hubspot.remote_contacts import read_remote_contacts
 from hubspot_consumer.probe.answers import no_answer, words
 from hubspot_consumer.probe.question import Found, Question, as_expected, differs, not_told
 from hubspot_consumer.probe.subject import EMAILS, Subject

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from hubspot_consumer.hubspot.outcomes import Delivered, Outcome, Rejected
+from hubspot_consumer.hubspot.remote_contacts import read_remote_contacts
 from hubspot_consumer.hubspot.requests import Upsert
-from hubspot_consumer.hubspot.results import read_remote_contacts
 from hubspot_consumer.hubspot.status_codes import succeeded
 from hubspot_consumer.probe.answers import no_answer, outcome_of, property_of, results, words
 from hubspot_consumer.probe.question import Found, Question, as_expected, differs, not_told

@@ -7,8 +7,8 @@ from typing import Final
 
 from hubspot_consumer.hubspot.account import read_portal
 from hubspot_consumer.hubspot.outcomes import Halt, Refusal, is_unavailable
+from hubspot_consumer.hubspot.remote_contacts import read_remote_contacts
 from hubspot_consumer.hubspot.requests import HeldContacts
-from hubspot_consumer.hubspot.results import read_remote_contacts
 from hubspot_consumer.probe import account, batches, contacts, timeline
 from hubspot_consumer.probe.answers import words
 from hubspot_consumer.probe.clean_up import clean_up, delete, ids_of_test_contacts

@@ -9,8 +9,8 @@ from typing import Any, Final, Protocol
 
 from hubspot_consumer.hubspot.outcomes import Refusal, Rejected, RetryLater
 from hubspot_consumer.hubspot.paths import Paths
+from hubspot_consumer.hubspot.remote_contacts import read_remote_contacts
 from hubspot_consumer.hubspot.requests import HeldContacts, Upsert
-from hubspot_consumer.hubspot.results import read_remote_contacts
 from hubspot_consumer.hubspot.status_codes import Answer
 from hubspot_consumer.settings import TimelineSetting
 from runtime.clock import Clock
@@ -84,9 +84,7 @@ class Subject:
     async def upsert(self, *inputs: Upsert) -> Answer:
         """Create or update contacts by email."""
         # By email, whatever else the client may be set to find contacts by.
-        return await self._batch(
-            "upsert", [{**one.body(), "id": one.contact_key, "idProperty": "email"} for one in inputs]
-        )
+        return await self._batch("upsert", [one.body() for one in inputs])
 
     async def update(self, one: Upsert, contact_id: str) -> Answer:
         """Update a contact by HubSpot's id. Unlike an upsert by email, HubSpot documents that it may be partial."""

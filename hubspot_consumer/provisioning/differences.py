@@ -5,7 +5,7 @@ The input is a list of definitions as HubSpot returns them. Every field is optio
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from hubspot_consumer.hubspot.bodies import text_of, words_of
@@ -24,6 +24,11 @@ from schemas.events import EVENT_TYPES
 _A_NAME: Final = re.compile("[A-Za-z0-9_-]{1,200}")
 
 Definition = Mapping[str, Any]
+
+BY_HAND: Final = "change it in HubSpot by hand"
+ANOTHER_NAME: Final = (
+    "set HUBSPOT_ID_PROPERTY to the name of a new property, since HubSpot makes one unique only when it is created"
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class Mismatch:
 
     what: str
     harmless: bool = False
+    remedy: str = BY_HAND
 
 
 @dataclass(frozen=True)
@@ -60,17 +66,17 @@ class Differences:
     no_custom_events: str | None = None
 
 
-def of_properties(listed: Sequence[Definition], paths: Paths) -> Differences:
-    """Compare the contact properties that the portal lists, including archived ones, with ours."""
+def of_properties(listed: Sequence[Definition], paths: Paths, ours: Sequence[Property] = PROPERTIES) -> Differences:
+    """Compare the contact properties that the portal lists, including archived ones, with *ours*."""
     known = {text_of(definition.get("name")): definition for definition in listed}
     missing = [
         Missing(f"property {wanted.name}", paths.properties, wanted.definition(), wanted.optional)
-        for wanted in PROPERTIES
+        for wanted in ours
         if wanted.name not in known
     ]
     mismatches = [
-        Mismatch(f"property {wanted.name} {fault.what}", fault.harmless)
-        for wanted in PROPERTIES
+        replace(fault, what=f"property {wanted.name} {fault.what}")
+        for wanted in ours
         if wanted.name in known
         for fault in _property_faults(wanted, known[wanted.name])
     ]
@@ -138,8 +144,10 @@ def _property_faults(wanted: Property, known: Definition) -> Iterator[Mismatch]:
     metadata = known.get("modificationMetadata")
     if known.get("calculated") is True or (isinstance(metadata, dict) and metadata.get("readOnlyValue") is True):
         yield Mismatch("is read-only")
-    if known.get("hasUniqueValue") is True:
+    if known.get("hasUniqueValue") is True and not wanted.unique:
         yield Mismatch("has hasUniqueValue, and contacts share values")
+    if known.get("hasUniqueValue") is False and wanted.unique:
+        yield Mismatch("is not unique, so that no contact can be found by it", remedy=ANOTHER_NAME)
 
 
 def _of_event_properties(name: str, known: Definition, wanted: Sequence[Definition], paths: Paths) -> Differences:

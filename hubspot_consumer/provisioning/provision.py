@@ -1,11 +1,12 @@
 """Provisioning: it creates the definitions and cards that the portal lacks. It changes and deletes none that exist."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from hubspot_consumer.hubspot.bodies import text_of
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot.outcomes import Refusal, RetryLater, is_forbidden
-from hubspot_consumer.hubspot.schema import GROUP
+from hubspot_consumer.hubspot.schema import GROUP, Property, our_properties
 from hubspot_consumer.provisioning.differences import Differences, Missing, missing_cards, of_events, of_properties
 from runtime.endings import CannotGoOn
 
@@ -27,6 +28,7 @@ class Provision:
     def __init__(self, client: HubSpotClient) -> None:
         self._client = client
         self._paths: Final = client.paths
+        self._ours: Final = our_properties(client.id_property)
 
     async def plan(self, *, custom_events: bool = True) -> Differences:
         """Return the missing and the differing definitions, without events if *custom_events* is False. Raises
@@ -51,13 +53,20 @@ class Provision:
 
     async def properties(self) -> Differences:
         """Return how the portal's contact properties differ from ours. Raises ProvisionRefused."""
+        return await self._properties(self._ours)
+
+    async def id_property(self) -> Differences:
+        """Return what the portal lacks of the property of HUBSPOT_ID_PROPERTY. Raises ProvisionRefused."""
+        return await self._properties([one for one in self._ours if one.unique])
+
+    async def _properties(self, ours: Sequence[Property]) -> Differences:
         listed = await self._list(self._paths.properties)
-        found = of_properties(listed, self._paths)
+        found = of_properties(listed, self._paths, ours)
         if not found.missing:
             return found
         # The list does not contain archived properties, which must not be created again.
         archived = await self._list(self._paths.properties, archived="true")
-        return of_properties([*(one for one in archived if one.get("archived") is True), *listed], self._paths)
+        return of_properties([*(one for one in archived if one.get("archived") is True), *listed], self._paths, ours)
 
     async def events(self) -> Differences:
         """Return how the portal's event definitions differ from ours. Raises ProvisionRefused."""

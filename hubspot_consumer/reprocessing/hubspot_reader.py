@@ -29,8 +29,7 @@ class HubSpotReader:
         found: HeldContacts = {}
 
         async def ask() -> HeldContacts | Refusal:
-            with await self._client.slot():
-                answer = await self._client.remote_contacts(keys, names)
+            answer = await self._client.remote_contacts(keys, names)
             if not isinstance(answer, dict):
                 return answer
             found.update(answer)

@@ -8,7 +8,7 @@ from typing import Any, Final
 from pydantic import BaseModel, Field, PrivateAttr
 
 from hubspot_consumer.history.projection import Projection
-from hubspot_consumer.hubspot.client import CallMade
+from hubspot_consumer.hubspot.connection import CallMade
 from hubspot_consumer.hubspot.outcomes import Rejected, Rejection
 from hubspot_consumer.ordering.lane import ContactUpdate
 from hubspot_consumer.ordering.pending import Pending

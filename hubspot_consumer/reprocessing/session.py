@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol, TypeVar
@@ -55,6 +55,19 @@ class Connection(Protocol):
 
 
 Started = TypeVar("Started", bound=Connection)
+
+
+@dataclass(frozen=True)
+class HubSpotAccess:
+    """What a run needs to call HubSpot beside the workers, at its share of the quota."""
+
+    client: HubSpotClient
+    breaker: CircuitBreaker
+    retries: Retries
+    contacts: ContactWriter
+    suppressions: Suppressions
+    holds: RunHolds
+    portal: Portal
 
 
 @dataclass(frozen=True)
@@ -173,10 +186,10 @@ class RunSession:
             await writer.put(record, SEQUENCE_REUSED.reason, SEQUENCE_REUSED.detail, attempts=0)
 
     @asynccontextmanager
-    async def access(self, projections: TopicProjections) -> AsyncIterator[RunAccess]:
-        """Give access to HubSpot, and follow the topics; a pause that begins later delays the calls.
+    async def hubspot(self, *follow: Callable[[], Coroutine[Any, Any, object]]) -> AsyncIterator[HubSpotAccess]:
+        """Give access to HubSpot, and do what *follow* begins meanwhile; a pause that begins later delays the calls.
 
-        Raises SendingPaused if sending is paused already, KafkaError, WrongPortal and AnotherRun.
+        Raises SendingPaused if sending is paused already, KafkaError, WrongPortal, NotProvisioned and AnotherRun.
         """
         settings, topics, clock = self._settings, self._settings.topics, self.clock
         breaker, jitter = CircuitBreaker(clock), random.Random()  # noqa: S311 - spreads retries, guards nothing
@@ -193,34 +206,41 @@ class RunSession:
             holds = await _started(
                 opened, RunHolds(settings, settings.group, self.run.id, self._command, self.rate_share, clock)
             )
-            await opened.enter_async_context(
-                _meanwhile(suppressions.follow(), controls.follow(), projections.scan.follow())
-            )
+            works = (begin() for begin in (suppressions.follow, controls.follow, *follow))
+            await opened.enter_async_context(_meanwhile(*works))
             portal = Portal(client, settings, breaker, clock, jitter)
             await portal.check()
-            timeline = Timeline(_Ours(), client, self.report, _Ours(), breaker)
+            retries = Retries(breaker, clock, jitter)
+            contacts = ContactWriter(client, UnwritableProperties(), breaker)
+            yield HubSpotAccess(client, breaker, retries, contacts, suppressions, holds, portal)
+
+    @asynccontextmanager
+    async def access(self, projections: TopicProjections) -> AsyncIterator[RunAccess]:
+        """Give access to HubSpot as `hubspot` does, and follow the topics."""
+        async with self.hubspot(projections.scan.follow) as at:
+            timeline = Timeline(_Ours(), at.client, self.report, _Ours(), at.breaker)
             timeline.mode = "off"
             if self._timeline:
-                await portal.choose(timeline)
-            retries = Retries(breaker, clock, jitter)
+                await at.portal.choose(timeline)
             writing = Writing(
                 projections=projections,
-                destination=client,
-                contacts=ContactWriter(client, UnwritableProperties(), breaker),
-                holding=holds,
-                breaker=breaker,
-                retries=retries,
-                suppressed=suppressions.contains,
+                destination=at.client,
+                contacts=at.contacts,
+                holding=at.holds,
+                breaker=at.breaker,
+                retries=at.retries,
+                suppressed=at.suppressions.contains,
                 report=self.report,
             )
             entries = TimelineEntries(
                 timeline=timeline,
-                retries=retries,
+                retries=at.retries,
                 report=self.report,
-                clock=clock,
+                clock=self.clock,
                 unfinished=projections.unfinished,
             )
-            yield RunAccess(client, HubSpotReader(client, retries), suppressions, writing, entries)
+            reader = HubSpotReader(at.client, at.retries)
+            yield RunAccess(at.client, reader, at.suppressions, writing, entries)
 
 
 async def _started(opened: AsyncExitStack, connection: Started) -> Started:

@@ -20,7 +20,7 @@ from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot.exports.rows import ExportUnreadable, exported_contacts
 from hubspot_consumer.hubspot.outcomes import Halt, Refusal, Rejected, RetryLater
 from hubspot_consumer.hubspot.requests import RemoteContact
-from hubspot_consumer.hubspot.schema import LAST_EVENT_ID, NAMES_AND_NUMBERS, PROPERTIES
+from hubspot_consumer.hubspot.schema import LAST_EVENT_ID, OF_HUBSPOT, PROPERTIES
 from hubspot_consumer.kafka.records import Offsets
 from hubspot_consumer.reprocessing.comparison import ComparedProperty, compared
 from hubspot_consumer.reprocessing.hubspot_reader import HubSpotReader
@@ -37,7 +37,7 @@ LONGEST_POLL_S: Final = 60.0
 MOST_TRIES: Final = 3
 PROGRESS_EVERY: Final = 1_000
 _OURS: Final = tuple(known.name for known in PROPERTIES if known.name != LAST_EVENT_ID)
-_EXPORTED: Final = ("email", "hs_additional_emails", *_OURS, *NAMES_AND_NUMBERS)
+_EXPORTED: Final = ("email", "hs_additional_emails", *_OURS, *OF_HUBSPOT)
 _SCHEMA: Final = "CREATE TABLE contacts (email TEXT PRIMARY KEY, properties TEXT NOT NULL) WITHOUT ROWID"
 
 Answer = TypeVar("Answer")

@@ -32,6 +32,7 @@ from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
 from hubspot_consumer.hubspot.paths import PATHS
 from hubspot_consumer.hubspot.rate_limiter import RateLimiter
+from hubspot_consumer.hubspot.schema import EMAIL
 from hubspot_consumer.kafka.lease import Lease
 from hubspot_consumer.kafka.offsets import Offsets
 from hubspot_consumer.kafka.records import Record
@@ -109,7 +110,7 @@ class Unreliable(httpx.AsyncBaseTransport):
     def _prepare(self, request: httpx.Request) -> None:
         answer = self._answers.pop(0) if self._answers else ""
         self._portal.faults.rules.clear()
-        writes = request.url.path in (f"{PATHS_USED.contacts}/batch/create", f"{PATHS_USED.contacts}/batch/upsert")
+        writes = request.url.path.removeprefix(f"{PATHS_USED.contacts}/batch/") in ("create", "upsert", "update")
         self._portal.change_settings(batch_status="PENDING" if answer == PENDING and writes else "COMPLETE")
         if (fault := self._fault(request, answer)) is not None:
             self._portal.faults.add(fault)
@@ -187,6 +188,7 @@ class Worker:
         seed: int,
         through: Callable[[httpx.AsyncBaseTransport], httpx.AsyncBaseTransport] = lambda way: way,
         resync: Resync = no_resync,
+        id_property: str = EMAIL,
     ) -> None:
         self._clock = clock = LoopClock()
         self._chance = random.Random(seed)
@@ -194,7 +196,7 @@ class Worker:
             "http://hubspot", lambda: SecretStr(TOKEN), through(Unreliable(portal, answers, self._chance))
         )
         rate_limiter = RateLimiter(QUOTA, 10, DailyQuota(DAILY_LIMIT, clock), clock)
-        client = HubSpotClient(self._http, rate_limiter, "2026-03", PORTAL_ID, lambda _call: None)
+        client = HubSpotClient(self._http, rate_limiter, "2026-03", PORTAL_ID, id_property=id_property)
         self._topic = DeadLetterTopic()
         self._all_read = False
         # A hole is given up only when what fills it can't come any more.

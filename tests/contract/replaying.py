@@ -23,6 +23,7 @@ from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
 from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.hubspot.requests import TimelineEntry, Upsert
+from hubspot_consumer.hubspot.schema import EMAIL
 from hubspot_consumer.kafka.records import Offsets
 from hubspot_consumer.reprocessing.projections import TopicProjections
 from hubspot_consumer.reprocessing.report import Report
@@ -54,6 +55,12 @@ class Mortal(HubSpotClient):
     async def upsert(self, inputs: Sequence[Upsert]) -> Any:
         self._live(before=True)
         answer = await super().upsert(inputs)
+        self._live(before=False)
+        return answer
+
+    async def update(self, inputs: Sequence[Upsert]) -> Any:
+        self._live(before=True)
+        answer = await super().update(inputs)
         self._live(before=False)
         return answer
 
@@ -125,6 +132,7 @@ async def replayed(
     afterwards: bool = False,
     quota: int = 100,
     mode: TimelineMode = "custom_events",
+    id_property: str = EMAIL,
 ) -> Report:
     """Run a replay, or go on with the one in *folder*. Raises Killed."""
     selection = selection or Selection()
@@ -142,7 +150,7 @@ async def replayed(
     transport = httpx.ASGITransport(simulator_app(portal))
     async with http_client("http://hubspot", lambda: SecretStr(TOKEN), transport) as http:
         rate_limiter = RateLimiter(quota, 10, DailyQuota(250_000, clock), clock)
-        client = Mortal(http, rate_limiter, "2026-03", PORTAL_ID, report.count_call)
+        client = Mortal(http, rate_limiter, "2026-03", PORTAL_ID, report.count_call, id_property)
         client.dies_at, client.afterwards = dies_at, afterwards
         halt, ours = CircuitBreaker(clock), cast("Any", SimpleNamespace(valid=True, owns=lambda _: True))
         retries = Retries(halt, clock, jitter)

@@ -11,11 +11,20 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final
 from uuid import UUID
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hubspot_consumer.hubspot.requests import read_event_ids
-from hubspot_consumer.hubspot.schema import GROUP, LAST_EVENT_ID, PROPERTIES, SEQUENCE, event_definition
+from hubspot_consumer.hubspot.schema import (
+    EMAIL,
+    GROUP,
+    LAST_EVENT_ID,
+    PROPERTIES,
+    SEQUENCE,
+    event_definition,
+    our_properties,
+)
 from hubspot_consumer.mapping import Properties, contact_properties
 from sandbox.hubspot.records.portal import Portal
 from sandbox.hubspot.records.timeline import Occurrence
@@ -24,7 +33,7 @@ from schemas.envelope import Envelope, read_envelope
 from schemas.events import EVENT_TYPES
 from tests.clock import LoopClock, run_fast
 from tests.contract.delivering import ANSWERS, Delivered, Worker
-from tests.samples import PAYLOADS, PORTAL_ID, TOKEN, envelope
+from tests.samples import ID_PROPERTY, PAYLOADS, PORTAL_ID, TOKEN, envelope
 
 ADA, GRACE, LENA = "ada@example.com", "grace@example.com", "lena@example.com"
 # HubSpot refuses it, for its top-level domain.
@@ -46,11 +55,11 @@ KINDS: Final = st.lists(st.sampled_from((*EVENTS, BAD)), min_size=1, max_size=4)
 SOME_ANSWERS: Final = st.lists(st.sampled_from(ANSWERS), max_size=12)
 
 
-def portal_of_ours() -> Portal:
+def portal_of_ours(id_property: str = EMAIL) -> Portal:
     """Return a portal with our properties and events, in which nobody ever gave out a pass of Google's."""
     portal = Portal(PORTAL_ID, [TOKEN], clock=LoopClock())
     portal.schema.add_group({"name": GROUP, "label": "Nerava"})
-    for ours in PROPERTIES:
+    for ours in our_properties(id_property):
         definition = ours.definition()
         if ours.name == "nerava_wallet_pass_type":
             definition["options"] = [{"label": "Apple", "value": "apple"}]
@@ -149,11 +158,19 @@ def assert_each_ended_once(
     assert portal.log.rate_limited_by_quota == 0
 
 
+def assert_found_by(id_property: str, portal: Portal) -> None:
+    """Every contact that was written by its primary email can be found by that."""
+    for contact in portal.contacts.all():
+        if contact.properties.get("nerava_contact_key") == contact.email:
+            assert contact.properties[id_property] == contact.email
+
+
 def alive(events: Sequence[Envelope], dead: Collection[int], email: str) -> list[Envelope]:
     """Return one contact's events that are not set aside, in their order."""
     return [event for place, event in enumerate(events) if place not in dead and event.contact.email == email]
 
 
+@pytest.mark.parametrize("id_property", [EMAIL, ID_PROPERTY])
 @settings(max_examples=40, derandomize=True)
 @given(
     kinds=st.dictionaries(st.sampled_from((ADA, GRACE, LENA, NOBODY)), KINDS, min_size=1),
@@ -179,15 +196,16 @@ def test_each_event_ends_once_and_contacts_are_the_fold_of_their_events_also_aft
     known: set[str],
     duplicate_uuid: str,
     seed: int,
+    id_property: str,
 ) -> None:
-    events, chance, portal = events_of(kinds), random.Random(seed), portal_of_ours()
+    events, chance, portal = events_of(kinds), random.Random(seed), portal_of_ours(id_property)
     portal.change_settings(duplicate_uuid=duplicate_uuid)
     for email in known:
         portal.contacts.create({"email": email})
 
     async def deliver_and_deliver_again() -> None:
         arrivals = arrivals_of(events, chance)
-        came = await Worker(portal, answers, seed).deliver(events, arrivals)
+        came = await Worker(portal, answers, seed, id_property=id_property).deliver(events, arrivals)
 
         assert_each_ended_once(portal, events, arrivals, came)
         dead = {place for place, _ in came.dead}
@@ -196,18 +214,20 @@ def test_each_event_ends_once_and_contacts_are_the_fold_of_their_events_also_aft
             assert ours(portal, email) == (properties if properties or email in known else None)
         # The worker is restarted, and reads some of them again.
         repeats = [place for place in arrivals if chance.random() < 0.5]
-        again = await Worker(portal, answers_after_restart, seed + 1).deliver(events, repeats)
+        again = await Worker(portal, answers_after_restart, seed + 1, id_property=id_property).deliver(events, repeats)
 
         assert again.finished == Counter(repeats)
         assert all(is_guilty(events[place]) for place, _ in again.dead)
         for email, properties in expected.items():
             assert ours(portal, email) == (properties if properties or email in known else None)
+        assert_found_by(id_property, portal)
         uuids = [entry.uuid for entry in entries_of(portal)]
         assert len(set(uuids)) == len(uuids)
 
     run_fast(deliver_and_deliver_again())
 
 
+@pytest.mark.parametrize("id_property", [EMAIL, ID_PROPERTY])
 @settings(max_examples=30, derandomize=True)
 @given(
     ada=KINDS,
@@ -224,16 +244,18 @@ def test_two_emails_of_one_contact_take_turns_and_no_event_of_either_is_lost(
     answers: list[str],
     same_contact_twice: str,
     seed: int,
+    id_property: str,
 ) -> None:
-    events, portal = events_of({ADA: ada, ADA_TOO: ada_too, **others}), portal_of_ours()
+    events, portal = events_of({ADA: ada, ADA_TOO: ada_too, **others}), portal_of_ours(id_property)
     portal.change_settings(same_contact_twice=same_contact_twice)
     portal.contacts.create({"email": ADA, "hs_additional_emails": ADA_TOO})
     arrivals = arrivals_of(events, random.Random(seed))
 
-    came = run_fast(Worker(portal, answers, seed).deliver(events, arrivals))
+    came = run_fast(Worker(portal, answers, seed, id_property=id_property).deliver(events, arrivals))
 
     assert_each_ended_once(portal, events, arrivals, came)
     dead = {place for place, _ in came.dead}
+    assert_found_by(id_property, portal)
     turns = interleavings(alive(events, dead, ADA), alive(events, dead, ADA_TOO))
     assert ours(portal, ADA) in [folded(order) for order in turns]
 

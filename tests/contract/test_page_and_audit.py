@@ -29,6 +29,7 @@ from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
 from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.hubspot.requests import Upsert
+from hubspot_consumer.hubspot.schema import EMAIL
 from hubspot_consumer.mapping import contact_properties
 from hubspot_consumer.reprocessing.audit import Audit
 from hubspot_consumer.reprocessing.hubspot_reader import HubSpotReader
@@ -45,7 +46,7 @@ from schemas.envelope import read_envelope
 from tests.clock import OwnedClock
 from tests.contract.replaying import QuietTopics
 from tests.kafka.kafka_records import BEGAN, TOPICS, KafkaRecord, event_record, letter_record
-from tests.samples import PORTAL_ID, TOKEN, envelope
+from tests.samples import ID_PROPERTY, PORTAL_ID, TOKEN, envelope
 
 KEYS = [ContactKey(f"{name}@example.com") for name in ("old", "new", "newest")]
 Said = dict[ContactKey, tuple[bool, set[str]]]
@@ -111,11 +112,11 @@ TWO_CONTACTS = World(
 @pytest.fixture(scope="module")
 def provisioned() -> Portal:
     portal = Portal(PORTAL_ID, [TOKEN], quota=10**6, daily_limit=10**6)
-    asyncio.run(provision(portal))
+    asyncio.run(provision(portal, ID_PROPERTY))
     return portal
 
 
-async def said_by_page_and_audit(portal: Portal, world: World, folder: Path) -> tuple[Said, Said]:
+async def said_by_page_and_audit(portal: Portal, world: World, folder: Path, id_property: str) -> tuple[Said, Said]:
     records = world.records()
     letters = [letter_record(record, offset=number) for number, record in enumerate(records) if number in world.dead]
     index = Index(folder)
@@ -125,20 +126,21 @@ async def said_by_page_and_audit(portal: Portal, world: World, folder: Path) -> 
     committed = {(topic, 0): world.committed for topic in TOPICS.events}
     transport, clock = httpx.ASGITransport(simulator_app(portal)), OwnedClock()
     async with http_client("http://hubspot", lambda: SecretStr(TOKEN), transport) as http:
-        rate_limiter = RateLimiter(100, 10, DailyQuota(250_000, clock), clock)
-        client = HubSpotClient(http, rate_limiter, "2026-03", PORTAL_ID, lambda _call: None)
-        await write(client, world, records)
+        rate_limiter = RateLimiter(10**6, 10, DailyQuota(10**6, clock), clock)
+        client = HubSpotClient(http, rate_limiter, "2026-03", PORTAL_ID, id_property=id_property)
+        by_email = HubSpotClient(http, rate_limiter, "2026-03", PORTAL_ID)
+        await write([by_email, client, by_email], world, records)
         try:
-            page = await said_by_page(index, clock, transport, committed)
+            page = await said_by_page(index, clock, transport, committed, id_property)
             audit = await said_by_audit(client, clock, world, index, folder, committed)
         finally:
             index.close()
     return page, audit
 
 
-async def write(client: HubSpotClient, world: World, records: Sequence[KafkaRecord]) -> None:
+async def write(clients: Sequence[HubSpotClient], world: World, records: Sequence[KafkaRecord]) -> None:
     envelopes = [read_envelope(record.key, record.value or b"") for record in records]
-    for key, wanted in zip(KEYS, world.at_hubspot, strict=True):
+    for client, key, wanted in zip(clients, KEYS, world.at_hubspot, strict=True):
         if wanted is not None:
             own = [one for one in envelopes if one.contact.email == key and one.sequence <= wanted.up_to]
             properties = coalesced_properties(map(contact_properties, own))
@@ -148,10 +150,17 @@ async def write(client: HubSpotClient, world: World, records: Sequence[KafkaReco
 
 
 async def said_by_page(
-    index: Index, clock: OwnedClock, transport: httpx.AsyncBaseTransport, committed: Mapping[tuple[str, int], int]
+    index: Index,
+    clock: OwnedClock,
+    transport: httpx.AsyncBaseTransport,
+    committed: Mapping[tuple[str, int], int],
+    id_property: str,
 ) -> Said:
     asked = Settings(
-        hubspot_private_app_token=SecretStr(TOKEN), hubspot_portal_id=PORTAL_ID, hubspot_api_base_url="http://hubspot"
+        hubspot_private_app_token=SecretStr(TOKEN),
+        hubspot_portal_id=PORTAL_ID,
+        hubspot_api_base_url="http://hubspot",
+        hubspot_id_property=id_property,
     )
     present = PresentState(asked, index, clock, transport)
     said: Said = {}
@@ -199,13 +208,14 @@ async def said_by_audit(
     }
 
 
+@pytest.mark.parametrize("id_property", [EMAIL, ID_PROPERTY])
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(world=worlds)
-@example(MOVED_TWICE)
-@example(TWO_CONTACTS)
-def test_the_page_and_the_audit_find_the_same_differences(provisioned: Portal, world: World) -> None:
+@example(world=MOVED_TWICE)
+@example(world=TWO_CONTACTS)
+def test_the_page_and_the_audit_find_the_same_differences(provisioned: Portal, world: World, id_property: str) -> None:
     provisioned.contacts = Contacts(provisioned.schema, provisioned.clock)
     with tempfile.TemporaryDirectory() as folder:
-        page, audit = asyncio.run(said_by_page_and_audit(provisioned, world, Path(folder)))
+        page, audit = asyncio.run(said_by_page_and_audit(provisioned, world, Path(folder), id_property))
 
     assert page == audit

@@ -3,6 +3,7 @@
 import json
 import random
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -80,9 +81,11 @@ async def ask_everything(seed: int) -> Counter[str]:
         calls: dict[str, Any] = {
             "create": lambda: client.create(INPUTS),
             "upsert": lambda: client.upsert(INPUTS),
+            "update": lambda: client.update([replace(INPUTS[0], contact_id="1")]),
             "move": lambda: client.move("1", keys[0]),
             "known_contacts": lambda: client.known_contacts(keys),
             "remote_contacts": lambda: client.remote_contacts(keys, ["firstname"]),
+            "list_contacts": lambda: client.list_contacts("0"),
             "send": lambda: client.send([entry]),
             "note": lambda: client.note([Note("0", entry)]),
             "notes_of_contacts": lambda: client.notes_of_contacts([("1", None)]),

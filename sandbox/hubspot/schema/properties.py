@@ -107,7 +107,10 @@ class Schema:
         """Add a property that passed `check_definition`, or restore an archived one, with the values of contacts."""
         now = self._clock.timestamp()
         former = self.archived.pop(definition["name"], {})
-        complete = DEFAULTS | {"createdAt": now} | former | {"updatedAt": now} | dict(definition) | {"archived": False}
+        # HubSpot makes a property unique only when it is created, and one that is restored was created before.
+        unique = {"hasUniqueValue": former["hasUniqueValue"]} if former else {}
+        complete = DEFAULTS | {"createdAt": now} | former | {"updatedAt": now} | dict(definition) | unique
+        complete["archived"] = False
         self._put(complete)
         return complete
 

@@ -4,6 +4,7 @@ import asyncio
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Any, Final
 
 import httpx
@@ -16,6 +17,7 @@ from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Outcome, Rejected, RetryLater
 from hubspot_consumer.hubspot.paths import PATHS
+from hubspot_consumer.hubspot.remote_contacts import ListedContacts
 from hubspot_consumer.hubspot.requests import KnownContact, Note, RemoteContact, TimelineEntry, Upsert
 from hubspot_consumer.hubspot.results import NotesOfContacts, Page, WriteAnswer
 from hubspot_consumer.probe.run import Report, run
@@ -60,9 +62,11 @@ async def probed(client: HubSpotClient) -> Report | str:
 CALLS: Final[dict[str, Call]] = {
     "create": lambda client: client.create([UPSERT]),
     "upsert": lambda client: client.upsert([UPSERT]),
+    "update": lambda client: client.update([replace(UPSERT, contact_id="1")]),
     "move": lambda client: client.move("1", ADA),
     "known_contacts": lambda client: client.known_contacts([ADA]),
     "remote_contacts": lambda client: client.remote_contacts([ADA], ["nerava_role"]),
+    "list_contacts": lambda client: client.list_contacts("0"),
     "send": lambda client: client.send([ENTRY]),
     "note": lambda client: client.note([Note("0", ENTRY)]),
     "notes_of_contacts": lambda client: client.notes_of_contacts([("1", None)]),
@@ -84,6 +88,7 @@ CALLS: Final[dict[str, Call]] = {
 DOCUMENTED: Final = (
     *(Delivered, RetryLater, Rejected, Halt, WriteAnswer, Page, NotesOfContacts, PortalDetails, Usage, Differences),
     *(ContactLimit, Report, dict, set, frozenset, bool, int, str, type(None)),
+    ListedContacts,
 )
 
 
@@ -119,7 +124,7 @@ def said(outcome: Outcome) -> str:
             return f"halt: {outcome.reason}"
 
 
-def words_in(found: object) -> list[str]:  # noqa: PLR0911 - a table with a line for each kind of outcome
+def words_in(found: object) -> list[str]:  # noqa: C901, PLR0911 - a table with a line for each kind of outcome
     """Return the words of HubSpot that an outcome passes on, which end in logs, dead letters and pages."""
     match found:
         case RetryLater() | Rejected() | Halt():
@@ -142,6 +147,8 @@ def words_in(found: object) -> list[str]:  # noqa: PLR0911 - a table with a line
             return [one.what for _, one in found.found] + words_in(found.left)
         case str():
             return [found]
+        case ListedContacts():
+            return [one.contact_id for one in found.contacts]
     return []
 
 

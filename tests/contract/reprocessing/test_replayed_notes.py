@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from hubspot_consumer.hubspot import client
+from hubspot_consumer.hubspot import connection
 from hubspot_consumer.hubspot.connection import AnswerTooLarge, request
 from sandbox.hubspot.records.contacts import Contacts
 from sandbox.hubspot.records.notes import Notes
@@ -75,7 +75,7 @@ def test_a_list_of_notes_that_is_too_large_is_asked_for_in_parts(
 
     run_fast(replayed(portal, tmp_path / "first", EVENTS, mode="notes"))
     portal.log.calls.clear()
-    monkeypatch.setattr(client, "request", bounded)
+    monkeypatch.setattr(connection, "request", bounded)
     run_fast(replayed(portal, tmp_path / "again", EVENTS, mode="notes"))
 
     assert calls(portal) == {UPSERT: 10, LOOK_UP: 4, READ: 10}

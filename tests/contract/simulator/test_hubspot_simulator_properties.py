@@ -92,3 +92,38 @@ async def test_the_portal_tells_how_many_custom_properties_it_has(
     [contacts] = limits["byObjectType"]
     assert (contacts["objectTypeId"], contacts["limit"], contacts["usage"]) == ("0-1", 1_000, 1)
     assert (limits["overallLimit"], limits["overallUsage"]) == (10_000, 1)
+
+
+async def test_a_property_that_was_archived_is_restored_as_unique_as_it_was(
+    hubspot: httpx.AsyncClient, role: None
+) -> None:
+    await hubspot.delete(f"{PROPERTIES}/role")
+
+    restored = await hubspot.post(PROPERTIES, json=definition("role", hasUniqueValue=True))
+
+    assert restored.json()["hasUniqueValue"] is False
+
+
+async def test_each_input_of_an_upsert_names_its_contact_in_its_own_way_and_a_value_is_held_by_one(
+    hubspot: httpx.AsyncClient,
+) -> None:
+    await hubspot.post(PROPERTIES, json=definition("user_id", hasUniqueValue=True))
+    ids = {}
+    for email in ("ada@example.com", "grace@example.com", "lena@example.com"):
+        made = await hubspot.post("/crm/v3/objects/contacts", json={"properties": {"email": email, "user_id": email}})
+        ids[email] = made.json()["id"]
+
+    inputs = [
+        {"id": "ada@example.com", "idProperty": "email"},
+        {"id": "grace@example.com", "idProperty": "user_id"},
+        {"id": ids["lena@example.com"]},
+    ]
+    upserted = await hubspot.post(UPSERT, json={"inputs": [one | {"properties": {"phone": "1"}} for one in inputs]})
+    by_record_id = {"id": ids["ada@example.com"], "idProperty": "hs_object_id", "properties": {}}
+    refused = await hubspot.post(UPSERT, json={"inputs": [by_record_id]})
+    held = [{"id": ids["ada@example.com"], "properties": {"user_id": "lena@example.com"}}]
+    conflict = await hubspot.post(UPSERT.replace("upsert", "update"), json={"inputs": held})
+
+    assert {result["id"] for result in upserted.json()["results"]} == set(ids.values())
+    assert refused.json()["message"] == "Unable to perform upsert by non-unique 0-1 property hs_object_id"
+    assert (conflict.status_code, conflict.json()["category"]) == (409, "CONFLICT")

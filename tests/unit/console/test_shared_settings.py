@@ -210,7 +210,7 @@ async def test_of_an_older_worker_what_it_does_report_still_counts(console: Cons
     assert "CONSUMER_GROUP is hubspot-consumer here and theirs there. " in page
     assert f"worker {ONE} does not report HUBSPOT_PORTAL_ID, so this could not be compared." in page
     assert f"{MODE} is live here and dry_run there" in page
-    assert f"worker {TWO} does not report HUBSPOT_PORTAL_ID, HUBSPOT_API_BASE_URL, CONSUMER_GROUP" in page
+    assert f"worker {TWO} does not report HUBSPOT_PORTAL_ID, HUBSPOT_API_BASE_URL, HUBSPOT_ID_PROPERTY" in page
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import generate_latest
 
-from hubspot_consumer.hubspot.client import CallMade
+from hubspot_consumer.hubspot.connection import CallMade
 from hubspot_consumer.metrics import Telemetry
 from producer.telemetry import Telemetry as ProducersTelemetry
 from runtime.health import Health

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from hubspot_consumer.hubspot.client import CallMade
+from hubspot_consumer.hubspot.connection import CallMade
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
 from hubspot_consumer.hubspot.outcomes import Halt, HaltReason
 from hubspot_consumer.hubspot.rate_limiter import RateLimiter

@@ -68,6 +68,12 @@ SIGNED_IN = KAFKA | {"CONSOLE_OPERATOR_TOKEN": "secret" * 6}
         ("hubspot_consumer worker", LIVE | {"HUBSPOT_PORTAL_ID": "secret"}, "HUBSPOT_PORTAL_ID: "),
         ("hubspot_consumer worker", LIVE | {"HUBSPOT_API_VERSION": "v2"}, "HUBSPOT_API_VERSION: "),
         ("hubspot_consumer worker", LIVE | {"HUBSPOT_RATE_LIMIT": "0"}, "HUBSPOT_RATE_LIMIT: "),
+        ("hubspot_consumer worker", LIVE | {"HUBSPOT_ID_PROPERTY": "Nerava Key"}, "HUBSPOT_ID_PROPERTY: "),
+        ("hubspot_consumer worker", LIVE | {"HUBSPOT_ID_PROPERTY": "1_key"}, "HUBSPOT_ID_PROPERTY: "),
+        ("hubspot_consumer worker", LIVE | {"HUBSPOT_ID_PROPERTY": "nerava_contact_key"}, "HUBSPOT_ID_PROPERTY: "),
+        ("hubspot_consumer worker", LIVE | {"HUBSPOT_ID_PROPERTY": "phone"}, "HUBSPOT_ID_PROPERTY: "),
+        ("hubspot_consumer worker", LIVE | {"HUBSPOT_ID_PROPERTY": "hs_additional_emails"}, "HUBSPOT_ID_PROPERTY: "),
+        ("hubspot_consumer provision --backfill", LIVE, "HUBSPOT_ID_PROPERTY is email"),
         (
             "hubspot_consumer worker",
             LIVE | {"KAFKA_SSL_CAFILE": "/nowhere", "KAFKA_SECURITY_PROTOCOL": "SSL"},

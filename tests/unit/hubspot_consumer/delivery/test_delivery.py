@@ -18,6 +18,7 @@ from hubspot_consumer.delivery.timeline import Timeline
 from hubspot_consumer.delivery.writer import LaneWriter
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker, Paused
 from hubspot_consumer.gates.unwritable_properties import UnwritableProperties
+from hubspot_consumer.hubspot.client import WaitForSlot
 from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Outcome, RetryLater
 from hubspot_consumer.hubspot.requests import KnownContact, KnownContacts, TimelineEntry, Upsert
 from hubspot_consumer.hubspot.results import WriteAnswer
@@ -68,7 +69,7 @@ class HubSpot(DryRun):
             return WriteAnswer(unclear=list(inputs))
         return WriteAnswer(outcomes={one.trace_id: self.refusal or Delivered("1") for one in inputs})
 
-    async def known_contacts(self, keys: Sequence[ContactKey]) -> KnownContacts:  # type: ignore[override]
+    async def known_contacts(self, keys: Sequence[ContactKey], slot: WaitForSlot) -> KnownContacts:  # type: ignore[override]  # noqa: ARG002
         self.calls.append(("look-up", len(keys)))
         return dict.fromkeys(keys, KnownContact("1", 6))
 

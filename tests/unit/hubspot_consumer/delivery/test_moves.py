@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from hubspot_consumer.delivery.destination import Turn
 from hubspot_consumer.delivery.email_changes import ContactMoves
+from hubspot_consumer.hubspot.client import WaitForSlot
 from hubspot_consumer.hubspot.outcomes import RetryLater
 from hubspot_consumer.hubspot.requests import KnownContact, KnownContacts
 from hubspot_consumer.ordering.lane import ContactUpdate
@@ -29,9 +30,10 @@ class HubSpot:
     async def slot(self) -> Any:
         return nullcontext()
 
-    async def known_contacts(self, _keys: list[ContactKey]) -> KnownContacts:
-        self.asked.set()
-        await self.answer.wait()
+    async def known_contacts(self, _keys: list[ContactKey], slot: WaitForSlot) -> KnownContacts:
+        with await slot():
+            self.asked.set()
+            await self.answer.wait()
         return {ADA: KnownContact("1", 3)}
 
     async def move(self, contact_id: str, key: ContactKey) -> None:

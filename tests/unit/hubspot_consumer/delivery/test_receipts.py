@@ -18,6 +18,7 @@ from hubspot_consumer.delivery.timeline import Timeline
 from hubspot_consumer.delivery.writer import LaneWriter
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.gates.unwritable_properties import UnwritableProperties
+from hubspot_consumer.hubspot.client import WaitForSlot
 from hubspot_consumer.hubspot.outcomes import Delivered, Outcome, Refusal, Rejected, RetryLater
 from hubspot_consumer.hubspot.requests import KnownContact, KnownContacts, TimelineEntry, Upsert
 from hubspot_consumer.hubspot.results import WriteAnswer
@@ -52,7 +53,7 @@ class HubSpot(DryRun):
         answer = self.answers.pop(0) if self.answers else Delivered("501")
         return WriteAnswer(outcomes={one.trace_id: answer for one in inputs})
 
-    async def known_contacts(self, keys: Sequence[ContactKey]) -> KnownContacts:  # type: ignore[override]
+    async def known_contacts(self, keys: Sequence[ContactKey], slot: WaitForSlot) -> KnownContacts:  # type: ignore[override]  # noqa: ARG002
         return dict.fromkeys(keys, KnownContact("501", 0))
 
     async def send(self, entries: Sequence[TimelineEntry]) -> Refusal | None:  # type: ignore[override]  # noqa: ARG002

@@ -137,7 +137,7 @@ def test_a_portal_is_asked_nothing_in_a_pause() -> None:
                 asked.append("portal")
                 return SimpleNamespace(portal_id=4711)
 
-        settings: Any = SimpleNamespace(hubspot_portal_id=4711, hubspot_timeline="off")
+        settings: Any = SimpleNamespace(hubspot_portal_id=4711, hubspot_timeline="off", hubspot_id_property="email")
         portal = Portal(cast("Any", Client()), settings, gate, LoopClock(), cast("Any", None))
         gate.pause(PAUSED)
         checking = asyncio.create_task(portal.check())

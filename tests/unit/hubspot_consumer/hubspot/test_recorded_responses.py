@@ -19,7 +19,6 @@ from hubspot_consumer.hubspot.results import (
     WriteAnswer,
     read_allowed,
     read_created,
-    read_known_contacts,
     read_noted_events,
     read_notes,
     read_notes_of_contacts,
@@ -29,7 +28,7 @@ from hubspot_consumer.hubspot.results import (
 )
 from hubspot_consumer.hubspot.status_codes import _by_status, read_refusal
 from schemas.contacts import ContactKey
-from tests.recorded import RECORDED, Recorded
+from tests.recorded import RECORDED, Recorded, known_to
 
 AT: Final = datetime(2026, 11, 24, tzinfo=UTC)
 Input = TypeVar("Input", bound=Upsert | Note)
@@ -108,7 +107,7 @@ def _written(recorded: Recorded) -> dict[str, str]:
 
 def _known(recorded: Recorded) -> str | dict[str, str]:
     keys = [ContactKey(asked["id"]) for asked in recorded.inputs]
-    found = read_known_contacts(recorded.response(), keys)
+    found = known_to(recorded.response(), keys)
     return (
         {key: _found(found[key]) if key in found else "left out" for key in keys}
         if isinstance(found, dict)

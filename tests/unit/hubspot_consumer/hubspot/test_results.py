@@ -11,18 +11,18 @@ from hypothesis import strategies as st
 
 from hubspot_consumer.hubspot.account import PortalDetails, read_portal
 from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Rejected, RetryLater
+from hubspot_consumer.hubspot.remote_contacts import read_remote_contacts
 from hubspot_consumer.hubspot.requests import KnownContact, Upsert
 from hubspot_consumer.hubspot.results import (
     read_allowed,
     read_created,
-    read_known_contacts,
     read_page,
-    read_remote_contacts,
     read_send,
     read_written,
 )
 from hubspot_consumer.hubspot.status_codes import LONGEST_DETAIL, LONGEST_RETRY_AFTER, quota_spent_for, read_refusal
 from schemas.contacts import ContactKey
+from tests.recorded import known_to
 from tests.samples import TOKEN
 
 ADA, GRACE = (
@@ -240,7 +240,7 @@ def test_a_look_up_tells_found_from_missing_and_leaves_out_what_the_answer_leave
     }
     keys = [ContactKey(f"{name}@example.com") for name in ("ada", "lena", "grace", "mary")]
 
-    known = read_known_contacts(answer(207, body), keys)
+    known = known_to(answer(207, body), keys)
 
     assert isinstance(known, dict)
     assert known["ada@example.com"] == KnownContact("7", 12)
@@ -333,7 +333,7 @@ def test_whatever_comes_is_read_and_every_input_gets_one_answer(status: int, bod
     read_send(response, 2)
     for reader in (read_portal, read_allowed, read_page, read_created, quota_spent_for):
         reader(response)
-    read_known_contacts(response, [ADA.contact_key])
+    known_to(response, [ADA.contact_key])
 
 
 @pytest.mark.parametrize("half", ["\\ud800", "\\uDFFF", "\\udc00\\ud800"])

@@ -6,11 +6,12 @@ from typing import Any
 import httpx
 import pytest
 
-from hubspot_consumer.hubspot.outcomes import Halt, Rejected, RetryLater
+from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Rejected, RetryLater
 from hubspot_consumer.hubspot.requests import Upsert
-from hubspot_consumer.hubspot.results import read_known_contacts, read_send, read_written
+from hubspot_consumer.hubspot.results import read_send, read_written
 from hubspot_consumer.hubspot.status_codes import read_refusal
 from schemas.contacts import ContactKey
+from tests.recorded import known_to
 
 ADA, GRACE = ContactKey("ada@example.com"), ContactKey("grace@example.com")
 REFUSED = {"status": "error", "category": "VALIDATION_ERROR", "message": "Event definition does not exist"}
@@ -48,15 +49,15 @@ def test_a_property_that_is_not_named_is_nobodys() -> None:
 
 @pytest.mark.parametrize("body", ["<html>Not Found</html>", {"message": "resource not found"}, ""])
 def test_a_look_up_whose_path_does_not_exist_makes_no_contact_new(body: Any) -> None:
-    assert isinstance(read_known_contacts(answer(404, body), [ADA, GRACE]), Halt)
+    assert isinstance(known_to(answer(404, body), [ADA, GRACE]), Halt)
 
 
 def test_a_look_up_that_is_not_found_says_it_of_those_it_names_or_of_the_only_one() -> None:
     nobody = {"category": "OBJECT_NOT_FOUND", "message": "no"}
 
-    assert read_known_contacts(answer(404, nobody), [ADA]) == {ADA: None}
-    assert read_known_contacts(answer(404, nobody), [ADA, GRACE]) == {}
-    assert read_known_contacts(answer(404, {**nobody, "context": {"ids": [ADA]}}), [ADA, GRACE]) == {ADA: None}
+    assert known_to(answer(404, nobody), [ADA]) == {ADA: None}
+    assert known_to(answer(404, nobody), [ADA, GRACE]) == {}
+    assert known_to(answer(404, {**nobody, "context": {"ids": [ADA]}}), [ADA, GRACE]) == {ADA: None}
 
 
 def test_a_reason_that_stands_only_among_the_errors_is_in_the_detail() -> None:
@@ -80,3 +81,12 @@ def test_results_without_trace_ids_that_are_fewer_than_the_inputs_deliver_nobody
     written = read_written(answer(200, {"status": "COMPLETE", "results": [{"id": "151"}]}), inputs)
 
     assert {type(outcome) for outcome in written.outcomes.values()} == {RetryLater}
+
+
+def test_the_results_of_an_update_without_trace_ids_and_emails_are_known_by_hubspots_ids() -> None:
+    inputs = [Upsert(key, key, {"phone": "1"}, contact_id=contact_id) for key, contact_id in ((ADA, "7"), (GRACE, "8"))]
+    results = [{"id": contact_id, "properties": {"phone": "1"}} for contact_id in ("8", "7")]
+
+    answered = read_written(answer(200, {"status": "COMPLETE", "results": results}), inputs)
+
+    assert (answered.outcomes, answered.unclear) == ({ADA: Delivered("7"), GRACE: Delivered("8")}, [])

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from hubspot_consumer.cli.probe import _as_json, _as_table, exit_code
+from hubspot_consumer.cli.portal.probe import _as_json, _as_table, exit_code
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.gates.pause import PROBE, PauseControl
 from hubspot_consumer.hubspot.outcomes import Halt, Refusal, RetryLater

@@ -9,6 +9,7 @@ import pytest
 from hubspot_consumer.delivery.destination import DryRun
 from hubspot_consumer.history.email_changes import EmailChanges
 from hubspot_consumer.history.store import EventStore
+from hubspot_consumer.hubspot.client import WaitForSlot
 from hubspot_consumer.hubspot.requests import KnownContact, KnownContacts
 from schemas.contacts import ContactKey
 
@@ -21,7 +22,7 @@ class Portal(DryRun):
     def __init__(self, **ids: str) -> None:
         self.ids = {f"{name}@example.com": contact_id for name, contact_id in ids.items()}
 
-    async def known_contacts(self, keys: Sequence[ContactKey]) -> KnownContacts:  # type: ignore[override]
+    async def known_contacts(self, keys: Sequence[ContactKey], slot: WaitForSlot) -> KnownContacts:  # type: ignore[override]  # noqa: ARG002
         return {key: KnownContact(self.ids[key], 0) if key in self.ids else None for key in keys}
 
     async def move(self, contact_id: str, key: ContactKey) -> None:

@@ -20,7 +20,7 @@ from hubspot_consumer.cli.options import AsJson, RateShare
 from hubspot_consumer.cli.progress import Display
 from hubspot_consumer.gates.pause import SendingPaused, read_paused
 from hubspot_consumer.holds.run import RunHolds
-from hubspot_consumer.hubspot.client import CallMade
+from hubspot_consumer.hubspot.connection import CallMade
 from hubspot_consumer.hubspot_access import hubspot_client
 from hubspot_consumer.kafka.lag import TopicsMissing
 from hubspot_consumer.probe.question import Told

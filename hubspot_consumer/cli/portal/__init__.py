@@ -1,0 +1,1 @@
+"""Commands that prepare a portal, or ask it what it does."""
