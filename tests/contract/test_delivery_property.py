@@ -171,7 +171,7 @@ def alive(events: Sequence[Envelope], dead: Collection[int], email: str) -> list
 
 
 @pytest.mark.parametrize("id_property", [EMAIL, ID_PROPERTY])
-@settings(max_examples=40, derandomize=True)
+@settings(max_examples=25, derandomize=True)
 @given(
     kinds=st.dictionaries(st.sampled_from((ADA, GRACE, LENA, NOBODY)), KINDS, min_size=1),
     answers=SOME_ANSWERS,
@@ -228,7 +228,7 @@ def test_each_event_ends_once_and_contacts_are_the_fold_of_their_events_also_aft
 
 
 @pytest.mark.parametrize("id_property", [EMAIL, ID_PROPERTY])
-@settings(max_examples=30, derandomize=True)
+@settings(max_examples=20, derandomize=True)
 @given(
     ada=KINDS,
     ada_too=KINDS,

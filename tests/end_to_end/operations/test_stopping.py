@@ -49,10 +49,8 @@ async def test_sigterm_under_load_is_obeyed_in_time_and_the_next_start_repeats_l
     assert not dead
 
 
-@pytest.mark.parametrize(
-    "silent",
-    ["Kafka", pytest.param("PostgreSQL", marks=pytest.mark.chaos), pytest.param("HubSpot", marks=pytest.mark.chaos)],
-)
+@pytest.mark.chaos
+@pytest.mark.parametrize("silent", ["Kafka", "PostgreSQL", "HubSpot"])
 async def test_sigterm_is_obeyed_in_time_while_one_of_the_others_does_not_answer_and_nothing_is_lost(
     silent: str, own_kafka: Any, postgres: Any, database_url: str, topic_prefix: str, tmp_path: Path
 ) -> None:
