@@ -1,10 +1,12 @@
 """Blocked inputs: something between us and HubSpot, such as a firewall, refuses a call for the text of one input."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Final, TypeGuard
 
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
 from hubspot_consumer.hubspot.outcomes import RetryLater, is_blocked
+from hubspot_consumer.hubspot.results import Input, WriteAnswer
 
 MOST_TRIES: Final = 6
 # More inputs than can be at fault at once; the counts of contacts that went to another worker are not kept for ever.
@@ -21,6 +23,11 @@ class Blocked:
     def is_worth_halving(self, outcome: object, inputs: int) -> bool:
         """Return whether a smaller call may show which of so many *inputs* was refused, and let the others pass."""
         return is_blocked(outcome) and inputs > 1 and self._breaker.halted is None
+
+    def unclear_if_halving_helps(self, answer: WriteAnswer[Input], inputs: Sequence[Input]) -> WriteAnswer[Input]:
+        """Return *answer*, or one that leaves all *inputs* unclear if a smaller call may show which was refused."""
+        helps = any(self.is_worth_halving(outcome, len(inputs)) for outcome in answer.outcomes.values())
+        return WriteAnswer(unclear=list(inputs)) if helps else answer
 
     def is_final(self, outcome: object, name: str) -> TypeGuard[RetryLater]:
         """Count a call for the input *name* alone; return whether it was blocked so often that it will not pass."""

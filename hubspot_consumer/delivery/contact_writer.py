@@ -107,8 +107,7 @@ class ContactWriter:
         else:
             slot.give_back()
             answer = WriteAnswer()
-        if any(self._blocked.is_worth_halving(outcome, len(allowed)) for outcome in answer.outcomes.values()):
-            answer = WriteAnswer(unclear=list(allowed))
+        answer = self._blocked.unclear_if_halving_helps(answer, allowed)
         outcomes |= answer.outcomes
         self._record([outcome for outcome in outcomes.values() if not isinstance(outcome, Again)])
         elsewhere = {one.trace_id for one in answer.elsewhere}

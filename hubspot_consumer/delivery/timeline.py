@@ -177,7 +177,8 @@ class Timeline:
             # No other task runs between this check and the call: see `kafka/lease.py`.
             if not self._lease.valid:
                 return dict.fromkeys((item.update for item in items), UNSURE)
-            answer = await self._destination.note([Note(trace, item.entry) for trace, item in by_trace_id.items()])
+            notes = [Note(trace, item.entry) for trace, item in by_trace_id.items()]
+            answer = self._blocked.unclear_if_halving_helps(await self._destination.note(notes), notes)
         refused: dict[ContactUpdate, Refusal] = {}
         outcomes = {trace_id: self._or_instead("notes", outcome) for trace_id, outcome in answer.outcomes.items()}
         self._breaker.record_all(outcomes.values())
@@ -186,6 +187,8 @@ class Timeline:
             match outcome:
                 case Delivered():
                     pass
+                case RetryLater() if len(owned) == 1 and self._blocked.is_final(outcome, item.entry.uuid):
+                    refused |= await self._reject(item, Rejected("timeline_entry_rejected", outcome.detail))
                 case RetryLater() | Halt():
                     refused[item.update] = outcome
                 case Rejected():

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final, assert_never
 
 from hubspot_consumer.delivery.batches import Batch, halves
+from hubspot_consumer.delivery.blocked import Blocked
 from hubspot_consumer.delivery.contact_writer import NOT_OURS, Again, ContactWriter, MayExist
 from hubspot_consumer.delivery.destination import Destination, Slot, Turn
 from hubspot_consumer.delivery.email_changes import ContactMoves
@@ -61,6 +62,7 @@ class LaneWriter:
         self._moves = moves
         self._lease = lease
         self._breaker = breaker
+        self._blocked = Blocked(breaker)
         self._clock = clock
         self._telemetry = telemetry
         self._jitter = jitter
@@ -76,8 +78,7 @@ class LaneWriter:
                 self._breaker.record(None)
                 for lane in lanes:
                     self._looked_up(lane, found)
-            case Rejected() if len(lanes) > 1:
-                # One bad contact makes HubSpot reject the look-up of all.
+            case Rejected() | RetryLater() if self._is_for_one_of(lanes, found):
                 for half in halves(lanes):
                     await self.look_up(half, await self._destination.slot())
             case None | Rejected():
@@ -87,9 +88,16 @@ class LaneWriter:
             case RetryLater() | Halt():
                 self._breaker.record(found)
                 for lane in lanes:
-                    self._lanes.give_back(lane, self._wait_s(lane, found))
+                    if len(lanes) == 1 and self._blocked.is_final(found, lane.key):
+                        self._lanes.known(lane, None, None)
+                    else:
+                        self._lanes.give_back(lane, self._wait_s(lane, found))
             case _:
                 assert_never(found)
+
+    def _is_for_one_of(self, lanes: Sequence[Lane], refusal: Rejected | RetryLater) -> bool:
+        """Return whether one contact may be the reason why the look-up of all was refused."""
+        return len(lanes) > 1 and (isinstance(refusal, Rejected) or self._blocked.is_worth_halving(refusal, len(lanes)))
 
     def _looked_up(self, lane: Lane, found: KnownContacts) -> None:
         if (contact := found.get(lane.key)) is not None:

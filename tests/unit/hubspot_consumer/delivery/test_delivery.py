@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from hubspot_consumer.delivery.blocked import MOST_TRIES
 from hubspot_consumer.delivery.contact_writer import ContactWriter
 from hubspot_consumer.delivery.destination import DryRun, Slot
 from hubspot_consumer.delivery.dispatcher import MOST_LOOK_UPS_PASSED_OVER, Dispatcher
@@ -33,6 +34,8 @@ from tests.parts import no_receipts, no_resyncs
 from tests.polling import eventually
 from tests.samples import pending
 
+BLOCKED = RetryLater("403: Sorry, you have been blocked", outage=True, blocked=True)
+
 
 class CountedSlot(nullcontext[None]):
     def __init__(self, hubspot: "HubSpot") -> None:
@@ -51,6 +54,8 @@ class HubSpot(DryRun):
         self.slots = asyncio.Semaphore(0)
         self.refusal: Outcome | None = None
         self.unclear = False
+        # A contact with which a firewall lets no look-up pass.
+        self.blocked = ""
         self.given_back = 0
 
     async def slot(self) -> Slot:
@@ -69,8 +74,14 @@ class HubSpot(DryRun):
             return WriteAnswer(unclear=list(inputs))
         return WriteAnswer(outcomes={one.trace_id: self.refusal or Delivered("1") for one in inputs})
 
-    async def known_contacts(self, keys: Sequence[ContactKey], slot: WaitForSlot) -> KnownContacts:  # type: ignore[override]  # noqa: ARG002
+    async def known_contacts(  # type: ignore[override]
+        self,
+        keys: Sequence[ContactKey],
+        slot: WaitForSlot,  # noqa: ARG002
+    ) -> KnownContacts | RetryLater:
         self.calls.append(("look-up", len(keys)))
+        if self.blocked in keys:
+            return BLOCKED
         return dict.fromkeys(keys, KnownContact("1", 6))
 
     async def send(self, entries: Sequence[TimelineEntry]) -> None:
@@ -111,7 +122,7 @@ class Bench:
         receipts = no_receipts(clock)
         rejections = Rejections(100, cast("Any", self.dead_letters), self.halt, clock, receipts)
         self.timeline = Timeline(self.lanes, self.hubspot, rejections, self.lease, self.halt)
-        writer = LaneWriter(
+        self.writer = LaneWriter(
             lanes=self.lanes,
             destination=self.hubspot,
             contacts=ContactWriter(self.hubspot, self.omissions, self.halt),
@@ -127,7 +138,7 @@ class Bench:
             receipts=receipts,
             resyncs=no_resyncs(clock),
         )
-        self.delivery = Dispatcher(self.lanes, self.hubspot, writer, self.halt, self.lease)
+        self.delivery = Dispatcher(self.lanes, self.hubspot, self.writer, self.halt, self.lease)
 
     def add(self, contacts: int, sequence: int, name: str = "c") -> None:
         for number in range(contacts):
@@ -333,3 +344,39 @@ async def test_what_waited_for_its_slot_when_somebody_paused_does_not_go_out_bef
     bench.halt.resume()
 
     assert await bench.next_call() == ("create", 1)
+
+
+async def test_a_look_up_that_a_firewall_blocks_for_one_contact_stops_no_other(bench: Bench) -> None:
+    bench.hubspot.blocked, bench.hubspot.slots = "c3@example.com", asyncio.Semaphore(1_000)
+
+    async def look_up() -> None:
+        bench.lanes.stop_backing_off()
+        bench.lanes.wake()
+        await bench.writer.look_up(bench.lanes.take_unknown(100), await bench.hubspot.slot())
+
+    bench.add(8, 7)
+    await look_up()
+    assert bench.lanes.ready == 7
+
+    for number in range(2, MOST_TRIES):
+        # Others pass meanwhile: without them it would be an outage.
+        bench.add(1, 7, f"other{number}-")
+        await look_up()
+        assert bench.lanes.ready == 7 + number - 1, "the blocked one waits"
+    bench.add(1, 7, "last-")
+    await look_up()
+
+    assert bench.lanes.ready == 7 + MOST_TRIES - 2 + 2, "its upsert shows whether it can be written"
+
+
+async def test_look_ups_that_a_firewall_blocks_altogether_are_an_outage(bench: Bench) -> None:
+    bench.hubspot.blocked, bench.hubspot.slots = "c0@example.com", asyncio.Semaphore(1_000)
+    bench.add(1, 7)
+
+    for _ in range(3 * MOST_TRIES):
+        bench.lanes.stop_backing_off()
+        bench.lanes.wake()
+        await bench.writer.look_up(bench.lanes.take_unknown(100), await bench.hubspot.slot())
+
+    assert bench.halt.halted is not None
+    assert bench.lanes.ready == 0

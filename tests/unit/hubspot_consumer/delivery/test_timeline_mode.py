@@ -5,10 +5,12 @@ from collections.abc import Sequence
 import pytest
 
 from hubspot_consumer.delivery.blocked import MOST_TRIES
-from hubspot_consumer.delivery.timeline import Timeline
+from hubspot_consumer.delivery.timeline import Timeline, TimelineMode
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
-from hubspot_consumer.hubspot.outcomes import Halt, RetryLater
-from hubspot_consumer.hubspot.requests import TimelineEntry
+from hubspot_consumer.hubspot.outcomes import Delivered, Halt, RetryLater
+from hubspot_consumer.hubspot.requests import Note, TimelineEntry
+from hubspot_consumer.hubspot.results import WriteAnswer
+from hubspot_consumer.ordering.lane import ContactUpdate
 from hubspot_consumer.ordering.lanes import Lanes
 from tests.clock import OwnedClock
 from tests.unit.hubspot_consumer.delivery.test_contact_writer import HubSpot
@@ -21,7 +23,7 @@ MOVED = Halt("endpoint_not_found", "404")
 
 
 class Firewall(HubSpot):
-    """Takes sends, but blocks one that has an entry of the contact c3."""
+    """Takes sends and notes, but blocks a call that has an entry of the contact c3."""
 
     def __init__(self) -> None:
         super().__init__(lambda _inputs: pytest.fail("no contact is written"))
@@ -33,6 +35,10 @@ class Firewall(HubSpot):
             return BLOCKED
         self.sent += keys
         return None
+
+    async def note(self, notes: Sequence[Note]) -> WriteAnswer[Note]:
+        refusal = await self.send([note.entry for note in notes])
+        return WriteAnswer.of_all(notes, refusal or Delivered("1"))
 
 
 class Refusing(HubSpot):
@@ -72,20 +78,31 @@ async def test_entries_that_the_portal_takes_in_no_form_are_counted_and_unwanted
     assert bench.timeline.left_out == left_out
 
 
-async def test_an_entry_that_a_firewall_blocks_for_its_text_stops_no_other_and_becomes_a_dead_letter() -> None:
+def created(bench: Bench, contacts: int) -> list[ContactUpdate]:
+    """Return updates of new contacts that HubSpot has created."""
+    updates = bench.lanes.take_new(contacts)
+    for update in updates:
+        update.lane.contact_id = update.lane.key
+    return updates
+
+
+@pytest.mark.parametrize("mode", ["custom_events", "notes"])
+async def test_an_entry_that_a_firewall_blocks_for_its_text_stops_no_other_and_becomes_a_dead_letter(
+    mode: TimelineMode,
+) -> None:
     bench, hubspot = Bench(), Firewall()
     timeline = Timeline(bench.lanes, hubspot, bench.timeline._rejections, bench.lease, bench.halt)
+    timeline.mode = mode
     bench.add(8, 1)
-    updates = bench.lanes.take_new(8)
 
-    refused = await timeline.leave(updates)
+    refused = await timeline.leave(created(bench, 8))
 
     assert [update.lane.key for update in refused] == ["c3@example.com"]
     assert sorted(hubspot.sent) == [f"c{number}@example.com" for number in range(8) if number != 3]
     for number in range(MOST_TRIES - 2):
         # Others pass meanwhile: without them it would be an outage.
         bench.add(1, 1, f"other{number}-")
-        assert await timeline.leave(bench.lanes.take_new(1)) == {}
+        assert await timeline.leave(created(bench, 1)) == {}
         assert list(await timeline.leave(list(refused))) == list(refused)
     assert await timeline.leave(list(refused)) == {}
     assert bench.dead_letters.letters == [("timeline_entry_rejected", BLOCKED.detail)]
