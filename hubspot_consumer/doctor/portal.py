@@ -42,13 +42,14 @@ NEARLY_SPENT: Final = 0.1
 
 # A day ends sooner. A later time in HubSpot's answer is wrong, or has no equivalent in the portal's time zone.
 LONGEST_DAY: Final = timedelta(days=2)
-
 A_QUARTER: Final = timedelta(days=91)
-
 MOST_NAMED: Final = 5
 CUSTOM_EVENTS: Final = ("auto", "custom_events")
 
 LOOK_AT_HUBSPOT: Final = "check https://status.hubspot.com and HUBSPOT_API_BASE_URL"
+AGAIN: Final = (
+    "run the doctor again in ten seconds; if it stays, another than HubSpot answers: see HUBSPOT_API_BASE_URL"
+)
 PROVISION: Final = (
     "run `python -m hubspot_consumer provision`: it names everything that is missing, and creates it with --apply"
 )
@@ -123,7 +124,9 @@ class PortalChecks:
             case PortalDetails():
                 return ok(f"accepted by {self._settings.hubspot_api_base_url}")
             case RetryLater(detail=detail, outage=outage):
-                return fail(detail, LOOK_AT_HUBSPOT) if outage else warn(detail, "run the doctor again in ten seconds")
+                return fail(detail, LOOK_AT_HUBSPOT) if outage else warn(detail, AGAIN)
+            case Halt(reason="endpoint_not_found", detail=detail):
+                return fail(detail, "set HUBSPOT_API_BASE_URL to HubSpot's own address, https://api.hubapi.com")
             case Halt(reason="token_refused", detail=detail):
                 return fail(detail, "put a valid token into HUBSPOT_PRIVATE_APP_TOKEN, and restart the workers")
             case Halt(detail=detail) | Rejected(detail=detail):

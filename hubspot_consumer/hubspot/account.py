@@ -10,7 +10,7 @@ from hubspot_consumer.hubspot.bodies import objects_of, text_of
 from hubspot_consumer.hubspot.outcomes import Halt, Refusal, Rejected
 from hubspot_consumer.hubspot.results import Page, read_page
 from hubspot_consumer.hubspot.schema import event_of
-from hubspot_consumer.hubspot.status_codes import Answer, object_answered
+from hubspot_consumer.hubspot.status_codes import Answer, is_redirect, object_answered
 from schemas.times import in_utc
 
 # Scopes for the calls of a worker. `provision` needs SCHEMA_SCOPES too, to create the schema.
@@ -54,7 +54,9 @@ def read_portal(response: Answer) -> PortalDetails | Refusal:
         portal_id = text_of(answered.get("portalId"))
         known = portal_id.isdecimal() and len(portal_id) < LONGEST_NUMBER
         return PortalDetails(int(portal_id) if known else None, _zone(answered))
-    return PortalDetails() if isinstance(answered, Halt) and answered.reason == "endpoint_not_found" else answered
+    # The path may be missing. A redirect is no answer of HubSpot's to this call, and says nothing of the portal.
+    missing = isinstance(answered, Halt) and answered.reason == "endpoint_not_found" and not is_redirect(response)
+    return PortalDetails() if missing else answered
 
 
 def _zone(body: Mapping[str, Any]) -> tzinfo | None:

@@ -50,6 +50,10 @@ def succeeded(answer: Answer) -> TypeGuard[httpx.Response]:
     return isinstance(answer, httpx.Response) and answer.is_success
 
 
+def is_redirect(answer: Answer) -> bool:
+    return isinstance(answer, httpx.Response) and answer.is_redirect
+
+
 def object_answered(answer: Answer) -> dict[str, Any] | Refusal:
     """Return the JSON object with which a call succeeded; the meaning of any other answer."""
     if not succeeded(answer):

@@ -34,7 +34,7 @@ SERVED = DATABASE | KAFKA
 SIGNED_IN = KAFKA | {"CONSOLE_OPERATOR_TOKEN": "secret" * 6}
 
 
-@pytest.mark.usefixtures("none_of_ours")
+@pytest.mark.usefixtures("none_of_ours", "own_logs")
 @pytest.mark.parametrize(
     ("command", "environment", "named"),
     [

@@ -32,6 +32,7 @@ from hubspot_consumer.doctor.receipts import _Receipts
 from hubspot_consumer.doctor.worker import ASK_ELSEWHERE, REMEDIES, WorkerChecks
 from hubspot_consumer.hubspot.account import Usage, read_portal, read_scopes, read_usage
 from hubspot_consumer.hubspot.client import HubSpotClient
+from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.outcomes import Halt, HaltReason, Rejected, RetryLater
 from hubspot_consumer.kafka.group import _numbers
 from tests.clock import FastLoop, OwnedClock
@@ -321,6 +322,32 @@ async def test_a_day_that_ends_at_the_edge_of_years_ends_at_midnight(
     await checks._http.aclose()
     wanted = "09:00" if resets_at.startswith("2026") else "00:00"
     assert f"97 of 100 calls left; the day ends at {wanted} (Asia/Tokyo)" in found.what
+
+
+@pytest.mark.parametrize(
+    ("status", "level", "says", "do"),
+    [
+        (530, "fail", "530", "put a valid token into HUBSPOT_PRIVATE_APP_TOKEN"),
+        (301, "fail", "301: redirected to https://api.hubapi.com/", "set HUBSPOT_API_BASE_URL"),
+        (307, "fail", "307: redirected to https://api.hubapi.com/", "set HUBSPOT_API_BASE_URL"),
+        (403, "fail", "403", "check https://status.hubspot.com and HUBSPOT_API_BASE_URL"),
+        (200, "warn", "the answer is no JSON object", "if it stays, another than HubSpot answers"),
+    ],
+)
+async def test_what_stands_before_hubspot_is_told_apart_from_an_accepted_token(
+    monkeypatch: pytest.MonkeyPatch, status: int, level: str, says: str, do: str
+) -> None:
+    page = b"<html><title>Attention Required!</title></html>"
+    headers = {"Location": "https://api.hubapi.com/"} if status in {301, 307} else {}
+    transport = httpx.MockTransport(lambda _: httpx.Response(status, headers=headers, stream=httpx.ByteStream(page)))
+    monkeypatch.setattr("hubspot_consumer.doctor.portal.http_client", partial(http_client, transport=transport))
+    monkeypatch.setenv("HUBSPOT_PRIVATE_APP_TOKEN", SECRET)
+    checks = PortalChecks(Environment(DoctorSettings()), OwnedClock(), offline=False)
+
+    found = await checks.token()
+
+    await checks._http.aclose()
+    assert (found.level, says in found.what, do in found.do) == (level, True, True), found
 
 
 def test_records_in_the_place_of_receipts_are_counted_and_hide_no_receipt() -> None:
