@@ -20,14 +20,14 @@ from sandbox.day.dead_letters import SetAside, read_dead_letters
 from sandbox.day.ledger import Findings, Ledger
 from sandbox.day.traffic import Day, Happening
 from sandbox.processes import free_port
-from sandbox.services import READY_WITHIN_S, Service, console, consumer, producer
-from sandbox.services import simulator as simulator_process
+from sandbox.services import Service, console, consumer, producer
 from sandbox.simulator import PORTAL_ID, TOKEN, Simulator
 from sandbox.stack import create_topics
 from schemas.topics import Topics
 from tests.commands import Done, run
 from tests.outbox.outbox import is_empty
 from tests.polling import eventually
+from tests.simulators import running_simulator
 
 PARTITIONS = 6
 # The same tests against another version of HubSpot's API, a portal without custom events, or another id property.
@@ -213,17 +213,13 @@ async def running_pipeline(
     if topics:
         await create_topics(kafka.bootstrap_servers, Topics(prefix), PARTITIONS)
     await Ledger.install(database_url)
-    process = simulator_process(directory, free_port(), ["--id-property", ID_PROPERTY, *simulator_options])
-    process.launch()
-    async with Simulator(process.url) as simulator:
-        await process.until(simulator.answers, within_s=READY_WITHIN_S)
+    async with running_simulator(directory, "--id-property", ID_PROPERTY, *simulator_options) as simulator:
         await simulator.change_settings(custom_events=not NOTES)
         pipeline = Pipeline(directory, kafka, database_url, simulator, prefix)
         try:
             yield pipeline
         finally:
             await pipeline.close()
-            await process.kill()
 
 
 def _kill_runs(folder: Path) -> None:

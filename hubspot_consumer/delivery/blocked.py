@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final, TypeGuard
 
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker
-from hubspot_consumer.hubspot.outcomes import RetryLater, is_blocked
+from hubspot_consumer.hubspot.outcomes import Rejected, RetryLater, is_blocked
 from hubspot_consumer.hubspot.results import Input, WriteAnswer
 
 MOST_TRIES: Final = 6
@@ -22,16 +22,16 @@ class Blocked:
 
     def is_worth_halving(self, outcome: object, inputs: int) -> bool:
         """Return whether a smaller call may show which of so many *inputs* was refused, and let the others pass."""
-        return is_blocked(outcome) and inputs > 1 and self._breaker.halted is None
+        return inputs > 1 and (isinstance(outcome, Rejected) or self._is_of_one(outcome))
 
     def unclear_if_halving_helps(self, answer: WriteAnswer[Input], inputs: Sequence[Input]) -> WriteAnswer[Input]:
         """Return *answer*, or one that leaves all *inputs* unclear if a smaller call may show which was refused."""
-        helps = any(self.is_worth_halving(outcome, len(inputs)) for outcome in answer.outcomes.values())
+        helps = len(inputs) > 1 and any(map(self._is_of_one, answer.outcomes.values()))
         return WriteAnswer(unclear=list(inputs)) if helps else answer
 
     def is_final(self, outcome: object, name: str) -> TypeGuard[RetryLater]:
         """Count a call for the input *name* alone; return whether it was blocked so often that it will not pass."""
-        if not is_blocked(outcome) or self._breaker.halted is not None:
+        if not self._is_of_one(outcome):
             return False
         if len(self._tries) >= MOST_NAMES:
             self._tries.clear()
@@ -40,3 +40,6 @@ class Blocked:
             return False
         del self._tries[name]
         return True
+
+    def _is_of_one(self, outcome: object) -> bool:
+        return is_blocked(outcome) and self._breaker.halted is None

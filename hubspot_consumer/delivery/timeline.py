@@ -131,7 +131,7 @@ class Timeline:
         refusal = self._or_instead("custom_events", await self._destination.send([item.entry for item in items]))
         if len(items) == 1 and self._blocked.is_final(refusal, items[0].entry.uuid):
             refusal = Rejected("timeline_entry_rejected", refusal.detail)
-        if len(items) > 1 and (isinstance(refusal, Rejected) or self._blocked.is_worth_halving(refusal, len(items))):
+        if self._blocked.is_worth_halving(refusal, len(items)):
             first, second = halves(items)
             refused = await self._send(first)
             return refused | await self._send(_without(second, refused))

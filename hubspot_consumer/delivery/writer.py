@@ -78,7 +78,7 @@ class LaneWriter:
                 self._breaker.record(None)
                 for lane in lanes:
                     self._looked_up(lane, found)
-            case Rejected() | RetryLater() if self._is_for_one_of(lanes, found):
+            case Rejected() | RetryLater() if self._blocked.is_worth_halving(found, len(lanes)):
                 for half in halves(lanes):
                     await self.look_up(half, await self._destination.slot())
             case None | Rejected():
@@ -94,10 +94,6 @@ class LaneWriter:
                         self._lanes.give_back(lane, self._wait_s(lane, found))
             case _:
                 assert_never(found)
-
-    def _is_for_one_of(self, lanes: Sequence[Lane], refusal: Rejected | RetryLater) -> bool:
-        """Return whether one contact may be the reason why the look-up of all was refused."""
-        return len(lanes) > 1 and (isinstance(refusal, Rejected) or self._blocked.is_worth_halving(refusal, len(lanes)))
 
     def _looked_up(self, lane: Lane, found: KnownContacts) -> None:
         if (contact := found.get(lane.key)) is not None:

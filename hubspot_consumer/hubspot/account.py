@@ -7,9 +7,8 @@ from typing import Any, Final, TypeGuard
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from hubspot_consumer.hubspot.bodies import objects_of, text_of
-from hubspot_consumer.hubspot.outcomes import Halt, Refusal, Rejected
+from hubspot_consumer.hubspot.outcomes import Refusal, Rejected, is_not_found
 from hubspot_consumer.hubspot.results import Page, read_page
-from hubspot_consumer.hubspot.schema import event_of
 from hubspot_consumer.hubspot.status_codes import Answer, is_redirect, object_answered
 from schemas.times import in_utc
 
@@ -55,8 +54,7 @@ def read_portal(response: Answer) -> PortalDetails | Refusal:
         known = portal_id.isdecimal() and len(portal_id) < LONGEST_NUMBER
         return PortalDetails(int(portal_id) if known else None, _zone(answered))
     # The path may be missing. A redirect is no answer of HubSpot's to this call, and says nothing of the portal.
-    missing = isinstance(answered, Halt) and answered.reason == "endpoint_not_found" and not is_redirect(response)
-    return PortalDetails() if missing else answered
+    return PortalDetails() if is_not_found(answered) and not is_redirect(response) else answered
 
 
 def _zone(body: Mapping[str, Any]) -> tzinfo | None:
@@ -101,6 +99,13 @@ def read_usage(response: Answer) -> Usage | Refusal:
         if isinstance(limit, int) and isinstance(used, int) and 0 < limit < LARGEST_COUNT and abs(used) < LARGEST_COUNT:
             return Usage(limit, used, _moment(item.get("resetsAt")))
     return Rejected("rejected_by_hubspot", "HubSpot's answer does not say how many of the day's calls are used")
+
+
+def event_of(definition: Mapping[str, Any]) -> str:
+    """Return the name of an event definition as HubSpot lists it, without the prefix."""
+    name = text_of(definition.get("name")) or text_of(definition.get("fullyQualifiedName"))
+    prefix, _, rest = name.partition("_")
+    return rest if prefix.startswith("pe") and prefix[2:].isdecimal() else name
 
 
 def read_event_properties(response: Answer) -> dict[str, frozenset[str]]:

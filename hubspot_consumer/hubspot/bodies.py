@@ -5,14 +5,12 @@ HubSpot's words end in log lines, dead letters and terminals, so `words_of` give
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+import httpx
 
 from schemas.contacts import LONGEST_EMAIL, shortened
 from schemas.texts import printable, read_json
-
-if TYPE_CHECKING:
-    # Commands that call nobody read the names of properties through this module.
-    import httpx
 
 LONGEST_NAME: Final = 100
 # The parsed body's place in an answer of httpx.
@@ -20,12 +18,12 @@ _BODY: Final = "nerava.body"
 _A_TOKEN: Final = re.compile(r"pat-[a-z]+[0-9]*-[0-9A-Za-z-]{8,}")
 
 
-def body_of(response: "httpx.Response") -> dict[str, Any]:
+def body_of(response: httpx.Response) -> dict[str, Any]:
     """Return the JSON object of an answer; an empty one if its body is none."""
     return object_in(response) or {}
 
 
-def object_in(response: "httpx.Response") -> dict[str, Any] | None:
+def object_in(response: httpx.Response) -> dict[str, Any] | None:
     """Return the JSON object of an answer; None if its body is none."""
     # Several readers ask for the body of the same answer, and to parse a large one takes a quarter of a second.
     if _BODY not in response.extensions:

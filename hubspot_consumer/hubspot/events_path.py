@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from hubspot_consumer.hubspot.outcomes import Halt, Rejected, is_unavailable
+from hubspot_consumer.hubspot.outcomes import Rejected, is_not_found, is_unavailable
 from hubspot_consumer.hubspot.paths import Paths
 from hubspot_consumer.hubspot.status_codes import Answer, read_refusal, succeeded
 from runtime.logs import log
@@ -47,10 +47,7 @@ class EventsPath:
 
 
 def _is_missing(answer: Answer) -> bool:
-    if succeeded(answer):
-        return False
-    refusal = read_refusal(answer)
-    return isinstance(refusal, Halt) and refusal.reason == "endpoint_not_found"
+    return not succeeded(answer) and is_not_found(read_refusal(answer))
 
 
 def _is_there(answer: Answer) -> bool:

@@ -100,6 +100,11 @@ def is_forbidden(refusal: object) -> TypeGuard[Halt]:
     return isinstance(refusal, Halt) and refusal.reason == "scope_missing"
 
 
+def is_not_found(refusal: object) -> TypeGuard[Halt]:
+    """Return whether a refusal shows that the call's path does not exist."""
+    return isinstance(refusal, Halt) and refusal.reason == "endpoint_not_found"
+
+
 def is_unavailable(refusal: object) -> TypeGuard[Halt]:
     """Return whether a refusal shows that the call's path does not exist, or that the tier or the scopes forbid it."""
-    return isinstance(refusal, Halt) and refusal.reason in ("scope_missing", "endpoint_not_found")
+    return is_forbidden(refusal) or is_not_found(refusal)

@@ -7,7 +7,6 @@ from typing import Any, Final, Literal, NamedTuple
 
 from pydantic import AwareDatetime
 
-from hubspot_consumer.hubspot.bodies import text_of
 from schemas.events import EVENTS
 
 PropertyType = Literal["string", "number", "date", "datetime", "bool", "enumeration"]
@@ -103,13 +102,6 @@ CHOSEN: Final = frozenset(known.name for known in PROPERTIES if known.type in ("
 def event_name(event_type: str) -> str:
     """Return the name of an event definition, which HubSpot prefixes with `pe<portal id>_`."""
     return f"nerava_{event_type}"
-
-
-def event_of(definition: Mapping[str, Any]) -> str:
-    """Return the name of an event definition as HubSpot lists it, without the prefix."""
-    name = text_of(definition.get("name")) or text_of(definition.get("fullyQualifiedName"))
-    prefix, _, rest = name.partition("_")
-    return rest if prefix.startswith("pe") and prefix[2:].isdecimal() else name
 
 
 def event_definition(event_type: str) -> dict[str, Any]:

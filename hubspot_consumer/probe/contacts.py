@@ -106,8 +106,8 @@ async def _taken(subject: Subject, name: str, value: str) -> Found:
     """Write a value of a property that the portal has if it is provisioned, and compare what the answer says of it."""
     if MAIN not in subject.ids:
         return not_told(NO_CONTACT)
-    one = Upsert(f"probe-{name}", MAIN, {name: value})
-    answer = await subject.update(one, subject.ids[MAIN])
+    one = Upsert(f"probe-{name}", MAIN, {name: value}, contact_id=subject.ids[MAIN])
+    answer = await subject.update(one)
     stored = next((property_of(result, name) for result in results(answer)), "")
     same = not stored or _comparable(stored) == _comparable(value)
     return _judged(
@@ -134,8 +134,8 @@ def _comparable(value: str) -> object:
 
 
 async def _updated(subject: Subject, key: ContactKey, name: str, value: str) -> Outcome:
-    one = Upsert(f"probe-{name}", key, {name: value})
-    return outcome_of(await subject.update(one, subject.ids[key]), one)
+    one = Upsert(f"probe-{name}", key, {name: value}, contact_id=subject.ids[key])
+    return outcome_of(await subject.update(one), one)
 
 
 async def _deleted_contact(subject: Subject) -> Found:

@@ -86,10 +86,9 @@ class Subject:
         # By email, whatever else the client may be set to find contacts by.
         return await self._batch("upsert", [one.body() for one in inputs])
 
-    async def update(self, one: Upsert, contact_id: str) -> Answer:
+    async def update(self, one: Upsert) -> Answer:
         """Update a contact by HubSpot's id. Unlike an upsert by email, HubSpot documents that it may be partial."""
-        body = {"id": contact_id, "properties": dict(one.properties), "objectWriteTraceId": one.trace_id}
-        return await self._batch("update", [body])
+        return await self._batch("update", [one.update()])
 
     async def archive(self, kind: str, ids: Sequence[str]) -> Answer:
         """Delete contacts, or notes, as people do: HubSpot's recycling bin has contacts for 90 days."""

@@ -4,7 +4,7 @@ from typing import Final
 from uuid import uuid4
 
 from hubspot_consumer.hubspot.bodies import name_of
-from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Refusal, Rejected, RetryLater
+from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Rejected, RetryLater, is_not_found
 from hubspot_consumer.hubspot.requests import Note, TimelineEntry
 from hubspot_consumer.hubspot.results import (
     NotesOfContacts,
@@ -69,7 +69,7 @@ async def _not_sendable(subject: Subject) -> Found | None:
         return None
     refusal = read_refusal(defined)
     # Where definitions are at all, 400 and 404 are for one that does not exist.
-    if isinstance(refusal, Rejected) or _is_nowhere(refusal):
+    if isinstance(refusal, Rejected) or is_not_found(refusal):
         return not_told(f"not asked: no definitions ({refusal.detail}); `provision --apply` creates them")
     return not_told(refusal)
 
@@ -122,17 +122,13 @@ def _found_at(documented: str, answer: Answer) -> Found:
     if isinstance(answer, RetryLater):
         return not_told(answer)
     refusal = None if succeeded(answer) else read_refusal(answer)
-    if _is_nowhere(refusal):
+    if is_not_found(refusal):
         return differs(f"none of the known paths exists: {words(answer)}")
     if isinstance(refusal, RetryLater | Halt):
         return not_told(refusal)
     path = answer.request.url.path
     told = f"{path} answers ({words(answer)})"
     return as_expected(told) if path.endswith(documented) else differs(told)
-
-
-def _is_nowhere(refusal: Refusal | None) -> bool:
-    return isinstance(refusal, Halt) and refusal.reason == "endpoint_not_found"
 
 
 def _entry(subject: Subject) -> TimelineEntry:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from hubspot_consumer.hubspot.account import event_of
 from hubspot_consumer.hubspot.bodies import text_of, words_of
 from hubspot_consumer.hubspot.paths import Paths
 from hubspot_consumer.hubspot.schema import (
@@ -17,7 +18,6 @@ from hubspot_consumer.hubspot.schema import (
     card_of,
     event_definition,
     event_name,
-    event_of,
 )
 from schemas.events import EVENT_TYPES
 

@@ -5,27 +5,23 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.processes import free_port
-from sandbox.services import READY_WITHIN_S, Service
-from sandbox.services import simulator as simulator_process
+from sandbox.services import Service
 from sandbox.simulator import PORTAL_ID, TOKEN, Simulator
 from tests.commands import run
 from tests.polling import eventually
+from tests.simulators import running_simulator
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.chaos]
 
 
 @pytest.mark.parametrize("at", [4, 12, 24])
 async def test_a_killed_probe_leaves_nothing_that_the_next_does_not_delete(tmp_path: Path, at: int) -> None:
-    process = simulator_process(tmp_path, free_port())
-    process.launch()
-    environment = {
-        "HUBSPOT_PRIVATE_APP_TOKEN": TOKEN,
-        "HUBSPOT_PORTAL_ID": str(PORTAL_ID),
-        "HUBSPOT_API_BASE_URL": process.url,
-    }
-    async with Simulator(process.url) as simulator:
-        await process.until(simulator.answers, within_s=READY_WITHIN_S)
+    async with running_simulator(tmp_path) as simulator:
+        environment = {
+            "HUBSPOT_PRIVATE_APP_TOKEN": TOKEN,
+            "HUBSPOT_PORTAL_ID": str(PORTAL_ID),
+            "HUBSPOT_API_BASE_URL": simulator.url,
+        }
         probe = Service("probe", ["hubspot_consumer", "probe", "--yes"], tmp_path, environment)
         probe.launch()
 
@@ -44,7 +40,6 @@ async def test_a_killed_probe_leaves_nothing_that_the_next_does_not_delete(tmp_p
         assert told["leftovers_deleted"] > 0
         assert await seen(simulator) == []
         assert (await simulator.statistics())["notes"] == 0
-    await process.kill()
 
 
 async def seen(simulator: Simulator) -> list[str]:

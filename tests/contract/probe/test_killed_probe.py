@@ -7,18 +7,7 @@ import pytest
 
 from hubspot_consumer.probe.run import MOST_CALLS, QUESTIONS
 from sandbox.hubspot.records.portal import Portal
-from sandbox.provisioned import provision
-from tests.contract.probe.probing import MANY_CALLS, Dying, Killed, holdings, probe, with_a_person
-from tests.samples import PORTAL_ID, TOKEN
-
-
-@pytest.fixture(scope="module")
-def provisioned() -> Portal:
-    portal = Portal(PORTAL_ID, [TOKEN])
-    asyncio.run(provision(portal))
-    portal.change_settings(quota=MANY_CALLS)
-    with_a_person(portal)
-    return portal
+from tests.contract.probe.probing import Dying, Killed, holdings, probe
 
 
 class Hanging(Dying):

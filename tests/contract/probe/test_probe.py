@@ -1,6 +1,5 @@
 """The probe against a simulated portal: it finds exactly what is planted, and leaves the portal as it was."""
 
-import asyncio
 import copy
 from typing import Any
 
@@ -13,22 +12,12 @@ from hubspot_consumer.settings import TimelineSetting
 from runtime.endings import CannotGoOn, Misconfigured
 from sandbox.hubspot.faults.faults import Fault
 from sandbox.hubspot.records.portal import Portal
-from sandbox.provisioned import provision
-from tests.contract.probe.probing import MANY_CALLS, Dying, Probed, holdings, probe, with_a_person
-from tests.samples import PORTAL_ID, TOKEN
+from tests.contract.probe.probing import Dying, Probed, holdings, probe
+from tests.samples import TOKEN
 
 EVERY_QUESTION = {question.name for question in QUESTIONS}
 EVENT_QUESTIONS = {"event_definitions", "event_sending", "duplicate_event"}
 CONTACTS_READ = "crm.objects.contacts.read"
-
-
-@pytest.fixture(scope="module")
-def provisioned() -> Portal:
-    portal = Portal(PORTAL_ID, [TOKEN])
-    asyncio.run(provision(portal))
-    portal.change_settings(quota=MANY_CALLS)
-    with_a_person(portal)
-    return portal
 
 
 @pytest.fixture

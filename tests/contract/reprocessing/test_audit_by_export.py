@@ -22,13 +22,12 @@ from sandbox.hubspot.faults.faults import Fault
 from sandbox.hubspot.http.auth import CONTACTS_READ
 from sandbox.hubspot.records.contacts import Contacts
 from sandbox.hubspot.records.portal import Portal
-from sandbox.provisioned import provision
 from schemas.contacts import ContactKey
 from schemas.events import EVENT_TYPES
 from tests.clock import run_fast
 from tests.contract.replaying import replayed
 from tests.contract.reprocessing.auditing import Audited, audited, stored
-from tests.samples import PORTAL_ID, TOKEN, read
+from tests.samples import TOKEN, read
 
 CONTACTS = 120
 EARNED = "nerava_total_nova_earned_cents"
@@ -39,13 +38,6 @@ EVENTS = [
     for sequence in (1, 2)
 ]
 OLD, NEW = ContactKey("old@example.com"), ContactKey("new@example.com")
-
-
-@pytest.fixture(scope="module")
-def provisioned() -> Portal:
-    portal = Portal(PORTAL_ID, [TOKEN], quota=10**6, daily_limit=10**6)
-    asyncio.run(provision(portal))
-    return portal
 
 
 @pytest.fixture

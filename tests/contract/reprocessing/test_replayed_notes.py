@@ -1,6 +1,5 @@
 """A replay that leaves notes looks up those of a thousand contacts a call, and without a slot of the ten seconds."""
 
-import asyncio
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,21 +13,12 @@ from sandbox.hubspot.records.contacts import Contacts
 from sandbox.hubspot.records.notes import Notes
 from sandbox.hubspot.records.portal import Portal
 from sandbox.hubspot.records.timeline import Timeline
-from sandbox.provisioned import provision
 from tests.clock import run_fast
 from tests.contract.replaying import replayed
 from tests.contract.reprocessing.auditing import stored
-from tests.samples import PORTAL_ID, TOKEN
 
 CONTACTS = 1_000
 EVENTS = [stored(f"c{number:04}@example.com", 1, "nova_earned", number) for number in range(CONTACTS)]
-
-
-@pytest.fixture(scope="module")
-def provisioned() -> Portal:
-    portal = Portal(PORTAL_ID, [TOKEN], quota=10**6, daily_limit=10**6)
-    asyncio.run(provision(portal))
-    return portal
 
 
 @pytest.fixture

@@ -17,12 +17,11 @@ from hubspot_consumer.probe.run import MOST_CALLS, QUESTIONS
 from hubspot_consumer.settings import KafkaSettings
 from runtime.clock import SystemClock
 from sandbox.processes import free_port
-from sandbox.services import READY_WITHIN_S
-from sandbox.services import simulator as simulator_process
 from sandbox.simulator import PORTAL_ID, TOKEN, Simulator
 from sandbox.stack import create_topics
 from schemas.topics import Topics
 from tests.commands import Done, run
+from tests.simulators import running_simulator
 
 MANY_CALLS = 10_000
 
@@ -30,13 +29,9 @@ MANY_CALLS = 10_000
 @pytest.fixture
 async def simulator(tmp_path: Path) -> AsyncIterator[Simulator]:
     """A provisioned portal."""
-    process = simulator_process(tmp_path, free_port())
-    process.launch()
-    async with Simulator(process.url) as simulator:
-        await process.until(simulator.answers, within_s=READY_WITHIN_S)
+    async with running_simulator(tmp_path) as simulator:
         await simulator.change_settings(quota=MANY_CALLS)
         yield simulator
-    await process.kill()
 
 
 async def probe(simulator: Simulator, *arguments: str, **environment: str) -> Done:

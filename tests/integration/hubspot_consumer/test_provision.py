@@ -5,11 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.processes import free_port
-from sandbox.services import READY_WITHIN_S
-from sandbox.services import simulator as simulator_process
 from sandbox.simulator import PORTAL_ID, TOKEN, Simulator
 from tests.commands import Done, run
+from tests.simulators import running_simulator
 
 MANY_CALLS = 10_000
 
@@ -17,13 +15,9 @@ MANY_CALLS = 10_000
 @pytest.fixture
 async def simulator(tmp_path: Path) -> AsyncIterator[Simulator]:
     """A portal that was never provisioned."""
-    process = simulator_process(tmp_path, free_port(), ["--empty"])
-    process.launch()
-    async with Simulator(process.url) as simulator:
-        await process.until(simulator.answers, within_s=READY_WITHIN_S)
+    async with running_simulator(tmp_path, "--empty") as simulator:
         await simulator.change_settings(quota=MANY_CALLS)
         yield simulator
-    await process.kill()
 
 
 async def provision(simulator: Simulator, *arguments: str, **environment: str) -> Done:
