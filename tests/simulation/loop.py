@@ -17,6 +17,9 @@ from typing import Any, Final, Self
 
 Callback = Callable[..., object]
 
+# The time goes on by this at least.
+SHORTEST_S: Final = 1e-6
+
 
 class SimulationEnded(BaseException):
     """Nothing is left to do, or the limit of virtual time or of steps is reached."""
@@ -181,7 +184,8 @@ class SimulatedLoop(AbstractEventLoop):
             heappop(timers)
         if not timers:
             raise SimulationEnded("nothing is left to do")
-        now = self._now = timers[0][0]
+        # A timer may ask for the next representable moment again and again.
+        now = self._now = max(timers[0][0], self._now + SHORTEST_S)
         while timers and timers[0][0] <= now:
             _, _, timer = heappop(timers)
             if not timer._cancelled:  # type: ignore[attr-defined]

@@ -1,0 +1,141 @@
+"""HubSpot in a simulation: the simulator in process, behind a network that takes its time."""
+
+from copy import deepcopy
+from datetime import datetime, timedelta
+from functools import lru_cache
+from random import Random
+from typing import Any, Final
+
+import httpx
+
+from hubspot_consumer.hubspot.requests import event_of_note
+from sandbox.day.ledger import Accepted
+from sandbox.hubspot.http.gateway import Gateway
+from sandbox.hubspot.records.portal import PORTAL_ID, TOKEN, Portal
+from sandbox.provisioned import provision
+from sandbox.hubspot.records.timeline import Occurrence
+from tests.simulation.loop import CURRENT, SimulatedLoop
+from tests.simulation.network import Network, NoAnswer, NotReached
+from tests.simulation.patching import START
+
+# Seconds that HubSpot takes for a call, at least and at most.
+FASTEST_S: Final = 0.02
+SLOWEST_S: Final = 0.3
+
+
+class PortalTime:
+    """The portal's clock: the time of the simulation that runs now, of which a copied portal has the same."""
+
+    def __init__(self) -> None:
+        self.loop: SimulatedLoop | None = None
+
+    def monotonic(self) -> float:
+        return self.loop.time() if self.loop else 0.0
+
+    def now(self) -> datetime:
+        return START + timedelta(seconds=self.monotonic())
+
+    def __deepcopy__(self, _memo: object) -> "PortalTime":
+        return self
+
+
+_TIME: Final = PortalTime()
+
+
+def new_portal(loop: SimulatedLoop) -> Portal:
+    """Return a provisioned portal that lives in the time of *loop*."""
+    _TIME.loop = None
+    pristine = _provisioned()
+    _TIME.loop = loop
+    return deepcopy(pristine)
+
+
+@lru_cache(1)
+def _provisioned() -> Portal:
+    import asyncio
+
+    portal = Portal(PORTAL_ID, [TOKEN], clock=_TIME)
+    asyncio.run(provision(portal))
+    return portal
+
+
+class HubSpot:
+    """The portal, and the ways of all processes to it. `calls` counts the requests that arrived."""
+
+    def __init__(self, loop: SimulatedLoop, network: Network, chance: Random) -> None:
+        self._loop: Final = loop
+        self._network: Final = network
+        self._chance: Final = chance
+        self.portal: Final = new_portal(loop)
+        self._gateway: Final = Gateway(self.portal)
+        self.calls = 0
+
+    def transport(self) -> "Transport":
+        return Transport(self)
+
+    async def answer(self, request: httpx.Request) -> httpx.Response:
+        """Send a request as the present process; return the answer. Raises httpx.TransportError."""
+        body = await request.aread()
+        within_s = request.extensions.get("timeout", {}).get("read") or 20.0
+        try:
+            status, headers, content = await self._network.ask(
+                "hubspot", lambda: self._loop.start(self._loop.world, self._served(request, body)), within_s=within_s
+            )
+        except NotReached:
+            raise httpx.ConnectError("connection refused", request=request) from None
+        except NoAnswer:
+            raise httpx.ReadTimeout("no answer", request=request) from None
+        return httpx.Response(status, headers=headers, stream=httpx.ByteStream(content), request=request)
+
+    async def _served(self, request: httpx.Request, body: bytes) -> tuple[int, Any, bytes]:
+        from asyncio import sleep
+
+        self.calls += 1
+        before_s = self._chance.uniform(FASTEST_S, SLOWEST_S) / 2
+        await sleep(before_s)
+        sent: list[dict[str, Any]] = []
+        url = request.url
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {
+            "type": "http",
+            "method": request.method,
+            "path": url.path,
+            "raw_path": url.raw_path.split(b"?")[0],
+            "query_string": url.query,
+            "headers": [(name.lower(), value) for name, value in request.headers.raw],
+        }
+        await self._gateway(scope, receive, send)  # type: ignore[arg-type]
+        await sleep(before_s)
+        return sent[0]["status"], sent[0]["headers"], sent[1].get("body", b"")
+
+    def accepted(self) -> Accepted:
+        """Return the timeline entries and contacts that the portal has."""
+        entries = [
+            (
+                entry.uuid if isinstance(entry, Occurrence) else event_of_note(entry.properties["hs_note_body"]) or "",
+                datetime.fromisoformat(entry.accepted_at if isinstance(entry, Occurrence) else entry.created_at),
+            )
+            for entry in self.portal.timeline.entries()
+        ]
+        contacts = {
+            one.email: {"properties": one.properties, "writes": [{"properties": w.properties} for w in one.writes]}
+            for one in self.portal.contacts.all()
+            if not one.archived
+        }
+        return Accepted(entries, contacts)
+
+
+class Transport(httpx.AsyncBaseTransport):
+    """The way of one process to HubSpot."""
+
+    def __init__(self, hubspot: HubSpot) -> None:
+        self._hubspot: Final = hubspot
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await self._hubspot.answer(request)

@@ -1,0 +1,60 @@
+"""The cluster of a simulation: the broker, its groups, and how clients reach both."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from itertools import count
+from random import Random
+from typing import Any, Final
+
+from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError
+
+from tests.simulation.kafka.broker import Broker
+from tests.simulation.kafka.groups import Group
+from tests.simulation.loop import SimulatedLoop
+from tests.simulation.network import Network, NoAnswer, NotReached
+
+
+class Cluster:
+    """Kafka as clients see it. `epoch_s` is the time of day when the simulation begins."""
+
+    def __init__(self, loop: SimulatedLoop, network: Network, chance: Random, epoch_s: float) -> None:
+        self.loop: Final = loop
+        self.chance: Final = chance
+        self.broker: Final = Broker(loop, chance)
+        self.groups: Final[dict[str, Group]] = {}
+        self.producer_ids: Final = count(1)
+        self.epoch_s: Final = epoch_s
+        self._network: Final = network
+
+    def group(self, name: str) -> Group:
+        if name not in self.groups:
+            self.groups[name] = Group(self.loop, name)
+        return self.groups[name]
+
+    def restart(self) -> None:
+        """Let another broker go on with everything."""
+        for group in self.groups.values():
+            group.restart()
+
+    async def ask(self, act: Callable[[], Any], *, within_s: float) -> Any:
+        """Return the cluster's answer. Raises KafkaConnectionError, KafkaTimeoutError, and what *act* raises."""
+        try:
+            return await self._network.ask("kafka", act, within_s=within_s)
+        except NotReached:
+            raise KafkaConnectionError("no broker answers") from None
+        except NoAnswer:
+            raise KafkaTimeoutError("no answer in time") from None
+
+
+CLUSTER: ContextVar[Cluster] = ContextVar("cluster")
+
+
+@contextmanager
+def reachable(cluster: Cluster) -> Iterator[None]:
+    """Let clients that are made in this context, and in processes begun in it, use *cluster*."""
+    token = CLUSTER.set(cluster)
+    try:
+        yield
+    finally:
+        CLUSTER.reset(token)

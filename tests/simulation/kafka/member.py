@@ -1,0 +1,353 @@
+"""The model of Faust and aiokafka's group consumer: a member of the workers' group, in the place of `FaustWorker`."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+from aiokafka import TopicPartition
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalGenerationError,
+    KafkaError,
+    OffsetOutOfRangeError,
+    RebalanceInProgressError,
+    UnknownMemberIdError,
+)
+
+from hubspot_consumer.kafka.faust_worker import (
+    COMMIT_INTERVAL_S,
+    HEARTBEAT_S,
+    REBALANCE_TIMEOUT_S,
+    SESSION_TIMEOUT_S,
+)
+from hubspot_consumer.kafka.gaps import Gaps
+from hubspot_consumer.kafka.lease import Lease
+from hubspot_consumer.kafka.offsets import Offsets
+from hubspot_consumer.kafka.positions import Positions
+from hubspot_consumer.kafka.records import Partition, Record
+from runtime.kafka.connection import KafkaConnection
+from schemas.times import moment_of
+from tests.simulation.kafka.broker import OutOfRange, StoredRecord
+from tests.simulation.kafka.clients import RETRY_AFTER_S, Consumer
+from tests.simulation.kafka.cluster import CLUSTER
+from tests.simulation.kafka.groups import Group, Joined
+
+# Faust's own limits: how long it waits for records, and how many of them wait for the agent.
+FETCH_WITHIN_S: Final = 1.0
+MOST_BUFFERED: Final = 500
+_FORMER_MEMBER: Final = (UnknownMemberIdError, IllegalGenerationError)
+
+
+class GroupConsumer(Consumer):
+    """AIOKafkaConsumer of a group, as far as `Positions` uses it."""
+
+    def __init__(self, group: Group, membership: "Membership", **options: Any) -> None:
+        super().__init__(auto_offset_reset="none", **options)
+        self._group: Final = group
+        self._membership: Final = membership
+
+    async def committed(self, partition: TopicPartition) -> int | None:
+        """Return the committed offset; like aiokafka it asks until Kafka answers."""
+        found = await self._membership.until_answered(lambda: self._group.offsets.get(partition))
+        return found  # type: ignore[no-any-return]
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        await self._membership.commit(offsets)
+
+    async def fetch(self, partitions: Collection[TopicPartition], wait_s: float) -> Mapping[Any, Any]:
+        """Return the next records of *partitions*. Raises OffsetOutOfRangeError."""
+        return await self.getmany(*partitions, timeout_ms=int(1000 * wait_s)) if partitions else {}
+
+    async def _out_of_range(self, offsets: Mapping[TopicPartition, int]) -> None:
+        raise OffsetOutOfRangeError(offsets)
+
+
+class Membership:
+    """What a member of a group is to Kafka: its id and generation."""
+
+    def __init__(self, group: Group) -> None:
+        self._cluster: Final = CLUSTER.get()
+        self._group: Final = group
+        self.id = ""
+        self.generation = -1
+        self.must_join: Final = asyncio.Event()
+        self.must_join.set()
+
+    async def until_answered(self, act: Callable[[], Any], *, within_s: float = 40.0) -> Any:
+        """Return Kafka's answer, however long it is away. Raises what *act* raises."""
+        while True:
+            try:
+                return await self._cluster.ask(act, within_s=within_s)
+            except KafkaError as error:
+                if not error.retriable or isinstance(error, RebalanceInProgressError):
+                    raise
+            await asyncio.sleep(RETRY_AFTER_S)
+
+    async def join(self) -> Joined:
+        """Raises KafkaError."""
+        member = self.id
+
+        def join() -> Any:
+            return self._group.join(member, SESSION_TIMEOUT_S, REBALANCE_TIMEOUT_S)
+
+        try:
+            # aiokafka waits for the rebalance's timeout and a request's.
+            joined: Joined = await self._cluster.ask(join, within_s=REBALANCE_TIMEOUT_S + 40)
+        except _FORMER_MEMBER:
+            self.forget()
+            raise
+        self.id, self.generation = joined.member, joined.generation
+        return joined
+
+    async def sync(self, joined: Joined, assignments: Mapping[str, Any]) -> Collection[TopicPartition]:
+        """Raises KafkaError."""
+        try:
+            assigned: Collection[TopicPartition] = await self._cluster.ask(
+                lambda: self._group.sync(joined.member, joined.generation, assignments), within_s=40.0
+            )
+        except _FORMER_MEMBER:
+            self.forget()
+            raise
+        return assigned
+
+    async def heartbeat(self) -> bool:
+        """Return whether Kafka has answered that this is a member. A failure to answer is no fault yet."""
+        member, generation = self.id, self.generation
+        try:
+            await self._cluster.ask(lambda: self._group.heartbeat(member, generation), within_s=40.0)
+        except RebalanceInProgressError:
+            self.must_join.set()
+        except _FORMER_MEMBER:
+            self.forget()
+            return False
+        except KafkaError:
+            return False
+        return True
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Raises CommitFailedError where another member may have the partitions."""
+        member, generation, offsets = self.id, self.generation, dict(offsets)
+        try:
+            await self.until_answered(lambda: self._group.commit(member, generation, offsets))
+        except (*_FORMER_MEMBER, RebalanceInProgressError) as error:
+            if isinstance(error, _FORMER_MEMBER):
+                self.forget()
+            self.must_join.set()
+            raise CommitFailedError from error
+
+    async def leave(self) -> None:
+        member = self.id
+        if member:
+            with suppress(KafkaError):
+                await self._cluster.ask(lambda: self._group.leave(member), within_s=40.0)
+
+    def forget(self) -> None:
+        """Begin anew: the group has another generation, or has removed this member."""
+        self.id, self.generation = "", -1
+        self.must_join.set()
+
+
+class SimulatedMember:
+    """Reads the topics as `FaustWorker` does, whose docstring is the contract."""
+
+    def __init__(  # noqa: PLR0913 - as the production class has it
+        self,
+        kafka: KafkaConnection,
+        group: str,
+        *,
+        lease: Lease,
+        offsets: Offsets,
+        positions: Positions,
+        gaps: Gaps,
+        take: Callable[[Record], Awaitable[None]],
+        revoked: Callable[[], Awaitable[object]],
+        dropped: Callable[[], None],
+        assigned: Callable[[Collection[Partition]], Awaitable[None]],
+    ) -> None:
+        self._cluster: Final = CLUSTER.get()
+        self._topics: Final = tuple(kafka.topics.events)
+        self._membership: Final = Membership(self._cluster.group(group))
+        self._consumer: Final = GroupConsumer(self._cluster.group(group), self._membership)
+        self._lease, self._offsets, self._positions, self._gaps = lease, offsets, positions, gaps
+        self._take, self._revoked, self._dropped, self._assigned = take, revoked, dropped, assigned
+        self.paused: set[TopicPartition] = set()
+        self._buffer: deque[StoredRecord] = deque()
+        self._filled = asyncio.Event()
+        self._committing: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._heartbeats: asyncio.Task[Any] | None = None
+        self._partitions = 0
+
+    async def start(self) -> None:
+        works = (self._coordinate(), self._fetch(), self._read(), self._commit_now_and_then())
+        self._tasks = [asyncio.create_task(work) for work in works]
+
+    async def ended(self) -> BaseException | None:
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        return next(iter(done)).exception()
+
+    async def stop(self) -> None:
+        if self._tasks:
+            await self._commit()
+        for task in [*self._tasks, *([self._heartbeats] if self._heartbeats else [])]:
+            task.cancel()
+        await self._membership.leave()
+
+    @property
+    def assigned(self) -> Collection[Partition]:
+        return [(one.topic, one.partition) for one in self._consumer.assignment()]
+
+    async def heed_errors(self) -> None:
+        """There are no errors of the coordinator that end a membership here."""
+
+    async def look_for_partitions(self) -> None:
+        """The leader lets the group assign anew when partitions were added."""
+        if self._partitions and self._partitions != self._equal_partitions():
+            self._membership.must_join.set()
+
+    async def seek_back(self, partition: Partition) -> None:
+        if (offset := self._offsets.next_of(partition)) is not None:
+            await self._positions.seek_back(self._consumer, partition, offset)
+
+    def pause(self, partitions: Collection[Partition]) -> None:
+        self.paused = {TopicPartition(*one) for one in partitions}
+
+    def _equal_partitions(self) -> int:
+        return min(self._cluster.broker.topics.get(topic, 0) for topic in self._topics)
+
+    async def _coordinate(self) -> None:
+        while True:
+            await self._membership.must_join.wait()
+            await self._prepare()
+            await self._stop_heartbeats()
+            while not await self._joined():
+                await asyncio.sleep(RETRY_AFTER_S)
+
+    async def _prepare(self) -> None:
+        """Give the partitions back, with heartbeats meanwhile."""
+        self._positions.revoked()
+        chance = self._cluster.chance
+        if early := chance.random() < 0.5:
+            self._buffer.clear()
+        await self._revoked()
+        # A commit that is under way ends first, as in production.
+        await self._commit()
+        await self._commit()
+        self._dropped()
+        if not early and chance.random() < 0.5:
+            self._buffer.clear()
+
+    async def _joined(self) -> bool:
+        """Return whether this is a member with an assignment, which was handled."""
+        # What comes from now on demands another rebalance.
+        self._membership.must_join.clear()
+        try:
+            joined = await self._membership.join()
+            assignments = self._assign(joined.members) if joined.members else {}
+            assigned = await self._membership.sync(joined, assignments)
+        except KafkaError:
+            return False
+        self._consumer.assign(assigned)
+        self._lease.renew(self._lease.now())
+        self.paused = set()
+        await self._assigned(self.assigned)
+        self._positions.assigned(self._consumer, self._sought)
+        self._heartbeats = asyncio.create_task(self._beat())
+        return True
+
+    def _sought(self, starts: Mapping[Partition, int]) -> None:
+        # Between the two event loops of production, this is a message.
+        self._cluster.loop.call_soon(self._offsets.assigned, starts)
+
+    def _assign(self, members: Collection[str]) -> Mapping[str, list[TopicPartition]]:
+        self._partitions = self._equal_partitions()
+        given: dict[str, list[TopicPartition]] = {member: [] for member in members}
+        names = sorted(members)
+        self._cluster.chance.shuffle(names)
+        for number in range(self._partitions):
+            given[names[number % len(names)]] += [TopicPartition(topic, number) for topic in self._topics]
+        return given
+
+    async def _beat(self) -> None:
+        last = self._lease.now()
+        while self._membership.id:
+            await asyncio.sleep(HEARTBEAT_S)
+            asked_at = self._lease.now()
+            if await self._membership.heartbeat():
+                self._lease.renew(asked_at)
+                last = asked_at
+            elif self._lease.now() - last > SESSION_TIMEOUT_S:
+                await asyncio.sleep(RETRY_AFTER_S)
+
+    async def _stop_heartbeats(self) -> None:
+        if self._heartbeats is not None:
+            self._heartbeats.cancel()
+            await asyncio.wait([self._heartbeats])
+            self._heartbeats = None
+
+    async def _fetch(self) -> None:
+        while True:
+            if len(self._buffer) >= MOST_BUFFERED:
+                await asyncio.sleep(0.05)
+                continue
+            active = self._consumer.assignment() - self.paused
+
+            async def fetch(active: set[TopicPartition] = active) -> Any:
+                return await self._consumer.fetch(active, FETCH_WITHIN_S)
+
+            fetched = await self._positions.fetch(self._consumer, fetch, FETCH_WITHIN_S)
+            if fetched:
+                for records in fetched.values():
+                    self._buffer.extend(records)
+                self._filled.set()
+            elif not active:
+                await asyncio.sleep(0.1)
+
+    async def _read(self) -> None:
+        while True:
+            while not self._buffer:
+                self._filled.clear()
+                await self._filled.wait()
+            record = _record(self._buffer.popleft())
+            if await self._gaps.is_next(record, self):  # type: ignore[arg-type]
+                await self._take(record)
+
+    async def _commit_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(COMMIT_INTERVAL_S)
+            await self._commit()
+
+    async def _commit(self) -> None:
+        if self._committing is not None and not self._committing.done():
+            await asyncio.wait([self._committing])
+            return
+        self._committing = asyncio.create_task(self._commit_all())
+        await asyncio.wait([self._committing])
+
+    async def _commit_all(self) -> None:
+        for partition, end, to in self._positions.skipped():
+            self._offsets.pass_over(partition, end, to)
+        assigned = self._consumer.assignment()
+        offsets = {TopicPartition(*one): at for one, at in self._offsets.committable().items()}
+        offsets = {one: at for one, at in offsets.items() if one in assigned}
+        if not offsets:
+            return
+        try:
+            await self._membership.commit(offsets)
+        except CommitFailedError:
+            return
+        self._offsets.committed(offsets)
+
+
+def _record(stored: StoredRecord) -> Record:
+    return Record(
+        stored.topic,
+        stored.partition,
+        stored.offset,
+        moment_of(stored.timestamp / 1000),
+        stored.key,
+        stored.value,
+        stored.headers,
+    )
