@@ -8,6 +8,7 @@ from hubspot_consumer.metrics import Telemetry
 from hubspot_consumer.reprocessing.resync import resync_contacts
 from hubspot_consumer.settings import Settings
 from hubspot_consumer.worker.service import Service
+from hubspot_consumer.worker.wiring import Parts
 from tests.simulation.loop import Process, SimulatedLoop
 
 
@@ -17,15 +18,32 @@ class Worker:
     def __init__(self, name: str, loop: SimulatedLoop, settings: Settings) -> None:
         self.process: Final = Process(name)
         self._loop: Final = loop
-        self._stop = asyncio.Event()
         self._settings: Final = settings
-        self.service: Service | None = None
+        self._stop = asyncio.Event()
+        self._service: Service | None = None
+        self.stopping = False
         self.run: Final[asyncio.Task[Any]] = loop.start(self.process, self._work())
+
+    @property
+    def runs(self) -> bool:
+        """Whether it was neither killed nor told to stop."""
+        return not (self.process.dead or self.stopping)
+
+    @property
+    def parts(self) -> Parts | None:
+        """The parts of the service; None before its start."""
+        return self._service._parts if self._service is not None else None  # noqa: SLF001 - what a test looks at
+
+    @property
+    def fault(self) -> BaseException | None:
+        """The exception that ended the worker, None if there was none, or if it was killed."""
+        return self.run.exception() if self.run.done() and not self.process.dead else None
 
     def stop(self) -> None:
         """Stop as on SIGTERM."""
+        self.stopping = True
         self._loop.call_soon(self._stop.set, context=self.process.context)
 
     async def _work(self) -> None:
-        self.service = Service(self._settings, Telemetry(), partial(resync_contacts, self._settings))
-        await self.service.run(self._stop)
+        self._service = Service(self._settings, Telemetry(), partial(resync_contacts, self._settings))
+        await self._service.run(self._stop)

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from aiokafka import TopicPartition
 
+from schemas.topics import Topics
 from tests.simulation.loop import SimulatedLoop
 
 # Largest number of records that one fetch returns of a partition.
@@ -59,6 +60,11 @@ class Log:
         return found, self.end if last else found[-1].offset + 1
 
 
+    def between(self, start: int, end: int) -> list[StoredRecord]:
+        """Return the records from *start* to before *end*."""
+        return [record for record in self.records if start <= record.offset < end]
+
+
 class OutOfRange(Exception):
     """The offset is not in the partition."""
 
@@ -101,6 +107,10 @@ class Broker:
             log.batches[batch[0]] = batch[1], first
         self._wake(partition)
         return first
+
+    def events(self, topics: Topics) -> dict[TopicPartition, list[StoredRecord]]:
+        """Return the records of the event topics, by partition."""
+        return {one: log.records for one, log in self.logs.items() if one.topic in topics.events}
 
     def mark(self, partition: TopicPartition) -> None:
         """End a transaction in *partition*: its marker takes an offset, and no reader gets it."""

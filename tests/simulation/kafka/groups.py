@@ -5,7 +5,7 @@ their rebalance timeout, and removes those that have not. The leader then assign
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
@@ -51,6 +51,8 @@ class Group:
     members: dict[str, _Member] = field(default_factory=dict)
     offsets: dict[TopicPartition, int] = field(default_factory=dict)
     assignments: dict[str, Assignment] = field(default_factory=dict)
+    # Called with the offsets of each commit.
+    committed: Callable[[Mapping[TopicPartition, int]], None] = lambda _: None
     _count: int = 0
     _leader: str = ""
     _of_generation: frozenset[str] = frozenset()
@@ -112,6 +114,7 @@ class Group:
         if self.state == "syncing":
             raise RebalanceInProgressError
         self._heard_of(member)
+        self.committed(offsets)
         self.offsets.update(offsets)
 
     def restart(self) -> None:

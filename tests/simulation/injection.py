@@ -1,0 +1,213 @@
+"""Injection: faults happen to the processes and servers of a simulation, and end."""
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from aiokafka import TopicPartition
+
+from hubspot_consumer.gates.pause import SENDING
+from sandbox.hubspot.faults.faults import Fault as PortalFault
+from sandbox.hubspot.faults.faults import Slow, When
+from tests.recorded import RECORDED
+from tests.simulation.faults import Fault
+from tests.simulation.kafka.broker import NewRecord
+
+if TYPE_CHECKING:
+    from tests.simulation.loop import Process
+    from tests.simulation.network import Server
+    from tests.simulation.simulation import Simulation
+
+# Answers that say what HubSpot did with inputs of other calls would be lies.
+_TRUE_OF_ANY_CALL: Final = [
+    one for one in RECORDED if one.name.split("/")[0] in ("halt", "retry_later", "rejected", "unclear")
+]
+
+
+class Injection:
+    """Lets the plan's faults happen at their times."""
+
+    def __init__(self, simulation: "Simulation") -> None:
+        self._simulation: Final = simulation
+        self._loop: Final = simulation.loop
+        self._network: Final = simulation.network
+
+    async def run(self) -> None:
+        """Let all faults happen; return when the last one has begun."""
+        faults = self._simulation.plan.faults
+        self._simulation.last_fault_ends_at = max((fault.at_s + fault.for_s for fault in faults), default=0.0)
+        for fault in faults:
+            await asyncio.sleep(max(0.0, fault.at_s - self._loop.time()))
+            self._loop.start(self._loop.world, self._happen(fault))
+
+    async def _happen(self, fault: Fault) -> None:
+        ends = self._simulation.last_fault_ends_at
+        if await getattr(self, f"_{fault.kind}")(fault) is not False:
+            self._simulation.result.counts[fault.kind] += 1
+        self._simulation.last_fault_ends_at = max(ends, self._loop.time())
+
+    # Workers.
+
+    async def _worker_killed(self, fault: Fault) -> bool:
+        if (worker := self._worker(fault)) is None:
+            return False
+        self._loop.kill(worker.process)
+        await asyncio.sleep(min(fault.for_s, 8.0))
+        self._simulation.start_worker()
+        return True
+
+    async def _worker_stopped(self, fault: Fault) -> bool:
+        """A rolling deployment: the next version joins while the former one leaves."""
+        if (worker := self._worker(fault)) is None:
+            return False
+        worker.stop()
+        if fault.detail % 2:
+            with suppress(Exception):
+                await asyncio.wait([worker.run], timeout=30)
+        self._simulation.start_worker()
+        return True
+
+    async def _worker_joins(self, _fault: Fault) -> bool:
+        if len(self._simulation.running) >= 6:
+            return False
+        self._simulation.start_worker()
+        return True
+
+    async def _worker_suspended(self, fault: Fault) -> bool:
+        if (worker := self._worker(fault)) is None:
+            return False
+        await self._suspend(worker.process, fault)
+        return True
+
+    async def _worker_cut_from_kafka(self, fault: Fault) -> bool:
+        return await self._worker_cut(fault, "kafka")
+
+    async def _worker_cut_from_hubspot(self, fault: Fault) -> bool:
+        return await self._worker_cut(fault, "hubspot")
+
+    async def _worker_slow_to_kafka(self, fault: Fault) -> bool:
+        return await self._worker_slow(fault, "kafka")
+
+    async def _worker_slow_to_hubspot(self, fault: Fault) -> bool:
+        return await self._worker_slow(fault, "hubspot")
+
+    async def _worker_clock_jumps(self, fault: Fault) -> bool:
+        if (worker := self._worker(fault)) is None:
+            return False
+        worker.process.clock_ahead_s += fault.detail % 7_200 - 3_600
+        return True
+
+    # Relays and the database.
+
+    async def _relay_killed(self, fault: Fault) -> bool:
+        return await self._simulation.source.kill_relay(fault)
+
+    async def _relay_suspended(self, fault: Fault) -> bool:
+        return await self._relay(fault, self._suspend)
+
+    async def _relay_cut_from_kafka(self, fault: Fault) -> bool:
+        return await self._relay(fault, lambda process, fault: self._cut(process, "kafka", fault))
+
+    async def _relay_cut_from_database(self, fault: Fault) -> bool:
+        return await self._relay(fault, lambda process, fault: self._cut(process, "database", fault))
+
+    async def _database_fails_over(self, fault: Fault) -> bool:
+        return await self._simulation.source.fail_over(fault)
+
+    # Servers.
+
+    async def _kafka_fails_over(self, fault: Fault) -> None:
+        self._network.down.add("kafka")
+        await asyncio.sleep(min(fault.for_s, 15.0))
+        self._network.down.discard("kafka")
+        self._simulation.cluster.restart()
+
+    async def _kafka_loses_answers(self, fault: Fault) -> None:
+        await self._lose("kafka", fault)
+
+    async def _hubspot_loses_answers(self, fault: Fault) -> None:
+        await self._lose("hubspot", fault)
+
+    async def _hubspot_refuses_connections(self, fault: Fault) -> None:
+        self._network.down.add("hubspot")
+        await asyncio.sleep(fault.for_s)
+        self._network.down.discard("hubspot")
+
+    async def _hubspot_answers_late(self, fault: Fault) -> None:
+        late = PortalFault(
+            answer=Slow(seconds=2 + fault.detail % 6),
+            when=When(rate=0.3, for_s=fault.for_s),
+            apply="after" if fault.detail % 2 else "before",
+        )
+        self._simulation.hubspot.portal.faults.add(late)
+        await asyncio.sleep(fault.for_s)
+
+    async def _hubspot_gives_a_recorded_answer(self, fault: Fault) -> None:
+        recorded = _TRUE_OF_ANY_CALL[fault.detail % len(_TRUE_OF_ANY_CALL)]
+        instead = self._simulation.hubspot.answer_with(recorded, calls=1 + fault.target % 4)
+        await asyncio.sleep(fault.for_s)
+        instead.calls = 0
+
+    # What is no fault, and happens.
+
+    async def _retention_deletes(self, _fault: Fault) -> None:
+        cluster = self._simulation.cluster
+        for partition, offset in cluster.group(self._simulation.settings.group).offsets.items():
+            cluster.broker.delete_before(partition, offset)
+
+    async def _transaction_ends(self, fault: Fault) -> None:
+        partitions = list(self._simulation.cluster.broker.logs)
+        for number in range(1 + fault.detail % 20):
+            self._simulation.cluster.broker.mark(partitions[(fault.target + 7 * number) % len(partitions)])
+
+    async def _contacts_are_resynced(self, fault: Fault) -> bool:
+        return await self._simulation.source.resync(fault)
+
+    async def _sending_is_paused(self, fault: Fault) -> None:
+        controls = TopicPartition(self._simulation.settings.topics.controls, 0)
+        broker = self._simulation.cluster.broker
+        broker.create(controls.topic, 1)
+        at = self._simulation.source.now()
+        paused = b'{"paused": true, "at": "%s", "by": "", "note": ""}' % at.isoformat().encode()
+        broker.append(controls, [NewRecord(int(at.timestamp() * 1000), SENDING, paused, ())])
+        await asyncio.sleep(min(fault.for_s, 10.0))
+        broker.append(controls, [NewRecord(int(at.timestamp() * 1000), SENDING, None, ())])
+
+    def _worker(self, fault: Fault):  # type: ignore[no-untyped-def]
+        running = self._simulation.running
+        return running[fault.target % len(running)] if running else None
+
+    async def _relay(self, fault, do) -> bool:  # type: ignore[no-untyped-def]
+        if (process := self._simulation.source.relay(fault.target)) is None:
+            return False
+        await do(process, fault)
+        return True
+
+    async def _worker_cut(self, fault: Fault, server: "Server") -> bool:
+        if (worker := self._worker(fault)) is None:
+            return False
+        await self._cut(worker.process, server, fault)
+        return True
+
+    async def _worker_slow(self, fault: Fault, server: "Server") -> bool:
+        if (worker := self._worker(fault)) is None:
+            return False
+        self._network.slow[worker.process, server] = 3.0
+        await asyncio.sleep(fault.for_s)
+        self._network.slow.pop((worker.process, server), None)
+        return True
+
+    async def _cut(self, process: "Process", server: "Server", fault: Fault) -> None:
+        self._network.cut.add((process, server))
+        await asyncio.sleep(fault.for_s)
+        self._network.cut.discard((process, server))
+
+    async def _suspend(self, process: "Process", fault: Fault) -> None:
+        process.paused = True
+        await asyncio.sleep(fault.for_s)
+        self._loop.resume(process)
+
+    async def _lose(self, server: "Server", fault: Fault) -> None:
+        self._network.lossy[server] = 0.3
+        await asyncio.sleep(fault.for_s)
+        self._network.lossy.pop(server, None)

@@ -1,0 +1,119 @@
+"""The properties: what must hold in each moment of a simulation, and at its end."""
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final
+
+from aiokafka import TopicPartition
+
+from sandbox.day.ledger import Ledger
+from schemas.deliveries import Receipt
+from schemas.envelope import Headers
+from tests.simulation.worker import Worker
+
+if TYPE_CHECKING:
+    from tests.simulation.simulation import Simulation
+
+# Without these, Kafka answers in time, so that no receipt is given up.
+_KAFKA_FAULTS: Final = ("kafka_", "cut_from_kafka", "slow_to_kafka")
+
+
+class Properties:
+    """Looks at a simulation, and reports what does not hold to it."""
+
+    def __init__(self, simulation: "Simulation") -> None:
+        self._simulation: Final = simulation
+        self._receipts_read = 0
+        self._receipts: Final[set[tuple[str, int, int]]] = set()
+        self._acked: Final[Counter[TopicPartition]] = Counter()
+        faults = " ".join(fault.kind for fault in simulation.plan.faults)
+        self._no_receipt_given_up: Final = not any(name in faults for name in _KAFKA_FAULTS)
+        simulation.cluster.group(simulation.settings.group).committed = self._committed
+        simulation.hubspot.sent = self._sent
+
+    @property
+    def drained(self) -> bool:
+        """Whether every event is accounted for, and the group has acked everything."""
+        simulation = self._simulation
+        offsets = simulation.cluster.group(simulation.settings.group).offsets
+        events = simulation.cluster.broker.events(simulation.settings.topics)
+        if any(records and offsets.get(one, 0) <= records[-1].offset for one, records in events.items()):
+            return False
+        done = simulation.hubspot.accepted_ids() | self._dead_letters()
+        return simulation.source.published and all(event.id in done for event in simulation.source.committed())
+
+    def check_at_the_end(self) -> None:
+        """Check what HubSpot has, and that nothing is left over."""
+        simulation = self._simulation
+        if not self.drained:
+            simulation.violate(f"not everything is accounted for: {self._left()}")
+        findings = Ledger(simulation.source.committed()).compare(
+            simulation.hubspot.accepted(), sorted(self._dead_letters())
+        )
+        for name in ("lost", "doubled", "out_of_order", "backwards", "wrong_totals"):
+            if found := getattr(findings, name):
+                simulation.violate(f"{name}: {', '.join(map(str, found[:3]))}" + (" …" if len(found) > 3 else ""))
+        emails = [contact.email for contact in simulation.hubspot.portal.contacts.all() if not contact.archived]
+        if twice := [email for email, number in Counter(emails).items() if number > 1]:
+            simulation.violate(f"contacts twice: {twice}")
+        if refused := simulation.hubspot.portal.log.rate_limited_by_quota:
+            simulation.violate(f"{refused} calls beyond the quota")
+        for worker in simulation.running:
+            self._check_idle(worker)
+        if simulation.loop.unhandled:
+            simulation.violate(f"unhandled: {simulation.loop.unhandled[0]}")
+
+    def check_workers(self) -> None:
+        """Check that no worker has ended by itself."""
+        for worker in self._simulation.workers:
+            if (fault := worker.fault) is not None:
+                self._simulation.violate(f"{worker.process} ended: {fault!r}")
+
+    def _check_idle(self, worker: Worker) -> None:
+        parts, violate = worker.parts, self._simulation.violate
+        if parts is None or parts.live is None:
+            return
+        if held := parts.live.holds.report():
+            violate(f"{worker.process} still holds contacts: {held}")
+        if unfinished := parts.core.offsets.unfinished:
+            violate(f"{worker.process} has {unfinished} unfinished events")
+
+    def _sent(self, process: Any, body: Any) -> None:
+        """A process sends a write to HubSpot: it must be the member that has the contacts' partitions."""
+
+    def _committed(self, offsets: dict[TopicPartition, int]) -> None:
+        """The group commits: each event has a receipt before it is acked."""
+        if not self._no_receipt_given_up:
+            return
+        self._read_receipts()
+        broker = self._simulation.cluster.broker
+        for partition, offset in offsets.items():
+            for record in broker.logs[partition].between(self._acked[partition], offset):
+                if record[:3] not in self._receipts:
+                    self._simulation.violate(f"acked without a receipt: {record.topic}-{record.partition}-{record.offset}")
+            self._acked[partition] = max(offset, self._acked[partition])
+
+    def _read_receipts(self) -> None:
+        log = self._simulation.cluster.broker.logs.get(TopicPartition(self._simulation.settings.topics.deliveries, 0))
+        if log is None:
+            return
+        for record in log.records[self._receipts_read :]:
+            receipt = Receipt.model_validate_json(record.value or b"")
+            self._receipts.add((receipt.topic, receipt.partition, receipt.offset))
+        self._receipts_read = len(log.records)
+
+    def _dead_letters(self) -> set[str]:
+        simulation = self._simulation
+        topic = simulation.settings.topics.dead_letters
+        return {
+            Headers.decode(record.headers).id
+            for partition, log in simulation.cluster.broker.logs.items()
+            if partition.topic == topic
+            for record in log.records
+        }
+
+    def _left(self) -> str:
+        simulation = self._simulation
+        done = simulation.hubspot.accepted_ids() | self._dead_letters()
+        left = [event for event in simulation.source.committed() if event.id not in done]
+        halted = [worker.parts.core.breaker.halted for worker in simulation.running if worker.parts]
+        return f"{len(left)} events, such as {left[:2]}; published: {simulation.source.published}; halts: {halted}"

@@ -1,0 +1,140 @@
+"""A simulation: one seed's world of workers, relays and servers, its faults, and what must hold."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, Final
+
+from aiokafka import TopicPartition
+from pydantic import SecretStr
+
+from hubspot_consumer.hubspot.connection import http_client
+from hubspot_consumer.settings import Settings
+from sandbox.hubspot.records.portal import PORTAL_ID, TOKEN
+from tests.simulation.faults import Fault, schedule
+from tests.simulation.hubspot import HubSpot, Transport
+from tests.simulation.injection import Injection
+from tests.simulation.kafka.cluster import CLUSTER, Cluster, reachable
+from tests.simulation.loop import SimulatedLoop, SimulationEnded
+from tests.simulation.network import Network
+from tests.simulation.patching import START, replaced
+from tests.simulation.properties import Properties
+from tests.simulation.source import Source
+from tests.simulation.worker import Worker
+
+PARTITIONS: Final = 12
+CONTACTS: Final = 30
+EVENTS: Final = 300
+FAULTS: Final = 5
+FAULTS_WITHIN_S: Final = 20.0
+# After the last fault everything must be in HubSpot within this time: outages are probed within 8 s, halts within a
+# minute, contacts back off for half a minute, and a group waits up to a minute for a silent member.
+DRAINED_WITHIN_S: Final = 400.0
+QUOTA: Final = 100
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What happens: the same seed with fewer faults or events is a shorter schedule."""
+
+    seed: int
+    workers: int
+    events: int
+    faults: Sequence[Fault]
+
+    @classmethod
+    def of(cls, seed: int, *, events: int = EVENTS, faults: int = FAULTS) -> "Plan":
+        chance = Random(f"plan {seed}")
+        return cls(seed, chance.choice((3, 3, 3, 4, 5)), events, schedule(chance, faults=faults, within_s=FAULTS_WITHIN_S))
+
+
+@dataclass
+class Result:
+    """What came of a plan: the violations, of which there should be none, and what was exercised."""
+
+    plan: Plan
+    violations: list[str] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    lasted_s: float = 0.0
+    steps: int = 0
+
+
+class Simulation:
+    """The world of a plan."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan: Final = plan
+        self.chance: Final = Random(plan.seed)
+        self.loop: Final = SimulatedLoop(self.chance)
+        self.network: Final = Network(self.loop, self.chance)
+        self.cluster: Final = Cluster(self.loop, self.network, self.chance, START.timestamp())
+        self.hubspot: Final = HubSpot(self.loop, self.network, self.chance)
+        self.settings: Final = Settings(
+            hubspot_enabled=True,
+            hubspot_send_live=True,
+            hubspot_private_app_token=SecretStr(TOKEN),
+            hubspot_portal_id=PORTAL_ID,
+            hubspot_rate_limit=QUOTA,
+            # A recorded rejection may come for many events: only a person ends that halt.
+            dead_letter_limit=10_000,
+            kafka_bootstrap_servers="kafka:9092",
+        )
+        self.workers: list[Worker] = []
+        self.result: Final = Result(plan)
+        self.source: Final = Source(self)
+        self.properties: Final = Properties(self)
+        self.last_fault_ends_at = 0.0
+
+    def run(self) -> Result:
+        """Return what came of the plan."""
+        for topic in self.settings.topics.published:
+            self.cluster.broker.create(topic, PARTITIONS)
+        hubspot = ("hubspot_consumer.hubspot_access.http_client", self._http_client)
+        self.loop.world.context.run(CLUSTER.set, self.cluster)
+        with reachable(self.cluster), replaced(self.loop, self.chance, [hubspot, *self.source.patches]):
+            try:
+                self.loop.run(self._main())
+            except SimulationEnded as ended:
+                self.violate(f"the simulation ended: {ended}")
+        self.result.lasted_s, self.result.steps = self.loop.time(), self.loop.steps
+        return self.result
+
+    def violate(self, what: str) -> None:
+        self.result.violations.append(f"{self.loop.time():.3f} s: {what}")
+
+    def start_worker(self) -> Worker:
+        """Start a worker in addition to those that run."""
+        worker = Worker(f"worker-{len(self.workers) + 1}", self.loop, self.settings)
+        self.workers.append(worker)
+        return worker
+
+    @property
+    def running(self) -> list[Worker]:
+        """The workers that were neither killed nor stopped."""
+        return [worker for worker in self.workers if worker.runs]
+
+    def _http_client(self, base_url: str, read_token: Any) -> Any:
+        return http_client(base_url, read_token, Transport(self.hubspot))
+
+    async def _main(self) -> None:
+        for _ in range(self.plan.workers):
+            self.start_worker()
+        self.source.start()
+        self.loop.start(self.loop.world, Injection(self).run())
+        await self.source.ended.wait()
+        until = max(self.loop.time(), self.last_fault_ends_at) + DRAINED_WITHIN_S
+        while self.loop.time() < until:
+            await asyncio.sleep(1.0)
+            self.properties.check_workers()
+            if self.result.violations:
+                return
+            if self.loop.time() > self.last_fault_ends_at and self.properties.drained:
+                break
+        self.properties.check_at_the_end()
+
+
+def events_partitions(settings: Settings) -> list[TopicPartition]:
+    """Return all partitions of the event topics."""
+    return [TopicPartition(topic, number) for topic in settings.topics.events for number in range(PARTITIONS)]
