@@ -76,9 +76,9 @@ class HubSpot:
         self.sent: Callable[[Process, bytes], None] = lambda _process, _body: None
         self._instead: Final[list[Instead]] = []
 
-    def answer_with(self, recorded: Recorded, *, calls: int) -> "Instead":
-        """Answer the next *calls* calls of the kind of *recorded* with it."""
-        instead = Instead(recorded, calls, applied=self._chance.random() < 0.5)
+    def answer_with(self, recorded: Recorded, *, calls: int, applied: bool) -> "Instead":
+        """Answer the next *calls* calls of the kind of *recorded* with it; they take effect if *applied*."""
+        instead = Instead(recorded, calls, applied)
         self._instead.append(instead)
         return instead
 

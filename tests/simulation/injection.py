@@ -18,9 +18,13 @@ if TYPE_CHECKING:
     from tests.simulation.network import Server
     from tests.simulation.simulation import Simulation
 
-# Answers that say what HubSpot did with inputs of other calls would be lies.
+# Answers that say what HubSpot did with inputs of other calls would be lies. A rejected timeline entry's event is a dead
+# letter that took effect, which the ledger does not know.
 _TRUE_OF_ANY_CALL: Final = [
-    one for one in RECORDED if one.name.split("/")[0] in ("halt", "retry_later", "rejected", "unclear")
+    one
+    for one in RECORDED
+    if one.name.split("/")[0] in ("halt", "retry_later", "unclear")
+    or (one.name.startswith("rejected/") and one.call in ("create", "upsert"))
 ]
 
 
@@ -144,7 +148,8 @@ class Injection:
 
     async def _hubspot_gives_a_recorded_answer(self, fault: Fault) -> None:
         recorded = _TRUE_OF_ANY_CALL[fault.detail % len(_TRUE_OF_ANY_CALL)]
-        instead = self._simulation.hubspot.answer_with(recorded, calls=1 + fault.target % 4)
+        applied = bool(fault.detail % 2) and not recorded.name.startswith("rejected/")
+        instead = self._simulation.hubspot.answer_with(recorded, calls=1 + fault.target % 4, applied=applied)
         await asyncio.sleep(fault.for_s)
         instead.calls = 0
 

@@ -13,6 +13,8 @@ Act = Callable[[], Any]
 # Seconds that a message takes, at least and at most, on a good day.
 FASTEST_S: Final = 0.0005
 SLOWEST_S: Final = 0.004
+# After this, TCP repeats what was not acknowledged.
+REPEAT_S: Final = 0.4
 
 
 class NoAnswer(Exception):
@@ -56,6 +58,9 @@ class Network:
 
     def _arrive(self, process: Process, server: Server, act: Act, answer: "asyncio.Future[Any]") -> None:
         if (process, server) in self.cut:
+            if server != "hubspot":
+                # TCP repeats what it has sent. A call to HubSpot is lost: nothing could order it that comes so late.
+                self._loop.in_world(REPEAT_S, self._arrive, process, server, act, answer)
             return
         if server in self.down:
             _fail(answer, NotReached(server))
@@ -83,7 +88,11 @@ class Network:
             self._go_back(process, server, _succeed, answer, done.result())
 
     def _go_back(self, process: Process, server: Server, tell: Callable[..., None], *what: Any) -> None:
-        if (process, server) in self.cut or server in self.down:
+        if server in self.down:
+            return
+        if (process, server) in self.cut:
+            if server != "hubspot":
+                self._loop.in_world(REPEAT_S, self._go_back, process, server, tell, *what)
             return
         if (lost := self.lossy.get(server)) and self._chance.random() < lost:
             return

@@ -39,7 +39,9 @@ class Properties:
         if any(records and offsets.get(one, 0) <= records[-1].offset for one, records in events.items()):
             return False
         done = simulation.hubspot.accepted_ids() | self._dead_letters()
-        return simulation.source.published and all(event.id in done for event in simulation.source.committed())
+        if not simulation.source.published or not all(event.id in done for event in simulation.source.committed()):
+            return False
+        return not any(self._busy(worker) for worker in simulation.running)
 
     def check_at_the_end(self) -> None:
         """Check what HubSpot has, and that nothing is left over."""
@@ -58,7 +60,8 @@ class Properties:
         if refused := simulation.hubspot.portal.log.rate_limited_by_quota:
             simulation.violate(f"{refused} calls beyond the quota")
         for worker in simulation.running:
-            self._check_idle(worker)
+            if busy := self._busy(worker):
+                simulation.violate(f"{worker.process} {busy}")
         if simulation.loop.unhandled:
             simulation.violate(f"unhandled: {simulation.loop.unhandled[0]}")
 
@@ -68,14 +71,16 @@ class Properties:
             if (fault := worker.fault) is not None:
                 self._simulation.violate(f"{worker.process} ended: {fault!r}")
 
-    def _check_idle(self, worker: Worker) -> None:
-        parts, violate = worker.parts, self._simulation.violate
-        if parts is None or parts.live is None:
-            return
+    def _busy(self, worker: Worker) -> str | None:
+        """Return what a worker still has to do, None for an idle one."""
+        parts = worker.parts
+        if parts is None or parts.live is None or not parts.core.lease.valid:
+            return "is no member of its group"
         if held := parts.live.holds.report():
-            violate(f"{worker.process} still holds contacts: {held}")
+            return f"holds contacts: {held}"
         if unfinished := parts.core.offsets.unfinished:
-            violate(f"{worker.process} has {unfinished} unfinished events")
+            return f"has {unfinished} unfinished events"
+        return None
 
     def _sent(self, process: Any, body: Any) -> None:
         """A process sends a write to HubSpot: it must be the member that has the contacts' partitions."""
