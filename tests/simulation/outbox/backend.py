@@ -20,8 +20,6 @@ SHARE_OF_MERCHANTS: Final = 0.3
 SHARE_THAT_SIGNS_UP_LATE: Final = 0.2
 SHARE_ROLLED_BACK: Final = 0.08
 SHARE_OF_SEVERAL: Final = 0.3
-# Probability that a contact's next event changes its email.
-SHARE_OF_EMAIL_CHANGES: Final = 0.03
 # Most transactions are short. A long one holds the contact's lock, and its positions, while others commit.
 LONGEST_S: Final = 0.05
 SHARE_OF_LONG: Final = 0.05
@@ -47,6 +45,7 @@ class _Person:
 class Backend:
     """Tracks *events* events of *contacts* contacts within about *within_s* seconds of virtual time.
 
+    *email_changes* is the probability that a contact's next event changes its email.
     What a transaction that was rolled back, or lost with the database's connection, would have tracked is tried again.
     What a restore of the database loses is not.
     """
@@ -60,12 +59,13 @@ class Backend:
         contacts: int = 30,
         events: int = 300,
         within_s: float = 60.0,
+        email_changes: float = 0.03,
     ) -> None:
         self.process: Final = Process("backend")
         self._database: Final = database
         self._chance: Final = chance
         self._pause_s: Final = 2 * WRITERS * within_s / events
-        self._planned: Final = deque(_plan(chance, contacts, events))
+        self._planned: Final = deque(_plan(chance, contacts, events, email_changes))
         self.run: Final[asyncio.Task[Any]] = loop.start(self.process, self._work())
 
     async def _work(self) -> None:
@@ -110,7 +110,7 @@ class Backend:
         await asyncio.sleep(self._chance.random() * longest_s)
 
 
-def _plan(chance: Random, contacts: int, events: int) -> list[Planned]:
+def _plan(chance: Random, contacts: int, events: int, email_changes: float) -> list[Planned]:
     people = [_Person(number, merchant=chance.random() < SHARE_OF_MERCHANTS) for number in range(contacts)]
     late = {person.number for person in people if chance.random() < SHARE_THAT_SIGNS_UP_LATE}
     planned: list[Planned] = []
@@ -118,15 +118,17 @@ def _plan(chance: Random, contacts: int, events: int) -> list[Planned]:
         person = chance.choice(people)
         # An event before the signup is parked until then; nobody is still parked at the end.
         waits = person.number in late and chance.random() < 0.7
-        planned.append(_event(chance, person, number, signs_up=not person.signed_up and not waits))
+        signs_up = not person.signed_up and not waits
+        changes_email = person.signed_up and chance.random() < email_changes
+        planned.append(_event(chance, person, number, names_email=signs_up or changes_email))
     planned += [_signup(person) for person in people if not person.merchant and not person.signed_up]
     return planned
 
 
-def _event(chance: Random, person: _Person, number: int, *, signs_up: bool) -> Planned:
+def _event(chance: Random, person: _Person, number: int, *, names_email: bool) -> Planned:
     if person.merchant:
-        return _merchant(chance, person, number)
-    if signs_up or (person.signed_up and chance.random() < SHARE_OF_EMAIL_CHANGES):
+        return _merchant(chance, person, number, names_email=names_email)
+    if names_email:
         return _signup(person)
     user = f"usr_{person.number}"
     amount = {"user_id": user, "amount_cents": chance.randrange(1, 2_000)}
@@ -151,7 +153,7 @@ def _signup(person: _Person) -> Planned:
     }
 
 
-def _merchant(chance: Random, person: _Person, number: int) -> Planned:
+def _merchant(chance: Random, person: _Person, number: int, *, names_email: bool) -> Planned:
     named = {"merchant_id": f"mer_{person.number}"}
     if not person.signed_up:
         person.signed_up = True
@@ -159,7 +161,7 @@ def _merchant(chance: Random, person: _Person, number: int) -> Planned:
         created = {"email": person.email, "name": f"Owner {person.number}", "business_name": f"Café {person.number}"}
         return "merchant_contact_created", {**named, **created}
     changed = {chance.choice(("phone", "name", "business_name")): f"number {number}"}
-    if chance.random() < SHARE_OF_EMAIL_CHANGES:
+    if names_email:
         previous = person.email
         person.emails += 1
         changed["previous_email"] = previous

@@ -116,7 +116,7 @@ class SimulatedConnection:
         session = self._session
         if session.ended:
             raise AdminShutdown("terminating connection due to administrator command")
-        session.state_change = self._database.now()
+        session.state_change = self._database.clock()
         return do(self._database, session, parameters)
 
     def _notify(self) -> None:

@@ -1,19 +1,22 @@
 """The simulated server of the outbox: sessions and their locks, the backend's transactions, restarts and backups."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 from psycopg.errors import AdminShutdown
 
+from producer.recovery.published import Contact as PublishedContact
+from producer.recovery.published import Published
+from sandbox.day.ledger import Committed
 from schemas.outbox import ASLEEP_LOCK
 from tests.simulation.loop import Process, SimulatedLoop
 from tests.simulation.network import SLOWEST_S, Network
 from tests.simulation.outbox.tables import Contact, Tables
-from tests.simulation.outbox.transactions import Committed, RowLocks, Transaction
+from tests.simulation.outbox.transactions import RowLocks, Transaction
 
 # Seconds for which a host repeats the end of a connection, as it does with any other data: tcp_user_timeout.
 GOODBYE_S: Final = 15.0
@@ -32,8 +35,8 @@ class Session:
     locks: Counter[int] = field(default_factory=Counter)
     listens: bool = False
     ended: bool = False
-    # By the server's clock.
-    state_change: datetime | None = None
+    # By the server's clock, in seconds.
+    state_change: float = 0.0
     # Statements of the client that the server has not got yet.
     under_way: int = 0
     # When the client's host ended the connection, and whether the server will not hear of that.
@@ -66,8 +69,17 @@ class Database:
         self._row_locks = RowLocks()
         self._pids = self._virtual = 0
 
+    def clock(self) -> float:
+        """Return the seconds since the start, by the server's clock."""
+        return self.loop.time() + self.clock_ahead_s
+
     def now(self) -> datetime:
-        return self._start + timedelta(seconds=self.loop.time() + self.clock_ahead_s)
+        return self._start + timedelta(seconds=self.clock())
+
+    @property
+    def drained(self) -> bool:
+        """Whether everything committed is published."""
+        return not self.tables.events and not self.transactions
 
     def begin(self) -> Transaction:
         """Begin a transaction of the backend. Raises AdminShutdown while the server is down."""
@@ -89,7 +101,7 @@ class Database:
     def log_in(self, session: Session) -> None:
         self._pids += 1
         session.pid = self._pids
-        session.state_change = self.now()
+        session.state_change = self.clock()
         self.sessions[session.pid] = session
 
     def terminate(self, session: Session) -> None:
@@ -118,11 +130,21 @@ class Database:
         self.undone.extend(self.committed[committed:])
         del self.committed[committed:]
 
-    def raise_contacts(self, published: dict[str, Contact]) -> None:
-        """Raise sequences and totals to those of the newest published events, as `recover --apply` does."""
-        for key, newest in published.items():
-            known = self.tables.contacts.get(key, Contact())
-            self.tables.contacts[key] = Contact(known.external_id, *map(max, known[1:], newest[1:]))
+    def recover(self, records: Iterable[Any]) -> None:
+        """Raise contacts to their newest of Kafka's *records*, as `python -m producer recover --apply` does."""
+        published = Published({})
+        for record in records:
+            published.add(record)
+        contacts = self.tables.contacts
+        for key, newest in published.contacts.items():
+            known = contacts.get(key, Contact())
+            raised = PublishedContact(known.sequence, known.totals).raised_to(newest)
+            contacts[key] = Contact(
+                known.external_id,
+                raised.sequence,
+                raised.totals["nova_earned_cents"],
+                raised.totals["nova_redeemed_cents"],
+            )
 
     def try_lock(self, session: Session, key: int) -> bool:
         """Take the advisory lock for the session, as `pg_try_advisory_lock` does; it may take it several times."""

@@ -73,12 +73,9 @@ def _take(database: Database, session: Session, _: None) -> Answer:
 
 def _depose(database: Database, _: Session, __: None) -> Answer:
     database.end_left_sessions()
-    now, silent_for = database.now(), timedelta(seconds=lock.SILENT_FOR_S)
-    silent = [
-        session
-        for session in database.sessions.values()
-        if database.holds(session, _BOTH) and session.state_change and now - session.state_change > silent_for
-    ]
+    silent_since = database.clock() - lock.SILENT_FOR_S
+    sessions = list(database.sessions.values())
+    silent = [one for one in sessions if database.holds(one, _BOTH) and one.state_change < silent_since]
     for session in silent:
         database.terminate(session)
     return [(True,) for _ in silent]

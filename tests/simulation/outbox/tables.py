@@ -27,6 +27,10 @@ class Contact(NamedTuple):
     earned_cents: int = 0
     redeemed_cents: int = 0
 
+    @property
+    def totals(self) -> dict[str, int]:
+        return {"nova_earned_cents": self.earned_cents, "nova_redeemed_cents": self.redeemed_cents}
+
 
 class Parked(NamedTuple):
     """A row of `outbox_parked`."""

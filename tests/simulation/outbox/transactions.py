@@ -5,28 +5,17 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from psycopg.errors import AdminShutdown, DeadlockDetected
 
+from sandbox.day.ledger import Committed
 from schemas.contacts import contact_key
 from tests.simulation.outbox.tables import Contact, Parked, Row, Stored, Tables
 
 Payload = dict[str, Any]
 # A row lock of a contact or an advisory lock of a user: which of the two, and its name.
 Name = tuple[str, str]
-
-
-class Committed(NamedTuple):
-    """An event of a transaction that has committed."""
-
-    position: int
-    id: str
-    key: str
-    type: str
-    sequence: int
-    payload: Payload
-    occurred_at: datetime
 
 
 class RowLocks:
@@ -223,8 +212,8 @@ class Transaction:
         contact = _after(self._contact(key), event_type, payload)
         self._contacts[key] = contact
         value = envelope(event_id, event_type, payload, occurred_at, key, contact)
-        position = self.insert(key, event_type, contact.sequence, value, event_id)
-        self.events.append(Committed(position, event_id, key, event_type, contact.sequence, payload, occurred_at))
+        self.insert(key, event_type, contact.sequence, value, event_id)
+        self.events.append(Committed(event_id, key, contact.sequence, event_type, contact.totals, self.now))
 
     def _contact(self, key: str) -> Contact:
         return self._contacts.get(key) or self._tables.contacts.get(key) or Contact()
@@ -252,11 +241,10 @@ def envelope(
     event_id: str, event_type: str, payload: Payload, occurred_at: datetime, key: str, contact: Contact
 ) -> str:
     """Return the envelope as PostgreSQL prints it: jsonb sorts names by their length, then by their letters."""
-    totals = {"nova_earned_cents": contact.earned_cents, "nova_redeemed_cents": contact.redeemed_cents}
     made = {
         "id": event_id,
         "type": event_type,
-        "totals": totals,
+        "totals": contact.totals,
         "contact": {"email": key, "external_id": contact.external_id},
         "payload": {name: payload[name] for name in sorted(payload, key=lambda name: (len(name), name))},
         "sequence": contact.sequence,
