@@ -68,14 +68,14 @@ class Network:
         try:
             result = act()
         except Exception as error:  # noqa: BLE001 - any error of the server is its answer
-            self._go_back(process, server, _fail, answer, error)
+            self.send_back(process, server, _fail, answer, error)
             return
         if isinstance(result, asyncio.Future):
             result.add_done_callback(
                 lambda done: self._answered(process, server, done, answer), context=self._loop.world.context
             )
         else:
-            self._go_back(process, server, _succeed, answer, result)
+            self.send_back(process, server, _succeed, answer, result)
 
     def _answered(
         self, process: Process, server: Server, done: "asyncio.Future[Any]", answer: "asyncio.Future[Any]"
@@ -83,16 +83,17 @@ class Network:
         if done.cancelled():
             return
         if (error := done.exception()) is not None:
-            self._go_back(process, server, _fail, answer, error)
+            self.send_back(process, server, _fail, answer, error)
         else:
-            self._go_back(process, server, _succeed, answer, done.result())
+            self.send_back(process, server, _succeed, answer, done.result())
 
-    def _go_back(self, process: Process, server: Server, tell: Callable[..., None], *what: Any) -> None:
+    def send_back(self, process: Process, server: Server, tell: Callable[..., None], *what: Any) -> None:
+        """Let *tell* be called in the process's world when a message of the server's arrives, if it does."""
         if server in self.down:
             return
         if (process, server) in self.cut:
             if server != "hubspot":
-                self._loop.in_world(REPEAT_S, self._go_back, process, server, tell, *what)
+                self._loop.in_world(REPEAT_S, self.send_back, process, server, tell, *what)
             return
         if (lost := self.lossy.get(server)) and self._chance.random() < lost:
             return
