@@ -123,11 +123,12 @@ class HubSpot:
         }
         method, path = request.method, url.path
         instead = next((one for one in self._instead if one.calls and one.fits(method, path)), None)
+        if instead is not None:
+            instead.calls -= 1
         if instead is None or instead.applied:
             await self._gateway(scope, receive, send)  # type: ignore[arg-type]
         await sleep(before_s)
         if instead is not None:
-            instead.calls -= 1
             response = instead.recorded.response()
             return response.status_code, response.headers.raw, response.content
         return sent[0]["status"], sent[0]["headers"], sent[1].get("body", b"")

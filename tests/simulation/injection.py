@@ -165,14 +165,11 @@ class Injection:
         for number in range(1 + fault.detail % 20):
             self._simulation.cluster.broker.mark(partitions[(fault.target + 7 * number) % len(partitions)])
 
-    async def _contacts_are_resynced(self, fault: Fault) -> bool:
-        return await self._simulation.source.resync(fault)
-
     async def _sending_is_paused(self, fault: Fault) -> None:
         controls = TopicPartition(self._simulation.settings.topics.controls, 0)
         broker = self._simulation.cluster.broker
         broker.create(controls.topic, 1)
-        at = self._simulation.source.now()
+        at = self._simulation.source.database.now()
         paused = b'{"paused": true, "at": "%s", "by": "", "note": ""}' % at.isoformat().encode()
         broker.append(controls, [NewRecord(int(at.timestamp() * 1000), SENDING, paused, ())])
         await asyncio.sleep(min(fault.for_s, 10.0))

@@ -69,7 +69,7 @@ class SimulatedLoop(AbstractEventLoop):
     `on_step` is called after each turn of a process. Raises SimulationEnded beyond *most_steps* callbacks.
     """
 
-    def __init__(self, chance: Random, *, most_steps: int = 5_000_000) -> None:
+    def __init__(self, chance: Random, *, most_steps: int = 300_000) -> None:
         self._chance: Final = chance
         self._now = 0.0
         self._timers: list[tuple[float, int, TimerHandle]] = []

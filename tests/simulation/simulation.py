@@ -4,10 +4,10 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from random import Random
 from typing import Any, Final
 
-from aiokafka import TopicPartition
 from pydantic import SecretStr
 
 from hubspot_consumer.hubspot.connection import http_client
@@ -71,16 +71,7 @@ class Simulation:
         self.network: Final = Network(self.loop, self.chance)
         self.cluster: Final = Cluster(self.loop, self.network, self.chance, START.timestamp())
         self.hubspot: Final = HubSpot(self.loop, self.network, self.chance)
-        self.settings: Final = Settings(
-            hubspot_enabled=True,
-            hubspot_send_live=True,
-            hubspot_private_app_token=SecretStr(TOKEN),
-            hubspot_portal_id=PORTAL_ID,
-            hubspot_rate_limit=QUOTA,
-            # A recorded rejection may come for many events: only a person ends that halt.
-            dead_letter_limit=10_000,
-            kafka_bootstrap_servers="kafka:9092",
-        )
+        self.settings: Final = _settings()
         self.workers: list[Worker] = []
         self.result: Final = Result(plan)
         self.source: Final = Source(self)
@@ -123,7 +114,7 @@ class Simulation:
             self.start_worker()
         self.source.start()
         self.loop.start(self.loop.world, Injection(self).run())
-        await self.source.ended.wait()
+        await self.source.ended()
         until = max(self.loop.time(), self.last_fault_ends_at) + DRAINED_WITHIN_S
         while self.loop.time() < until:
             await asyncio.sleep(1.0)
@@ -135,6 +126,15 @@ class Simulation:
         self.properties.check_at_the_end()
 
 
-def events_partitions(settings: Settings) -> list[TopicPartition]:
-    """Return all partitions of the event topics."""
-    return [TopicPartition(topic, number) for topic in settings.topics.events for number in range(PARTITIONS)]
+@lru_cache(1)
+def _settings() -> Settings:
+    return Settings(
+        hubspot_enabled=True,
+        hubspot_send_live=True,
+        hubspot_private_app_token=SecretStr(TOKEN),
+        hubspot_portal_id=PORTAL_ID,
+        hubspot_rate_limit=QUOTA,
+        # A recorded rejection may come for many events, and only a person ends that halt.
+        dead_letter_limit=10_000,
+        kafka_bootstrap_servers="kafka:9092",
+    )

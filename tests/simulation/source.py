@@ -1,77 +1,103 @@
-"""The source of events: at present events that are published at once, in order."""
+"""The source: the backend, its database, and the relays that publish the outbox."""
 
 import asyncio
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
-from uuid import uuid4
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
 
-from aiokafka import TopicPartition
+from pydantic import SecretStr
 
-from runtime.kafka.topics import partition_of
+from producer.settings import Settings
 from sandbox.day.ledger import Committed
-from schemas.envelope import Headers
-from tests import samples
-from tests.simulation.kafka.broker import NewRecord
-from tests.simulation.patching import START
+from tests.simulation.faults import Fault
+from tests.simulation.loop import Process
+from tests.simulation.outbox.backend import Backend
+from tests.simulation.outbox.connection import PATCHES
+from tests.simulation.outbox.database import Database
+from tests.simulation.outbox.relays import RelayProcess
+from tests.simulation.patching import START, Patch
 
 if TYPE_CHECKING:
     from tests.simulation.simulation import Simulation
 
+RELAYS: Final = 2
+EVENTS_WITHIN_S: Final = 15.0
+
 
 class Source:
+    """The backend tracks events, and two relays publish them."""
+
+    patches: Final[Sequence[Patch]] = PATCHES
+
     def __init__(self, simulation: "Simulation") -> None:
         self._simulation: Final = simulation
-        self._committed: list[Committed] = []
-        self.patches: list[Any] = []
-        self.ended = asyncio.Event()
+        loop, chance = simulation.loop, simulation.chance
+        self.database: Final = Database(loop, simulation.network, chance, START)
+        self._relays: Final[list[RelayProcess]] = []
+        self._backend: Backend | None = None
 
     def start(self) -> None:
-        self._simulation.loop.start(self._simulation.loop.world, self._feed())
+        """Start the relays and the backend."""
+        simulation = self._simulation
+        for _ in range(RELAYS):
+            self._start_relay()
+        self._backend = Backend(
+            simulation.loop,
+            self.database,
+            simulation.chance,
+            events=simulation.plan.events,
+            within_s=EVENTS_WITHIN_S,
+            email_changes=0.0,
+        )
 
-    def now(self) -> datetime:
-        return START + timedelta(seconds=self._simulation.loop.time())
-
-    async def _feed(self) -> None:
-        simulation, chance = self._simulation, self._simulation.chance
-        totals: dict[str, list[int]] = {}
-        for n in range(simulation.plan.events):
-            email = f"c{chance.randrange(30)}@example.com"
-            t = totals.setdefault(email, [0, 0, 0])
-            t[0] += 1
-            kind = chance.choice(("nova_earned", "nova_redeemed", "wallet_pass_installed", "driver_signed_up"))
-            if kind == "nova_earned":
-                t[1] += 500
-            if kind == "nova_redeemed":
-                t[2] += 100
-            made = samples.envelope(kind, t[0], email, id=str(uuid4()))
-            made["totals"] = {"nova_earned_cents": t[1], "nova_redeemed_cents": t[2]}
-            made["payload"] = dict(made["payload"])
-            if "email" in made["payload"]:
-                made["payload"]["email"] = email
-            self._committed.append(Committed(made["id"], email, t[0], kind, made["totals"], self.now()))
-            partition = TopicPartition(simulation.settings.topics.of(kind), partition_of(email, 12))
-            headers = Headers(made["id"], kind, t[0], None).encode()
-            simulation.cluster.broker.append(
-                partition, [NewRecord(int(1000 * self.now().timestamp()), email.encode(), samples.value(made), headers)]
-            )
-            await asyncio.sleep(chance.expovariate(20))
-        self.ended.set()
+    async def ended(self) -> None:
+        """Return when the backend has tracked all events."""
+        if self._backend is not None:
+            await asyncio.wait([self._backend.run])
+            self._backend.run.result()
 
     def committed(self) -> list[Committed]:
-        return self._committed
+        """Return the events that were committed so far."""
+        return self.database.committed
 
     @property
     def published(self) -> bool:
+        """Whether the outbox is empty."""
+        return not self.database.tables.events
+
+    def relay(self, target: int) -> Process | None:
+        """Return the process of one of the running relays, None if none runs."""
+        running = [relay for relay in self._relays if not relay.process.dead]
+        return running[target % len(running)].process if running else None
+
+    async def kill_relay(self, fault: Fault) -> bool:
+        """Kill a relay, and start it again later."""
+        if (process := self.relay(fault.target)) is None:
+            return False
+        self._simulation.loop.kill(process)
+        await asyncio.sleep(min(fault.for_s, 8.0))
+        self._start_relay()
         return True
 
-    async def kill_relay(self, _fault: object) -> bool:
-        return False
+    async def fail_over(self, fault: Fault) -> bool:
+        """Let the database restart: its connections end, and it refuses new ones for a while."""
+        self.database.restart()
+        self._simulation.network.down.add("database")
+        await asyncio.sleep(min(fault.for_s, 15.0))
+        self._simulation.network.down.discard("database")
+        return True
 
-    def relay(self, _target: int) -> None:
-        return None
+    def faults(self) -> list[BaseException]:
+        """Return the exceptions that ended relays."""
+        ended = [relay.run for relay in self._relays if relay.run.done() and not relay.process.dead]
+        return [error for run in ended if (error := run.exception()) is not None]
 
-    async def fail_over(self, _fault: object) -> bool:
-        return False
+    def _start_relay(self) -> None:
+        simulation = self._simulation
+        name = f"relay-{len(self._relays) + 1}"
+        self._relays.append(RelayProcess(name, simulation.loop, self.database, _settings()))
 
-    async def resync(self, _fault: object) -> bool:
-        return False
+
+@lru_cache(1)
+def _settings() -> Settings:
+    return Settings(kafka_bootstrap_servers="kafka:9092", database_url=SecretStr("postgresql://simulated/outbox"))

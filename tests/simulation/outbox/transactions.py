@@ -56,6 +56,7 @@ class RowLocks:
                 if not turn.done() and not waiter.ended:
                     self._holders[name] = waiter
                     waiter.holds.add(name)
+                    waiter.waits_for = None
                     turn.set_result(None)
                     break
         transaction.holds.clear()
