@@ -26,7 +26,7 @@ class RowLocks:
         self._waiting: Final[dict[Name, deque[tuple[Transaction, asyncio.Future[None]]]]] = {}
 
     async def take(self, name: Name, transaction: "Transaction") -> None:
-        """Return once *transaction* holds the lock. Raises DeadlockDetected, AdminShutdown."""
+        """Return once *transaction* holds the lock. Raises DeadlockDetected, AdminShutdown: then it was rolled back."""
         holder = self._holders.setdefault(name, transaction)
         if holder is transaction:
             transaction.holds.add(name)
@@ -34,6 +34,7 @@ class RowLocks:
         while holder.waits_for is not None:
             holder = self._holders[holder.waits_for]
             if holder is transaction:
+                transaction.rollback()
                 raise DeadlockDetected("deadlock detected")
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(name, deque()).append((transaction, turn))
@@ -99,11 +100,7 @@ class Transaction:
     async def track(self, event_type: str, payload: Payload, occurred_at: datetime | None = None) -> str:
         """Track an event, and return its id. An error of the database ends the transaction."""
         self._must_be_open()
-        try:
-            return await self._track(event_type, payload, occurred_at or self.now)
-        except DeadlockDetected:
-            self.rollback()
-            raise
+        return await self._track(event_type, payload, occurred_at or self.now)
 
     async def track_several(self, events: Iterable[tuple[str, Payload]]) -> list[str]:
         """Track events as `track_lifecycle_events` does, which locks in one order for everybody."""
