@@ -6,15 +6,19 @@ anything to do. So a seed decides the whole schedule.
 """
 
 import asyncio
+import gc
 import sys
+import warnings
 from asyncio import AbstractEventLoop, Future, Handle, Task, TimerHandle
 from collections import deque
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from contextvars import Context, ContextVar, copy_context
 from heapq import heappop, heappush
 from random import Random
 from typing import Any, Final, Self
 
+MOST_AWAITS_AT_THE_END: Final = 10
 Callback = Callable[..., object]
 
 # The time goes on by this at least.
@@ -54,6 +58,8 @@ class _Task(Task[Any]):
         # `asyncio` puts the task into a set in its `__init__`.
         _Task._number += 1
         self._hash = _Task._number
+        context: Context | None = kwargs.get("context")
+        self.process: Final = context.get(CURRENT) if context else CURRENT.get(None)
         super().__init__(*args, **kwargs)
 
     def __hash__(self) -> int:
@@ -81,6 +87,7 @@ class SimulatedLoop(AbstractEventLoop):
         self.on_step: Callable[[Process], None] = lambda _: None
         self.unhandled: list[dict[str, Any]] = []
         self.steps = 0
+        self._killed: list[Task[Any]] = []
 
     def time(self) -> float:
         return self._now
@@ -118,6 +125,8 @@ class SimulatedLoop(AbstractEventLoop):
     def kill(self, process: Process) -> None:
         """Let *process* do nothing any more, between any two of its awaits."""
         process.dead = True
+        # To delete its coroutines would run their `finally`.
+        self._killed += [task for task in asyncio.all_tasks(self) if getattr(task, "process", None) is process]
         process.ready.clear()
 
     def resume(self, process: Process) -> None:
@@ -133,15 +142,41 @@ class SimulatedLoop(AbstractEventLoop):
         # Processes that were killed leave generators behind that can't be closed.
         sys.set_asyncgen_hooks(firstiter=_nothing, finalizer=_nothing)
         sys.unraisablehook = _nothing
+        # Objects are collected at the end alone, and only those of the simulation are looked at.
+        gc.disable()
+        gc.freeze()
+        main = self.start(self.world, work)
         try:
-            main = self.start(self.world, work)
             while not main.done():
                 self._turn()
             return main.result()
         finally:
+            # What is left of the processes ends here, and not in the middle of another simulation.
+            del main
+            self._forget()
+            gc.unfreeze()
+            gc.enable()
             asyncio._set_running_loop(before)
             sys.set_asyncgen_hooks(*hooks)
             sys.unraisablehook = unraisable
+
+    def _forget(self) -> None:
+        """End all tasks, without any effect of what they do then."""
+        tasks = sorted((task for task in asyncio.all_tasks(self) if isinstance(task, _Task)), key=hash)
+        self.world.dead = True
+        for task in tasks:
+            if task.process is not None:
+                task.process.dead = True
+        with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
+            for task in tasks:
+                # A coroutine may wait again while it ends.
+                for _ in range(MOST_AWAITS_AT_THE_END):
+                    with suppress(BaseException):
+                        task.get_coro().close()  # type: ignore[union-attr]
+                        break
+            self._killed.clear()
+            self._timers.clear()
+            gc.collect()
 
     def _put(self, handle: Handle) -> None:
         process: Process = handle._context.get(CURRENT, self.world)  # type: ignore[attr-defined]

@@ -65,7 +65,7 @@ class Backend:
         self._database: Final = database
         self._chance: Final = chance
         self._pause_s: Final = 2 * WRITERS * within_s / events
-        self._planned: Final = deque(_plan(chance, contacts, events, email_changes))
+        self._planned: Final = deque(planned(chance, contacts=contacts, events=events, email_changes=email_changes))
         self.run: Final[asyncio.Task[Any]] = loop.start(self.process, self._work())
 
     async def _work(self) -> None:
@@ -110,19 +110,20 @@ class Backend:
         await asyncio.sleep(self._chance.random() * longest_s)
 
 
-def _plan(chance: Random, contacts: int, events: int, email_changes: float) -> list[Planned]:
+def planned(chance: Random, *, contacts: int, events: int, email_changes: float) -> list[Planned]:
+    """Return at least *events* events without their times, in the order in which they happen."""
     people = [_Person(number, merchant=chance.random() < SHARE_OF_MERCHANTS) for number in range(contacts)]
     late = {person.number for person in people if chance.random() < SHARE_THAT_SIGNS_UP_LATE}
-    planned: list[Planned] = []
+    happening: list[Planned] = []
     for number in range(events):
         person = chance.choice(people)
         # An event before the signup is parked until then; nobody is still parked at the end.
         waits = person.number in late and chance.random() < 0.7
         signs_up = not person.signed_up and not waits
         changes_email = person.signed_up and chance.random() < email_changes
-        planned.append(_event(chance, person, number, names_email=signs_up or changes_email))
-    planned += [_signup(person) for person in people if not person.merchant and not person.signed_up]
-    return planned
+        happening.append(_event(chance, person, number, names_email=signs_up or changes_email))
+    happening += [_signup(person) for person in people if not person.merchant and not person.signed_up]
+    return happening
 
 
 def _event(chance: Random, person: _Person, number: int, *, names_email: bool) -> Planned:

@@ -182,7 +182,6 @@ class Database:
 
     def _end(self, session: Session) -> None:
         session.ended = True
-        session.locks.clear()
         self.sessions.pop(session.pid, None)
 
     def _new_id(self) -> str:

@@ -15,8 +15,8 @@ Rows = list[tuple[Any, ...]]
 Answer = Rows | None
 
 # The second lock belongs to the table: it has no number that clients know.
-_OF_THE_TABLE: Final = -2
-_BOTH: Final = (RELAY_LOCK, _OF_THE_TABLE)
+OF_THE_TABLE: Final = -2
+_BOTH: Final = (RELAY_LOCK, OF_THE_TABLE)
 # Seconds between WRITERS's look at the rows and the one at the locks, at most.
 _BETWEEN_LOOKS_S: Final = 0.001
 
@@ -66,7 +66,7 @@ def _take(database: Database, session: Session, _: None) -> Answer:
     database.end_left_sessions()
     if not database.try_lock(session, RELAY_LOCK):
         return [(False, None)]
-    if database.try_lock(session, _OF_THE_TABLE):
+    if database.try_lock(session, OF_THE_TABLE):
         return [(True, None)]
     return [(False, database.unlock(session, RELAY_LOCK))]
 

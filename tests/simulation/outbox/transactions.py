@@ -26,7 +26,7 @@ class RowLocks:
         self._waiting: Final[dict[Name, deque[tuple[Transaction, asyncio.Future[None]]]]] = {}
 
     async def take(self, name: Name, transaction: "Transaction") -> None:
-        """Return once *transaction* holds the lock. Raises DeadlockDetected, AdminShutdown."""
+        """Return once *transaction* holds the lock. Raises DeadlockDetected, AdminShutdown: then it was rolled back."""
         holder = self._holders.setdefault(name, transaction)
         if holder is transaction:
             transaction.holds.add(name)
@@ -34,6 +34,7 @@ class RowLocks:
         while holder.waits_for is not None:
             holder = self._holders[holder.waits_for]
             if holder is transaction:
+                transaction.rollback()
                 raise DeadlockDetected("deadlock detected")
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(name, deque()).append((transaction, turn))
@@ -99,11 +100,7 @@ class Transaction:
     async def track(self, event_type: str, payload: Payload, occurred_at: datetime | None = None) -> str:
         """Track an event, and return its id. An error of the database ends the transaction."""
         self._must_be_open()
-        try:
-            return await self._track(event_type, payload, occurred_at or self.now)
-        except DeadlockDetected:
-            self.rollback()
-            raise
+        return await self._track(event_type, payload, occurred_at or self.now)
 
     async def track_several(self, events: Iterable[tuple[str, Payload]]) -> list[str]:
         """Track events as `track_lifecycle_events` does, which locks in one order for everybody."""
@@ -145,7 +142,6 @@ class Transaction:
         """Undo all but the positions that it took, as also happens when its connection ends."""
         if self.ended:
             return
-        self.rows.clear()
         self.events.clear()
         self.notifies = False
         self._finish()
@@ -162,36 +158,30 @@ class Transaction:
     async def _track(self, event_type: str, payload: Payload, occurred_at: datetime) -> str:
         event_id = self._new_id()
         user = payload.get("user_id")
-        if user is None or not await self._is_latest(user, payload):
-            named = contact_key(payload["email"]) if "email" in payload else None
-            known = None if user is None else self._known(user)
-            if user is not None and (known is None or known != (named or known) or self._parked_of(user)):
-                await self._locks.take(("user", user), self)
-                known = self._known(user)
-                if (named or known) is None:
-                    parked = Parked(event_id, event_type, payload, occurred_at)
-                    self._parked[user] = (*self._parked_of(user), parked)
-                    return event_id
-                if named is not None and named != known:
-                    await self._learn(user, named, known)
-                await self._release(user, named or known or "")
-            key = named or known or ""
-        else:
-            key = self._directory.get(user) or self._tables.directory[user]
-        await self._write(event_id, event_type, payload, occurred_at, key)
+        named = contact_key(payload["email"]) if "email" in payload else None
+        known = await self._latest_known(user) if named is None and user is not None else self._known(user)
+        if user is not None and (known is None or known != (named or known) or self._parked_of(user)):
+            await self._locks.take(("user", user), self)
+            known = self._known(user)
+            if (named or known) is None:
+                parked = Parked(event_id, event_type, payload, occurred_at)
+                self._parked[user] = (*self._parked_of(user), parked)
+                return event_id
+            if named is not None and named != known:
+                await self._learn(user, named, known)
+            await self._release(user, named or known or "")
+        await self._write(event_id, event_type, payload, occurred_at, named or known or "")
         if not self.shares_asleep_lock and self._relay_sleeps(self):
             self.notifies = True
         return event_id
 
-    async def _is_latest(self, user: str, payload: Payload) -> bool:
-        """The common case: return True with the lock of the contact whose latest user this is."""
-        if "email" in payload or self._parked_of(user) or (key := self._known(user)) is None:
-            return False
-        if self._contact(key).external_id != user:
-            return False
-        await self._locks.take(("contact", key), self)
+    async def _latest_known(self, user: str) -> str | None:
+        """Return the user's contact. In the common case, of a contact's latest user, it is locked then."""
+        key = self._known(user)
+        if key is not None and self._contact(key).external_id == user and not self._parked_of(user):
+            await self._locks.take(("contact", key), self)
         # Whoever held the lock may have given the user another contact.
-        return self._contact(key).external_id == user and not self._parked_of(user)
+        return self._known(user)
 
     async def _learn(self, user: str, key: str, known: str | None) -> None:
         for one in sorted({key, known or key}):
@@ -219,8 +209,8 @@ class Transaction:
     def _contact(self, key: str) -> Contact:
         return self._contacts.get(key) or self._tables.contacts.get(key) or Contact()
 
-    def _known(self, user: str) -> str | None:
-        return self._directory.get(user) or self._tables.directory.get(user)
+    def _known(self, user: str | None) -> str | None:
+        return None if user is None else self._directory.get(user) or self._tables.directory.get(user)
 
     def _parked_of(self, user: str) -> tuple[Parked, ...]:
         own = self._parked.get(user)
