@@ -47,7 +47,10 @@ Answer = httpx.Response | RetryLater
 
 
 def succeeded(answer: Answer) -> TypeGuard[httpx.Response]:
-    return isinstance(answer, httpx.Response) and answer.is_success
+    """Return whether HubSpot did what a call asks for. A 2xx with another body than a JSON object is not HubSpot's."""
+    if not isinstance(answer, httpx.Response) or not answer.is_success:
+        return False
+    return not answer.content or object_in(answer) is not None
 
 
 def is_redirect(answer: Answer) -> bool:
@@ -56,11 +59,9 @@ def is_redirect(answer: Answer) -> bool:
 
 def object_answered(answer: Answer) -> dict[str, Any] | Refusal:
     """Return the JSON object with which a call succeeded; the meaning of any other answer."""
-    if not succeeded(answer):
+    if not succeeded(answer) or (body := object_in(answer)) is None:
         return read_refusal(answer)
-    body = object_in(answer)
-    # HubSpot answers with an object, so that something between it and us gave another answer.
-    return RetryLater("the answer is no JSON object") if body is None else body
+    return body
 
 
 def quota_spent_for(response: httpx.Response) -> timedelta | None:
@@ -70,10 +71,11 @@ def quota_spent_for(response: httpx.Response) -> timedelta | None:
 
 
 def read_refusal(answer: Answer) -> Refusal:
-    """Return the meaning of an answer other than 2xx for the whole call."""
+    """Return the meaning for the whole call of an answer with which it did not succeed."""
     if isinstance(answer, RetryLater):
         return answer
-    return replace(_by_status(answer, _detail(answer)), correlation_id=correlation_id(answer))
+    meaning = _in_hubspots_place(answer) if answer.is_success else _by_status(answer, _detail(answer))
+    return replace(meaning, correlation_id=correlation_id(answer))
 
 
 def correlation_id(response: httpx.Response) -> str | None:
@@ -84,6 +86,13 @@ def correlation_id(response: httpx.Response) -> str | None:
 def policy_of(response: httpx.Response) -> str | None:
     """Return the name of the HubSpot limit that refused a call, None if no limit did."""
     return words_of(body_of(response).get("policyName")) or None
+
+
+def _in_hubspots_place(response: httpx.Response) -> RetryLater:
+    """Return the outage that a 2xx without a JSON object is: a captive portal or a proxy answers, and not HubSpot."""
+    kind = words_of(response.headers.get("Content-Type")).partition(";")[0] or "another text"
+    what = f"{response.status_code}: the answer is no JSON object, but {kind if response.content else 'empty'}"
+    return RetryLater(f"{what}: something else answers in HubSpot's place", outage=True)
 
 
 def _by_status(response: httpx.Response, detail: str) -> Refusal:  # noqa: PLR0911 - a table with a line for each status
