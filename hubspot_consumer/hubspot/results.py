@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Self, TypeVar
 
-from hubspot_consumer.hubspot.bodies import body_of, name_of, named_in, object_in, objects_of, text_of
+from hubspot_consumer.hubspot.bodies import body_of, name_of, named_in, objects_of, text_of
 from hubspot_consumer.hubspot.outcomes import (
     Delivered,
     Outcome,
@@ -164,26 +164,23 @@ def read_noted_events(response: Answer, notes: int) -> set[str] | Refusal:
 
 def read_allowed(response: Answer) -> bool | Refusal:
     """Return whether the portal's tier and the token's scopes allow a call."""
-    if succeeded(response):
+    answered = object_answered(response)
+    if isinstance(answered, dict):
         return True
-    refusal = read_refusal(response)
-    return False if is_forbidden(refusal) else refusal
+    return False if is_forbidden(answered) else answered
 
 
 def read_send(response: Answer, entries: int) -> Refusal | None:
     """Return None if HubSpot accepted all *entries* of the call, or had the only one already."""
-    if succeeded(response):
-        # An answer without a body is HubSpot's usual one. With a body that is no object, it is not HubSpot's.
-        body = object_in(response) if response.content else {}
-        if body is None:
-            return RetryLater("the answer is no JSON object")
-        errors = objects_of(body.get("errors"))
-        if not errors:
-            return None
+    # An answer without a body is HubSpot's usual one.
+    answered = object_answered(response, or_nothing=True)
+    if not isinstance(answered, dict):
+        refusal = answered
+    elif succeeded(response) and (errors := objects_of(answered.get("errors"))):
         # A partially accepted call was never observed. If it occurs, the uuids make it safe to send all entries again.
         refusal = read_item_refusal(errors[0], response)
     else:
-        refusal = read_refusal(response)
+        return None
     # A duplicate can fail a whole call, whose other entries were not accepted then.
     if isinstance(refusal, Rejected) and entries == 1 and _says_duplicate(refusal.detail):
         return None
@@ -222,8 +219,10 @@ def _next_page(body: Mapping[str, Any]) -> str | None:
 
 def read_created(response: Answer) -> Refusal | None:
     """Return None if the object exists now: this call or an earlier one (409) created it."""
-    refusal = None if succeeded(response) else read_refusal(response)
-    return None if isinstance(refusal, Rejected) and refusal.conflict else refusal
+    answered = object_answered(response, or_nothing=True)
+    if isinstance(answered, dict):
+        return None
+    return None if isinstance(answered, Rejected) and answered.conflict else answered
 
 
 def _kept(written: Upsert | Note, result: Mapping[str, Any]) -> frozenset[str]:
