@@ -1,19 +1,12 @@
 """Paths that HubSpot's documents disagree about: after a 404, the other known paths of the same calls are tried."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from hubspot_consumer.hubspot.outcomes import Rejected, is_not_found, is_unavailable
 from hubspot_consumer.hubspot.paths import Paths
 from hubspot_consumer.hubspot.status_codes import Answer, is_redirect, read_refusal, succeeded
-from runtime.log_names import LogName
 from runtime.logs import log
-
-# By the part of a path that tells what is asked. Any other is about the account.
-_LOGGED_AS: Final[Mapping[str, LogName]] = {
-    "send": "hubspot.send_path_not_found",
-    "event-definitions": "hubspot.definitions_path_not_found",
-}
 
 
 class MovedPaths:
@@ -40,8 +33,7 @@ class MovedPaths:
                 continue
             elsewhere = await call(place + rest)
             if _is_there(elsewhere):
-                event = _LOGGED_AS.get(what, "hubspot.account_path_not_found")
-                log.warning(event, path=used + rest, using=place + rest)
+                _log(what, used + rest, place + rest)
                 self._found[what] = place
                 return elsewhere
             # HubSpot may answer 403 for a path that does not exist.
@@ -49,6 +41,16 @@ class MovedPaths:
                 # The answer does not show whether this path exists: the next call tries the paths again.
                 return elsewhere
         return answer
+
+
+def _log(what: str, path: str, using: str) -> None:
+    match what:
+        case "send":
+            log.warning("hubspot.send_path_not_found", path=path, using=using)
+        case "event-definitions":
+            log.warning("hubspot.definitions_path_not_found", path=path, using=using)
+        case _:
+            log.warning("hubspot.account_path_not_found", path=path, using=using)
 
 
 def _is_missing(answer: Answer) -> bool:

@@ -34,7 +34,8 @@ _UNWRITABLE: Final = frozenset({"PROPERTY_DOESNT_EXIST", "READ_ONLY_VALUE"})
 _NAMING: Final = ("category", "subCategory", "errorType", "error", "code")
 _CONFLICTS: Final = ("CONFLICT", "EXISTS")
 _HELD_BY_ANOTHER: Final = ("already has that value", "already exists")
-_MISTYPED: Final = frozenset({"INVALID_INTEGER", "INVALID_LONG", "INVALID_DATE", "INVALID_OPTION"})
+# Each type has its own code, such as INVALID_LONG.
+_MISTYPED: Final = "INVALID"
 _OURS: Final = frozenset(known.name for known in PROPERTIES)
 _OF_SCOPE_OR_TIER: Final = ("scope", "tier", "permission", "subscription", "upgrade", "access token")
 _NOT_UNIQUE: Final = "by non-unique"
@@ -189,7 +190,7 @@ def _rejected(
         detail,
         unwritable=frozenset(name for code, name in faults if code in _UNWRITABLE and name),
         conflict=conflict or _is_conflict(error, {code for code, _ in faults}),
-        mistyped=_OURS.intersection(name for code, name in faults if code in _MISTYPED),
+        mistyped=_OURS.intersection(name for code, name in faults if code.startswith(_MISTYPED)),
         correlation_id=correlation_id,
     )
 

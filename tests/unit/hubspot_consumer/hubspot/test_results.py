@@ -185,6 +185,31 @@ def test_what_no_event_is_to_blame_for_halts(status: int, reason: str) -> None:
     assert all(isinstance(outcome, Halt) and outcome.reason == reason for outcome in halts.outcomes.values())
 
 
+@pytest.mark.parametrize(
+    ("code", "name", "mistyped"),
+    [
+        ("INVALID_INTEGER", "nerava_nova_balance_cents", {"nerava_nova_balance_cents"}),
+        ("INVALID_LONG", "nerava_last_nova_earned_at", {"nerava_last_nova_earned_at"}),
+        ("INVALID_BOOLEAN_OPTION", "nerava_role", {"nerava_role"}),
+        ("INVALID_NUMBER", "nerava_external_id", {"nerava_external_id"}),
+        ("INVALID_EMAIL", "email", set()),
+        ("READ_ONLY_VALUE", "nerava_role", set()),
+    ],
+)
+def test_a_property_of_ours_whose_value_has_another_form_than_its_type_is_named(
+    code: str, name: str, mistyped: set[str]
+) -> None:
+    failures = [{"isValid": False, "message": "no", "error": code, "name": name}]
+    told = {"message": f"Property values were not valid: {json.dumps(failures)}", "category": "VALIDATION_ERROR"}
+    listed = {"message": "no", "errors": [{"code": code, "context": {"propertyName": [name]}}]}
+
+    for refused in (told, listed):
+        alone = read_refusal(answer(400, refused))
+        item = {**refused, "context": {"objectWriteTraceId": ["t1"]}}
+        of_one = read_written(answer(207, {"errors": [item]}), [ADA, GRACE]).outcomes["t1"]
+        assert [one.mistyped for one in (alone, of_one) if isinstance(one, Rejected)] == [mistyped] * 2
+
+
 HELD = "Cannot set propertyName=email on 552148386511. 552239500007 already has that value."
 
 
