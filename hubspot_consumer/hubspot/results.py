@@ -163,10 +163,10 @@ def read_noted_events(response: Answer, notes: int) -> set[str] | Refusal:
 
 def read_allowed(response: Answer) -> bool | Refusal:
     """Return whether the portal's tier and the token's scopes allow a call."""
-    if succeeded(response):
+    answered = object_answered(response)
+    if isinstance(answered, dict):
         return True
-    refusal = read_refusal(response)
-    return False if is_forbidden(refusal) else refusal
+    return False if is_forbidden(answered) else answered
 
 
 def read_send(response: Answer, entries: int) -> Refusal | None:

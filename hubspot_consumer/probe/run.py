@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from hubspot_consumer.hubspot.account import read_portal
-from hubspot_consumer.hubspot.outcomes import Halt, Refusal, is_unavailable
+from hubspot_consumer.hubspot.outcomes import Halt, Refusal, is_forbidden
 from hubspot_consumer.hubspot.remote_contacts import read_remote_contacts
 from hubspot_consumer.hubspot.requests import RemoteContact
 from hubspot_consumer.probe import account, batches, contacts, id_property, timeline
@@ -73,7 +73,7 @@ async def _check_portal(subject: Subject) -> None:
     subject.account = await subject.ask(subject.paths.account)
     details = read_portal(subject.account)
     if isinstance(details, Refusal):
-        if not is_unavailable(details):
+        if not is_forbidden(details):
             raise CannotGoOn(f"not probed: {details.detail}")
     elif details.portal_id not in (None, subject.portal_id):
         raise Misconfigured(
