@@ -47,6 +47,7 @@ LogName = Literal[
     "delivery.halted",
     "delivery.paused",
     "delivery.resumed",
+    "hubspot.account_path_not_found",
     "hubspot.create_path_not_found",
     "hubspot.definitions_path_not_found",
     "hubspot.not_answered",

@@ -47,9 +47,7 @@ MOST_NAMED: Final = 5
 CUSTOM_EVENTS: Final = ("auto", "custom_events")
 
 LOOK_AT_HUBSPOT: Final = "check https://status.hubspot.com and HUBSPOT_API_BASE_URL"
-AGAIN: Final = (
-    "run the doctor again in ten seconds; if it stays, another than HubSpot answers: see HUBSPOT_API_BASE_URL"
-)
+AGAIN: Final = "run the doctor again in ten seconds"
 PROVISION: Final = (
     "run `python -m hubspot_consumer provision`: it names everything that is missing, and creates it with --apply"
 )

@@ -7,9 +7,9 @@ from typing import Any, Final, TypeGuard
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from hubspot_consumer.hubspot.bodies import objects_of, text_of
-from hubspot_consumer.hubspot.outcomes import Refusal, Rejected, is_not_found
+from hubspot_consumer.hubspot.outcomes import Refusal, Rejected, RetryLater
 from hubspot_consumer.hubspot.results import Page, read_page
-from hubspot_consumer.hubspot.status_codes import Answer, is_redirect, object_answered
+from hubspot_consumer.hubspot.status_codes import Answer, object_answered
 from schemas.times import in_utc
 
 # Scopes for the calls of a worker. `provision` needs SCHEMA_SCOPES too, to create the schema.
@@ -21,6 +21,7 @@ LONGEST_NUMBER: Final = 20
 # No account has so many calls a day, or contacts; shares of a number with hundreds of digits can't be computed.
 LARGEST_COUNT: Final = 10**12
 _CONTACT: Final = "0-1"
+_OF_ACCOUNT: Final = ("portalId", "timeZone", "utcOffsetMilliseconds")
 # The search for contacts that we have written and that HubSpot bills. Only the number of them is of interest.
 MARKETING_CONTACTS: Final[Mapping[str, Any]] = {
     "filterGroups": [
@@ -47,14 +48,15 @@ class PortalDetails:
 
 
 def read_portal(response: Answer) -> PortalDetails | Refusal:
-    """Return the token's portal. Both fields are None where HubSpot's answer lacks them."""
+    """Return the token's portal. A field is None where HubSpot's answer lacks it."""
     answered = object_answered(response)
-    if isinstance(answered, dict):
-        portal_id = text_of(answered.get("portalId"))
-        known = portal_id.isdecimal() and len(portal_id) < LONGEST_NUMBER
-        return PortalDetails(int(portal_id) if known else None, _zone(answered))
-    # The path may be missing. A redirect is no answer of HubSpot's to this call, and says nothing of the portal.
-    return PortalDetails() if is_not_found(answered) and not is_redirect(response) else answered
+    if not isinstance(answered, dict):
+        return answered
+    if answered.keys().isdisjoint(_OF_ACCOUNT):
+        return RetryLater("the answer has no details of an account")
+    portal_id = text_of(answered.get("portalId"))
+    known = portal_id.isdecimal() and len(portal_id) < LONGEST_NUMBER
+    return PortalDetails(int(portal_id) if known else None, _zone(answered))
 
 
 def _zone(body: Mapping[str, Any]) -> tzinfo | None:

@@ -20,8 +20,8 @@ from hubspot_consumer.hubspot.account import (
     read_usage,
 )
 from hubspot_consumer.hubspot.connection import CallCounter, Calls, Token
-from hubspot_consumer.hubspot.events_path import EventsPath
 from hubspot_consumer.hubspot.exports.calls import Exports
+from hubspot_consumer.hubspot.moved_paths import MovedPaths
 from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Refusal, RetryLater
 from hubspot_consumer.hubspot.paths import PATHS, TOKEN_INFO, ApiVersion, Paths
 from hubspot_consumer.hubspot.rate_limiter import QuotaSlot, RateLimiter
@@ -83,7 +83,7 @@ class HubSpotClient:
         self._http = http
         self._rate_limiter = rate_limiter
         self.paths: Final[Paths] = PATHS[version]
-        self._events_path: Final = EventsPath(self.paths)
+        self._moved_paths: Final = MovedPaths(self.paths)
         self.exports: Final = Exports(http, self.paths.exports, self._call_in_slot)
         # By event name: the properties of the portal's definition, as far as they were listed.
         self._event_properties: Mapping[str, frozenset[str]] = {}
@@ -197,7 +197,7 @@ class HubSpotClient:
             return RetryLater("HubSpot's limit of custom events is spent", timedelta(seconds=paused_s))
         known = self._event_properties
         inputs = [entry.body(self._portal_id, known.get(event_name(entry.event_type), ())) for entry in entries]
-        answer = await self._events_path.ask(
+        answer = await self._moved_paths.ask(
             self.paths.send_events, lambda path: self._call("send", path, {"inputs": inputs}, sources=entries)
         )
         return read_send(answer, len(entries))
@@ -293,4 +293,4 @@ class HubSpotClient:
             with await self.slot():
                 return await self._call(kind, path, body, parameters=parameters, method=method)
 
-        return await self._events_path.ask(path, call)
+        return await self._moved_paths.ask(path, call)

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from hubspot_consumer.hubspot.outcomes import RetryLater
 from hubspot_consumer.hubspot.rate_limiter import RateLimiter
 from hubspot_consumer.hubspot.requests import Note, TimelineEntry, Upsert
-from hubspot_consumer.hubspot.status_codes import Answer, correlation_id, policy_of, quota_spent_for
+from hubspot_consumer.hubspot.status_codes import Answer, correlation_id, policy_of, quota_spent_for, succeeded
 from hubspot_consumer.kafka.records import Record
 from runtime.logs import log
 from runtime.tracing import failed, linked_span
@@ -231,7 +231,7 @@ class Calls:
             with call_span(self._http.base_url, method, path, records) as span:
                 response = await request(self._http, method, path, body, parameters, of_a_list=kind in _LISTS)
                 span.set_attribute("http.response.status_code", response.status_code)
-                if not response.is_success:
+                if not succeeded(response):
                     failed(span, str(response.status_code))
                     log.info(
                         "hubspot.refused",

@@ -19,16 +19,16 @@ SUPPORTED_UNTIL: Final[Mapping[ApiVersion, date]] = {
 
 @dataclass(frozen=True)
 class Paths:
-    """The paths of one version. The first of `events` is the documented path of its custom events.
+    """The paths of one version. The first of `events` and of `accounts` is the documented one.
 
-    HubSpot's documents disagree about that path; the others of `events` are alternatives to try. A call for several
-    contacts or notes has the path of these and `/batch/` with the name of its action.
+    HubSpot's documents disagree about these, and portals lack some; the others are alternatives to try. A call for
+    several contacts or notes has the path of these and `/batch/` with the name of its action.
     """
 
     contacts: str
     properties: str
     property_groups: str
-    account: str
+    accounts: tuple[str, ...]
     events: tuple[str, ...]
     notes: str
     notes_of_contacts: str
@@ -49,8 +49,12 @@ class Paths:
         return f"{next(path for path in self.events if '2026-03' not in path)}/event-definitions"
 
     @property
+    def account(self) -> str:
+        return f"{self.accounts[0]}/details"
+
+    @property
     def usage(self) -> str:
-        return f"{self.account.removesuffix('/details')}/api-usage/daily/private-apps"
+        return f"{self.accounts[0]}/api-usage/daily/private-apps"
 
 
 # This path is the same in all versions.
@@ -62,7 +66,7 @@ def _dated(version: str, another: str) -> Paths:
         contacts=f"/crm/objects/{version}/contacts",
         properties=f"/crm/properties/{version}/contacts",
         property_groups=f"/crm/properties/{version}/contacts/groups",
-        account=f"/account-info/{version}/details",
+        accounts=(f"/account-info/{version}", "/account-info/v3", f"/account-info/{another}"),
         events=(f"/events/{version}", f"/events/custom/{version}", "/events/v3", f"/events/{another}"),
         notes=f"/crm/objects/{version}/notes",
         notes_of_contacts=f"/crm/associations/{version}/contacts/notes/batch/read",
@@ -76,7 +80,7 @@ PATHS: Final[dict[ApiVersion, Paths]] = {
         contacts="/crm/v3/objects/contacts",
         properties="/crm/v3/properties/contacts",
         property_groups="/crm/v3/properties/contacts/groups",
-        account="/account-info/v3/details",
+        accounts=("/account-info/v3", "/account-info/2026-09", "/account-info/2026-03"),
         events=("/events/v3", "/events/2026-09", "/events/2026-03"),
         notes="/crm/v3/objects/notes",
         # HubSpot versions its API of associations separately.

@@ -53,9 +53,8 @@ class WriteAnswer(Generic[Input]):
 
 def read_written(response: Answer, inputs: Sequence[Input]) -> WriteAnswer[Input]:
     """Return the outcome of each of *inputs*."""
-    if not succeeded(response):
+    if not succeeded(response) or (body := object_in(response)) is None:
         return _none_written(read_refusal(response), inputs)
-    body = body_of(response)
     answer = WriteAnswer[Input]()
     # An answer has no more of either than inputs; comparing many more with each input would take seconds.
     errors = objects_of(body.get("errors"))[: len(inputs)]
@@ -164,20 +163,17 @@ def read_noted_events(response: Answer, notes: int) -> set[str] | Refusal:
 
 def read_allowed(response: Answer) -> bool | Refusal:
     """Return whether the portal's tier and the token's scopes allow a call."""
-    if succeeded(response):
+    answered = object_answered(response)
+    if isinstance(answered, dict):
         return True
-    refusal = read_refusal(response)
-    return False if is_forbidden(refusal) else refusal
+    return False if is_forbidden(answered) else answered
 
 
 def read_send(response: Answer, entries: int) -> Refusal | None:
     """Return None if HubSpot accepted all *entries* of the call, or had the only one already."""
     if succeeded(response):
-        # An answer without a body is HubSpot's usual one. With a body that is no object, it is not HubSpot's.
-        body = object_in(response) if response.content else {}
-        if body is None:
-            return RetryLater("the answer is no JSON object")
-        errors = objects_of(body.get("errors"))
+        # An answer without a body is HubSpot's usual one.
+        errors = objects_of(body_of(response).get("errors"))
         if not errors:
             return None
         # A partially accepted call was never observed. If it occurs, the uuids make it safe to send all entries again.

@@ -2,7 +2,7 @@
 inputs.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final, TypeGuard
@@ -30,14 +30,14 @@ LONGEST_RETRY_AFTER: Final = timedelta(minutes=15)
 LONGEST_DETAIL: Final = 500
 _NOT_VALID: Final = "Property values were not valid: "
 _UNWRITABLE: Final = frozenset({"PROPERTY_DOESNT_EXIST", "READ_ONLY_VALUE"})
-# HubSpot has several names for a value that another contact holds; the oldest answers have its sentence alone.
-_CONFLICTS: Final = frozenset(
-    {"CONFLICT", "OBJECT_ALREADY_EXISTS", "UNIQUE_VALUE_CONFLICT", "CONFLICTING_UNIQUE_VALUE"}
-)
-_MISTYPED: Final = frozenset({"INVALID_INTEGER", "INVALID_LONG", "INVALID_DATE", "INVALID_OPTION"})
+# HubSpot has many names for a value that another contact holds, in several fields. Some answers have a sentence alone.
+_NAMING: Final = ("category", "subCategory", "errorType", "error", "code")
+_CONFLICTS: Final = ("CONFLICT", "EXISTS")
+_HELD_BY_ANOTHER: Final = ("already has that value", "already exists")
+# Each type has its own code, such as INVALID_LONG.
+_MISTYPED: Final = "INVALID"
 _OURS: Final = frozenset(known.name for known in PROPERTIES)
 _OF_SCOPE_OR_TIER: Final = ("scope", "tier", "permission", "subscription", "upgrade", "access token")
-_HELD_BY_ANOTHER: Final = "already has that value"
 _NOT_UNIQUE: Final = "by non-unique"
 _PASSING_CATEGORIES: Final = frozenset({"RATE_LIMITS", "INTERNAL_ERROR", "TIMEOUT", "SERVICE_UNAVAILABLE", "LOCKED"})
 
@@ -47,7 +47,11 @@ Answer = httpx.Response | RetryLater
 
 
 def succeeded(answer: Answer) -> TypeGuard[httpx.Response]:
-    return isinstance(answer, httpx.Response) and answer.is_success
+    """Return whether HubSpot did what a call asks for. A 2xx with another body than a JSON object is not HubSpot's."""
+    if not isinstance(answer, httpx.Response) or not answer.is_success:
+        return False
+    body = object_in(answer)
+    return not answer.content if body is None else not _is_error(body)
 
 
 def is_redirect(answer: Answer) -> bool:
@@ -56,11 +60,9 @@ def is_redirect(answer: Answer) -> bool:
 
 def object_answered(answer: Answer) -> dict[str, Any] | Refusal:
     """Return the JSON object with which a call succeeded; the meaning of any other answer."""
-    if not succeeded(answer):
+    if not succeeded(answer) or (body := object_in(answer)) is None:
         return read_refusal(answer)
-    body = object_in(answer)
-    # HubSpot answers with an object, so that something between it and us gave another answer.
-    return RetryLater("the answer is no JSON object") if body is None else body
+    return body
 
 
 def quota_spent_for(response: httpx.Response) -> timedelta | None:
@@ -70,10 +72,11 @@ def quota_spent_for(response: httpx.Response) -> timedelta | None:
 
 
 def read_refusal(answer: Answer) -> Refusal:
-    """Return the meaning of an answer other than 2xx for the whole call."""
+    """Return the meaning for the whole call of an answer with which it did not succeed."""
     if isinstance(answer, RetryLater):
         return answer
-    return replace(_by_status(answer, _detail(answer)), correlation_id=correlation_id(answer))
+    meaning = _in_hubspots_place(answer) if answer.is_success else _by_status(answer, _detail(answer))
+    return replace(meaning, correlation_id=correlation_id(answer))
 
 
 def correlation_id(response: httpx.Response) -> str | None:
@@ -86,11 +89,20 @@ def policy_of(response: httpx.Response) -> str | None:
     return words_of(body_of(response).get("policyName")) or None
 
 
+def _in_hubspots_place(response: httpx.Response) -> RetryLater:
+    """Return the outage that a 2xx without a JSON object is: a captive portal or a proxy answers, and not HubSpot."""
+    if object_in(response) is not None:
+        return RetryLater("the answer is an error with the status of a success")
+    kind = words_of(response.headers.get("Content-Type")).partition(";")[0] or "another text"
+    what = f"{response.status_code}: the answer is no JSON object, but {kind if response.content else 'empty'}"
+    return RetryLater(f"{what}: something else answers in HubSpot's place", outage=True)
+
+
 def _by_status(response: httpx.Response, detail: str) -> Refusal:  # noqa: PLR0911 - a table with a line for each status
     if _is_rate_limit(response):
         return _rate_limited(response, detail)
     match response.status_code:
-        case 301 | 302 | 303 | 307 | 308:
+        case 300 | 301 | 302 | 303 | 304 | 305 | 307 | 308:
             # Redirects are not followed: the token would go to wherever they lead.
             leads_to = words_of(response.headers.get("Location"), LONGEST_DETAIL) or "nowhere"
             why = f"{response.status_code}: redirected to {leads_to}; HUBSPOT_API_BASE_URL must name HubSpot itself"
@@ -113,7 +125,8 @@ def _by_status(response: httpx.Response, detail: str) -> Refusal:  # noqa: PLR09
             return _rejected(body_of(response), detail, conflict=response.status_code == 409)
         case _:
             # 408, 477, each 5xx and any unknown status are retried: an event must not be lost for an unclear answer.
-            return RetryLater(detail, _retry_after(response), outage=response.status_code >= 500)
+            passes_soon = response.status_code in (408, 425, 477)
+            return RetryLater(detail, _retry_after(response), outage=not passes_soon)
 
 
 def no_id_property(detail: str) -> Halt:
@@ -132,9 +145,15 @@ def _forbidden(response: httpx.Response, detail: str) -> Refusal:
         # No public reason names a ban, and this is the one whose remedy is in HubSpot's account too.
         return Halt("token_refused", f"{detail}: HubSpot has banned the app from the portal, and no scope mends that")
     words = f"{text_of(body.get('category'))} {text_of(body.get('message'))}".lower()
-    if _scopes(body) or any(word in words for word in _OF_SCOPE_OR_TIER):
+    # A proxy's JSON may speak of permissions too.
+    of_hubspot = _is_error(body) or not body.keys().isdisjoint(("category", "correlationId"))
+    if _scopes(body) or (of_hubspot and any(word in words for word in _OF_SCOPE_OR_TIER)):
         return Halt("scope_missing", detail)
     return RetryLater(detail, _retry_after(response), outage=True, blocked=True)
+
+
+def _is_error(body: Mapping[str, Any]) -> bool:
+    return text_of(body.get("status")) == "error"
 
 
 def _rate_limited(response: httpx.Response, detail: str) -> Refusal:
@@ -171,15 +190,22 @@ def _rejected(
 ) -> Rejected:
     """Return the meaning of an error about values; *conflict* if its status says that it is one."""
     faults = tuple(_faults(error))
-    words = {text_of(error.get("category")), text_of(error.get("errorType")), *(code for code, _ in faults)}
     return Rejected(
         "rejected_by_hubspot",
         detail,
         unwritable=frozenset(name for code, name in faults if code in _UNWRITABLE and name),
-        conflict=conflict or not words.isdisjoint(_CONFLICTS) or _HELD_BY_ANOTHER in text_of(error.get("message")),
-        mistyped=_OURS.intersection(name for code, name in faults if code in _MISTYPED),
+        conflict=conflict or _is_conflict(error, {code for code, _ in faults}),
+        mistyped=_OURS.intersection(name for code, name in faults if code.startswith(_MISTYPED)),
         correlation_id=correlation_id,
     )
+
+
+def _is_conflict(error: Mapping[str, Any], codes: Collection[str]) -> bool:
+    told = (error, *objects_of(error.get("errors")))
+    names = {*codes, *(text_of(one.get(field)) for one in told for field in _NAMING)}
+    words = " ".join(text_of(one.get("message")) for one in told).lower()
+    named = any(mark in name.upper() for name in names for mark in _CONFLICTS)
+    return named or any(sentence in words for sentence in _HELD_BY_ANOTHER)
 
 
 def _faults(error: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

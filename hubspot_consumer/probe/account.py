@@ -3,9 +3,9 @@
 from typing import Final
 
 from hubspot_consumer.hubspot.daily_quota import quota_counts
-from hubspot_consumer.hubspot.outcomes import Halt, Rejected, RetryLater
+from hubspot_consumer.hubspot.outcomes import Rejected, RetryLater
 from hubspot_consumer.hubspot.remote_contacts import read_remote_contacts
-from hubspot_consumer.probe.answers import no_answer, words
+from hubspot_consumer.probe.answers import found_at, words
 from hubspot_consumer.probe.question import Found, Question, as_expected, differs, not_told
 from hubspot_consumer.probe.subject import EMAILS, Subject
 
@@ -13,13 +13,7 @@ _NEEDED: Final = ("Max", "Interval-Milliseconds", "Remaining", "Daily", "Daily-R
 
 
 async def _api_version(subject: Subject) -> Found:
-    match no_answer(subject.account):
-        case Halt(reason="endpoint_not_found", detail=detail):
-            return differs(detail)
-        case None:
-            return as_expected(f"{subject.paths.account} answers: {words(subject.account)}")
-        case why:
-            return not_told(why)
+    return found_at(subject.paths.account, subject.account)
 
 
 async def _quota_headers(subject: Subject) -> Found:
@@ -50,7 +44,7 @@ QUESTIONS: Final = (
         "api_version",
         "the paths of HUBSPOT_API_VERSION answer",
         "read the account's details",
-        "HubSpot does not have this version, or not for this account: nothing can be sent",
+        "HubSpot does not have this version, or not for this account: other calls may find no path",
         _api_version,
         "HUBSPOT_API_VERSION",
     ),

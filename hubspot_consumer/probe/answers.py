@@ -3,16 +3,31 @@
 from typing import Any
 
 from hubspot_consumer.hubspot.bodies import body_of, named_in, objects_of, text_of, words_of
-from hubspot_consumer.hubspot.outcomes import Halt, Outcome, Rejected, RetryLater
+from hubspot_consumer.hubspot.outcomes import Halt, Outcome, Rejected, RetryLater, is_not_found
 from hubspot_consumer.hubspot.requests import Upsert
 from hubspot_consumer.hubspot.results import read_written
 from hubspot_consumer.hubspot.status_codes import LONGEST_DETAIL, Answer, read_refusal, succeeded
+from hubspot_consumer.probe.question import Found, as_expected, differs, not_told
 
 
 def no_answer(answer: Answer) -> RetryLater | Halt | None:
     """Return why an answer tells nothing: none came, or one about the token, the path or the quota. None if it does."""
     refusal = None if succeeded(answer) else read_refusal(answer)
     return None if isinstance(refusal, Rejected) else refusal
+
+
+def found_at(documented: str, answer: Answer) -> Found:
+    """Return whether the *documented* path answers a call that tries the others after a 404."""
+    if isinstance(answer, RetryLater):
+        return not_told(answer)
+    refusal = None if succeeded(answer) else read_refusal(answer)
+    if is_not_found(refusal):
+        return differs(f"none of the known paths exists: {words(answer)}")
+    if isinstance(refusal, RetryLater | Halt):
+        return not_told(refusal)
+    path = answer.request.url.path
+    told = f"{path} answers ({words(answer)})"
+    return as_expected(told) if path.endswith(documented) else differs(told)
 
 
 def words(answer: Answer) -> str:

@@ -1,9 +1,10 @@
 """Cleaning up: the deletion of the test contacts and their notes, also of those that a killed probe left."""
 
+from collections.abc import Collection
 from typing import Final
 
-from hubspot_consumer.hubspot.outcomes import Refusal, RetryLater
-from hubspot_consumer.hubspot.requests import HeldContacts
+from hubspot_consumer.hubspot.outcomes import Halt, Refusal, Rejected, RetryLater
+from hubspot_consumer.hubspot.requests import RemoteContact
 from hubspot_consumer.hubspot.results import NotesOfContacts, read_notes_of_contacts
 from hubspot_consumer.hubspot.status_codes import read_refusal, succeeded
 from hubspot_consumer.probe.subject import EMAILS, Subject
@@ -15,29 +16,25 @@ TRY_AGAIN_S: Final = 2.0
 
 async def clean_up(subject: Subject) -> Refusal | None:
     """Delete whatever test contacts and notes the portal has; return None if they are gone."""
+    held = await subject.look()
     refusal: Refusal | None = None
     for attempt in range(ATTEMPTS):
-        if attempt:
+        refusal = await delete(subject, held) if isinstance(held, list) else held
+        if isinstance(refusal, Rejected | Halt):
+            return refusal
+        if refusal is None and isinstance(held, list) and not ids_of_test_contacts(held):
+            return None
+        if attempt or refusal is not None:
             await subject.clock.sleep(TRY_AGAIN_S)
-        refusal = await _cleaned(subject)
-        if not isinstance(refusal, RetryLater):
-            break
-    return refusal
-
-
-async def _cleaned(subject: Subject) -> Refusal | None:
-    held = await subject.look()
-    if not isinstance(held, dict):
-        return held
-    if (refusal := await delete(subject, held)) is not None or not ids_of_test_contacts(held):
+        held = await subject.look()
+    if refusal is not None:
         return refusal
-    held = await subject.look()
-    if not isinstance(held, dict):
+    if not isinstance(held, list):
         return held
     return RetryLater("HubSpot still has test contacts after their deletion") if ids_of_test_contacts(held) else None
 
 
-async def delete(subject: Subject, held: HeldContacts) -> Refusal | None:
+async def delete(subject: Subject, held: Collection[RemoteContact]) -> Refusal | None:
     """Delete the test contacts among those *held*, and their notes first: later nothing leads to these."""
     contact_ids = ids_of_test_contacts(held)
     if contact_ids:
@@ -54,8 +51,9 @@ async def delete(subject: Subject, held: HeldContacts) -> Refusal | None:
     return None
 
 
-def ids_of_test_contacts(held: HeldContacts) -> list[str]:
-    """Return the ids of the test contacts. A contact of a person may have one of their emails as an additional one."""
-    return sorted(
-        {contact.contact_id for contact in held.values() if contact and contact.properties.get("email") in EMAILS}
-    )
+def ids_of_test_contacts(held: Collection[RemoteContact]) -> list[str]:
+    """Return the ids of the test contacts. A contact of a person may have one of their emails as an additional one.
+
+    One without an email was found by its value of HUBSPOT_ID_PROPERTY, which only a probe writes.
+    """
+    return sorted({contact.contact_id for contact in held if contact.properties.get("email", "") in ("", *EMAILS)})

@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Final
 
 from hubspot_consumer.hubspot.account import read_portal
-from hubspot_consumer.hubspot.outcomes import Halt, Refusal, is_unavailable
+from hubspot_consumer.hubspot.outcomes import Halt, Refusal, is_forbidden
 from hubspot_consumer.hubspot.remote_contacts import read_remote_contacts
-from hubspot_consumer.hubspot.requests import HeldContacts
-from hubspot_consumer.probe import account, batches, contacts, timeline
+from hubspot_consumer.hubspot.requests import RemoteContact
+from hubspot_consumer.probe import account, batches, contacts, id_property, timeline
 from hubspot_consumer.probe.answers import words
 from hubspot_consumer.probe.clean_up import clean_up, delete, ids_of_test_contacts
 from hubspot_consumer.probe.question import Found, Question, failed
@@ -21,6 +21,7 @@ QUESTIONS: Final[Sequence[Question]] = (
     *account.QUESTIONS,
     *batches.QUESTIONS,
     *contacts.QUESTIONS[:-1],
+    *id_property.QUESTIONS,
     *timeline.QUESTIONS,
     contacts.QUESTIONS[-1],
 )
@@ -55,7 +56,7 @@ async def run(subject: Subject, spent: Callable[[], Halt | None], progress: Prog
     held = await subject.look()
     if (halt := spent()) is not None:
         raise CannotGoOn(f"not probed: {halt.detail}")
-    if not isinstance(held, dict):
+    if not isinstance(held, list):
         raise CannotGoOn(f"not probed: contacts can't be read: {held.detail}")
     try:
         leftovers = await _begun(subject, held)
@@ -72,7 +73,7 @@ async def _check_portal(subject: Subject) -> None:
     subject.account = await subject.ask(subject.paths.account)
     details = read_portal(subject.account)
     if isinstance(details, Refusal):
-        if not is_unavailable(details):
+        if not is_forbidden(details):
             raise CannotGoOn(f"not probed: {details.detail}")
     elif details.portal_id not in (None, subject.portal_id):
         raise Misconfigured(
@@ -81,7 +82,7 @@ async def _check_portal(subject: Subject) -> None:
         )
 
 
-async def _begun(subject: Subject, held: HeldContacts) -> int:
+async def _begun(subject: Subject, held: Sequence[RemoteContact]) -> int:
     """Delete what an earlier probe left, create the first test contacts, and return the number of deleted ones."""
     if (refusal := await delete(subject, held)) is not None:
         raise CannotGoOn(f"not probed: what an earlier probe left can't be deleted: {refusal.detail}")

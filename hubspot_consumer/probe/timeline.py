@@ -14,8 +14,8 @@ from hubspot_consumer.hubspot.results import (
     read_send,
 )
 from hubspot_consumer.hubspot.schema import event_name
-from hubspot_consumer.hubspot.status_codes import Answer, read_refusal, succeeded
-from hubspot_consumer.probe.answers import results, words
+from hubspot_consumer.hubspot.status_codes import read_refusal, succeeded
+from hubspot_consumer.probe.answers import found_at, results, words
 from hubspot_consumer.probe.contacts import NO_CONTACT
 from hubspot_consumer.probe.question import Found, Question, as_expected, differs, not_told
 from hubspot_consumer.probe.subject import MAIN, Subject
@@ -30,7 +30,7 @@ async def _event_definitions(subject: Subject) -> Found:
     if (why := _not_needed(subject, "custom_events")) is not None:
         return not_told(why)
     path = subject.paths.event_definitions
-    return _found_at(path, await subject.ask(path, None, {"limit": "1"}))
+    return found_at(path, await subject.ask(path, None, {"limit": "1"}))
 
 
 async def _event_sending(subject: Subject) -> Found:
@@ -38,7 +38,7 @@ async def _event_sending(subject: Subject) -> Found:
         return not_told(why)
     # A call without inputs shows whether its path exists, and sends nothing.
     path = subject.paths.send_events
-    return _found_at(path, await subject.ask(path, {"inputs": []}))
+    return found_at(path, await subject.ask(path, {"inputs": []}))
 
 
 async def _duplicate_event(subject: Subject) -> Found:
@@ -116,19 +116,6 @@ def _not_needed(subject: Subject, form: str) -> str | None:
     if subject.timeline in ("auto", form):
         return None
     return f"not asked: HUBSPOT_TIMELINE is {subject.timeline}"
-
-
-def _found_at(documented: str, answer: Answer) -> Found:
-    if isinstance(answer, RetryLater):
-        return not_told(answer)
-    refusal = None if succeeded(answer) else read_refusal(answer)
-    if is_not_found(refusal):
-        return differs(f"none of the known paths exists: {words(answer)}")
-    if isinstance(refusal, RetryLater | Halt):
-        return not_told(refusal)
-    path = answer.request.url.path
-    told = f"{path} answers ({words(answer)})"
-    return as_expected(told) if path.endswith(documented) else differs(told)
 
 
 def _entry(subject: Subject) -> TimelineEntry:

@@ -62,6 +62,8 @@ class Settings:
     additional_emails: Literal["found", "not_found"] = "found"
     partial_failure: Literal["multi_status", "refuse_call"] = "multi_status"
     partial_upsert_by_email: Literal["keep", "refuse", "blank"] = "keep"
+    upsert_of_taken_email: Literal["conflict", "write_holder", "leave_out_email"] = "conflict"
+    upserted_id: Literal["set", "left_out"] = "set"
     unknown_property: Literal["refuse", "ignore"] = "refuse"
     wrong_email: Literal["refuse", "accept"] = "refuse"
     white_space: Literal["accept", "refuse"] = "accept"

@@ -97,6 +97,7 @@ WAYS: Final[Mapping[str, Way]] = {
     "delivered/upsert-keeps-a-later-stage": asked(contact(ADA, lifecyclestage="customer")),
     "delivered/upsert-updated": asked(_ADA),
     "delivered/upsert-without-trace-ids": asked(),
+    "halt/account-path-not-found-404": known("not_found_page"),
     "halt/banned-403": known("banned"),
     "halt/daily-429": asked(settings(daily_limit=0)),
     "halt/daily-429-with-a-category": told,

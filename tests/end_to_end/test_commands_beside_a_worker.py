@@ -56,5 +56,6 @@ async def test_a_probe_beside_a_busy_worker_brings_no_429_and_finds_what_is_ther
     done = await busy.run("probe", "--yes", "--json", "--rate-share", "0.5")
 
     assert done.code == 0, done
-    assert {one["told"] for one in json.loads(done.output)["questions"]} == {"as_expected"}
+    found = {(one["told"], one["what"]) for one in json.loads(done.output)["questions"] if one["told"] != "as_expected"}
+    assert found <= {("not_told", "not asked: HUBSPOT_ID_PROPERTY is email")}
     assert (await findings(busy))["probe"]["level"] == "ok"

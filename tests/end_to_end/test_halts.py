@@ -17,7 +17,7 @@ from tests.polling import eventually
 
 pytestmark = pytest.mark.timeout(180)
 
-UNAVAILABLE = {"answer": {"kind": "status", "status": 503, "style": "html"}}
+UNAVAILABLE: dict[str, dict[str, Any]] = {"answer": {"kind": "status", "status": 503, "style": "html"}}
 
 
 async def halted(worker: Service, reason: str) -> dict[str, str]:
@@ -38,15 +38,22 @@ async def running(pipeline: Pipeline, **environment: str) -> Service:
     return worker
 
 
-async def test_an_outage_opens_the_circuit_and_closes_it_within_seconds_of_its_end(pipeline: Pipeline) -> None:
+@pytest.mark.parametrize(
+    ("status", "says"), [(503, "503"), (200, "text/html: something else answers in HubSpot's place")]
+)
+async def test_an_outage_opens_the_circuit_and_closes_it_within_seconds_of_its_end(
+    pipeline: Pipeline, status: int, says: str
+) -> None:
     worker = await running(pipeline)
-    await pipeline.simulator.add_fault(UNAVAILABLE)
+    await pipeline.simulator.add_fault({"answer": UNAVAILABLE["answer"] | {"status": status}})
     await pipeline.commit(300)
 
     halt = await halted(worker, "hubspot_unavailable")
-    assert "503" in halt["detail"]
+    assert says in halt["detail"]
     assert datetime.fromisoformat(halt["next_probe"]) <= datetime.now(UTC) + timedelta(seconds=8)
-    assert [(await worker.health())[0], await worker.live()] == [200, 200]
+    http_status, health = await worker.health()
+    assert [http_status, await worker.live()] == [200, 200]
+    assert says in str(health)
     async with httpx.AsyncClient() as http:
         metrics = (await http.get(f"{worker.url}/metrics")).text
     assert 'hubspot_consumer_halted{reason="hubspot_unavailable"} 1.0' in metrics

@@ -94,7 +94,9 @@ async def _probe(settings: Settings, portal_id: int, *, rate_share: float, as_js
     clock, calls, shown = SystemClock(), list[CallMade](), Display()
     client, limiter = hubspot_client(settings, clock, calls.append)
     limiter.divide(rate_share)
-    subject = Subject(client.ask, client.paths, portal_id, settings.hubspot_timeline, clock)
+    subject = Subject(
+        client.ask, client.paths, portal_id, settings.hubspot_timeline, clock, settings.hubspot_id_property
+    )
     try:
         async with _beside_workers(settings, rate_share, clock, shown) as no_kafka:
             with shown.progress("questions") as progress:

@@ -30,7 +30,7 @@ from tests.clock import START, OwnedClock
 from tests.contract.test_client import client_of
 from tests.hostile.hubspot import answering
 from tests.hostile.inputs import Input, inputs_of
-from tests.samples import PORTAL_ID, TOKEN
+from tests.samples import ID_PROPERTY, PORTAL_ID, TOKEN
 
 ADA: Final = ContactKey("ada@example.com")
 UPSERT: Final = Upsert("ada", ADA, {"nerava_role": "driver"})
@@ -52,7 +52,7 @@ async def plan(client: HubSpotClient) -> Differences | RetryLater | Rejected | H
 
 
 async def probed(client: HubSpotClient) -> Report | str:
-    subject = Subject(client.ask, client.paths, PORTAL_ID, "auto", OwnedClock())
+    subject = Subject(client.ask, client.paths, PORTAL_ID, "auto", OwnedClock(), ID_PROPERTY)
     try:
         return await run(subject, client.spent, lambda _done, _total: None)
     except (CannotGoOn, Misconfigured) as why:

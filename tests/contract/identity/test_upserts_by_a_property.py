@@ -66,6 +66,21 @@ async def test_contacts_made_under_email_get_the_property_with_their_next_write_
     assert portal.log.total == calls + 1, "from then on one call is enough"
 
 
+@pytest.mark.parametrize("changes", [{"upsert_of_taken_email": "write_holder"}, {"upserted_id": "left_out"}])
+async def test_where_hubspot_leaves_the_property_out_each_contact_is_written_and_none_is_made_twice(
+    portal: Portal, writer: Writer, changes: dict[str, str]
+) -> None:
+    portal.change_settings(**changes)
+    ada = portal.contacts.create({"email": ADA})
+
+    written = [await writer.write(upsert(ADA, sequence=at), upsert(LENA, sequence=at)) for at in (1, 2)]
+
+    lena = contact_of(portal, LENA)
+    assert written == [{ADA: Delivered(ada.id), LENA: Delivered(lena.id)}] * 2
+    assert [values(portal, key, "nerava_event_sequence") for key in (ADA, LENA)] == [["2"], ["2"]]
+    assert len(portal.contacts) == 2
+
+
 @pytest.mark.parametrize("switch", ["refuse", "blank"])
 async def test_what_an_upsert_leaves_out_is_kept_also_where_hubspot_keeps_nothing_by_email(
     portal: Portal, writer: Writer, switch: str

@@ -21,7 +21,7 @@ from runtime.clock import Clock
 from sandbox.hubspot.app import simulator_app
 from sandbox.hubspot.records.portal import Portal
 from tests.clock import OwnedClock
-from tests.samples import PORTAL_ID, TOKEN
+from tests.samples import ID_PROPERTY, PORTAL_ID, TOKEN
 
 MANY_CALLS = 10_000
 PERSON = {"email": "ada@example.com", "firstname": "Ada", "phone": "1"}
@@ -73,13 +73,14 @@ async def probe(
     version: ApiVersion = "2026-09",
     timeline: TimelineSetting = "auto",
     clock: Clock | None = None,
+    id_property: str = ID_PROPERTY,
 ) -> Probed:
     """Probe the portal behind *transport*. Calls need no slots here, and no time passes between them."""
     clock, calls = clock or OwnedClock(), list[object]()
     async with http_client("http://hubspot", lambda: SecretStr(TOKEN), transport) as http:
         rate_limiter = RateLimiter(MANY_CALLS, 10, DailyQuota(MANY_CALLS, clock), clock)
         client = HubSpotClient(http, rate_limiter, version, PORTAL_ID, calls.append)
-        subject = Subject(client.ask, client.paths, PORTAL_ID, timeline, clock)
+        subject = Subject(client.ask, client.paths, PORTAL_ID, timeline, clock, id_property)
         report = await run(subject, client.spent, lambda _done, _total: None)
     return Probed(report, len(calls))
 

@@ -174,3 +174,51 @@ async def test_an_upsert_of_an_archived_contacts_email_creates_or_restores(
     assert (result["new"], result["id"] != ada) == (new, new)
     read = await hubspot.get(f"{CONTACTS}/ada@example.com?idProperty=email&properties=phone")
     assert read.json()["properties"]["phone"] == (None if new else "1")
+
+
+@pytest.mark.parametrize(
+    ("switch", "status", "writes_the_holder"),
+    [("conflict", 409, False), ("write_holder", 200, True), ("leave_out_email", 200, False)],
+)
+async def test_an_upsert_by_a_unique_property_with_the_email_of_another_contact(
+    hubspot: httpx.AsyncClient, switch: str, status: int, *, writes_the_holder: bool
+) -> None:
+    await define_key(hubspot)
+    await hubspot.put("/_simulator/settings", json={"upsert_of_taken_email": switch})
+    holder = await create(hubspot, "ada@example.com")
+
+    answer = await upsert_by_key(hubspot, "ada@example.com")
+    found = await hubspot.post(f"{CONTACTS}/batch/read", json={"idProperty": "key", "inputs": [{"id": "k1"}]})
+
+    assert answer.status_code == status
+    if status == 200:
+        [written] = answer.json()["results"]
+        assert (written["id"] == holder, written["new"]) == (writes_the_holder, not writes_the_holder)
+        made = [] if writes_the_holder else [(written["id"], None)]
+        assert [(one["id"], one["properties"]["email"]) for one in found.json()["results"]] == made
+    read = await hubspot.get(f"{CONTACTS}/ada@example.com?idProperty=email")
+    assert read.json()["id"] == holder
+
+
+@pytest.mark.parametrize(("switch", "found"), [("set", 1), ("left_out", 0)])
+async def test_an_upsert_by_a_unique_property_sets_it_or_leaves_it_out_in_a_new_contact(
+    hubspot: httpx.AsyncClient, switch: str, found: int
+) -> None:
+    await define_key(hubspot)
+    await hubspot.put("/_simulator/settings", json={"upserted_id": switch})
+
+    await upsert_by_key(hubspot, "ada@example.com")
+    read = await hubspot.post(f"{CONTACTS}/batch/read", json={"idProperty": "key", "inputs": [{"id": "k1"}]})
+
+    assert len(read.json()["results"]) == found
+    assert (await hubspot.get(f"{CONTACTS}/ada@example.com?idProperty=email")).status_code == 200
+
+
+async def define_key(hubspot: httpx.AsyncClient) -> None:
+    key = {"name": "key", "label": "Key", "groupName": "contactinformation", "type": "string", "fieldType": "text"}
+    await hubspot.post("/crm/properties/2026-03/contacts", json=key | {"hasUniqueValue": True})
+
+
+async def upsert_by_key(hubspot: httpx.AsyncClient, email: str) -> httpx.Response:
+    one = {"id": "k1", "idProperty": "key", "properties": {"email": email, "firstname": "Ada"}}
+    return await hubspot.post(f"{CONTACTS}/batch/upsert", json={"inputs": [one]})

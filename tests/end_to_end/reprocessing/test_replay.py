@@ -58,3 +58,38 @@ async def test_a_replay_beside_the_worker_doubles_nothing_and_moves_nobody_backw
     findings, _ = await pipeline.findings()
     assert not findings
     assert (await pipeline.simulator.statistics())["rate_limited_by_quota"] == 0
+
+
+@pytest.mark.parametrize("form", ["custom_events", "notes"])
+async def test_a_replay_leaves_the_entries_that_a_portal_refused_meanwhile_and_changes_no_contact(
+    pipeline: Pipeline, tmp_path: Path, form: str
+) -> None:
+    await pipeline.simulator.change_settings(custom_events=form == "custom_events")
+    worker = await delivered(pipeline, events=100)
+    assert (await worker.status())["timeline"] == form
+
+    await pipeline.simulator.change_settings(custom_events=False, notes=False)
+    left_before = await pipeline.arrived()
+    await pipeline.commit(100, seed=2)
+    await pipeline.until_finished()
+    left_out = (await worker.status())["timeline_left_out"]
+    assert (await pipeline.arrived(), left_out) == (left_before, 99), "each event but the poisoned one"
+    before = await contacts(pipeline)
+
+    await pipeline.simulator.change_settings(**{form: True})
+    for run in ("first", "again"):
+        done = await pipeline.run("replay", "--timeline", "--since", "1h", "--yes", "--folder", str(tmp_path / run))
+        assert done.code == 0, done.errors
+        assert await pipeline.arrived() == left_before + left_out
+        findings, _ = await pipeline.findings()
+        assert not findings
+        assert await contacts(pipeline) == before
+
+
+async def contacts(pipeline: Pipeline) -> dict[str, dict[str, str]]:
+    """Return the contacts' properties by email, but the time of their last write."""
+    held = (await pipeline.simulator.accepted()).contacts
+    return {
+        email: {name: value for name, value in contact["properties"].items() if name != "lastmodifieddate"}
+        for email, contact in held.items()
+    }

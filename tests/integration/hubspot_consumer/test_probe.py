@@ -21,6 +21,7 @@ from sandbox.simulator import PORTAL_ID, TOKEN, Simulator
 from sandbox.stack import create_topics
 from schemas.topics import Topics
 from tests.commands import Done, run
+from tests.samples import ID_PROPERTY
 from tests.simulators import running_simulator
 
 MANY_CALLS = 10_000
@@ -29,7 +30,7 @@ MANY_CALLS = 10_000
 @pytest.fixture
 async def simulator(tmp_path: Path) -> AsyncIterator[Simulator]:
     """A provisioned portal."""
-    async with running_simulator(tmp_path) as simulator:
+    async with running_simulator(tmp_path, "--id-property", ID_PROPERTY) as simulator:
         await simulator.change_settings(quota=MANY_CALLS)
         yield simulator
 
@@ -44,6 +45,7 @@ def settings(simulator: Simulator) -> dict[str, str]:
         "HUBSPOT_PORTAL_ID": str(PORTAL_ID),
         "HUBSPOT_API_BASE_URL": simulator.url,
         "HUBSPOT_RATE_LIMIT": str(MANY_CALLS),
+        "HUBSPOT_ID_PROPERTY": ID_PROPERTY,
     }
 
 

@@ -130,8 +130,7 @@ def _plan_upsert(batch: Batch, item: dict[str, Any], trace: str | None) -> None:
             raise BadInput(f"The id of an upsert by {id_property} can not be empty.")
         if _is_refused_as_deleted(batch.portal, identity_of(batch.portal, id_property, named, "upsert")):
             raise BadInput("The contact was deleted, and must be restored before it can be written.")
-        # The id becomes a property of the new contact, unless the input's properties have another value.
-        given = {id_property: named} | given
+        given = _of_new_contact(batch.portal, id_property, named, given)
     properties = _checked(batch, {"properties": given})
     if contact is None:
         check_creatable(properties)
@@ -140,6 +139,19 @@ def _plan_upsert(batch: Batch, item: dict[str, Any], trace: str | None) -> None:
     _claim(batch, properties, contact)
     identity = identity_of(batch.portal, id_property, named, "upsert") if id_property else None
     batch.writes.append(partial(_apply_upsert, batch.portal, contact, identity, properties, trace))
+
+
+def _of_new_contact(portal: Portal, id_property: str, named: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the properties of a contact that an upsert has to create.
+
+    The id becomes one of them, unless the input's properties have another value.
+    """
+    if id_property == "email":
+        return {id_property: named} | given
+    email = as_text(given.get("email"))
+    if portal.settings.upsert_of_taken_email == "leave_out_email" and portal.contacts.by_email(email):
+        given = {name: value for name, value in given.items() if name != "email"}
+    return {id_property: named} | given if portal.settings.upserted_id == "set" else given
 
 
 def _whole(portal: Portal, contact: Contact, properties: dict[str, str]) -> dict[str, str]:
@@ -218,6 +230,8 @@ def _upserted(portal: Portal, item: dict[str, Any]) -> Contact | None:
     contact = portal.contacts.by_identity(identity)
     if contact is None and portal.settings.upsert_of_archived == "restore":
         return portal.contacts.archived_by_identity(identity)
+    if contact is None and portal.settings.upsert_of_taken_email == "write_holder":
+        return portal.contacts.by_email(as_text(as_object(item.get("properties")).get("email")))
     return contact
 
 

@@ -125,20 +125,36 @@ async def test_a_property_of_which_hubspot_takes_values_of_others_has_its_type_s
         assert await bench.upsert(upsert(f"c{number}", "earned_at")) == {f"c{number}": mistyped}
 
 
+BLOCKED = RetryLater("403: Sorry, you have been blocked", outage=True, blocked=True)
+
+
+def all_but_b(inputs: Sequence[Upsert]) -> WriteAnswer[Upsert]:
+    return WriteAnswer.of_all(inputs, BLOCKED if any(one.trace_id == "b" for one in inputs) else Delivered("1"))
+
+
 async def test_a_contact_that_a_firewall_blocks_for_its_text_stops_no_other_and_is_rejected_in_the_end() -> None:
-    blocked = RetryLater("403: Sorry, you have been blocked", outage=True, blocked=True)
-    bench = Bench(
-        lambda inputs: WriteAnswer.of_all(
-            inputs, blocked if any(one.trace_id == "b" for one in inputs) else Delivered("1")
-        )
-    )
+    bench = Bench(all_but_b)
 
     for _ in range(MOST_TRIES - 1):
         outcomes = await bench.upsert(upsert("a"), upsert("b"), upsert("c"))
-        assert outcomes == {"a": Delivered("1"), "b": blocked, "c": Delivered("1")}
+        assert outcomes == {"a": Delivered("1"), "b": BLOCKED, "c": Delivered("1")}
 
     last = await bench.upsert(upsert("a"), upsert("b"), upsert("c"))
-    assert last["b"] == Rejected("rejected_by_hubspot", blocked.detail)
+    assert last["b"] == Rejected("rejected_by_hubspot", BLOCKED.detail)
+    assert bench.halt.halted is None
+
+
+async def test_a_blocked_contact_alone_is_an_outage_until_one_other_contact_passes_and_is_rejected_then() -> None:
+    bench = Bench(all_but_b)
+    for _ in range(3 * MOST_TRIES):
+        assert await bench.upsert(upsert("b")) == {"b": BLOCKED}
+    assert bench.halt.halted is not None
+    assert bench.halt.halted.reason == "hubspot_unavailable"
+
+    assert await bench.upsert(upsert("a")) == {"a": Delivered("1")}
+    assert bench.halt.halted is None
+    assert await bench.upsert(upsert("b")) == {"b": BLOCKED}
+    assert await bench.upsert(upsert("b")) == {"b": Rejected("rejected_by_hubspot", BLOCKED.detail)}
     assert bench.halt.halted is None
 
 

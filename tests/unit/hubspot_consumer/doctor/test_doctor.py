@@ -331,7 +331,7 @@ async def test_a_day_that_ends_at_the_edge_of_years_ends_at_midnight(
         (301, "fail", "301: redirected to https://api.hubapi.com/", "set HUBSPOT_API_BASE_URL"),
         (307, "fail", "307: redirected to https://api.hubapi.com/", "set HUBSPOT_API_BASE_URL"),
         (403, "fail", "403", "check https://status.hubspot.com and HUBSPOT_API_BASE_URL"),
-        (200, "warn", "the answer is no JSON object", "if it stays, another than HubSpot answers"),
+        (200, "fail", "something else answers in HubSpot's place", "check https://status.hubspot.com and HUBSPOT_API_"),
     ],
 )
 async def test_what_stands_before_hubspot_is_told_apart_from_an_accepted_token(

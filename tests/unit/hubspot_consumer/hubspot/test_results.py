@@ -171,6 +171,8 @@ def test_a_spent_daily_quota_halts_and_pauses_no_slot() -> None:
         (302, "endpoint_not_found"),
         (307, "endpoint_not_found"),
         (308, "endpoint_not_found"),
+        (300, "endpoint_not_found"),
+        (304, "endpoint_not_found"),
         (530, "token_refused"),
         (404, "endpoint_not_found"),
         (405, "endpoint_not_found"),
@@ -181,6 +183,63 @@ def test_what_no_event_is_to_blame_for_halts(status: int, reason: str) -> None:
 
     assert not halts.unclear
     assert all(isinstance(outcome, Halt) and outcome.reason == reason for outcome in halts.outcomes.values())
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "mistyped"),
+    [
+        ("INVALID_INTEGER", "nerava_nova_balance_cents", {"nerava_nova_balance_cents"}),
+        ("INVALID_LONG", "nerava_last_nova_earned_at", {"nerava_last_nova_earned_at"}),
+        ("INVALID_BOOLEAN_OPTION", "nerava_role", {"nerava_role"}),
+        ("INVALID_NUMBER", "nerava_external_id", {"nerava_external_id"}),
+        ("INVALID_EMAIL", "email", set()),
+        ("READ_ONLY_VALUE", "nerava_role", set()),
+    ],
+)
+def test_a_property_of_ours_whose_value_has_another_form_than_its_type_is_named(
+    code: str, name: str, mistyped: set[str]
+) -> None:
+    failures = [{"isValid": False, "message": "no", "error": code, "name": name}]
+    told = {"message": f"Property values were not valid: {json.dumps(failures)}", "category": "VALIDATION_ERROR"}
+    listed = {"message": "no", "errors": [{"code": code, "context": {"propertyName": [name]}}]}
+
+    for refused in (told, listed):
+        alone = read_refusal(answer(400, refused))
+        item = {**refused, "context": {"objectWriteTraceId": ["t1"]}}
+        of_one = read_written(answer(207, {"errors": [item]}), [ADA, GRACE]).outcomes["t1"]
+        assert [one.mistyped for one in (alone, of_one) if isinstance(one, Rejected)] == [mistyped] * 2
+
+
+HELD = "Cannot set propertyName=email on 552148386511. 552239500007 already has that value."
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        {"message": HELD},
+        {"message": HELD.upper(), "category": "VALIDATION_ERROR"},
+        {"message": "Invalid input", "category": "VALIDATION_ERROR", "errors": [{"message": HELD}]},
+        {"message": "A contact with the email 'ada@example.com' already exists.", "category": "VALIDATION_ERROR"},
+        {"message": "no", "category": "CONTACT_EXISTS"},
+        {"message": "no", "category": "VALIDATION_ERROR", "subCategory": "CONFLICTING_UNIQUE_VALUE"},
+        {"message": "no", "error": "CONTACT_EXISTS"},
+        {"message": "no", "errorType": "UNIQUE_VALUE_CONFLICT"},
+        {"message": "no", "errors": [{"message": "no", "code": "CONFLICTING_UNIQUE_VALUE"}]},
+    ],
+)
+@pytest.mark.parametrize("status", [400, 409, 422])
+def test_a_value_that_another_contact_holds_is_a_conflict_in_whatever_words(
+    refused: dict[str, Any], status: int
+) -> None:
+    item = {**refused, "context": {"objectWriteTraceId": ["t1"]}}
+
+    for response in (answer(status, refused), answer(207, {"results": [], "errors": [item]})):
+        rejected = read_written(response, [ADA]).outcomes["t1"]
+        assert isinstance(rejected, Rejected)
+        assert rejected.conflict
+    among_others = read_written(answer(207, {"results": [], "errors": [item]}), [ADA, GRACE]).outcomes["t1"]
+    assert isinstance(among_others, Rejected)
+    assert among_others.conflict
 
 
 @pytest.mark.parametrize("status", [408, 423, 425, 477, 500, 502, 503, 504, 521, 522, 523, 524, 525, 526, 599])
@@ -266,7 +325,7 @@ def test_the_portal_of_the_token_is_read_or_unknown(portal_id: Any, read: int | 
         ({"timeZone": "../etc", "utcOffsetMilliseconds": -14_400_000}, -4),
         ({"utcOffsetMilliseconds": 3_600_000}, 1),
         ({"utcOffsetMilliseconds": 1e99}, None),
-        ({}, None),
+        ({"portalId": 1}, None),
     ],
 )
 def test_the_portals_time_zone_is_read_or_at_least_its_offset(body: Any, offset_h: int | None) -> None:
@@ -275,6 +334,49 @@ def test_the_portals_time_zone_is_read_or_at_least_its_offset(body: Any, offset_
     assert isinstance(portal, PortalDetails)
     offset = portal.zone.utcoffset(datetime(2026, 11, 24, 12)) if portal.zone else None  # noqa: DTZ001 - local to it
     assert offset == (None if offset_h is None else timedelta(hours=offset_h))
+
+
+@pytest.mark.parametrize(
+    "body", [b"<html>Sign in</html>", b"[]", b'"ok"', b'{"status": "error", "message": "Sign in", "portalId": 1}']
+)
+@pytest.mark.parametrize("status", [200, 201, 202, 207])
+def test_a_success_that_is_not_hubspots_tells_nothing_whatever_was_asked(status: int, body: bytes) -> None:
+    response = answer(status, body)
+    read = (read_portal(response), read_allowed(response), read_page(response), read_created(response))
+
+    assert {type(each) for each in (*read, read_send(response, 1))} == {RetryLater}
+    assert {type(outcome) for outcome in read_written(response, [ADA]).outcomes.values()} == {RetryLater}
+
+
+@pytest.mark.parametrize("body", [{}, {"status": "ok"}, {"message": "Accept the terms of this network"}])
+def test_an_answer_without_any_detail_of_an_account_tells_no_portal(body: dict[str, str]) -> None:
+    assert isinstance(read_portal(answer(200, body)), RetryLater)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>Your subscription does not permit access to this web tier</html>",
+        {"message": "You do not have permission to access this resource"},
+        {"error": "out of scope"},
+        {"status": "error", "message": "Forbidden", "category": "GATEWAY"},
+        {},
+    ],
+)
+def test_a_403_that_is_not_hubspots_word_about_scopes_or_tier_passes(body: Any) -> None:
+    refusal = read_refusal(answer(403, body))
+
+    assert isinstance(refusal, RetryLater)
+    assert (refusal.outage, refusal.blocked) == (True, True)
+    assert read_allowed(answer(403, body)) == refusal
+
+
+@pytest.mark.parametrize(("status", "outage"), [(407, True), (451, True), (511, True), (408, False), (477, False)])
+def test_a_status_that_hubspot_does_not_have_is_an_outage_so_that_people_are_told(status: int, *, outage: bool) -> None:
+    refusal = read_refusal(answer(status))
+
+    assert isinstance(refusal, RetryLater)
+    assert refusal.outage is outage
 
 
 def test_a_timeline_call_is_taken_or_was_before_or_says_why_not() -> None:

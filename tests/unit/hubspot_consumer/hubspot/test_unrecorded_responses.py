@@ -1,6 +1,7 @@
 """What HubSpot may answer although nobody has seen it: the reader is careful."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -8,7 +9,15 @@ import pytest
 
 from hubspot_consumer.hubspot.outcomes import Delivered, Halt, Rejected, RetryLater
 from hubspot_consumer.hubspot.requests import Upsert
-from hubspot_consumer.hubspot.results import read_send, read_written
+from hubspot_consumer.hubspot.results import (
+    read_allowed,
+    read_created,
+    read_noted_events,
+    read_notes_of_contacts,
+    read_page,
+    read_send,
+    read_written,
+)
 from hubspot_consumer.hubspot.status_codes import read_refusal
 from schemas.contacts import ContactKey
 from tests.recorded import known_to
@@ -90,3 +99,41 @@ def test_the_results_of_an_update_without_trace_ids_and_emails_are_known_by_hubs
     answered = read_written(answer(200, {"status": "COMPLETE", "results": results}), inputs)
 
     assert (answered.outcomes, answered.unclear) == ({ADA: Delivered("7"), GRACE: Delivered("8")}, [])
+
+
+PAGE = "<html><title>Sign in to this network</title></html>"
+READERS: dict[str, Callable[[httpx.Response], Any]] = {
+    "write": lambda answer: read_written(answer, [Upsert("t1", ADA, {})]).outcomes["t1"],
+    "send": lambda answer: read_send(answer, 1),
+    "read": lambda answer: known_to(answer, [ADA]),
+    "notes_of_contacts": lambda answer: read_notes_of_contacts(answer, 1),
+    "noted": lambda answer: read_noted_events(answer, 1),
+    "list": read_page,
+    "allowed": read_allowed,
+    "define": read_created,
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("body", [PAGE, "[]", "null", '"well"', "{"])
+def test_a_success_without_an_object_of_hubspots_is_an_outage_that_names_what_came_instead(
+    reader: str, body: str
+) -> None:
+    page = answer(200, body)
+    page.headers["Content-Type"] = "text/html; charset=utf-8"
+
+    outcome = READERS[reader](page)
+
+    assert isinstance(outcome, RetryLater)
+    assert outcome.outage
+    assert outcome.detail == (
+        "200: the answer is no JSON object, but text/html: something else answers in HubSpot's place"
+    )
+
+
+@pytest.mark.parametrize("reader", sorted(READERS.keys() - {"send", "allowed", "define"}))
+def test_a_success_without_a_body_is_an_outage_too_where_hubspot_answers_with_one(reader: str) -> None:
+    outcome = READERS[reader](answer(200, ""))
+
+    assert isinstance(outcome, RetryLater)
+    assert (outcome.outage, "no JSON object, but empty" in outcome.detail) == (True, True)

@@ -95,7 +95,12 @@ def told(found: Found) -> str:
 @pytest.mark.parametrize(
     ("account", "outcome", "words"),
     [
-        (answer(200, {"portalId": PORTAL_ID}), "as_expected", "/account-info/2026-09/details answers: 200"),
+        (
+            answer(200, {"portalId": PORTAL_ID}, PATH.account),
+            "as_expected",
+            "/account-info/2026-09/details answers (200",
+        ),
+        (answer(200, {"portalId": PORTAL_ID}, "/account-info/v3/details"), "differs", "v3"),
         (answer(*NOWHERE), "differs", "404"),
         (answer(503, {}), "not_told", "503"),
         (RetryLater("no answer: ReadTimeout"), "not_told", "ReadTimeout"),

@@ -1,4 +1,6 @@
-"""Where custom events are: where HubSpot's specification of each version has them, and looked for if they are not."""
+"""Where custom events and the account are: where HubSpot's specification of each version has them, and looked for if
+they are not.
+"""
 
 from collections.abc import AsyncIterator
 from uuid import UUID
@@ -7,6 +9,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from hubspot_consumer.hubspot.account import PortalDetails, Usage
 from hubspot_consumer.hubspot.client import HubSpotClient
 from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.hubspot.daily_quota import DailyQuota
@@ -145,3 +148,47 @@ async def test_where_definitions_are_nowhere_provision_says_so_and_does_not_call
 
     with pytest.raises(ProvisionRefused, match="/events/2026-09/event-definitions"):
         await Provision(client_of(http, "2026-09")).plan()
+
+
+@pytest.mark.parametrize("version", list(PATHS))
+async def test_a_portal_whose_account_path_does_not_exist_is_known_by_that_of_another_version(
+    portal: Portal, http: httpx.AsyncClient, version: ApiVersion
+) -> None:
+    portal.change_settings(moved_paths={f"/account-info/{version}": "/moved"})
+    client = client_of(http, version)
+
+    for _ in range(2):
+        details = await client.portal()
+        assert isinstance(details, PortalDetails)
+        assert details.portal_id == PORTAL_ID
+    assert isinstance(await client.usage(), Usage)
+    another = PATHS[version].accounts[1]
+    calls = portal.log.by_path()
+    assert calls[f"GET {another}/details"] == {"200": 2}
+    assert calls[f"GET {another}/api-usage/daily/private-apps"] == {"200": 1}
+    assert portal.log.total == 5, "each was looked for once"
+
+
+async def test_a_portal_whose_account_is_nowhere_is_not_taken_for_one_that_is_not_named(
+    portal: Portal, http: httpx.AsyncClient
+) -> None:
+    portal.change_settings(moved_paths={f"/account-info/{version}": f"/moved/{version}" for version in PATHS})
+
+    refusal = await client_of(http, "2026-09").portal()
+
+    assert isinstance(refusal, Halt)
+    assert refusal.reason == "endpoint_not_found"
+    assert "/account-info/2026-09/details" in refusal.detail
+    assert portal.log.total == len(PATHS["2026-09"].accounts)
+
+
+async def test_a_redirect_of_a_call_is_no_reason_to_try_its_other_paths(
+    portal: Portal, http: httpx.AsyncClient
+) -> None:
+    portal.faults.add(Fault(answer=StatusAnswer(status=301)))
+    client = client_of(http, "2026-09")
+
+    for refusal in (await client.portal(), await client.takes_custom_events(), await client.send([entry()])):
+        assert isinstance(refusal, Halt)
+        assert "HUBSPOT_API_BASE_URL" in refusal.detail
+    assert portal.log.total == 3
