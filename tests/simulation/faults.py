@@ -25,7 +25,7 @@ ServerFault = Literal[
     "hubspot_gives_a_recorded_answer",
     "database_fails_over",
 ]
-OtherFault = Literal["worker_joins", "retention_deletes", "transaction_ends", "sending_is_paused"]
+OtherFault = Literal["worker_joins", "retention_deletes", "transaction_ends", "sending_is_paused", "contacts_are_resynced", "events_are_replayed"]
 FaultKind = WorkerFault | RelayFault | ServerFault | OtherFault
 
 KINDS: Final[Sequence[str]] = tuple(

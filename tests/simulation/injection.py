@@ -148,7 +148,8 @@ class Injection:
 
     async def _hubspot_gives_a_recorded_answer(self, fault: Fault) -> None:
         recorded = _TRUE_OF_ANY_CALL[fault.detail % len(_TRUE_OF_ANY_CALL)]
-        applied = bool(fault.detail % 2) and not recorded.name.startswith("rejected/")
+        # A call that is refused for good, or by a halt, takes no effect.
+        applied = bool(fault.detail % 2) and recorded.name.startswith(("retry_later/", "unclear/"))
         instead = self._simulation.hubspot.answer_with(recorded, calls=1 + fault.target % 4, applied=applied)
         await asyncio.sleep(fault.for_s)
         instead.calls = 0
@@ -164,6 +165,17 @@ class Injection:
         partitions = list(self._simulation.cluster.broker.logs)
         for number in range(1 + fault.detail % 20):
             self._simulation.cluster.broker.mark(partitions[(fault.target + 7 * number) % len(partitions)])
+
+    async def _contacts_are_resynced(self, fault: Fault) -> bool:
+        keys = sorted({event.contact_key for event in self._simulation.source.committed()})
+        if not keys:
+            return False
+        chosen = [keys[(fault.target + 7 * number) % len(keys)] for number in range(1 + fault.detail % 5)]
+        await self._simulation.runs.resync(sorted(set(chosen)), killed_after_s=_killed_after_s(fault))
+        return True
+
+    async def _events_are_replayed(self, fault: Fault) -> None:
+        await self._simulation.runs.replay(killed_after_s=_killed_after_s(fault))
 
     async def _sending_is_paused(self, fault: Fault) -> None:
         controls = TopicPartition(self._simulation.settings.topics.controls, 0)
@@ -213,3 +225,8 @@ class Injection:
         self._network.lossy[server] = 0.3
         await asyncio.sleep(fault.for_s)
         self._network.lossy.pop(server, None)
+
+
+def _killed_after_s(fault: Fault) -> float | None:
+    """Return after how many seconds a run is killed, None for two of three runs."""
+    return fault.for_s / 2 if fault.detail % 3 == 0 else None

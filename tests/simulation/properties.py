@@ -41,7 +41,7 @@ class Properties:
         done = simulation.hubspot.accepted_ids() | self._dead_letters()
         if not simulation.source.published or not all(event.id in done for event in simulation.source.committed()):
             return False
-        return not any(self._busy(worker) for worker in simulation.running)
+        return not simulation.runs.under_way and not any(self._busy(worker) for worker in simulation.running)
 
     def check_at_the_end(self) -> None:
         """Check what HubSpot has, and that nothing is left over."""

@@ -21,6 +21,7 @@ from tests.simulation.loop import SimulatedLoop, SimulationEnded
 from tests.simulation.network import Network
 from tests.simulation.patching import START, replaced
 from tests.simulation.properties import Properties
+from tests.simulation.runs import Runs
 from tests.simulation.source import Source
 from tests.simulation.worker import Worker
 
@@ -75,6 +76,7 @@ class Simulation:
         self.workers: list[Worker] = []
         self.result: Final = Result(plan)
         self.source: Final = Source(self)
+        self.runs: Final = Runs(self)
         self.properties: Final = Properties(self)
         self.last_fault_ends_at = 0.0
 
