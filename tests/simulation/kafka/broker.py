@@ -1,7 +1,7 @@
 """The model of a Kafka cluster: topics with partitions, and what clients ask of them."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Final, NamedTuple
@@ -77,6 +77,9 @@ class Broker:
         self._chance: Final = chance
         self.logs: Final[dict[TopicPartition, Log]] = {}
         self.topics: Final[dict[str, int]] = {}
+        # The topics whose records get the broker's time, and that time in milliseconds.
+        self.stamped: Final[set[str]] = set()
+        self.now_ms: Callable[[], int] = lambda: 0
         self._fetching: Final[dict[TopicPartition, list[asyncio.Future[None]]]] = {}
 
     def create(self, topic: str, partitions: int) -> None:
@@ -98,6 +101,8 @@ class Broker:
             if batch[1] <= stored:
                 return first
         first = log.end
+        if partition.topic in self.stamped:
+            records = [record._replace(timestamp=self.now_ms()) for record in records]
         log.records += [
             StoredRecord(*partition, offset, *record)
             for offset, record in enumerate(records, first)
