@@ -172,7 +172,7 @@ class SimulatedLoop(AbstractEventLoop):
                 # A coroutine may wait again while it ends.
                 for _ in range(MOST_AWAITS_AT_THE_END):
                     with suppress(BaseException):
-                        task.get_coro().close()  # type: ignore[union-attr]
+                        task.get_coro().close()
                         break
             self._killed.clear()
             self._timers.clear()
