@@ -34,7 +34,7 @@ class Process:
 
     def __init__(self, name: str) -> None:
         self.name: Final = name
-        self.ready: Final[deque["Handle | _Happening"]] = deque()
+        self.ready: Final[deque[Handle | _Happening]] = deque()
         self.paused = False
         self.dead = False
         # Seconds by which this process's clock differs from the time of the world.
