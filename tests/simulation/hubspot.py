@@ -13,6 +13,7 @@ import httpx
 from hubspot_consumer.hubspot.requests import event_of_note
 from sandbox.day.ledger import Accepted
 from sandbox.hubspot.http.gateway import Gateway
+from sandbox.hubspot.records.contacts import Contact
 from sandbox.hubspot.records.portal import PORTAL_ID, TOKEN, Portal
 from sandbox.provisioned import provision
 from sandbox.hubspot.records.timeline import Entry, Occurrence
@@ -150,11 +151,23 @@ class HubSpot:
             if forms.setdefault(event_id, type(entry)) is type(entry):
                 entries.append((event_id, datetime.fromisoformat(at)))
         contacts = {
-            one.email: {"properties": one.properties, "writes": [{"properties": w.properties} for w in one.writes]}
+            one.email: {"properties": one.properties, "writes": _writes_of_its_email(one)}
             for one in self.portal.contacts.all()
             if not one.archived
         }
         return Accepted(entries, contacts)
+
+
+def _writes_of_its_email(contact: Contact) -> list[dict[str, Any]]:
+    """Return a contact's writes since it has its present email: sequences begin anew with another."""
+    writes: list[dict[str, Any]] = []
+    email = ""
+    for write in contact.writes:
+        if (now := write.properties.get("email", email)) != email:
+            email = now
+            writes.clear()
+        writes.append({"properties": write.properties})
+    return writes
 
 
 def _event_of(entry: Entry) -> tuple[str, str]:

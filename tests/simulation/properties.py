@@ -58,6 +58,12 @@ class Properties:
         findings.wrong_totals = [key for key in findings.wrong_totals if key not in contacts]
         # A replay lets dead letters take effect, after later events of their contact.
         findings.out_of_order = [one for one in findings.out_of_order if contact_of[one] not in contacts]
+        # A contact that moved has the values of its new email, and is there once.
+        former = simulation.source.former_keys
+        findings.backwards = [key for key in findings.backwards if key not in former]
+        findings.wrong_totals = [key for key in findings.wrong_totals if key not in former]
+        if anew := sorted(former & accepted.contacts.keys()):
+            simulation.violate(f"made anew after they moved: {', '.join(anew)}")
         for name in ("lost", "doubled", "out_of_order", "backwards", "wrong_totals"):
             if found := getattr(findings, name):
                 simulation.violate(f"{name}: {', '.join(map(str, found[:3]))}" + (" …" if len(found) > 3 else ""))

@@ -44,11 +44,14 @@ class Plan:
     workers: int
     events: int
     faults: Sequence[Fault]
+    # Probability that a contact's event changes its email.
+    email_changes: float = 0.0
 
     @classmethod
-    def of(cls, seed: int, *, events: int = EVENTS, faults: int = FAULTS) -> "Plan":
+    def of(cls, seed: int, *, events: int = EVENTS, faults: int = FAULTS, email_changes: float = 0.0) -> "Plan":
         chance = Random(f"plan {seed}")
-        return cls(seed, chance.choice((3, 3, 3, 4, 5)), events, schedule(chance, faults=faults, within_s=FAULTS_WITHIN_S))
+        workers = chance.choice((3, 3, 3, 4, 5))
+        return cls(seed, workers, events, schedule(chance, faults=faults, within_s=FAULTS_WITHIN_S), email_changes)
 
 
 @dataclass

@@ -47,7 +47,7 @@ class Source:
             simulation.chance,
             events=simulation.plan.events,
             within_s=EVENTS_WITHIN_S,
-            email_changes=0.0,
+            email_changes=simulation.plan.email_changes,
         )
 
     async def ended(self) -> None:
@@ -59,6 +59,11 @@ class Source:
     def committed(self) -> list[Committed]:
         """Return the events that were committed so far."""
         return self.database.committed
+
+    @property
+    def former_keys(self) -> frozenset[str]:
+        """The keys of contacts that move to another email."""
+        return self._backend.former_keys if self._backend is not None else frozenset()
 
     @property
     def published(self) -> bool:
