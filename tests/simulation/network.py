@@ -25,6 +25,10 @@ class NotReached(Exception):
     """The server refuses the connection: the request has not taken effect."""
 
 
+class Reset(Exception):
+    """The connection broke before the answer came: the request has taken effect."""
+
+
 class Network:
     """Carries requests of processes to servers, which act when the request arrives."""
 
@@ -38,6 +42,8 @@ class Network:
         self.slow: Final[dict[tuple[Process, Server], float]] = {}
         # Probability that an answer is lost after the request took effect.
         self.lossy: Final[dict[Server, float]] = {}
+        # Probability that the connection breaks instead of an answer.
+        self.resetting: Final[dict[Server, float]] = {}
 
     async def ask(self, server: Server, act: Act, *, within_s: float) -> Any:
         """Return what *act* returns when the request is at *server*, or what its future results in.
@@ -75,7 +81,7 @@ class Network:
                 lambda done: self._answered(process, server, done, answer), context=self._loop.world.context
             )
         else:
-            self.send_back(process, server, _succeed, answer, result)
+            self._succeeded(process, server, answer, result)
 
     def _answered(
         self, process: Process, server: Server, done: "asyncio.Future[Any]", answer: "asyncio.Future[Any]"
@@ -85,7 +91,13 @@ class Network:
         if (error := done.exception()) is not None:
             self.send_back(process, server, _fail, answer, error)
         else:
-            self.send_back(process, server, _succeed, answer, done.result())
+            self._succeeded(process, server, answer, done.result())
+
+    def _succeeded(self, process: Process, server: Server, answer: "asyncio.Future[Any]", result: object) -> None:
+        if (reset := self.resetting.get(server)) and self._chance.random() < reset:
+            self.send_back(process, server, _fail, answer, Reset(server))
+        else:
+            self.send_back(process, server, _succeed, answer, result)
 
     def send_back(self, process: Process, server: Server, tell: Callable[..., None], *what: Any) -> None:
         """Let *tell* be called in the process's world when a message of the server's arrives, if it does."""

@@ -1,7 +1,7 @@
 """The model of a Kafka cluster: topics with partitions, and what clients ask of them."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Final, NamedTuple
@@ -77,6 +77,8 @@ class Broker:
         self._chance: Final = chance
         self.logs: Final[dict[TopicPartition, Log]] = {}
         self.topics: Final[dict[str, int]] = {}
+        # Called with the records of each batch that is stored.
+        self.appended: Callable[[Sequence[StoredRecord]], None] = lambda _: None
         self._fetching: Final[dict[TopicPartition, list[asyncio.Future[None]]]] = {}
 
     def create(self, topic: str, partitions: int) -> None:
@@ -98,13 +100,12 @@ class Broker:
             if batch[1] <= stored:
                 return first
         first = log.end
-        log.records += [
-            StoredRecord(*partition, offset, *record)
-            for offset, record in enumerate(records, first)
-        ]
+        stored_now = [StoredRecord(*partition, offset, *record) for offset, record in enumerate(records, first)]
+        log.records += stored_now
         log.end += len(records)
         if batch is not None:
             log.batches[batch[0]] = batch[1], first
+        self.appended(stored_now)
         self._wake(partition)
         return first
 
