@@ -15,7 +15,7 @@ WorkerFault = Literal[
     "worker_slow_to_hubspot",
     "worker_clock_jumps",
 ]
-RelayFault = Literal["relay_killed", "relay_suspended", "relay_cut_from_kafka", "relay_cut_from_database"]
+RelayFault = Literal["relay_killed", "relay_suspended", "relay_cut_from_kafka", "relay_cut_from_database", "relay_clock_jumps"]
 ServerFault = Literal[
     "kafka_fails_over",
     "kafka_loses_answers",

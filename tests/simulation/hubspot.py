@@ -15,7 +15,7 @@ from sandbox.day.ledger import Accepted
 from sandbox.hubspot.http.gateway import Gateway
 from sandbox.hubspot.records.portal import PORTAL_ID, TOKEN, Portal
 from sandbox.provisioned import provision
-from sandbox.hubspot.records.timeline import Occurrence
+from sandbox.hubspot.records.timeline import Entry, Occurrence
 from tests.recorded import Recorded
 from tests.simulation.loop import CURRENT, Process, SimulatedLoop
 from tests.simulation.network import Network, NoAnswer, NotReached, Reset
@@ -153,20 +153,30 @@ class HubSpot:
         return {event_id for event_id, _ in self.accepted().entries}
 
     def accepted(self) -> Accepted:
-        """Return the timeline entries and contacts that the portal has."""
-        entries = [
-            (
-                entry.uuid if isinstance(entry, Occurrence) else event_of_note(entry.properties["hs_note_body"]) or "",
-                datetime.fromisoformat(entry.accepted_at if isinstance(entry, Occurrence) else entry.created_at),
-            )
-            for entry in self.portal.timeline.entries()
-        ]
+        """Return the timeline entries and contacts that the portal has.
+
+        An entry without a certain answer is left as a note too where the portal refuses custom events from then on:
+        nothing shows whether HubSpot has the custom event. Of such a pair, the first one counts.
+        """
+        entries = []
+        forms: dict[str, type] = {}
+        for entry in self.portal.timeline.entries():
+            event_id, at = _event_of(entry)
+            if forms.setdefault(event_id, type(entry)) is type(entry):
+                entries.append((event_id, datetime.fromisoformat(at)))
         contacts = {
             one.email: {"properties": one.properties, "writes": [{"properties": w.properties} for w in one.writes]}
             for one in self.portal.contacts.all()
             if not one.archived
         }
         return Accepted(entries, contacts)
+
+
+def _event_of(entry: Entry) -> tuple[str, str]:
+    """Return the id of an entry's event, and when HubSpot accepted it."""
+    if isinstance(entry, Occurrence):
+        return entry.uuid, entry.accepted_at
+    return event_of_note(entry.properties["hs_note_body"]) or "", entry.created_at
 
 
 @dataclass

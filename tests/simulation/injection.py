@@ -116,6 +116,12 @@ class Injection:
     async def _relay_cut_from_database(self, fault: Fault) -> bool:
         return await self._relay(fault, lambda process, fault: self._cut(process, "database", fault))
 
+    async def _relay_clock_jumps(self, fault: Fault) -> bool:
+        if (process := self._simulation.source.relay(fault.target)) is None:
+            return False
+        process.clock_ahead_s += fault.detail % 7_200 - 3_600
+        return True
+
     async def _database_fails_over(self, fault: Fault) -> bool:
         return await self._simulation.source.fail_over(fault)
 

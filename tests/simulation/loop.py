@@ -34,7 +34,7 @@ class Process:
 
     def __init__(self, name: str) -> None:
         self.name: Final = name
-        self.ready: Final[deque[Handle]] = deque()
+        self.ready: Final[deque[Handle | _Happening]] = deque()
         self.paused = False
         self.dead = False
         # Seconds by which this process's clock differs from the time of the world.
@@ -69,6 +69,21 @@ class _Task(Task[Any]):
         """Say nothing of tasks that were pending: their process was killed."""
 
 
+class _Happening:
+    """A callback of the world, which nobody cancels: lighter than asyncio's handles."""
+
+    __slots__ = ("_args", "_callback", "_context")
+    _cancelled: Final = False
+
+    def __init__(self, callback: Callback, args: tuple[Any, ...], context: Context) -> None:
+        self._callback = callback
+        self._args = args
+        self._context = context
+
+    def _run(self) -> None:
+        self._context.run(self._callback, *self._args)
+
+
 class SimulatedLoop(AbstractEventLoop):
     """Runs callbacks of one process after the other, chosen by *chance*, until a future is done.
 
@@ -78,7 +93,7 @@ class SimulatedLoop(AbstractEventLoop):
     def __init__(self, chance: Random, *, most_steps: int = 300_000) -> None:
         self._chance: Final = chance
         self._now = 0.0
-        self._timers: list[tuple[float, int, TimerHandle]] = []
+        self._timers: list[tuple[float, int, TimerHandle | _Happening]] = []
         self._count = 0
         self._steps_left = most_steps
         # Everything outside of the processes: networks and servers.
@@ -120,7 +135,9 @@ class SimulatedLoop(AbstractEventLoop):
 
     def in_world(self, delay: float, callback: Callback, *args: Any) -> None:
         """Call *callback* after *delay*, whatever becomes of the present process meanwhile."""
-        self.call_at(self._now + delay, callback, *args, context=self.world.context)
+        self._count += 1
+        happening = _Happening(callback, args, self.world.context)
+        heappush(self._timers, (self._now + delay, self._count, happening))
 
     def kill(self, process: Process) -> None:
         """Let *process* do nothing any more, between any two of its awaits."""
@@ -172,14 +189,14 @@ class SimulatedLoop(AbstractEventLoop):
                 # A coroutine may wait again while it ends.
                 for _ in range(MOST_AWAITS_AT_THE_END):
                     with suppress(BaseException):
-                        task.get_coro().close()  # type: ignore[union-attr]
+                        task.get_coro().close()
                         break
             self._killed.clear()
             self._timers.clear()
             gc.collect()
 
-    def _put(self, handle: Handle) -> None:
-        process: Process = handle._context.get(CURRENT, self.world)  # type: ignore[attr-defined]
+    def _put(self, handle: Handle | _Happening) -> None:
+        process: Process = handle._context.get(CURRENT, self.world)  # type: ignore[union-attr]
         if process.dead:
             return
         if not process.ready and not process.paused:

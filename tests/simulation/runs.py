@@ -59,6 +59,7 @@ class Runs:
     async def _ends(self, name: str, work: Any, killed_after_s: float | None) -> bool:
         """Return whether a process came to its end with *work*."""
         process = Process(name)
+        process.clock_ahead_s = self._simulation.chance.choice((0.0, 0.5, -0.5, 3_600.0, -3_600.0))
         task = self._simulation.loop.start(process, work)
         self.under_way += 1
         try:

@@ -79,6 +79,9 @@ class Broker:
         self.topics: Final[dict[str, int]] = {}
         # Called with the records of each batch that is stored.
         self.appended: Callable[[Sequence[StoredRecord]], None] = lambda _: None
+        # The topics whose records get the broker's time, and that time in milliseconds.
+        self.stamped: Final[set[str]] = set()
+        self.now_ms: Callable[[], int] = lambda: 0
         self._fetching: Final[dict[TopicPartition, list[asyncio.Future[None]]]] = {}
 
     def create(self, topic: str, partitions: int) -> None:
@@ -100,6 +103,8 @@ class Broker:
             if batch[1] <= stored:
                 return first
         first = log.end
+        if partition.topic in self.stamped:
+            records = [record._replace(timestamp=self.now_ms()) for record in records]
         stored_now = [StoredRecord(*partition, offset, *record) for offset, record in enumerate(records, first)]
         log.records += stored_now
         log.end += len(records)

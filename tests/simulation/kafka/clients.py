@@ -299,6 +299,8 @@ class Admin(_Client):
         def create() -> list[tuple[str, int, None]]:
             for one in new:
                 self._cluster.broker.create(one.name, one.num_partitions)
+                if one.topic_configs.get("message.timestamp.type") == "LogAppendTime":
+                    self._cluster.broker.stamped.add(one.name)
             return [(one.name, 0, None) for one in new]
 
         return SimpleNamespace(topic_errors=await self._ask(create))

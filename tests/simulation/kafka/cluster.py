@@ -25,6 +25,7 @@ class Cluster:
         self.groups: Final[dict[str, Group]] = {}
         self.producer_ids: Final = count(1)
         self.epoch_s: Final = epoch_s
+        self.broker.now_ms = lambda: int(1000 * (epoch_s + loop.time()))
         self._network: Final = network
         # Called with each process that sends a produce request.
         self.produces: Callable[[Process], None] = lambda _: None
