@@ -19,13 +19,15 @@ RelayFault = Literal["relay_killed", "relay_suspended", "relay_cut_from_kafka", 
 ServerFault = Literal[
     "kafka_fails_over",
     "kafka_loses_answers",
+    "kafka_resets_connections",
     "hubspot_refuses_connections",
     "hubspot_loses_answers",
+    "hubspot_resets_connections",
     "hubspot_answers_late",
     "hubspot_gives_a_recorded_answer",
     "database_fails_over",
 ]
-OtherFault = Literal["worker_joins", "retention_deletes", "transaction_ends", "sending_is_paused", "contacts_are_resynced", "events_are_replayed"]
+OtherFault = Literal["worker_joins", "retention_deletes", "transaction_ends", "sending_is_paused", "contact_is_suppressed", "contacts_are_resynced", "events_are_replayed"]
 FaultKind = WorkerFault | RelayFault | ServerFault | OtherFault
 
 KINDS: Final[Sequence[str]] = tuple(

@@ -19,7 +19,7 @@ from sandbox.provisioned import provision
 from sandbox.hubspot.records.timeline import Entry, Occurrence
 from tests.recorded import Recorded
 from tests.simulation.loop import CURRENT, Process, SimulatedLoop
-from tests.simulation.network import Network, NoAnswer, NotReached
+from tests.simulation.network import Network, NoAnswer, NotReached, Reset
 from tests.simulation.patching import START
 
 # Seconds that HubSpot takes for a call, at least and at most.
@@ -73,8 +73,10 @@ class HubSpot:
         self.portal: Final = new_portal(loop)
         self._gateway: Final = Gateway(self.portal)
         self.calls = 0
-        # Called with the process and the body of each write that a process sends.
-        self.sent: Callable[[Process, bytes], None] = lambda _process, _body: None
+        # Called with the process, the path and the body of each call; what it returns is called at the call's end.
+        self.sent: Callable[[Process, str, bytes], Callable[[], None]] = lambda _process, _path, _body: lambda: None
+        self._event_ids: Final[set[str]] = set()
+        self._entries_read = 0
         self._instead: Final[list[Instead]] = []
 
     def answer_with(self, recorded: Recorded, *, calls: int, applied: bool) -> "Instead":
@@ -86,20 +88,25 @@ class HubSpot:
     async def answer(self, request: httpx.Request) -> httpx.Response:
         """Send a request as the present process; return the answer. Raises httpx.TransportError."""
         body = await request.aread()
-        if request.method in ("POST", "PATCH"):
-            self.sent(CURRENT.get(), body)
+        ended = self.sent(CURRENT.get(), request.url.path, body)
         within_s = request.extensions.get("timeout", {}).get("read") or 20.0
         try:
             status, headers, content = await self._network.ask(
-                "hubspot", lambda: self._loop.start(self._loop.world, self._served(request, body)), within_s=within_s
+                "hubspot", lambda: self._loop.start(self._loop.world, self._served(request, body, ended)), within_s=within_s
             )
         except NotReached:
             raise httpx.ConnectError("connection refused", request=request) from None
         except NoAnswer:
             raise httpx.ReadTimeout("no answer", request=request) from None
+        except Reset:
+            raise httpx.ReadError("connection reset", request=request) from None
+        finally:
+            ended()
         return httpx.Response(status, headers=headers, stream=httpx.ByteStream(content), request=request)
 
-    async def _served(self, request: httpx.Request, body: bytes) -> tuple[int, Any, bytes]:
+    async def _served(
+        self, request: httpx.Request, body: bytes, ended: Callable[[], None]
+    ) -> tuple[int, Any, bytes]:
         from asyncio import sleep
 
         self.calls += 1
@@ -129,10 +136,18 @@ class HubSpot:
         if instead is None or instead.applied:
             await self._gateway(scope, receive, send)  # type: ignore[arg-type]
         await sleep(before_s)
+        ended()
         if instead is not None:
             response = instead.recorded.response()
             return response.status_code, response.headers.raw, response.content
         return sent[0]["status"], sent[0]["headers"], sent[1].get("body", b"")
+
+    def event_ids(self) -> set[str]:
+        """Return the event ids of all timeline entries, each of which is read once."""
+        entries = self.portal.timeline.entries()
+        self._event_ids.update(_event_of(entry)[0] for entry in entries[self._entries_read :])
+        self._entries_read = len(entries)
+        return self._event_ids
 
     def accepted_ids(self) -> set[str]:
         """Return the event ids of the timeline entries that the portal has."""

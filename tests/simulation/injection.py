@@ -10,6 +10,7 @@ from hubspot_consumer.gates.pause import SENDING
 from sandbox.hubspot.faults.faults import Fault as PortalFault
 from sandbox.hubspot.faults.faults import Slow, When
 from tests.recorded import RECORDED
+from tests.simulation.checks.writers import suppression
 from tests.simulation.faults import Fault
 from tests.simulation.kafka.broker import NewRecord
 
@@ -135,6 +136,12 @@ class Injection:
     async def _kafka_loses_answers(self, fault: Fault) -> None:
         await self._lose("kafka", fault)
 
+    async def _kafka_resets_connections(self, fault: Fault) -> None:
+        await self._reset("kafka", fault)
+
+    async def _hubspot_resets_connections(self, fault: Fault) -> None:
+        await self._reset("hubspot", fault)
+
     async def _hubspot_loses_answers(self, fault: Fault) -> None:
         await self._lose("hubspot", fault)
 
@@ -171,6 +178,18 @@ class Injection:
         partitions = list(self._simulation.cluster.broker.logs)
         for number in range(1 + fault.detail % 20):
             self._simulation.cluster.broker.mark(partitions[(fault.target + 7 * number) % len(partitions)])
+
+    async def _contact_is_suppressed(self, fault: Fault) -> bool:
+        keys = sorted({event.contact_key for event in self._simulation.source.committed()})
+        if not keys:
+            return False
+        key = keys[fault.target % len(keys)]
+        self._simulation.suppressed[key] = self._loop.time()
+        suppressions, broker = TopicPartition(self._simulation.settings.topics.suppressions, 0), self._simulation.cluster.broker
+        broker.create(suppressions.topic, 1)
+        at_ms = int(self._simulation.source.database.now().timestamp() * 1000)
+        broker.append(suppressions, [NewRecord(at_ms, suppression(key), b"{}", ())])
+        return True
 
     async def _contacts_are_resynced(self, fault: Fault) -> bool:
         keys = sorted({event.contact_key for event in self._simulation.source.committed()})
@@ -226,6 +245,11 @@ class Injection:
         process.paused = True
         await asyncio.sleep(fault.for_s)
         self._loop.resume(process)
+
+    async def _reset(self, server: "Server", fault: Fault) -> None:
+        self._network.resetting[server] = 0.2
+        await asyncio.sleep(fault.for_s)
+        self._network.resetting.pop(server, None)
 
     async def _lose(self, server: "Server", fault: Fault) -> None:
         self._network.lossy[server] = 0.3

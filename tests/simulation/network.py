@@ -27,6 +27,10 @@ class NotReached(Exception):
     """The server refuses the connection: the request has not taken effect."""
 
 
+class Reset(Exception):
+    """The connection broke before the answer came: the request has taken effect."""
+
+
 @dataclass(slots=True)
 class _Asking:
     """A request: what it does at the server, and until when its process waits for the answer."""
@@ -56,6 +60,8 @@ class Network:
         self.slow: Final[dict[tuple[Process, Server], float]] = {}
         # Probability that an answer is lost after the request took effect.
         self.lossy: Final[dict[Server, float]] = {}
+        # Probability that the connection breaks instead of an answer.
+        self.resetting: Final[dict[Server, float]] = {}
 
     async def ask(self, server: Server, act: Act, *, within_s: float) -> Any:
         """Return what *act* returns when the request is at *server*, or what its future results in.
@@ -100,6 +106,8 @@ class Network:
             self._answer(asking, _succeed, done.result())
 
     def _answer(self, asking: "_Asking", tell: Callable[..., None], what: object) -> None:
+        if (resets := self.resetting.get(asking.server)) and self._chance.random() < resets:
+            tell, what = _fail, Reset(asking.server)
         arrives_at = self.send_back(asking.process, asking.server, tell, asking.answer, what)
         if arrives_at is None or arrives_at >= asking.until:
             self._time_out(asking)

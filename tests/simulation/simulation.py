@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from pydantic import SecretStr
 
 from hubspot_consumer.hubspot.connection import http_client
 from hubspot_consumer.settings import Settings
 from sandbox.hubspot.records.portal import PORTAL_ID, TOKEN
+from schemas.envelope import Headers
 from tests.simulation.faults import Fault, schedule
 from tests.simulation.hubspot import HubSpot, Transport
 from tests.simulation.injection import Injection
@@ -78,6 +79,8 @@ class Simulation:
         self.settings: Final = _settings()
         self.workers: list[Worker] = []
         self.result: Final = Result(plan)
+        # The suppressed contacts, and since when.
+        self.suppressed: Final[dict[str, float]] = {}
         self.source: Final = Source(self)
         self.runs: Final = Runs(self)
         self.properties: Final = Properties(self)
@@ -111,6 +114,21 @@ class Simulation:
         """The workers that were neither killed nor stopped."""
         return [worker for worker in self.workers if worker.runs]
 
+    def dead_letters(self) -> set[str]:
+        """Return the event ids of the dead letters."""
+        topic, logs = self.settings.topics.dead_letters, self.cluster.broker.logs
+        records = (record for partition, log in logs.items() if partition.topic == topic for record in log.records)
+        return {Headers.decode(record.headers).id for record in records}
+
+    def excused(self) -> set[str]:
+        """Return the event ids of the dead letters and of suppressed contacts, which HubSpot need not have."""
+        return self.dead_letters() | {one.id for one in self.source.committed() if one.contact_key in self.suppressed}
+
+    async def _look(self) -> NoReturn:
+        while True:
+            await asyncio.sleep(1.0)
+            self.properties.publishing.look()
+
     def _http_client(self, base_url: str, read_token: Any) -> Any:
         return http_client(base_url, read_token, Transport(self.hubspot))
 
@@ -119,6 +137,7 @@ class Simulation:
             self.start_worker()
         self.source.start()
         self.loop.start(self.loop.world, Injection(self).run())
+        self.loop.start(self.loop.world, self._look())
         await self.source.ended()
         until = max(self.loop.time(), self.last_fault_ends_at) + DRAINED_WITHIN_S
         while self.loop.time() < until:

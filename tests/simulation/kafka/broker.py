@@ -77,6 +77,8 @@ class Broker:
         self._chance: Final = chance
         self.logs: Final[dict[TopicPartition, Log]] = {}
         self.topics: Final[dict[str, int]] = {}
+        # Called with the records of each batch that is stored.
+        self.appended: Callable[[Sequence[StoredRecord]], None] = lambda _: None
         # The topics whose records get the broker's time, and that time in milliseconds.
         self.stamped: Final[set[str]] = set()
         self.now_ms: Callable[[], int] = lambda: 0
@@ -103,13 +105,12 @@ class Broker:
         first = log.end
         if partition.topic in self.stamped:
             records = [record._replace(timestamp=self.now_ms()) for record in records]
-        log.records += [
-            StoredRecord(*partition, offset, *record)
-            for offset, record in enumerate(records, first)
-        ]
+        stored_now = [StoredRecord(*partition, offset, *record) for offset, record in enumerate(records, first)]
+        log.records += stored_now
         log.end += len(records)
         if batch is not None:
             log.batches[batch[0]] = batch[1], first
+        self.appended(stored_now)
         self._wake(partition)
         return first
 

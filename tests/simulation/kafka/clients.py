@@ -171,6 +171,7 @@ class Producer(_Client):
             await asyncio.sleep(RETRY_AFTER_S)
 
     async def _request(self, _node: int, request: "_Produce") -> int:
+        self._cluster.produces(CURRENT.get())
         first: int = await self._ask(request.act)
         return first
 

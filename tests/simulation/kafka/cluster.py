@@ -11,8 +11,8 @@ from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError
 
 from tests.simulation.kafka.broker import Broker
 from tests.simulation.kafka.groups import Group
-from tests.simulation.loop import SimulatedLoop
-from tests.simulation.network import Network, NoAnswer, NotReached
+from tests.simulation.loop import Process, SimulatedLoop
+from tests.simulation.network import Network, NoAnswer, NotReached, Reset
 
 
 class Cluster:
@@ -27,6 +27,8 @@ class Cluster:
         self.epoch_s: Final = epoch_s
         self.broker.now_ms = lambda: int(1000 * (epoch_s + loop.time()))
         self._network: Final = network
+        # Called with each process that sends a produce request.
+        self.produces: Callable[[Process], None] = lambda _: None
 
     def group(self, name: str) -> Group:
         if name not in self.groups:
@@ -42,7 +44,7 @@ class Cluster:
         """Return the cluster's answer. Raises KafkaConnectionError, KafkaTimeoutError, and what *act* raises."""
         try:
             return await self._network.ask("kafka", act, within_s=within_s)
-        except NotReached:
+        except (NotReached, Reset):
             raise KafkaConnectionError("no broker answers") from None
         except NoAnswer:
             raise KafkaTimeoutError("no answer in time") from None
