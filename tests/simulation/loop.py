@@ -84,7 +84,11 @@ class _Happening:
         self._context.run(self._callback, *self._args)
 
 
-class SimulatedLoop(AbstractEventLoop):
+# To type checkers all of a loop's methods are abstract. Most of them no simulation calls.
+_EventLoop: Any = AbstractEventLoop
+
+
+class SimulatedLoop(_EventLoop):  # type: ignore[misc]
     """Runs callbacks of one process after the other, chosen by *chance*, until a future is done.
 
     `on_step` is called after each turn of a process. Raises SimulationEnded beyond *most_steps* callbacks.
@@ -110,7 +114,7 @@ class SimulatedLoop(AbstractEventLoop):
     def create_future(self) -> "Future[Any]":
         return Future(loop=self)
 
-    def create_task(self, coro: Coroutine[Any, Any, Any], **options: Any) -> Task[Any]:  # type: ignore[override]
+    def create_task(self, coro: Coroutine[Any, Any, Any], **options: Any) -> Task[Any]:
         return _Task(coro, loop=self, **options)
 
     def start(self, process: Process, work: Coroutine[Any, Any, Any]) -> Task[Any]:
@@ -221,9 +225,9 @@ class SimulatedLoop(AbstractEventLoop):
             if not ready or process.paused:
                 break
             handle = ready.popleft()
-            if not handle._cancelled:  # type: ignore[attr-defined]
+            if not handle._cancelled:
                 self.steps += 1
-                handle._run()  # type: ignore[attr-defined]
+                handle._run()
         if ready and not process.paused and process not in busy:
             busy.append(process)
         if self.steps > self._steps_left:
@@ -232,7 +236,7 @@ class SimulatedLoop(AbstractEventLoop):
 
     def _go_on(self) -> None:
         timers = self._timers
-        while timers and timers[0][2]._cancelled:  # type: ignore[attr-defined]
+        while timers and timers[0][2]._cancelled:
             heappop(timers)
         if not timers:
             raise SimulationEnded("nothing is left to do")
@@ -240,7 +244,7 @@ class SimulatedLoop(AbstractEventLoop):
         now = self._now = max(timers[0][0], self._now + SHORTEST_S)
         while timers and timers[0][0] <= now:
             _, _, timer = heappop(timers)
-            if not timer._cancelled:  # type: ignore[attr-defined]
+            if not timer._cancelled:
                 self._put(timer)
 
     # What asyncio asks of a loop besides.
@@ -260,7 +264,7 @@ class SimulatedLoop(AbstractEventLoop):
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         self.unhandled.append(context)
 
-    async def run_in_executor(self, _executor: object, work: Callable[..., Any], *args: Any) -> Any:  # type: ignore[override]
+    async def run_in_executor(self, _executor: object, work: Callable[..., Any], *args: Any) -> Any:
         return work(*args)
 
     def __enter__(self) -> Self:
