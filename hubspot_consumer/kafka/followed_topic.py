@@ -20,7 +20,7 @@ TakeIn = Callable[[Any], bool | None]
 
 
 class FollowedTopic:
-    """Passes all records to *take_in*, or with *newest* only those that are not older than the last one by more than it.
+    """Passes all records to *take_in*, or with *newest* only those that are older than the last one by no more than it.
 
     The last record tells the brokers' time: this host's clock may be wrong.
 

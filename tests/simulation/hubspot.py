@@ -1,5 +1,6 @@
 """HubSpot in a simulation: the simulator in process, behind a network that takes its time."""
 
+import asyncio
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
@@ -15,8 +16,8 @@ from sandbox.day.ledger import Accepted
 from sandbox.hubspot.http.gateway import Gateway
 from sandbox.hubspot.records.contacts import Contact
 from sandbox.hubspot.records.portal import PORTAL_ID, TOKEN, Portal
-from sandbox.provisioned import provision
 from sandbox.hubspot.records.timeline import Entry, Occurrence
+from sandbox.provisioned import provision
 from tests.recorded import Recorded
 from tests.simulation.loop import CURRENT, Process, SimulatedLoop
 from tests.simulation.network import Network, NoAnswer, NotReached, Reset
@@ -56,8 +57,6 @@ def new_portal(loop: SimulatedLoop) -> Portal:
 
 @lru_cache(1)
 def _provisioned() -> Portal:
-    import asyncio
-
     portal = Portal(PORTAL_ID, [TOKEN], clock=_TIME)
     asyncio.run(provision(portal))
     return portal
@@ -92,7 +91,9 @@ class HubSpot:
         within_s = request.extensions.get("timeout", {}).get("read") or 20.0
         try:
             status, headers, content = await self._network.ask(
-                "hubspot", lambda: self._loop.start(self._loop.world, self._served(request, body, ended)), within_s=within_s
+                "hubspot",
+                lambda: self._loop.start(self._loop.world, self._served(request, body, ended)),
+                within_s=within_s,
             )
         except NotReached:
             raise httpx.ConnectError("connection refused", request=request) from None
@@ -104,14 +105,10 @@ class HubSpot:
             ended()
         return httpx.Response(status, headers=headers, stream=httpx.ByteStream(content), request=request)
 
-    async def _served(
-        self, request: httpx.Request, body: bytes, ended: Callable[[], None]
-    ) -> tuple[int, Any, bytes]:
-        from asyncio import sleep
-
+    async def _served(self, request: httpx.Request, body: bytes, ended: Callable[[], None]) -> tuple[int, Any, bytes]:
         self.calls += 1
         before_s = self._chance.uniform(FASTEST_S, SLOWEST_S) / 2
-        await sleep(before_s)
+        await asyncio.sleep(before_s)
         sent: list[dict[str, Any]] = []
         url = request.url
 
@@ -134,8 +131,8 @@ class HubSpot:
         if instead is not None:
             instead.calls -= 1
         if instead is None or instead.applied:
-            await self._gateway(scope, receive, send)  # type: ignore[arg-type]
-        await sleep(before_s)
+            await self._gateway(scope, receive, send)
+        await asyncio.sleep(before_s)
         ended()
         if instead is not None:
             response = instead.recorded.response()

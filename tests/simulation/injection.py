@@ -1,6 +1,7 @@
 """Injection: faults happen to the processes and servers of a simulation, and end."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
     from tests.simulation.loop import Process
     from tests.simulation.network import Server
     from tests.simulation.simulation import Simulation
+    from tests.simulation.worker import Worker
 
-# Answers that say what HubSpot did with inputs of other calls would be lies. A rejected timeline entry's event is a dead
-# letter that took effect, which the ledger does not know.
+# Answers that say what HubSpot did with inputs of other calls would be lies. The event of a rejected timeline entry is a
+# dead letter that took effect, which the ledger does not know.
 _TRUE_OF_ANY_CALL: Final = [
     one
     for one in RECORDED
@@ -185,7 +187,10 @@ class Injection:
             return False
         key = keys[fault.target % len(keys)]
         self._simulation.suppressed[key] = self._loop.time()
-        suppressions, broker = TopicPartition(self._simulation.settings.topics.suppressions, 0), self._simulation.cluster.broker
+        suppressions, broker = (
+            TopicPartition(self._simulation.settings.topics.suppressions, 0),
+            self._simulation.cluster.broker,
+        )
         broker.create(suppressions.topic, 1)
         at_ms = int(self._simulation.source.database.now().timestamp() * 1000)
         broker.append(suppressions, [NewRecord(at_ms, suppression(key), b"{}", ())])
@@ -212,11 +217,11 @@ class Injection:
         await asyncio.sleep(min(fault.for_s, 10.0))
         broker.append(controls, [NewRecord(int(at.timestamp() * 1000), SENDING, None, ())])
 
-    def _worker(self, fault: Fault):  # type: ignore[no-untyped-def]
+    def _worker(self, fault: Fault) -> "Worker | None":
         running = self._simulation.running
         return running[fault.target % len(running)] if running else None
 
-    async def _relay(self, fault, do) -> bool:  # type: ignore[no-untyped-def]
+    async def _relay(self, fault: Fault, do: Callable[["Process", Fault], Awaitable[None]]) -> bool:
         if (process := self._simulation.source.relay(fault.target)) is None:
             return False
         await do(process, fault)

@@ -17,7 +17,6 @@ from hubspot_consumer.reprocessing.resumable_writing import write_all
 from hubspot_consumer.reprocessing.resync import resync_contacts
 from hubspot_consumer.reprocessing.run import Run
 from hubspot_consumer.reprocessing.session import RunSession
-from hubspot_consumer.settings import Settings
 from runtime.kafka.admission import KafkaAway
 from runtime.kafka.new_topics import TopicsNotReady
 from schemas.contacts import ContactKey

@@ -39,7 +39,9 @@ class Writers:
         """Check a call that *process* sends; return what is to be called when HubSpot has answered it."""
         if not path.endswith(_WRITES):
             return _nothing
-        keys = {key for one in json.loads(body)["inputs"] if "@" in (key := one["properties"].get("email") or one["id"])}
+        keys = {
+            key for one in json.loads(body)["inputs"] if "@" in (key := one["properties"].get("email") or one["id"])
+        }
         if (worker := self._worker(process)) is not None:
             self._check_owner(worker, keys)
         self._check_controls(process, keys)
@@ -49,7 +51,7 @@ class Writers:
         simulation = self._simulation
         if worker.parts is None:
             return
-        member: str = worker.parts.source.worker._membership.id  # type: ignore[attr-defined] # noqa: SLF001 - the model's
+        member: str = worker.parts.source.worker._membership.id  # type: ignore[attr-defined]
         group, topics = simulation.cluster.group(simulation.settings.group), simulation.cluster.broker.topics
         partitions = topics[simulation.settings.topics.events[0]]
         numbers = {one.partition for one in group.assignments.get(member, ())}

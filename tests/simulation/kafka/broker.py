@@ -59,7 +59,6 @@ class Log:
         last = low + len(found) == len(records)
         return found, self.end if last else found[-1].offset + 1
 
-
     def between(self, start: int, end: int) -> list[StoredRecord]:
         """Return the records from *start* to before *end*."""
         return [record for record in self.records if start <= record.offset < end]

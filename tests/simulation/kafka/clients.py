@@ -274,7 +274,7 @@ class Admin(_Client):
     async def close(self) -> None: ...
 
     async def _send_request(self, request: Any) -> Any:
-        names = request._topics  # noqa: SLF001 - aiokafka has no other name for it
+        names = request._topics
         topics = self._cluster.broker.topics
 
         def described() -> dict[str, Any]:

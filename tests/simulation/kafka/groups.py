@@ -81,7 +81,9 @@ class Group:
             self._end_join()
         return answer
 
-    def sync(self, member_id: str, generation: int, assignments: Mapping[str, Assignment]) -> "asyncio.Future[Assignment]":
+    def sync(
+        self, member_id: str, generation: int, assignments: Mapping[str, Assignment]
+    ) -> "asyncio.Future[Assignment]":
         """Return a future of the member's assignment; the leader brings *assignments*."""
         member = self._of(member_id, generation)
         if self.state == "joining":

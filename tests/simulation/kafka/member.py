@@ -29,7 +29,7 @@ from hubspot_consumer.kafka.positions import Positions
 from hubspot_consumer.kafka.records import Partition, Record
 from runtime.kafka.connection import KafkaConnection
 from schemas.times import moment_of
-from tests.simulation.kafka.broker import OutOfRange, StoredRecord
+from tests.simulation.kafka.broker import StoredRecord
 from tests.simulation.kafka.clients import RETRY_AFTER_S, Consumer
 from tests.simulation.kafka.cluster import CLUSTER
 from tests.simulation.kafka.groups import Group, Joined
@@ -152,7 +152,7 @@ class Membership:
 class SimulatedMember:
     """Reads the topics as `FaustWorker` does, whose docstring is the contract."""
 
-    def __init__(  # noqa: PLR0913 - as the production class has it
+    def __init__(
         self,
         kafka: KafkaConnection,
         group: str,
