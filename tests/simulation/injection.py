@@ -172,9 +172,16 @@ class Injection:
     # What is no fault, and happens.
 
     async def _retention_deletes(self, _fault: Fault) -> None:
-        cluster = self._simulation.cluster
-        for partition, offset in cluster.group(self._simulation.settings.group).offsets.items():
-            cluster.broker.delete_before(partition, offset)
+        """Retention is by time, and so long that every worker has read what it deletes."""
+        broker, settings = self._simulation.cluster.broker, self._simulation.settings
+        acked = self._simulation.cluster.group(settings.group).offsets
+        events = broker.events(settings.topics)
+        unread = [one.timestamp for at, log in events.items() for one in log if one.offset >= acked.get(at, 0)]
+        newest = [log[-1].timestamp for log in events.values() if log]
+        until = min(unread, default=max(newest, default=0))
+        for partition, log in events.items():
+            kept = next((one.offset for one in log if one.timestamp >= until), acked.get(partition, 0))
+            broker.delete_before(partition, min(kept, acked.get(partition, 0)))
 
     async def _transaction_ends(self, fault: Fault) -> None:
         partitions = list(self._simulation.cluster.broker.logs)
