@@ -134,7 +134,7 @@ def _print_failure(result: Result, *, shrink: bool) -> None:
 
 def _told(plan: Plan) -> str:
     begin = f"seed {plan.seed}: {plan.workers} workers, {plan.events} events"
-    return "\n".join([begin, *(f"  {fault}" for fault in plan.faults)])
+    return "\n".join([begin, f"  {plan.variant}", *(f"  {fault}" for fault in plan.faults)])
 
 
 def _print_table(results: Sequence[Result], took_s: float, jobs: int) -> None:

@@ -16,7 +16,12 @@ WorkerFault = Literal[
     "worker_clock_jumps",
 ]
 RelayFault = Literal[
-    "relay_killed", "relay_suspended", "relay_cut_from_kafka", "relay_cut_from_database", "relay_clock_jumps"
+    "relay_killed",
+    "relay_host_lost",
+    "relay_suspended",
+    "relay_cut_from_kafka",
+    "relay_cut_from_database",
+    "relay_clock_jumps",
 ]
 ServerFault = Literal[
     "kafka_fails_over",

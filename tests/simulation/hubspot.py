@@ -22,6 +22,7 @@ from tests.recorded import Recorded
 from tests.simulation.loop import CURRENT, Process, SimulatedLoop
 from tests.simulation.network import Network, NoAnswer, NotReached, Reset
 from tests.simulation.patching import START
+from tests.simulation.variant import Variant
 
 # Seconds that HubSpot takes for a call, at least and at most.
 FASTEST_S: Final = 0.02
@@ -47,29 +48,31 @@ class PortalTime:
 _TIME: Final = PortalTime()
 
 
-def new_portal(loop: SimulatedLoop) -> Portal:
+def new_portal(loop: SimulatedLoop, variant: Variant) -> Portal:
     """Return a provisioned portal that lives in the time of *loop*."""
     _TIME.loop = None
-    pristine = _provisioned()
+    pristine = _provisioned(variant.id_property)
     _TIME.loop = loop
-    return deepcopy(pristine)
+    portal = deepcopy(pristine)
+    portal.change_settings(**variant.portal)
+    return portal
 
 
-@lru_cache(1)
-def _provisioned() -> Portal:
+@lru_cache(2)
+def _provisioned(id_property: str) -> Portal:
     portal = Portal(PORTAL_ID, [TOKEN], clock=_TIME)
-    asyncio.run(provision(portal))
+    asyncio.run(provision(portal, id_property))
     return portal
 
 
 class HubSpot:
     """The portal, and the ways of all processes to it. `calls` counts the requests that arrived."""
 
-    def __init__(self, loop: SimulatedLoop, network: Network, chance: Random) -> None:
+    def __init__(self, loop: SimulatedLoop, network: Network, chance: Random, variant: Variant) -> None:
         self._loop: Final = loop
         self._network: Final = network
         self._chance: Final = chance
-        self.portal: Final = new_portal(loop)
+        self.portal: Final = new_portal(loop, variant)
         self._gateway: Final = Gateway(self.portal)
         self.calls = 0
         # Called with the process, the path and the body of each call; what it returns is called at the call's end.

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from tests.simulation.simulation import Simulation
     from tests.simulation.worker import Worker
 
-# Answers that say what HubSpot did with inputs of other calls would be lies. The event of a rejected timeline entry is a
-# dead letter that took effect, which the ledger does not know.
+# Answers that say what HubSpot did with inputs of other calls would be lies. The event of a rejected timeline entry is
+# a dead letter that took effect, which the ledger does not know.
 _TRUE_OF_ANY_CALL: Final = [
     one
     for one in RECORDED
@@ -108,6 +108,13 @@ class Injection:
 
     async def _relay_killed(self, fault: Fault) -> bool:
         return await self._simulation.source.kill_relay(fault)
+
+    async def _relay_host_lost(self, fault: Fault) -> bool:
+        """The host of a relay is gone, and nobody tells the database."""
+        if (process := self._simulation.source.relay(fault.target)) is None:
+            return False
+        self._network.cut.update({(process, "kafka"), (process, "database")})
+        return await self._simulation.source.kill_relay(fault, process)
 
     async def _relay_suspended(self, fault: Fault) -> bool:
         return await self._relay(fault, self._suspend)

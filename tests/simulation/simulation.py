@@ -4,15 +4,10 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from random import Random
 from typing import Any, Final, NoReturn
 
-from pydantic import SecretStr
-
 from hubspot_consumer.hubspot.connection import http_client
-from hubspot_consumer.settings import Settings
-from sandbox.hubspot.records.portal import PORTAL_ID, TOKEN
 from schemas.envelope import Headers
 from tests.simulation.faults import Fault, schedule
 from tests.simulation.hubspot import HubSpot, Transport
@@ -24,6 +19,7 @@ from tests.simulation.patching import START, replaced
 from tests.simulation.properties import Properties
 from tests.simulation.runs import Runs
 from tests.simulation.source import Source
+from tests.simulation.variant import Variant
 from tests.simulation.worker import Worker
 
 PARTITIONS: Final = 12
@@ -34,7 +30,6 @@ FAULTS_WITHIN_S: Final = 20.0
 # After the last fault everything must be in HubSpot within this time: outages are probed within 8 s, halts within a
 # minute, contacts back off for half a minute, and a group waits up to a minute for a silent member.
 DRAINED_WITHIN_S: Final = 400.0
-QUOTA: Final = 100
 
 
 @dataclass(frozen=True)
@@ -47,12 +42,14 @@ class Plan:
     faults: Sequence[Fault]
     # Probability that a contact's event changes its email.
     email_changes: float = 0.0
+    variant: Variant = field(default_factory=Variant)
 
     @classmethod
     def of(cls, seed: int, *, events: int = EVENTS, faults: int = FAULTS, email_changes: float = 0.0) -> "Plan":
         chance = Random(f"plan {seed}")
         workers = chance.choice((3, 3, 3, 4, 5))
-        return cls(seed, workers, events, schedule(chance, faults=faults, within_s=FAULTS_WITHIN_S), email_changes)
+        drawn = schedule(chance, faults=faults, within_s=FAULTS_WITHIN_S)
+        return cls(seed, workers, events, drawn, email_changes, Variant.of(seed))
 
 
 @dataclass
@@ -75,8 +72,8 @@ class Simulation:
         self.loop: Final = SimulatedLoop(self.chance)
         self.network: Final = Network(self.loop, self.chance)
         self.cluster: Final = Cluster(self.loop, self.network, self.chance, START.timestamp())
-        self.hubspot: Final = HubSpot(self.loop, self.network, self.chance)
-        self.settings: Final = _settings()
+        self.hubspot: Final = HubSpot(self.loop, self.network, self.chance, plan.variant)
+        self.settings: Final = plan.variant.consumer
         self.workers: list[Worker] = []
         self.result: Final = Result(plan)
         # The suppressed contacts, and since when.
@@ -148,17 +145,3 @@ class Simulation:
             if self.loop.time() > self.last_fault_ends_at and self.properties.drained:
                 break
         self.properties.check_at_the_end()
-
-
-@lru_cache(1)
-def _settings() -> Settings:
-    return Settings(
-        hubspot_enabled=True,
-        hubspot_send_live=True,
-        hubspot_private_app_token=SecretStr(TOKEN),
-        hubspot_portal_id=PORTAL_ID,
-        hubspot_rate_limit=QUOTA,
-        # A recorded rejection may come for many events, and only a person ends that halt.
-        dead_letter_limit=10_000,
-        kafka_bootstrap_servers="kafka:9092",
-    )

@@ -2,12 +2,8 @@
 
 import asyncio
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from pydantic import SecretStr
-
-from producer.settings import Settings
 from sandbox.day.ledger import Committed
 from tests.simulation.faults import Fault
 from tests.simulation.loop import Process
@@ -75,9 +71,10 @@ class Source:
         running = [relay for relay in self._relays if not relay.process.dead]
         return running[target % len(running)].process if running else None
 
-    async def kill_relay(self, fault: Fault) -> bool:
+    async def kill_relay(self, fault: Fault, process: Process | None = None) -> bool:
         """Kill a relay, and start it again later."""
-        if (process := self.relay(fault.target)) is None:
+        process = process or self.relay(fault.target)
+        if process is None:
             return False
         self._simulation.loop.kill(process)
         await asyncio.sleep(min(fault.for_s, 8.0))
@@ -100,9 +97,4 @@ class Source:
     def _start_relay(self) -> None:
         simulation = self._simulation
         name = f"relay-{len(self._relays) + 1}"
-        self._relays.append(RelayProcess(name, simulation.loop, self.database, _settings()))
-
-
-@lru_cache(1)
-def _settings() -> Settings:
-    return Settings(kafka_bootstrap_servers="kafka:9092", database_url=SecretStr("postgresql://simulated/outbox"))
+        self._relays.append(RelayProcess(name, simulation.loop, self.database, simulation.plan.variant.producer))
