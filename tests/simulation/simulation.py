@@ -34,7 +34,7 @@ FAULTS_WITHIN_S: Final = 20.0
 # After the last fault everything must be in HubSpot within this time: outages are probed within 8 s, halts within a
 # minute, contacts back off for half a minute, and a group waits up to a minute for a silent member.
 DRAINED_WITHIN_S: Final = 400.0
-QUOTA: Final = 100
+QUOTA: Final = 40
 
 
 @dataclass(frozen=True)

@@ -39,22 +39,25 @@ class Writers:
         """Check a call that *process* sends; return what is to be called when HubSpot has answered it."""
         if not path.endswith(_WRITES):
             return _nothing
-        keys = {key for one in json.loads(body)["inputs"] if "@" in (key := one["properties"].get("email") or one["id"])}
-        if (worker := self._worker(process)) is not None:
-            self._check_owner(worker, keys)
+        keys = {
+            key for one in json.loads(body)["inputs"] if "@" in (key := one["properties"].get("email") or one["id"])
+        }
+        worker = next((one for one in self._simulation.workers if one.process is process), None)
+        if worker is not None and (foreign := self._foreign(worker, keys)):
+            self._simulation.violate(f"{process} writes contacts of other workers: {foreign[:3]}")
         self._check_controls(process, keys)
-        return self._alone(process, keys)
+        return self._alone(process, worker, keys) if self._calls_are_short else _nothing
 
-    def _check_owner(self, worker: "Worker", keys: Collection[str]) -> None:
+    def _foreign(self, worker: "Worker", keys: Collection[str]) -> list[str]:
+        """Return those of *keys* whose partitions the group has not assigned to *worker*."""
         simulation = self._simulation
         if worker.parts is None:
-            return
+            return []
         member: str = worker.parts.source.worker._membership.id  # type: ignore[attr-defined] # noqa: SLF001 - the model's
         group, topics = simulation.cluster.group(simulation.settings.group), simulation.cluster.broker.topics
         partitions = topics[simulation.settings.topics.events[0]]
         numbers = {one.partition for one in group.assignments.get(member, ())}
-        if foreign := [key for key in keys if partition_of(key, partitions) not in numbers]:
-            simulation.violate(f"{worker.process} writes contacts of other workers: {sorted(foreign)[:3]}")
+        return sorted(key for key in keys if partition_of(key, partitions) not in numbers)
 
     def _check_controls(self, process: Process, keys: Collection[str]) -> None:
         if not self._all_follow:
@@ -69,9 +72,9 @@ class Writers:
             if simulation.loop.time() - simulation.suppressed[key] > FOLLOWS_WITHIN_S:
                 simulation.violate(f"{process} writes a suppressed contact: {key}")
 
-    def _alone(self, process: Process, keys: Collection[str]) -> Callable[[], None]:
-        if not self._calls_are_short:
-            return _nothing
+    def _alone(self, process: Process, worker: "Worker | None", keys: Collection[str]) -> Callable[[], None]:
+        under_way = True
+
         for key in keys:
             other = self._writing.get(key)
             if other is not None and other is not process and not other.dead:
@@ -79,6 +82,10 @@ class Writers:
             self._writing[key] = process
 
         def ended() -> None:
+            nonlocal under_way
+            if under_way and worker is not None and not process.dead and (foreign := self._foreign(worker, keys)):
+                self._simulation.violate(f"{process} has given back contacts before its call has ended: {foreign[:3]}")
+            under_way = False
             for key in keys:
                 if self._writing.get(key) is process:
                     del self._writing[key]
@@ -88,9 +95,6 @@ class Writers:
     def _known_for_s(self, timestamp: int) -> float:
         cluster = self._simulation.cluster
         return cluster.epoch_s + cluster.loop.time() - timestamp / 1000
-
-    def _worker(self, process: Process) -> "Worker | None":
-        return next((one for one in self._simulation.workers if one.process is process), None)
 
 
 def suppression(key: str) -> bytes:
