@@ -1,6 +1,7 @@
 """`python -m tests.simulation.mutants.trial FIRST SEEDS FAILURES [FAULT ...]`: run seeds until so many have failed.
 
-Of the seeds, those are run that have one of the faults. A line of JSON for each failing seed says what does not hold. This process imports the code that PYTHONPATH has first.
+Of the seeds, those are run that have one of the faults. A line of JSON for each failing seed says what does not hold.
+This process imports the code that PYTHONPATH has first.
 """
 
 import gc
@@ -66,4 +67,4 @@ def _give_up(_signal: int, _frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:4]), *sys.argv[4:])
+    main(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:])
