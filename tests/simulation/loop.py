@@ -150,6 +150,10 @@ class SimulatedLoop(_EventLoop):  # type: ignore[misc]
         self._killed += [task for task in asyncio.all_tasks(self) if getattr(task, "process", None) is process]
         process.ready.clear()
 
+    def end(self) -> None:
+        """Let the simulation end after the present callback."""
+        self._steps_left = 0
+
     def resume(self, process: Process) -> None:
         """Let a paused process go on with what it missed."""
         process.paused = False

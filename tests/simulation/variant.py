@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 from random import Random
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from pydantic import SecretStr
 
@@ -16,7 +16,8 @@ from producer.settings import Settings as ProducerSettings
 from sandbox.hubspot.records.portal import PORTAL_ID, TOKEN
 from tests.samples import ID_PROPERTY
 
-QUOTA = 100
+# Few calls for what there is to do, so that the rate limiter has work.
+QUOTA: Final = 40
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Variant:
             id_property=rarely(EMAIL, ID_PROPERTY),
             custom_events=rarely(True, False),  # noqa: FBT003 - a value among values
             result_trace_ids=rarely("upserts", "all", "none"),
-            quota=rarely(QUOTA, 30),
+            quota=rarely(QUOTA, 100),
             outbox_retention_h=rarely(0.0, timedelta(minutes=1) / timedelta(hours=1)),
         )
 

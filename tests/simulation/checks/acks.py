@@ -1,6 +1,7 @@
 """What is acked: each event has taken effect before, and has a receipt."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from aiokafka import TopicPartition
@@ -29,7 +30,7 @@ class Acks:
         self._no_receipt_given_up: Final = not any(name in kinds for name in _KAFKA_FAULTS)
         simulation.cluster.group(simulation.settings.group).committed = self._committed
 
-    def _committed(self, offsets: dict[TopicPartition, int]) -> None:
+    def _committed(self, offsets: Mapping[TopicPartition, int]) -> None:
         self._read_receipts()
         broker = self._simulation.cluster.broker
         for partition, offset in offsets.items():

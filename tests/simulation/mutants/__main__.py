@@ -1,7 +1,8 @@
 """`python -m tests.simulation.mutants [NAME ...]`: show that the simulation finds each mutant.
 
 For each mutant, seeds are run until a few have failed. The table says after how many seeds the first failed, how many
-of those that were run have failed, and what did not hold. It fails if a mutant is not found.
+of those that were run have failed, and what did not hold. Seeds without the faults that a mutant needs are not run.
+It fails if a mutant is not found.
 """
 
 import argparse
@@ -24,7 +25,7 @@ LONGEST_VIOLATION: Final = 70
 
 @dataclass(frozen=True)
 class Finding:
-    """What seeds have shown of a mutant: *first* is how many it took, None if all passed."""
+    """What seeds have shown of a mutant: the *first* failed as the how manyth of all, None if none did."""
 
     mutant: Mutant
     first: int | None
@@ -70,19 +71,24 @@ def _try(mutant: Mutant, first: int, seeds: int, failures: int) -> Finding:
         # The order of sets of texts depends on the hash seed, and so does a schedule.
         environment = {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "PYTHONSAFEPATH": "1", "PYTHONHASHSEED": "0"}
         trial = subprocess.run(
-            [sys.executable, "-m", "tests.simulation.mutants.trial", *map(str, (first, seeds, failures))],
+            [
+                sys.executable,
+                "-m",
+                "tests.simulation.mutants.trial",
+                *map(str, (first, seeds, failures)),
+                *mutant.faults,
+            ],
             env=os.environ | environment,
             cwd=ROOT,
             stdout=subprocess.PIPE,
             check=True,
             text=True,
         )
-    failed = [json.loads(line) for line in trial.stdout.splitlines()]
+    *failed, end = [json.loads(line) for line in trial.stdout.splitlines()]
     if not failed:
-        return Finding(mutant, None, 0, seeds, "")
-    ran = failed[-1]["seed"] - first + 1 if len(failed) == failures else seeds
+        return Finding(mutant, None, 0, end["ran"], "")
     how = _TIME.sub("", failed[0]["violations"][0])[:LONGEST_VIOLATION]
-    return Finding(mutant, failed[0]["seed"] - first + 1, len(failed), ran, how)
+    return Finding(mutant, failed[0]["seed"] - first + 1, len(failed), end["ran"], how)
 
 
 if __name__ == "__main__":

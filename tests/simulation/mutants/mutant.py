@@ -31,16 +31,17 @@ class Edit:
 
 @dataclass(frozen=True)
 class Mutant:
-    """What is edited, and what that breaks."""
+    """What is edited, and what that breaks. It shows only in a schedule with one of *faults*, if there are any."""
 
     name: str
     breaks: str
     edits: Sequence[Edit]
+    faults: Sequence[str] = ()
 
     @classmethod
     def read(cls, name: str, written: Mapping[str, Any]) -> Self:
         edits = [{key: written[key] for key in ("file", "old", "new")}, *written.get("also", ())]
-        return cls(name, written["breaks"], [Edit(**edit) for edit in edits])
+        return cls(name, written["breaks"], [Edit(**edit) for edit in edits], written.get("faults", ()))
 
     def texts(self) -> dict[str, str]:
         """Return the edited files. Raises NotApplicable."""
