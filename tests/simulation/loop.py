@@ -20,6 +20,8 @@ from typing import Any, Final, Self
 
 MOST_AWAITS_AT_THE_END: Final = 10
 Callback = Callable[..., object]
+# asyncio asks for few of the methods that mypy misses.
+_AnyLoop: Any = AbstractEventLoop
 
 # The time goes on by this at least.
 SHORTEST_S: Final = 1e-6
@@ -69,7 +71,7 @@ class _Task(Task[Any]):
         """Say nothing of tasks that were pending: their process was killed."""
 
 
-class SimulatedLoop(AbstractEventLoop):
+class SimulatedLoop(_AnyLoop):  # type: ignore[misc] # see there
     """Runs callbacks of one process after the other, chosen by *chance*, until a future is done.
 
     `on_step` is called after each turn of a process. Raises SimulationEnded beyond *most_steps* callbacks.
@@ -95,7 +97,7 @@ class SimulatedLoop(AbstractEventLoop):
     def create_future(self) -> "Future[Any]":
         return Future(loop=self)
 
-    def create_task(self, coro: Coroutine[Any, Any, Any], **options: Any) -> Task[Any]:  # type: ignore[override]
+    def create_task(self, coro: Coroutine[Any, Any, Any], **options: Any) -> Task[Any]:
         return _Task(coro, loop=self, **options)
 
     def start(self, process: Process, work: Coroutine[Any, Any, Any]) -> Task[Any]:
@@ -172,7 +174,7 @@ class SimulatedLoop(AbstractEventLoop):
                 # A coroutine may wait again while it ends.
                 for _ in range(MOST_AWAITS_AT_THE_END):
                     with suppress(BaseException):
-                        task.get_coro().close()  # type: ignore[union-attr]
+                        task.get_coro().close()
                         break
             self._killed.clear()
             self._timers.clear()
@@ -204,9 +206,9 @@ class SimulatedLoop(AbstractEventLoop):
             if not ready or process.paused:
                 break
             handle = ready.popleft()
-            if not handle._cancelled:  # type: ignore[attr-defined]
+            if not handle._cancelled:
                 self.steps += 1
-                handle._run()  # type: ignore[attr-defined]
+                handle._run()
         if ready and not process.paused and process not in busy:
             busy.append(process)
         if self.steps > self._steps_left:
@@ -215,7 +217,7 @@ class SimulatedLoop(AbstractEventLoop):
 
     def _go_on(self) -> None:
         timers = self._timers
-        while timers and timers[0][2]._cancelled:  # type: ignore[attr-defined]
+        while timers and timers[0][2]._cancelled:
             heappop(timers)
         if not timers:
             raise SimulationEnded("nothing is left to do")
@@ -223,7 +225,7 @@ class SimulatedLoop(AbstractEventLoop):
         now = self._now = max(timers[0][0], self._now + SHORTEST_S)
         while timers and timers[0][0] <= now:
             _, _, timer = heappop(timers)
-            if not timer._cancelled:  # type: ignore[attr-defined]
+            if not timer._cancelled:
                 self._put(timer)
 
     # What asyncio asks of a loop besides.
@@ -243,7 +245,7 @@ class SimulatedLoop(AbstractEventLoop):
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         self.unhandled.append(context)
 
-    async def run_in_executor(self, _executor: object, work: Callable[..., Any], *args: Any) -> Any:  # type: ignore[override]
+    async def run_in_executor(self, _executor: object, work: Callable[..., Any], *args: Any) -> Any:
         return work(*args)
 
     def __enter__(self) -> Self:
