@@ -138,6 +138,7 @@ class Injection:
 
     async def _kafka_fails_over(self, fault: Fault) -> None:
         self._network.down.add("kafka")
+        self._simulation.cluster.fail()
         await asyncio.sleep(min(fault.for_s, 15.0))
         self._network.down.discard("kafka")
         self._simulation.cluster.restart()

@@ -47,6 +47,11 @@ class Cluster:
             self.groups[name] = Group(self.loop, name, self._first_rebalance_after_s)
         return self.groups[name]
 
+    def fail(self) -> None:
+        """Let no broker do anything until `restart`."""
+        for group in self.groups.values():
+            group.fail()
+
     def restart(self) -> None:
         """Let another broker go on with everything."""
         for group in self.groups.values():
