@@ -1,18 +1,22 @@
 """The model of a Kafka cluster: topics with partitions, and what clients ask of them."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Final, NamedTuple
 
 from aiokafka import TopicPartition
+from aiokafka.errors import OutOfOrderSequenceNumber
 
 from schemas.topics import Topics
 from tests.simulation.loop import SimulatedLoop
 
 # Largest number of records that one fetch returns of a partition.
 MOST_OF_A_PARTITION: Final = 50
+# The number of an idempotent producer's batches that Kafka knows again.
+REMEMBERED_BATCHES: Final = 5
 
 
 class StoredRecord(NamedTuple):
@@ -43,8 +47,8 @@ class Log:
     start: int = 0
     end: int = 0
     records: list[StoredRecord] = field(default_factory=list)
-    # The number of the last batch of each idempotent producer, and the offset of its first record.
-    batches: dict[int, tuple[int, int]] = field(default_factory=dict)
+    # The numbers of the last batches of each idempotent producer, and the offsets of their first records.
+    batches: dict[int, deque[tuple[int, int]]] = field(default_factory=dict)
 
     def since(self, offset: int, most: int) -> tuple[list[StoredRecord], int]:
         """Return at most *most* records from *offset* on, and the offset after them."""
@@ -96,21 +100,28 @@ class Broker:
     ) -> int:
         """Append *records*, and return the offset of the first.
 
-        *batch* is an idempotent producer's id and the number of its batch: one that was stored is not stored again.
+        *batch* is an idempotent producer's id and the number of its batch. One of the last batches is not stored again;
+        any other but the next one raises OutOfOrderSequenceNumber.
         """
         log = self.logs[partition]
         if batch is not None:
-            stored, first = log.batches.get(batch[0], (-1, -1))
-            if batch[1] <= stored:
-                return first
+            producer, number = batch
+            last = log.batches.setdefault(producer, deque(maxlen=REMEMBERED_BATCHES))
+            for stored, first in last:
+                if stored == number:
+                    return first
+            if last and number != last[-1][0] + 1:
+                raise OutOfOrderSequenceNumber
+            last.append((number, log.end))
         first = log.end
         if partition.topic in self.stamped:
             records = [record._replace(timestamp=self.now_ms()) for record in records]
-        stored_now = [StoredRecord(*partition, offset, *record) for offset, record in enumerate(records, first)]
+        stored_now = [
+            StoredRecord(partition.topic, partition.partition, offset, *record)
+            for offset, record in enumerate(records, first)
+        ]
         log.records += stored_now
         log.end += len(records)
-        if batch is not None:
-            log.batches[batch[0]] = batch[1], first
         self.appended(stored_now)
         self._wake(partition)
         return first

@@ -8,7 +8,13 @@ from typing import Any, Final
 
 from aiokafka import TopicPartition
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
-from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    OffsetOutOfRangeError,
+    RequestTimedOutError,
+)
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.structs import OffsetAndMetadata
 
@@ -21,6 +27,8 @@ from tests.simulation.loop import CURRENT
 REQUEST_WITHIN_S: Final = 40.0
 RETRY_AFTER_S: Final = 0.1
 _UNKNOWN_TOPIC: Final = 3
+_TOPIC_EXISTS: Final = 36
+_LOADS: Final = 14
 
 
 class _Client:
@@ -33,7 +41,7 @@ class _Client:
     async def start(self) -> None:
         try:
             await self._ask(lambda: None)
-        except KafkaTimeoutError:
+        except RequestTimedOutError:
             raise KafkaConnectionError("no broker answers") from None
 
     async def stop(self) -> None: ...
@@ -102,7 +110,9 @@ class Producer(_Client):
         self.client = SimpleNamespace(send=self._request)
 
     async def stop(self) -> None:
-        await asyncio.gather(*self._senders.values(), return_exceptions=True)
+        # Whoever gives the wait up leaves the batches to be sent all the same.
+        if self._senders:
+            await asyncio.wait(self._senders.values())
 
     def create_batch(self) -> Batch:
         return Batch(self._now_ms(), self._octets)
@@ -149,7 +159,10 @@ class Producer(_Client):
                     sending.done.set_result(SimpleNamespace(offset=first))
 
     async def _sent(self, partition: TopicPartition, sending: _Sending) -> int:
-        """Return the offset of the first record. Raises KafkaTimeoutError when it may or may not be stored."""
+        """Return the offset of the first record. Raises KafkaError; then the records may be stored all the same.
+
+        An idempotent producer never gives up a batch, since the numbers of the next ones depend on it.
+        """
         loop = self._cluster.loop
         number = self._numbers[partition] = self._numbers.get(partition, 0) + 1
         batch = (self._id, number) if self._id is not None else None
@@ -162,10 +175,8 @@ class Producer(_Client):
                 # The product replaces `client.send`, so that a batch that waited is not sent too late.
                 first: int = await self.client.send(0, _Produce(append))
             except KafkaError as error:
-                if not getattr(error, "retriable", False):
+                if not error.retriable or (self._id is None and loop.time() >= sending.until):
                     raise
-                if loop.time() >= sending.until:
-                    raise KafkaTimeoutError from None
             else:
                 return first
             await asyncio.sleep(RETRY_AFTER_S)
@@ -191,12 +202,19 @@ class Consumer(_Client):
         self._resets: Final = auto_offset_reset == "earliest"
         self._positions: dict[TopicPartition, int] = {}
         self._assigned: set[TopicPartition] = set()
+        # The request that is under way, and the positions it asks for.
+        self._fetching: asyncio.Task[Any] | None = None
+        self._asked: dict[TopicPartition, int] = {}
+
+    async def stop(self) -> None:
+        self._stop_fetching()
 
     async def topics(self) -> set[str]:
         found: set[str] = await self._ask(lambda: set(self._cluster.broker.topics))
         return found
 
     def assign(self, partitions: Collection[TopicPartition]) -> None:
+        self._stop_fetching()
         self._assigned = set(partitions)
         self._positions = {one: at for one, at in self._positions.items() if one in self._assigned}
 
@@ -232,36 +250,52 @@ class Consumer(_Client):
         return found
 
     async def getmany(
-        self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None
+        self,
+        *partitions: TopicPartition,
+        timeout_ms: int = 0,
+        max_records: int | None = None,  # noqa: ARG002 - a fetch returns fewer
     ) -> dict[TopicPartition, list[StoredRecord]]:
-        """Return the next records. While Kafka is away it returns none after the timeout, as aiokafka does."""
+        """Return the next records, or none after the timeout. A later answer is for the next call, as in aiokafka."""
         loop = self._cluster.loop
         wait_s = timeout_ms / 1000
         until = loop.time() + wait_s
-        asked = {one: self._positions[one] for one in (partitions or self._assigned) if one in self._positions}
+        if self._fetching is None:
+            self._fetching = self._fetch(partitions or self._assigned, wait_s)
+        await asyncio.wait([self._fetching], timeout=wait_s + 0.05)
+        if self._fetching is None or not self._fetching.done():
+            return {}
+        fetching, self._fetching = self._fetching, None
         try:
-            async with asyncio.timeout(wait_s + 0.05):
-                found = await self._cluster.ask(
-                    lambda: self._cluster.broker.fetch(asked, wait_s), within_s=self._within_s
-                )
+            return self._moved(fetching.result())
         except OutOfRange as out:
-            await self._out_of_range(out.args[0])
-            return {}
-        except (KafkaError, TimeoutError):
+            await self._out_of_range({one: at for one, at in out.args[0].items() if self._positions.get(one) == at})
+        except KafkaError:
             await asyncio.sleep(max(0.0, until - loop.time()))
-            return {}
-        return self._moved(asked, found)
+        return {}
+
+    def _fetch(self, partitions: Collection[TopicPartition], wait_s: float) -> "asyncio.Task[Any]":
+        asked = self._asked = {one: self._positions[one] for one in partitions if one in self._positions}
+        return asyncio.create_task(self._ask(lambda: self._cluster.broker.fetch(asked, wait_s)))
+
+    def _stop_fetching(self) -> None:
+        if self._fetching is not None:
+            self._fetching.cancel()
+            self._fetching = None
 
     async def _out_of_range(self, offsets: Mapping[TopicPartition, int]) -> None:
+        if not offsets:
+            return
+        if not self._resets:
+            raise OffsetOutOfRangeError(offsets)
         self._positions |= await self.beginning_offsets(offsets)
 
     def _moved(
-        self, asked: Mapping[TopicPartition, int], found: Mapping[TopicPartition, tuple[list[StoredRecord], int]]
+        self, found: Mapping[TopicPartition, tuple[list[StoredRecord], int]]
     ) -> dict[TopicPartition, list[StoredRecord]]:
         records = {}
         for partition, (some, after) in found.items():
             # A seek meanwhile makes what was fetched obsolete.
-            if self._positions.get(partition) == asked[partition]:
+            if self._positions.get(partition) == self._asked[partition]:
                 self._positions[partition] = after
                 if some:
                     records[partition] = some
@@ -286,22 +320,21 @@ class Admin(_Client):
     async def list_consumer_group_offsets(
         self, group: str, partitions: Collection[TopicPartition]
     ) -> dict[TopicPartition, OffsetAndMetadata]:
-        offsets = self._cluster.group(group).offsets
-        found: dict[TopicPartition, OffsetAndMetadata] = await self._ask(
-            lambda: {one: OffsetAndMetadata(offsets.get(one, -1), "") for one in partitions}
-        )
-        return found
+        offsets = await self._ask(lambda: self._cluster.group(group).offsets_of(partitions))
+        return {one: OffsetAndMetadata(offset, "") for one, offset in offsets.items()}
 
     async def describe_consumer_groups(self, names: Sequence[str]) -> list[Any]:
         return [await self._ask(lambda name=name: self._group(name)) for name in names]
 
     async def create_topics(self, new: Sequence[Any]) -> Any:
         def create() -> list[tuple[str, int, None]]:
+            there = set(self._cluster.broker.topics)
             for one in new:
-                self._cluster.broker.create(one.name, one.num_partitions)
+                if one.name not in there:
+                    self._cluster.broker.create(one.name, one.num_partitions)
                 if one.topic_configs.get("message.timestamp.type") == "LogAppendTime":
                     self._cluster.broker.stamped.add(one.name)
-            return [(one.name, 0, None) for one in new]
+            return [(one.name, _TOPIC_EXISTS if one.name in there else 0, None) for one in new]
 
         return SimpleNamespace(topic_errors=await self._ask(create))
 
@@ -310,9 +343,13 @@ class Admin(_Client):
 
     def _group(self, name: str) -> Any:
         group = self._cluster.group(name)
-        stable = group.state == "stable"
+        if group.loads:
+            return SimpleNamespace(groups=[(_LOADS, name, "", "", "", [])])
+        if not group.exists:
+            return SimpleNamespace(groups=[(0, name, "Dead", "", "", [])])
+        stable = group.state == "Stable"
         members = [
-            (one, one, "/127.0.0.1", b"", _encoded(group.assignments.get(one, ())) if stable else b"")
+            (one, one, "/127.0.0.1", b"", encoded(group.assignments.get(one, ())) if stable else b"")
             for one in group.members
         ]
         return SimpleNamespace(groups=[(0, name, group.state, "consumer", "", members)])
@@ -325,7 +362,8 @@ def _described(name: str, partitions: int | None) -> dict[str, Any]:
     return {"topic": name, "error_code": 0, "partitions": parts}
 
 
-def _encoded(assignment: Collection[TopicPartition]) -> bytes:
+def encoded(assignment: Collection[TopicPartition]) -> bytes:
+    """Return an assignment as Kafka's consumers encode it."""
     topics: dict[str, list[int]] = {}
     for topic, number in assignment:
         topics.setdefault(topic, []).append(number)

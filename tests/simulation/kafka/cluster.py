@@ -7,18 +7,29 @@ from itertools import count
 from random import Random
 from typing import Any, Final
 
-from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError
+from aiokafka.errors import KafkaConnectionError, RequestTimedOutError
 
 from tests.simulation.kafka.broker import Broker
-from tests.simulation.kafka.groups import Group
+from tests.simulation.kafka.groups import FIRST_REBALANCE_AFTER_S, Group
 from tests.simulation.loop import Process, SimulatedLoop
 from tests.simulation.network import Network, NoAnswer, NotReached, Reset
+
+# A broker that takes groups over reads them first.
+LONGEST_LOADING_S: Final = 2.0
 
 
 class Cluster:
     """Kafka as clients see it. `epoch_s` is the time of day when the simulation begins."""
 
-    def __init__(self, loop: SimulatedLoop, network: Network, chance: Random, epoch_s: float) -> None:
+    def __init__(
+        self,
+        loop: SimulatedLoop,
+        network: Network,
+        chance: Random,
+        epoch_s: float,
+        *,
+        first_rebalance_after_s: float = FIRST_REBALANCE_AFTER_S,
+    ) -> None:
         self.loop: Final = loop
         self.chance: Final = chance
         self.broker: Final = Broker(loop, chance)
@@ -29,25 +40,26 @@ class Cluster:
         self._network: Final = network
         # Called with each process that sends a produce request.
         self.produces: Callable[[Process], None] = lambda _: None
+        self._first_rebalance_after_s: Final = first_rebalance_after_s
 
     def group(self, name: str) -> Group:
         if name not in self.groups:
-            self.groups[name] = Group(self.loop, name)
+            self.groups[name] = Group(self.loop, name, self._first_rebalance_after_s)
         return self.groups[name]
 
     def restart(self) -> None:
         """Let another broker go on with everything."""
         for group in self.groups.values():
-            group.restart()
+            group.restart(self.chance.random() * LONGEST_LOADING_S)
 
     async def ask(self, act: Callable[[], Any], *, within_s: float) -> Any:
-        """Return the cluster's answer. Raises KafkaConnectionError, KafkaTimeoutError, and what *act* raises."""
+        """Return the cluster's answer. Raises KafkaConnectionError, RequestTimedOutError, and what *act* raises."""
         try:
             return await self._network.ask("kafka", act, within_s=within_s)
         except (NotReached, Reset):
             raise KafkaConnectionError("no broker answers") from None
         except NoAnswer:
-            raise KafkaTimeoutError("no answer in time") from None
+            raise RequestTimedOutError("no answer in time") from None
 
 
 CLUSTER: ContextVar[Cluster] = ContextVar("cluster")

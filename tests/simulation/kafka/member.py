@@ -11,7 +11,7 @@ from aiokafka.errors import (
     CommitFailedError,
     IllegalGenerationError,
     KafkaError,
-    OffsetOutOfRangeError,
+    MemberIdRequired,
     RebalanceInProgressError,
     UnknownMemberIdError,
 )
@@ -50,8 +50,8 @@ class GroupConsumer(Consumer):
 
     async def committed(self, partition: TopicPartition) -> int | None:
         """Return the committed offset; like aiokafka it asks until Kafka answers."""
-        found = await self._membership.until_answered(lambda: self._group.offsets.get(partition))
-        return found  # type: ignore[no-any-return]
+        found = await self._membership.until_answered(lambda: self._group.offsets_of([partition]))
+        return found[partition] if found[partition] >= 0 else None
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         await self._membership.commit(offsets)
@@ -59,9 +59,6 @@ class GroupConsumer(Consumer):
     async def fetch(self, partitions: Collection[TopicPartition], wait_s: float) -> Mapping[Any, Any]:
         """Return the next records of *partitions*. Raises OffsetOutOfRangeError."""
         return await self.getmany(*partitions, timeout_ms=int(1000 * wait_s)) if partitions else {}
-
-    async def _out_of_range(self, offsets: Mapping[TopicPartition, int]) -> None:
-        raise OffsetOutOfRangeError(offsets)
 
 
 class Membership:
@@ -72,6 +69,7 @@ class Membership:
         self._group: Final = group
         self.id = ""
         self.generation = -1
+        self._assigned: frozenset[TopicPartition] = frozenset()
         self.must_join: Final = asyncio.Event()
         self.must_join.set()
 
@@ -87,18 +85,26 @@ class Membership:
 
     async def join(self) -> Joined:
         """Raises KafkaError."""
-        member = self.id
-
-        def join() -> Any:
-            return self._group.join(member, SESSION_TIMEOUT_S, REBALANCE_TIMEOUT_S)
-
         try:
-            # aiokafka waits for the rebalance's timeout and a request's.
-            joined: Joined = await self._cluster.ask(join, within_s=REBALANCE_TIMEOUT_S + 40)
+            joined = await self._join()
+        except MemberIdRequired as required:
+            self.id = required.args[0]
+            return await self.join()
         except _FORMER_MEMBER:
             self.forget()
             raise
         self.id, self.generation = joined.member, joined.generation
+        return joined
+
+    async def _join(self) -> Joined:
+        # The metadata of Faust's members contains their present assignment.
+        member, metadata = self.id, self._assigned
+
+        def join() -> Any:
+            return self._group.join(member, SESSION_TIMEOUT_S, REBALANCE_TIMEOUT_S, metadata)
+
+        # aiokafka waits for the rebalance's timeout and a request's.
+        joined: Joined = await self._cluster.ask(join, within_s=REBALANCE_TIMEOUT_S + 40)
         return joined
 
     async def sync(self, joined: Joined, assignments: Mapping[str, Any]) -> Collection[TopicPartition]:
@@ -110,6 +116,7 @@ class Membership:
         except _FORMER_MEMBER:
             self.forget()
             raise
+        self._assigned = frozenset(assigned)
         return assigned
 
     async def heartbeat(self) -> bool:
@@ -222,7 +229,7 @@ class SimulatedMember:
             await self._membership.must_join.wait()
             await self._prepare()
             await self._stop_heartbeats()
-            while not await self._joined():
+            while not await self._joined():  # noqa: ASYNC110 - Kafka does not say when it may answer again
                 await asyncio.sleep(RETRY_AFTER_S)
 
     async def _prepare(self) -> None:
@@ -311,7 +318,7 @@ class SimulatedMember:
                 self._filled.clear()
                 await self._filled.wait()
             record = _record(self._buffer.popleft())
-            if await self._gaps.is_next(record, self):  # type: ignore[arg-type]
+            if await self._gaps.is_next(record, self):
                 await self._take(record)
 
     async def _commit_now_and_then(self) -> None:
