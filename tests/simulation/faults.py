@@ -38,6 +38,7 @@ OtherFault = Literal[
     "worker_joins",
     "retention_deletes",
     "transaction_ends",
+    "partitions_are_slow",
     "sending_is_paused",
     "contact_is_suppressed",
     "contacts_are_resynced",

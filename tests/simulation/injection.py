@@ -191,6 +191,19 @@ class Injection:
             kept = next((one.offset for one in log if one.timestamp >= until), acked.get(partition, 0))
             broker.delete_before(partition, min(kept, acked.get(partition, 0)))
 
+    async def _partitions_are_slow(self, fault: Fault) -> None:
+        """Let the partitions of one of three brokers be read later than the others."""
+        simulation = self._simulation
+        topics, broker = list(simulation.settings.topics.events), simulation.cluster.broker
+        slow = {
+            one
+            for one in broker.logs
+            if one.topic in topics and (topics.index(one.topic) + one.partition + fault.target) % 3 == 0
+        }
+        broker.slow.update(slow)
+        await asyncio.sleep(fault.for_s)
+        broker.slow.difference_update(slow)
+
     async def _transaction_ends(self, fault: Fault) -> None:
         partitions = list(self._simulation.cluster.broker.logs)
         for number in range(1 + fault.detail % 20):

@@ -75,6 +75,9 @@ class Properties:
         for worker in self._simulation.workers:
             if (fault := worker.fault) is not None:
                 self._simulation.violate(f"{worker.process} ended: {fault!r}")
+            # No event is missing for good.
+            if worker.parts is not None and (given_up := worker.parts.core.lanes.holes_released):
+                self._simulation.violate(f"{worker.process} has gone on without {given_up} events")
         for fault in self._simulation.source.faults():
             self._simulation.violate(f"a relay ended: {fault!r}")
 
@@ -85,6 +88,8 @@ class Properties:
             return "is no member of its group"
         if held := parts.live.holds.report():
             return f"holds contacts: {held}"
+        if lent := parts.live.rate_limiter.lent:
+            return f"lends {lent:.0%} of its quota"
         if unfinished := parts.core.offsets.unfinished:
             return f"has {unfinished} unfinished events"
         return None
