@@ -26,7 +26,7 @@ from tests.simulation.variant import Variant
 
 # Seconds that HubSpot takes for a call, at least and at most.
 FASTEST_S: Final = 0.02
-SLOWEST_S: Final = 0.3
+SLOWEST_S: Final = 1.2
 # The recorded answers to an upsert that meets another contact's creation.
 CONFLICTS: Final = (
     "rejected/conflict-already-has-value",
