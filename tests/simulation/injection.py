@@ -134,6 +134,9 @@ class Injection:
     async def _database_fails_over(self, fault: Fault) -> bool:
         return await self._simulation.source.fail_over(fault)
 
+    async def _database_is_restored(self, fault: Fault) -> bool:
+        return await self._simulation.source.restore(fault)
+
     # Servers.
 
     async def _kafka_fails_over(self, fault: Fault) -> None:
