@@ -105,8 +105,8 @@ class Source:
         undone = len(database.undone)
         database.restore(backup)
         await asyncio.sleep(5.0)
-        while any(process.name.startswith("relay-") for process, _ in network.cut) or "kafka" in network.down:
-            await asyncio.sleep(1.0)  # noqa: ASYNC110 - it is looked at once a second of a day that flies
+        while any(one.name.startswith("relay-") for one, _ in network.cut) or "kafka" in network.down:  # noqa: ASYNC110 - polls
+            await asyncio.sleep(1.0)
         events = self._simulation.cluster.broker.events(self._simulation.settings.topics)
         records = [record for log in events.values() for record in log]
         published = {Headers.decode(record.headers).id for record in records}
