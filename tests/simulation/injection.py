@@ -175,7 +175,7 @@ class Injection:
     async def _hubspot_gives_a_recorded_answer(self, fault: Fault) -> None:
         recorded = _TRUE_OF_ANY_CALL[fault.detail % len(_TRUE_OF_ANY_CALL)]
         # A call that is refused for good, or by a halt, takes no effect.
-        applied = bool(fault.detail % 2) and recorded.name.startswith(("retry_later/", "unclear/"))
+        applied = bool(fault.detail % 2) and recorded.name.startswith("retry_later/")
         instead = self._simulation.hubspot.answer_with(recorded, calls=1 + fault.target % 4, applied=applied)
         await asyncio.sleep(fault.for_s)
         instead.calls = 0
