@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.simulation.simulation import Simulation
 
 RELAYS: Final = 2
-EVENTS_WITHIN_S: Final = 15.0
+EVENTS_WITHIN_S: Final = 20.0
 
 
 class Source:
