@@ -151,6 +151,9 @@ def _print_table(results: Sequence[Result], took_s: float, jobs: int) -> None:
     print(f"\n{'fault':34} {'seeds':>7} {'times':>7}")
     for kind in KINDS:
         print(f"{kind:34} {seeds[kind]:7,} {counts[kind]:7,}")
+    exercised = sum((result.exercised for result in results), Counter[str]())
+    for what, number in exercised.items():
+        print(f"{what:42} {number:12,}")
     print(
         f"{len(results):,} seeds, {failed} failed: {lasted_s / 3600:,.1f} hours in {took_s:.0f} s"
         f" with {jobs} processes, {len(results) / max(took_s, 0.001) * 60:,.0f} seeds a minute"

@@ -132,6 +132,9 @@ class Injection:
     async def _database_fails_over(self, fault: Fault) -> bool:
         return await self._simulation.source.fail_over(fault)
 
+    async def _database_is_restored(self, fault: Fault) -> bool:
+        return await self._simulation.source.restore(fault)
+
     # Servers.
 
     async def _kafka_fails_over(self, fault: Fault) -> None:
@@ -172,7 +175,7 @@ class Injection:
         of_kind = _TRUE_OF_ANY_CALL[fault.detail % len(_TRUE_OF_ANY_CALL)]
         recorded = of_kind[fault.detail // len(_TRUE_OF_ANY_CALL) % len(of_kind)]
         # A call that is refused for good, or by a halt, takes no effect.
-        applied = bool(fault.target // 4 % 2) and recorded.name.startswith(("retry_later/", "unclear/"))
+        applied = bool(fault.target // 4 % 2) and recorded.name.startswith("retry_later/")
         instead = self._simulation.hubspot.answer_with(recorded, calls=1 + fault.target % 4, applied=applied)
         await asyncio.sleep(fault.for_s)
         instead.calls = 0

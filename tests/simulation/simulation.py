@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from random import Random
@@ -71,6 +71,7 @@ class Result:
     plan: Plan
     violations: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    exercised: Counter[str] = field(default_factory=Counter)
     lasted_s: float = 0.0
     steps: int = 0
 
@@ -107,6 +108,7 @@ class Simulation:
             except SimulationEnded as ended:
                 self.violate(f"the simulation ended: {ended}")
         self.result.lasted_s, self.result.steps = self.loop.time(), self.loop.steps
+        self.result.exercised.update(self._exercised())
         return self.result
 
     @property
@@ -118,6 +120,22 @@ class Simulation:
         for request in self.hubspot.portal.log.requests:
             digest.update(f"{request}".encode())
         return digest.hexdigest()
+
+    def _exercised(self) -> Mapping[str, int]:
+        events = self.cluster.broker.events(self.settings.topics)
+        log = self.hubspot.portal.log
+        published = sum(self.cluster.broker.logs[one].end for one in events)
+        return {
+            "events committed": len(self.source.committed()),
+            "events undone by a restore": len(self.source.database.undone),
+            "offsets beyond them (repeats, markers)": max(0, published - len(self.source.committed())),
+            "rebalances": self.cluster.group(self.settings.group).generation,
+            "workers started": len(self.workers),
+            "calls to HubSpot": log.total,
+            "calls that failed": sum(number for (_, status), number in log.calls.items() if status[0] != "2"),
+            "dead letters": len(self.dead_letters()),
+            "runs killed": self.result.counts["run_killed"],
+        }
 
     def violate(self, what: str) -> None:
         self.result.violations.append(f"{self.loop.time():.3f} s: {what}")
