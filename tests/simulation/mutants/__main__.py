@@ -42,7 +42,7 @@ def main() -> int:
     """Try the mutants that the arguments name; return 1 if one is not found."""
     known = mutants()
     parser = argparse.ArgumentParser(prog="python -m tests.simulation.mutants", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="the mutants (all)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="the mutants (all but the hidden ones)")
     parser.add_argument("--seeds", type=int, default=1_000, help="the most seeds for each (1000)")
     parser.add_argument("--first", type=int, default=0, help="the first seed (0)")
     parser.add_argument("--failures", type=int, default=3, help="stop after so many seeds have failed (3)")
@@ -50,7 +50,7 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := set(options.names) - known.keys():
         parser.error(f"no mutant {', '.join(sorted(unknown))}; there are {', '.join(known)}")
-    chosen = [known[name] for name in options.names or known]
+    chosen = [known[name] for name in options.names or known if options.names or not known[name].hidden]
     print(f"{'mutant':36} {'after':>6} {'failed':>14}   how", flush=True)
     missed = []
     with ThreadPoolExecutor(options.jobs) as pool:
@@ -62,6 +62,10 @@ def main() -> int:
     print(f"{len(chosen) - len(missed)} of {len(chosen)} found")
     for mutant in missed:
         print(f"not found: {mutant.name}: {mutant.breaks}")
+    if not options.names:
+        for mutant in known.values():
+            if mutant.hidden:
+                print(f"hidden: {mutant.name}: {mutant.hidden}")
     return int(bool(missed))
 
 

@@ -31,17 +31,27 @@ class Edit:
 
 @dataclass(frozen=True)
 class Mutant:
-    """What is edited, and what that breaks. It shows only in a schedule with one of *faults*, if there are any."""
+    """What is edited, and what that breaks. It shows only in a schedule with one of *faults*, if there are any.
+
+    *hidden* says why no schedule shows it, if none does: then other tests have to find it.
+    """
 
     name: str
     breaks: str
     edits: Sequence[Edit]
     faults: Sequence[str] = ()
+    hidden: str = ""
 
     @classmethod
     def read(cls, name: str, written: Mapping[str, Any]) -> Self:
         edits = [{key: written[key] for key in ("file", "old", "new")}, *written.get("also", ())]
-        return cls(name, written["breaks"], [Edit(**edit) for edit in edits], written.get("faults", ()))
+        return cls(
+            name,
+            written["breaks"],
+            [Edit(**edit) for edit in edits],
+            written.get("faults", ()),
+            written.get("hidden", ""),
+        )
 
     def texts(self) -> dict[str, str]:
         """Return the edited files. Raises NotApplicable."""
