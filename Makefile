@@ -13,7 +13,7 @@ SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadsc
 DIST ?= dist
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint check pythons long bench stack up down schemas settings house audit sbom clean
+.PHONY: help setup demo test lint check pythons long mutants bench stack up down schemas settings house audit sbom clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ pythons: $(READY) ## run the unit tests on each promised Python, 3.11 to 3.14, t
 long: $(READY) ## run the tests that CI has no time for: kill things in the middle, and account for every event
 	@$(BIN)/pytest tests/chaos -m "chaos or not chaos" --durations 0 --durations-min 5
 	@$(BIN)/pytest --ignore tests/chaos -m chaos --durations 0 --durations-min 5
+
+mutants: $(READY) ## show that the simulation finds each mutation of the code (make mutants ARGS="lease-off --seeds 200")
+	@$(BIN)/python -m tests.simulation.mutants $(ARGS)
 
 bench: $(READY) ## measure beside a peer or a known ceiling (make bench ARGS="drain relaying")
 	@$(BIN)/python -m bench $(ARGS)

@@ -31,7 +31,11 @@ def main() -> int:
     options = _options()
     if os.environ.get("PYTHONHASHSEED") != "0":
         # The order of sets of texts depends on it, and so does a schedule.
-        os.execve(sys.executable, [sys.executable, "-m", "tests.simulation", *sys.argv[1:]], os.environ | {"PYTHONHASHSEED": "0"})
+        os.execve(
+            sys.executable,
+            [sys.executable, "-m", "tests.simulation", *sys.argv[1:]],
+            os.environ | {"PYTHONHASHSEED": "0"},
+        )
     if options.seed is not None:
         return _tell(options.seed)
     began, results, failed = time.monotonic(), [], 0
@@ -46,7 +50,11 @@ def main() -> int:
         if options.within_s and took_s > options.within_s:
             break
         if sys.stderr.isatty():
-            print(f"\r{len(results):,} of {options.seeds:,} seeds, {failed} failed, {took_s:.0f} s", end="", file=sys.stderr)
+            print(
+                f"\r{len(results):,} of {options.seeds:,} seeds, {failed} failed, {took_s:.0f} s",
+                end="",
+                file=sys.stderr,
+            )
     _print_table(results, time.monotonic() - began, options.jobs)
     return int(failed > 0)
 
@@ -126,7 +134,7 @@ def _print_failure(result: Result, *, shrink: bool) -> None:
 
 def _told(plan: Plan) -> str:
     begin = f"seed {plan.seed}: {plan.workers} workers, {plan.events} events"
-    return "\n".join([begin, *(f"  {fault}" for fault in plan.faults)])
+    return "\n".join([begin, f"  {plan.variant}", *(f"  {fault}" for fault in plan.faults)])
 
 
 def _print_table(results: Sequence[Result], took_s: float, jobs: int) -> None:
@@ -140,8 +148,8 @@ def _print_table(results: Sequence[Result], took_s: float, jobs: int) -> None:
     for kind in KINDS:
         print(f"{kind:34} {seeds[kind]:7,} {counts[kind]:7,}")
     print(
-        f"{len(results):,} seeds, {failed} failed: {lasted_s / 3600:,.1f} hours in {took_s:.0f} s with {jobs} processes,"
-        f" {len(results) / max(took_s, 0.001) * 60:,.0f} seeds a minute"
+        f"{len(results):,} seeds, {failed} failed: {lasted_s / 3600:,.1f} hours in {took_s:.0f} s"
+        f" with {jobs} processes, {len(results) / max(took_s, 0.001) * 60:,.0f} seeds a minute"
     )
 
 

@@ -15,17 +15,35 @@ WorkerFault = Literal[
     "worker_slow_to_hubspot",
     "worker_clock_jumps",
 ]
-RelayFault = Literal["relay_killed", "relay_suspended", "relay_cut_from_kafka", "relay_cut_from_database"]
+RelayFault = Literal[
+    "relay_killed",
+    "relay_host_lost",
+    "relay_suspended",
+    "relay_cut_from_kafka",
+    "relay_cut_from_database",
+    "relay_clock_jumps",
+]
 ServerFault = Literal[
     "kafka_fails_over",
     "kafka_loses_answers",
+    "kafka_resets_connections",
     "hubspot_refuses_connections",
     "hubspot_loses_answers",
+    "hubspot_resets_connections",
     "hubspot_answers_late",
     "hubspot_gives_a_recorded_answer",
     "database_fails_over",
 ]
-OtherFault = Literal["worker_joins", "retention_deletes", "transaction_ends", "sending_is_paused"]
+OtherFault = Literal[
+    "worker_joins",
+    "retention_deletes",
+    "transaction_ends",
+    "partitions_are_slow",
+    "sending_is_paused",
+    "contact_is_suppressed",
+    "contacts_are_resynced",
+    "events_are_replayed",
+]
 FaultKind = WorkerFault | RelayFault | ServerFault | OtherFault
 
 KINDS: Final[Sequence[str]] = tuple(
@@ -57,10 +75,14 @@ def schedule(chance: Random, *, faults: int, within_s: float, kinds: Sequence[st
     times = [chance.uniform(0, within_s)]
     while len(times) < faults:
         near = chance.random() < 0.5
-        times.append(min(within_s, chance.choice(times) + chance.expovariate(1.0)) if near else chance.uniform(0, within_s))
+        times.append(
+            min(within_s, chance.choice(times) + chance.expovariate(1.0)) if near else chance.uniform(0, within_s)
+        )
     return sorted(
         (
-            Fault(round(at_s, 3), kind, chance.randrange(1_000), round(_lasts_s(chance), 3), chance.randrange(1_000_000))
+            Fault(
+                round(at_s, 3), kind, chance.randrange(1_000), round(_lasts_s(chance), 3), chance.randrange(1_000_000)
+            )
             for at_s, kind in zip(times, drawn, strict=True)
         ),
         key=lambda fault: fault.at_s,

@@ -1,5 +1,6 @@
 """HubSpot in a simulation: the simulator in process, behind a network that takes its time."""
 
+import asyncio
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
@@ -13,13 +14,15 @@ import httpx
 from hubspot_consumer.hubspot.requests import event_of_note
 from sandbox.day.ledger import Accepted
 from sandbox.hubspot.http.gateway import Gateway
+from sandbox.hubspot.records.contacts import Contact
 from sandbox.hubspot.records.portal import PORTAL_ID, TOKEN, Portal
+from sandbox.hubspot.records.timeline import Entry, Occurrence
 from sandbox.provisioned import provision
-from sandbox.hubspot.records.timeline import Occurrence
 from tests.recorded import Recorded
 from tests.simulation.loop import CURRENT, Process, SimulatedLoop
-from tests.simulation.network import Network, NoAnswer, NotReached
+from tests.simulation.network import Network, NoAnswer, NotReached, Reset
 from tests.simulation.patching import START
+from tests.simulation.variant import Variant
 
 # Seconds that HubSpot takes for a call, at least and at most.
 FASTEST_S: Final = 0.02
@@ -45,35 +48,37 @@ class PortalTime:
 _TIME: Final = PortalTime()
 
 
-def new_portal(loop: SimulatedLoop) -> Portal:
+def new_portal(loop: SimulatedLoop, variant: Variant) -> Portal:
     """Return a provisioned portal that lives in the time of *loop*."""
     _TIME.loop = None
-    pristine = _provisioned()
+    pristine = _provisioned(variant.id_property)
     _TIME.loop = loop
-    return deepcopy(pristine)
+    portal = deepcopy(pristine)
+    portal.change_settings(**variant.portal)
+    return portal
 
 
-@lru_cache(1)
-def _provisioned() -> Portal:
-    import asyncio
-
+@lru_cache(2)
+def _provisioned(id_property: str) -> Portal:
     portal = Portal(PORTAL_ID, [TOKEN], clock=_TIME)
-    asyncio.run(provision(portal))
+    asyncio.run(provision(portal, id_property))
     return portal
 
 
 class HubSpot:
     """The portal, and the ways of all processes to it. `calls` counts the requests that arrived."""
 
-    def __init__(self, loop: SimulatedLoop, network: Network, chance: Random) -> None:
+    def __init__(self, loop: SimulatedLoop, network: Network, chance: Random, variant: Variant) -> None:
         self._loop: Final = loop
         self._network: Final = network
         self._chance: Final = chance
-        self.portal: Final = new_portal(loop)
+        self.portal: Final = new_portal(loop, variant)
         self._gateway: Final = Gateway(self.portal)
         self.calls = 0
-        # Called with the process and the body of each write that a process sends.
-        self.sent: Callable[[Process, bytes], None] = lambda _process, _body: None
+        # Called with the process, the path and the body of each call; what it returns is called at the call's end.
+        self.sent: Callable[[Process, str, bytes], Callable[[], None]] = lambda _process, _path, _body: lambda: None
+        self._event_ids: Final[set[str]] = set()
+        self._entries_read = 0
         self._instead: Final[list[Instead]] = []
 
     def answer_with(self, recorded: Recorded, *, calls: int, applied: bool) -> "Instead":
@@ -85,25 +90,28 @@ class HubSpot:
     async def answer(self, request: httpx.Request) -> httpx.Response:
         """Send a request as the present process; return the answer. Raises httpx.TransportError."""
         body = await request.aread()
-        if request.method in ("POST", "PATCH"):
-            self.sent(CURRENT.get(), body)
+        ended = self.sent(CURRENT.get(), request.url.path, body)
         within_s = request.extensions.get("timeout", {}).get("read") or 20.0
         try:
             status, headers, content = await self._network.ask(
-                "hubspot", lambda: self._loop.start(self._loop.world, self._served(request, body)), within_s=within_s
+                "hubspot",
+                lambda: self._loop.start(self._loop.world, self._served(request, body, ended)),
+                within_s=within_s,
             )
         except NotReached:
             raise httpx.ConnectError("connection refused", request=request) from None
         except NoAnswer:
             raise httpx.ReadTimeout("no answer", request=request) from None
+        except Reset:
+            raise httpx.ReadError("connection reset", request=request) from None
+        finally:
+            ended()
         return httpx.Response(status, headers=headers, stream=httpx.ByteStream(content), request=request)
 
-    async def _served(self, request: httpx.Request, body: bytes) -> tuple[int, Any, bytes]:
-        from asyncio import sleep
-
+    async def _served(self, request: httpx.Request, body: bytes, ended: Callable[[], None]) -> tuple[int, Any, bytes]:
         self.calls += 1
         before_s = self._chance.uniform(FASTEST_S, SLOWEST_S) / 2
-        await sleep(before_s)
+        await asyncio.sleep(before_s)
         sent: list[dict[str, Any]] = []
         url = request.url
 
@@ -126,32 +134,62 @@ class HubSpot:
         if instead is not None:
             instead.calls -= 1
         if instead is None or instead.applied:
-            await self._gateway(scope, receive, send)  # type: ignore[arg-type]
-        await sleep(before_s)
+            await self._gateway(scope, receive, send)
+        await asyncio.sleep(before_s)
+        ended()
         if instead is not None:
             response = instead.recorded.response()
             return response.status_code, response.headers.raw, response.content
         return sent[0]["status"], sent[0]["headers"], sent[1].get("body", b"")
+
+    def event_ids(self) -> set[str]:
+        """Return the event ids of all timeline entries, each of which is read once."""
+        entries = self.portal.timeline.entries()
+        self._event_ids.update(_event_of(entry)[0] for entry in entries[self._entries_read :])
+        self._entries_read = len(entries)
+        return self._event_ids
 
     def accepted_ids(self) -> set[str]:
         """Return the event ids of the timeline entries that the portal has."""
         return {event_id for event_id, _ in self.accepted().entries}
 
     def accepted(self) -> Accepted:
-        """Return the timeline entries and contacts that the portal has."""
-        entries = [
-            (
-                entry.uuid if isinstance(entry, Occurrence) else event_of_note(entry.properties["hs_note_body"]) or "",
-                datetime.fromisoformat(entry.accepted_at if isinstance(entry, Occurrence) else entry.created_at),
-            )
-            for entry in self.portal.timeline.entries()
-        ]
+        """Return the timeline entries and contacts that the portal has.
+
+        An entry without a certain answer is left as a note too where the portal refuses custom events from then on:
+        nothing shows whether HubSpot has the custom event. Of such a pair, the first one counts.
+        """
+        entries = []
+        forms: dict[str, type] = {}
+        for entry in self.portal.timeline.entries():
+            event_id, at = _event_of(entry)
+            if forms.setdefault(event_id, type(entry)) is type(entry):
+                entries.append((event_id, datetime.fromisoformat(at)))
         contacts = {
-            one.email: {"properties": one.properties, "writes": [{"properties": w.properties} for w in one.writes]}
+            one.email: {"properties": one.properties, "writes": _writes_of_its_email(one)}
             for one in self.portal.contacts.all()
             if not one.archived
         }
         return Accepted(entries, contacts)
+
+
+def _writes_of_its_email(contact: Contact) -> list[dict[str, Any]]:
+    """Return a contact's writes since it has its present email: sequences begin anew with another."""
+    writes: list[dict[str, Any]] = []
+    email = ""
+    for write in contact.writes:
+        if (now := write.properties.get("email", email)) != email:
+            email = now
+            writes.clear()
+        writes.append({"properties": write.properties})
+    return writes
+
+
+def _event_of(entry: Entry) -> tuple[str, str]:
+    """Return the id of an entry's event, and when HubSpot accepted it."""
+    if isinstance(entry, Occurrence):
+        return entry.uuid, entry.accepted_at
+    return event_of_note(entry.properties["hs_note_body"]) or "", entry.created_at
 
 
 @dataclass

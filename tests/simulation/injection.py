@@ -1,6 +1,7 @@
 """Injection: faults happen to the processes and servers of a simulation, and end."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -10,6 +11,7 @@ from hubspot_consumer.gates.pause import SENDING
 from sandbox.hubspot.faults.faults import Fault as PortalFault
 from sandbox.hubspot.faults.faults import Slow, When
 from tests.recorded import RECORDED
+from tests.simulation.checks.writers import suppression
 from tests.simulation.faults import Fault
 from tests.simulation.kafka.broker import NewRecord
 
@@ -17,9 +19,10 @@ if TYPE_CHECKING:
     from tests.simulation.loop import Process
     from tests.simulation.network import Server
     from tests.simulation.simulation import Simulation
+    from tests.simulation.worker import Worker
 
-# Answers that say what HubSpot did with inputs of other calls would be lies. A rejected timeline entry's event is a dead
-# letter that took effect, which the ledger does not know.
+# Answers that say what HubSpot did with inputs of other calls would be lies. The event of a rejected timeline entry is
+# a dead letter that took effect, which the ledger does not know.
 _TRUE_OF_ANY_CALL: Final = [
     one
     for one in RECORDED
@@ -106,6 +109,13 @@ class Injection:
     async def _relay_killed(self, fault: Fault) -> bool:
         return await self._simulation.source.kill_relay(fault)
 
+    async def _relay_host_lost(self, fault: Fault) -> bool:
+        """The host of a relay is gone, and nobody tells the database."""
+        if (process := self._simulation.source.relay(fault.target)) is None:
+            return False
+        self._network.cut.update({(process, "kafka"), (process, "database")})
+        return await self._simulation.source.kill_relay(fault, process)
+
     async def _relay_suspended(self, fault: Fault) -> bool:
         return await self._relay(fault, self._suspend)
 
@@ -115,6 +125,12 @@ class Injection:
     async def _relay_cut_from_database(self, fault: Fault) -> bool:
         return await self._relay(fault, lambda process, fault: self._cut(process, "database", fault))
 
+    async def _relay_clock_jumps(self, fault: Fault) -> bool:
+        if (process := self._simulation.source.relay(fault.target)) is None:
+            return False
+        process.clock_ahead_s += fault.detail % 7_200 - 3_600
+        return True
+
     async def _database_fails_over(self, fault: Fault) -> bool:
         return await self._simulation.source.fail_over(fault)
 
@@ -122,12 +138,19 @@ class Injection:
 
     async def _kafka_fails_over(self, fault: Fault) -> None:
         self._network.down.add("kafka")
+        self._simulation.cluster.fail()
         await asyncio.sleep(min(fault.for_s, 15.0))
         self._network.down.discard("kafka")
         self._simulation.cluster.restart()
 
     async def _kafka_loses_answers(self, fault: Fault) -> None:
         await self._lose("kafka", fault)
+
+    async def _kafka_resets_connections(self, fault: Fault) -> None:
+        await self._reset("kafka", fault)
+
+    async def _hubspot_resets_connections(self, fault: Fault) -> None:
+        await self._reset("hubspot", fault)
 
     async def _hubspot_loses_answers(self, fault: Fault) -> None:
         await self._lose("hubspot", fault)
@@ -148,7 +171,8 @@ class Injection:
 
     async def _hubspot_gives_a_recorded_answer(self, fault: Fault) -> None:
         recorded = _TRUE_OF_ANY_CALL[fault.detail % len(_TRUE_OF_ANY_CALL)]
-        applied = bool(fault.detail % 2) and not recorded.name.startswith("rejected/")
+        # A call that is refused for good, or by a halt, takes no effect.
+        applied = bool(fault.detail % 2) and recorded.name.startswith(("retry_later/", "unclear/"))
         instead = self._simulation.hubspot.answer_with(recorded, calls=1 + fault.target % 4, applied=applied)
         await asyncio.sleep(fault.for_s)
         instead.calls = 0
@@ -156,14 +180,60 @@ class Injection:
     # What is no fault, and happens.
 
     async def _retention_deletes(self, _fault: Fault) -> None:
-        cluster = self._simulation.cluster
-        for partition, offset in cluster.group(self._simulation.settings.group).offsets.items():
-            cluster.broker.delete_before(partition, offset)
+        """Retention is by time, and so long that every worker has read what it deletes."""
+        broker, settings = self._simulation.cluster.broker, self._simulation.settings
+        acked = self._simulation.cluster.group(settings.group).offsets
+        events = broker.events(settings.topics)
+        unread = [one.timestamp for at, log in events.items() for one in log if one.offset >= acked.get(at, 0)]
+        newest = [log[-1].timestamp for log in events.values() if log]
+        until = min(unread, default=max(newest, default=0))
+        for partition, log in events.items():
+            kept = next((one.offset for one in log if one.timestamp >= until), acked.get(partition, 0))
+            broker.delete_before(partition, min(kept, acked.get(partition, 0)))
+
+    async def _partitions_are_slow(self, fault: Fault) -> None:
+        """Let the partitions of one of three brokers be read later than the others."""
+        simulation = self._simulation
+        topics, broker = list(simulation.settings.topics.events), simulation.cluster.broker
+        slow = {
+            one
+            for one in broker.logs
+            if one.topic in topics and (topics.index(one.topic) + one.partition + fault.target) % 3 == 0
+        }
+        broker.slow.update(slow)
+        await asyncio.sleep(fault.for_s)
+        broker.slow.difference_update(slow)
 
     async def _transaction_ends(self, fault: Fault) -> None:
         partitions = list(self._simulation.cluster.broker.logs)
         for number in range(1 + fault.detail % 20):
             self._simulation.cluster.broker.mark(partitions[(fault.target + 7 * number) % len(partitions)])
+
+    async def _contact_is_suppressed(self, fault: Fault) -> bool:
+        keys = sorted({event.contact_key for event in self._simulation.source.committed()})
+        if not keys:
+            return False
+        key = keys[fault.target % len(keys)]
+        self._simulation.suppressed[key] = self._loop.time()
+        suppressions, broker = (
+            TopicPartition(self._simulation.settings.topics.suppressions, 0),
+            self._simulation.cluster.broker,
+        )
+        broker.create(suppressions.topic, 1)
+        at_ms = int(self._simulation.source.database.now().timestamp() * 1000)
+        broker.append(suppressions, [NewRecord(at_ms, suppression(key), b"{}", ())])
+        return True
+
+    async def _contacts_are_resynced(self, fault: Fault) -> bool:
+        keys = sorted({event.contact_key for event in self._simulation.source.committed()})
+        if not keys:
+            return False
+        chosen = [keys[(fault.target + 7 * number) % len(keys)] for number in range(1 + fault.detail % 5)]
+        await self._simulation.runs.resync(sorted(set(chosen)), killed_after_s=_killed_after_s(fault))
+        return True
+
+    async def _events_are_replayed(self, fault: Fault) -> None:
+        await self._simulation.runs.replay(killed_after_s=_killed_after_s(fault))
 
     async def _sending_is_paused(self, fault: Fault) -> None:
         controls = TopicPartition(self._simulation.settings.topics.controls, 0)
@@ -175,11 +245,11 @@ class Injection:
         await asyncio.sleep(min(fault.for_s, 10.0))
         broker.append(controls, [NewRecord(int(at.timestamp() * 1000), SENDING, None, ())])
 
-    def _worker(self, fault: Fault):  # type: ignore[no-untyped-def]
+    def _worker(self, fault: Fault) -> "Worker | None":
         running = self._simulation.running
         return running[fault.target % len(running)] if running else None
 
-    async def _relay(self, fault, do) -> bool:  # type: ignore[no-untyped-def]
+    async def _relay(self, fault: Fault, do: Callable[["Process", Fault], Awaitable[None]]) -> bool:
         if (process := self._simulation.source.relay(fault.target)) is None:
             return False
         await do(process, fault)
@@ -209,7 +279,17 @@ class Injection:
         await asyncio.sleep(fault.for_s)
         self._loop.resume(process)
 
+    async def _reset(self, server: "Server", fault: Fault) -> None:
+        self._network.resetting[server] = 0.2
+        await asyncio.sleep(fault.for_s)
+        self._network.resetting.pop(server, None)
+
     async def _lose(self, server: "Server", fault: Fault) -> None:
         self._network.lossy[server] = 0.3
         await asyncio.sleep(fault.for_s)
         self._network.lossy.pop(server, None)
+
+
+def _killed_after_s(fault: Fault) -> float | None:
+    """Return after how many seconds a run is killed, None for two of three runs."""
+    return fault.for_s / 2 if fault.detail % 3 == 0 else None

@@ -20,8 +20,6 @@ from typing import Any, Final, Self
 
 MOST_AWAITS_AT_THE_END: Final = 10
 Callback = Callable[..., object]
-# asyncio asks for few of the methods that mypy misses.
-_AnyLoop: Any = AbstractEventLoop
 
 # The time goes on by this at least.
 SHORTEST_S: Final = 1e-6
@@ -36,7 +34,7 @@ class Process:
 
     def __init__(self, name: str) -> None:
         self.name: Final = name
-        self.ready: Final[deque[Handle]] = deque()
+        self.ready: Final[deque[Handle | _Happening]] = deque()
         self.paused = False
         self.dead = False
         # Seconds by which this process's clock differs from the time of the world.
@@ -71,7 +69,26 @@ class _Task(Task[Any]):
         """Say nothing of tasks that were pending: their process was killed."""
 
 
-class SimulatedLoop(_AnyLoop):  # type: ignore[misc] # see there
+class _Happening:
+    """A callback of the world, which nobody cancels: lighter than asyncio's handles."""
+
+    __slots__ = ("_args", "_callback", "_context")
+    _cancelled: Final = False
+
+    def __init__(self, callback: Callback, args: tuple[Any, ...], context: Context) -> None:
+        self._callback = callback
+        self._args = args
+        self._context = context
+
+    def _run(self) -> None:
+        self._context.run(self._callback, *self._args)
+
+
+# To type checkers all of a loop's methods are abstract. Most of them no simulation calls.
+_EventLoop: Any = AbstractEventLoop
+
+
+class SimulatedLoop(_EventLoop):  # type: ignore[misc]
     """Runs callbacks of one process after the other, chosen by *chance*, until a future is done.
 
     `on_step` is called after each turn of a process. Raises SimulationEnded beyond *most_steps* callbacks.
@@ -80,7 +97,7 @@ class SimulatedLoop(_AnyLoop):  # type: ignore[misc] # see there
     def __init__(self, chance: Random, *, most_steps: int = 300_000) -> None:
         self._chance: Final = chance
         self._now = 0.0
-        self._timers: list[tuple[float, int, TimerHandle]] = []
+        self._timers: list[tuple[float, int, TimerHandle | _Happening]] = []
         self._count = 0
         self._steps_left = most_steps
         # Everything outside of the processes: networks and servers.
@@ -122,7 +139,9 @@ class SimulatedLoop(_AnyLoop):  # type: ignore[misc] # see there
 
     def in_world(self, delay: float, callback: Callback, *args: Any) -> None:
         """Call *callback* after *delay*, whatever becomes of the present process meanwhile."""
-        self.call_at(self._now + delay, callback, *args, context=self.world.context)
+        self._count += 1
+        happening = _Happening(callback, args, self.world.context)
+        heappush(self._timers, (self._now + delay, self._count, happening))
 
     def kill(self, process: Process) -> None:
         """Let *process* do nothing any more, between any two of its awaits."""
@@ -130,6 +149,10 @@ class SimulatedLoop(_AnyLoop):  # type: ignore[misc] # see there
         # To delete its coroutines would run their `finally`.
         self._killed += [task for task in asyncio.all_tasks(self) if getattr(task, "process", None) is process]
         process.ready.clear()
+
+    def end(self) -> None:
+        """Let the simulation end after the present callback."""
+        self._steps_left = 0
 
     def resume(self, process: Process) -> None:
         """Let a paused process go on with what it missed."""
@@ -180,8 +203,8 @@ class SimulatedLoop(_AnyLoop):  # type: ignore[misc] # see there
             self._timers.clear()
             gc.collect()
 
-    def _put(self, handle: Handle) -> None:
-        process: Process = handle._context.get(CURRENT, self.world)  # type: ignore[attr-defined]
+    def _put(self, handle: Handle | _Happening) -> None:
+        process: Process = handle._context.get(CURRENT, self.world)  # type: ignore[union-attr]
         if process.dead:
             return
         if not process.ready and not process.paused:

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from unittest.mock import patch
 
+from aiokafka.errors import KafkaError
+
 from runtime.clock import SystemClock
 from runtime.kafka.admission import KafkaAway
 from tests.simulation.kafka.admin import Admin
@@ -23,8 +25,6 @@ Patch = tuple[str, Any]
 
 
 async def _ask_admission(_options: object) -> None:
-    from aiokafka.errors import KafkaError
-
     try:
         await CLUSTER.get().ask(lambda: None, within_s=5)
     except KafkaError as error:

@@ -1,20 +1,16 @@
 """The properties: what must hold in each moment of a simulation, and at its end."""
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final
-
-from aiokafka import TopicPartition
+from typing import TYPE_CHECKING, Final
 
 from sandbox.day.ledger import Ledger
-from schemas.deliveries import Receipt
-from schemas.envelope import Headers
+from tests.simulation.checks.acks import Acks
+from tests.simulation.checks.publishing import Publishing
+from tests.simulation.checks.writers import Writers
 from tests.simulation.worker import Worker
 
 if TYPE_CHECKING:
     from tests.simulation.simulation import Simulation
-
-# Without these, Kafka answers in time, so that no receipt is given up.
-_KAFKA_FAULTS: Final = ("kafka_", "cut_from_kafka", "slow_to_kafka")
 
 
 class Properties:
@@ -22,13 +18,10 @@ class Properties:
 
     def __init__(self, simulation: "Simulation") -> None:
         self._simulation: Final = simulation
-        self._receipts_read = 0
-        self._receipts: Final[set[tuple[str, int, int]]] = set()
-        self._acked: Final[Counter[TopicPartition]] = Counter()
-        faults = " ".join(fault.kind for fault in simulation.plan.faults)
-        self._no_receipt_given_up: Final = not any(name in faults for name in _KAFKA_FAULTS)
-        simulation.cluster.group(simulation.settings.group).committed = self._committed
-        simulation.hubspot.sent = self._sent
+        self.publishing: Final = Publishing(simulation)
+        # These look at what happens by themselves.
+        Writers(simulation)
+        Acks(simulation)
 
     @property
     def drained(self) -> bool:
@@ -38,22 +31,31 @@ class Properties:
         events = simulation.cluster.broker.events(simulation.settings.topics)
         if any(records and offsets.get(one, 0) <= records[-1].offset for one, records in events.items()):
             return False
-        done = simulation.hubspot.accepted_ids() | self._dead_letters()
+        done = simulation.hubspot.accepted_ids() | self._simulation.excused()
         if not simulation.source.published or not all(event.id in done for event in simulation.source.committed()):
             return False
-        return not any(self._busy(worker) for worker in simulation.running)
+        return not simulation.runs.under_way and not any(self._busy(worker) for worker in simulation.running)
 
     def check_at_the_end(self) -> None:
         """Check what HubSpot has, and that nothing is left over."""
         simulation = self._simulation
         if not self.drained:
             simulation.violate(f"not everything is accounted for: {self._left()}")
-        accepted, dead = simulation.hubspot.accepted(), self._dead_letters()
+        accepted, dead = simulation.hubspot.accepted(), self._simulation.excused()
         findings = Ledger(simulation.source.committed()).compare(accepted, sorted(dead))
         # The totals of a dead letter come with the next event of its contact, whatever its type: the ledger looks at
         # events of the same type alone.
-        contacts = {event.contact_key for event in simulation.source.committed() if event.id in dead}
+        contact_of = {event.id: event.contact_key for event in simulation.source.committed()}
+        contacts = {contact_of[one] for one in dead if one in contact_of}
         findings.wrong_totals = [key for key in findings.wrong_totals if key not in contacts]
+        # A replay lets dead letters take effect, after later events of their contact.
+        findings.out_of_order = [one for one in findings.out_of_order if contact_of[one] not in contacts]
+        # A contact that moved has the values of its new email, and is there once.
+        former = simulation.source.former_keys
+        findings.backwards = [key for key in findings.backwards if key not in former]
+        findings.wrong_totals = [key for key in findings.wrong_totals if key not in former]
+        if anew := sorted(former & accepted.contacts.keys()):
+            simulation.violate(f"made anew after they moved: {', '.join(anew)}")
         for name in ("lost", "doubled", "out_of_order", "backwards", "wrong_totals"):
             if found := getattr(findings, name):
                 simulation.violate(f"{name}: {', '.join(map(str, found[:3]))}" + (" …" if len(found) > 3 else ""))
@@ -73,6 +75,9 @@ class Properties:
         for worker in self._simulation.workers:
             if (fault := worker.fault) is not None:
                 self._simulation.violate(f"{worker.process} ended: {fault!r}")
+            # No event is missing for good.
+            if worker.parts is not None and (given_up := worker.parts.core.lanes.holes_released):
+                self._simulation.violate(f"{worker.process} has gone on without {given_up} events")
         for fault in self._simulation.source.faults():
             self._simulation.violate(f"a relay ended: {fault!r}")
 
@@ -83,47 +88,15 @@ class Properties:
             return "is no member of its group"
         if held := parts.live.holds.report():
             return f"holds contacts: {held}"
+        if lent := parts.live.rate_limiter.lent:
+            return f"lends {lent:.0%} of its quota"
         if unfinished := parts.core.offsets.unfinished:
             return f"has {unfinished} unfinished events"
         return None
 
-    def _sent(self, process: Any, body: Any) -> None:
-        """A process sends a write to HubSpot: it must be the member that has the contacts' partitions."""
-
-    def _committed(self, offsets: dict[TopicPartition, int]) -> None:
-        """The group commits: each event has a receipt before it is acked."""
-        if not self._no_receipt_given_up:
-            return
-        self._read_receipts()
-        broker = self._simulation.cluster.broker
-        for partition, offset in offsets.items():
-            for record in broker.logs[partition].between(self._acked[partition], offset):
-                if record[:3] not in self._receipts:
-                    self._simulation.violate(f"acked without a receipt: {record.topic}-{record.partition}-{record.offset}")
-            self._acked[partition] = max(offset, self._acked[partition])
-
-    def _read_receipts(self) -> None:
-        log = self._simulation.cluster.broker.logs.get(TopicPartition(self._simulation.settings.topics.deliveries, 0))
-        if log is None:
-            return
-        for record in log.records[self._receipts_read :]:
-            receipt = Receipt.model_validate_json(record.value or b"")
-            self._receipts.add((receipt.topic, receipt.partition, receipt.offset))
-        self._receipts_read = len(log.records)
-
-    def _dead_letters(self) -> set[str]:
-        simulation = self._simulation
-        topic = simulation.settings.topics.dead_letters
-        return {
-            Headers.decode(record.headers).id
-            for partition, log in simulation.cluster.broker.logs.items()
-            if partition.topic == topic
-            for record in log.records
-        }
-
     def _left(self) -> str:
         simulation = self._simulation
-        done = simulation.hubspot.accepted_ids() | self._dead_letters()
+        done = simulation.hubspot.accepted_ids() | self._simulation.excused()
         left = [event for event in simulation.source.committed() if event.id not in done]
         halted = [worker.parts.core.breaker.halted for worker in simulation.running if worker.parts]
         return f"{len(left)} events, such as {left[:2]}; published: {simulation.source.published}; halts: {halted}"

@@ -4,15 +4,11 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from random import Random
-from typing import Any, Final
-
-from pydantic import SecretStr
+from typing import Any, Final, NoReturn
 
 from hubspot_consumer.hubspot.connection import http_client
-from hubspot_consumer.settings import Settings
-from sandbox.hubspot.records.portal import PORTAL_ID, TOKEN
+from schemas.envelope import Headers
 from tests.simulation.faults import Fault, schedule
 from tests.simulation.hubspot import HubSpot, Transport
 from tests.simulation.injection import Injection
@@ -21,7 +17,9 @@ from tests.simulation.loop import SimulatedLoop, SimulationEnded
 from tests.simulation.network import Network
 from tests.simulation.patching import START, replaced
 from tests.simulation.properties import Properties
+from tests.simulation.runs import Runs
 from tests.simulation.source import Source
+from tests.simulation.variant import Variant
 from tests.simulation.worker import Worker
 
 PARTITIONS: Final = 12
@@ -32,7 +30,6 @@ FAULTS_WITHIN_S: Final = 20.0
 # After the last fault everything must be in HubSpot within this time: outages are probed within 8 s, halts within a
 # minute, contacts back off for half a minute, and a group waits up to a minute for a silent member.
 DRAINED_WITHIN_S: Final = 400.0
-QUOTA: Final = 100
 
 
 @dataclass(frozen=True)
@@ -43,11 +40,16 @@ class Plan:
     workers: int
     events: int
     faults: Sequence[Fault]
+    # Probability that a contact's event changes its email.
+    email_changes: float = 0.0
+    variant: Variant = field(default_factory=Variant)
 
     @classmethod
-    def of(cls, seed: int, *, events: int = EVENTS, faults: int = FAULTS) -> "Plan":
+    def of(cls, seed: int, *, events: int = EVENTS, faults: int = FAULTS, email_changes: float = 0.0) -> "Plan":
         chance = Random(f"plan {seed}")
-        return cls(seed, chance.choice((3, 3, 3, 4, 5)), events, schedule(chance, faults=faults, within_s=FAULTS_WITHIN_S))
+        workers = chance.choice((3, 3, 3, 4, 5))
+        drawn = schedule(chance, faults=faults, within_s=FAULTS_WITHIN_S)
+        return cls(seed, workers, events, drawn, email_changes, Variant.of(seed))
 
 
 @dataclass
@@ -70,11 +72,14 @@ class Simulation:
         self.loop: Final = SimulatedLoop(self.chance)
         self.network: Final = Network(self.loop, self.chance)
         self.cluster: Final = Cluster(self.loop, self.network, self.chance, START.timestamp())
-        self.hubspot: Final = HubSpot(self.loop, self.network, self.chance)
-        self.settings: Final = _settings()
+        self.hubspot: Final = HubSpot(self.loop, self.network, self.chance, plan.variant)
+        self.settings: Final = plan.variant.consumer
         self.workers: list[Worker] = []
         self.result: Final = Result(plan)
+        # The suppressed contacts, and since when.
+        self.suppressed: Final[dict[str, float]] = {}
         self.source: Final = Source(self)
+        self.runs: Final = Runs(self)
         self.properties: Final = Properties(self)
         self.last_fault_ends_at = 0.0
 
@@ -106,6 +111,21 @@ class Simulation:
         """The workers that were neither killed nor stopped."""
         return [worker for worker in self.workers if worker.runs]
 
+    def dead_letters(self) -> set[str]:
+        """Return the event ids of the dead letters."""
+        topic, logs = self.settings.topics.dead_letters, self.cluster.broker.logs
+        records = (record for partition, log in logs.items() if partition.topic == topic for record in log.records)
+        return {Headers.decode(record.headers).id for record in records}
+
+    def excused(self) -> set[str]:
+        """Return the event ids of the dead letters and of suppressed contacts, which HubSpot need not have."""
+        return self.dead_letters() | {one.id for one in self.source.committed() if one.contact_key in self.suppressed}
+
+    async def _look(self) -> NoReturn:
+        while True:
+            await asyncio.sleep(1.0)
+            self.properties.publishing.look()
+
     def _http_client(self, base_url: str, read_token: Any) -> Any:
         return http_client(base_url, read_token, Transport(self.hubspot))
 
@@ -114,6 +134,7 @@ class Simulation:
             self.start_worker()
         self.source.start()
         self.loop.start(self.loop.world, Injection(self).run())
+        self.loop.start(self.loop.world, self._look())
         await self.source.ended()
         until = max(self.loop.time(), self.last_fault_ends_at) + DRAINED_WITHIN_S
         while self.loop.time() < until:
@@ -124,17 +145,3 @@ class Simulation:
             if self.loop.time() > self.last_fault_ends_at and self.properties.drained:
                 break
         self.properties.check_at_the_end()
-
-
-@lru_cache(1)
-def _settings() -> Settings:
-    return Settings(
-        hubspot_enabled=True,
-        hubspot_send_live=True,
-        hubspot_private_app_token=SecretStr(TOKEN),
-        hubspot_portal_id=PORTAL_ID,
-        hubspot_rate_limit=QUOTA,
-        # A recorded rejection may come for many events, and only a person ends that halt.
-        dead_letter_limit=10_000,
-        kafka_bootstrap_servers="kafka:9092",
-    )

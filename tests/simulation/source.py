@@ -2,12 +2,8 @@
 
 import asyncio
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from pydantic import SecretStr
-
-from producer.settings import Settings
 from sandbox.day.ledger import Committed
 from tests.simulation.faults import Fault
 from tests.simulation.loop import Process
@@ -47,7 +43,7 @@ class Source:
             simulation.chance,
             events=simulation.plan.events,
             within_s=EVENTS_WITHIN_S,
-            email_changes=0.0,
+            email_changes=simulation.plan.email_changes,
         )
 
     async def ended(self) -> None:
@@ -61,6 +57,11 @@ class Source:
         return self.database.committed
 
     @property
+    def former_keys(self) -> frozenset[str]:
+        """The keys of contacts that move to another email."""
+        return self._backend.former_keys if self._backend is not None else frozenset()
+
+    @property
     def published(self) -> bool:
         """Whether the outbox is empty."""
         return not self.database.tables.events
@@ -70,9 +71,10 @@ class Source:
         running = [relay for relay in self._relays if not relay.process.dead]
         return running[target % len(running)].process if running else None
 
-    async def kill_relay(self, fault: Fault) -> bool:
+    async def kill_relay(self, fault: Fault, process: Process | None = None) -> bool:
         """Kill a relay, and start it again later."""
-        if (process := self.relay(fault.target)) is None:
+        process = process or self.relay(fault.target)
+        if process is None:
             return False
         self._simulation.loop.kill(process)
         await asyncio.sleep(min(fault.for_s, 8.0))
@@ -95,9 +97,4 @@ class Source:
     def _start_relay(self) -> None:
         simulation = self._simulation
         name = f"relay-{len(self._relays) + 1}"
-        self._relays.append(RelayProcess(name, simulation.loop, self.database, _settings()))
-
-
-@lru_cache(1)
-def _settings() -> Settings:
-    return Settings(kafka_bootstrap_servers="kafka:9092", database_url=SecretStr("postgresql://simulated/outbox"))
+        self._relays.append(RelayProcess(name, simulation.loop, self.database, simulation.plan.variant.producer))

@@ -32,7 +32,7 @@ class Worker:
     @property
     def parts(self) -> Parts | None:
         """The parts of the service; None before its start."""
-        return self._service._parts if self._service is not None else None  # noqa: SLF001 - what a test looks at
+        return self._service._parts if self._service is not None else None
 
     @property
     def fault(self) -> BaseException | None:

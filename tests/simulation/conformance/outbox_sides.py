@@ -16,6 +16,7 @@ import psycopg
 from producer.relay.outbox import Outbox
 from schemas.outbox import RELAY_LOCK
 from schemas.topics import Topics
+from tests.chaos.proxy import Proxy
 from tests.clock import LoopClock
 from tests.outbox import restored
 from tests.simulation.loop import Process, SimulatedLoop
@@ -54,6 +55,9 @@ class Side(Protocol):
 
     async def kill(self, outbox: Outbox) -> None:
         """End the outbox's process, or all of its connections."""
+
+    async def cut(self, outbox: Outbox) -> None:
+        """Let nothing more pass between the outbox and the database, not even the end of a connection."""
 
     async def try_lock(self, *, of_the_table: bool) -> bool:
         """Let another connection try to take one of the relay's two locks. It keeps the lock."""
@@ -123,6 +127,9 @@ class _Model:
     async def kill(self, outbox: Outbox) -> None:
         self._loop.kill(self._processes[outbox])
 
+    async def cut(self, outbox: Outbox) -> None:
+        self._database.network.cut.add((self._processes[outbox], "database"))
+
     async def try_lock(self, *, of_the_table: bool) -> bool:
         session = Session(self._loop.world, "another")
         self._database.log_in(session)
@@ -169,19 +176,26 @@ class _Server:
     def __init__(self, database_url: str, stack: AsyncExitStack) -> None:
         self._url: Final = database_url
         self._stack: Final = stack
+        self._proxies: Final[dict[Outbox, Proxy]] = {}
         self._restored: Final = restored.Outbox(database_url, {}, {}, Topics())
 
     async def begin(self) -> Writing:
         return _ServerWriting(await self._stack.enter_async_context(_connected(self._url)))
 
     async def outbox(self, retention: timedelta = timedelta()) -> Outbox:
-        return await self._stack.enter_async_context(await Outbox.connect(self._url, LoopClock(), retention))
+        proxy = await self._stack.enter_async_context(Proxy(self._url))
+        outbox = await self._stack.enter_async_context(await Outbox.connect(proxy.url, LoopClock(), retention))
+        self._proxies[outbox] = proxy
+        return outbox
 
     async def kill(self, outbox: Outbox) -> None:
         for connection in (outbox._reading, outbox._deleting):
             if connection is not None:
                 with socket.socket(fileno=os.dup(connection.fileno())) as shared:
                     shared.shutdown(socket.SHUT_RDWR)
+
+    async def cut(self, outbox: Outbox) -> None:
+        self._proxies[outbox].cut()
 
     async def try_lock(self, *, of_the_table: bool) -> bool:
         connection = await self._stack.enter_async_context(_connected(self._url))

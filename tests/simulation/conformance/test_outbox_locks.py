@@ -86,6 +86,23 @@ async def test_a_relay_is_deposed_only_when_it_was_silent(side: Side) -> None:
 
 
 @on_both
+async def test_a_relay_that_was_cut_off_keeps_the_lock_until_it_is_deposed(side: Side) -> None:
+    active, standby = await side.outbox(), await side.outbox()
+    assert await active.become_active()
+
+    await side.cut(active)
+    await active.close()
+
+    await asyncio.sleep(1)
+    assert not await standby.become_active()
+    assert not await standby.depose()
+    await asyncio.sleep(SILENT_FOR_S - 0.9)
+    assert not await standby.become_active()
+    assert await standby.depose()
+    await eventually(standby.become_active, saying="the lock is free")
+
+
+@on_both
 async def test_a_writer_notifies_a_relay_that_sleeps_when_it_commits(side: Side) -> None:
     outbox, other = await side.outbox(), await side.outbox()
     assert await outbox.fall_asleep()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Final, NamedTuple
@@ -80,6 +80,13 @@ class Broker:
         self._chance: Final = chance
         self.logs: Final[dict[TopicPartition, Log]] = {}
         self.topics: Final[dict[str, int]] = {}
+        # Partitions of which nothing can be fetched for a while, as with a slow connection to one of several brokers.
+        self.slow: Final[set[TopicPartition]] = set()
+        # Called with the records of each batch that is stored.
+        self.appended: Callable[[Sequence[StoredRecord]], None] = lambda _: None
+        # The topics whose records get the broker's time, and that time in milliseconds.
+        self.stamped: Final[set[str]] = set()
+        self.now_ms: Callable[[], int] = lambda: 0
         self._fetching: Final[dict[TopicPartition, list[asyncio.Future[None]]]] = {}
 
     def create(self, topic: str, partitions: int) -> None:
@@ -107,11 +114,15 @@ class Broker:
                 raise OutOfOrderSequenceNumber
             last.append((number, log.end))
         first = log.end
-        log.records += [
+        if partition.topic in self.stamped:
+            records = [record._replace(timestamp=self.now_ms()) for record in records]
+        stored_now = [
             StoredRecord(partition.topic, partition.partition, offset, *record)
             for offset, record in enumerate(records, first)
         ]
+        log.records += stored_now
         log.end += len(records)
+        self.appended(stored_now)
         self._wake(partition)
         return first
 
@@ -152,6 +163,8 @@ class Broker:
         # By the size of records and of fetches, co-partitioned topics are read at different paces.
         most = 1 + int(self._chance.random() ** 2 * MOST_OF_A_PARTITION)
         for partition, position in positions.items():
+            if partition in self.slow:
+                continue
             log = self.logs.get(partition)
             if log is None or log.start <= position < log.end:
                 if log is not None:

@@ -11,8 +11,8 @@ from aiokafka.errors import KafkaConnectionError, RequestTimedOutError
 
 from tests.simulation.kafka.broker import Broker
 from tests.simulation.kafka.groups import FIRST_REBALANCE_AFTER_S, Group
-from tests.simulation.loop import SimulatedLoop
-from tests.simulation.network import Network, NoAnswer, NotReached
+from tests.simulation.loop import Process, SimulatedLoop
+from tests.simulation.network import Network, NoAnswer, NotReached, Reset
 
 # A broker that takes groups over reads them first.
 LONGEST_LOADING_S: Final = 2.0
@@ -36,13 +36,21 @@ class Cluster:
         self.groups: Final[dict[str, Group]] = {}
         self.producer_ids: Final = count(1)
         self.epoch_s: Final = epoch_s
+        self.broker.now_ms = lambda: int(1000 * (epoch_s + loop.time()))
         self._network: Final = network
+        # Called with each process that sends a produce request.
+        self.produces: Callable[[Process], None] = lambda _: None
         self._first_rebalance_after_s: Final = first_rebalance_after_s
 
     def group(self, name: str) -> Group:
         if name not in self.groups:
             self.groups[name] = Group(self.loop, name, self._first_rebalance_after_s)
         return self.groups[name]
+
+    def fail(self) -> None:
+        """Let no broker do anything until `restart`."""
+        for group in self.groups.values():
+            group.fail()
 
     def restart(self) -> None:
         """Let another broker go on with everything."""
@@ -53,7 +61,7 @@ class Cluster:
         """Return the cluster's answer. Raises KafkaConnectionError, RequestTimedOutError, and what *act* raises."""
         try:
             return await self._network.ask("kafka", act, within_s=within_s)
-        except NotReached:
+        except (NotReached, Reset):
             raise KafkaConnectionError("no broker answers") from None
         except NoAnswer:
             raise RequestTimedOutError("no answer in time") from None

@@ -51,6 +51,7 @@ class Group:
     _first: bool = False
     _another: bool = False
     _stored: StoredGroup | None = None
+    _away: bool = False
     # While the coordinator loads the group, it answers heartbeats of anybody, and nothing else.
     _loaded_at: float = 0.0
 
@@ -142,8 +143,14 @@ class Group:
         self._must_be_loaded()
         return {partition: self.offsets.get(partition, -1) for partition in partitions}
 
+    def fail(self) -> None:
+        """Do nothing by itself until `restart`: the broker that has the group is gone."""
+        self._away = True
+        self._wait += 1
+
     def restart(self, loads_for_s: float) -> None:
         """Go on with what is written, as another broker does that takes the group over, or the same one."""
+        self._away = False
         self._loaded_at = self.loop.time() + loads_for_s
         for member in self.members.values():
             for waiting in (member.joining, member.syncing):
@@ -194,7 +201,7 @@ class Group:
         self.loop.in_world(silent_after_s + 0.001, self._look_for_silence, member)
 
     def _look_for_silence(self, member: GroupMember) -> None:
-        if self.members.get(member.id) is not member or member.silent_at > self.loop.time():
+        if self._away or self.members.get(member.id) is not member or member.silent_at > self.loop.time():
             return
         # A member that waits for an answer can't send heartbeats; its session begins anew with the answer.
         if not (member.awaits_join or member.awaits_sync):
@@ -248,7 +255,12 @@ class Group:
             self._end_join()
 
     def _end_join_when_all_are_there(self) -> bool:
-        if self._first or self._expected or not all(member.awaits_join for member in self.members.values()):
+        if (
+            self._away
+            or self._first
+            or self._expected
+            or not all(member.awaits_join for member in self.members.values())
+        ):
             return False
         self._end_join()
         return True

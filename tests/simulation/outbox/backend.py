@@ -65,14 +65,25 @@ class Backend:
         self._database: Final = database
         self._chance: Final = chance
         self._pause_s: Final = 2 * WRITERS * within_s / events
-        self._planned: Final = deque(planned(chance, contacts=contacts, events=events, email_changes=email_changes))
+        happening = planned(chance, contacts=contacts, events=events, email_changes=email_changes)
+        # The events of a merchant are written one after the other, as they happen: an event of the former email that
+        # committed after the change would be one of a new contact.
+        self._planned: Final[list[deque[Planned]]] = [deque() for _ in range(WRITERS)]
+        for one in happening:
+            merchant = one[1]["merchant_id"] if one[0].startswith("merchant_") else None
+            writer = int(merchant.removeprefix("mer_")) % WRITERS if merchant else chance.randrange(WRITERS)
+            self._planned[writer].append(one)
+        # The keys of contacts that move to another email.
+        self.former_keys: Final = frozenset(
+            payload["previous_email"].lower() for _, payload in happening if "previous_email" in payload
+        )
         self.run: Final[asyncio.Task[Any]] = loop.start(self.process, self._work())
 
     async def _work(self) -> None:
-        await asyncio.gather(*(self._write() for _ in range(WRITERS)))
+        await asyncio.gather(*(self._write(planned) for planned in self._planned))
 
-    async def _write(self) -> None:
-        chance, planned = self._chance, self._planned
+    async def _write(self, planned: deque[Planned]) -> None:
+        chance = self._chance
         while planned:
             await asyncio.sleep(chance.random() * self._pause_s)
             number = chance.randint(2, 5) if chance.random() < SHARE_OF_SEVERAL else 1
