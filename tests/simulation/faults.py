@@ -33,6 +33,7 @@ ServerFault = Literal[
     "hubspot_answers_late",
     "hubspot_gives_a_recorded_answer",
     "database_fails_over",
+    "database_is_restored",
 ]
 OtherFault = Literal[
     "worker_joins",

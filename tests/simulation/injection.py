@@ -24,10 +24,8 @@ if TYPE_CHECKING:
 # Answers that say what HubSpot did with inputs of other calls would be lies. The event of a rejected timeline entry is
 # a dead letter that took effect, which the ledger does not know.
 _TRUE_OF_ANY_CALL: Final = [
-    one
-    for one in RECORDED
-    if one.name.split("/")[0] in ("halt", "retry_later", "unclear")
-    or (one.name.startswith("rejected/") and one.call in ("create", "upsert"))
+    [one for one in RECORDED if one.name.startswith(kind) and (kind != "rejected/" or one.call in ("create", "upsert"))]
+    for kind in ("halt/", "retry_later/", "unclear/", "rejected/")
 ]
 
 
@@ -134,6 +132,9 @@ class Injection:
     async def _database_fails_over(self, fault: Fault) -> bool:
         return await self._simulation.source.fail_over(fault)
 
+    async def _database_is_restored(self, fault: Fault) -> bool:
+        return await self._simulation.source.restore(fault)
+
     # Servers.
 
     async def _kafka_fails_over(self, fault: Fault) -> None:
@@ -170,9 +171,11 @@ class Injection:
         await asyncio.sleep(fault.for_s)
 
     async def _hubspot_gives_a_recorded_answer(self, fault: Fault) -> None:
-        recorded = _TRUE_OF_ANY_CALL[fault.detail % len(_TRUE_OF_ANY_CALL)]
+        # Each kind of answer is as likely as any other, however many were recorded of it.
+        of_kind = _TRUE_OF_ANY_CALL[fault.detail % len(_TRUE_OF_ANY_CALL)]
+        recorded = of_kind[fault.detail // len(_TRUE_OF_ANY_CALL) % len(of_kind)]
         # A call that is refused for good, or by a halt, takes no effect.
-        applied = bool(fault.detail % 2) and recorded.name.startswith(("retry_later/", "unclear/"))
+        applied = bool(fault.target // 4 % 2) and recorded.name.startswith("retry_later/")
         instead = self._simulation.hubspot.answer_with(recorded, calls=1 + fault.target % 4, applied=applied)
         await asyncio.sleep(fault.for_s)
         instead.calls = 0

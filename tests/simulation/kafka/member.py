@@ -24,6 +24,11 @@ from tests.simulation.kafka.membership import GroupConsumer, Membership
 # Faust's own limits: how long it waits for records, and how many of them wait for the agent.
 FETCH_WITHIN_S: Final = 1.0
 MOST_BUFFERED: Final = 500
+# Where the event loop has much to do, records wait in Faust's buffer.
+SHARE_READ_LATE: Final = 0.02
+LATE_S: Final = 0.5
+# Faust may drop what it fetched just after an assignment, as it takes it for a former one's.
+SHARE_LOST_AT_AN_ASSIGNMENT: Final = 0.1
 
 
 class SimulatedMember:
@@ -50,6 +55,8 @@ class SimulatedMember:
         self._lease, self._offsets, self._positions, self._gaps = lease, offsets, positions, gaps
         self._take, self._revoked, self._dropped, self._assigned = take, revoked, dropped, assigned
         self.paused: set[TopicPartition] = set()
+        # Whether nothing was fetched yet since the assignment.
+        self._fresh = False
         self._buffer: deque[StoredRecord] = deque()
         self._filled = asyncio.Event()
         self._committing: asyncio.Task[None] | None = None
@@ -128,7 +135,7 @@ class SimulatedMember:
             return False
         self._consumer.assign(assigned)
         self._lease.renew(self._lease.now())
-        self.paused = set()
+        self.paused, self._fresh = set(), True
         await self._assigned(self.assigned)
         self._positions.assigned(self._consumer, self._sought)
         self._heartbeats = asyncio.create_task(self._beat())
@@ -176,8 +183,10 @@ class SimulatedMember:
 
             fetched = await self._positions.fetch(self._consumer, fetch, FETCH_WITHIN_S)
             if fetched:
+                lost = self._fresh and self._cluster.chance.random() < SHARE_LOST_AT_AN_ASSIGNMENT
+                self._fresh = False
                 for records in fetched.values():
-                    self._buffer.extend(records)
+                    self._buffer.extend(records[1:] if lost else records)
                 self._filled.set()
             elif not active:
                 await asyncio.sleep(0.1)
@@ -190,6 +199,8 @@ class SimulatedMember:
             record = _record(self._buffer.popleft())
             if await self._gaps.is_next(record, self):
                 await self._take(record)
+            if self._cluster.chance.random() < SHARE_READ_LATE:
+                await asyncio.sleep(self._cluster.chance.random() * LATE_S)
 
     async def _commit_now_and_then(self) -> None:
         while True:
