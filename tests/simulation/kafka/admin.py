@@ -47,6 +47,8 @@ class Admin(Client):
             for one in new:
                 if one.name not in there:
                     self._cluster.broker.create(one.name, one.num_partitions)
+                if one.topic_configs.get("message.timestamp.type") == "LogAppendTime":
+                    self._cluster.broker.stamped.add(one.name)
             return [(one.name, _TOPIC_EXISTS if one.name in there else 0, None) for one in new]
 
         return SimpleNamespace(topic_errors=await self._ask(create))

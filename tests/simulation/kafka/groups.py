@@ -51,8 +51,8 @@ class Group:
     _first: bool = False
     _another: bool = False
     _stored: StoredGroup | None = None
-    # While the coordinator loads the group, it answers heartbeats of anybody, and nothing else.
     _away: bool = False
+    # While the coordinator loads the group, it answers heartbeats of anybody, and nothing else.
     _loaded_at: float = 0.0
 
     @property
@@ -255,7 +255,12 @@ class Group:
             self._end_join()
 
     def _end_join_when_all_are_there(self) -> bool:
-        if self._first or self._expected or not all(member.awaits_join for member in self.members.values()):
+        if (
+            self._away
+            or self._first
+            or self._expected
+            or not all(member.awaits_join for member in self.members.values())
+        ):
             return False
         self._end_join()
         return True

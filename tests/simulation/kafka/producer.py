@@ -13,6 +13,7 @@ from aiokafka.protocol.produce import ProduceRequest
 from runtime.kafka.topics import partition_of
 from tests.simulation.kafka.broker import NewRecord
 from tests.simulation.kafka.client import RETRY_AFTER_S, Client
+from tests.simulation.loop import CURRENT
 
 
 class Batch:
@@ -143,6 +144,7 @@ class Producer(Client):
             await asyncio.sleep(RETRY_AFTER_S)
 
     async def _request(self, _node: int, request: "_Produce") -> int:
+        self._cluster.produces(CURRENT.get())
         first: int = await self._ask(request.act)
         return first
 
