@@ -111,6 +111,7 @@ class Injection:
         """The host of a relay is gone, and nobody tells the database."""
         if (process := self._simulation.source.relay(fault.target)) is None:
             return False
+        self._simulation.source.lost.add(process)
         self._network.cut.update({(process, "kafka"), (process, "database")})
         return await self._simulation.source.kill_relay(fault, process)
 

@@ -32,6 +32,8 @@ class Source:
         self.database: Final = Database(loop, simulation.network, chance, START)
         self._relays: Final[list[RelayProcess]] = []
         self._backend: Backend | None = None
+        # The relays whose hosts are gone for good.
+        self.lost: Final[set[Process]] = set()
         self._published_before_a_restore: Final[list[Committed]] = []
 
     def start(self) -> None:
@@ -85,19 +87,22 @@ class Source:
 
     async def fail_over(self, fault: Fault) -> bool:
         """Let the database restart: its connections end, and it refuses new ones for a while."""
+        network = self._simulation.network
+        if "database" in network.down:
+            return False
         self.database.restart()
-        self._simulation.network.down.add("database")
+        network.down.add("database")
         await asyncio.sleep(min(fault.for_s, 15.0))
-        self._simulation.network.down.discard("database")
+        network.down.discard("database")
         return True
 
     async def restore(self, fault: Fault) -> bool:
         """Restore the database from a backup some seconds old, as the runbook says: `recover` before the relays."""
         network, database = self._simulation.network, self.database
-        if "database" in network.down:
-            return False
         backup = database.backup()
         await asyncio.sleep(min(fault.for_s, 4.0))
+        if "database" in network.down:
+            return False
         network.down.add("database")
         relays = [relay.process for relay in self._relays if not relay.process.dead]
         for process in relays:
@@ -105,7 +110,8 @@ class Source:
         undone = len(database.undone)
         database.restore(backup)
         await asyncio.sleep(5.0)
-        while any(one.name.startswith("relay-") for one, _ in network.cut) or "kafka" in network.down:  # noqa: ASYNC110 - polls
+        waiting = {process for process, _ in network.cut if process.name.startswith("relay-")} - self.lost
+        while any((process, "kafka") in network.cut for process in waiting) or "kafka" in network.down:  # noqa: ASYNC110 - polls
             await asyncio.sleep(1.0)
         events = self._simulation.cluster.broker.events(self._simulation.settings.topics)
         records = [record for log in events.values() for record in log]

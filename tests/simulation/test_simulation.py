@@ -5,11 +5,12 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from random import Random
 
 import pytest
 
-from tests.simulation.faults import KINDS, schedule
+from tests.simulation.faults import KINDS, Fault, schedule
 from tests.simulation.simulation import Plan
 
 # `make simulate` runs more.
@@ -42,6 +43,13 @@ async def test_a_seed_comes_to_the_same_byte_for_byte_when_it_is_run_again() -> 
     assert once == again
     assert "digest" in once
     assert once.splitlines()[-1] != another.splitlines()[-1]
+
+
+async def test_a_contact_that_is_suppressed_while_workers_wait_for_hubspot_is_not_written_when_it_answers() -> None:
+    waits = Fault(0.0, "hubspot_refuses_connections", 0, 20.0, 0)
+    suppressed = [Fault(7.0 + number, "contact_is_suppressed", number, 1.0, number) for number in range(8)]
+
+    await run("--plan", replace(Plan.of(0), faults=[waits, *suppressed]).as_json(), "--quiet")
 
 
 def test_a_schedule_that_was_printed_can_be_read_again() -> None:
