@@ -193,7 +193,8 @@ class Injection:
         until = min(unread, default=max(newest, default=0))
         for partition, log in events.items():
             kept = next((one.offset for one in log if one.timestamp >= until), acked.get(partition, 0))
-            broker.delete_before(partition, min(kept, acked.get(partition, 0)))
+            needed = self._simulation.source.needed_since.get(partition, kept)
+            broker.delete_before(partition, min(kept, needed, acked.get(partition, 0)))
 
     async def _partitions_are_slow(self, fault: Fault) -> None:
         """Let the partitions of one of three brokers be read later than the others."""

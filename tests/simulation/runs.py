@@ -73,6 +73,7 @@ class Runs:
                     self._simulation.violate(f"a run ended: {error!r}")
                 return False
         finally:
+            self._simulation.loop.kill(process)
             self.under_way -= 1
         return True
 

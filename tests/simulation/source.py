@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from aiokafka import TopicPartition
+
 from sandbox.day.ledger import Committed
 from schemas.envelope import Headers
 from tests.simulation.faults import Fault
@@ -32,6 +34,8 @@ class Source:
         self.database: Final = Database(loop, simulation.network, chance, START)
         self._relays: Final[list[RelayProcess]] = []
         self._backend: Backend | None = None
+        # The offsets since the last backup: retention is longer than a backup is old.
+        self.needed_since: dict[TopicPartition, int] = {}
         # The relays whose hosts are gone for good.
         self.lost: Final[set[Process]] = set()
         self._published_before_a_restore: Final[list[Committed]] = []
@@ -100,6 +104,7 @@ class Source:
         """Restore the database from a backup some seconds old, as the runbook says: `recover` before the relays."""
         network, database = self._simulation.network, self.database
         backup = database.backup()
+        self.needed_since = {one: log.end for one, log in self._simulation.cluster.broker.logs.items()}
         await asyncio.sleep(min(fault.for_s, 4.0))
         if "database" in network.down:
             return False

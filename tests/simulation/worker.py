@@ -23,6 +23,8 @@ class Worker:
         self._service: Service | None = None
         self.stopping = False
         self.run: Final[asyncio.Task[Any]] = loop.start(self.process, self._work())
+        # At the end of its program a process has nothing under way, whatever was left of it.
+        self.run.add_done_callback(lambda _: loop.kill(self.process), context=loop.world.context)
 
     @property
     def runs(self) -> bool:
@@ -37,7 +39,7 @@ class Worker:
     @property
     def fault(self) -> BaseException | None:
         """The exception that ended the worker, None if there was none, or if it was killed."""
-        return self.run.exception() if self.run.done() and not self.process.dead else None
+        return self.run.exception() if self.run.done() else None
 
     def stop(self) -> None:
         """Stop as on SIGTERM."""
