@@ -118,6 +118,8 @@ class Source:
         waiting = {process for process, _ in network.cut if process.name.startswith("relay-")} - self.lost
         while any((process, "kafka") in network.cut for process in waiting) or "kafka" in network.down:  # noqa: ASYNC110 - polls
             await asyncio.sleep(1.0)
+        # What a killed relay had under way arrives now.
+        await asyncio.sleep(2.0)
         events = self._simulation.cluster.broker.events(self._simulation.settings.topics)
         records = [record for log in events.values() for record in log]
         published = {Headers.decode(record.headers).id for record in records}
