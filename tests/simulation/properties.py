@@ -51,10 +51,13 @@ class Properties:
         # A replay lets dead letters take effect, after later events of their contact.
         findings.out_of_order = [one for one in findings.out_of_order if contact_of[one] not in contacts]
         # A contact that moved has the values of its new email, and is there once.
-        former = simulation.source.former_keys
+        # Whose next email is suppressed stays: nothing of that one is sent.
+        former = {
+            key for key, following in simulation.source.next_keys.items() if following not in simulation.suppressed
+        }
         findings.backwards = [key for key in findings.backwards if key not in former]
         findings.wrong_totals = [key for key in findings.wrong_totals if key not in former]
-        if anew := sorted(former & accepted.contacts.keys()):
+        if anew := sorted(accepted.contacts.keys() & former):
             simulation.violate(f"made anew after they moved: {', '.join(anew)}")
         for name in ("lost", "doubled", "out_of_order", "backwards", "wrong_totals"):
             if found := getattr(findings, name):
