@@ -84,7 +84,7 @@ class TopicProjections:
         self.lag: Final = lag
         self._selection: Final = selection
         self.unfinished: Offsets = {}
-        self.moved: Final = EmailChanges(run.store, report.count_move)
+        self.moved: Final = EmailChanges(run.store, report.count_move, selection.contacts)
         self._projector = Projector(selection, {})
 
     async def read(self, progress: Progress) -> None:
