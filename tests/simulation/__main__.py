@@ -1,7 +1,7 @@
 """`python -m tests.simulation`: run seeds, each a schedule of crashes and other faults, on virtual time.
 
 Without options it runs 100 seeds. A failing seed is printed with its violations and the shortest schedule that still
-fails; `--seed N` runs it again with the log of all processes.
+fails; `--seed N` and `--plan JSON` run one again, with the log of all processes and a digest of what it came to.
 """
 
 import argparse
@@ -36,8 +36,9 @@ def main() -> int:
             [sys.executable, "-m", "tests.simulation", *sys.argv[1:]],
             os.environ | {"PYTHONHASHSEED": "0"},
         )
-    if options.seed is not None:
-        return _tell(options.seed)
+    if options.seed is not None or options.plan:
+        return _tell(Plan.read(options.plan) if options.plan else Plan.of(options.seed), quiet=options.quiet)
+    prepare()
     began, results, failed = time.monotonic(), [], 0
     for result in _results(range(options.first, options.first + options.seeds), options.jobs):
         results.append(result)
@@ -81,12 +82,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--within-s", type=float, default=0.0, help="begin no more seeds after so many seconds")
     parser.add_argument("--stop", action="store_true", help="stop at the first seed that fails")
     parser.add_argument("--seed", type=int, help="run this one, with its log")
+    parser.add_argument("--plan", help="run this schedule, as it was printed, with its log")
+    parser.add_argument("--quiet", action="store_true", help="run that without its log")
     return parser.parse_args()
 
 
 def _results(seeds: Sequence[int], jobs: int) -> Iterator[Result]:
     if jobs == 1:
-        prepare()
         yield from _run_all(seeds)
         return
     parts = [seeds[at : at + TOGETHER] for at in range(0, len(seeds), TOGETHER)]
@@ -114,12 +116,13 @@ def _run_all(seeds: Iterable[int]) -> Iterator[Result]:
             gc.collect()
 
 
-def _tell(seed: int) -> int:
-    prepare(logging.INFO)
-    plan = Plan.of(seed)
+def _tell(plan: Plan, *, quiet: bool) -> int:
+    prepare(logging.CRITICAL if quiet else logging.INFO)
     print(_told(plan))
-    result = Simulation(plan).run()
-    print("\n".join(result.violations) or f"seed {seed}: all properties hold, after {result.steps:,} steps")
+    simulation = Simulation(plan)
+    result = simulation.run()
+    print("\n".join(result.violations) or "all properties hold")
+    print(f"{result.steps:,} steps, {result.lasted_s:.0f} s, digest {simulation.digest}")
     return int(bool(result.violations))
 
 
@@ -129,6 +132,7 @@ def _print_failure(result: Result, *, shrink: bool) -> None:
         print("the shortest schedule that fails:")
         result = shortest(result)
         print("", *result.violations, sep="\n  ")
+        print(f"python -m tests.simulation --plan '{result.plan.as_json()}'")
     print(_told(result.plan), flush=True)
 
 
@@ -147,6 +151,9 @@ def _print_table(results: Sequence[Result], took_s: float, jobs: int) -> None:
     print(f"\n{'fault':34} {'seeds':>7} {'times':>7}")
     for kind in KINDS:
         print(f"{kind:34} {seeds[kind]:7,} {counts[kind]:7,}")
+    exercised = sum((result.exercised for result in results), Counter[str]())
+    for what, number in exercised.items():
+        print(f"{what:42} {number:12,}")
     print(
         f"{len(results):,} seeds, {failed} failed: {lasted_s / 3600:,.1f} hours in {took_s:.0f} s"
         f" with {jobs} processes, {len(results) / max(took_s, 0.001) * 60:,.0f} seeds a minute"

@@ -33,11 +33,13 @@ ServerFault = Literal[
     "hubspot_answers_late",
     "hubspot_gives_a_recorded_answer",
     "database_fails_over",
+    "database_is_restored",
 ]
 OtherFault = Literal[
     "worker_joins",
     "retention_deletes",
     "transaction_ends",
+    "partitions_are_slow",
     "sending_is_paused",
     "contact_is_suppressed",
     "contacts_are_resynced",

@@ -26,7 +26,17 @@ from tests.simulation.variant import Variant
 
 # Seconds that HubSpot takes for a call, at least and at most.
 FASTEST_S: Final = 0.02
-SLOWEST_S: Final = 0.3
+SLOWEST_S: Final = 1.2
+# The recorded answers to an upsert that meets another contact's creation.
+CONFLICTS: Final = (
+    "rejected/conflict-already-has-value",
+    "rejected/conflicting-unique-value",
+    "rejected/create-conflict",
+    "rejected/object-already-exists-409",
+    "rejected/object-already-exists-of-one-input",
+    "rejected/unique-value-conflict",
+    "unclear/create-conflict-without-trace-ids",
+)
 
 
 class PortalTime:
@@ -141,6 +151,12 @@ class HubSpot:
             response = instead.recorded.response()
             return response.status_code, response.headers.raw, response.content
         return sent[0]["status"], sent[0]["headers"], sent[1].get("body", b"")
+
+    @property
+    def rejects(self) -> bool:
+        """Whether HubSpot has refused an input for good. A conflict, or a refusal of several inputs, is tried again."""
+        names = [one.recorded.name for one in self._instead]
+        return any(name.startswith(("rejected/", "unclear/")) and name not in CONFLICTS for name in names)
 
     def event_ids(self) -> set[str]:
         """Return the event ids of all timeline entries, each of which is read once."""

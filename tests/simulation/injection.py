@@ -24,10 +24,8 @@ if TYPE_CHECKING:
 # Answers that say what HubSpot did with inputs of other calls would be lies. The event of a rejected timeline entry is
 # a dead letter that took effect, which the ledger does not know.
 _TRUE_OF_ANY_CALL: Final = [
-    one
-    for one in RECORDED
-    if one.name.split("/")[0] in ("halt", "retry_later", "unclear")
-    or (one.name.startswith("rejected/") and one.call in ("create", "upsert"))
+    [one for one in RECORDED if one.name.startswith(kind) and (kind != "rejected/" or one.call in ("create", "upsert"))]
+    for kind in ("halt/", "retry_later/", "unclear/", "rejected/")
 ]
 
 
@@ -113,6 +111,7 @@ class Injection:
         """The host of a relay is gone, and nobody tells the database."""
         if (process := self._simulation.source.relay(fault.target)) is None:
             return False
+        self._simulation.source.lost.add(process)
         self._network.cut.update({(process, "kafka"), (process, "database")})
         return await self._simulation.source.kill_relay(fault, process)
 
@@ -133,6 +132,9 @@ class Injection:
 
     async def _database_fails_over(self, fault: Fault) -> bool:
         return await self._simulation.source.fail_over(fault)
+
+    async def _database_is_restored(self, fault: Fault) -> bool:
+        return await self._simulation.source.restore(fault)
 
     # Servers.
 
@@ -170,9 +172,11 @@ class Injection:
         await asyncio.sleep(fault.for_s)
 
     async def _hubspot_gives_a_recorded_answer(self, fault: Fault) -> None:
-        recorded = _TRUE_OF_ANY_CALL[fault.detail % len(_TRUE_OF_ANY_CALL)]
+        # Each kind of answer is as likely as any other, however many were recorded of it.
+        of_kind = _TRUE_OF_ANY_CALL[fault.detail % len(_TRUE_OF_ANY_CALL)]
+        recorded = of_kind[fault.detail // len(_TRUE_OF_ANY_CALL) % len(of_kind)]
         # A call that is refused for good, or by a halt, takes no effect.
-        applied = bool(fault.detail % 2) and recorded.name.startswith(("retry_later/", "unclear/"))
+        applied = bool(fault.target // 4 % 2) and recorded.name.startswith("retry_later/")
         instead = self._simulation.hubspot.answer_with(recorded, calls=1 + fault.target % 4, applied=applied)
         await asyncio.sleep(fault.for_s)
         instead.calls = 0
@@ -190,6 +194,19 @@ class Injection:
         for partition, log in events.items():
             kept = next((one.offset for one in log if one.timestamp >= until), acked.get(partition, 0))
             broker.delete_before(partition, min(kept, acked.get(partition, 0)))
+
+    async def _partitions_are_slow(self, fault: Fault) -> None:
+        """Let the partitions of one of three brokers be read later than the others."""
+        simulation = self._simulation
+        topics, broker = list(simulation.settings.topics.events), simulation.cluster.broker
+        slow = {
+            one
+            for one in broker.logs
+            if one.topic in topics and (topics.index(one.topic) + one.partition + fault.target) % 3 == 0
+        }
+        broker.slow.update(slow)
+        await asyncio.sleep(fault.for_s)
+        broker.slow.difference_update(slow)
 
     async def _transaction_ends(self, fault: Fault) -> None:
         partitions = list(self._simulation.cluster.broker.logs)

@@ -12,9 +12,11 @@ from aiokafka.errors import KafkaError
 
 from runtime.clock import SystemClock
 from runtime.kafka.admission import KafkaAway
-from tests.simulation.kafka.clients import Admin, Consumer, Producer
+from tests.simulation.kafka.admin import Admin
 from tests.simulation.kafka.cluster import CLUSTER
+from tests.simulation.kafka.consumer import Consumer
 from tests.simulation.kafka.member import SimulatedMember
+from tests.simulation.kafka.producer import Producer
 from tests.simulation.loop import CURRENT, SimulatedLoop
 
 START: Final = datetime(2026, 11, 24, 9, tzinfo=UTC)

@@ -62,22 +62,32 @@ class Properties:
         for name in ("lost", "doubled", "out_of_order", "backwards", "wrong_totals"):
             if found := getattr(findings, name):
                 simulation.violate(f"{name}: {', '.join(map(str, found[:3]))}" + (" …" if len(found) > 3 else ""))
-        emails = [contact.email for contact in simulation.hubspot.portal.contacts.all() if not contact.archived]
-        if twice := [email for email, number in Counter(emails).items() if number > 1]:
-            simulation.violate(f"contacts twice: {twice}")
-        if refused := simulation.hubspot.portal.log.rate_limited_by_quota:
-            simulation.violate(f"{refused} calls beyond the quota")
+        self._check_portal()
         for worker in simulation.running:
             if busy := self._busy(worker):
                 simulation.violate(f"{worker.process} {busy}")
         if simulation.loop.unhandled:
             simulation.violate(f"unhandled: {simulation.loop.unhandled[0]}")
 
+    def _check_portal(self) -> None:
+        simulation = self._simulation
+        if not simulation.hubspot.rejects and (letters := sorted(simulation.dead_letters())):
+            simulation.violate(f"dead letters of events that HubSpot has not rejected: {letters[:3]}")
+        emails = [contact.email for contact in simulation.hubspot.portal.contacts.all() if not contact.archived]
+        if twice := [email for email, number in Counter(emails).items() if number > 1]:
+            simulation.violate(f"contacts twice: {twice}")
+        if refused := simulation.hubspot.portal.log.rate_limited_by_quota:
+            simulation.violate(f"{refused} calls beyond the quota")
+
     def check_workers(self) -> None:
         """Check that no worker has ended by itself."""
         for worker in self._simulation.workers:
             if (fault := worker.fault) is not None:
                 self._simulation.violate(f"{worker.process} ended: {fault!r}")
+            # No event is missing for good; those of a suppressed contact are passed over.
+            given_up = worker.parts.core.lanes.holes_released if worker.parts is not None else 0
+            if given_up and not self._simulation.suppressed:
+                self._simulation.violate(f"{worker.process} has gone on without {given_up} events")
         for fault in self._simulation.source.faults():
             self._simulation.violate(f"a relay ended: {fault!r}")
 
@@ -88,6 +98,8 @@ class Properties:
             return "is no member of its group"
         if held := parts.live.holds.report():
             return f"holds contacts: {held}"
+        if lent := parts.live.rate_limiter.lent:
+            return f"lends {lent:.0%} of its quota"
         if unfinished := parts.core.offsets.unfinished:
             return f"has {unfinished} unfinished events"
         return None

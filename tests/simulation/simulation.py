@@ -1,9 +1,11 @@
 """A simulation: one seed's world of workers, relays and servers, its faults, and what must hold."""
 
 import asyncio
+import json
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from random import Random
 from typing import Any, Final, NoReturn
 
@@ -58,6 +60,16 @@ class Plan:
         drawn = schedule(chance, faults=faults, within_s=FAULTS_WITHIN_S)
         return cls(seed, workers, events, drawn, email_changes, Variant.of(seed))
 
+    @classmethod
+    def read(cls, text: str) -> "Plan":
+        """Return the plan that `as_json` wrote."""
+        given = json.loads(text)
+        faults = [Fault(**fault) for fault in given.pop("faults")]
+        return cls(faults=faults, variant=Variant(**given.pop("variant")), **given)
+
+    def as_json(self) -> str:
+        return json.dumps(asdict(self))
+
 
 @dataclass
 class Result:
@@ -66,6 +78,7 @@ class Result:
     plan: Plan
     violations: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    exercised: Counter[str] = field(default_factory=Counter)
     lasted_s: float = 0.0
     steps: int = 0
 
@@ -102,7 +115,34 @@ class Simulation:
             except SimulationEnded as ended:
                 self.violate(f"the simulation ended: {ended}")
         self.result.lasted_s, self.result.steps = self.loop.time(), self.loop.steps
+        self.result.exercised.update(self._exercised())
         return self.result
+
+    @property
+    def digest(self) -> str:
+        """A digest of all that was stored in Kafka and asked of HubSpot: two runs of a plan have the same."""
+        digest = sha256(f"{self.loop.steps} {self.loop.time()}".encode())
+        for partition, log in sorted(self.cluster.broker.logs.items()):
+            digest.update(f"{partition} {log.records}".encode())
+        for request in self.hubspot.portal.log.requests:
+            digest.update(f"{request}".encode())
+        return digest.hexdigest()
+
+    def _exercised(self) -> Mapping[str, int]:
+        events = self.cluster.broker.events(self.settings.topics)
+        log = self.hubspot.portal.log
+        published = sum(self.cluster.broker.logs[one].end for one in events)
+        return {
+            "events committed": len(self.source.committed()),
+            "events undone by a restore": len(self.source.database.undone),
+            "offsets beyond them (repeats, markers)": max(0, published - len(self.source.committed())),
+            "rebalances": self.cluster.group(self.settings.group).generation,
+            "workers started": len(self.workers),
+            "calls to HubSpot": log.total,
+            "calls that failed": sum(number for (_, status), number in log.calls.items() if status[0] != "2"),
+            "dead letters": len(self.dead_letters()),
+            "runs killed": self.result.counts["run_killed"],
+        }
 
     def violate(self, what: str) -> None:
         self.result.violations.append(f"{self.loop.time():.3f} s: {what}")

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from sandbox.day.ledger import Committed
+from schemas.envelope import Headers
 from tests.simulation.faults import Fault
 from tests.simulation.loop import Process
 from tests.simulation.outbox.backend import Backend
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from tests.simulation.simulation import Simulation
 
 RELAYS: Final = 2
-EVENTS_WITHIN_S: Final = 15.0
+EVENTS_WITHIN_S: Final = 20.0
 
 
 class Source:
@@ -31,6 +32,9 @@ class Source:
         self.database: Final = Database(loop, simulation.network, chance, START)
         self._relays: Final[list[RelayProcess]] = []
         self._backend: Backend | None = None
+        # The relays whose hosts are gone for good.
+        self.lost: Final[set[Process]] = set()
+        self._published_before_a_restore: Final[list[Committed]] = []
 
     def start(self) -> None:
         """Start the relays and the backend."""
@@ -53,8 +57,8 @@ class Source:
             self._backend.run.result()
 
     def committed(self) -> list[Committed]:
-        """Return the events that were committed so far."""
-        return self.database.committed
+        """Return the events committed so far, without those that a restore lost before they were published."""
+        return self._published_before_a_restore + self.database.committed
 
     @property
     def next_keys(self) -> Mapping[str, str]:
@@ -83,10 +87,40 @@ class Source:
 
     async def fail_over(self, fault: Fault) -> bool:
         """Let the database restart: its connections end, and it refuses new ones for a while."""
+        network = self._simulation.network
+        if "database" in network.down:
+            return False
         self.database.restart()
-        self._simulation.network.down.add("database")
+        network.down.add("database")
         await asyncio.sleep(min(fault.for_s, 15.0))
-        self._simulation.network.down.discard("database")
+        network.down.discard("database")
+        return True
+
+    async def restore(self, fault: Fault) -> bool:
+        """Restore the database from a backup some seconds old, as the runbook says: `recover` before the relays."""
+        network, database = self._simulation.network, self.database
+        backup = database.backup()
+        await asyncio.sleep(min(fault.for_s, 4.0))
+        if "database" in network.down:
+            return False
+        network.down.add("database")
+        relays = [relay.process for relay in self._relays if not relay.process.dead]
+        for process in relays:
+            self._simulation.loop.kill(process)
+        undone = len(database.undone)
+        database.restore(backup)
+        await asyncio.sleep(5.0)
+        waiting = {process for process, _ in network.cut if process.name.startswith("relay-")} - self.lost
+        while any((process, "kafka") in network.cut for process in waiting) or "kafka" in network.down:  # noqa: ASYNC110 - polls
+            await asyncio.sleep(1.0)
+        events = self._simulation.cluster.broker.events(self._simulation.settings.topics)
+        records = [record for log in events.values() for record in log]
+        published = {Headers.decode(record.headers).id for record in records}
+        self._published_before_a_restore.extend(one for one in database.undone[undone:] if one.id in published)
+        database.recover(records)
+        network.down.discard("database")
+        for _ in relays:
+            self._start_relay()
         return True
 
     def faults(self) -> list[BaseException]:

@@ -19,10 +19,14 @@ if TYPE_CHECKING:
 _WRITES: Final = ("/contacts/batch/create", "/contacts/batch/upsert", "/contacts/batch/update")
 # With these, a worker may not know what the topics of controls and suppressions have.
 _BLIND: Final = ("kafka_", "cut_from_kafka", "slow_to_kafka", "suspended")
+# With these, the group may remove a member.
+_SILENT: Final = (*_BLIND, "stopped")
 # The longest that a worker takes to follow a topic, the look for a new one included, and to end its calls.
 FOLLOWS_WITHIN_S: Final = 8.0
 # A longer call may outlive the lease of its worker, and the time that a stop has.
 LONG_CALL_S: Final = 3.0
+# A rebalance waits this long for calls.
+DRAINED_WITHIN_S: Final = 20.0
 
 
 @dataclass(eq=False)
@@ -41,6 +45,7 @@ class Writers:
         self._simulation: Final = simulation
         kinds = " ".join(fault.kind for fault in simulation.plan.faults)
         self._all_follow: Final = not any(name in kinds for name in _BLIND)
+        self._members_answer: Final = not any(name in kinds for name in _SILENT)
         self._writing: Final[dict[str, _Call]] = {}
         simulation.hubspot.sent = self._sent
 
@@ -83,7 +88,8 @@ class Writers:
 
     def _alone(self, process: Process, worker: "Worker | None", keys: Collection[str]) -> Callable[[], None]:
         now = self._simulation.loop.time
-        call = _Call(process, now() + LONG_CALL_S)
+        drained = self._members_answer
+        call = _Call(process, now() + (DRAINED_WITHIN_S if drained else LONG_CALL_S))
         for key in keys:
             other = self._writing.get(key)
             if other is not None and other.process is not process and not other.process.dead and now() < other.long_at:

@@ -27,8 +27,6 @@ def short_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKa
     lines = [
         f"group.initial.rebalance.delay.ms={int(1000 * FIRST_REBALANCE_AFTER_S)}",
         "group.min.session.timeout.ms=100",
-        "broker.session.timeout.ms=1000",
-        "broker.heartbeat.interval.ms=200",
     ]
     broker = EmbeddedKafka(tmp_path_factory.mktemp("short-kafka"), listener=Plain(properties="\n".join(lines)))
     asyncio.run(broker.start())

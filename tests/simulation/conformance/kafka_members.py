@@ -19,9 +19,9 @@ from aiokafka.protocol.coordination import FindCoordinatorRequest
 from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, SyncGroupRequest
 
 from tests.polling import eventually
-from tests.simulation.kafka.clients import encoded
+from tests.simulation.kafka.admin import encoded
 from tests.simulation.kafka.cluster import Cluster
-from tests.simulation.kafka.groups import Joined
+from tests.simulation.kafka.group_members import Joined
 
 ANSWER_WITHIN_S: Final = 40.0
 NOT_YET: Final = (CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError)

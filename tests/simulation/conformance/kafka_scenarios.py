@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaError, RebalanceInProgressError
 
 from tests.simulation.conformance.kafka_members import Member
 from tests.simulation.conformance.kafka_sides import Side, new_name
-from tests.simulation.kafka.groups import Joined
+from tests.simulation.kafka.group_members import Joined
 
 Assignments = Mapping[str, Sequence[TopicPartition]]
 
@@ -38,14 +38,16 @@ async def joined_again(first: Member, *others: Member) -> list[Joined]:
     return await asyncio.gather(joining, *(member.join() for member in others))
 
 
-async def heartbeats_until(error: type[KafkaError], member: Member) -> None:
-    """Return when Kafka answers heartbeats with *error*. Until then they succeed, or a rebalance is in progress."""
+async def heartbeats_until(
+    error: type[KafkaError], member: Member, *, also: type[KafkaError] = RebalanceInProgressError
+) -> None:
+    """Return when Kafka answers heartbeats with *error*. Until then they succeed, or it answers with *also*."""
     while True:
         try:
             await member.heartbeat()
         except error:
             return
-        except RebalanceInProgressError:
+        except also:
             pass
         await asyncio.sleep(0.05)
 

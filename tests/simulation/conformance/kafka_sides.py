@@ -6,16 +6,20 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count
 from random import Random
 from typing import Any, Final, Protocol
+from unittest.mock import patch
 from uuid import uuid4
 
 from aiokafka import AIOKafkaClient, AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 
+from runtime.kafka.group_errors import heed_group_errors
 from sandbox.kafka import EmbeddedKafka
 from tests.simulation.conformance.kafka_members import Member, ModelMember, ServerMember
+from tests.simulation.kafka.admin import Admin
 from tests.simulation.kafka.broker import NewRecord
-from tests.simulation.kafka.clients import Admin, Consumer, Producer
 from tests.simulation.kafka.cluster import CLUSTER, Cluster
+from tests.simulation.kafka.consumer import Consumer
+from tests.simulation.kafka.producer import Producer
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.network import Network
 
@@ -82,7 +86,10 @@ def run_on_server(kafka: EmbeddedKafka, scenario: Scenario) -> None:
         async with AsyncExitStack() as stack:
             await scenario(_Server(kafka, stack))
 
-    asyncio.run(run())
+    # As the services' clients are.
+    with patch.object(AIOKafkaClient, "send", AIOKafkaClient.send):
+        heed_group_errors()
+        asyncio.run(run())
 
 
 def new_name() -> str:

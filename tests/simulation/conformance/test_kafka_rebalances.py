@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.errors import IllegalGenerationError, KafkaError, RebalanceInProgressError, UnknownMemberIdError
+from aiokafka.errors import RebalanceInProgressError, UnknownMemberIdError
 
 from tests.simulation.conformance.kafka_scenarios import formed, heartbeats_until, joined_again, synchronized, waits
 from tests.simulation.conformance.kafka_sides import FIRST_REBALANCE_AFTER_S, Side, new_name, on_both
@@ -131,7 +131,9 @@ async def test_a_member_that_waits_for_others_to_join_is_not_silent(side: Side) 
     group = new_name()
     [slow] = await formed(side, group=group)
     patient = await side.member(group, session_s=0.3)
-    joining = asyncio.create_task(patient.join())
+    await joined_again(patient, slow)
+    await synchronized([patient, slow])
+    joining = asyncio.create_task(patient.join(b"other"))
 
     assert await waits(joining, 0.7)
     both = await asyncio.gather(slow.join(), joining)
@@ -165,7 +167,7 @@ async def test_a_member_that_does_not_join_again_in_time_is_removed(side: Side) 
     await heartbeats_until(UnknownMemberIdError, late)
     joined = await joining
 
-    assert asyncio.get_running_loop().time() - begun_at >= 0.6
+    assert 0.6 <= asyncio.get_running_loop().time() - begun_at < 5
     assert sorted(member for one in joined for member in one.members) == sorted([other.id, new.id])
     with pytest.raises(UnknownMemberIdError):
         await late.heartbeat()
@@ -258,33 +260,10 @@ async def test_a_rebalance_waits_for_a_member_that_has_got_an_id_until_its_sessi
     await dead.take_id()
     await first.heartbeat()
 
-    both = await asyncio.gather(first.join(), second.join())
+    both = await joined_again(second, first)
 
     assert asyncio.get_running_loop().time() - begun_at >= 0.6
+    assert {one.generation for one in both} == {2}
     assert sorted(member for one in both for member in one.members) == sorted([first.id, second.id])
     with pytest.raises(UnknownMemberIdError):
         await dead.join()
-
-
-@on_both
-async def test_a_group_goes_back_to_the_last_assigned_generation_when_the_broker_restarts(side: Side) -> None:
-    group, partition = new_name(), TopicPartition(await side.topic(), 0)
-    leader, follower = await formed(side, 2, group=group)
-    await follower.commit(partition, 5)
-    await joined_again(leader, follower)
-    joining = asyncio.create_task((await side.member(group)).join())
-    assert await waits(joining)
-
-    await side.restart()
-
-    with pytest.raises(KafkaError):
-        await joining
-    await leader.find_coordinator()
-    with pytest.raises(IllegalGenerationError):
-        await leader.heartbeat()
-    for member in (leader, follower):
-        member.generation = 1
-        await member.heartbeat()
-        await member.sync()
-    admin = await side.admin()
-    assert (await admin.list_consumer_group_offsets(group, partitions=[partition]))[partition].offset == 5

@@ -66,9 +66,10 @@ async def test_the_end_of_a_transaction_takes_an_offset(side: Side) -> None:
     consumer = await side.consumer({partition: 0})
 
     assert [record.offset for record in await read(consumer, 2)] == [0, 1]
-    assert await consumer.end_offsets([partition]) == {partition: 3}
+    # The end of the transaction is written a moment after its commit.
     while await consumer.position(partition) < 3:
         assert await consumer.getmany(timeout_ms=200) == {}
+    assert await consumer.end_offsets([partition]) == {partition: 3}
     assert await written(side, partition, b"c") == [3]
     assert [record.offset for record in await read(consumer, 1)] == [3]
 
@@ -98,8 +99,13 @@ async def test_a_seek_makes_what_was_fetched_obsolete(side: Side) -> None:
 
     assert await consumer.position(partition) == 1
     assert [record.offset for record in await read(consumer, 2)] == [1, 2]
-    consumer.seek(partition, 3)
-    assert await consumer.getmany(timeout_ms=100) == {}
+    fetching = asyncio.create_task(consumer.getmany(timeout_ms=2_000))
+    assert await waits(fetching)
+    consumer.seek(partition, 0)
+    await written(side, partition, b"d")
+    found = [record for some in (await fetching).values() for record in some]
+    found += await read(consumer, 4 - len(found))
+    assert [record.offset for record in found] == [0, 1, 2, 3]
 
 
 @on_both
@@ -160,6 +166,23 @@ async def test_offsets_are_found_by_time(side: Side) -> None:
         found = await consumer.offsets_for_times({partition: at, empty: at})
         assert (found[partition].offset, found[empty]) == (offset, None)
     assert await consumer.offsets_for_times({partition: 3_001}) == {partition: None}
+
+
+@on_both
+async def test_a_topic_may_have_the_brokers_time(side: Side) -> None:
+    admin, topic = await side.admin(), new_name()
+    await admin.create_topics([NewTopic(topic, 1, 1, topic_configs={"message.timestamp.type": "LogAppendTime"})])
+    producer = await side.producer()
+    for _ in range(2):
+        batch = producer.create_batch()
+        batch.append(timestamp=1_000, key=None, value=b"")
+        batch.close()
+        await (await producer.send_batch(batch, topic, partition=0))
+        await asyncio.sleep(0.02)
+
+    first, second = await read(await side.consumer({TopicPartition(topic, 0): 0}), 2)
+
+    assert 1_000_000 < first.timestamp < second.timestamp < first.timestamp + 10_000
 
 
 @on_both

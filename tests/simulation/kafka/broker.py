@@ -80,6 +80,8 @@ class Broker:
         self._chance: Final = chance
         self.logs: Final[dict[TopicPartition, Log]] = {}
         self.topics: Final[dict[str, int]] = {}
+        # Partitions of which nothing can be fetched for a while, as with a slow connection to one of several brokers.
+        self.slow: Final[set[TopicPartition]] = set()
         # Called with the records of each batch that is stored.
         self.appended: Callable[[Sequence[StoredRecord]], None] = lambda _: None
         # The topics whose records get the broker's time, and that time in milliseconds.
@@ -161,6 +163,8 @@ class Broker:
         # By the size of records and of fetches, co-partitioned topics are read at different paces.
         most = 1 + int(self._chance.random() ** 2 * MOST_OF_A_PARTITION)
         for partition, position in positions.items():
+            if partition in self.slow:
+                continue
             log = self.logs.get(partition)
             if log is None or log.start <= position < log.end:
                 if log is not None:

@@ -5,9 +5,9 @@ their rebalance timeout, and removes those that have not. The leader then assign
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal, NamedTuple
+from typing import Final
 
 from aiokafka import TopicPartition
 from aiokafka.errors import (
@@ -19,52 +19,11 @@ from aiokafka.errors import (
     UnknownMemberIdError,
 )
 
+from tests.simulation.kafka.group_members import Assignment, GroupMember, Joined, State, StoredGroup
 from tests.simulation.loop import SimulatedLoop
 
 # Kafka's `group.initial.rebalance.delay.ms`, 3 s by default: the wait for further members of an empty group.
 FIRST_REBALANCE_AFTER_S: Final = 3.0
-
-# As Kafka names them.
-State = Literal["Empty", "PreparingRebalance", "CompletingRebalance", "Stable"]
-Assignment = Sequence[TopicPartition]
-
-
-class Joined(NamedTuple):
-    """The answer to a request to join. `members` are those of the group for its leader, and nobody for others."""
-
-    member: str
-    generation: int
-    leader: str
-    members: Sequence[str]
-
-
-@dataclass(eq=False, slots=True)
-class _Member:
-    id: str
-    session_s: float
-    rebalance_s: float
-    metadata: object
-    silent_at: float = 0.0
-    joining: "asyncio.Future[Joined] | None" = None
-    syncing: "asyncio.Future[Assignment] | None" = None
-    synchronized: bool = False
-
-    @property
-    def awaits_join(self) -> bool:
-        return self.joining is not None and not self.joining.done()
-
-    @property
-    def awaits_sync(self) -> bool:
-        return self.syncing is not None and not self.syncing.done()
-
-
-class _Stored(NamedTuple):
-    """What Kafka has written of a group: its last generation that was assigned, or that was empty."""
-
-    generation: int
-    leader: str
-    members: Sequence[tuple[str, float, float, object]]
-    assignments: Mapping[str, Assignment]
 
 
 @dataclass(eq=False)
@@ -76,7 +35,7 @@ class Group:
     first_rebalance_after_s: float = FIRST_REBALANCE_AFTER_S
     state: State = "Empty"
     generation: int = 0
-    members: dict[str, _Member] = field(default_factory=dict)
+    members: dict[str, GroupMember] = field(default_factory=dict)
     offsets: dict[TopicPartition, int] = field(default_factory=dict)
     assignments: Mapping[str, Assignment] = field(default_factory=dict)
     # Called with the offsets of each commit.
@@ -91,9 +50,9 @@ class Group:
     # Whether that wait is the one of an empty group, and whether another member has joined during it.
     _first: bool = False
     _another: bool = False
-    _stored: _Stored | None = None
-    # While the coordinator loads the group, it answers heartbeats of anybody, and nothing else.
+    _stored: StoredGroup | None = None
     _away: bool = False
+    # While the coordinator loads the group, it answers heartbeats of anybody, and nothing else.
     _loaded_at: float = 0.0
 
     @property
@@ -113,7 +72,7 @@ class Group:
             self.loop.in_world(session_s, self._expect_no_more, member_id)
             raise MemberIdRequired(member_id)
         if self._expected.pop(member_id, None) is not None:
-            self.members[member_id] = _Member(member_id, session_s, rebalance_s, metadata)
+            self.members[member_id] = GroupMember(member_id, session_s, rebalance_s, metadata)
             self.leader = self.leader or member_id
             self._another = True
         member = self._of(member_id)
@@ -199,9 +158,9 @@ class Group:
                     waiting.set_exception(NotCoordinatorForGroupError())
         self._wait += 1
         self._expected.clear()
-        stored = self._stored or _Stored(0, "", (), {})
+        stored = self._stored or StoredGroup(0, "", (), {})
         self.generation, self.leader, _, self.assignments = stored
-        self.members = {one[0]: _Member(*one, synchronized=True) for one in stored.members}
+        self.members = {one[0]: GroupMember(*one, synchronized=True) for one in stored.members}
         self._of_generation = frozenset(self.members)
         self.state = "Stable" if self.members else "Empty"
         for member in self.members.values():
@@ -217,9 +176,9 @@ class Group:
 
     def _store(self) -> None:
         members = tuple((one.id, one.session_s, one.rebalance_s, one.metadata) for one in self.members.values())
-        self._stored = _Stored(self.generation, self.leader, members, self.assignments)
+        self._stored = StoredGroup(self.generation, self.leader, members, self.assignments)
 
-    def _of(self, member_id: str, generation: int | None = None) -> _Member:
+    def _of(self, member_id: str, generation: int | None = None) -> GroupMember:
         if (member := self.members.get(member_id)) is None:
             raise UnknownMemberIdError
         if generation is not None and generation != self.generation:
@@ -236,12 +195,12 @@ class Group:
             return False
         return self.state == "CompletingRebalance" or (self.state == "Stable" and member_id != self.leader)
 
-    def _heard_of(self, member: _Member, after_s: float = 0.0) -> None:
+    def _heard_of(self, member: GroupMember, after_s: float = 0.0) -> None:
         silent_after_s = after_s + member.session_s
         member.silent_at = self.loop.time() + silent_after_s
         self.loop.in_world(silent_after_s + 0.001, self._look_for_silence, member)
 
-    def _look_for_silence(self, member: _Member) -> None:
+    def _look_for_silence(self, member: GroupMember) -> None:
         if self._away or self.members.get(member.id) is not member or member.silent_at > self.loop.time():
             return
         # A member that waits for an answer can't send heartbeats; its session begins anew with the answer.
@@ -258,8 +217,6 @@ class Group:
             for waiting in (member.joining, member.syncing):
                 if waiting is not None and not waiting.done():
                     waiting.set_exception(UnknownMemberIdError())
-        if self.leader not in self.members:
-            self.leader = next(iter(self.members), "")
         if self.state == "PreparingRebalance":
             self._end_join_when_all_are_there()
         else:
@@ -298,7 +255,12 @@ class Group:
             self._end_join()
 
     def _end_join_when_all_are_there(self) -> bool:
-        if self._first or self._expected or not all(member.awaits_join for member in self.members.values()):
+        if (
+            self._away
+            or self._first
+            or self._expected
+            or not all(member.awaits_join for member in self.members.values())
+        ):
             return False
         self._end_join()
         return True
