@@ -29,6 +29,9 @@ CONTACTS: Final = 30
 EVENTS: Final = 300
 FAULTS: Final = 5
 FAULTS_WITHIN_S: Final = 20.0
+# Seeds in which contacts change their emails.
+SHARE_WITH_EMAIL_CHANGES: Final = 1 / 3
+EMAIL_CHANGES: Final = 0.03
 # After the last fault everything must be in HubSpot within this time: outages are probed within 8 s, halts within a
 # minute, contacts back off for half a minute, and a group waits up to a minute for a silent member.
 DRAINED_WITHIN_S: Final = 400.0
@@ -47,8 +50,12 @@ class Plan:
     variant: Variant = field(default_factory=Variant)
 
     @classmethod
-    def of(cls, seed: int, *, events: int = EVENTS, faults: int = FAULTS, email_changes: float = 0.0) -> "Plan":
+    def of(cls, seed: int, *, events: int = EVENTS, faults: int = FAULTS, email_changes: float | None = None) -> "Plan":
         chance = Random(f"plan {seed}")
+        if email_changes is None:
+            email_changes = (
+                EMAIL_CHANGES if Random(f"email changes {seed}").random() < SHARE_WITH_EMAIL_CHANGES else 0.0
+            )
         workers = chance.choice((3, 3, 3, 4, 5))
         drawn = schedule(chance, faults=faults, within_s=FAULTS_WITHIN_S)
         return cls(seed, workers, events, drawn, email_changes, Variant.of(seed))

@@ -1,7 +1,7 @@
 """The source: the backend, its database, and the relays that publish the outbox."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from aiokafka import TopicPartition
@@ -65,9 +65,9 @@ class Source:
         return self._published_before_a_restore + self.database.committed
 
     @property
-    def former_keys(self) -> frozenset[str]:
-        """The keys of contacts that move to another email."""
-        return self._backend.former_keys if self._backend is not None else frozenset()
+    def next_keys(self) -> Mapping[str, str]:
+        """The keys of contacts that move to another email, and their next keys."""
+        return self._backend.next_keys if self._backend is not None else {}
 
     @property
     def published(self) -> bool:

@@ -49,3 +49,5 @@ class Worker:
     async def _work(self) -> None:
         self._service = Service(self._settings, Telemetry(), partial(resync_contacts, self._settings))
         await self._service.run(self._stop)
+        # What a stop leaves open ends with the process: a member that it could not take out of the group falls silent.
+        self._loop.kill(self.process)

@@ -73,10 +73,12 @@ class Backend:
             merchant = one[1]["merchant_id"] if one[0].startswith("merchant_") else None
             writer = int(merchant.removeprefix("mer_")) % WRITERS if merchant else chance.randrange(WRITERS)
             self._planned[writer].append(one)
-        # The keys of contacts that move to another email.
-        self.former_keys: Final = frozenset(
-            payload["previous_email"].lower() for _, payload in happening if "previous_email" in payload
-        )
+        # The keys of contacts that move to another email, and their next keys.
+        self.next_keys: Final = {
+            payload["previous_email"].lower(): payload["email"].lower()
+            for _, payload in happening
+            if "previous_email" in payload
+        }
         self.run: Final[asyncio.Task[Any]] = loop.start(self.process, self._work())
 
     async def _work(self) -> None:
