@@ -13,7 +13,7 @@ SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadsc
 DIST ?= dist
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint check pythons long bench stack up down schemas settings house audit sbom clean
+.PHONY: help setup demo test lint check pythons coverage long simulate mutants bench stack up down schemas settings house audit sbom clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,7 +32,7 @@ demo: $(READY) ## play a day of traffic from PostgreSQL to HubSpot, and account 
 	@$(BIN)/python -m sandbox demo $(ARGS)
 
 test: $(READY) ## run the tests, on a real Kafka and a real PostgreSQL; the longest are in make long
-	@$(BIN)/pytest $(SIDE_BY_SIDE) --cov
+	@$(BIN)/pytest $(SIDE_BY_SIDE)
 
 lint: $(READY) ## format, lint, types and import contracts
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
@@ -46,12 +46,21 @@ lint: $(READY) ## format, lint, types and import contracts
 check: lint ## lint, and the fast tests; needs no service
 	@$(BIN)/pytest $(SIDE_BY_SIDE) tests/unit tests/contract
 
+coverage: $(READY) ## say which lines of the code that moves events the unit and contract tests do not reach
+	@$(BIN)/pytest $(SIDE_BY_SIDE) --cov tests/unit tests/contract
+
 pythons: $(READY) ## run the unit tests on each promised Python, 3.11 to 3.14, that this machine has
 	@$(BIN)/python -m upkeep pythons
 
 long: $(READY) ## run the tests that CI has no time for: kill things in the middle, and account for every event
 	@$(BIN)/pytest tests/chaos -m "chaos or not chaos" --durations 0 --durations-min 5
 	@$(BIN)/pytest --ignore tests/chaos -m chaos --durations 0 --durations-min 5
+
+simulate: $(READY) ## crash and restart everything on virtual time, by seed (make simulate ARGS="--seeds 10000 --first 5000")
+	@$(BIN)/python -m tests.simulation --seeds 1000 $(ARGS)
+
+mutants: $(READY) ## show that the simulation finds each mutation of the code (make mutants ARGS="lease-off --seeds 200")
+	@$(BIN)/python -m tests.simulation.mutants $(ARGS)
 
 bench: $(READY) ## measure beside a peer or a known ceiling (make bench ARGS="drain relaying")
 	@$(BIN)/python -m bench $(ARGS)

@@ -5,7 +5,7 @@ workers. So the move waits until the group has finished the events of the previo
 upsert of the previous key after the move would create its contact again.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -15,7 +15,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from hubspot_consumer.delivery.destination import Destination, Turn
-from hubspot_consumer.hubspot.outcomes import Halt, Rejected, RetryLater
+from hubspot_consumer.hubspot.outcomes import UNSURE, Halt, Rejected, RetryLater
 from hubspot_consumer.kafka.lag import Lag
 from hubspot_consumer.ordering.lane import ContactUpdate, Lane
 from hubspot_consumer.ordering.lanes import Lanes
@@ -27,16 +27,22 @@ from schemas.events import MerchantContactUpdated
 LOOK_AGAIN: Final = timedelta(seconds=2)
 # Time in which this worker reads the co-partitioned topics up to the same moment.
 GRACE_S: Final = 5.0
-# The limit ends the wait of two contacts that swap their emails, which would wait for each other for ever.
-LONGEST_WAIT_S: Final = 60.0
+# The limit ends the wait of two contacts that swap their emails, which would wait for each other for ever. It is long
+# because the moves of one contact wait for each other, and each may take half a minute with a small share of the quota.
+LONGEST_WAIT_S: Final = 600.0
 
 
 @dataclass(frozen=True)
 class _Wait:
-    """The start time of a move's wait, and the ends of the previous key's partitions at that time."""
+    """The start time of a move's wait, and the offsets up to which the group has to finish its partitions.
+
+    First these are the ends of the previous key's partitions. They become those after its last events as soon as those
+    are `searched`: other events in these partitions may be moves that wait for this one.
+    """
 
     since: float
     ends: Mapping[TopicPartition, int]
+    searched: bool = False
 
 
 class ContactMoves:
@@ -50,10 +56,13 @@ class ContactMoves:
         # Waits are stored by lane, so that an event that is read again after a rebalance waits anew.
         self._waits: WeakKeyDictionary[Lane, dict[ContactKey, _Wait]] = WeakKeyDictionary()
 
-    async def before(self, update: ContactUpdate, turn: Turn) -> RetryLater | Halt | None:
+    async def before(
+        self, update: ContactUpdate, turn: Turn, not_ours: Callable[[], object | None]
+    ) -> RetryLater | Halt | None:
         """Move the contacts of the previous emails in *update*, each call in a slot of *turn*.
 
-        Returns why the update can't be written yet, or None.
+        *not_ours* returns why another worker may have the contact by now, or None. Returns why the update can't be
+        written yet, or None.
         """
         if update.written:
             return None
@@ -66,26 +75,34 @@ class ContactMoves:
             if self._lanes.is_held(previous):
                 return RetryLater("a run holds the contact's previous email", LOOK_AGAIN)
             with self._lanes.in_flight.touching(previous):
-                refusal = await self._move(previous, update.lane.key, turn)
+                refusal = await self._move(previous, update.lane.key, turn, not_ours)
             if refusal is not None:
                 return refusal
         return None
 
     async def _finished(self, update: ContactUpdate, previous: ContactKey) -> bool:
         now, number = self._clock.monotonic(), self._lag.number_of(previous)
-        # The update's own partition can't be finished yet; the previous key's events in it are in this worker's lanes.
         in_own_partition = number == update.events[0].record.partition
         waits = self._waits.setdefault(update.lane, {})
         if (wait := waits.get(previous)) is None:
-            wait = waits[previous] = _Wait(now, {} if in_own_partition else await self._lag.ends_of(number))
+            wait = waits[previous] = _Wait(now, _before(update, await self._lag.ends_of(number)))
         if now - wait.since > LONGEST_WAIT_S:
             log.warning("contact.moved_early", contact=contact_hash(update.lane.key), previous=contact_hash(previous))
             return True
-        if in_own_partition:
-            return now - wait.since >= GRACE_S and not self._lanes.has(previous)
-        return await self._lag.finished(wait.ends)
+        # Of the partitions that have the update itself, only the events before it can be finished; the others of the
+        # previous key are in this worker's lanes.
+        if in_own_partition and (now - wait.since < GRACE_S or self._lanes.has(previous)):
+            return False
+        if await self._lag.finished(wait.ends):
+            return True
+        if not wait.searched and (ends := await self._lag.ends_of_contact(previous, wait.ends)) is not None:
+            wait = waits[previous] = _Wait(wait.since, ends, searched=True)
+            return await self._lag.finished(wait.ends)
+        return False
 
-    async def _move(self, previous: ContactKey, key: ContactKey, turn: Turn) -> RetryLater | Halt | None:
+    async def _move(
+        self, previous: ContactKey, key: ContactKey, turn: Turn, not_ours: Callable[[], object | None]
+    ) -> RetryLater | Halt | None:
         known = await self._destination.known_contacts([previous, key], turn.slot)
         if isinstance(known, RetryLater | Halt):
             return known
@@ -98,14 +115,36 @@ class ContactMoves:
         if holder is not None:
             log.warning("contact.not_moved", **move, why="another contact has the new email: merge the two in HubSpot")
             return None
-        with await turn.slot():
-            refusal = await self._destination.move(contact.contact_id, key)
+        return await self._give_email(contact.contact_id, key, move, turn, not_ours)
+
+    async def _give_email(
+        self,
+        contact_id: str,
+        key: ContactKey,
+        move: Mapping[str, str],
+        turn: Turn,
+        not_ours: Callable[[], object | None],
+    ) -> RetryLater | Halt | None:
+        slot = await turn.slot()
+        if not_ours() is not None:
+            # The contact may have yet another email by now.
+            slot.give_back()
+            return UNSURE
+        with slot:
+            refusal = await self._destination.move(contact_id, key)
         if isinstance(refusal, Rejected):
             log.warning("contact.not_moved", **move, why=refusal.detail, correlation_id=refusal.correlation_id)
             return None
         if refusal is None:
             log.info("contact.moved", **move)
         return refusal
+
+
+def _before(update: ContactUpdate, ends: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, int]:
+    """Return *ends*, but none behind an event of *update*, which is not finished before it is written."""
+    records = sorted((event.record for event in update.events), key=lambda record: record.offset, reverse=True)
+    first = {TopicPartition(*record.topic_partition): record.offset for record in records}
+    return {partition: min(end, first.get(partition, end)) for partition, end in ends.items()}
 
 
 def previous_keys(update: ContactUpdate) -> Iterator[ContactKey]:

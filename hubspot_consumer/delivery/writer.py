@@ -3,6 +3,7 @@
 import logging
 import random
 from collections.abc import Sequence
+from functools import partial
 from typing import Final, assert_never
 
 from hubspot_consumer.delivery.batches import Batch, halves
@@ -116,9 +117,7 @@ class LaneWriter:
 
         def guard(upsert: Upsert) -> Again | RetryLater | None:
             # During the wait of a half for its slot, another worker may have been assigned the partitions.
-            if not self._lanes.owns(batch.update(upsert.trace_id)):
-                return NOT_OURS
-            return None if self._lease.valid else UNSURE
+            return self._not_ours(batch.update(upsert.trace_id))
 
         if batch.upserts:
             async for upsert, outcome in self._contacts.upsert(batch.upserts, await turn.slot(), guard):
@@ -132,13 +131,33 @@ class LaneWriter:
         turn = Turn(self._destination, slot)
         updates = await self._wanted(updates, turn)
         self._telemetry.taken(updates)
-        batch = Batch(updates)
-        if batch.upserts:
-            for upsert, outcome in await self._contacts.create(batch.upserts, await turn.slot()):
-                await self._apply(batch.update(upsert.trace_id), outcome)
+        if updates:
+            create_slot = await turn.slot()
+            batch = Batch(updates := await self._still_ours(updates))
+            if batch.upserts:
+                for upsert, outcome in await self._contacts.create(batch.upserts, create_slot):
+                    await self._apply(batch.update(upsert.trace_id), outcome)
+            else:
+                create_slot.give_back()
         else:
             turn.give_back()
         await self._leave_timeline_entries([update for update in updates if update.written])
+
+    def _not_ours(self, update: ContactUpdate) -> Again | RetryLater | None:
+        """Return why another worker may have the contact by now, or None."""
+        if not self._lanes.owns(update):
+            return NOT_OURS
+        return None if self._lease.valid else UNSURE
+
+    async def _still_ours(self, updates: Sequence[ContactUpdate]) -> list[ContactUpdate]:
+        """Return the updates that are this worker's, and give the others back: moves and slots take time."""
+        ours = []
+        for update in updates:
+            if (refusal := self._not_ours(update)) is not None:
+                await self._apply(update, refusal)
+            else:
+                ours.append(update)
+        return ours
 
     async def _apply(self, update: ContactUpdate, outcome: Outcome | Again | MayExist) -> None:
         """Mark an update that was written, and give the lane of any other back."""
@@ -192,7 +211,7 @@ class LaneWriter:
                     self._lanes.exists(update)
                 else:
                     await self._rejected(update, Rejected("mapping_failed", str(failed)))
-            elif (refusal := await self._moves.before(update, turn)) is not None:
+            elif (refusal := await self._moves.before(update, turn, partial(self._not_ours, update))) is not None:
                 self._breaker.record(refusal)
                 self._retry(update, refusal)
             else:

@@ -5,7 +5,7 @@ before its own events. The exception is an older key that still has a contact in
 refused.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
 from hubspot_consumer.delivery.destination import Destination
@@ -46,12 +46,19 @@ class JoinedKeys:
 class EmailChanges(JoinedKeys):
     """The email changes in the *store*, resolved against HubSpot.
 
-    *count_move* is called for each contact that is given its newer email at HubSpot.
+    *count_move* is called for each contact that is given its newer email at HubSpot. If there are *contacts*, the store
+    has the events of no other: one that is moved to another email during the run is left to the workers.
     """
 
-    def __init__(self, store: EventStore, count_move: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self,
+        store: EventStore,
+        count_move: Callable[[], object] = lambda: None,
+        contacts: Collection[ContactKey] = (),
+    ) -> None:
         super().__init__()
         self._store = store
+        self._contacts = frozenset(contacts)
         self._count_move = count_move
         # Moves that were resolved: when one of the two keys comes alone later, its state stays as it is.
         self._resolved: Final = set[tuple[ContactKey, ContactKey]]()
@@ -59,7 +66,7 @@ class EmailChanges(JoinedKeys):
     def batches(self) -> list[list[ContactKey]]:
         """Return the keys of all moves in batches of one call; the keys of one contact are in the same batch."""
         batches: list[list[ContactKey]] = []
-        for chain in _chains(self._store.moves()):
+        for chain in self._chains():
             if not batches or len(batches[-1]) + len(chain) > MOST_UPSERTS:
                 batches.append([])
             batches[-1] += chain
@@ -67,7 +74,7 @@ class EmailChanges(JoinedKeys):
 
     def together(self, keys: Iterable[ContactKey]) -> list[ContactKey]:
         """Return *keys*, each once and after the other keys of the same contact."""
-        chain_of = {key: chain for chain in _chains(self._store.moves()) for key in chain}
+        chain_of = {key: chain for chain in self._chains() for key in chain}
         together: dict[ContactKey, None] = {}
         for key in keys:
             together |= dict.fromkeys(one for one in chain_of.get(key, ()) if one != key) | {key: None}
@@ -100,6 +107,10 @@ class EmailChanges(JoinedKeys):
             self.join(previous, key, known)
             self._resolved.add((previous, key))
         return None
+
+    def _chains(self) -> list[list[ContactKey]]:
+        stored = self._contacts
+        return _chains([move for move in self._store.moves() if not stored or stored.issuperset(move)])
 
     async def _move(
         self,

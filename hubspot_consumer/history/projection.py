@@ -67,15 +67,16 @@ class Projection:
     """The state of one contact.
 
     `properties` are the properties that selected events set, each with its newest value from any event. `sequence` is
-    that of the newest event. `events` are the selected events in order, and `dead` those of them that are dead letters.
-    `unreadable` counts selected events that can't be read. `unmapped` are selected events that the mapping fails for,
-    each with the reason; they are in no other field. `reused` have the sequence of an earlier event, and no worker set
-    them aside for that: it took them for repeats.
+    that of the newest event, and `sequences` has one for each history, 0 without events. `events` are the selected
+    events in order, and `dead` those of them that are dead letters. `unreadable` counts selected events that can't be
+    read. `unmapped` are selected events that the mapping fails for, each with the reason; they are in no other field.
+    `reused` have the sequence of an earlier event, and no worker set them aside for that: it took them for repeats.
     """
 
     key: ContactKey
     properties: Properties = field(default_factory=dict)
     sequence: int = 0
+    sequences: list[int] = field(default_factory=list)
     events: list[tuple[Stored, Envelope]] = field(default_factory=list)
     dead: list[tuple[Stored, Envelope]] = field(default_factory=list)
     unreadable: int = 0
@@ -135,6 +136,7 @@ class Projector:
                         projection.dead.append((event, envelope))
                 if selected or is_at_or_after(event, self._unfinished):
                     names |= properties.keys()
+            projection.sequences.append(highest)
         if names:
             newest[LAST_EVENT_ID] = last_event_ids(key, ids)
             names.add(LAST_EVENT_ID)

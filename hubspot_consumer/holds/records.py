@@ -13,7 +13,7 @@ MOST_QUOTA_SHARE: Final = 0.9
 """Largest share of the quota for a run, which a hold from any program can't exceed: the workers need the rest."""
 FOR_S: Final = 60.0
 """Seconds for which a hold is in force, unless it is released earlier."""
-# Age from which records are ignored: longer than runs' holds are in force (FOR_S), plus the clock difference of hosts.
+# Age from which records are not read at the start: longer than runs' holds are in force (FOR_S).
 STALE: Final = timedelta(minutes=5)
 # The wait before another attempt to read or to write the topic.
 TRY_AGAIN_S: Final = 1.0

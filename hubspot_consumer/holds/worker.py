@@ -18,7 +18,6 @@ from aiokafka.errors import KafkaError
 
 from hubspot_consumer.delivery.dispatcher import Dispatcher
 from hubspot_consumer.holds.records import (
-    STALE,
     TRY_AGAIN_S,
     HoldAnswered,
     HoldBegun,
@@ -69,9 +68,7 @@ class WorkerHolds:
         lanes.in_flight.came_back = self._came_back
 
     def take_in(self, record: Any) -> bool:
-        """Process one of aiokafka's records. Return whether it can be read and is within the limits, or is old."""
-        if self._clock.now().timestamp() - record.timestamp / 1000 > STALE.total_seconds():
-            return True
+        """Process one of aiokafka's records. Return whether it can be read and is within the limits."""
         match entry := read_hold_record(record.value):
             case HoldBegun():
                 return self._begin(entry)

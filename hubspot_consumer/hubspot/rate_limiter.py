@@ -210,7 +210,8 @@ class RateLimiter:
         if now < self._wider_until:
             spacing_s = max(spacing_s, self._spacing_s * (1 + SETTLING))
         paused_s = max(self._not_before, self._follows_at, self._last_slot_at + spacing_s) - now
-        if self.used < max(1, self._own_now - self._taken_by_others):
+        # A part of a call is none: with several workers, parts that are rounded up add up to calls beyond the quota.
+        if self.used + 1 <= max(1, self._own_now - self._taken_by_others):
             return paused_s
         window_s = self._answered_at[0] + self.window_s - now if self._answered_at else ANSWERS_AWAITED_S
         return max(paused_s, window_s, 0.001)

@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError
 from runtime.clock import Clock
 from runtime.kafka.topic_reader import Batches, Positions, TopicReader
 from runtime.logs import log
+from schemas.times import moment_of
 
 WAIT_MS: Final = 1_000
 
@@ -19,7 +20,9 @@ TakeIn = Callable[[Any], bool | None]
 
 
 class FollowedTopic:
-    """Passes all records to *take_in*, or with *newest* only those that are no older than that at the start.
+    """Passes all records to *take_in*, or with *newest* only those that are older than the last one by no more than it.
+
+    The last record tells the brokers' time: this host's clock may be wrong.
 
     A missing topic counts as empty, and `follow` looks for it every *look_again_s* seconds.
     """
@@ -72,12 +75,14 @@ class FollowedTopic:
     async def _is_there(self) -> bool:
         async with self._assigning:
             if not self._reader.positions and await self._reader.has(self._partition.topic):
-                if self._newest is None:
-                    begin = await self._reader.starts([self._partition])
-                else:
-                    begin = await self._reader.since(self._clock.now() - self._newest, [self._partition])
-                self._reader.read_from(begin)
+                self._reader.read_from(await self._begin())
         return bool(self._reader.positions)
+
+    async def _begin(self) -> Mapping[TopicPartition, int]:
+        last = await self._reader.last(self._partition) if self._newest is not None else None
+        if last is None or self._newest is None:
+            return await self._reader.starts([self._partition])
+        return await self._reader.since(moment_of(last.timestamp / 1000) - self._newest, [self._partition])
 
     def _take_in_batches(self, batches: Batches, _positions: Positions) -> None:
         for records in batches.values():

@@ -1,5 +1,6 @@
 """Lag: how many events the whole group has not acked, per topic, by Kafka's offsets."""
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
@@ -13,6 +14,8 @@ from runtime.kafka.topics import UnequalPartitions, equal_partitions, look, part
 from schemas.contacts import ContactKey
 
 READ_TIMEOUT_S: Final = 5.0
+# With more unfinished records a search for those of one contact would take longer than their delivery is waited for.
+MOST_SEARCHED: Final = 5_000
 
 
 class Lag:
@@ -117,9 +120,29 @@ class Lag:
         """Return the present end offsets of the partitions with that number. Raises KafkaError."""
         return await self._reader.ends([partition for partition in self.partitions if partition.partition == number])
 
+    async def ends_of_contact(
+        self, key: ContactKey, ends: Mapping[TopicPartition, int]
+    ) -> Mapping[TopicPartition, int] | None:
+        """Return the offsets after a contact's last events before *ends* in the partitions where any is unfinished.
+
+        Returns None where too much is unfinished to search it. Raises KafkaError, and TimeoutError.
+        """
+        unfinished = await self.unfinished(ends)
+        starts = {partition: start for partition, start in unfinished.items() if start < ends[partition]}
+        if sum(ends[partition] - start for partition, start in starts.items()) > MOST_SEARCHED:
+            return None
+        found: dict[TopicPartition, int] = {}
+        if starts:
+            async with asyncio.timeout(READ_TIMEOUT_S), TopicReader(self._options) as reader:
+                reader.read_from(starts)
+                async for record in reader.records_to({partition: ends[partition] for partition in starts}):
+                    if record.key == key.encode():
+                        found[TopicPartition(record.topic, record.partition)] = record.offset + 1
+        return found
+
     async def finished(self, ends: Mapping[TopicPartition, int]) -> bool:
         """Return whether the group has acked everything before *ends*. Raises KafkaError."""
-        unfinished = await self.unfinished(ends)
+        unfinished = await self.unfinished(ends) if ends else {}
         return all(end <= unfinished[partition] for partition, end in ends.items())
 
     async def read(self) -> dict[str, int]:

@@ -4,7 +4,7 @@ If HubSpot refuses a contact with dead letters that are to take effect, each of 
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -13,7 +13,7 @@ from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from hubspot_consumer.history.email_changes import EmailChanges
 from hubspot_consumer.history.plan import Tally, tallied
-from hubspot_consumer.history.projection import Projection, Projector, Selection
+from hubspot_consumer.history.projection import Projection, Projector, Selection, is_at_or_after
 from hubspot_consumer.history.scan import Scan
 from hubspot_consumer.history.store import Stored
 from hubspot_consumer.hubspot.requests import RemoteContact
@@ -84,7 +84,7 @@ class TopicProjections:
         self.lag: Final = lag
         self._selection: Final = selection
         self.unfinished: Offsets = {}
-        self.moved: Final = EmailChanges(run.store, report.count_move)
+        self.moved: Final = EmailChanges(run.store, report.count_move, selection.contacts)
         self._projector = Projector(selection, {})
 
     async def read(self, progress: Progress) -> None:
@@ -116,9 +116,26 @@ class TopicProjections:
         """Return the projection of a contact from the events read so far."""
         return self._projector.project(key, *self._histories(key), without=trials.without(key) if trials else ())
 
+    def sequences(self, projection: Projection) -> dict[ContactKey, int]:
+        """Return the sequences up to which a contact that was written has the events of its key and its former keys.
+
+        Workers look up no contact of a former key, which HubSpot would not find.
+        """
+        return dict(zip(self.moved.histories(projection.key), projection.sequences, strict=True))
+
     def expected(self, key: ContactKey, contact: RemoteContact | None, unfinished: Offsets) -> Expected:
         """Return the expected state of a remote *contact*, from the events read so far."""
         return expected_of(self._projector, key, self._histories(key), contact, unfinished)
+
+    async def unfinished_moves(self, keys: Collection[ContactKey]) -> list[ContactKey]:
+        """Return the former keys among *keys* that have events which workers have not finished. Raises KafkaError."""
+        former = {previous for previous, key in self._run.store.moves() if previous in keys and key in keys}
+        if not former:
+            return []
+        unfinished = await self.lag.unfinished()
+        return [
+            key for key in former if any(is_at_or_after(event, unfinished) for event in self._run.store.events_of(key))
+        ]
 
     def any_moved(self, keys: Iterable[ContactKey]) -> bool:
         """Return whether one of *keys* is part of an email change."""

@@ -8,6 +8,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from typing import Any, Final, TypeVar, assert_never
 
 from aiokafka.errors import KafkaError
@@ -33,6 +34,9 @@ Answer = TypeVar("Answer")
 MOST_CALLS_IN_FLIGHT: Final = 4
 # Longest duration of a call. A call that begins with less of the hold left could end when workers write again.
 CALL_TAKES_S: Final = 36.0
+# With these waits between them, this many attempts take about a minute.
+FORMER_KEYS_AGAIN: Final = timedelta(seconds=5)
+MOST_WAITS_FOR_FORMER_KEYS: Final = 6
 
 
 class Writing:
@@ -60,6 +64,8 @@ class Writing:
         self._report = report
         self._trials = Trials()
         self._conflicts = Counter[ContactKey]()
+        # How often a write waited for the workers, by the former key whose events they had not finished.
+        self._waits = Counter[ContactKey]()
         self._one_probe = asyncio.Lock()
 
     async def write(self, keys: Sequence[ContactKey]) -> list[ContactUpdate]:
@@ -115,8 +121,10 @@ class Writing:
     ) -> tuple[list[ContactKey], RetryLater | Halt | None]:
         """Return the contacts to write again, and the reason if that has to wait."""
         async with self._holding.hold(keys) as hold:
-            hold.touch()
             await self._projections.scan.caught_up()
+            if await self._workers_have_former(keys):
+                return list(keys), RetryLater("workers have events of a contact's former email", FORMER_KEYS_AGAIN)
+            hold.touch()
             if (refusal := await self._projections.moved.resolve(keys, self._destination, turn.slot)) is not None:
                 self._breaker.record(refusal)
                 return list(keys), refusal
@@ -131,6 +139,15 @@ class Writing:
         again = [projection.key for projection, outcome in attempts if self._again(projection, outcome, written)]
         refusals = (outcome for _, outcome in attempts if isinstance(outcome, RetryLater | Halt))
         return again, next(refusals, None)
+
+    async def _workers_have_former(self, keys: Sequence[ContactKey]) -> bool:
+        """Return whether to wait for workers to finish the events of former keys.
+
+        A worker that reads such an event again, once the contact has its new email, creates a contact for it.
+        """
+        unfinished = await self._projections.unfinished_moves(keys)
+        self._waits.update(unfinished)
+        return any(self._waits[key] <= MOST_WAITS_FOR_FORMER_KEYS for key in unfinished)
 
     async def _upsert(
         self, projections: Sequence[Projection], slot: Slot, hold: Hold
@@ -149,7 +166,9 @@ class Writing:
         async for upsert, outcome in self._contacts.upsert(inputs, slot, guard):
             projection = by_trace_id[upsert.trace_id]
             if isinstance(outcome, Delivered):
-                hold.written(projection.key, projection.sequence, outcome.contact_id)
+                for key, sequence in self._projections.sequences(projection).items():
+                    if key in hold.keys:
+                        hold.written(key, sequence, outcome.contact_id)
             attempts.append((projection, outcome))
         return attempts
 

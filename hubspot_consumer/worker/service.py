@@ -82,6 +82,8 @@ class Service:
         await _first_of(self._read_and_deliver(), *self._followers())
 
     def _followers(self) -> Iterable[Coroutine[Any, Any, object]]:
+        # Contacts may be suppressed while this worker still waits for its portal.
+        yield self._parts.core.suppressions.follow()
         if (live := self._parts.live) is not None:
             yield live.hold_answers.followed.follow()
             yield live.hold_answers.catch_up()
@@ -109,7 +111,6 @@ class Service:
             self._watch_lag(),
             self._keep_aligned(),
             self._watch_portal(),
-            self._parts.core.suppressions.follow(),
             self._raise_when_reading_ends(),
         )
 

@@ -69,6 +69,14 @@ SELECT coalesce((SELECT max(position) FROM outbox_events), 0), array(
 
 LOOK: Final = f"SELECT to_regclass('outbox_published') IS NOT NULL, {ROWS_MAY_BE_HIDDEN}"
 
+BACKLOG: Final = """
+SELECT (SELECT count(*) FROM (SELECT FROM outbox_events ORDER BY position LIMIT %s) AS waiting),
+    coalesce((SELECT extract(epoch FROM now() - created_at)::float FROM outbox_events ORDER BY position LIMIT 1), 0)
+"""
+
+FALL_ASLEEP: Final = f"SELECT pg_try_advisory_lock({ASLEEP_LOCK})"
+WAKE_UP: Final = f"SELECT pg_advisory_unlock({ASLEEP_LOCK})"
+
 # PostgreSQL 13 has no such setting.
 NEVER_IDLE: Final = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'"
 
@@ -213,12 +221,7 @@ class Outbox:
 
     async def backlog(self, at_most: int) -> tuple[int, float]:
         """Return how many rows wait (counted up to *at_most*), and the age of the first in seconds."""
-        [[count, oldest_s]] = await self._read(
-            "SELECT (SELECT count(*) FROM (SELECT FROM outbox_events ORDER BY position LIMIT %s) AS waiting),"
-            " coalesce((SELECT extract(epoch FROM now() - created_at)::float"
-            " FROM outbox_events ORDER BY position LIMIT 1), 0)",
-            [at_most],
-        )
+        [[count, oldest_s]] = await self._read(BACKLOG, [at_most])
         return count, oldest_s
 
     async def fall_asleep(self) -> bool:
@@ -226,7 +229,7 @@ class Outbox:
 
         The result is False while a transaction is open that wrote before it could see that the relay sleeps.
         """
-        [[locked]] = await self._read("SELECT pg_try_advisory_lock(%s)", [ASLEEP_LOCK])
+        [[locked]] = await self._read(FALL_ASLEEP)
         return bool(locked)
 
     async def notified(self, within_s: float) -> None:
@@ -236,7 +239,7 @@ class Outbox:
 
     async def wake_up(self) -> None:
         """Release ASLEEP_LOCK: writers need not send notifications any more."""
-        await self._read("SELECT pg_advisory_unlock(%s)", [ASLEEP_LOCK])
+        await self._read(WAKE_UP)
 
     @property
     def _deletion(self) -> str:

@@ -91,9 +91,12 @@ class Publisher:
             self._unfinished[row.position] = octets
             self._octets += octets
         self._lanes.take(rows)
-        self._send_ready()
+        self._go_on()
 
-    def _send_ready(self) -> None:
+    def _go_on(self) -> None:
+        """Send what is ready, and see to it that what waits for a deletion gets one."""
+        if self._lanes.wait_for_deletion:
+            self._to_delete.set()
         for place in self._lanes.ready.keys() - self._sending:
             self._sending.add(place)
             self._tasks.create_task(self._send(place))
@@ -118,15 +121,18 @@ class Publisher:
         self._published[place].extend(row.position for row in rows)
         self._to_delete.set()
         self._lanes.published(rows)
-        self._send_ready()
+        self._go_on()
 
     async def _delete_published(self) -> None:
         while True:
             await self._to_delete.wait()
             self._to_delete.clear()
             published, self._published = self._published, defaultdict(list)
-            positions = [*chain.from_iterable(published.values())]
-            await self._outbox.delete(positions)
+            changes = self._lanes.before_deletion()
+            if positions := [*chain.from_iterable(published.values())]:
+                await self._outbox.delete(positions)
+            self._lanes.deleted(changes)
+            self._go_on()
             self._undeleted -= len(positions)
             for position in positions:
                 self._octets -= self._unfinished.pop(position)

@@ -1,6 +1,7 @@
 """A row of `outbox_events`, and the partition of its record."""
 
-from typing import NamedTuple
+import json
+from typing import Any, NamedTuple
 
 from runtime.kafka import topics as kafka_topics
 from runtime.tracing import trace_id_of
@@ -24,6 +25,17 @@ class Row(NamedTuple):
         return len(self.payload or "") + len(self.key or "") + len(self.type) + len(self.traceparent or "")
 
     @property
+    def former_key(self) -> str | None:
+        """The contact's key before this event changed its email; None for an event that changes none."""
+        if not self.key or self.payload is None or '"previous_email"' not in self.payload:
+            return None
+        try:
+            former = contact_key(_previous_email(json.loads(self.payload)))
+        except ValueError:
+            return None
+        return former if former != self.key else None
+
+    @property
     def log_fields(self) -> dict[str, str]:
         """The fields for log lines about the row: its event, contact and trace id, as far as it has them."""
         fields = {"event_id": self.id, "contact": self._contact, "trace_id": trace_id_of(self.traceparent) or ""}
@@ -35,6 +47,12 @@ class Row(NamedTuple):
             return contact_hash(contact_key(self.key or ""))
         except ValueError:
             return ""
+
+
+def _previous_email(envelope: Any) -> str:
+    payload = envelope.get("payload") if isinstance(envelope, dict) else None
+    previous = payload.get("previous_email") if isinstance(payload, dict) else None
+    return previous if isinstance(previous, str) else ""
 
 
 def partition_of(row: Row, partitions: int) -> int:

@@ -100,6 +100,18 @@ class TopicReader:
         """Return the partitions' current end offsets."""
         return dict(await self._consumer.end_offsets(partitions))
 
+    async def last(self, partition: TopicPartition) -> Any:
+        """Return the last of aiokafka's records in *partition*; None if it has none, or ends in a transaction marker.
+
+        The reader reads nothing afterwards until it is told what.
+        """
+        self.read_from({partition: max(0, (await self.ends([partition]))[partition] - 1)})
+        try:
+            batches, _ = await self.fetch()
+        finally:
+            self.assign([])
+        return next(iter(batches.get(partition, ())), None)
+
     async def since(self, moment: datetime, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         """Return the offset of each partition's first record at or after *moment*, or its end offset without one."""
         ends, at_ms = await self.ends(partitions), int(moment.timestamp() * 1000)

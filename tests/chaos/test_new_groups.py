@@ -18,7 +18,8 @@ COMMITS_PER_S = 150
 STARTS = int(os.environ.get("NERAVA_TEST_STARTS", "3"))
 
 
-@pytest.mark.parametrize("start", [0, *(pytest.param(number, marks=pytest.mark.chaos) for number in range(1, STARTS))])
+@pytest.mark.chaos
+@pytest.mark.parametrize("start", range(STARTS))
 async def test_three_workers_of_a_new_group_started_under_traffic_leave_no_event_unread(
     pipeline: Pipeline, start: int
 ) -> None:

@@ -110,14 +110,17 @@ class Alone:
 
     def __init__(self) -> None:
         self.written: dict[ContactKey, int] = {}
+        self.holds = 0
 
     @asynccontextmanager
     async def hold(self, keys: Collection[ContactKey]) -> AsyncIterator[Any]:
+        self.holds += 1
+
         def written(key: ContactKey, sequence: int, _contact_id: str | None) -> None:
             assert key in keys
             self.written[key] = sequence
 
-        yield SimpleNamespace(written=written, time_left_s=60.0, touch=lambda: None)
+        yield SimpleNamespace(keys=frozenset(keys), written=written, time_left_s=60.0, touch=lambda: None)
 
 
 async def replayed(
@@ -133,6 +136,7 @@ async def replayed(
     quota: int = 100,
     mode: TimelineMode = "custom_events",
     id_property: str = EMAIL,
+    holding: Alone | None = None,
 ) -> Report:
     """Run a replay, or go on with the one in *folder*. Raises Killed."""
     selection = selection or Selection()
@@ -158,7 +162,7 @@ async def replayed(
             projections=topics,
             destination=client,
             contacts=ContactWriter(client, UnwritableProperties(), halt),
-            holding=cast("Any", Alone()),
+            holding=cast("Any", holding or Alone()),
             breaker=halt,
             retries=retries,
             suppressed=lambda _: False,

@@ -3,7 +3,7 @@
 import asyncio
 import tempfile
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from schemas.contacts import ContactKey
 from schemas.envelope import read_envelope
 from schemas.events import EVENT_TYPES
 from tests.clock import run_fast
-from tests.contract.replaying import Killed, replayed
+from tests.contract.replaying import Alone, Killed, replayed
 from tests.samples import ID_PROPERTY, PAYLOADS, PORTAL_ID, TOKEN, envelope, value
 
 CONTACTS = 9
@@ -150,3 +150,46 @@ def test_the_report_counts_the_contacts_that_a_replay_gives_their_newer_email_al
     assert (portal.contacts.by_email(before) is None, portal.contacts.by_email(after) is None) == (True, False)
     [contact] = portal.contacts.all()
     assert contact.properties[id_property] == after
+
+
+class Busy(Alone):
+    """Workers that have finished the events of topics at the start of the third hold, and so often as it is entered."""
+
+    def __init__(self, unfinished: dict[tuple[str, int], int], finished: dict[tuple[str, int], int]) -> None:
+        super().__init__()
+        self._unfinished, self._finished = unfinished, finished
+
+    def hold(self, keys: Collection[ContactKey]) -> Any:
+        if self.holds == 2:
+            self._unfinished |= self._finished
+        return super().hold(keys)
+
+
+@pytest.mark.parametrize("finish", [True, False])
+def test_a_contact_gets_its_newer_email_when_workers_have_finished_the_events_of_the_former_or_after_a_minute(
+    provisioned: Portal,
+    finish: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """Else a worker that reads them again creates a contact of the former email."""
+    portal, before, after = emptied(provisioned), ContactKey("contact0@example.com"), ContactKey("contact1@example.com")
+    portal.contacts.create({"email": before})
+    events = events_of([["nova_earned", "nova_redeemed"], ["nova_redeemed"]])
+    unfinished = {(event.topic, event.partition): 0 for event in events}
+    busy = Busy(unfinished, dict.fromkeys(unfinished, 10) if finish else {})
+
+    with tempfile.TemporaryDirectory() as folder:
+        run_fast(replayed(portal, Path(folder), events, moves=[(before, after)], unfinished=unfinished, holding=busy))
+
+    assert busy.holds == (3 if finish else 7)
+    assert (portal.contacts.by_email(before) is None, portal.contacts.by_email(after) is None) == (True, False)
+
+
+def test_workers_learn_that_the_events_of_a_former_email_are_applied(provisioned: Portal) -> None:
+    portal, before, after = emptied(provisioned), ContactKey("contact0@example.com"), ContactKey("contact1@example.com")
+    events = events_of([["nova_earned", "nova_redeemed"], ["nova_redeemed"]])
+    holding = Alone()
+
+    with tempfile.TemporaryDirectory() as folder:
+        run_fast(replayed(portal, Path(folder), events, moves=[(before, after)], holding=holding))
+
+    assert holding.written == {before: 2, after: 1}

@@ -62,7 +62,7 @@ async def assigned(worker: Service, times: int) -> None:
         pytest.param(1, (), id="one-rebalance-nothing-committed"),
         pytest.param(3, (), id="several-nothing-committed", marks=pytest.mark.chaos),
         pytest.param(3, ("before",), id="several-after-commits", marks=pytest.mark.chaos),
-        pytest.param(1, ("before",), id="one-rebalance-after-commits"),
+        pytest.param(1, ("before",), id="one-rebalance-after-commits", marks=pytest.mark.chaos),
     ],
 )
 async def test_every_event_is_read_whenever_partitions_are_assigned_anew(

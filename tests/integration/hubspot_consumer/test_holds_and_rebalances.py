@@ -13,7 +13,7 @@ from tests.kafka.holding import GRACE, another_worker, holding_of, said, started
 from tests.pipeline import Pipeline
 from tests.polling import eventually
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.chaos]
 
 
 async def test_a_rebalance_in_the_middle_of_a_hold_lets_nothing_through_and_loses_nothing(pipeline: Pipeline) -> None:
@@ -51,7 +51,6 @@ async def test_a_rebalance_in_the_middle_of_a_hold_lets_nothing_through_and_lose
         await pipeline.until_arrived(2 * len(held) + 1)
 
 
-@pytest.mark.chaos
 async def test_a_stopped_worker_does_not_answer_and_whoever_takes_over_does(pipeline: Pipeline) -> None:
     first, second = pipeline.consumer(), another_worker(pipeline)
     await asyncio.gather(pipeline.producer().launch_and_wait(), first.launch_and_wait(), second.launch_and_wait())
@@ -82,7 +81,6 @@ async def test_a_stopped_worker_does_not_answer_and_whoever_takes_over_does(pipe
         await holding.stop()
 
 
-@pytest.mark.chaos
 async def test_holds_that_come_and_go_under_load_while_a_worker_is_killed_lose_and_disorder_nothing(
     pipeline: Pipeline,
 ) -> None:

@@ -134,6 +134,19 @@ async def test_a_followed_topic_is_read_from_its_beginning_or_from_a_time_on(
     assert topic.taken == taken
 
 
+async def test_what_is_new_is_told_by_the_last_record_and_not_by_this_hosts_clock(topic: Topic) -> None:
+    long_ago_ms = int((SystemClock().now() - timedelta(days=1)).timestamp() * 1000)
+    async with AIOKafkaProducer(**topic.options) as producer:
+        for value, ago_s in ((b"old", 400), (b"newer", 200), (b"newest", 0)):
+            at_ms = long_ago_ms - 1000 * ago_s
+            await producer.send_and_wait(topic.name, value, partition=0, timestamp_ms=at_ms)
+
+    async with followed(topic, timedelta(minutes=5)) as one:
+        await one.start()
+
+    assert topic.taken == [b"newer", b"newest"]
+
+
 async def test_a_record_that_can_not_be_read_is_logged_once_and_passed_by(topic: Topic) -> None:
     async with AIOKafkaProducer(**topic.options) as producer:
         for value in (b"even", b"odd 1", b"odd 2", b"even"):

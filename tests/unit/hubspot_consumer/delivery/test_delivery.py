@@ -261,6 +261,24 @@ async def test_halves_of_a_refused_call_are_not_written_once_their_contacts_went
     assert not [number for number in range(4) if ContactKey(f"c{number}@example.com") in bench.lanes.in_flight]
 
 
+@pytest.mark.parametrize("lost", ["lease", "partitions"])
+async def test_what_a_worker_lost_before_the_call_is_not_created(lost: str) -> None:
+    """Moves take time, in which another worker may give the contact yet another email."""
+    bench = Bench()
+    bench.add(2, 1)
+    updates = bench.lanes.take_new(2)
+    if lost == "lease":
+        bench.lease.renew(-100.0)
+    else:
+        bench.lanes.forget()
+
+    await bench.writer.create(updates, CountedSlot(bench.hubspot))
+
+    assert (bench.hubspot.calls, bench.hubspot.given_back) == ([], 1)
+    assert bench.lanes.backing_off == (2 if lost == "lease" else 0)
+    assert ContactKey("c0@example.com") not in bench.lanes.in_flight
+
+
 async def test_failures_in_a_row_halt_and_the_first_answer_lets_everybody_try_again(bench: Bench) -> None:
     bench.hubspot.refusal = RetryLater("503", outage=True)
     for contact in range(5):

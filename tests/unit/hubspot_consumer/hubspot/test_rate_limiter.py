@@ -247,6 +247,27 @@ def test_what_is_lent_is_left_to_the_run_and_comes_back() -> None:
     assert portal.most_in_a_window() <= 100
 
 
+@pytest.mark.parametrize("begins_at", [31.7, 35.1, 38.5])
+def test_what_several_workers_lend_adds_up_to_no_more_than_the_quota(begins_at: float) -> None:
+    portal, workers, run = Portal(40, 0.15, seed=1), [pacing_of(40) for _ in range(4)], pacing_of(40)
+    for limiter in workers:
+        limiter.divide(0.25)
+
+    async def lending() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for worker in workers:
+                tasks.create_task(_backlogged(portal, worker, until=60))
+            await asyncio.sleep(begins_at)
+            for worker in workers:
+                worker.lend(0.3)
+            run.divide(0.3)
+            tasks.create_task(_backlogged(portal, run, until=60))
+
+    run_fast(lending())
+
+    assert portal.most_in_a_window() <= 40
+
+
 def test_a_worker_keeps_to_what_it_does_not_lend() -> None:
     portal, rate_limiter = Portal(100, 0.15, seed=1), pacing_of(100)
     rate_limiter.divide(0.5)

@@ -101,3 +101,17 @@ async def test_a_key_that_is_asked_about_alone_again_stays_what_it_was_with_the_
     assert await moved.resolve([OLD], cast("Any", portal), portal.slot) is None
 
     assert tuple(moved.histories(OLD)) == (OLD,)
+
+
+async def test_one_that_is_moved_to_an_email_whose_events_are_not_read_is_left_to_the_workers(
+    store: EventStore,
+) -> None:
+    """Else the newer contact would get older values."""
+    moved, portal = EmailChanges(store, contacts=[OLD, NEW]), Portal(new="1")
+    keys = moved.together([NEW])
+
+    assert await moved.resolve(keys, cast("Any", portal), portal.slot) is None
+
+    assert (keys, moved.batches()) == ([OLD, NEW], [[OLD, NEW]])
+    assert [tuple(moved.histories(key)) for key in keys] == [(), ()]
+    assert portal.ids == {NEW: "1"}

@@ -119,10 +119,18 @@ def test_a_contact_that_was_moved_has_the_older_history_under_its_own() -> None:
 
     projection = Projector(Selection(), FINISHED).project(ADA, older, own)
 
+    assert projection.sequences == [1, 1]
     assert projection.properties["phone"] == "2"
     assert projection.properties["firstname"] == "Ada"
     assert projection.properties["nerava_contact_key"] == EMAIL
     assert len(projection.events) == 2
+
+
+def test_a_new_key_without_events_has_no_sequence_of_the_former_one() -> None:
+    """Else workers would pass over as many events of the new key."""
+    older = [stored("merchant_contact_created", 1, email="old@example.com")]
+
+    assert Projector(Selection(), FINISHED).project(ADA, older, []).sequences == [1, 0]
 
 
 HISTORIES = st.lists(st.sampled_from(EVENT_TYPES), min_size=1, max_size=12)

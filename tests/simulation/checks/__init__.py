@@ -1,0 +1,1 @@
+"""What must hold at each step of a simulation."""
