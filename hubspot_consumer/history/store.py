@@ -116,6 +116,15 @@ class EventStore:
         query = "SELECT * FROM events WHERE key = ? ORDER BY sequence"
         return [Stored(*row) for row in self._connection.execute(query, (key,))]
 
+    def missing(self, keys: Collection[ContactKey]) -> dict[ContactKey, tuple[int, int]]:
+        """Return how many sequences are missing between the first and the last event of *keys*, and the last sequence.
+
+        Contacts of which none is missing are left out.
+        """
+        query = "SELECT max(sequence) - min(sequence) + 1 - count(DISTINCT sequence), max(sequence) FROM events"
+        found = {key: self._connection.execute(f"{query} WHERE key = ?", (key,)).fetchone() for key in keys}
+        return {key: (number, last) for key, (number, last) in found.items() if number}
+
     def by_contact(self, after: str = "", up_to: str | None = None) -> Iterator[tuple[ContactKey, list[Stored]]]:
         """Yield the contacts after one key up to and including another, each with its events by sequence."""
         query = "SELECT * FROM events WHERE key > ? AND (? IS NULL OR key <= ?) ORDER BY key, sequence"

@@ -4,7 +4,7 @@ If HubSpot refuses a contact with dead letters that are to take effect, each of 
 """
 
 import asyncio
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -107,6 +107,18 @@ class TopicProjections:
                 return await self.lag.unfinished()
             await asyncio.sleep(ASK_AGAIN_S)
         return await self.lag.unfinished()
+
+    async def caught_up(self, keys: Collection[ContactKey]) -> None:
+        """Return when the store has what the topics hold now, and all before each event of *keys* that was read since.
+
+        An event is on Kafka only after the contact's events before it. But these are in other topics, which may not
+        have been read as far: whoever wrote the contact without them would tell the workers that they took effect.
+        """
+        missing: Mapping[ContactKey, tuple[int, int]] = {}
+        await self.scan.caught_up()
+        while (found := self._run.store.missing(keys)) and found != missing:
+            missing = found
+            await self.scan.caught_up()
 
     async def tally(self) -> Tally:
         """Project all contacts once, and return the counts."""

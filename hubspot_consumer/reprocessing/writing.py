@@ -121,7 +121,7 @@ class Writing:
     ) -> tuple[list[ContactKey], RetryLater | Halt | None]:
         """Return the contacts to write again, and the reason if that has to wait."""
         async with self._holding.hold(keys) as hold:
-            await self._projections.scan.caught_up()
+            await self._projections.caught_up(keys)
             if await self._workers_have_former(keys):
                 return list(keys), RetryLater("workers have events of a contact's former email", FORMER_KEYS_AGAIN)
             hold.touch()
