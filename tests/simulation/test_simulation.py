@@ -14,7 +14,7 @@ from tests.simulation.faults import KINDS, Fault, schedule
 from tests.simulation.simulation import Plan
 
 # `make simulate` runs more.
-SEEDS = int(os.environ.get("NERAVA_TEST_SEEDS", "100"))
+SEEDS = int(os.environ.get("NERAVA_TEST_SEEDS", "60"))
 
 
 async def run(*options: str) -> str:

@@ -35,7 +35,8 @@ def short_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKa
     asyncio.run(broker.stop())
 
 
-@pytest.fixture(params=["model", "server"])
+# The scenarios take the server most of a minute.
+@pytest.fixture(params=["model", pytest.param("server", marks=pytest.mark.chaos)])
 def run_on_kafka(request: pytest.FixtureRequest) -> Callable[[kafka_sides.Scenario], None]:
     """Run a scenario of Kafka."""
     if request.param == "model":
