@@ -60,7 +60,7 @@ async def test_a_replay_beside_the_worker_doubles_nothing_and_moves_nobody_backw
     assert (await pipeline.simulator.statistics())["rate_limited_by_quota"] == 0
 
 
-@pytest.mark.parametrize("form", ["custom_events", "notes"])
+@pytest.mark.parametrize("form", ["custom_events", pytest.param("notes", marks=pytest.mark.chaos)])
 async def test_a_replay_leaves_the_entries_that_a_portal_refused_meanwhile_and_changes_no_contact(
     pipeline: Pipeline, tmp_path: Path, form: str
 ) -> None:
