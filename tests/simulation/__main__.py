@@ -5,13 +5,12 @@ fails; `--seed N` and `--plan JSON` run one again, with the log of all processes
 """
 
 import argparse
-import gc
 import logging
 import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import islice
 from typing import Final
@@ -66,12 +65,11 @@ def run(seed: int) -> Result:
 
 
 def prepare(level: int = logging.CRITICAL) -> None:
-    """Let simulations of this process log from *level* on, and leave memory to be collected between them."""
+    """Let simulations of this process log from *level* on."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(level))
     logging.disable(logging.CRITICAL)
     # What killed processes leave behind can't be closed.
     sys.unraisablehook = lambda _: None
-    gc.disable()
 
 
 def _options() -> argparse.Namespace:
@@ -89,7 +87,7 @@ def _options() -> argparse.Namespace:
 
 def _results(seeds: Sequence[int], jobs: int) -> Iterator[Result]:
     if jobs == 1:
-        yield from _run_all(seeds)
+        yield from map(run, seeds)
         return
     parts = [seeds[at : at + TOGETHER] for at in range(0, len(seeds), TOGETHER)]
     with ProcessPoolExecutor(jobs, initializer=prepare) as pool:
@@ -106,14 +104,7 @@ def _results(seeds: Sequence[int], jobs: int) -> Iterator[Result]:
 
 
 def _list(seeds: Sequence[int]) -> list[Result]:
-    return list(_run_all(seeds))
-
-
-def _run_all(seeds: Iterable[int]) -> Iterator[Result]:
-    for number, seed in enumerate(seeds, 1):
-        yield run(seed)
-        if number % TOGETHER == 0:
-            gc.collect()
+    return list(map(run, seeds))
 
 
 def _tell(plan: Plan, *, quiet: bool) -> int:

@@ -76,7 +76,7 @@ def _provisioned(id_property: str) -> Portal:
 
 
 class HubSpot:
-    """The portal, and the ways of all processes to it. `calls` counts the requests that arrived."""
+    """The portal, and the ways of all processes to it."""
 
     def __init__(self, loop: SimulatedLoop, network: Network, chance: Random, variant: Variant) -> None:
         self._loop: Final = loop
@@ -84,7 +84,6 @@ class HubSpot:
         self._chance: Final = chance
         self.portal: Final = new_portal(loop, variant)
         self._gateway: Final = Gateway(self.portal)
-        self.calls = 0
         # Called with the process, the path and the body of each call; what it returns is called at the call's end.
         self.sent: Callable[[Process, str, bytes], Callable[[], None]] = lambda _process, _path, _body: lambda: None
         self._event_ids: Final[set[str]] = set()
@@ -119,7 +118,6 @@ class HubSpot:
         return httpx.Response(status, headers=headers, stream=httpx.ByteStream(content), request=request)
 
     async def _served(self, request: httpx.Request, body: bytes, ended: Callable[[], None]) -> tuple[int, Any, bytes]:
-        self.calls += 1
         before_s = self._chance.uniform(FASTEST_S, SLOWEST_S) / 2
         await asyncio.sleep(before_s)
         sent: list[dict[str, Any]] = []
@@ -164,10 +162,6 @@ class HubSpot:
         self._event_ids.update(_event_of(entry)[0] for entry in entries[self._entries_read :])
         self._entries_read = len(entries)
         return self._event_ids
-
-    def accepted_ids(self) -> set[str]:
-        """Return the event ids of the timeline entries that the portal has."""
-        return {event_id for event_id, _ in self.accepted().entries}
 
     def accepted(self) -> Accepted:
         """Return the timeline entries and contacts that the portal has.

@@ -16,7 +16,7 @@ from contextlib import suppress
 from contextvars import Context, ContextVar, copy_context
 from heapq import heappop, heappush
 from random import Random
-from typing import Any, Final, Self
+from typing import Any, Final
 
 MOST_AWAITS_AT_THE_END: Final = 10
 Callback = Callable[..., object]
@@ -91,7 +91,7 @@ _EventLoop: Any = AbstractEventLoop
 class SimulatedLoop(_EventLoop):  # type: ignore[misc]
     """Runs callbacks of one process after the other, chosen by *chance*, until a future is done.
 
-    `on_step` is called after each turn of a process. Raises SimulationEnded beyond *most_steps* callbacks.
+    Raises SimulationEnded beyond *most_steps* callbacks.
     """
 
     def __init__(self, chance: Random, *, most_steps: int = 300_000) -> None:
@@ -103,7 +103,6 @@ class SimulatedLoop(_EventLoop):  # type: ignore[misc]
         # Everything outside of the processes: networks and servers.
         self.world: Final = Process("world")
         self._busy: list[Process] = []
-        self.on_step: Callable[[Process], None] = lambda _: None
         self.unhandled: list[dict[str, Any]] = []
         self.steps = 0
         self._killed: list[Task[Any]] = []
@@ -236,7 +235,6 @@ class SimulatedLoop(_EventLoop):  # type: ignore[misc]
             busy.append(process)
         if self.steps > self._steps_left:
             raise SimulationEnded(f"more than {self._steps_left:,} steps")
-        self.on_step(process)
 
     def _go_on(self) -> None:
         timers = self._timers
@@ -270,12 +268,6 @@ class SimulatedLoop(_EventLoop):  # type: ignore[misc]
 
     async def run_in_executor(self, _executor: object, work: Callable[..., Any], *args: Any) -> Any:
         return work(*args)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._timers.clear()
 
 
 def _nothing(*_: object) -> None: ...

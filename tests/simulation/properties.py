@@ -31,7 +31,7 @@ class Properties:
         events = simulation.cluster.broker.events(simulation.settings.topics)
         if any(records and offsets.get(one, 0) <= records[-1].offset for one, records in events.items()):
             return False
-        done = simulation.hubspot.accepted_ids() | self._simulation.excused()
+        done = simulation.hubspot.event_ids() | self._simulation.excused()
         if not simulation.source.published or not all(event.id in done for event in simulation.source.committed()):
             return False
         return not simulation.runs.under_way and not any(self._busy(worker) for worker in simulation.running)
@@ -110,7 +110,7 @@ class Properties:
 
     def _left(self) -> str:
         simulation = self._simulation
-        done = simulation.hubspot.accepted_ids() | self._simulation.excused()
+        done = simulation.hubspot.event_ids() | self._simulation.excused()
         left = [event for event in simulation.source.committed() if event.id not in done]
         halted = [worker.parts.core.breaker.halted for worker in simulation.running if worker.parts]
         return f"{len(left)} events, such as {left[:2]}; published: {simulation.source.published}; halts: {halted}"

@@ -64,7 +64,6 @@ class Runs:
         try:
             await asyncio.wait([task], timeout=killed_after_s)
             if not task.done():
-                self._simulation.loop.kill(process)
                 self._release(process.name)
                 self._simulation.result.counts["run_killed"] += 1
                 return False

@@ -25,7 +25,6 @@ from tests.simulation.variant import Variant
 from tests.simulation.worker import Worker
 
 PARTITIONS: Final = 12
-CONTACTS: Final = 30
 EVENTS: Final = 300
 FAULTS: Final = 5
 FAULTS_WITHIN_S: Final = 20.0

@@ -23,7 +23,7 @@ class Worker:
         self._service: Service | None = None
         self.stopping = False
         self.run: Final[asyncio.Task[Any]] = loop.start(self.process, self._work())
-        # At the end of its program a process has nothing under way, whatever was left of it.
+        # What a stop leaves open ends with the process: a member that it could not take out of the group falls silent.
         self.run.add_done_callback(lambda _: loop.kill(self.process), context=loop.world.context)
 
     @property
@@ -49,5 +49,3 @@ class Worker:
     async def _work(self) -> None:
         self._service = Service(self._settings, Telemetry(), partial(resync_contacts, self._settings))
         await self._service.run(self._stop)
-        # What a stop leaves open ends with the process: a member that it could not take out of the group falls silent.
-        self._loop.kill(self.process)
