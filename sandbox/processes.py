@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -47,6 +48,16 @@ def refuse_busy(port: int, what: str) -> None:
         raise PortBusy(f"{what} can't use port {port}: another process listens there. Choose another, or stop it")
 
 
+@cache
+def _ends_with_its_owner() -> Sequence[str]:
+    """Return what to put before a command, so that the kernel kills it with its parent: util-linux has it."""
+    words = ("setpriv", "--pdeathsig", "KILL")
+    with contextlib.suppress(OSError):
+        if subprocess.run([*words, "true"], capture_output=True, check=False).returncode == 0:
+            return words
+    return ()
+
+
 class Process:
     """One child process. It belongs to no event loop, so that fixtures of a whole test session can use it."""
 
@@ -72,11 +83,14 @@ class Process:
     def start(
         self, command: Sequence[str | Path], *, environment: Mapping[str, str] | None = None, user: int | None = None
     ) -> None:
-        """Start the process in a session of its own: Ctrl-C must not reach it, since its owner stops it in order."""
+        """Start the process in a session of its own: Ctrl-C must not reach it, since its owner stops it in order.
+
+        On Linux it is killed when the present thread ends, however that happens.
+        """
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
-                [str(part) for part in command],
+                [*_ends_with_its_owner(), *(str(part) for part in command)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

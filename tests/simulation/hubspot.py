@@ -1,7 +1,8 @@
 """HubSpot in a simulation: the simulator in process, behind a network that takes its time."""
 
 import asyncio
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,7 +23,7 @@ from tests.recorded import Recorded
 from tests.simulation.loop import CURRENT, Process, SimulatedLoop
 from tests.simulation.network import Network, NoAnswer, NotReached, Reset
 from tests.simulation.patching import START
-from tests.simulation.variant import Variant
+from tests.simulation.variant import ERASED, Variant
 
 # Seconds that HubSpot takes for a call, at least and at most.
 FASTEST_S: Final = 0.02
@@ -65,6 +66,8 @@ def new_portal(loop: SimulatedLoop, variant: Variant) -> Portal:
     _TIME.loop = loop
     portal = deepcopy(pristine)
     portal.change_settings(**variant.portal)
+    if variant.erased_contact:
+        portal.contacts.suppress(*ERASED)
     return portal
 
 
@@ -89,6 +92,8 @@ class HubSpot:
         self._event_ids: Final[set[str]] = set()
         self._entries_read = 0
         self._instead: Final[list[Instead]] = []
+        # The emails that contacts were to get by calls that got a recorded answer.
+        self.emails_not_given: Final[set[str]] = set()
 
     def answer_with(self, recorded: Recorded, *, calls: int, applied: bool) -> "Instead":
         """Answer the next *calls* calls of the kind of *recorded* with it; they take effect if *applied*."""
@@ -141,6 +146,7 @@ class HubSpot:
         instead = next((one for one in self._instead if one.calls and one.fits(method, path)), None)
         if instead is not None:
             instead.calls -= 1
+            self.emails_not_given.update(_emails_given(path, body))
         if instead is None or instead.applied:
             await self._gateway(scope, receive, send)
         await asyncio.sleep(before_s)
@@ -193,6 +199,14 @@ def _writes_of_its_email(contact: Contact) -> list[dict[str, Any]]:
             writes.clear()
         writes.append({"properties": write.properties})
     return writes
+
+
+def _emails_given(path: str, body: bytes) -> Iterator[str]:
+    """Yield the emails that a call gives to contacts that exist."""
+    if path.endswith("/contacts/batch/update"):
+        for one in json.loads(body)["inputs"]:
+            if email := one["properties"].get("email"):
+                yield email
 
 
 def _event_of(entry: Entry) -> tuple[str, str]:

@@ -7,6 +7,7 @@ from sandbox.day.ledger import Ledger
 from tests.simulation.checks.acks import Acks
 from tests.simulation.checks.publishing import Publishing
 from tests.simulation.checks.writers import Writers
+from tests.simulation.variant import ERASED
 from tests.simulation.worker import Worker
 
 if TYPE_CHECKING:
@@ -58,8 +59,8 @@ class Properties:
         findings.backwards = [key for key in findings.backwards if key not in former]
         findings.wrong_totals = [key for key in findings.wrong_totals if key not in former]
         # A recorded answer may refuse a move: then the contact stays, and the log asks a person to merge the two.
-        refused = any(fault.kind == "hubspot_gives_a_recorded_answer" for fault in simulation.plan.faults)
-        if (anew := sorted(accepted.contacts.keys() & former)) and not refused:
+        next_keys, refused = simulation.source.next_keys, simulation.hubspot.emails_not_given
+        if anew := [key for key in sorted(accepted.contacts.keys() & former) if next_keys[key] not in refused]:
             simulation.violate(f"made anew after they moved: {', '.join(anew)}")
         for name in ("lost", "doubled", "out_of_order", "backwards", "wrong_totals"):
             if found := getattr(findings, name):
@@ -73,7 +74,9 @@ class Properties:
 
     def _check_portal(self) -> None:
         simulation = self._simulation
-        if not simulation.hubspot.rejects and (letters := sorted(simulation.dead_letters())):
+        refused = ERASED if simulation.plan.variant.erased_contact else ()
+        accepted = {event.id for event in simulation.source.committed() if event.contact_key not in refused}
+        if not simulation.hubspot.rejects and (letters := sorted(simulation.dead_letters() & accepted)):
             simulation.violate(f"dead letters of events that HubSpot has not rejected: {letters[:3]}")
         emails = [contact.email for contact in simulation.hubspot.portal.contacts.all() if not contact.archived]
         if twice := [email for email, number in Counter(emails).items() if number > 1]:
@@ -88,9 +91,9 @@ class Properties:
         for worker in self._simulation.workers:
             if (fault := worker.fault) is not None:
                 self._simulation.violate(f"{worker.process} ended: {fault!r}")
-            # No event is missing for good; those of a suppressed contact are passed over.
+            # No event is missing for good, but dead letters and those of a suppressed contact are passed over.
             given_up = worker.parts.core.lanes.holes_released if worker.parts is not None else 0
-            if given_up and not self._simulation.suppressed:
+            if given_up and not self._simulation.excused():
                 self._simulation.violate(f"{worker.process} has gone on without {given_up} events")
         for fault in self._simulation.source.faults():
             self._simulation.violate(f"a relay ended: {fault!r}")

@@ -18,6 +18,8 @@ from tests.samples import ID_PROPERTY
 
 # Few calls for what there is to do, so that the rate limiter has work.
 QUOTA: Final = 40
+# The emails that contact 0 of the backend may have.
+ERASED: Final = frozenset({"cafe.0@example.com", "driver.0@example.com"})
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Variant:
     result_trace_ids: str = "upserts"
     quota: int = QUOTA
     outbox_retention_h: float = 0.0
+    # Whether HubSpot refuses the contacts of ERASED, each event of which becomes a dead letter.
+    erased_contact: bool = False
 
     @classmethod
     def of(cls, seed: int) -> Self:
@@ -46,6 +50,7 @@ class Variant:
             result_trace_ids=rarely("upserts", "all", "none"),
             quota=rarely(QUOTA, 100),
             outbox_retention_h=rarely(0.0, timedelta(minutes=1) / timedelta(hours=1)),
+            erased_contact=rarely(False, True),  # noqa: FBT003 - a value among values
         )
 
     @property
@@ -55,6 +60,7 @@ class Variant:
             "custom_events": self.custom_events,
             "result_trace_ids": self.result_trace_ids,
             "quota": self.quota,
+            "deleted_email": "refuse" if self.erased_contact else "create",
         }
 
     @property

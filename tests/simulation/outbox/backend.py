@@ -25,6 +25,8 @@ LONGEST_S: Final = 0.05
 SHARE_OF_LONG: Final = 0.05
 LONG_S: Final = 3.0
 TRY_AGAIN_AFTER_S: Final = 0.5
+# Once nothing is written for a while, so that the relays fall asleep.
+LULL_S: Final = 5.0
 
 
 @dataclass
@@ -64,7 +66,9 @@ class Backend:
         self.process: Final = Process("backend")
         self._database: Final = database
         self._chance: Final = chance
+        self._loop: Final = loop
         self._pause_s: Final = 2 * WRITERS * within_s / events
+        self._lull_begins_at: Final = chance.random() * within_s
         happening = planned(chance, contacts=contacts, events=events, email_changes=email_changes)
         # The events of a merchant are written one after the other, as they happen: an event of the former email that
         # committed after the change would be one of a new contact.
@@ -88,6 +92,8 @@ class Backend:
         chance = self._chance
         while planned:
             await asyncio.sleep(chance.random() * self._pause_s)
+            if 0 < (into_lull_s := self._loop.time() - self._lull_begins_at) < LULL_S:
+                await asyncio.sleep(LULL_S - into_lull_s)
             number = chance.randint(2, 5) if chance.random() < SHARE_OF_SEVERAL else 1
             taken = [planned.popleft() for _ in range(min(number, len(planned)))]
             if taken and not await self._commits(taken):
