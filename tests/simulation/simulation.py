@@ -66,6 +66,12 @@ class Plan:
         faults = [Fault(**fault) for fault in given.pop("faults")]
         return cls(faults=faults, variant=Variant(**given.pop("variant")), **given)
 
+    @property
+    def features(self) -> frozenset[str]:
+        """The kinds of its faults, and what its contacts have: `email_changes` and `erased_contact`."""
+        more = {"email_changes": self.email_changes, "erased_contact": self.variant.erased_contact}
+        return frozenset([*(fault.kind for fault in self.faults), *(name for name, there in more.items() if there)])
+
     def as_json(self) -> str:
         return json.dumps(asdict(self))
 

@@ -1,7 +1,7 @@
 """`python -m tests.simulation.mutants [NAME ...]`: show that the simulation finds each mutant.
 
 For each mutant, seeds are run until a few have failed. The table says after how many seeds the first failed, how many
-of those that were run have failed, and what did not hold. Seeds without the faults that a mutant needs are not run.
+of those that were run have failed, and what did not hold. Seeds without the features that a mutant needs are not run.
 It fails if a mutant is not found.
 """
 
@@ -80,7 +80,7 @@ def _try(mutant: Mutant, first: int, seeds: int, failures: int) -> Finding:
                 "-m",
                 "tests.simulation.mutants.trial",
                 *map(str, (first, seeds, failures)),
-                *mutant.faults,
+                *mutant.features,
             ],
             env=os.environ | environment,
             cwd=ROOT,

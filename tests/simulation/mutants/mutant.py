@@ -31,7 +31,8 @@ class Edit:
 
 @dataclass(frozen=True)
 class Mutant:
-    """What is edited, and what that breaks. It shows only in a schedule with one of *faults*, if there are any.
+    """What is edited, and what that breaks. It shows only in a schedule with one of *features*, if there are any;
+    `A+B` is both.
 
     *hidden* says why no schedule shows it, if none does: then other tests have to find it.
     """
@@ -39,7 +40,7 @@ class Mutant:
     name: str
     breaks: str
     edits: Sequence[Edit]
-    faults: Sequence[str] = ()
+    features: Sequence[str] = ()
     hidden: str = ""
 
     @classmethod
@@ -49,7 +50,7 @@ class Mutant:
             name,
             written["breaks"],
             [Edit(**edit) for edit in edits],
-            written.get("faults", ()),
+            written.get("features", ()),
             written.get("hidden", ""),
         )
 

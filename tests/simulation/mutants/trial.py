@@ -1,6 +1,7 @@
-"""`python -m tests.simulation.mutants.trial FIRST SEEDS FAILURES [FAULT ...]`: run seeds until so many have failed.
+"""`python -m tests.simulation.mutants.trial FIRST SEEDS FAILURES [FEATURE ...]`: run seeds until so many have failed.
 
-Of the seeds, those are run that have one of the faults. A line of JSON for each failing seed says what does not hold.
+Of the seeds, those are run that have one of the features, or all of one that is several: `A+B`.
+A line of JSON for each failing seed says what does not hold.
 This process imports the code that PYTHONPATH has first.
 """
 
@@ -18,13 +19,13 @@ from tests.simulation.simulation import Plan, Simulation
 SEED_WITHIN_S: Final = 120
 
 
-def main(first: int, seeds: int, failures: int, *faults: str) -> None:
+def main(first: int, seeds: int, failures: int, *features: str) -> None:
     prepare()
     signal.signal(signal.SIGALRM, _give_up)
     failed = ran = 0
     for seed in range(first, first + seeds):
         plan = Plan.of(seed)
-        if faults and not any(fault.kind in faults for fault in plan.faults):
+        if features and not any(plan.features.issuperset(each.split("+")) for each in features):
             continue
         ran += 1
         if violations := _violations(plan):
