@@ -166,9 +166,9 @@ class SimulatedLoop(_EventLoop):  # type: ignore[misc]
         # Processes that were killed leave generators behind that can't be closed.
         sys.set_asyncgen_hooks(firstiter=_nothing, finalizer=_nothing)
         sys.unraisablehook = _nothing
-        # Objects are collected at the end alone, and only those of the simulation are looked at.
+        # Objects are collected between two simulations alone: those of the one before go now.
+        gc.collect()
         gc.disable()
-        gc.freeze()
         main = self.start(self.world, work)
         try:
             while not main.done():
@@ -178,7 +178,6 @@ class SimulatedLoop(_EventLoop):  # type: ignore[misc]
             # What is left of the processes ends here, and not in the middle of another simulation.
             del main
             self._forget()
-            gc.unfreeze()
             gc.enable()
             asyncio._set_running_loop(before)
             sys.set_asyncgen_hooks(*hooks)
