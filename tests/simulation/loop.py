@@ -166,9 +166,12 @@ class SimulatedLoop(_EventLoop):  # type: ignore[misc]
         # Processes that were killed leave generators behind that can't be closed.
         sys.set_asyncgen_hooks(firstiter=_nothing, finalizer=_nothing)
         sys.unraisablehook = _nothing
-        # Objects are collected between two simulations alone: those of the one before go now.
-        gc.collect()
+        # Objects are collected between two simulations alone, and only theirs are looked at.
         gc.disable()
+        if frozen := gc.get_freeze_count() > 0:
+            gc.collect()
+        else:
+            gc.freeze()
         main = self.start(self.world, work)
         try:
             while not main.done():
@@ -178,6 +181,8 @@ class SimulatedLoop(_EventLoop):  # type: ignore[misc]
             # What is left of the processes ends here, and not in the middle of another simulation.
             del main
             self._forget()
+            if not frozen:
+                gc.unfreeze()
             gc.enable()
             asyncio._set_running_loop(before)
             sys.set_asyncgen_hooks(*hooks)
