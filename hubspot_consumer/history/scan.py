@@ -29,8 +29,8 @@ class Scan:
     """Reads the events of *partitions* into *store*, unchanged; if there are *contacts*, only their events.
 
     It assigns and seeks *reader*, which must be started, and which another scan may have used before. Email changes
-    are stored for all contacts. *mends* are the corrections by record: the scan applies them to read a sequence or an
-    email change, not to the stored value.
+    are stored for all contacts, also those of further partitions from the offsets in *changes_from*. *mends* are the
+    corrections by record: the scan applies them to read a sequence or an email change, not to the stored value.
     """
 
     def __init__(  # noqa: PLR0913 - the source, the store and the filters of the scan
@@ -42,6 +42,7 @@ class Scan:
         *,
         contacts: Collection[ContactKey],
         mends: Mapping[Place, Correction],
+        changes_from: Mapping[TopicPartition, int] | None = None,
     ) -> None:
         self._reader: Final = reader
         self._store = store
@@ -49,6 +50,7 @@ class Scan:
         self._keys: Final = frozenset(key.encode() for key in contacts)
         self._mends: Final = mends
         self._partitions: Final = partitions
+        self._changes_from: Final = changes_from or {}
 
     async def begin(self, since: datetime | None, unfinished: Offsets) -> None:
         """Seek to the first record at or after *since*, or to the offset in *unfinished* if that is earlier."""
@@ -56,19 +58,19 @@ class Scan:
         if since is not None:
             for partition, first in (await self._reader.since(since, self._partitions)).items():
                 starts[partition] = max(starts[partition], min(first, unfinished.get(partition, first)))
-        self._go_to(starts)
+        self._go_to({**starts, **self._changes_from})
 
     def go_on(self) -> bool:
         """Seek to the positions in the store; return False, without a seek, if it lacks one of a partition."""
         kept = self._store.positions()
-        if not set(self._partitions) <= kept.keys():
+        if not kept.keys() >= {*self._partitions, *self._changes_from}:
             return False
-        self._go_to({partition: kept[partition] for partition in self._partitions})
+        self._go_to({partition: kept[partition] for partition in (*self._partitions, *self._changes_from)})
         return True
 
     async def ends(self) -> dict[TopicPartition, int]:
         """Return the present end offsets of the partitions. Raises KafkaError."""
-        return await self._reader.ends(self._partitions)
+        return await self._reader.ends([*self._partitions, *self._changes_from])
 
     async def read_to(self, ends: Offsets, progress: Progress) -> None:
         """Return when all records before *ends* are in the store. Raises KafkaError when Kafka does not answer."""

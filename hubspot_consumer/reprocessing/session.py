@@ -7,6 +7,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol, TypeVar
 
+from aiokafka import TopicPartition
+
 from hubspot_consumer.dead_letters.catalogue import DeadLetterCatalogue
 from hubspot_consumer.dead_letters.resolution_writer import ResolutionWriter
 from hubspot_consumer.dead_letters.resolutions import Redriven
@@ -129,6 +131,7 @@ class RunSession:
         await lag.require_topics()
         reader = await _started(self._opened, TopicReader(self._kafka, fetch_max_bytes=MOST_BYTES))
         partitions, store, clock = lag.partitions, self.run.store, self.clock
+        changes_from: dict[TopicPartition, int] = {}
         if selection.contacts:
             naming = self._settings.topics.of("merchant_contact_updated")
             partitions_of_moves = [partition for partition in partitions if partition.topic == naming]
@@ -140,7 +143,17 @@ class RunSession:
             store.keep_moves(contacts)
             selection = replace(selection, contacts=contacts)
             partitions = await lag.partitions_of(contacts)
-        scan = Scan(reader, partitions, store, clock, contacts=selection.contacts, mends=selection.mends)
+            # A contact that gets another email meanwhile is left to the workers, wherever the key of that email is.
+            changes_from = {TopicPartition(*one): at for one, at in store.positions().items() if one not in partitions}
+        scan = Scan(
+            reader,
+            partitions,
+            store,
+            clock,
+            contacts=selection.contacts,
+            mends=selection.mends,
+            changes_from=changes_from,
+        )
         projections = TopicProjections(self.run, scan, lag, selection, self.report)
         await projections.read(progress)
         return projections
