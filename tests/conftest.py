@@ -25,6 +25,19 @@ TESTS = Path(__file__).parent
 _numbers = count(1)
 
 
+def pytest_configure() -> None:
+    """Let our programs be forked from a process that has imported them."""
+    from tests.forks import install
+
+    install()
+
+
+def pytest_unconfigure() -> None:
+    from tests.forks import stop
+
+    stop()
+
+
 def _containers() -> bool:
     return os.environ.get("NERAVA_TEST_STACK") == "testcontainers"
 
