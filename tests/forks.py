@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any, Final
@@ -186,7 +186,9 @@ class Server:
             if not pid:
                 return
             ending = self._endings.pop(pid)
-            os.write(ending, str(os.waitstatus_to_exitcode(status)).encode())
+            # Whoever started it may have forgotten it.
+            with suppress(BrokenPipeError):
+                os.write(ending, str(os.waitstatus_to_exitcode(status)).encode())
             os.close(ending)
 
 
