@@ -34,7 +34,7 @@ PARTITIONS = 6
 # The same tests against another version of HubSpot's API, a portal without custom events, or another id property.
 API_VERSION = os.environ.get("NERAVA_TEST_API_VERSION", "2026-03")
 OPERATOR_TOKEN = "operator-" + "o" * 32
-MANY_CALLS = 2_000
+MANY_CALLS = 500
 READER_TOKEN = "reader-" + "r" * 32
 NOTES = os.environ.get("NERAVA_TEST_NOTES") == "1"
 ID_PROPERTY = os.environ.get("NERAVA_TEST_ID_PROPERTY", "email")

@@ -31,6 +31,7 @@ async def test_a_portal_that_was_emptied_holds_everything_again_after_a_replay(
     worker = await delivered(pipeline)
     await worker.stop()
     await pipeline.simulator.reset()
+    await pipeline.allow_many_calls()
     assert (await pipeline.run("provision", "--apply")).code == 0
 
     done = await pipeline.run("replay", "--from-earliest", "--yes", "--json", "--folder", str(tmp_path / "runs"))
