@@ -11,7 +11,7 @@ from tests.forks import Forked
 from tests.pipeline import Pipeline
 
 
-@pytest.mark.parametrize("arguments", [("audit", "--help"), ("audit", "--no-such-option"), ("dead-letters", "list")])
+@pytest.mark.parametrize("arguments", [("audit", "--help"), ("dead-letters", "list")])
 async def test_a_forked_command_prints_and_ends_as_one_that_starts_by_itself(
     arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
