@@ -92,7 +92,6 @@ async def test_an_outage_of_ten_minutes_with_a_full_buffer_leaves_no_dead_letter
 
 
 async def test_too_many_rejections_halt_before_a_topic_is_emptied_into_dead_letters(pipeline: Pipeline) -> None:
-    await pipeline.allow_many_calls()
     worker = await running(pipeline, DEAD_LETTER_LIMIT="5")
     broken: dict[str, Any] = {"answer": {"kind": "status", "status": 400}, "match": {"path": "/contacts/batch/upsert"}}
     await pipeline.simulator.add_fault(broken)
