@@ -72,6 +72,7 @@ class Pipeline:
             "CONSOLE_FOLDER": str(directory / "console"),
         }
         self._services: list[Service] = []
+        self._of_commands: dict[str, str] = {}
 
     async def connect(self) -> psycopg.AsyncConnection:
         return await psycopg.AsyncConnection.connect(self.database_url, autocommit=True)
@@ -97,13 +98,17 @@ class Pipeline:
         return self._keep(Service(arguments[0], ["hubspot_consumer", *arguments], self.directory, options))
 
     async def allow_many_calls(self) -> None:
-        """Let HubSpot take more calls than the test makes: the services that start later need not spread theirs."""
-        self.environment["HUBSPOT_RATE_LIMIT"] = str(MANY_CALLS)
+        """Let HubSpot take more calls than the test makes: commands need not spread theirs.
+
+        The worker spreads them all the same, since it would make one for each event.
+        """
+        self._of_commands["HUBSPOT_RATE_LIMIT"] = str(MANY_CALLS)
         await self.simulator.change_settings(quota=MANY_CALLS)
 
     async def run(self, *arguments: str, **environment: str) -> Done:
         """Run a command of the consumer to its end."""
-        return await run("hubspot_consumer", *arguments, environment={**self.environment, **environment})
+        options = {**self.environment, **self._of_commands, **environment}
+        return await run("hubspot_consumer", *arguments, environment=options)
 
     async def until_finished(self, *, within_s: float = 60) -> None:
         """Return when the group has acked all that the topics hold."""
