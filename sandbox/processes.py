@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import IO, Final, Protocol
 
 POLL_S: Final = 0.05
 TAIL_LINES: Final = 20
@@ -58,13 +58,22 @@ def _ends_with_its_owner() -> Sequence[str]:
     return ()
 
 
+class Started(Protocol):
+    """What is needed of a process that was started: a `subprocess.Popen` has it."""
+
+    @property
+    def pid(self) -> int: ...
+
+    def poll(self) -> int | None: ...
+
+
 class Process:
     """One child process. It belongs to no event loop, so that fixtures of a whole test session can use it."""
 
     def __init__(self, name: str, log: Path) -> None:
         self.name: Final = name
         self.log: Final = log
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Started | None = None
 
     @property
     def pid(self) -> int:
@@ -89,17 +98,8 @@ class Process:
         """
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as output:
-            self._process = subprocess.Popen(
-                [*_ends_with_its_owner(), *(str(part) for part in command)],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=None if environment is None else {**os.environ, **environment},
-                start_new_session=True,
-                user=user,
-                group=user,
-                extra_groups=None if user is None else [],
-            )
+            whole = None if environment is None else {**os.environ, **environment}
+            self._process = self._opened(command, output, whole, user)
 
     async def until(self, ready: Callable[[], Awaitable[bool]], *, within_s: float) -> None:
         """Return when *ready* returns true. Raises ProcessFailed if the process ends before, or after *within_s*."""
@@ -131,6 +131,21 @@ class Process:
         """Return the last TAIL_LINES lines of the log."""
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
         return "\n".join(lines[-TAIL_LINES:])
+
+    def _opened(
+        self, command: Sequence[str | Path], output: IO[bytes], environment: Mapping[str, str] | None, user: int | None
+    ) -> Started:
+        return subprocess.Popen(
+            [*_ends_with_its_owner(), *(str(part) for part in command)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+            user=user,
+            group=user,
+            extra_groups=None if user is None else [],
+        )
 
     async def _ended(self, within_s: float) -> bool:
         deadline = asyncio.get_running_loop().time() + within_s

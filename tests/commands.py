@@ -2,9 +2,13 @@
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from tempfile import TemporaryFile
+
+from tests.forks import Forked, forked, program_of
 
 OURS = (
     "DATABASE_URL",
@@ -31,14 +35,21 @@ class Done:
 async def run(module: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Done:
     """Run `python -m module arguments` with none of our settings but those of *environment*."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        module,
-        *arguments,
-        env={**inherited, **(environment or {}), "COLUMNS": "120", "NO_COLOR": "1"},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    output, errors = await asyncio.wait_for(process.communicate(), 60)
-    return Done(process.returncode, output.decode(), errors.decode())
+    whole = {**inherited, **(environment or {}), "COLUMNS": "120", "NO_COLOR": "1"}
+    command = [sys.executable, "-m", module, *arguments]
+    with TemporaryFile() as output, TemporaryFile() as errors:
+        if program := program_of(command, whole):
+            process: Forked | asyncio.subprocess.Process = forked(
+                program, command, whole, output=output.fileno(), errors=errors.fileno()
+            )
+        else:
+            process = await asyncio.create_subprocess_exec(*command, env=whole, stdout=output, stderr=errors)
+        try:
+            code = await asyncio.wait_for(process.wait(), 60)
+        except BaseException:
+            os.kill(process.pid, signal.SIGKILL)
+            await process.wait()
+            raise
+        output.seek(0)
+        errors.seek(0)
+        return Done(code, output.read().decode(), errors.read().decode())

@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Iterator
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,27 @@ settings.load_profile("tests")
 
 TESTS = Path(__file__).parent
 _numbers = count(1)
+
+
+def pytest_configure() -> None:
+    """Let our programs be forked from a process that has imported them."""
+    from tests.forks import install
+
+    install()
+
+
+def pytest_collection_finish() -> None:
+    """Let httpx load the certificates of the Web once, not for each client: that takes 50 ms of a core."""
+    if "httpx" in sys.modules:
+        from httpx._transports import default
+
+        default.create_ssl_context = cache(default.create_ssl_context)  # type: ignore[attr-defined]
+
+
+def pytest_unconfigure() -> None:
+    from tests.forks import stop
+
+    stop()
 
 
 def _containers() -> bool:

@@ -108,7 +108,7 @@ async def test_a_standby_takes_over_in_seconds_and_the_one_that_comes_back_publi
             await first.launch_and_wait()
             await eventually(lambda: _is(first, "active"), saying="the first relay is active")
             await second.launch_and_wait()
-            committing = asyncio.create_task(_commit(database_url, 10 * COMMITS_PER_S))
+            committing = asyncio.create_task(_commit(database_url, 6 * COMMITS_PER_S))
             await eventually(lambda: _read(reader, chance.randrange(100, 200)), saying="some events are published")
             await _strike(first, proxy, how)
             await eventually(lambda: _is(second, "active"), within_s=20, saying="the second relay is active")

@@ -9,6 +9,7 @@ from tests.pipeline import Pipeline, moments
 pytestmark = pytest.mark.timeout(300)
 
 EVENTS = 2_000
+FEWER = 800
 # Slow enough that there is a middle.
 COMMITS_PER_S = 200
 
@@ -33,12 +34,15 @@ async def test_a_worker_killed_twice_in_the_middle_applies_every_event_once_in_e
     assert (await pipeline.simulator.statistics())["rate_limited_by_quota"] == 0
 
 
-async def test_a_relay_killed_again_and_again_publishes_every_event_and_leaves_none_behind(pipeline: Pipeline) -> None:
+@pytest.mark.parametrize(("events", "kills"), [(FEWER, 3), pytest.param(EVENTS, 4, marks=pytest.mark.chaos)])
+async def test_a_relay_killed_again_and_again_publishes_every_event_and_leaves_none_behind(
+    pipeline: Pipeline, events: int, kills: int
+) -> None:
     producer, worker = pipeline.producer(), pipeline.consumer()
     await asyncio.gather(producer.launch_and_wait(), worker.launch_and_wait())
-    committing = asyncio.create_task(pipeline.commit(EVENTS, per_s=COMMITS_PER_S))
+    committing = asyncio.create_task(pipeline.commit(events, per_s=COMMITS_PER_S))
 
-    for moment in moments(12, 4, EVENTS):
+    for moment in moments(12, kills, events):
         await pipeline.until_arrived(moment)
         await producer.kill()
         await producer.launch_and_wait()

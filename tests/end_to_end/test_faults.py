@@ -78,6 +78,8 @@ async def test_a_refused_token_halts_sending_says_why_and_heals_by_itself(pipeli
     assert {letter.reason for letter in dead} == {"invalid_envelope"}
 
 
+# What a 403 is told from is in tests/unit/hubspot_consumer/hubspot/test_results.py, and a halt is above.
+@pytest.mark.chaos
 async def test_a_lost_scope_halts_sending_and_burns_no_event(pipeline: Pipeline) -> None:
     producer, worker = pipeline.producer(), pipeline.consumer()
     await asyncio.gather(producer.launch_and_wait(), worker.launch_and_wait())

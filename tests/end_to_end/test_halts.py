@@ -39,7 +39,9 @@ async def running(pipeline: Pipeline, **environment: str) -> Service:
 
 
 @pytest.mark.parametrize(
-    ("status", "says"), [(503, "503"), (200, "text/html: something else answers in HubSpot's place")]
+    ("status", "says"),
+    # tests/contract/test_outage.py has both, on virtual time.
+    [(503, "503"), pytest.param(200, "text/html: something else answers in HubSpot's place", marks=pytest.mark.chaos)],
 )
 async def test_an_outage_opens_the_circuit_and_closes_it_within_seconds_of_its_end(
     pipeline: Pipeline, status: int, says: str

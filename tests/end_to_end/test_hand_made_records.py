@@ -112,6 +112,9 @@ async def test_every_odd_record_has_its_rule_and_none_stops_the_others(pipeline:
     assert dead == ["invalid_envelope"] * 5 + ["key_mismatch", "sequence_reused"]
 
 
+# The simulation has both: transactions that end, and holes. tests/integration/hubspot_consumer/test_gaps.py has the
+# markers of a real broker.
+@pytest.mark.chaos
 async def test_a_transactional_producer_leaves_no_lag_and_a_hole_among_its_records_is_released(
     pipeline: Pipeline,
 ) -> None:

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.timeout(180)
 
 UNAVAILABLE = {"answer": {"kind": "status", "status": 503, "style": "html"}}
 LOCKED = {"answer": {"kind": "status", "status": 423}}
-NEVER = {"answer": {"kind": "hang", "seconds": 30}}
+NEVER = {"answer": {"kind": "hang", "seconds": 10}}
 
 
 def told(worker: Service, code: int, status: str, part: str) -> Callable[[], Awaitable[bool]]:

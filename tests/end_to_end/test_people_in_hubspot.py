@@ -52,6 +52,7 @@ async def until(pipeline: Pipeline, email: str, within_s: float = 60, /, **expec
 
 async def begun(pipeline: Pipeline, *emails: str) -> tuple[Service, dict[str, dict[str, str]]]:
     """Start relay and worker; return the worker, and what HubSpot has of each contact after three events."""
+    await pipeline.allow_many_calls()
     relay, worker = pipeline.producer(), pipeline.consumer()
     await asyncio.gather(relay.launch_and_wait(), worker.launch_and_wait())
     for email in emails:

@@ -25,6 +25,11 @@ PAGE = "docs/getting-started.md"
 # Of whoever runs the tests: by make, in an environment of his own.
 THEIRS = (*OURS, "MAKE", "MFLAGS", "VIRTUAL_ENV", "PYTEST_")
 SHOWS_WITHIN_S = 180.0
+# What git runs in a new clone: `make setup` finds that all is there. Who runs the tests has typed it before.
+INSTALLED = """#!/bin/sh
+ln -s "{environment}" .venv
+touch -d 2000-01-01 uv.lock pyproject.toml
+"""
 
 
 @pytest.fixture
@@ -43,10 +48,8 @@ def repository(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def terminals(tmp_path: Path) -> AsyncIterator[defaultdict[str, Terminal]]:
+async def terminals(tmp_path: Path, environment: dict[str, str]) -> AsyncIterator[defaultdict[str, Terminal]]:
     """The reader's terminals, by name, opened when they are first used."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(THEIRS)}
-    environment = {**inherited, "PYTHON": sys.executable}
     folder = tmp_path / "reader"
     folder.mkdir()
     opened = defaultdict[str, Terminal](lambda: Terminal(folder, environment))
@@ -57,6 +60,22 @@ async def terminals(tmp_path: Path) -> AsyncIterator[defaultdict[str, Terminal]]
     shutil.rmtree(folder)
 
 
+@pytest.fixture
+def environment(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+    """The environment of the reader, who may have installed everything before."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(THEIRS)}
+    if request.param == "fresh":
+        return {**inherited, "PYTHON": sys.executable}
+    if not Path(sys.prefix, ".ready").exists():
+        pytest.skip("this environment was not made by make setup")
+    hook = tmp_path / "template" / "hooks" / "post-checkout"
+    hook.parent.mkdir(parents=True)
+    hook.write_text(INSTALLED.format(environment=sys.prefix))
+    hook.chmod(0o755)
+    return {**inherited, "PYTHON": sys.executable, "GIT_TEMPLATE_DIR": str(hook.parents[1])}
+
+
+@pytest.mark.parametrize("environment", [pytest.param("fresh", marks=pytest.mark.chaos), "installed"], indirect=True)
 async def test_who_follows_getting_started_word_by_word_sees_what_it_promises(
     repository: Path, terminals: defaultdict[str, Terminal]
 ) -> None:

@@ -22,7 +22,7 @@ from sandbox.simulator import Simulator
 from tests.foreign.compose import OURS, ROOT, command, health_check, services
 from tests.polling import eventually
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
 # Ours, and what each image is allowed to weigh: half as much again as it does.
 CODE = {

@@ -44,9 +44,15 @@ async def services(pipeline: Pipeline) -> tuple[Service, Service]:
     return producer, worker
 
 
-async def test_every_metric_that_alerts_and_the_dashboard_ask_for_is_there(
+async def test_every_metric_that_is_asked_for_is_there_says_what_happened_names_nobody_and_leads_to_a_trace(
     pipeline: Pipeline, services: tuple[Service, Service]
 ) -> None:
+    await hold_that_alerts_and_the_dashboard_find_theirs(pipeline, services)
+    await hold_that_they_say_what_happened_and_name_nobody(pipeline, services)
+    await hold_that_the_time_of_a_traced_event_leads_to_its_trace(pipeline, services)
+
+
+async def hold_that_alerts_and_the_dashboard_find_theirs(pipeline: Pipeline, services: tuple[Service, Service]) -> None:
     exposed, prefix = Exposed(), pipeline.environment["KAFKA_TOPIC_PREFIX"]
     for service in services:
         exposed.add(await metrics(service))
@@ -56,7 +62,7 @@ async def test_every_metric_that_alerts_and_the_dashboard_ask_for_is_there(
     assert exposed.empty == {"producer_publishing_faults_total"}
 
 
-async def test_what_the_metrics_say_is_what_happened_and_names_nobody(
+async def hold_that_they_say_what_happened_and_name_nobody(
     pipeline: Pipeline, services: tuple[Service, Service]
 ) -> None:
     producer, worker = services
@@ -81,7 +87,7 @@ async def test_what_the_metrics_say_is_what_happened_and_names_nobody(
         assert TOKEN not in text
 
 
-async def test_the_time_of_a_traced_event_leads_to_its_trace(
+async def hold_that_the_time_of_a_traced_event_leads_to_its_trace(
     pipeline: Pipeline, services: tuple[Service, Service]
 ) -> None:
     _, worker = services

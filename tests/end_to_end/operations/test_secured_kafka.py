@@ -138,7 +138,7 @@ async def test_what_kafka_refuses_is_one_line_that_names_it_and_exit_code_2_of_e
         # Of aiokafka's own, who would try again.
         assert "Unable" not in "".join(logged), (entry, done)
         assert WRONG not in done.errors
-    doctor = await pipeline.run("doctor", **changed)
+    doctor = await pipeline.run("doctor", "--offline", **changed)
     assert doctor.code == 2
     assert f"fail  kafka             {named}" in doctor.output
 

@@ -33,6 +33,7 @@ async def test_contacts_made_under_email_are_filled_and_then_found_by_the_proper
 ) -> None:
     folder = ("--folder", str(tmp_path / "runs"))
     await pipeline.simulator.change_settings(search_lag_s=0)
+    await pipeline.allow_many_calls()
     former = pipeline.consumer()
     await asyncio.gather(pipeline.producer().launch_and_wait(), former.launch_and_wait())
     made = [merchant(who, name="A B", business_name="C", created_at=AT) for who in ("ada", "grace", "lena")]

@@ -57,6 +57,7 @@ async def held(pipeline: Pipeline, email: str) -> dict[str, Any]:
 
 async def set_aside(pipeline: Pipeline, happenings: list[Happening], dead: int) -> list[str]:
     """Let dead letters come of poisoned events; return their ids."""
+    await pipeline.allow_many_calls()
     await asyncio.gather(pipeline.producer().launch_and_wait(), pipeline.consumer().launch_and_wait())
     await pipeline.play(happenings)
     await pipeline.until_set_aside(dead)

@@ -39,6 +39,7 @@ async def pause(pipeline: Pipeline) -> None:
 
 
 async def test_a_pause_keeps_every_event_back_and_what_waits_goes_out_when_it_ends(pipeline: Pipeline) -> None:
+    await pipeline.allow_many_calls()
     producer, worker = pipeline.producer(), pipeline.consumer()
     await asyncio.gather(producer.launch_and_wait(), worker.launch_and_wait())
     await pipeline.commit(100, seed=1)

@@ -27,9 +27,11 @@ async def delivered(pipeline: Pipeline, events: int = EVENTS) -> Any:
 async def test_a_portal_that_was_emptied_holds_everything_again_after_a_replay(
     pipeline: Pipeline, tmp_path: Path
 ) -> None:
+    await pipeline.allow_many_calls()
     worker = await delivered(pipeline)
     await worker.stop()
     await pipeline.simulator.reset()
+    await pipeline.allow_many_calls()
     assert (await pipeline.run("provision", "--apply")).code == 0
 
     done = await pipeline.run("replay", "--from-earliest", "--yes", "--json", "--folder", str(tmp_path / "runs"))
@@ -64,6 +66,7 @@ async def test_a_replay_beside_the_worker_doubles_nothing_and_moves_nobody_backw
 async def test_a_replay_leaves_the_entries_that_a_portal_refused_meanwhile_and_changes_no_contact(
     pipeline: Pipeline, tmp_path: Path, form: str
 ) -> None:
+    await pipeline.allow_many_calls()
     await pipeline.simulator.change_settings(custom_events=form == "custom_events")
     worker = await delivered(pipeline, events=100)
     assert (await worker.status())["timeline"] == form
