@@ -7,7 +7,7 @@ stopped.
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, StorageState, async_playwright
 from playwright.async_api import Error as PlaywrightError
 
 from sandbox.processes import Process, free_port
@@ -107,13 +107,6 @@ async def pipeline(shared: Shared) -> AsyncIterator[Pipeline]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def console(shared: Shared) -> Service:
-    """The shared console, running. The services that it looks at are the test's to start."""
-    await running(shared.console)
-    return shared.console
-
-
-@pytest_asyncio.fixture(loop_scope="session")
 async def services(shared: Shared) -> tuple[Service, Service]:
     """The producer and the worker, running."""
     pair = shared.producer, shared.worker
@@ -158,17 +151,28 @@ async def own_page(chromium: Browser, own_console: Service) -> AsyncIterator[Pag
         yield page
 
 
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def sessions(chromium: Browser, shared: Shared) -> Mapping[str, StorageState]:
+    """What a browser keeps of having signed in on the shared console, by token."""
+    await running(shared.console)
+    found = {}
+    for token in (OPERATOR_TOKEN, READER_TOKEN):
+        async with signed_in(chromium, shared.console, token) as page:
+            found[token] = await page.context.storage_state()
+    return found
+
+
 @pytest_asyncio.fixture(loop_scope="session")
-async def page(chromium: Browser, console: Service) -> AsyncIterator[Page]:
+async def page(shared: Shared, chromium: Browser, sessions: Mapping[str, StorageState]) -> AsyncIterator[Page]:
     """A page that an operator has signed in on."""
-    async with signed_in(chromium, console, OPERATOR_TOKEN) as page:
+    async with signed_in(chromium, shared.console, OPERATOR_TOKEN, sessions[OPERATOR_TOKEN]) as page:
         yield page
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def readers_page(chromium: Browser, console: Service) -> AsyncIterator[Page]:
+async def readers_page(shared: Shared, chromium: Browser, sessions: Mapping[str, StorageState]) -> AsyncIterator[Page]:
     """A page of somebody who may look, and not act."""
-    async with signed_in(chromium, console, READER_TOKEN) as page:
+    async with signed_in(chromium, shared.console, READER_TOKEN, sessions[READER_TOKEN]) as page:
         yield page
 
 

@@ -78,6 +78,7 @@ async def test_settings_are_shown_without_secrets_and_the_doctor_is_asked_by_a_c
     await expect(page.locator("[data-finding=sending]")).to_contain_text("not halted")
 
 
+@pytest.mark.chaos
 async def test_a_dry_run_is_marked_and_a_reader_can_do_nothing(
     pipeline: Pipeline, asleep: tuple[Service, Service], readers_page: Page
 ) -> None:

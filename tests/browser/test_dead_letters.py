@@ -131,10 +131,10 @@ async def test_what_is_ticked_is_discarded_with_its_note_and_nothing_else(
 
 
 async def test_without_javascript_and_by_the_keyboard_a_dead_letter_is_mended_and_noted(
-    ids: list[str], pipeline: Pipeline, chromium: Browser, console: Service, page: Page
+    ids: list[str], pipeline: Pipeline, chromium: Browser, page: Page
 ) -> None:
     state = await page.context.storage_state()
-    context = await chromium.new_context(base_url=console.url, storage_state=state, java_script_enabled=False)
+    context = await chromium.new_context(base_url=page.url, storage_state=state, java_script_enabled=False)
     plain = await context.new_page()
     await plain.goto(f"/dead-letters/{ids[0]}")
     await plain.get_by_label("Why this correction is right").fill("asked ada@example.com")
