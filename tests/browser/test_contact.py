@@ -1,8 +1,10 @@
 """The contact page in a browser: what happened to somebody, found by clicking alone."""
 
-import asyncio
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 import pytest
@@ -12,32 +14,55 @@ from sandbox.services import Service
 from sandbox.simulator import TOKEN
 from tests.console.axe import serious_findings
 from tests.console.browsing import narrow_and_dark
-from tests.outbox.outbox import is_empty
 from tests.pipeline import Pipeline
 from tests.polling import eventually
 
 pytestmark = pytest.mark.timeout(240)
 
 SOON_MS = 20_000
-ADA = "ada@example.com"
 AT = datetime.now(UTC).isoformat()
-SIGNED_UP = f'{{"user_id": "usr_42", "email": "Ada@example.com", "auth_provider": "apple", "created_at": "{AT}"}}'
-EARNED = (
-    f'{{"user_id": "usr_42", "amount_cents": 500, "session_id": "s", "new_balance_cents": 500, "earned_at": "{AT}"}}'
-)
-# It lacks the time at which it was earned.
-POISONED = '{"user_id": "usr_42", "amount_cents": 500, "session_id": "s", "new_balance_cents": 1000}'
+Event = tuple[str, Mapping[str, Any]]
 
 
-async def track(pipeline: Pipeline, *events: tuple[str, str]) -> None:
-    async with await pipeline.connect() as connection:
-        for event_type, payload in events:
-            await connection.execute("SELECT track_lifecycle_event(%s, %s::jsonb)", (event_type, payload))
+@dataclass(frozen=True)
+class Driver:
+    """A driver of one test's own, and what may happen to them."""
+
+    name: str
+
+    @property
+    def email(self) -> str:
+        return f"{self.name}@example.com"
+
+    @property
+    def user(self) -> str:
+        return f"usr_{self.name}"
+
+    def signed_up(self) -> Event:
+        email = f"{self.name.capitalize()}@example.com"
+        return "driver_signed_up", {"user_id": self.user, "email": email, "auth_provider": "apple", "created_at": AT}
+
+    def earned(self) -> Event:
+        return "nova_earned", {**self.poisoned()[1], "new_balance_cents": 500, "earned_at": AT}
+
+    def poisoned(self) -> Event:
+        """It lacks the time at which it was earned."""
+        return "nova_earned", {
+            "user_id": self.user,
+            "amount_cents": 500,
+            "session_id": "s",
+            "new_balance_cents": 1000,
+        }
 
 
-async def change_at_hubspot(pipeline: Pipeline, **properties: str) -> None:
+@pytest.fixture
+def ada(somebody: str) -> Driver:
+    return Driver(somebody)
+
+
+async def change_at_hubspot(pipeline: Pipeline, email: str, **properties: str) -> None:
     """Do as somebody does who edits the contact in HubSpot."""
-    inputs = [{"id": ADA, "idProperty": "email", "properties": properties}]
+    inputs = [{"id": email, "idProperty": "email", "properties": properties}]
     async with httpx.AsyncClient(headers={"Authorization": f"Bearer {TOKEN}"}) as http:
         url = f"{pipeline.simulator.url}/crm/objects/2026-03/contacts/batch/upsert"
         (await http.post(url, json={"inputs": inputs})).raise_for_status()
@@ -63,24 +88,15 @@ async def until_shown(page: Page, sequence: int, state: str) -> Locator:
     return event(page, sequence)
 
 
-@pytest.fixture
-async def services(pipeline: Pipeline) -> tuple[Service, Service]:
-    producer, worker = pipeline.producer(), pipeline.consumer()
-    await asyncio.gather(producer.launch_and_wait(), worker.launch_and_wait())
-    return producer, worker
-
-
 async def test_what_happened_to_a_contact_is_found_by_its_email_and_by_its_external_id(
-    pipeline: Pipeline, services: tuple[Service, Service], page: Page
+    pipeline: Pipeline, services: tuple[Service, Service], page: Page, ada: Driver
 ) -> None:
-    await track(pipeline, ("driver_signed_up", SIGNED_UP), ("nova_earned", POISONED), ("nova_earned", EARNED))
-    await pipeline.until_arrived(2)
-    await pipeline.until_set_aside(1)
+    await pipeline.track(ada.signed_up(), ada.poisoned(), ada.earned())
 
-    await find(page, "ADA@Example.com")
-    await expect(page.get_by_role("heading", level=1)).to_have_text(ADA, timeout=SOON_MS)
+    await find(page, ada.email.upper())
     refused = await until_shown(page, 2, "dead_letter")
 
+    await expect(page.get_by_role("heading", level=1)).to_have_text(ada.email)
     await expect(refused).to_contain_text("invalid_envelope")
     await expect(refused).to_contain_text("earned_at")
     await expect(refused.get_by_role("link", name=re.compile("Dead letter"))).to_be_visible()
@@ -92,23 +108,21 @@ async def test_what_happened_to_a_contact_is_found_by_its_email_and_by_its_exter
     await expect(delivered.locator("pre")).to_contain_text('"amount_cents": 500')
     assert await serious_findings(page) == []
 
-    await find(page, "usr_42")
-    await expect(page.get_by_role("heading", level=1)).to_have_text(ADA)
+    await find(page, ada.user)
+    await expect(page.get_by_role("heading", level=1)).to_have_text(ada.email)
 
 
 @pytest.mark.chaos
 async def test_what_somebody_changed_at_hubspot_is_marked_beside_what_the_events_come_to(
-    pipeline: Pipeline, services: tuple[Service, Service], page: Page
+    pipeline: Pipeline, services: tuple[Service, Service], page: Page, ada: Driver
 ) -> None:
-    await track(pipeline, ("driver_signed_up", SIGNED_UP), ("nova_earned", EARNED))
-    await pipeline.until_arrived(2)
-    await pipeline.until_finished()
-    await find(page, ADA)
+    await pipeline.track(ada.signed_up(), ada.earned())
+    await find(page, ada.email)
     await until_shown(page, 2, "delivered")
     verdict = page.locator("#verdict")
     await expect(verdict).to_have_text("matches its events", timeout=SOON_MS)
 
-    await change_at_hubspot(pipeline, nerava_nova_balance_cents="7")
+    await change_at_hubspot(pipeline, ada.email, nerava_nova_balance_cents="7")
     await page.reload()
 
     await expect(verdict).to_contain_text("1 of", timeout=SOON_MS)
@@ -126,28 +140,32 @@ async def test_what_somebody_changed_at_hubspot_is_marked_beside_what_the_events
     await expect(verdict).to_have_text("matches its events", timeout=SOON_MS)
 
 
-async def test_what_waits_says_where_and_behind_what(pipeline: Pipeline, page: Page) -> None:
-    await track(pipeline, ("driver_signed_up", SIGNED_UP))
-    await find(page, ADA)
+async def test_what_waits_says_where_and_behind_what(
+    pipeline: Pipeline, asleep: tuple[Service, Service], page: Page, ada: Driver
+) -> None:
+    producer, _ = asleep
+    await pipeline.track(ada.signed_up())
+    await find(page, ada.email)
     await expect(event(page, 1)).to_contain_text("in the outbox, not published yet", timeout=SOON_MS)
 
-    producer = pipeline.producer()
     await producer.launch_and_wait()
-    await eventually(lambda: is_empty(pipeline.database_url), saying="it is published")
+    await pipeline.until_published()
     first = await until_shown(page, 1, "waiting")
     await expect(first).to_contain_text("No earlier event of this contact is unfinished.")
     await producer.stop()
-    await track(pipeline, ("nova_earned", EARNED))
+    await pipeline.track(ada.earned())
 
     second = await until_shown(page, 2, "outbox")
 
     await expect(second).to_contain_text("Behind 1, which is waiting too.")
 
 
-async def test_an_event_whose_email_nobody_named_yet_is_found_by_its_user(pipeline: Pipeline, page: Page) -> None:
-    await track(pipeline, ("nova_earned", EARNED))
+async def test_an_event_whose_email_nobody_named_yet_is_found_by_its_user(
+    pipeline: Pipeline, page: Page, ada: Driver
+) -> None:
+    await pipeline.track(ada.earned())
 
-    await find(page, "usr_42")
+    await find(page, ada.user)
 
     await expect(page.get_by_role("heading", name=re.compile("^Parked"))).to_be_visible(timeout=SOON_MS)
     await expect(page.get_by_role("row", name=re.compile("^nova_earned"))).to_be_visible()
@@ -161,10 +179,11 @@ async def test_nothing_found_says_where_it_was_looked_for(page: Page) -> None:
     assert await serious_findings(page) == []
 
 
-async def test_the_contact_page_fits_a_telephone_and_a_dark_room(pipeline: Pipeline, page: Page) -> None:
-    await track(pipeline, ("driver_signed_up", SIGNED_UP), ("nova_earned", POISONED))
+async def test_the_contact_page_fits_a_telephone_and_a_dark_room(pipeline: Pipeline, page: Page, ada: Driver) -> None:
+    ada = replace(ada, name=f"{ada.name}.of.a.name.that.is.wider.than.a.telephone")
+    await pipeline.track(ada.signed_up(), ada.poisoned())
     async with narrow_and_dark(page) as narrow:
-        await narrow.goto(f"/contacts?q={ADA}")
+        await narrow.goto(f"/contacts?q={ada.email}")
         await expect(event(narrow, 2)).to_be_visible()
 
         assert await narrow.evaluate("document.documentElement.scrollWidth") <= 400

@@ -1,14 +1,13 @@
 """The Control page in a browser: nothing goes out while sending is paused, all of it when it is resumed; the doctor."""
 
 import asyncio
-import json
-from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from playwright.async_api import Page, expect
 
+from sandbox.day.ledger import Ledger
 from sandbox.services import Service
+from tests.console.actions import noted
 from tests.console.axe import serious_findings
 from tests.console.browsing import narrow_and_dark, pictured
 from tests.pipeline import OPERATOR_TOKEN, Pipeline
@@ -16,38 +15,16 @@ from tests.pipeline import OPERATOR_TOKEN, Pipeline
 pytestmark = pytest.mark.timeout(240)
 
 SOON_MS = 20_000
+POLLED_EVERY_MS = 5_000
 # A probe and a look-up would have come by then.
 A_WHILE_S = 5
-
-
-@pytest.fixture
-async def services(pipeline: Pipeline) -> tuple[Service, Service]:
-    producer, worker = pipeline.producer(), pipeline.consumer()
-    await asyncio.gather(producer.launch_and_wait(), worker.launch_and_wait())
-    return producer, worker
-
-
-async def noted(pipeline: Pipeline) -> list[tuple[str, str]]:
-    """Return the actions on their topic, each with its state."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=pipeline.environment["KAFKA_BOOTSTRAP_SERVERS"])
-    await consumer.start()
-    try:
-        partition = TopicPartition(pipeline.topics.actions, 0)
-        consumer.assign([partition])
-        await consumer.seek_to_beginning(partition)
-        end, found = (await consumer.end_offsets([partition]))[partition], list[dict[str, Any]]()
-        while await consumer.position(partition) < end:
-            for record in (await consumer.getmany(partition, timeout_ms=500)).get(partition, ()):
-                found.append(json.loads(record.value))
-    finally:
-        await consumer.stop()
-    return [(one["action"], one["state"]) for one in found]
 
 
 async def test_what_is_paused_by_a_click_goes_out_when_it_is_resumed_by_another(
     pipeline: Pipeline, services: tuple[Service, Service], page: Page
 ) -> None:
     _, worker = services
+    noted_before = len(await noted(pipeline))
     await page.get_by_role("link", name="Control").click()
     await expect(page.locator("[data-sending=on]")).to_be_visible()
     row = page.locator(f'[data-worker="{worker.url}"]')
@@ -63,20 +40,24 @@ async def test_what_is_paused_by_a_click_goes_out_when_it_is_resumed_by_another(
     await expect(page.locator("#banner")).to_contain_text("Paused: nothing is sent to HubSpot.", timeout=SOON_MS)
     assert await serious_findings(page) == []
     await pictured(page, "control")
-    calls = (await pipeline.simulator.statistics())["calls"]
+    before, calls = await pipeline.ledger(), (await pipeline.simulator.statistics())["calls"]
+    held = await pipeline.arrived()
     await pipeline.commit(100)
     await pipeline.until_published()
     await asyncio.sleep(A_WHILE_S)
     assert (await pipeline.simulator.statistics())["calls"] == calls
-    assert await pipeline.arrived() == 0
+    assert await pipeline.arrived() == held
 
     await page.get_by_role("button", name="Resume").click()
     await expect(page.locator("[data-sending=on]")).to_be_visible()
     await expect(row).to_contain_text("yes", timeout=SOON_MS)
-    await pipeline.all_arrive(dead=1)
-    findings, _ = await pipeline.findings()
-    assert not findings
-    assert await noted(pipeline) == [(name, state) for name in ("pause", "resume") for state in ("begun", "done")]
+    await pipeline.until_finished()
+    committed = [event for event in (await pipeline.ledger()).events.values() if event.id not in before.events]
+    dead = {letter.id for letter in await pipeline.dead_letters()} & {event.id for event in committed}
+    assert (len(committed), len(dead)) == (100, 1)
+    assert not Ledger(committed).compare(await pipeline.simulator.accepted(), list(dead))
+    since = [(one["action"], one["state"]) for one in (await noted(pipeline))[noted_before:]]
+    assert since == [(name, state) for name in ("pause", "resume") for state in ("begun", "done")]
 
 
 async def test_settings_are_shown_without_secrets_and_the_doctor_is_asked_by_a_click(
@@ -97,7 +78,10 @@ async def test_settings_are_shown_without_secrets_and_the_doctor_is_asked_by_a_c
     await expect(page.locator("[data-finding=sending]")).to_contain_text("not halted")
 
 
-async def test_a_dry_run_is_marked_and_a_reader_can_do_nothing(pipeline: Pipeline, readers_page: Page) -> None:
+@pytest.mark.chaos
+async def test_a_dry_run_is_marked_and_a_reader_can_do_nothing(
+    pipeline: Pipeline, asleep: tuple[Service, Service], readers_page: Page
+) -> None:
     worker = pipeline.consumer(HUBSPOT_SEND_LIVE="false")
     await worker.launch_and_wait()
 
@@ -105,6 +89,7 @@ async def test_a_dry_run_is_marked_and_a_reader_can_do_nothing(pipeline: Pipelin
 
     await expect(readers_page.locator(f'[data-worker="{worker.url}"]')).to_contain_text("dry run", timeout=SOON_MS)
     await expect(readers_page.locator("main").get_by_role("button")).to_have_count(0)
+    await worker.stop()
 
 
 async def test_control_fits_a_telephone_and_a_dark_room(services: tuple[Service, Service], page: Page) -> None:
@@ -117,16 +102,18 @@ async def test_control_fits_a_telephone_and_a_dark_room(services: tuple[Service,
 
 
 async def test_polling_leaves_the_focus_where_it_is_and_says_only_what_is_new(page: Page) -> None:
+    await page.clock.install()
     await page.goto("/control")
     said, workers = page.locator("#said"), page.locator("#workers")
     await workers.focus()
 
     for _ in range(2):
         async with page.expect_response("**/control/live") as polled:
-            pass
+            await page.clock.run_for(POLLED_EVERY_MS)
         await (await polled.value).finished()
     await expect(workers).to_be_focused()
     await expect(said).to_be_empty()
 
     await page.route("**/control/live", lambda route: route.fulfill(body="<p data-says>Sending is <b>paused</b></p>"))
+    await page.clock.run_for(POLLED_EVERY_MS)
     await expect(said).to_have_text("Sending is paused", timeout=SOON_MS)

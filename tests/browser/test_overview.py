@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Locator, Page, expect
 
 from sandbox.services import Service
@@ -26,14 +27,7 @@ def figure(page: Page, name: str) -> Locator:
     return page.locator(f"[data-figure={name}]")
 
 
-@pytest.fixture
-async def services(pipeline: Pipeline) -> tuple[Service, Service]:
-    producer, worker = pipeline.producer(), pipeline.consumer()
-    await asyncio.gather(producer.launch_and_wait(), worker.launch_and_wait())
-    return producer, worker
-
-
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def traffic(pipeline: Pipeline, services: tuple[Service, Service]) -> AsyncIterator[None]:
     playing = asyncio.create_task(pipeline.commit(6_000, per_s=40))
     yield
@@ -120,8 +114,8 @@ async def test_without_kafka_the_overview_says_so_and_knows_no_lag(
             await expect(figure(page, "outbox_rows")).to_have_text("0")
 
 
-async def test_a_page_whose_console_is_gone_says_of_when_its_figures_are(console: Service, page: Page) -> None:
-    await console.kill()
+async def test_a_page_whose_console_is_gone_says_of_when_its_figures_are(page: Page) -> None:
+    await page.context.set_offline(offline=True)
 
     await expect(page.locator("#unanswered")).to_contain_text("The console does not answer", timeout=SOON_MS)
     await expect(page.locator("#live")).to_have_class(re.compile("stale"))

@@ -16,6 +16,7 @@ from tests.pipeline import OPERATOR_TOKEN, Pipeline
 pytestmark = pytest.mark.timeout(240)
 
 SOON_MS = 45_000
+EVENTS = 80
 
 
 async def state(page: Page, *wanted: str) -> None:
@@ -34,17 +35,24 @@ async def planned(page: Page) -> None:
     await state(page, "done")
 
 
-async def test_a_replay_is_planned_started_followed_and_told_by_clicking_alone(pipeline: Pipeline, page: Page) -> None:
-    await delivered(pipeline)
+async def test_a_replay_is_planned_started_followed_and_told_by_clicking_alone(
+    own_pipeline: Pipeline, own_page: Page
+) -> None:
+    pipeline, page = own_pipeline, own_page
+    # A portal that holds nothing, and no worker that fills it.
+    producer = pipeline.producer()
+    await asyncio.gather(emptied(pipeline), producer.launch_and_wait())
+    await pipeline.commit(EVENTS)
+    await pipeline.until_published()
+    await producer.stop()
     contacts = (await pipeline.ledger()).contacts
-    await emptied(pipeline)
 
     await page.get_by_role("link", name="Replay").click()
     assert await serious_findings(page) == []
     await planned(page)
 
-    await expect(page.locator("[data-plan=events_read]")).to_have_text("400")
-    await expect(page.locator("[data-plan=events]")).to_have_text("399")
+    await expect(page.locator("[data-plan=events_read]")).to_have_text(str(EVENTS))
+    await expect(page.locator("[data-plan=events]")).to_have_text(str(EVENTS - 1))
     await expect(page.locator("[data-plan=contacts]")).to_have_text(str(contacts))
     await expect(page.locator("[data-plan=takes]")).to_contain_text("at 30 % of the quota")
     assert await serious_findings(page) == []
@@ -65,8 +73,9 @@ async def test_a_replay_is_planned_started_followed_and_told_by_clicking_alone(p
 
 @pytest.mark.chaos
 async def test_a_replay_that_is_stopped_goes_on_where_it_was(
-    pipeline: Pipeline, console: Service, chromium: Browser
+    own_pipeline: Pipeline, own_console: Service, chromium: Browser
 ) -> None:
+    pipeline, console = own_pipeline, own_console
     worker = await delivered(pipeline)
     await worker.stop()
     await emptied(pipeline)
@@ -100,7 +109,7 @@ async def test_a_replay_that_is_stopped_goes_on_where_it_was(
     assert not findings
 
 
-async def test_a_time_that_is_none_is_refused_in_words(pipeline: Pipeline, page: Page) -> None:
+async def test_a_time_that_is_none_is_refused_in_words(page: Page) -> None:
     await page.goto("/replay")
     await page.get_by_label("Since", exact=True).fill("<b>yesterday</b>")
     await click(page, "Show the plan")
@@ -114,19 +123,19 @@ async def test_a_time_that_is_none_is_refused_in_words(pipeline: Pipeline, page:
     await expect(page.locator("#run")).to_contain_text("--since: '25 h' is not a time")
 
 
-async def test_a_reader_sees_the_runs_and_is_offered_none(pipeline: Pipeline, readers_page: Page, page: Page) -> None:
-    await asyncio.gather(pipeline.producer().launch_and_wait())
+async def test_a_reader_sees_the_runs_and_is_offered_none_and_they_fit_a_telephone(
+    readers_page: Page, page: Page
+) -> None:
     await planned(page)
+    run = page.url.partition("?")[0].rpartition("/")[2]
     await readers_page.goto("/replay")
 
-    await expect(readers_page.locator("[data-run]")).to_have_count(1)
-    await readers_page.locator("[data-run] a").click()
-    await expect(readers_page.locator("[data-plan=events]")).to_have_text("0")
+    await expect(readers_page.locator("main").get_by_role("button")).to_have_count(0)
+    await readers_page.locator(f'[data-run="{run}"] a').click()
+    events = await page.locator("[data-plan=events]").inner_text()
+    await expect(readers_page.locator("[data-plan=events]")).to_have_text(events)
     await expect(readers_page.locator("main").get_by_role("button")).to_have_count(0)
 
-
-async def test_the_replay_fits_a_telephone(pipeline: Pipeline, page: Page) -> None:
-    await planned(page)
     await page.set_viewport_size({"width": 400, "height": 800})
     for path in (page.url, "/replay"):
         await page.goto(path)

@@ -5,22 +5,29 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Page, StorageState, ViewportSize
 
 from sandbox.services import Service
 
 
 @asynccontextmanager
-async def signed_in(browser: Browser, console: Service, token: str) -> AsyncIterator[Page]:
-    """Yield a page of *console* that *token* has signed in on. Whatever goes wrong in the browser fails the test."""
-    context = await browser.new_context(base_url=console.url, viewport={"width": 1280, "height": 900})
+async def signed_in(
+    browser: Browser, console: Service, token: str, session: StorageState | None = None
+) -> AsyncIterator[Page]:
+    """Yield a page of *console* that *token* has signed in on, or already had, in *session*.
+
+    Whatever goes wrong in the browser fails the test.
+    """
+    viewport: ViewportSize = {"width": 1280, "height": 900}
+    context = await browser.new_context(base_url=console.url, viewport=viewport, storage_state=session)
     page = await context.new_page()
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("console", lambda said: faults.append(said.text) if "Content Security Policy" in said.text else None)
     await page.goto("/")
-    await page.get_by_label("Token").fill(token)
-    await page.get_by_role("button", name="Sign in").click()
+    if session is None:
+        await page.get_by_label("Token").fill(token)
+        await page.get_by_role("button", name="Sign in").click()
     await page.get_by_role("heading", name="Overview").wait_for()
     yield page
     await context.close()
