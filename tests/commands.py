@@ -2,9 +2,10 @@
 
 import asyncio
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from tests.forked import Forks
 
 OURS = (
     "DATABASE_URL",
@@ -19,6 +20,9 @@ OURS = (
 )
 
 
+forks = Forks()
+
+
 @dataclass(frozen=True)
 class Done:
     """What a command left behind."""
@@ -31,14 +35,6 @@ class Done:
 async def run(module: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Done:
     """Run `python -m module arguments` with none of our settings but those of *environment*."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        module,
-        *arguments,
-        env={**inherited, **(environment or {}), "COLUMNS": "120", "NO_COLOR": "1"},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    output, errors = await asyncio.wait_for(process.communicate(), 60)
-    return Done(process.returncode, output.decode(), errors.decode())
+    own = {**inherited, **(environment or {}), "COLUMNS": "120", "NO_COLOR": "1"}
+    async with asyncio.timeout(60):
+        return Done(*await forks.run(module, arguments, own))
