@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tests.forked import Forks
+from tests.forked import forks
 
 OURS = (
     "DATABASE_URL",
@@ -18,9 +18,6 @@ OURS = (
     "DEAD_LETTER_LIMIT",
     "LOG_LEVEL",
 )
-
-
-forks = Forks()
 
 
 @dataclass(frozen=True)

@@ -18,15 +18,49 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+SIMULATOR = "sandbox.hubspot"
 PROGRAMS = ("hubspot_consumer", "producer", "console")
 ROOT = Path(__file__).parents[1]
 MOST_BYTES = 1 << 20
+Output = IO[bytes]
 STARTS_WITHIN_S = 60.0
+
+
+class Fork:
+    """A fork, with what `Process` of the sandbox uses of a `subprocess.Popen`; it is killed with this object."""
+
+    def __init__(self, asking: socket.socket) -> None:
+        self._asking = asking
+        self.pid = int(asking.recv(MOST_BYTES))
+        self.returncode: int | None = None
+        asking.settimeout(0)
+
+    def poll(self) -> int | None:
+        with suppress(BlockingIOError):
+            if self.returncode is None:
+                self._ended(self._asking.recv(MOST_BYTES))
+        return self.returncode
+
+    async def wait(self) -> int:
+        if self.returncode is None:
+            self._ended(await asyncio.get_running_loop().sock_recv(self._asking, MOST_BYTES))
+        assert self.returncode is not None
+        return self.returncode
+
+    def close(self) -> None:
+        self._asking.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _ended(self, code: bytes) -> None:
+        self.returncode = int(code)
+        self.close()
 
 
 class Forks:
@@ -36,18 +70,24 @@ class Forks:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
+    def start(
+        self, module: str, arguments: Sequence[str], environment: Mapping[str, str], output: Output, errors: Output
+    ) -> Fork:
+        """Start what `python -m module arguments` would."""
+        asked = {"module": module, "arguments": arguments, "environment": dict(environment), "folder": str(Path.cwd())}
+        asking = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        asking.connect(self._address())
+        socket.send_fds(asking, [json.dumps(asked).encode()], [output.fileno(), errors.fileno()])
+        return Fork(asking)
+
     async def run(self, module: str, arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str, str]:
         """Return the exit code of `python -m module arguments`, and what it printed. A cancelled one is killed."""
-        asked = {"module": module, "arguments": arguments, "environment": dict(environment), "folder": os.getcwd()}  # noqa: PTH109 - a string
         with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asking:
-                asking.connect(self._address())
-                socket.send_fds(asking, [json.dumps(asked).encode()], [output.fileno(), errors.fileno()])
-                asking.settimeout(0)
-                code = await asyncio.get_running_loop().sock_recv(asking, MOST_BYTES)
+            with closing(self.start(module, arguments, environment, output, errors)) as fork:
+                code = await fork.wait()
             output.seek(0)
             errors.seek(0)
-            return int(code), output.read().decode(), errors.read().decode()
+            return code, output.read().decode(), errors.read().decode()
 
     def _address(self) -> str:
         if self._folder is None:
@@ -65,8 +105,13 @@ class Forks:
         return f"{self._folder.name}/socket"
 
 
+forks = Forks()
+
+
 def import_command(module: str, arguments: Sequence[str]) -> None:
     """Import what a command of ours imports, so that the forks that follow have it."""
+    if module == SIMULATOR:
+        import_module("sandbox.hubspot.command")
     if module in PROGRAMS and arguments:
         where, _ = import_module(f"{module}.__main__").COMMANDS.get(arguments[0], ("", ""))
         # A fork runs it as `__main__`.
@@ -107,6 +152,8 @@ def serve(address: str) -> tuple[str, list[str]]:
                 continue
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             if pid := os.fork():
+                with suppress(OSError):
+                    asking.send(str(pid).encode())
                 code = wait_for_end(asking, pid)
                 with suppress(OSError):
                     asking.send(str(code).encode())
@@ -119,6 +166,7 @@ def serve(address: str) -> tuple[str, list[str]]:
 def become(asked: Mapping[str, Any], ends: Sequence[int]) -> None:
     """Take the output, the folder and the environment that were asked for."""
     gc.unfreeze()
+    os.setsid()
     nothing = os.open(os.devnull, os.O_RDONLY)
     for number, end in enumerate((nothing, *ends)):
         os.dup2(end, number)
