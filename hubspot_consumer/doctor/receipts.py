@@ -62,10 +62,8 @@ async def compare(
     reader: TopicReader, committed: Mapping[TopicPartition, int], deliveries: Sequence[TopicPartition]
 ) -> ReceiptsComparison:
     """Compare the events below the offsets *committed* with the newest receipts. Raises KafkaError."""
-    # Kafka answers in order, and a fetch waits for records. Behind fetches, the first question about each topic would
-    # take half a second.
-    starts = await reader.starts(list(committed))
     receipts, since = await _read(reader, deliveries)
+    starts = await reader.starts(list(committed))
     if since is not None:
         # A receipt is younger than its record, so the receipts of all records from this time on were read.
         starts = await reader.since(since + CLOCKS_AGREE, list(committed))
