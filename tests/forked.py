@@ -23,7 +23,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
-SIMULATOR = "sandbox.hubspot"
+from sandbox.processes import Process
+
+# What other modules that are started import most of.
+IMPORT_FOR = {"sandbox.hubspot": "sandbox.hubspot.command", "tests.console.indexing": "console.contacts.indexer"}
 PROGRAMS = ("hubspot_consumer", "producer", "console")
 ROOT = Path(__file__).parents[1]
 MOST_BYTES = 1 << 20
@@ -108,10 +111,18 @@ class Forks:
 forks = Forks()
 
 
+def start(process: Process, module: str, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
+    """Start *process* as its own `start` would with `python -m module arguments`."""
+    process.log.parent.mkdir(parents=True, exist_ok=True)
+    with process.log.open("ab") as output:
+        own = {**os.environ, **(environment or {})}
+        process._process = forks.start(module, arguments, own, output, output)  # type: ignore[assignment]
+
+
 def import_command(module: str, arguments: Sequence[str]) -> None:
     """Import what a command of ours imports, so that the forks that follow have it."""
-    if module == SIMULATOR:
-        import_module("sandbox.hubspot.command")
+    if module in IMPORT_FOR:
+        import_module(IMPORT_FOR[module])
     if module in PROGRAMS and arguments:
         where, _ = import_module(f"{module}.__main__").COMMANDS.get(arguments[0], ("", ""))
         # A fork runs it as `__main__`.
