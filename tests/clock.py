@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
+from heapq import heappop
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -43,9 +44,17 @@ class FastLoop(asyncio.SelectorEventLoop):
     def _run_once(self) -> None:
         # A microsecond a turn: a timer that asks for the next representable moment would otherwise ask for ever.
         self._seconds += 1e-6
-        if not self._ready and self._scheduled:  # type: ignore[attr-defined]
-            self._seconds = max(self._seconds, self._scheduled[0]._when)  # type: ignore[attr-defined]
+        if not self._ready and (timer := self._next_timer()):  # type: ignore[attr-defined]
+            self._seconds = max(self._seconds, timer.when())
         super()._run_once()  # type: ignore[misc]
+
+    def _next_timer(self) -> asyncio.TimerHandle | None:
+        # asyncio throws cancelled timers away itself, but only after this: it would wait for the next in real time.
+        timers: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]
+        while timers and timers[0].cancelled():
+            self._timer_cancelled_count -= 1  # type: ignore[attr-defined]
+            heappop(timers)._scheduled = False  # type: ignore[attr-defined]
+        return timers[0] if timers else None
 
 
 def run_fast(work: Coroutine[Any, Any, T]) -> T:

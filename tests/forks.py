@@ -33,6 +33,7 @@ PROGRAMS: Final = {
     "producer": "producer.__main__",
     "console": "console.__main__",
     "sandbox.hubspot": "sandbox.hubspot.command",
+    "tests.console.indexing": "console.contacts.indexer",
 }
 # Its modules are the consumer with something changed.
 CHANGED: Final = "tests.workers."

@@ -15,7 +15,6 @@ import psycopg
 
 from console.runs.run import LOCK, PID, is_locked
 from hubspot_consumer.kafka.lag import Lag
-from runtime.kafka.asked_topics import learn_asked_topics_at_once
 from sandbox.day.backend import Backend
 from sandbox.day.dead_letters import SetAside, read_dead_letters
 from sandbox.day.ledger import Findings, Ledger
@@ -222,7 +221,6 @@ async def running_pipeline(
     *,
     topics: bool = True,
 ) -> AsyncIterator[Pipeline]:
-    learn_asked_topics_at_once()
     if topics:
         await create_topics(kafka.bootstrap_servers, Topics(prefix), PARTITIONS)
     await Ledger.install(database_url)

@@ -28,9 +28,8 @@ REQUEST_WITHIN_MS: Final = 4_000
 MUCH_LAG: Final = 10_000
 # Time limit for reading dead letters or receipts: a million of them must not delay the other findings.
 READ_WITHIN_S: Final = 4.0
-# aiokafka waits this long once for each topic that is new to it. Its default of 100 ms would add up to most of a
-# second.
-LEARN_TOPIC_MS: Final = 10
+# What a reader asks next waits until Kafka has answered its last fetch, for half a second by default.
+FETCH_WAIT_MS: Final = 20
 NO_ANSWER: Final = (KafkaError, OSError, TimeoutError, KafkaRefused, KafkaAway)
 SEE_KAFKA: Final = "Kafka does not answer: see kafka"
 # What to do about a finding.
@@ -275,7 +274,7 @@ class KafkaChecks:
         return admin, await self._reader()
 
     async def _reader(self) -> TopicReader:
-        options = {"request_timeout_ms": REQUEST_WITHIN_MS, "retry_backoff_ms": LEARN_TOPIC_MS}
+        options = {"request_timeout_ms": REQUEST_WITHIN_MS, "fetch_max_wait_ms": FETCH_WAIT_MS}
         reader = TopicReader(self._settings.client_options(), **options)
         self._opened.push_async_callback(reader.stop)
         await reader.start()

@@ -13,6 +13,7 @@ import faust
 from aiokafka.cluster import ClusterMetadata
 from aiokafka.errors import KafkaError
 from faust.assignor.partition_assignor import PartitionAssignor
+from faust.tables import manager
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from yarl import URL
@@ -124,6 +125,14 @@ class Transport(driver.Transport):
     def __init__(self, url: list[URL], app: faust.App, positions: Positions, offsets: Offsets) -> None:
         super().__init__(url, app)
         self.positions, self.offsets = positions, offsets
+
+
+class TableManager(manager.TableManager):
+    """Faust's table manager, which starts at once: Faust has it sleep for a second first."""
+
+    async def on_start(self) -> None:
+        await self._update_channels()
+        await self.recovery.start()
 
 
 class Assignor(PartitionAssignor):

@@ -12,7 +12,7 @@ import faust
 from faust.types import TP
 from yarl import URL
 
-from hubspot_consumer.kafka.faust_driver import Assignor, Consumer, Transport
+from hubspot_consumer.kafka.faust_driver import Assignor, Consumer, TableManager, Transport
 from hubspot_consumer.kafka.gaps import Gaps
 from hubspot_consumer.kafka.lease import Lease
 from hubspot_consumer.kafka.offsets import Offsets
@@ -171,6 +171,7 @@ def _faust_app(kafka: KafkaConnection, group: str, folder: str, positions: Posit
         # An offset that Kafka does not have raises an error, after which `positions` seeks another.
         consumer_auto_offset_reset="none",
         PartitionAssignor=Assignor,
+        TableManager=TableManager,
         # Small fetches keep co-partitioned topics aligned: events far ahead in one topic only make holes.
         consumer_max_fetch_size=MOST_BYTES_OF_A_PARTITION,
         # `Assignment.revoked` waits for the calls in flight, with a time limit; Faust would wait without one.

@@ -1,6 +1,5 @@
 """aiokafka's clients of a process: what all of them do otherwise than aiokafka has it."""
 
-from runtime.kafka.asked_topics import learn_asked_topics_at_once
 from runtime.kafka.group_errors import heed_group_errors
 from runtime.kafka.header_names import read_any_header_names
 from runtime.kafka.topics import never_create_topics
@@ -8,11 +7,10 @@ from runtime.kafka.unpacking import limit_unpacking, return_large_blocks
 
 
 def prepare_clients() -> None:
-    """Make all clients of this process create no topic, learn of several at once, begin anew in no group that Kafka
-    still loads, and read any record within a bound of memory, from now on.
+    """Make all clients of this process create no topic, begin anew in no group that Kafka still loads, and read any
+    record within a bound of memory, from now on.
     """
     never_create_topics()
-    learn_asked_topics_at_once()
     heed_group_errors()
     read_any_header_names()
     limit_unpacking()

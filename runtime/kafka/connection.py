@@ -44,7 +44,8 @@ class KafkaConnection(BaseModel):
     @classmethod
     def _readable(cls, path: str | None) -> str | None:
         try:
-            ssl.create_default_context(cafile=path or None)
+            if path:
+                ssl.create_default_context(cafile=path)
         except OSError as error:
             raise ValueError(f"can't be read as a file of certificates ({error.strerror})") from None
         return path

@@ -94,10 +94,12 @@ class TopicReader:
 
     async def starts(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         """Return the partitions' first offsets."""
+        self._learn(partitions)
         return dict(await self._consumer.beginning_offsets(partitions))
 
     async def ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         """Return the partitions' current end offsets."""
+        self._learn(partitions)
         return dict(await self._consumer.end_offsets(partitions))
 
     async def last(self, partition: TopicPartition) -> Any:
@@ -159,6 +161,11 @@ class TopicReader:
         """Return the next records, possibly none, and the positions after them."""
         batches: Batches = await self._consumer.getmany(timeout_ms=self._wait_ms, max_records=RECORDS_AT_ONCE)
         return batches, {one: await self._consumer.position(one) for one in batches or self.positions}
+
+    def _learn(self, partitions: Collection[TopicPartition]) -> None:
+        # aiokafka would learn of one new topic after the other, and wait for 100 ms after each.
+        for topic in {partition.topic for partition in partitions}:
+            self._consumer._client.add_topic(topic)  # noqa: SLF001 - no public way
 
     async def _batches_to(self, ends: Positions, progress: Progress) -> AsyncIterator[tuple[Batches, Positions]]:
         begun = dict(self.positions)

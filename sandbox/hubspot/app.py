@@ -16,15 +16,23 @@ class SimulatorApp(FastAPI):
         super().__init__(
             title="HubSpot simulator", docs_url=f"{PREFIX}/docs", openapi_url=f"{PREFIX}/openapi.json", redoc_url=None
         )
-        self.include_router(control(portal))
-        self.include_router(page())
+        self._portal = portal
         self._gateway = Gateway(portal)
+        self._has_pages = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] != PATH and not scope["path"].startswith(f"{PREFIX}/"):
             await self._gateway(scope, receive, send)
         else:
+            self._add_pages()
             await super().__call__(scope, receive, send)
+
+    def _add_pages(self) -> None:
+        # They are made with the first call to them: that takes 50 ms, and most portals of tests have no such call.
+        if not self._has_pages:
+            self._has_pages = True
+            self.include_router(control(self._portal))
+            self.include_router(page())
 
 
 def simulator_app(portal: Portal) -> FastAPI:

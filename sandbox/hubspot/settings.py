@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Annotated, Any, ClassVar, Final, Literal, Self
+from functools import cache
+from typing import Annotated, Any, ClassVar, Final, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
@@ -87,6 +88,12 @@ class Settings:
     retry_after_on_429: bool = False
     seed: int = 0
 
-    def changed(self, changes: dict[str, Any]) -> Self:
+    def changed(self, changes: dict[str, Any]) -> "Settings":
         """Return the settings with *changes*. Raises pydantic.ValidationError for unknown names and bad values."""
-        return TypeAdapter(type(self)).validate_python(asdict(self) | changes)
+        return _adapter().validate_python(asdict(self) | changes)
+
+
+@cache
+def _adapter() -> TypeAdapter[Settings]:
+    # To make one takes longer than a call to the simulator.
+    return TypeAdapter(Settings)

@@ -13,6 +13,7 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
+from console.contacts import indexer
 from console.contacts.extract import Extract
 from console.contacts.index import FILE, IndexAway
 from console.contacts.indexer import Indexer
@@ -77,6 +78,12 @@ class Broker:
             await admin.close()
 
 
+@pytest.fixture(autouse=True)
+def frequent_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(indexer, "LOOK_EVERY_S", 0.2)
+    monkeypatch.setattr(indexer, "AGAIN_S", 0.2)
+
+
 @pytest.fixture
 async def broker(kafka: Any, topic_prefix: str) -> AsyncIterator[Broker]:
     topics = Topics(topic_prefix)
@@ -87,10 +94,10 @@ async def broker(kafka: Any, topic_prefix: str) -> AsyncIterator[Broker]:
 
 @asynccontextmanager
 async def following(broker: Broker, folder: Path) -> AsyncIterator[Indexer]:
-    indexer, index = indexer_of(broker.servers, broker.topics, folder)
-    task = asyncio.create_task(indexer.follow())
+    follower, index = indexer_of(broker.servers, broker.topics, folder)
+    task = asyncio.create_task(follower.follow())
     try:
-        yield indexer
+        yield follower
     finally:
         task.cancel()
         await asyncio.wait([task])
@@ -133,14 +140,14 @@ def traffic(events: int, seed: int = 1) -> list[KafkaRecord]:
 async def test_it_follows_all_topics_and_tells_how_far_it_is(broker: Broker, tmp_path: Path) -> None:
     await broker.write(traffic(300))
 
-    async with following(broker, tmp_path) as indexer:
+    async with following(broker, tmp_path) as follower:
         await until_it_holds_what_kafka_does(broker, tmp_path)
 
         async def caught_up() -> bool:
-            return indexer.state.caught_up
+            return follower.state.caught_up
 
         await eventually(caught_up, saying="it knows that it has caught up")
-        assert indexer.state.records == len(broker.places) == 300 + 300 + 30
+        assert follower.state.records == len(broker.places) == 300 + 300 + 30
         await broker.write(traffic(5, seed=2))
         await until_it_holds_what_kafka_does(broker, tmp_path)
 
@@ -158,12 +165,12 @@ async def test_an_indexer_that_is_killed_at_any_time_neither_loses_nor_doubles(b
         return held[-1] > max(held[:-1], default=0)
 
     for _ in range(6):
-        process.start(command, environment={})
+        process.start(command)
         await eventually(some_more, within_s=60, every_s=chance.uniform(0.001, 0.05), saying="it gets on")
         await process.stop(signal.SIGKILL)
     killed_at = len(places(folder))
     await writing
-    process.start(command, environment={})
+    process.start(command)
     try:
         await until_it_holds_what_kafka_does(broker, folder)
     finally:
@@ -203,9 +210,9 @@ async def test_a_topic_that_was_made_anew_is_indexed_anew(broker: Broker, tmp_pa
     record = event_record(email="new@example.com")
     await broker.write(receipt_record(record, minutes=number) for number in range(records))
 
-    async with following(broker, tmp_path) as indexer:
+    async with following(broker, tmp_path) as follower:
         await until_it_holds_what_kafka_does(broker, tmp_path)
-        with Extract.of(indexer._index, broker.topics) as extract:
+        with Extract.of(follower._index, broker.topics) as extract:
             assert len(extract.receipts("new@example.com", 1, 9)) == records
             assert extract.receipts("c1@example.com", 1, 100) == []
 
@@ -251,17 +258,17 @@ async def test_without_kafka_it_says_since_when_and_what_it_has_can_be_read(own_
     async with AIOKafkaProducer(bootstrap_servers=own_kafka.bootstrap_servers) as producer:
         broker = Broker(own_kafka.bootstrap_servers, topics, producer)
         await broker.write([event_record()])
-    async with following(broker, folder) as indexer:
+    async with following(broker, folder) as follower:
         await until_it_holds_what_kafka_does(broker, folder)
         await own_kafka.kill()
 
         async def in_trouble() -> bool:
-            return indexer.state.trouble is not None
+            return follower.state.trouble is not None
 
         await eventually(in_trouble, saying="it is in trouble")
-        trouble = indexer.state.trouble
+        trouble = follower.state.trouble
         assert trouble is not None
         assert "Kafka can't be read" in trouble.why
-        assert not indexer.state.caught_up
-        with Extract.of(indexer._index, topics) as extract:
+        assert not follower.state.caught_up
+        with Extract.of(follower._index, topics) as extract:
             assert extract.knows(ContactKey(EMAIL))

@@ -62,7 +62,8 @@ async def test_a_process_ends_with_its_owner_however_that_ends(tmp_path: Path, h
 
 @pytest.mark.skipif(not _ends_with_its_owner(), reason="util-linux has it, on Linux alone")
 async def test_a_suspended_process_ends_with_its_owner_too(tmp_path: Path) -> None:
-    suspended = OWNER.replace("print(", "owned.send(signal.SIGSTOP); print(")
+    began = "while Path(f'/proc/{owned.pid}/comm').read_text() != 'sleep\\n': time.sleep(0.01)"
+    suspended = OWNER.replace("print(", f"{began}\nowned.send(signal.SIGSTOP)\nprint(")
     owner = await asyncio.create_subprocess_exec(
         sys.executable, "-c", suspended, str(tmp_path / "log"), stdout=asyncio.subprocess.PIPE
     )

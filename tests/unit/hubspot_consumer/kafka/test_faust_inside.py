@@ -17,6 +17,7 @@ from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import BaseCoordinator
 from faust.app.base import App
 from faust.assignor.partition_assignor import PartitionAssignor
+from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
 from faust.transport import consumer
 from faust.transport.drivers import aiokafka as driver
@@ -38,6 +39,7 @@ def test_the_versions_are_those_whose_inside_was_read(package: str, read: str) -
         (faust_driver.ConsumerThread.on_partitions_revoked, consumer.ConsumerThread.on_partitions_revoked),
         (faust_driver.ConsumerThread.on_partitions_assigned, consumer.ConsumerThread.on_partitions_assigned),
         (faust_driver.ConsumerThread._fetch_records, driver.AIOKafkaConsumerThread._fetch_records),
+        (faust_driver.TableManager.on_start, TableManager.on_start),
         (faust_driver.Assignor._get_copartitioned_groups, PartitionAssignor._get_copartitioned_groups),
     ],
 )
@@ -62,6 +64,11 @@ def test_what_is_overridden_takes_what_faust_gives_it(ours: Callable[..., Any], 
         # Revocations and assignments reach the thread before the main loop.
         (driver.ConsumerRebalanceListener.on_partitions_revoked, "return thread.on_partitions_revoked("),
         (driver.ConsumerRebalanceListener.on_partitions_assigned, "await self._thread.on_partitions_assigned("),
+        # All that the table manager does when it starts, behind a sleep that nobody needs without tables.
+        (
+            TableManager.on_start,
+            "await self.sleep(1.0)\n        if not self.should_stop:\n            await self._update_channels()",
+        ),
         # The only way to a commit.
         (consumer.Consumer._commit_tps, "self._filter_committable_offsets(tps)"),
         # Nobody else seeks: there are no tables to recover.
