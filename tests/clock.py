@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
+from heapq import heappop
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -43,9 +44,16 @@ class FastLoop(asyncio.SelectorEventLoop):
     def _run_once(self) -> None:
         # A microsecond a turn: a timer that asks for the next representable moment would otherwise ask for ever.
         self._seconds += 1e-6
-        if not self._ready and self._scheduled:  # type: ignore[attr-defined]
+        if not self._ready and self._next_timer():  # type: ignore[attr-defined]
             self._seconds = max(self._seconds, self._scheduled[0]._when)  # type: ignore[attr-defined]
         super()._run_once()  # type: ignore[misc]
+
+    def _next_timer(self) -> bool:
+        # A cancelled timer is dropped here: to jump to its moment would leave the real wait for the next one.
+        while self._scheduled and self._scheduled[0]._cancelled:  # type: ignore[attr-defined]
+            heappop(self._scheduled)._scheduled = False  # type: ignore[attr-defined]
+            self._timer_cancelled_count -= 1  # type: ignore[attr-defined]
+        return bool(self._scheduled)  # type: ignore[attr-defined]
 
 
 def run_fast(work: Coroutine[Any, Any, T]) -> T:

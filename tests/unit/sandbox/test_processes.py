@@ -17,6 +17,9 @@ from sandbox.processes import Process
 
 owned = Process("owned", Path(sys.argv[1]))
 owned.start(["sleep", "1000"])
+# Before that, what ends it with its owner may not have been set up.
+while Path(f"/proc/{owned.pid}/comm").read_text() != "sleep\\n":
+    time.sleep(0.01)
 print(owned.pid, flush=True)
 time.sleep(1000)
 """
