@@ -1,10 +1,14 @@
 """Apache Kafka: one broker in KRaft mode on 127.0.0.1, without any installation."""
 
 import asyncio
+import contextlib
+import shutil
 import signal
 import subprocess
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -12,7 +16,7 @@ from aiokafka.errors import KafkaError
 
 from runtime.kafka.connection import KafkaConnection
 from sandbox.day.progress import Progress, silent
-from sandbox.java import jars, java
+from sandbox.java import CACHE, jars, java
 from sandbox.listener import Listener, Plain
 from sandbox.processes import Process, ProcessFailed, free_port, listening, refuse_busy
 from sandbox.server import EmbeddedServer
@@ -106,7 +110,21 @@ class EmbeddedKafka(EmbeddedServer):
 
     def _format(self, class_path: str) -> None:
         self._write_properties()
-        command = [java(), "-cp", class_path, "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID]
+        if self.listener.format_options:
+            self._run_storage_tool(class_path)
+            return
+        # Without users, a formatted storage is the same for every broker. A copy of it saves the start of a JVM.
+        formatted = CACHE / f"formatted-{sha256(class_path.encode()).hexdigest()[:12]}"
+        if not formatted.exists():
+            self._run_storage_tool(class_path)
+            with TemporaryDirectory(dir=CACHE) as folder, contextlib.suppress(OSError):
+                # The rename fails where another process was first, whose copy is as good.
+                shutil.copytree(self.data, Path(folder) / "data").rename(formatted)
+        else:
+            shutil.copytree(formatted, self.data, dirs_exist_ok=True)
+
+    def _run_storage_tool(self, class_path: str) -> None:
+        command = [java(), *JVM_OPTIONS, "-cp", class_path, "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID]
         options = ["-c", self._properties, *self.listener.format_options]
         made = subprocess.run([*map(str, command), *map(str, options)], capture_output=True, text=True, check=False)
         if made.returncode:

@@ -18,6 +18,11 @@ from uuid import uuid4
 import pytest
 from hypothesis import settings
 
+# Some machines, and most images, keep Python from storing its byte code. The tests would compile all of it for each of
+# the hundreds of processes that they start, and rewrite all assertions at each run: half of the time before the first.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # No test is judged by the clock: the machine may be busy with others.
 settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
@@ -28,15 +29,7 @@ class View:
     """Renders templates. A fragment, which htmx inserts into a loaded page, is rendered without the layout."""
 
     def __init__(self, banner: Banner = dict) -> None:
-        environment = Environment(
-            loader=PackageLoader("console", "templates"),
-            autoescape=select_autoescape(),
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        environment.filters |= {"moment": moment, "age": age, "number": number, "pretty": pretty}
-        self._templates: Final = Jinja2Templates(env=environment)
+        self._templates: Final = Jinja2Templates(env=_environment())
         self._banner: Final = banner
 
     def page(self, request: Request, template: str, status: int = 200, **context: Any) -> HTMLResponse:
@@ -48,6 +41,20 @@ class View:
             "banner": self._banner(),
         }
         return self._templates.TemplateResponse(request, template, {**around, **context}, status_code=status)
+
+
+@cache
+def _environment() -> Environment:
+    # Each process compiles a template once, however many views there are.
+    environment = Environment(
+        loader=PackageLoader("console", "templates"),
+        autoescape=select_autoescape(),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"moment": moment, "age": age, "number": number, "pretty": pretty}
+    return environment
 
 
 def moment(at: datetime | None) -> str:

@@ -3,9 +3,11 @@ calls themselves.
 """
 
 import asyncio
+import ssl
 import zlib
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import AbstractContextManager
+from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from itertools import chain
 from typing import Any, Final, NamedTuple, cast
@@ -72,8 +74,15 @@ def http_client(
         cookies=CookieJar(DefaultCookiePolicy(netscape=False)),
         timeout=TIMEOUT,
         limits=httpx.Limits(max_connections=32, max_keepalive_connections=32),
+        verify=_trusted(),
         transport=transport,
     )
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    # The certificates take longer to load than all else of a client, and each run of a console makes several.
+    return httpx.create_ssl_context()
 
 
 async def request(  # noqa: PLR0913 - the parts of a request, and one of its answer

@@ -1,6 +1,7 @@
 """The intake's description: OpenAPI for programs, and a self-contained page for people."""
 
 import json
+from functools import cache
 from html import escape
 from typing import Any, Final
 
@@ -19,7 +20,13 @@ _KEY_SAYS: Final = (
 
 def example(event_type: str) -> dict[str, Any]:
     """Return a valid payload: the example of the published schema."""
-    return dict(record_schema(EVENTS[event_type])["examples"][0]["payload"])
+    return dict(_examples()[event_type])
+
+
+@cache
+def _examples() -> dict[str, dict[str, Any]]:
+    # A schema takes milliseconds to generate, and the description names each example several times.
+    return {name: record_schema(model)["examples"][0]["payload"] for name, model in EVENTS.items()}
 
 
 def document() -> dict[str, Any]:

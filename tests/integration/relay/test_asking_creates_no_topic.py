@@ -89,30 +89,32 @@ async def test_a_run_that_finds_no_event_topics_creates_neither_them_nor_what_it
         assert await topics_of(without_topics) == {dead_letters: 1}, command
 
 
-@pytest.mark.parametrize(
-    ("command", "environment"),
-    [
-        ("hubspot_consumer worker", {}),
-        ("hubspot_consumer worker", {"HUBSPOT_SEND_LIVE": "false"}),
-        ("producer serve", {}),
-        ("producer relay", {}),
-    ],
-)
-async def test_a_service_waits_for_its_topics_and_creates_none(
-    without_topics: Pipeline, command: str, environment: dict[str, str]
-) -> None:
+async def test_services_wait_for_their_topics_and_create_none(without_topics: Pipeline) -> None:
     await without_topics.commit(20)
-    service = Service(command, command.split(), without_topics.directory, without_topics.environment | environment)
-    service.launch()
+    services = [
+        Service(f"{command}-{number}", command.split(), without_topics.directory, without_topics.environment | more)
+        for number, (command, more) in enumerate(
+            (
+                ("hubspot_consumer worker", {}),
+                ("hubspot_consumer worker", {"HUBSPOT_SEND_LIVE": "false", "CONSUMER_PORT": "0"}),
+                ("producer serve", {}),
+                ("producer relay", {}),
+            )
+        )
+    ]
     try:
+        for service in services:
+            service.launch()
 
-        async def has_looked() -> bool:
-            return service.log.read_text().count("no such topic") > 0
+        async def have_looked() -> bool:
+            return all("no such topic" in service.log.read_text() for service in services)
 
-        await eventually(has_looked, saying=f"{command} says that there are no topics")
+        await eventually(have_looked, saying="each service says that there are no topics")
         await none_is_created(without_topics)
+        assert all(service.running for service in services)
     finally:
-        await service.kill()
+        for service in services:
+            await service.kill()
 
 
 async def test_a_console_shows_that_there_are_no_topics_and_creates_none(without_topics: Pipeline) -> None:

@@ -17,6 +17,9 @@ from sandbox.processes import Process
 
 owned = Process("owned", Path(sys.argv[1]))
 owned.start(["sleep", "1000"])
+# Before that, what ends it with its owner may not have been set up.
+while Path(f"/proc/{owned.pid}/comm").read_text() != "sleep\\n":
+    time.sleep(0.01)
 print(owned.pid, flush=True)
 time.sleep(1000)
 """
@@ -62,8 +65,7 @@ async def test_a_process_ends_with_its_owner_however_that_ends(tmp_path: Path, h
 
 @pytest.mark.skipif(not _ends_with_its_owner(), reason="util-linux has it, on Linux alone")
 async def test_a_suspended_process_ends_with_its_owner_too(tmp_path: Path) -> None:
-    began = "while Path(f'/proc/{owned.pid}/comm').read_text() != 'sleep\\n': time.sleep(0.01)"
-    suspended = OWNER.replace("print(", f"{began}\nowned.send(signal.SIGSTOP)\nprint(")
+    suspended = OWNER.replace("print(", "owned.send(signal.SIGSTOP)\nprint(")
     owner = await asyncio.create_subprocess_exec(
         sys.executable, "-c", suspended, str(tmp_path / "log"), stdout=asyncio.subprocess.PIPE
     )
