@@ -23,6 +23,8 @@ class Consumer(Client):
         # The request that is under way, and the positions it asks for.
         self._fetching: asyncio.Task[Any] | None = None
         self._asked: dict[TopicPartition, int] = {}
+        # The product tells aiokafka's client of new topics, which here are all known.
+        self._client: Final = SimpleNamespace(add_topic=lambda _topic: None)
 
     async def stop(self) -> None:
         self._stop_fetching()
