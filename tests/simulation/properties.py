@@ -52,9 +52,11 @@ class Properties:
         # A replay lets dead letters take effect, after later events of their contact.
         findings.out_of_order = [one for one in findings.out_of_order if contact_of[one] not in contacts]
         # A contact that moved has the values of its new email, and is there once.
-        # Whose next email is suppressed stays: nothing of that one is sent.
+        # Whose next email is suppressed stays, unless it moved before: nothing of that one is sent.
         former = {
-            key for key, following in simulation.source.next_keys.items() if following not in simulation.suppressed
+            key
+            for key, following in simulation.source.next_keys.items()
+            if following not in simulation.suppressed or key not in accepted.contacts
         }
         findings.backwards = [key for key in findings.backwards if key not in former]
         findings.wrong_totals = [key for key in findings.wrong_totals if key not in former]
