@@ -35,6 +35,10 @@ ServerFault = Literal[
     "database_fails_over",
     "database_is_restored",
 ]
+RunFault = Literal[
+    "run_suspended",
+    "run_slow_to_kafka",
+]
 OtherFault = Literal[
     "worker_joins",
     "retention_deletes",
@@ -44,11 +48,12 @@ OtherFault = Literal[
     "contact_is_suppressed",
     "contacts_are_resynced",
     "events_are_replayed",
+    "timeline_is_lost",
 ]
-FaultKind = WorkerFault | RelayFault | ServerFault | OtherFault
+FaultKind = WorkerFault | RelayFault | ServerFault | RunFault | OtherFault
 
 KINDS: Final[Sequence[str]] = tuple(
-    name for group in (WorkerFault, RelayFault, ServerFault, OtherFault) for name in get_args(group)
+    name for group in (WorkerFault, RelayFault, ServerFault, RunFault, OtherFault) for name in get_args(group)
 )
 
 

@@ -17,7 +17,7 @@ from sandbox.day.ledger import Accepted
 from sandbox.hubspot.http.gateway import Gateway
 from sandbox.hubspot.records.contacts import Contact
 from sandbox.hubspot.records.portal import PORTAL_ID, TOKEN, Portal
-from sandbox.hubspot.records.timeline import Entry, Occurrence
+from sandbox.hubspot.records.timeline import Entry, Occurrence, Timeline
 from sandbox.provisioned import provision
 from tests.recorded import Recorded
 from tests.simulation.loop import CURRENT, Process, SimulatedLoop
@@ -162,8 +162,13 @@ class HubSpot:
         names = [one.recorded.name for one in self._instead]
         return any(name.startswith(("rejected/", "unclear/")) and name not in CONFLICTS for name in names)
 
+    def lose_timeline(self) -> None:
+        """Lose all timeline entries, as when the definitions of their events are deleted."""
+        self.event_ids()
+        self.portal.timeline, self._entries_read = Timeline(), 0
+
     def event_ids(self) -> set[str]:
-        """Return the event ids of all timeline entries, each of which is read once."""
+        """Return the event ids of all timeline entries, lost ones included, each of which is read once."""
         entries = self.portal.timeline.entries()
         self._event_ids.update(_event_of(entry)[0] for entry in entries[self._entries_read :])
         self._entries_read = len(entries)

@@ -2,7 +2,7 @@
 
 import asyncio
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _ENDINGS: Final = (KafkaError, KafkaAway, TopicsNotReady, SendingPaused, AnotherRun, TakenOver)
 AGAIN_AFTER_S: Final = 5.0
 QUOTA_SHARE: Final = 0.3
+Disturbance = Callable[[Process], Coroutine[Any, Any, None]]
 
 
 class Runs:
@@ -42,24 +43,32 @@ class Runs:
         self._open: Final[dict[str, Run]] = {}
         self.under_way = 0
 
-    async def resync(self, keys: Sequence[str], *, killed_after_s: float | None) -> None:
-        """Write some contacts again from the topics."""
+    async def resync(
+        self, keys: Sequence[str], *, killed_after_s: float | None = None, disturb: Disturbance | None = None
+    ) -> None:
+        """Write some contacts again from the topics, by a process that is disturbed meanwhile."""
         work = resync_contacts(self._simulation.settings, list(map(ContactKey, keys)))
-        await self._ends("resync", work, killed_after_s)
+        await self._ends("resync", work, killed_after_s, disturb)
 
     async def replay(self, *, killed_after_s: float | None) -> None:
         """Let all events take effect again. A replay that is killed is continued by another process."""
         self._replays += 1
         name = f"replay-{self._replays}"
+        self.under_way += 1
         while not await self._ends(name, self._replay(name), killed_after_s):
             killed_after_s = None
             await asyncio.sleep(AGAIN_AFTER_S)
+        self.under_way -= 1
 
-    async def _ends(self, name: str, work: Any, killed_after_s: float | None) -> bool:
+    async def _ends(
+        self, name: str, work: Any, killed_after_s: float | None, disturb: Disturbance | None = None
+    ) -> bool:
         """Return whether a process came to its end with *work*."""
         process = Process(name)
         process.clock_ahead_s = self._simulation.chance.choice((0.0, 0.5, -0.5, 3_600.0, -3_600.0))
         task = self._simulation.loop.start(process, work)
+        if disturb is not None:
+            self._simulation.loop.start(self._simulation.loop.world, disturb(process))
         self.under_way += 1
         try:
             await asyncio.wait([task], timeout=killed_after_s)

@@ -107,6 +107,8 @@ class Simulation:
         self.runs: Final = Runs(self)
         self.properties: Final = Properties(self)
         self.last_fault_ends_at = 0.0
+        # The faults that go on at the moment, without what is none.
+        self.faults_under_way = 0
 
     def run(self) -> Result:
         """Return what came of the plan."""
@@ -176,7 +178,7 @@ class Simulation:
     async def _look(self) -> NoReturn:
         while True:
             await asyncio.sleep(1.0)
-            self.properties.publishing.look()
+            self.properties.look()
 
     def _http_client(self, base_url: str, read_token: Any) -> Any:
         return http_client(base_url, read_token, Transport(self.hubspot))
