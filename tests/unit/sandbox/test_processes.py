@@ -15,6 +15,8 @@ import signal, sys, time
 from pathlib import Path
 from sandbox.processes import Process
 
+# Whoever runs the tests may ignore it, as a shell does for what runs in the background.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 owned = Process("owned", Path(sys.argv[1]))
 owned.start(["sleep", "1000"])
 # Before that, what ends it with its owner may not have been set up.
