@@ -55,7 +55,7 @@ class Shared:
     console: Service
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A browser that is started once: each test has a context of its own in it, and nothing of the others'."""
     path = next(filter(None, map(shutil.which, NAMES)), None)
@@ -69,7 +69,7 @@ def chromium_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     asyncio.run(browser.stop())
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def chromium(chromium_address: str) -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
 
@@ -85,7 +85,7 @@ async def chromium(chromium_address: str) -> AsyncIterator[Browser]:
         await browser.close()
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def shared(
     chromium_address: str, tmp_path_factory: pytest.TempPathFactory, kafka: Any, postgres: Any, migrated_template: str
 ) -> AsyncIterator[Shared]:
@@ -151,7 +151,7 @@ async def own_page(chromium: Browser, own_console: Service) -> AsyncIterator[Pag
         yield page
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def sessions(chromium: Browser, shared: Shared) -> Mapping[str, StorageState]:
     """What a browser keeps of having signed in on the shared console, by token."""
     await running(shared.console)
