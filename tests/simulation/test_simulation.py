@@ -53,6 +53,16 @@ async def test_a_contact_that_is_suppressed_while_workers_wait_for_hubspot_is_no
     await run("--plan", replace(Plan.of(0), faults=[waits, *suppressed]).as_json(), "--quiet")
 
 
+async def test_a_worker_that_stops_waits_for_calls_that_take_some_seconds() -> None:
+    late = Fault(0.0, "hubspot_answers_late", 0, 30.0, 2)
+    stops = [Fault(8.0 + 3 * number, "worker_stopped", number, 1.0, 1) for number in range(4)]
+
+    printed = await run("--plan", replace(Plan.of(0), faults=[late, *stops]).as_json())
+
+    assert printed.count("calls_ended=True") >= len(stops)
+    assert "calls_ended=False" not in printed
+
+
 def test_a_schedule_that_was_printed_can_be_read_again() -> None:
     plan = Plan.of(3)
 

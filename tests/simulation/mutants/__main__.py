@@ -2,7 +2,7 @@
 
 For each mutant, seeds are run until a few have failed. The table says after how many seeds the first failed, how many
 of those that were run have failed, and what did not hold. Seeds without the features that a mutant needs are not run.
-It fails if a mutant is not found.
+A mutant that no schedule shows has to be found by the tests that it names. It fails if a mutant is not found.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,15 +35,15 @@ class Finding:
     how: str
 
     def __str__(self) -> str:
-        after = f"{self.first:,}" if self.first is not None else "never"
-        return f"{self.mutant.name:36} {after:>6} {self.failed:>4} of {self.run:<6,} {self.how}"
+        after = "never" if self.first is None else "test" if self.mutant.hidden else f"{self.first:,}"
+        return f"{self.mutant.name:38} {after:>6} {self.failed:>4} of {self.run:<6,} {self.how}"
 
 
 def main() -> int:
     """Try the mutants that the arguments name; return 1 if one is not found."""
     known = mutants()
     parser = argparse.ArgumentParser(prog="python -m tests.simulation.mutants", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="the mutants (all but the hidden ones)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="the mutants (all)")
     parser.add_argument("--seeds", type=int, default=1_000, help="the most seeds for each (1000)")
     parser.add_argument("--first", type=int, default=0, help="the first seed (0)")
     parser.add_argument("--failures", type=int, default=3, help="stop after so many seeds have failed (3)")
@@ -50,8 +51,8 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := set(options.names) - known.keys():
         parser.error(f"no mutant {', '.join(sorted(unknown))}; there are {', '.join(known)}")
-    chosen = [known[name] for name in options.names or known if options.names or not known[name].hidden]
-    print(f"{'mutant':36} {'after':>6} {'failed':>14}   how", flush=True)
+    chosen = [known[name] for name in options.names or known]
+    print(f"{'mutant':38} {'after':>6} {'failed':>14}   how", flush=True)
     missed = []
     with ThreadPoolExecutor(options.jobs) as pool:
         tries = [pool.submit(_try, one, options.first, options.seeds, options.failures) for one in chosen]
@@ -62,10 +63,9 @@ def main() -> int:
     print(f"{len(chosen) - len(missed)} of {len(chosen)} found")
     for mutant in missed:
         print(f"not found: {mutant.name}: {mutant.breaks}")
-    if not options.names:
-        for mutant in known.values():
-            if mutant.hidden:
-                print(f"hidden: {mutant.name}: {mutant.hidden}")
+    for mutant in chosen:
+        if mutant.hidden:
+            print(f"no schedule shows {mutant.name}: {mutant.hidden}")
     return int(bool(missed))
 
 
@@ -74,6 +74,8 @@ def _try(mutant: Mutant, first: int, seeds: int, failures: int) -> Finding:
         mutant.write(Path(folder))
         # The order of sets of texts depends on the hash seed, and so does a schedule.
         environment = {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "PYTHONSAFEPATH": "1", "PYTHONHASHSEED": "0"}
+        if mutant.hidden:
+            return _tested(mutant, folder, os.environ | environment)
         trial = subprocess.run(
             [
                 sys.executable,
@@ -93,6 +95,14 @@ def _try(mutant: Mutant, first: int, seeds: int, failures: int) -> Finding:
         return Finding(mutant, None, 0, end["ran"], "")
     how = _TIME.sub("", failed[0]["violations"][0])[:LONGEST_VIOLATION]
     return Finding(mutant, failed[0]["seed"] - first + 1, len(failed), end["ran"], how)
+
+
+def _tested(mutant: Mutant, folder: str, environment: Mapping[str, str]) -> Finding:
+    """Return whether the tests that *mutant* names find it."""
+    options = ["-q", "-p", "no:cacheprovider", "-o", f"pythonpath={folder} {ROOT} {ROOT / 'scripts'}"]
+    command = [sys.executable, "-m", "pytest", *options, mutant.found_by]
+    found = subprocess.run(command, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL, check=False).returncode == 1
+    return Finding(mutant, 0 if found else None, int(found), 0, mutant.found_by)
 
 
 if __name__ == "__main__":

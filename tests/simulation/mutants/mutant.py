@@ -34,7 +34,7 @@ class Mutant:
     """What is edited, and what that breaks. It shows only in a schedule with one of *features*, if there are any;
     `A+B` is both.
 
-    *hidden* says why no schedule shows it, if none does: then other tests have to find it.
+    *hidden* says why no schedule shows it, if none does: then the tests in the file *found_by* have to find it.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Mutant:
     edits: Sequence[Edit]
     features: Sequence[str] = ()
     hidden: str = ""
+    found_by: str = ""
 
     @classmethod
     def read(cls, name: str, written: Mapping[str, Any]) -> Self:
@@ -52,6 +53,7 @@ class Mutant:
             [Edit(**edit) for edit in edits],
             written.get("features", ()),
             written.get("hidden", ""),
+            written.get("found_by", ""),
         )
 
     def texts(self) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.simulation.mutants.mutant import Edit, Mutant, NotApplicable, mutants
+from tests.simulation.mutants.mutant import ROOT, Edit, Mutant, NotApplicable, mutants
 from tests.simulation.simulation import Plan
 
 # What seeds can have.
@@ -13,6 +13,8 @@ FEATURES = frozenset[str]().union(*(Plan.of(seed).features for seed in range(300
 def test_a_mutant_applies_to_todays_code_and_compiles(mutant: Mutant) -> None:
     for file, text in mutant.texts().items():
         compile(text, file, "exec")
+    assert bool(mutant.hidden) == bool(mutant.found_by)
+    assert not mutant.found_by or (ROOT / mutant.found_by).exists()
     assert {name for each in mutant.features for name in each.split("+")} <= FEATURES
 
 
