@@ -70,15 +70,19 @@ class Writing:
 
     async def write(self, keys: Sequence[ContactKey]) -> list[ContactUpdate]:
         """Write contacts; return the contact updates of those that were written, without timeline entries yet."""
-        allowed = [key for key in keys if not self._suppressed(key)]
-        self._report.contacts_suppressed += len(keys) - len(allowed)
         may_call = asyncio.Semaphore(MOST_CALLS_IN_FLIGHT)
         async with asyncio.TaskGroup() as group:
             calls = [
                 group.create_task(self._write_together(together, may_call))
-                for together in calls_of(allowed, MOST_UPSERTS)
+                for together in calls_of(self._allowed(keys), MOST_UPSERTS)
             ]
         return [update for call in calls for update in call.result()]
+
+    def _allowed(self, keys: Sequence[ContactKey]) -> list[ContactKey]:
+        """Return those of *keys* that are not suppressed. People may suppress others while a call waits."""
+        allowed = [key for key in keys if not self._suppressed(key)]
+        self._report.contacts_suppressed += len(keys) - len(allowed)
+        return allowed
 
     async def _write_together(self, keys: Sequence[ContactKey], may_call: asyncio.Semaphore) -> list[ContactUpdate]:
         written: dict[ContactKey, ContactUpdate] = {}
@@ -124,6 +128,7 @@ class Writing:
             await self._projections.caught_up(keys)
             if await self._workers_have_former(keys):
                 return list(keys), RetryLater("workers have events of a contact's former email", FORMER_KEYS_AGAIN)
+            keys = self._allowed(keys)
             hold.touch()
             if (refusal := await self._projections.moved.resolve(keys, self._destination, turn.slot)) is not None:
                 self._breaker.record(refusal)
@@ -159,7 +164,9 @@ class Writing:
             for trace_id, projection in by_trace_id.items()
         ]
 
-        def guard(_upsert: Upsert) -> RetryLater | None:
+        def guard(upsert: Upsert) -> RetryLater | None:
+            if self._suppressed(upsert.contact_key):
+                return RetryLater("the contact was suppressed while the call waited")
             return RetryLater("the hold would end before the call") if hold.time_left_s < CALL_TAKES_S else None
 
         attempts = []

@@ -8,12 +8,13 @@ from runtime.kafka.topics import partitions_of
 
 @dataclass(frozen=True)
 class SetAside:
-    """A dead letter: the id and type of its event, and why it was set aside."""
+    """A dead letter: the id, type and key of its event, and why it was set aside."""
 
     id: str
     reason: str
     detail: str
     type: str
+    key: bytes | None
 
 
 async def read_dead_letters(bootstrap_servers: str, topic: str) -> list[SetAside]:
@@ -22,9 +23,10 @@ async def read_dead_letters(bootstrap_servers: str, topic: str) -> list[SetAside
     async with TopicReader(kafka) as reader:
         ends = await reader.ends(partitions)
         reader.read_from(await reader.starts(partitions))
-        return [_read(record.headers) async for record in reader.records_to(ends)]
+        return [_read(record.key, record.headers) async for record in reader.records_to(ends)]
 
 
-def _read(headers: tuple[tuple[str, bytes], ...]) -> SetAside:
+def _read(key: bytes | None, headers: tuple[tuple[str, bytes], ...]) -> SetAside:
     text = {name: value.decode() for name, value in headers}
-    return SetAside(text.get("id", ""), text["dead_letter.reason"], text["dead_letter.detail"], text.get("type", ""))
+    reason, detail = text["dead_letter.reason"], text["dead_letter.detail"]
+    return SetAside(text.get("id", ""), reason, detail, text.get("type", ""), key)

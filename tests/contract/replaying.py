@@ -137,6 +137,7 @@ async def replayed(
     mode: TimelineMode = "custom_events",
     id_property: str = EMAIL,
     holding: Alone | None = None,
+    suppressed: Collection[ContactKey] = (),
 ) -> Report:
     """Run a replay, or go on with the one in *folder*. Raises Killed."""
     selection = selection or Selection()
@@ -165,7 +166,7 @@ async def replayed(
             holding=cast("Any", holding or Alone()),
             breaker=halt,
             retries=retries,
-            suppressed=lambda _: False,
+            suppressed=suppressed.__contains__,
             report=report,
         )
         timeline = Timeline(ours, client, report, ours, halt)

@@ -3,7 +3,8 @@
 import asyncio
 import tempfile
 from collections import Counter
-from collections.abc import Collection, Coroutine
+from collections.abc import AsyncIterator, Collection, Coroutine
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from hubspot_consumer.hubspot.schema import EMAIL
 from hubspot_consumer.mapping import contact_properties
 from hubspot_consumer.reprocessing import projections as folded_topics
 from hubspot_consumer.reprocessing.comparison import same
+from hubspot_consumer.reprocessing.report import Report
 from sandbox.hubspot.records.contacts import Contacts
 from sandbox.hubspot.records.portal import Portal
 from sandbox.hubspot.records.timeline import Occurrence, Timeline
@@ -25,7 +27,7 @@ from sandbox.provisioned import provision
 from schemas.contacts import ContactKey
 from schemas.envelope import read_envelope
 from schemas.events import EVENT_TYPES
-from tests.clock import run_fast
+from tests.clock import LoopClock, run_fast
 from tests.contract.replaying import Alone, Killed, replayed
 from tests.samples import ID_PROPERTY, PAYLOADS, PORTAL_ID, TOKEN, envelope, value
 
@@ -193,3 +195,35 @@ def test_workers_learn_that_the_events_of_a_former_email_are_applied(provisioned
         run_fast(replayed(portal, Path(folder), events, moves=[(before, after)], holding=holding))
 
     assert holding.written == {before: 2, after: 1}
+
+
+class Suppressing(Alone):
+    """While the first hold is waited for, people suppress one of its contacts."""
+
+    def __init__(self, suppressed: set[ContactKey]) -> None:
+        super().__init__()
+        self._suppressed = suppressed
+
+    @asynccontextmanager
+    async def hold(self, keys: Collection[ContactKey]) -> AsyncIterator[Any]:
+        async with super().hold(keys) as hold:
+            self._suppressed.add(min(keys))
+            yield hold
+
+
+def test_a_contact_that_is_suppressed_while_its_hold_is_waited_for_is_not_written(tmp_path: Path) -> None:
+    portal = Portal(PORTAL_ID, [TOKEN], clock=LoopClock())
+    suppressed: set[ContactKey] = set()
+    events = [stored(contact, 1, "nova_earned", contact) for contact in range(3)]
+
+    async def replay() -> Report:
+        await provision(portal)
+        return await replayed(portal, tmp_path, events, holding=Suppressing(suppressed), suppressed=suppressed)
+
+    report = run_fast(replay())
+
+    assert sorted(contact.email for contact in portal.contacts.all()) == [
+        f"contact{number}@example.com" for number in (1, 2)
+    ]
+    assert (report.contacts_suppressed, report.contacts_written) == (1, 2)
+    assert suppressed == {"contact0@example.com"}

@@ -102,10 +102,12 @@ async def test_too_many_rejections_halt_before_a_topic_is_emptied_into_dead_lett
     assert halt["detail"].startswith("5 events rejected within an hour")
 
     await pipeline.simulator.remove_faults()
-    await pipeline.all_arrive(dead=6)
+    await pipeline.all_accounted_for(within_s=90)
     findings, dead = await pipeline.findings()
     assert not findings.lost
-    assert sorted(letter.reason for letter in dead) == ["invalid_envelope"] + ["rejected_by_hubspot"] * 5
+    # Several events of one contact count as one.
+    assert len({letter.key for letter in dead if letter.reason == "rejected_by_hubspot"}) == 5
+    assert [letter.reason for letter in dead if letter.reason != "rejected_by_hubspot"] == ["invalid_envelope"]
 
 
 async def test_a_spent_day_halts_until_the_portals_midnight_and_calls_nothing_before(pipeline: Pipeline) -> None:

@@ -12,8 +12,9 @@ from runtime.kafka.topics import partition_of
 if TYPE_CHECKING:
     from tests.simulation.simulation import Simulation
 
-# With these, a contact may be in a call for as long as HubSpot has time to answer, and a worker answers after that.
-_LONG_CALLS: Final = ("hubspot_", "worker_cut_from_hubspot", "worker_slow_to_hubspot", "sending_is_paused")
+# With these, a contact may be in a call for as long as HubSpot has time to answer, and a worker answers after that; or
+# the topic has a record of a hold twice, or late.
+_LATE: Final = ("hubspot", "sending_is_paused", "kafka", "suspended")
 # The longest that workers of a stable group take to end their calls, and to answer. A run whose hold has too little
 # time left, 20 s after it began, gives that up and takes another.
 ANSWERED_WITHIN_S: Final = 10.0
@@ -34,7 +35,7 @@ class Holds:
     def __init__(self, simulation: "Simulation") -> None:
         self._simulation: Final = simulation
         kinds = " ".join(fault.kind for fault in simulation.plan.faults)
-        self._short_calls: Final = not any(name in kinds for name in _LONG_CALLS)
+        self._in_time: Final = not any(name in kinds for name in _LATE)
         self._read = 0
         self._holds: Final[dict[tuple[str, int], _Hold]] = {}
         self._generation = 0
@@ -47,7 +48,7 @@ class Holds:
         group = simulation.cluster.group(simulation.settings.group)
         if simulation.faults_under_way or group.state != "Stable" or group.generation != self._generation:
             self._quiet_since, self._generation = now, group.generation
-        if not self._short_calls:
+        if not self._in_time:
             return
         for (run, number), hold in self._holds.items():
             waits_s = now - max(hold.begun_at, self._quiet_since)
