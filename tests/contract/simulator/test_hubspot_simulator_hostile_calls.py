@@ -15,6 +15,7 @@ from sandbox.hubspot.app import simulator_app
 from sandbox.hubspot.http import routes
 from sandbox.hubspot.records.portal import Portal
 from sandbox.provisioned import provision
+from tests.examples import examples
 from tests.samples import PORTAL_ID, TOKEN
 
 CONTACTS = "/crm/objects/2026-03/contacts"
@@ -160,7 +161,7 @@ def _target(template: str, named: str, query: list[tuple[str, str]] | None = Non
     return f"{path}?{urlencode(query)}" if query else path
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(route=st.sampled_from(ROUTES), named=IDS, query=QUERIES, body=bodies())
 def test_no_call_makes_the_simulator_fail(
     answer: Callable[[str, str, bytes], int],

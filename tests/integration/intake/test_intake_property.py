@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from schemas.events import EVENT_TYPES
+from tests.examples import examples
 from tests.outbox.intake import Caller
 from tests.samples import PAYLOADS
 
@@ -77,7 +78,7 @@ async def _post(caller: Caller, path: str, body: bytes, headers: dict[str, str],
         assert len(ids) == how_many
 
 
-SLOW = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SLOW = settings(max_examples=examples(150), suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @SLOW

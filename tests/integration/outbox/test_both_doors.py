@@ -12,6 +12,7 @@ from producer.tracking import InvalidEvent, checked
 from schemas.envelope import UnreadableRecord, read_envelope
 from schemas.events import EVENTS
 from schemas.texts import encodable
+from tests.examples import examples
 from tests.samples import PAYLOADS
 
 TRACK = "SELECT track_lifecycle_event(%s, %s::jsonb)"
@@ -54,7 +55,7 @@ def test_every_text_of_an_event_is_bounded_in_sql(db: psycopg.Connection[Any]) -
     assert len(TEXTS) > 15
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(400), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(sorted(TEXTS)), VALUES)
 @example(("driver_signed_up", "email"), "ada\u00ad@example.com")
 @example(("driver_signed_up", "user_id"), "\u2003")

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from producer import migrations
 from schemas.contacts import TRIMMED, contact_key, lowered
 from tests.commands import run
+from tests.examples import examples
 from tests.foreign.older_postgres import database_of
 from tests.outbox.damaged_keys import damaging_outbox, park, publish, sign_up
 
@@ -48,7 +49,7 @@ EMAILS = st.one_of(
 )
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(300), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(EMAILS)
 @example("victor@example.com")
 @example("\v Vv@example.tv\v")

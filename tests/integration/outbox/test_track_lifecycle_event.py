@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from schemas.envelope import Envelope, read_envelope
 from schemas.outbox import ASLEEP_LOCK, CHANNEL
+from tests.examples import examples
 
 TIME = "2026-11-24T03:00:00Z"
 
@@ -200,7 +201,7 @@ TYPES = st.sampled_from(
 )
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(400), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example([("wallet_pass_installed", {"user_id": 7})])
 @example([("nova_earned", {"user_id": "usr_1", "amount_cents": amount}) for amount in (-1, 0, 2**53 - 1, 2**53)])
 @given(st.lists(st.tuples(TYPES, st.one_of(PAYLOADS, st.sampled_from([[1], "text", None]))), min_size=1, max_size=4))

@@ -13,6 +13,7 @@ from hubspot_consumer.holds.worker import WorkerHolds
 from hubspot_consumer.ordering.lane import ContactUpdate
 from hubspot_consumer.ordering.lanes import Lanes
 from schemas.contacts import ContactKey
+from tests.examples import examples
 from tests.kafka.hold_records import as_read
 from tests.lane_bench import ADA, GRACE, Bench, HubSpot, answer
 
@@ -112,7 +113,7 @@ class _Pacing:
         """No calls are counted here."""
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.permutations([(key, number) for key in CONTACTS for number in EVENTS]), st.integers())
 def test_nothing_of_a_held_contact_is_in_a_call_and_after_the_hold_every_event_takes_effect_in_order_and_once(
     arrivals: list[tuple[ContactKey, int]], seed: int
