@@ -2,7 +2,7 @@
 
 import asyncio
 import tempfile
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -50,13 +50,15 @@ class Runs:
         work = resync_contacts(self._simulation.settings, list(map(ContactKey, keys)))
         await self._ends("resync", work, killed_after_s, disturb)
 
-    async def replay(self, *, killed_after_s: float | None) -> None:
-        """Let all events take effect again. A replay that is killed is continued by another process."""
+    async def replay(self, *, killed_after_s: Iterable[float] = ()) -> None:
+        """Let all events take effect again. A replay that is killed is continued by another process, and killed again
+        after the next of so many seconds.
+        """
+        kills = iter(killed_after_s)
         self._replays += 1
         name = f"replay-{self._replays}"
         self.under_way += 1
-        while not await self._ends(name, self._replay(name), killed_after_s):
-            killed_after_s = None
+        while not await self._ends(name, self._replay(name), next(kills, None)):
             await asyncio.sleep(AGAIN_AFTER_S)
         self.under_way -= 1
 

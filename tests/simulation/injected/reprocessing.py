@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection
+from random import Random
 from typing import TYPE_CHECKING, Final
 
 from schemas.envelope import Headers
@@ -12,6 +13,10 @@ from tests.simulation.runs import Disturbance
 
 if TYPE_CHECKING:
     from tests.simulation.simulation import Simulation
+
+
+# How often the replay of a lost timeline is killed.
+KILLS: Final = 4
 
 
 class Reprocessing:
@@ -40,7 +45,8 @@ class Reprocessing:
         return await self._resynced(fault, killed_after_s=_killed_after_s(fault))
 
     async def events_are_replayed(self, fault: Fault) -> None:
-        await self._simulation.runs.replay(killed_after_s=_killed_after_s(fault))
+        after_s = _killed_after_s(fault)
+        await self._simulation.runs.replay(killed_after_s=() if after_s is None else (after_s,))
 
     async def timeline_is_lost(self, fault: Fault) -> None:
         """Lose all timeline entries, which a replay restores. It leaves to the workers what they have not acked."""
@@ -48,7 +54,8 @@ class Reprocessing:
         lost = set(self._simulation.hubspot.event_ids())
         while not self._acked(lost):  # noqa: ASYNC110 - polls
             await asyncio.sleep(1.0)
-        await self._simulation.runs.replay(killed_after_s=_killed_after_s(fault))
+        chance = Random(fault.detail)
+        await self._simulation.runs.replay(killed_after_s=[chance.uniform(1.0, 10.0) for _ in range(KILLS)])
 
     def _acked(self, event_ids: Collection[str]) -> bool:
         simulation = self._simulation
