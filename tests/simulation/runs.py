@@ -58,7 +58,7 @@ class Runs:
         self._replays += 1
         name = f"replay-{self._replays}"
         self.under_way += 1
-        while not await self._ends(name, self._replay(name), next(kills, None)):
+        while not await self._ends(name, self._replay(name), next(kills, None)):  # noqa: ASYNC110 - a person begins it again
             await asyncio.sleep(AGAIN_AFTER_S)
         self.under_way -= 1
 
