@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from hubspot_consumer.kafka.followed_topic import FollowedTopic
 from runtime.clock import SystemClock
 from runtime.kafka.topic_reader import Batches, Positions, TopicReader
-from tests.kafka import topic_list
+from tests.kafka import topic_list, transactions
 from tests.polling import eventually
 
 WITHIN_S = 20
@@ -30,11 +30,7 @@ class Topic:
 
     async def write(self, *values: bytes, aborted: bool = False) -> None:
         """Write them in a transaction, whose end is a record that no consumer is told of."""
-        async with AIOKafkaProducer(**self.options, transactional_id=self.name) as producer:
-            await producer.begin_transaction()
-            for value in values:
-                await producer.send_and_wait(self.name, value, partition=0)
-            await (producer.abort_transaction() if aborted else producer.commit_transaction())
+        await transactions.write(self.options["bootstrap_servers"], self.partition, values, aborted=aborted)
 
     def take_in(self, batches: Batches, _positions: Positions) -> None:
         self.taken += [record.value for records in batches.values() for record in records]
