@@ -49,7 +49,7 @@ check: lint ## lint, and the fast tests; needs no service
 	@$(BIN)/pytest $(SIDE_BY_SIDE) tests/unit tests/contract
 
 coverage: $(READY) ## say which lines of the code that moves events the unit and contract tests do not reach
-	@$(BIN)/pytest $(SIDE_BY_SIDE) --cov tests/unit tests/contract
+	@$(BIN)/pytest $(SIDE_BY_SIDE) tests/unit tests/contract --cov
 
 pythons: $(READY) ## run the unit tests on each promised Python, 3.11 to 3.14, that this machine has
 	@$(BIN)/python -m upkeep pythons

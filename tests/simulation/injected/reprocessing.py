@@ -5,6 +5,7 @@ from collections.abc import Collection
 from random import Random
 from typing import TYPE_CHECKING, Final
 
+from hubspot_consumer.holds.records import FOR_S
 from schemas.envelope import Headers
 from tests.simulation.faults import Fault
 from tests.simulation.injected.processes import suspend
@@ -30,8 +31,9 @@ class Reprocessing:
         """Suspend a run for longer than its hold lasts, or shorter."""
 
         async def suspended(run: Process) -> None:
-            await asyncio.sleep(fault.detail % 50 / 10)
-            await suspend(self._loop, run, 4 * fault.for_s)
+            # About when it has read the topics, and asks for a hold.
+            await asyncio.sleep(1.0 + fault.detail % 60 / 10)
+            await suspend(self._loop, run, fault.for_s + FOR_S * (fault.detail // 60 % 4 > 0))
 
         return await self._resynced(fault, suspended)
 
