@@ -227,3 +227,26 @@ def test_a_contact_that_is_suppressed_while_its_hold_is_waited_for_is_not_writte
     ]
     assert (report.contacts_suppressed, report.contacts_written) == (1, 2)
     assert suppressed == {"contact0@example.com"}
+
+
+class Late(Alone):
+    """The first hold ends in a second: the run was suspended meanwhile."""
+
+    @asynccontextmanager
+    async def hold(self, keys: Collection[ContactKey]) -> AsyncIterator[Any]:
+        async with super().hold(keys) as hold:
+            if self.holds == 1:
+                hold.time_left_s = 1.0
+            yield hold
+
+
+def test_a_run_whose_hold_would_end_before_its_call_takes_another(tmp_path: Path) -> None:
+    portal, holding = Portal(PORTAL_ID, [TOKEN], clock=LoopClock()), Late()
+    events = [stored(contact, 1, "nova_earned", contact) for contact in range(3)]
+
+    async def replay() -> Report:
+        await provision(portal)
+        return await replayed(portal, tmp_path, events, holding=holding)
+
+    assert run_fast(replay()).contacts_written == 3
+    assert holding.holds == 2

@@ -39,6 +39,7 @@ class Reprocessing:
 
     async def run_slow_to_kafka(self, fault: Fault) -> bool:
         async def slow(run: Process) -> None:
+            await asyncio.sleep(fault.detail % 60 / 10)
             self._simulation.network.slow[run, "kafka"] = 3.0
 
         return await self._resynced(fault, slow)
