@@ -3,14 +3,16 @@
 import asyncio
 import random
 from collections.abc import Callable, Iterable, Sequence
+from itertools import repeat
 from typing import Any, Self, cast
 
 import psycopg
 import pytest
 from aiokafka.errors import KafkaError
 
-from producer.relay.lanes import Place
+from producer.relay.lanes import Lanes, Place
 from producer.relay.lock import Holder
+from producer.relay.publisher import Publisher
 from producer.relay.relay import Relay
 from producer.relay.row import Row
 from producer.relay.sender import NotActive, Sender
@@ -68,6 +70,24 @@ class TwoRows:
 
     async def delete(self, positions: Sequence[int]) -> None:
         self._left = [row for row in self._left if row.position not in positions]
+
+
+class CommittedLate(TwoRows):
+    """Its rows are committed just before the relay sleeps: their writer notifies nobody. *stop* is set at their end."""
+
+    def __init__(self, stop: asyncio.Event) -> None:
+        super().__init__()
+        self._late, self._left = self._left, []
+        self._stop = stop
+
+    async def fall_asleep(self) -> bool:
+        self._left, self._late = self._left + self._late, []
+        return True
+
+    async def delete(self, positions: Sequence[int]) -> None:
+        await super().delete(positions)
+        if not self._left:
+            self._stop.set()
 
 
 class Scripted:
@@ -233,3 +253,12 @@ def test_a_standby_is_unwell_only_while_what_is_no_relay_has_the_lock(may_be_a_r
 
     assert health.unwell == {}
     assert ("relay_lock" in health.mended) != may_be_a_relay
+
+
+async def test_rows_that_were_committed_before_the_relay_slept_are_published_without_a_notification() -> None:
+    stop = asyncio.Event()
+    outbox, sender = cast("Any", CommittedLate(stop)), cast("Any", Scripted(repeat(None)))
+    publisher = Publisher(outbox, sender, Lanes(sender.topic_of, 12), slow_poll_s=3_600.0, goes_on=lambda _: None)
+
+    async with asyncio.timeout(10):
+        assert await publisher.run(stop) is None
