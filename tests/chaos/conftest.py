@@ -5,7 +5,7 @@ from statistics import median
 import pytest
 
 COLUMNS = [
-    *("fault", "load", "seed", "committed", "dead"),
+    *("fault", "load", "committed", "dead"),
     *("lost", "doubled", "out of order", "backwards", "wrong totals", "429s", "seconds"),
 ]
 _RUNS: list[list[str]] = []

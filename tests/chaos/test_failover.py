@@ -31,7 +31,7 @@ TYPES = ("wallet_pass_installed", "driver_signed_up", "first_redemption_complete
 RUNS = [
     pytest.param(how, run, marks=() if run == 1 and how == "killed" else pytest.mark.chaos)
     for how in ("killed", "stopped", "cut")
-    for run in range(1, 21)
+    for run in range(1, 6)
 ]
 
 

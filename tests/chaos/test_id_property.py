@@ -100,11 +100,10 @@ async def assert_each_is_there_once(pipeline: Pipeline, merchants: Merchants, id
     assert (await pipeline.simulator.statistics())["rate_limited_by_quota"] == 0
 
 
-@pytest.mark.parametrize("seed", [1, 2])
 async def test_a_thousand_contacts_made_under_email_are_changed_over_with_moves_and_kills_and_none_is_doubled(
-    pipeline: Pipeline, tmp_path: Path, seed: int
+    pipeline: Pipeline, tmp_path: Path
 ) -> None:
-    chance, merchants = Random(seed), Merchants(pipeline, seed)
+    chance, merchants = Random(1), Merchants(pipeline, seed=1)
     pipeline.environment |= {"HUBSPOT_ID_PROPERTY": EMAIL, "HUBSPOT_RATE_LIMIT": str(QUOTA)}
     await pipeline.simulator.change_settings(quota=QUOTA, search_lag_s=1)
     former = pipeline.consumer()
