@@ -11,7 +11,7 @@ import psycopg
 import typer
 from aiokafka.errors import KafkaError
 
-from producer.recovery.contacts import Behind, compare, waiting_rows
+from producer.recovery.contacts import Behind, compare, parked_events, waiting_rows
 from producer.recovery.emails import Damaged, Evidence, mend
 from producer.recovery.published import Published
 from producer.recovery.topics import read_suppressions, read_topics
@@ -44,8 +44,9 @@ def recover(
     """After a restore: raise each contact's sequence and totals to those of its newest event on Kafka.
 
     A database that was restored, or promoted by a failover that lost transactions, would give sequences again that
-    other events have. Without --apply it writes nothing. It lowers nothing, and may be repeated. It writes in one
-    transaction, after it has read every topic to its end. Stop the backend and the relay first: docs/runbook.md.
+    other events have, and track parked events again that were published. Without --apply it writes nothing. It lowers
+    nothing, and may be repeated. It writes in one transaction, after it has read every topic to its end. Stop the
+    backend and the relay first: docs/runbook.md.
 
     With --emails it mends what PostgreSQL 13 to 16 did to emails that begin or end with the letter v. It takes the true
     email from the rows of the outbox, and merges no contacts: those that a person has to decide on are listed, with
@@ -80,16 +81,19 @@ _settings: Final = partial(start_command, log_level="warning")
 
 async def _recover(settings: Settings, *, apply: bool) -> None:
     url = settings.database_url.get_secret_value()
-    published = Published(await waiting_rows(url))
+    published = Published(await waiting_rows(url), await parked_events(url))
     print(*await _read(settings, published.add, "enough if the backup is newer than that"), sep="\n")
-    behind = await compare(url, published.contacts, apply=apply)
+    contacts, parked_too = published.contacts, published.parked_too
+    behind = await compare(url, contacts, parked_too, apply=apply)
     print(*_found(published, behind), sep="\n")
-    if not behind:
+    if not (behind or parked_too):
         print("nothing to write: the database is behind on no contact")
     elif apply:
-        print(f"{len(behind):,} contacts raised: their next events continue where the topics end")
+        deleted = f", {len(parked_too):,} parked events deleted" if parked_too else ""
+        print(f"{len(behind):,} contacts raised{deleted}: their next events continue where the topics end")
     else:
-        print("nothing was written: --apply raises the sequences and totals")
+        deletes = " and deletes these parked events" if parked_too else ""
+        print(f"nothing was written: --apply raises the sequences and totals{deletes}")
 
 
 async def _emails(database: DatabaseSettings, kafka: Settings | None, *, apply: bool, reveal: bool) -> None:
@@ -139,6 +143,8 @@ def _found(published: Published, behind: Sequence[Behind]) -> Iterator[str]:
         yield from map(_difference, differing[:SHOWN])
         if len(differing) > SHOWN:
             yield f"  and {len(differing) - SHOWN:,} more"
+    if parked := len(published.parked_too):
+        yield f"{parked:,} parked events were published before the restore: the next signup would track them again"
     if reusing := sum(1 for _ in published.reusing):
         yield (
             f"{reusing:,} unpublished rows reuse a sequence: workers will make them dead letters (sequence_reused) for"

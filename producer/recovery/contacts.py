@@ -1,9 +1,9 @@
-"""The outbox's contacts, compared with what was published, and raised to it: nothing is ever lowered.
+"""The outbox, compared with what was published: contacts are raised to it, and parked events of it are deleted.
 
 Who has which user id is not restored: the restored backend may give the ids to other people.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,6 +19,8 @@ AT_ONCE: Final = 5_000
 WAITING: Final = """
 SELECT id::text, aggregateid, sequence FROM outbox_events WHERE aggregateid IS NOT NULL AND sequence IS NOT NULL
 """
+PARKED: Final = "SELECT id::text FROM outbox_parked"
+UNPARK: Final = "DELETE FROM outbox_parked WHERE id = ANY(%s::uuid[])"
 # No event is tracked from here to the end of the transaction. While the lock waits for open transactions, new ones wait
 # too, so it does not wait for long.
 LOCK: Final = """
@@ -57,10 +59,18 @@ async def waiting_rows(database_url: str) -> dict[str, Waiting]:
     return {event_id: Waiting(key, sequence) for event_id, key, sequence in found}
 
 
-async def compare(database_url: str, published: Mapping[ContactKey, Contact], *, apply: bool) -> Sequence[Behind]:
-    """Return the contacts that are behind, by key. With *apply*, raise them in the same transaction.
+async def parked_events(database_url: str) -> set[str]:
+    """Return the ids of the events that wait for their user's email. Raises psycopg.Error."""
+    async with await connect(database_url) as connection:
+        return {event_id for (event_id,) in await (await connection.execute(PARKED)).fetchall()}
 
-    Raises psycopg.Error; then nothing was written.
+
+async def compare(
+    database_url: str, published: Mapping[ContactKey, Contact], parked_too: Collection[str] = (), *, apply: bool
+) -> Sequence[Behind]:
+    """Return the contacts that are behind, by key. With *apply*, raise them, and delete the parked events *parked_too*.
+
+    It writes in one transaction. Raises psycopg.Error; then nothing was written.
     """
     if apply:
         # The backend waits for the lock. A contact that is not behind now won't be later, so it is looked at without.
@@ -68,8 +78,9 @@ async def compare(database_url: str, published: Mapping[ContactKey, Contact], *,
     behind: list[Behind] = []
     keys = sorted(published)
     async with await connect(database_url) as connection:
-        if apply and keys:
+        if apply and (keys or parked_too):
             await connection.execute(LOCK)
+            await connection.execute(UNPARK, [sorted(parked_too)])
         for start in range(0, len(keys), AT_ONCE):
             some = await _behind(connection, {key: published[key] for key in keys[start : start + AT_ONCE]})
             if apply and some:

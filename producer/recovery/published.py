@@ -1,7 +1,7 @@
-"""What Kafka has of each contact: the sequence and totals of its newest event."""
+"""What Kafka has: of each contact the sequence and totals of its newest event, and which parked events."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Self
 
@@ -34,9 +34,15 @@ class Waiting(NamedTuple):
 
 @dataclass
 class Published:
-    """What was published. `waiting` has the rows to be published that Kafka does not have, by event id."""
+    """What was published. `waiting` has the rows to be published that Kafka does not have, by event id.
+
+    `parked` has the ids of parked events, and `parked_too` those of them that Kafka has. They would be tracked a second
+    time.
+    """
 
     waiting: dict[str, Waiting]
+    parked: Collection[str] = frozenset()
+    parked_too: set[str] = field(default_factory=set)
     contacts: dict[ContactKey, Contact] = field(default_factory=dict)
 
     @property
@@ -51,6 +57,8 @@ class Published:
         """Add one of aiokafka's records. No content of a record raises an error."""
         headers = Headers.decode(record.headers)
         self.waiting.pop(headers.id, None)
+        if headers.id in self.parked:
+            self.parked_too.add(headers.id)
         if (found := _newest(record, headers)) is None:
             return
         key, contact = found

@@ -35,7 +35,7 @@ class Injection:
             simulation.loop.start(simulation.loop.world, self._happen(fault))
 
     async def _happen(self, fault: Fault) -> None:
-        simulation, ends = self._simulation, self._simulation.last_fault_ends_at
+        simulation = self._simulation
         [place] = (one for one in self._happenings if hasattr(one, fault.kind))
         # Reprocessing is no fault, whatever happens to it.
         counted = place is not self._reprocessing
@@ -43,4 +43,4 @@ class Injection:
         if await getattr(place, fault.kind)(fault) is not False:
             simulation.result.counts[fault.kind] += 1
         simulation.faults_under_way -= counted
-        simulation.last_fault_ends_at = max(ends, simulation.loop.time())
+        simulation.faults_last()

@@ -94,7 +94,7 @@ class SimulatedLoop(_EventLoop):  # type: ignore[misc]
     Raises SimulationEnded beyond *most_steps* callbacks.
     """
 
-    def __init__(self, chance: Random, *, most_steps: int = 300_000) -> None:
+    def __init__(self, chance: Random, *, most_steps: int = 500_000) -> None:
         self._chance: Final = chance
         self._now = 0.0
         self._timers: list[tuple[float, int, TimerHandle | _Happening]] = []

@@ -183,6 +183,10 @@ class Simulation:
     def _http_client(self, base_url: str, read_token: Any) -> Any:
         return http_client(base_url, read_token, Transport(self.hubspot))
 
+    def faults_last(self, for_s: float = 0.0) -> None:
+        """Expect the last fault to end no sooner than *for_s* seconds from now."""
+        self.last_fault_ends_at = max(self.last_fault_ends_at, self.loop.time() + for_s)
+
     async def _main(self) -> None:
         for _ in range(self.plan.workers):
             self.start_worker()
@@ -190,8 +194,8 @@ class Simulation:
         self.loop.start(self.loop.world, Injection(self).run())
         self.loop.start(self.loop.world, self._look())
         await self.source.ended()
-        until = max(self.loop.time(), self.last_fault_ends_at) + DRAINED_WITHIN_S
-        while self.loop.time() < until:
+        self.faults_last()
+        while self.loop.time() < self.last_fault_ends_at + DRAINED_WITHIN_S:
             await asyncio.sleep(1.0)
             self.properties.check_workers()
             if self.result.violations:

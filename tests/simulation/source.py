@@ -66,8 +66,9 @@ class Source:
 
     @property
     def next_keys(self) -> Mapping[str, str]:
-        """The keys of contacts that move to another email, and their next keys."""
-        return self._backend.next_keys if self._backend is not None else {}
+        """The keys of contacts that have moved to another email, and their next keys."""
+        moves = self._backend.moves if self._backend is not None else {}
+        return dict(moves[event.id] for event in self.committed() if event.id in moves)
 
     @property
     def published(self) -> bool:

@@ -131,6 +131,30 @@ async def test_recover_counts_the_unpublished_rows_that_reuse_a_sequence_and_not
     assert "3 unpublished rows reuse a sequence: workers will make them dead letters (sequence_reused)" in done.output
 
 
+async def test_recover_deletes_the_parked_events_that_kafka_has(outbox: Outbox) -> None:
+    await outbox.track(ADA, ADA, ("nova_earned", "grace", 7))
+    await outbox.back_up()
+    await outbox.track(("driver_signed_up", "usr_1", 0))
+    await outbox.publish()
+    await outbox.restore()
+
+    shown = await outbox.recover()
+
+    assert "\n2 parked events were published before the restore: the next signup would track" in shown.output
+    last = "nothing was written: --apply raises the sequences and totals and deletes these parked events"
+    assert shown.output.splitlines()[-1] == last
+    assert await outbox.asked("SELECT count(*) FROM outbox_parked") == [(3,)]
+
+    applied = await outbox.recover("--apply")
+
+    assert "\n1 contacts raised, 2 parked events deleted: their next events continue" in applied.output
+    assert await outbox.asked("SELECT external_id FROM outbox_parked") == [("grace",)]
+    assert "nothing to write" in (await outbox.recover("--apply")).output
+    await outbox.track(("driver_signed_up", "usr_1", 0))
+    assert await outbox.asked("SELECT sequence FROM outbox_events") == [(4,)]
+    assert await outbox.contacts() == {EMAIL: ("usr_1", 4, 200, 0)}
+
+
 async def test_recover_refuses_while_a_topic_is_missing(restored: Outbox) -> None:
     gone = restored.topics.dead_letters
     async with admin_client(restored.options) as admin:

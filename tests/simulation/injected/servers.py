@@ -3,6 +3,7 @@
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from hubspot_consumer.hubspot.status_codes import LONGEST_RETRY_AFTER
 from sandbox.hubspot.faults.faults import Fault as PortalFault
 from sandbox.hubspot.faults.faults import Slow, When
 from tests.recorded import RECORDED
@@ -72,8 +73,13 @@ class Servers:
         recorded = of_kind[fault.detail // len(_TRUE_OF_ANY_CALL) % len(of_kind)]
         # A call that is refused for good, or by a halt, takes no effect.
         applied = bool(fault.target // 4 % 2) and recorded.name.startswith("retry_later/")
-        instead = self._simulation.hubspot.answer_with(recorded, calls=1 + fault.target % 4, applied=applied)
+        calls = 1 + fault.target % 4
+        instead = self._simulation.hubspot.answer_with(recorded, calls=calls, applied=applied)
         await asyncio.sleep(fault.for_s)
+        if instead.calls < calls:
+            # The contacts of these calls wait for as long as the answer asks.
+            asked_s = float((recorded.headers or {}).get("Retry-After", 0))
+            self._simulation.faults_last(min(asked_s, LONGEST_RETRY_AFTER.total_seconds()))
         instead.calls = 0
 
     async def _reset(self, server: Server, fault: Fault) -> None:

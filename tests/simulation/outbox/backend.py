@@ -77,12 +77,8 @@ class Backend:
             merchant = one[1]["merchant_id"] if one[0].startswith("merchant_") else None
             writer = int(merchant.removeprefix("mer_")) % WRITERS if merchant else chance.randrange(WRITERS)
             self._planned[writer].append(one)
-        # The keys of contacts that move to another email, and their next keys.
-        self.next_keys: Final = {
-            payload["previous_email"].lower(): payload["email"].lower()
-            for _, payload in happening
-            if "previous_email" in payload
-        }
+        # The keys of contacts that moved to another email and their next keys, by the id of the event.
+        self.moves: Final[dict[str, tuple[str, str]]] = {}
         self.run: Final[asyncio.Task[Any]] = loop.start(self.process, self._work())
 
     async def _work(self) -> None:
@@ -108,10 +104,11 @@ class Backend:
             now = f"{transaction.now:%Y-%m-%dT%H:%M:%S.%fZ}"
             stamped = [(event_type, {**payload, TIME_FIELDS[event_type]: now}) for event_type, payload in events]
             if self._chance.random() < 0.5:
-                await transaction.track_several(stamped)
+                ids = await transaction.track_several(stamped)
             else:
+                ids = []
                 for event_type, payload in stamped:
-                    await transaction.track(event_type, payload)
+                    ids.append(await transaction.track(event_type, payload))
                     await self._hold()
             await self._hold()
             if self._chance.random() < SHARE_ROLLED_BACK:
@@ -121,8 +118,10 @@ class Backend:
         except OperationalError:
             # The server is down, has ended the connection, or has found a deadlock.
             return False
-        else:
-            return True
+        for event_id, (_, payload) in zip(ids, stamped, strict=True):
+            if "previous_email" in payload:
+                self.moves[event_id] = payload["previous_email"].lower(), payload["email"].lower()
+        return True
 
     async def _hold(self) -> None:
         longest_s = LONG_S if self._chance.random() < SHARE_OF_LONG else LONGEST_S

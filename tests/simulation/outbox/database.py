@@ -131,11 +131,17 @@ class Database:
         del self.committed[committed:]
 
     def recover(self, records: Iterable[Any]) -> None:
-        """Raise contacts to their newest of Kafka's *records*, as `python -m producer recover --apply` does."""
-        published = Published({})
+        """Do what `python -m producer recover --apply` does with Kafka's *records*."""
+        tables = self.tables
+        published = Published({}, {one.event_id for parked in tables.parked.values() for one in parked})
         for record in records:
             published.add(record)
-        contacts = self.tables.contacts
+        left = {
+            user: tuple(one for one in parked if one.event_id not in published.parked_too)
+            for user, parked in tables.parked.items()
+        }
+        tables.parked = {user: parked for user, parked in left.items() if parked}
+        contacts = tables.contacts
         for key, newest in published.contacts.items():
             known = contacts.get(key, Contact())
             raised = PublishedContact(known.sequence, known.totals).raised_to(newest)
