@@ -53,12 +53,16 @@ class Reprocessing:
 
     async def timeline_is_lost(self, fault: Fault) -> None:
         """Lose all timeline entries, which a replay restores. It leaves to the workers what they have not acked."""
+        runs = self._simulation.runs
         self._simulation.hubspot.lose_timeline()
+        # The simulation does not end before the replay has restored them.
+        runs.under_way += 1
         lost = set(self._simulation.hubspot.event_ids())
         while not self._acked(lost):  # noqa: ASYNC110 - polls
             await asyncio.sleep(1.0)
         chance = Random(fault.detail)
-        await self._simulation.runs.replay(killed_after_s=[chance.uniform(1.0, 10.0) for _ in range(KILLS)])
+        await runs.replay(killed_after_s=[chance.uniform(1.0, 10.0) for _ in range(KILLS)])
+        runs.under_way -= 1
 
     def _acked(self, event_ids: Collection[str]) -> bool:
         simulation = self._simulation

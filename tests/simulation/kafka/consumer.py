@@ -4,12 +4,17 @@ import asyncio
 from collections.abc import Collection, Mapping
 from types import SimpleNamespace
 from typing import Any, Final
+from zlib import crc32
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from tests.simulation.kafka.broker import OutOfRange, StoredRecord
 from tests.simulation.kafka.client import Client
+
+# aiokafka asks each leader by itself, and now and then has the answers of some only.
+LEADERS: Final = 3
+SHARE_WITHOUT_A_LEADER: Final = 0.1
 
 
 class Consumer(Client):
@@ -112,8 +117,11 @@ class Consumer(Client):
     def _moved(
         self, found: Mapping[TopicPartition, tuple[list[StoredRecord], int]]
     ) -> dict[TopicPartition, list[StoredRecord]]:
-        records = {}
+        records, chance = {}, self._cluster.chance
+        late = chance.randrange(LEADERS) if chance.random() < SHARE_WITHOUT_A_LEADER else None
         for partition, (some, after) in found.items():
+            if late is not None and crc32(f"{partition}".encode()) % LEADERS == late:
+                continue
             # A seek meanwhile makes what was fetched obsolete.
             if self._positions.get(partition) == self._asked[partition]:
                 self._positions[partition] = after

@@ -36,6 +36,15 @@ def test_the_newest_event_of_a_contact_counts_in_whatever_order_the_topics_have_
     assert published_of(*events).contacts == {ADA: Contact(3, {"nova_earned_cents": 30})}
 
 
+def test_a_parked_event_that_kafka_has_was_published() -> None:
+    ids = [str(envelope("nova_earned", sequence)["id"]) for sequence in (1, 2)]
+    found = Published({}, parked=ids)
+
+    found.add(event_record(sequence=1))
+
+    assert found.parked_too == {ids[0]}
+
+
 def test_of_two_events_with_one_sequence_each_total_is_the_higher_one() -> None:
     events = [with_totals(2, nova_earned_cents=20, nova_redeemed_cents=1), with_totals(2, nova_redeemed_cents=3)]
 

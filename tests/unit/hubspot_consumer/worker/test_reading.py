@@ -144,3 +144,12 @@ async def test_once_reading_has_ended_a_record_is_neither_taken_nor_counted_as_r
     assert not done
     assert (bench.offsets.unfinished, bench.lanes.can_run + bench.lanes.unknown) == (1, 1)
     taking.cancel()
+
+
+async def test_after_a_revocation_no_record_that_is_still_under_way_is_the_next_of_its_partition(bench: Bench) -> None:
+    await bench.take(0, value(envelope()))
+
+    bench.reading.forget()
+
+    assert bench.offsets.next_of(("lifecycle.nova_earned", 0)) is None
+    assert (bench.offsets.unfinished, bench.lanes.can_run + bench.lanes.unknown) == (0, 0)
