@@ -66,11 +66,17 @@ class HoldListener:
         self._active_before: dict[str, OtherRun] = {}
         self.highest_number = 0
         self.taken_over = False
+        # The run that began while this one was silent for so long that it counted as ended.
+        self.superseded_by: OtherRun | None = None
 
     @property
     def was_active(self) -> bool:
         """Whether the topic shows an earlier process of the same run that did not end it."""
         return self._run in self._runs
+
+    @property
+    def may_write(self) -> bool:
+        return not self.taken_over and self.superseded_by is None
 
     @property
     def other_run(self) -> OtherRun | None:
@@ -119,6 +125,8 @@ class HoldListener:
                     for name, run in self._runs.items()
                     if name != self._run and at_s < run.heard_at_s + run.for_s
                 }
+        elif self._announced and (ours := self._runs.get(self._run)) and at_s >= ours.heard_at_s + ours.for_s:
+            self.superseded_by = OtherRun(hold.command, at_s, hold.for_s)
         if len(self._runs) >= MOST_RUNS and hold.run not in self._runs:
             del self._runs[next(iter(self._runs))]
         self._runs[hold.run] = OtherRun(hold.command, at_s, hold.for_s)
@@ -167,8 +175,8 @@ class Hold:
 
     @property
     def time_left_s(self) -> float:
-        """Seconds for which workers at least still leave these contacts alone; 0 after a takeover."""
-        return 0.0 if self._listener.taken_over else max(0.0, self._ends_at - self._clock.monotonic())
+        """Seconds for which workers at least still leave these contacts alone; 0 once the run must not write."""
+        return max(0.0, self._ends_at - self._clock.monotonic()) if self._listener.may_write else 0.0
 
 
 class Coverage:

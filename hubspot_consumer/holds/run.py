@@ -113,8 +113,8 @@ class RunHolds:
     async def hold(self, keys: Collection[ContactKey]) -> AsyncIterator[Hold]:
         """Enter when no worker writes these contacts any more; none does until the context or the hold's time ends.
 
-        At the end of the context, the contacts that were `written` are published to the workers. Raises KafkaError and
-        TakenOver.
+        At the end of the context, the contacts that were `written` are published to the workers. Raises KafkaError,
+        TakenOver, and AnotherRun if this run was silent for so long that another one began.
         """
         hold = await self._entered(frozenset(keys), {self._lag.number_of(key) for key in keys})
         try:
@@ -177,6 +177,8 @@ class RunHolds:
     async def _send(self, record: HoldRecord) -> None:
         if self._listener.taken_over:
             raise TakenOver
+        if isinstance(record, HoldBegun) and (other := self._listener.superseded_by) is not None:
+            raise AnotherRun(other)
         sent_at = self._clock.monotonic()
         key, value = encoded(record)
         await self._writer.write(key, value)

@@ -17,6 +17,7 @@ from hubspot_consumer.reprocessing.resumable_writing import write_all
 from hubspot_consumer.reprocessing.resync import resync_contacts
 from hubspot_consumer.reprocessing.run import Run
 from hubspot_consumer.reprocessing.session import RunSession
+from runtime.commands import cause
 from runtime.kafka.admission import KafkaAway
 from runtime.kafka.new_topics import TopicsNotReady
 from schemas.contacts import ContactKey
@@ -79,7 +80,7 @@ class Runs:
                 self._simulation.result.counts["run_killed"] += 1
                 return False
             if (error := task.exception()) is not None:
-                if not isinstance(error, _ENDINGS):
+                if not isinstance(cause(error), _ENDINGS):
                     self._simulation.violate(f"a run ended: {error!r}")
                 return False
         finally:

@@ -81,6 +81,28 @@ def test_who_goes_on_with_a_run_ends_its_old_holds_and_the_old_process_holds_not
     assert hold.time_left_s == 0
 
 
+def test_a_run_that_was_silent_until_another_one_began_holds_nothing_any_more() -> None:
+    ours, clock = HoldListener("ours"), OwnedClock()
+    ours.announce(1)
+    hold = Hold(2, frozenset([ADA]), (), ours, clock)
+    hear(ours, begun("ours", 1), begun("ours", 2))
+    hear(ours, begun("early", 1), RunEnded(run="early"), after_s=FOR_S - 1)
+    assert (ours.superseded_by, hold.time_left_s) == (None, FOR_S)
+
+    hear(ours, begun("other", 1), after_s=FOR_S)
+    hear(ours, begun("ours", 3), after_s=FOR_S + 1)
+
+    assert ours.superseded_by is not None
+    assert (ours.superseded_by.command, ours.taken_over, hold.time_left_s) == ("command of other", False, 0)
+
+
+def test_a_run_that_ended_long_before_this_one_began_is_no_successor(heard: HoldListener) -> None:
+    hear(heard, begun("other", 1))
+    hear(heard, begun("ours", 1), after_s=2 * FOR_S)
+
+    assert heard.superseded_by is None
+
+
 def test_only_what_is_held_can_have_been_written() -> None:
     clock = OwnedClock()
     hold = Hold(1, frozenset([ADA]), (), HoldListener("ours"), clock)
