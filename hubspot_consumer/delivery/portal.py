@@ -23,6 +23,10 @@ from runtime.logs import log
 Answer = TypeVar("Answer")
 
 
+async def _at_once() -> None:
+    """Return at once: a run has its part of the quota from its begin to its end."""
+
+
 class WrongPortal(Misconfigured):
     """The token belongs to another portal than HUBSPOT_PORTAL_ID, so contacts would be written to the wrong CRM."""
 
@@ -32,12 +36,22 @@ class NotProvisioned(Misconfigured):
 
 
 class Portal:
-    """Repeats each request until HubSpot answers, so that no outage or refused token at start-up needs a restart."""
+    """Repeats each request until HubSpot answers, so that no outage or refused token at start-up needs a restart.
 
-    def __init__(
-        self, client: HubSpotClient, settings: Settings, breaker: CircuitBreaker, clock: Clock, jitter: random.Random
+    *may_ask* returns once this process has its part of the quota. A worker that Kafka has lost has none.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - the composition roots have each of them
+        self,
+        client: HubSpotClient,
+        settings: Settings,
+        breaker: CircuitBreaker,
+        clock: Clock,
+        jitter: random.Random,
+        may_ask: Callable[[], Awaitable[object]] = _at_once,
     ) -> None:
         self._client = client
+        self._may_ask: Final = may_ask
         self._portal_id: Final = settings.hubspot_portal_id
         self._timeline: Final = settings.hubspot_timeline
         self._id_property_name: Final = settings.hubspot_id_property
@@ -85,6 +99,7 @@ class Portal:
         timeline.mode = await self._best() if self._timeline == "auto" else self._timeline
         if self._timeline == "custom_events":
             # The answer decides nothing: it shows the client which properties the definitions have.
+            await self._may_ask()
             await self._client.takes_custom_events()
         timeline.in_doubt = False
         log.info("timeline.mode", mode=timeline.mode, why=f"HUBSPOT_TIMELINE={self._timeline}")
@@ -100,6 +115,7 @@ class Portal:
         attempts = count(1)
 
         async def answered() -> Answer | Refusal:
+            await self._may_ask()
             answer = await ask()
             if isinstance(answer, Halt | RetryLater | Rejected):
                 log.warning("portal.no_answer", attempts=next(attempts), why=str(answer))

@@ -113,7 +113,7 @@ class Live:
     def __init__(self, core: Core, sink: Sink, client: HubSpotClient, limiter: RateLimiter) -> None:
         settings, kafka, clock = core.settings, core.kafka, core.clock
         self.rate_limiter: Final = limiter
-        self.portal: Final = Portal(client, settings, core.breaker, clock, core.jitter)
+        self.portal: Final = Portal(client, settings, core.breaker, clock, core.jitter, core.lease.until_valid)
         self.controls: Final = PauseControl(kafka, settings.topics.controls, clock, core.breaker)
         self.holds: Final = WorkerHolds(core.lanes, sink.delivery, limiter, clock)
         self.hold_answers: Final = HoldAnswers(
