@@ -56,8 +56,8 @@ pythons: $(READY) ## run the unit tests on each promised Python, 3.11 to 3.14, t
 
 long: export NERAVA_TEST_EXAMPLES := all
 long: $(READY) ## run the tests that CI has no time for: kill things in the middle, and account for every event
-	@$(BIN)/pytest tests/chaos -m "chaos or not chaos" --durations 0 --durations-min 5
-	@$(BIN)/pytest --ignore tests/chaos -m chaos --durations 0 --durations-min 5
+	@$(BIN)/pytest tests/chaos -m "chaos or not chaos" --durations 0 --durations-min 5; failed=$$?; \
+	$(BIN)/pytest --ignore tests/chaos -m chaos --durations 0 --durations-min 5 && exit $$failed
 
 simulate: $(READY) ## crash and restart everything on virtual time, by seed (make simulate ARGS="--seeds 10000 --first 5000")
 	@$(BIN)/python -m tests.simulation --seeds 1000 $(ARGS)
