@@ -71,7 +71,9 @@ class Writers:
         group, topics = simulation.cluster.group(simulation.settings.group), simulation.cluster.broker.topics
         partitions = topics[simulation.settings.topics.events[0]]
         numbers = {one.partition for one in group.assignments.get(member, ())}
-        return sorted(key for key in keys if partition_of(key, partitions) not in numbers)
+        # A resync of the worker's own holds its contacts, as any run does, whoever has their partitions meanwhile.
+        held = worker.parts.sink.resyncs._waiting
+        return sorted(key for key in keys if partition_of(key, partitions) not in numbers and key not in held)
 
     def _check_controls(self, process: Process, keys: Collection[str]) -> None:
         if not self._all_follow:
