@@ -50,14 +50,15 @@ class Properties:
         if not self.drained:
             simulation.violate(f"not everything is accounted for: {self._left()}")
         accepted, dead = simulation.hubspot.accepted(), self._simulation.excused()
-        # A dead letter that is not acked is read again, and may take effect then.
-        without = sorted(dead - {event_id for event_id, _ in accepted.entries})
-        findings = Ledger(simulation.source.committed()).compare(accepted, without)
+        findings = Ledger(simulation.source.committed()).compare(accepted, sorted(dead))
         # The totals of a dead letter come with the next event of its contact, whatever its type: the ledger looks at
         # events of the same type alone.
         contact_of = {event.id: event.contact_key for event in simulation.source.committed()}
         contacts = {contact_of[one] for one in dead if one in contact_of}
         findings.wrong_totals = [key for key in findings.wrong_totals if key not in contacts]
+        # A dead letter that is not acked is read again, and may take effect then.
+        late = {contact_of[event_id] for event_id, _ in accepted.entries if event_id in dead and event_id in contact_of}
+        findings.backwards = [key for key in findings.backwards if key not in late]
         # A replay lets dead letters take effect, after later events of their contact.
         findings.out_of_order = [one for one in findings.out_of_order if contact_of[one] not in contacts]
         # A replay restores old entries after newer ones that workers leave meanwhile.
