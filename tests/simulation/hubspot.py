@@ -232,7 +232,13 @@ class Instead:
     def fits(self, method: str, path: str) -> bool:
         named_method, url = self.recorded.method_and_url
         # The record's version of the API may be another one.
-        return method == named_method and path.rsplit("/", 1)[-1] == url.split("?")[0].rsplit("/", 1)[-1]
+        return method == named_method and _operation(path) == _operation(url.split("?")[0])
+
+
+def _operation(path: str) -> list[str]:
+    """Return the last part of a path, and for a batch the kind of its objects."""
+    parts = path.split("/")
+    return parts[-3:] if parts[-2] == "batch" else parts[-1:]
 
 
 class Transport(httpx.AsyncBaseTransport):
