@@ -14,6 +14,7 @@ from tests.simulation.outbox.backend import Backend
 from tests.simulation.outbox.connection import PATCHES
 from tests.simulation.outbox.database import Database
 from tests.simulation.outbox.relays import RelayProcess
+from tests.simulation.outbox.tables import Tables
 from tests.simulation.patching import START, Patch
 
 if TYPE_CHECKING:
@@ -34,8 +35,9 @@ class Source:
         self.database: Final = Database(loop, simulation.network, chance, START)
         self._relays: Final[list[RelayProcess]] = []
         self._backend: Backend | None = None
-        # The offsets since the last backup: retention is longer than a backup is old.
+        # The offsets since the oldest backup that is being restored: retention is longer than a backup is old.
         self.needed_since: dict[TopicPartition, int] = {}
+        self._restores = 0
         # The relays whose hosts are gone for good.
         self.lost: Final[set[Process]] = set()
         self._published_before_a_restore: Final[list[Committed]] = []
@@ -103,9 +105,18 @@ class Source:
 
     async def restore(self, fault: Fault) -> bool:
         """Restore the database from a backup some seconds old, as the runbook says: `recover` before the relays."""
+        backup = self.database.backup()
+        logs = self._simulation.cluster.broker.logs
+        if not self._restores:
+            self.needed_since = {one: log.end for one, log in logs.items()}
+        self._restores += 1
+        try:
+            return await self._restore(backup, fault)
+        finally:
+            self._restores -= 1
+
+    async def _restore(self, backup: tuple[Tables, int], fault: Fault) -> bool:
         network, database = self._simulation.network, self.database
-        backup = database.backup()
-        self.needed_since = {one: log.end for one, log in self._simulation.cluster.broker.logs.items()}
         await asyncio.sleep(min(fault.for_s, 4.0))
         if "database" in network.down:
             return False
