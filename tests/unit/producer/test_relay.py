@@ -66,7 +66,7 @@ class TwoRows:
 
     async def head(self, _rows: int, *, without: Iterable[int]) -> list[Row]:
         held = set(without)
-        return [row for row in self._left[:1] if row.position not in held]
+        return [row for row in self._left if row.position not in held][:1]
 
     async def delete(self, positions: Sequence[int]) -> None:
         self._left = [row for row in self._left if row.position not in positions]
@@ -173,6 +173,36 @@ def test_failures_in_a_row_are_counted_until_a_row_is_published(waits: list[int]
     health_after([FAULT, FAULT, None, FAULT, None])
 
     assert waits == [1, 2, 1]
+
+
+def test_rows_that_were_read_before_a_fault_of_kafka_are_published_before_later_ones(waits: list[int]) -> None:
+    class ReadOnce(TwoRows):
+        """Its rows are read one by one, each once, and again after it is rewound."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self._read = set[int]()
+
+        def rewind(self, *_: int) -> None:
+            self._read.clear()
+
+        async def head(self, _rows: int, *, without: Iterable[int]) -> list[Row]:
+            found = await super().head(2, without=self._read.union(without))
+            self._read.update(row.position for row in found)
+            return found
+
+    published = list[int]()
+
+    class Noting(Scripted):
+        async def send(self, place: Place, rows: Sequence[Row]) -> int:
+            sent = await super().send(place, rows)
+            published.extend(row.position for row in rows)
+            return sent
+
+    health_after([FAULT, None, None], ReadOnce, Noting)
+
+    assert published == [1, 2]
+    assert waits == [1]
 
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=repr)
