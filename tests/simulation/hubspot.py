@@ -235,10 +235,10 @@ class Instead:
         return method == named_method and _operation(path) == _operation(url.split("?")[0])
 
 
-def _operation(path: str) -> list[str]:
-    """Return the last part of a path, and for a batch the kind of its objects."""
+def _operation(path: str) -> tuple[bool, list[str]]:
+    """Return whether a path is about associations, its last part, and for a batch the kind of its objects."""
     parts = path.split("/")
-    return parts[-3:] if parts[-2] == "batch" else parts[-1:]
+    return "associations" in parts, parts[-3:] if parts[-2] == "batch" else parts[-1:]
 
 
 class Transport(httpx.AsyncBaseTransport):
