@@ -123,9 +123,8 @@ def _named(*faults: Fault) -> Mapping[str, Fault]:
     return {fault.__name__: fault for fault in faults}
 
 
-FAULTS_OF_HUBSPOT = _named(outage, slow_answers, lost_answers, dropped_connections)
 FAULTS = {
     **_named(relay_killed, relay_stopped, worker_killed, worker_stopped, both_workers_and_the_relay_killed),
     **_named(broker_killed, broker_stopped, database_killed, database_stopped),
-    **FAULTS_OF_HUBSPOT,
+    **_named(outage, slow_answers, lost_answers, dropped_connections),
 }
