@@ -53,6 +53,9 @@ class OtherRun:
     heard_at_s: float
     for_s: float
 
+    def is_active(self, at_s: float) -> bool:
+        return at_s < self.heard_at_s + self.for_s
+
 
 class HoldListener:
     """Processes the topic's records for *run*."""
@@ -116,20 +119,19 @@ class HoldListener:
         return True
 
     def _begin(self, hold: HoldBegun, at_s: float) -> None:
+        heard = OtherRun(hold.command, at_s, hold.for_s)
         if hold.run == self._run:
             self.highest_number = max(self.highest_number, hold.number)
             if hold.number == self._announcement and not self._announced:
                 self._announced = True
                 self._active_before = {
-                    name: run
-                    for name, run in self._runs.items()
-                    if name != self._run and at_s < run.heard_at_s + run.for_s
+                    name: run for name, run in self._runs.items() if name != self._run and run.is_active(at_s)
                 }
-        elif self._announced and (ours := self._runs.get(self._run)) and at_s >= ours.heard_at_s + ours.for_s:
-            self.superseded_by = OtherRun(hold.command, at_s, hold.for_s)
+        elif self._announced and (ours := self._runs.get(self._run)) and not ours.is_active(at_s):
+            self.superseded_by = heard
         if len(self._runs) >= MOST_RUNS and hold.run not in self._runs:
             del self._runs[next(iter(self._runs))]
-        self._runs[hold.run] = OtherRun(hold.command, at_s, hold.for_s)
+        self._runs[hold.run] = heard
 
 
 class Hold:
