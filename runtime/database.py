@@ -65,7 +65,7 @@ def connection_options(name: str, *, answer_within_s: float) -> dict[str, Any]:
 
 @asynccontextmanager
 async def reading(connection: psycopg.AsyncConnection, *, statement_within: timedelta) -> AsyncIterator[None]:
-    """Run a read-only transaction in which a statement takes at most *statement_within*.
+    """Run a read-only transaction, READ COMMITTED, in which a statement takes at most *statement_within*.
 
     Both settings end with the transaction: behind a pooler, other clients use the server's connection next. For the
     same reason no statement is prepared.
@@ -73,5 +73,8 @@ async def reading(connection: psycopg.AsyncConnection, *, statement_within: time
     connection.prepare_threshold = None
     async with connection.transaction():
         milliseconds = statement_within // timedelta(milliseconds=1)
-        await connection.execute(f"SET TRANSACTION READ ONLY; SET LOCAL statement_timeout = {milliseconds}".encode())
+        await connection.execute(
+            "SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ ONLY;"
+            f" SET LOCAL statement_timeout = {milliseconds}".encode()
+        )
         yield

@@ -40,6 +40,7 @@ def migrate(database_url: str) -> list[str]:
     engine = create_engine(
         make_url(database_url).set(drivername="postgresql+psycopg"),
         poolclass=NullPool,
+        isolation_level="READ COMMITTED",
         # With the encoding SQL_ASCII psycopg would return bytes before a migration can refuse the database.
         connect_args={"client_encoding": "utf8"},
     )

@@ -61,7 +61,9 @@ def import_outbox(  # noqa: PLR0913 - typer reads a command's options from its p
     }
     try:
         # Behind a pooler, a prepared statement may be missing in the server's next connection.
-        engine = create_engine(url, poolclass=NullPool, connect_args={"prepare_threshold": None})
+        engine = create_engine(
+            url, poolclass=NullPool, isolation_level="READ COMMITTED", connect_args={"prepare_threshold": None}
+        )
         with engine.connect() as connection:
             with connection.begin():
                 old = find_table(connection, table, columns, everything=everything)

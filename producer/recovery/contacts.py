@@ -104,6 +104,8 @@ def _columns(behind: Sequence[Behind]) -> list[list[Any]]:
 
 
 async def connect(database_url: str) -> psycopg.AsyncConnection:
-    """Connect to the database. As a context, the connection is one transaction."""
+    """Connect to the database. As a context, the connection is one transaction, READ COMMITTED."""
     # Behind a pooler, a prepared statement may be missing in the server's next connection.
-    return await psycopg.AsyncConnection.connect(database_url, prepare_threshold=None)
+    connection = await psycopg.AsyncConnection.connect(database_url, prepare_threshold=None)
+    await connection.set_isolation_level(psycopg.IsolationLevel.READ_COMMITTED)
+    return connection

@@ -77,8 +77,12 @@ SELECT (SELECT count(*) FROM (SELECT FROM outbox_events ORDER BY position LIMIT 
 FALL_ASLEEP: Final = f"SELECT pg_try_advisory_lock({ASLEEP_LOCK})"
 WAKE_UP: Final = f"SELECT pg_advisory_unlock({ASLEEP_LOCK})"
 
-# PostgreSQL 13 has no such setting.
-NEVER_IDLE: Final = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'"
+# What a role or a database may have set otherwise. PostgreSQL 13 has no idle_session_timeout. A relay that is
+# serializable makes transactions of the backend fail that are.
+SESSION: Final = """
+SELECT set_config(name, CASE name WHEN 'idle_session_timeout' THEN '0' ELSE 'read committed' END, false)
+FROM pg_settings WHERE name IN ('idle_session_timeout', 'default_transaction_isolation')
+"""
 
 
 class Unusable(RuntimeError):
@@ -114,8 +118,8 @@ class Outbox:
         outbox = cls(database_url, await _connection(database_url), clock, retention)
         async with AsyncExitStack() as failing:
             failing.push_async_callback(outbox.close)
+            await outbox._read(SESSION)
             await outbox.beat()
-            await outbox._read(NEVER_IDLE)
             await outbox._read(f"LISTEN {CHANNEL}")
             await outbox.head(0)
             # What can be read and not deleted would be published again and again.
@@ -144,7 +148,7 @@ class Outbox:
         [[locked, _]] = await self._read(lock.TAKE)
         if locked:
             self._deleting = await _connection(self._database_url)
-            await self._execute(self._deleting, NEVER_IDLE)
+            await self._execute(self._deleting, SESSION)
             await self.forget()
         return bool(locked)
 

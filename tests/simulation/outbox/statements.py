@@ -121,7 +121,7 @@ STATEMENTS: Final[dict[str, Callable[[Database, Session, Any], "Answer | asyncio
     outbox.FORGET: _forget,
     outbox.WRITERS: _writers,
     outbox.LOOK: lambda _, __, ___: [(True, False)],
-    outbox.NEVER_IDLE: lambda _, __, ___: [("0",)],
+    outbox.SESSION: lambda _, __, ___: [("0",)],
     outbox.BACKLOG: _backlog,
     outbox.FALL_ASLEEP: _fall_asleep,
     outbox.WAKE_UP: _wake_up,
