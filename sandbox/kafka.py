@@ -20,9 +20,10 @@ from sandbox.java import CACHE, jars, java
 from sandbox.listener import Listener, Plain
 from sandbox.processes import Process, ProcessFailed, free_port, listening, refuse_busy
 from sandbox.server import EmbeddedServer
+from sandbox.variants.versions import kafka_version
 
 # slf4j-nop drops Kafka's own log lines, since its exit code and stdout are enough.
-COORDINATES: Final = "org.apache.kafka:kafka_2.13:4.1.0+org.slf4j:slf4j-nop:1.7.36"
+COORDINATES: Final = "org.apache.kafka:kafka_2.13:{version}+org.slf4j:slf4j-nop:1.7.36"
 SIZE: Final = "43 MB"
 CLUSTER_ID: Final = "bmVyYXZhLXNhbmRib3gtMQ"
 START_WITHIN_S: Final = 90.0
@@ -57,13 +58,14 @@ class EmbeddedKafka(EmbeddedServer):
     *auto_create* is Kafka's own default: the broker creates topics whose metadata clients request.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what differs between brokers, by name
         self,
         directory: Path,
         *,
         port: int | None = None,
         listener: Listener | None = None,
         auto_create: bool = True,
+        version: str = "",
         progress: Progress = silent,
     ) -> None:
         super().__init__(Process("Kafka", directory / "kafka.log"))
@@ -71,6 +73,7 @@ class EmbeddedKafka(EmbeddedServer):
         self.listener: Listener = listener or Plain()
         self._directory: Final = directory
         self._auto_create: Final = auto_create
+        self._version: Final = version or kafka_version()
         self._port: Final = port or free_port()
         self._controller_port: Final = free_port()
         self._progress = progress
@@ -87,7 +90,7 @@ class EmbeddedKafka(EmbeddedServer):
     async def start(self) -> None:
         """Start the broker, and return when it answers. Raises JarsUnavailable, PortBusy and ProcessFailed."""
         refuse_busy(self._port, "Kafka")
-        class_path = await asyncio.to_thread(jars, COORDINATES, SIZE, self._progress)
+        class_path = await asyncio.to_thread(jars, COORDINATES.format(version=self._version), SIZE, self._progress)
         if not (self.data / "meta.properties").exists():
             self._progress("formatting Kafka's storage")
             await asyncio.to_thread(self._format, class_path)

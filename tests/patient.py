@@ -34,6 +34,7 @@ from schemas.envelope import Headers
 from schemas.outbox import RELAY_LOCK
 from schemas.topics import Topics
 from tests.commands import OURS
+from tests.foreign.own_servers import new_prefix
 from tests.kafka import topic_list
 from tests.polling import eventually
 
@@ -75,6 +76,7 @@ class Patient:
     """Everything between an outbox and HubSpot, running."""
 
     postgres: Any
+    template: str
     environment: dict[str, str]
     simulator_url: str
     services: Sequence[Service]
@@ -103,7 +105,7 @@ class Patient:
 
 async def admit(directory: Path, kafka: Any, postgres: Any, template: str) -> Patient:
     """Return a system that has delivered some events, and has nothing left to do."""
-    prefix, name = f"doctor{uuid4().hex[:6]}.", f"doctor_{uuid4().hex[:6]}"
+    prefix, name = new_prefix(), f"doctor_{uuid4().hex[:6]}"
     await create_topics(kafka.bootstrap_servers, Topics(prefix), PARTITIONS)
     database_url = await postgres.create_database(name, template=template)
     hubspot = simulator_process(directory, free_port())
@@ -122,7 +124,7 @@ async def admit(directory: Path, kafka: Any, postgres: Any, template: str) -> Pa
         "CONSUMER_PORT": str(free_port()),
     }
     services = [hubspot, producer(directory, environment), consumer(directory, environment)]
-    patient = Patient(postgres, environment, hubspot.url, services)
+    patient = Patient(postgres, template, environment, hubspot.url, services)
     async with Simulator(hubspot.url) as simulator:
         await hubspot.until(simulator.answers, within_s=READY_WITHIN_S)
         await simulator.change_settings(quota=MANY_CALLS)
@@ -283,7 +285,7 @@ async def outbox(
 ) -> AsyncIterator[Settings]:
     """Another database, with what *statements* leave in it, seen as *role*; a connection that stands for its relay."""
     name = f"outbox_{uuid4().hex[:8]}"
-    url = await patient.postgres.create_database(name, template="migrated" if migrated else "template1")
+    url = await patient.postgres.create_database(name, template=patient.template if migrated else "template1")
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
         for statement in statements:
             await connection.execute(statement.encode())

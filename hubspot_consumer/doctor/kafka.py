@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final, TypeVar
 
 from aiokafka import TopicPartition
@@ -15,6 +16,7 @@ from hubspot_consumer.doctor.environment import Environment
 from hubspot_consumer.doctor.examination import Answer, CannotTell, Check, Checks, Look, count, duration, fail, ok, warn
 from hubspot_consumer.doctor.receipts import compare
 from hubspot_consumer.doctor.unread import unread_answer
+from hubspot_consumer.doctor.versions import kafka_version
 from hubspot_consumer.kafka.group import Group, describe_group, unread_records
 from hubspot_consumer.kafka.lag import first_unfinished
 from runtime.clock import SystemClock
@@ -66,6 +68,7 @@ class KafkaChecks:
         return Checks(
             [
                 Check("kafka", self.brokers, CONNECT),
+                Check("kafka_version", partial(kafka_version, self._connected)),
                 Check("topics", self.topics),
                 Check("partitions", self.partitions),
                 Check("topic_settings", self.topic_settings),

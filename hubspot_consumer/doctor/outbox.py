@@ -10,6 +10,7 @@ import psycopg
 
 from hubspot_consumer.doctor.environment import Environment
 from hubspot_consumer.doctor.examination import Answer, CannotTell, Check, Checks, Look, count, duration, fail, ok, warn
+from hubspot_consumer.doctor.versions import SERVER_VERSION, postgres_version
 from runtime.database import reading
 from schemas.outbox import RELAY_LOCK, RELAY_NAME, ROWS_MAY_BE_HIDDEN
 
@@ -93,6 +94,7 @@ class OutboxChecks:
         return Checks(
             [
                 Check("database", self.database, "check PostgreSQL and DATABASE_URL"),
+                Check("postgres_version", self.version),
                 Check("outbox", self.waiting),
                 Check("parked", self.parked),
                 Check("relay", self.relay),
@@ -113,6 +115,11 @@ class OutboxChecks:
         if not migrated:
             return fail("the database has no outbox", "run `python -m producer migrate`")
         return ok(f"PostgreSQL {connection.info.server_version // 10_000}, with an outbox")
+
+    async def version(self) -> Answer:
+        """Check whether PostgreSQL is of a promised version."""
+        [[number]] = await self._rows(await self._connected.known(), SERVER_VERSION)
+        return postgres_version(number)
 
     async def waiting(self) -> Answer:
         """Report how many events wait for the relay, and for how long the first of them has."""

@@ -21,6 +21,7 @@ from playwright.async_api import Error as PlaywrightError
 from sandbox.processes import Process, free_port
 from sandbox.services import READY_WITHIN_S, Service
 from tests.console.browsing import signed_in
+from tests.foreign.own_servers import new_prefix
 from tests.pipeline import OPERATOR_TOKEN, READER_TOKEN, Pipeline, running_pipeline
 from tests.polling import eventually
 
@@ -89,14 +90,15 @@ async def chromium(chromium_address: str) -> AsyncIterator[Browser]:
 async def shared(
     chromium_address: str, tmp_path_factory: pytest.TempPathFactory, kafka: Any, postgres: Any, migrated_template: str
 ) -> AsyncIterator[Shared]:
-    database_url = await postgres.create_database("browser", template=migrated_template)
-    async with running_pipeline(tmp_path_factory.mktemp("shared"), kafka, database_url, "browser.") as pipeline:
+    name, prefix = f"browser_{uuid4().hex[:8]}", new_prefix()
+    database_url = await postgres.create_database(name, template=migrated_template)
+    async with running_pipeline(tmp_path_factory.mktemp("shared"), kafka, database_url, prefix) as pipeline:
         shared = Shared(pipeline, pipeline.producer(), pipeline.consumer(), pipeline.console())
         # Most tests need all of them, so all begin at once.
         for service in (shared.console, shared.worker, shared.producer):
             service.launch()
         yield shared
-    await postgres.drop_database("browser")
+    await postgres.drop_database(name)
 
 
 @pytest_asyncio.fixture(loop_scope="session")

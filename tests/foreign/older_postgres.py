@@ -10,20 +10,24 @@ from typing import Any
 import pytest
 
 from sandbox.postgres import EmbeddedPostgres
+from sandbox.variants.postgres_programs import PostgresUnavailable, programs_of
+from sandbox.variants.versions import POSTGRES
 
 # Where Debian and what is made of it install each version.
 INSTALLED = Path("/usr/lib/postgresql")
-MISSING = "no other PostgreSQL is installed: `apt-get install postgresql-15`, or name a folder in NERAVA_TEST_POSTGRES"
 
 
 def oldest_programs() -> Path:
-    """Return the folder of the oldest installation's programs. Skips the test where there is none."""
+    """Return the folder of the oldest programs: of the promised version, else the oldest installation's, or skip."""
     if named := os.environ.get("NERAVA_TEST_POSTGRES"):
         return Path(named)
-    found = [program.parent for program in INSTALLED.glob("*/bin/postgres")]
-    if not found:
-        pytest.skip(MISSING)
-    return min(found, key=lambda folder: float(folder.parent.name))
+    try:
+        return programs_of(int(POSTGRES["oldest"]))
+    except PostgresUnavailable as unavailable:
+        found = [program.parent for program in INSTALLED.glob("*/bin/postgres")]
+        if not found:
+            pytest.skip(f"{unavailable}; nor is one installed (`apt-get install postgresql-15`)")
+        return min(found, key=lambda folder: float(folder.parent.name))
 
 
 @contextmanager

@@ -9,6 +9,7 @@ field's name.
 import asyncio
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -35,12 +36,13 @@ EVENTS = [pytest.param(one, marks=pytest.mark.chaos if one.get("slow") else ()) 
 
 @pytest.fixture(scope="module")
 def db(postgres: Any, migrated_template: str) -> Iterator[psycopg.Connection[Any]]:
-    url = asyncio.run(postgres.create_database("hostile_events", template=migrated_template))
+    name = f"hostile_{uuid4().hex[:8]}"
+    url = asyncio.run(postgres.create_database(name, template=migrated_template))
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(GRANTS)
         yield connection
         connection.execute("DROP OWNED BY hostile_backend; DROP ROLE hostile_backend")
-    asyncio.run(postgres.drop_database("hostile_events"))
+    asyncio.run(postgres.drop_database(name))
 
 
 @pytest.mark.parametrize("statement", [ALONE, SEVERAL], ids=["alone", "among several"])

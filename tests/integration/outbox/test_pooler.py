@@ -41,6 +41,7 @@ async def doctor(url: str) -> None:
     findings = await examine([OutboxChecks(Environment(settings)).checks()])
     assert {finding.name: finding.level for finding in findings} == {
         "database": "ok",
+        "postgres_version": "ok",
         "outbox": "ok",
         "parked": "ok",
         "relay": "fail",

@@ -1,0 +1,51 @@
+"""Checks of the servers' versions: outside the promised range, nobody has tried whether events arrive."""
+
+import asyncio
+from typing import Any, Final
+
+from aiokafka.admin import AIOKafkaAdminClient
+
+from hubspot_consumer.doctor.examination import Answer, CannotTell, Look, ok, warn
+from runtime.kafka.broker_versions import NEWEST_KNOWN, BrokerVersion, ask_version, is_redpanda
+from runtime.versions import KAFKA, POSTGRESQL, dotted
+
+# At the start of a connection a pooler may tell another server's version than that of the one that answers.
+SERVER_VERSION: Final = "SELECT current_setting('server_version_num')::int"
+NOT_TRIED: Final = (
+    "docs/versions.md says which versions were tried; move to one of them, or try yours before you rely on it"
+)
+
+
+def postgres_version(number: int) -> Answer:
+    """Return the finding about PostgreSQL's `server_version_num`, such as 140023."""
+    version = divmod(number, 10_000)
+    if POSTGRESQL.includes(version):
+        return ok(f"PostgreSQL {dotted(version)}; {POSTGRESQL} are promised")
+    return warn(f"PostgreSQL {dotted(version)}; only {POSTGRESQL} are promised", NOT_TRIED)
+
+
+async def kafka_version(connected: Look[tuple[AIOKafkaAdminClient, Any]]) -> Answer:
+    """Check whether the brokers that answer are of promised releases."""
+    admin, _ = await connected.known()
+    described = await admin.describe_cluster()
+    if is_redpanda(described["cluster_id"]):
+        return warn(f"Redpanda, which says no version; Kafka {KAFKA} are promised", NOT_TRIED)
+    asked = (ask_version(admin, broker["node_id"]) for broker in described["brokers"])
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    return brokers_answer({answer for answer in answers if isinstance(answer, BrokerVersion)})
+
+
+def brokers_answer(brokers: set[BrokerVersion]) -> Answer:
+    """Return the finding about what the brokers tell of their versions."""
+    if not brokers:
+        raise CannotTell("no broker answers: see kafka")
+    releases = sorted(broker.release for broker in brokers if broker.release)
+    named = [f"Kafka {dotted(one)}{' or later' if one == NEWEST_KNOWN else ''}" for one in releases]
+    unnamed = {broker.since_3_3 for broker in brokers if not broker.release}
+    if True in unnamed:
+        named.append(f"Kafka {dotted(KAFKA.oldest)} or later in ZooKeeper mode, which says no release")
+    if False in unnamed:
+        named.append(f"Kafka before {dotted(KAFKA.oldest)}, or another server with its protocol")
+    if all(map(KAFKA.includes, releases)) and False not in unnamed:
+        return ok(f"{' and '.join(named)}; {KAFKA} are promised")
+    return warn(f"{' and '.join(named)}; only {KAFKA} are promised", NOT_TRIED)
