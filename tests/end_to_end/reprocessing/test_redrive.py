@@ -24,7 +24,7 @@ def happening(number: int, minute: int, event_type: str, **payload: object) -> H
 
 
 def first(number: int) -> list[Happening]:
-    """A driver signs up and installs a pass of a kind that the portal does not know."""
+    """A driver signs up and installs a pass that HubSpot refuses."""
     at = "2026-11-24T03:00:00Z"
     signed_up = happening(number, 0, "driver_signed_up", email=email(number), auth_provider="apple", created_at=at)
     return [signed_up, happening(number, 1, "wallet_pass_installed", pass_type="google", installed_at=at)]
@@ -38,15 +38,15 @@ def newer(number: int) -> list[Happening]:
     return [other, happening(number, 3, "nova_earned", **earned)]
 
 
-async def takes_passes_of(pipeline: Pipeline, *kinds: str) -> None:
-    """Let the portal know these kinds of passes alone."""
-    options = [{"label": kind, "value": kind, "displayOrder": 0, "hidden": False} for kind in kinds]
-    await pipeline.simulator.change_property(PASS_TYPE, options=options)
+async def refuses_google_passes(pipeline: Pipeline) -> None:
+    """Let HubSpot reject each contact with such a pass, and name no property: workers would leave out the property."""
+    refused = {"kind": "bad_inputs", "message": "A rule of the portal does not take this contact."}
+    await pipeline.simulator.add_fault({"answer": refused, "match": {"text": '"google"'}})
 
 
 async def set_aside(pipeline: Pipeline) -> None:
     """Let a dead letter come of each of 500 contacts, and newer events of half of them; then mend the cause."""
-    await takes_passes_of(pipeline, "apple")
+    await refuses_google_passes(pipeline)
     worker = pipeline.consumer(DEAD_LETTER_LIMIT="10000")
     await asyncio.gather(pipeline.producer().launch_and_wait(), worker.launch_and_wait())
     await pipeline.play([each for number in range(CONTACTS) for each in first(number)])
@@ -54,7 +54,7 @@ async def set_aside(pipeline: Pipeline) -> None:
     await pipeline.play([each for number in range(0, CONTACTS, 2) for each in newer(number)])
     await pipeline.all_accounted_for(within_s=90)
     await pipeline.until_finished()
-    await takes_passes_of(pipeline, "apple", "google")
+    await pipeline.simulator.remove_faults()
 
 
 @pytest.mark.chaos
@@ -83,7 +83,7 @@ async def test_redrive_of_500_dead_letters_leaves_no_value_older_and_no_entry_tw
 async def test_what_is_still_refused_stays_dead_and_what_newer_events_made_harmless_does_not(
     pipeline: Pipeline,
 ) -> None:
-    await takes_passes_of(pipeline, "apple")
+    await refuses_google_passes(pipeline)
     await asyncio.gather(pipeline.producer().launch_and_wait(), pipeline.consumer().launch_and_wait())
     await pipeline.play(first(1) + first(2))
     await pipeline.until_set_aside(2)

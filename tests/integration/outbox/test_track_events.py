@@ -19,6 +19,7 @@ from sqlalchemy.pool import NullPool
 from producer import InvalidEvent, track_events
 from tests.foreign.spans import Spans, traceparent_of
 from tests.outbox.outbox import rows
+from tests.polling import eventually
 
 TIME = "2026-11-24T03:00:00Z"
 Events = Sequence[tuple[str, dict[str, Any]]]
@@ -189,6 +190,33 @@ async def test_the_same_transactions_deadlock_where_they_track_one_event_after_t
     _, deadlocks = await share_contacts(database_url, one_by_one)
 
     assert deadlocks > 0
+
+
+async def test_an_event_that_waited_for_a_contact_of_another_user_by_now_does_not_keep_it_locked(
+    database_url: str,
+) -> None:
+    with psycopg.connect(database_url) as moving, psycopg.connect(database_url, autocommit=True) as looking:
+        track(moving, signed_up("usr_1", "ada@example.com"))
+        moving.commit()
+        track(moving, signed_up("usr_1", "zoe@example.com"))
+        async with await psycopg.AsyncConnection.connect(database_url) as waiting:
+            tracked = asyncio.create_task(one_by_one(waiting, [earned("usr_1")]))
+            await eventually(lambda: waits(looking), saying="the event waits")
+            moving.commit()
+            await tracked
+
+            looking.execute("SELECT FROM outbox_contacts WHERE contact_key = 'ada@example.com' FOR UPDATE NOWAIT")
+        keys = looking.execute("SELECT aggregateid FROM outbox_events ORDER BY position").fetchall()
+
+    assert keys == [("ada@example.com",), ("zoe@example.com",), ("zoe@example.com",)]
+
+
+def track(db: psycopg.Connection[Any], event: tuple[str, dict[str, Any]]) -> None:
+    db.execute("SELECT track_lifecycle_event(%s, %s)", [event[0], json.dumps(event[1])])
+
+
+async def waits(db: psycopg.Connection[Any]) -> bool:
+    return db.execute("SELECT FROM pg_locks WHERE NOT granted").fetchone() is not None
 
 
 async def share_contacts(url: str, track: Track) -> tuple[int, int]:
