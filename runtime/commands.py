@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Coroutine
+from functools import cache
 from typing import Any, Final, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -13,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from runtime.endings import CannotGoOn, Misconfigured
 from runtime.logs import log, set_up
+from runtime.misspelt import misspelt
 from runtime.settings import ServiceSettings
 
 # Exit codes are a public contract. 0 means that everything was done; the doctor has its own for warnings and failures.
@@ -28,11 +30,21 @@ AnySettings = TypeVar("AnySettings", bound=ServiceSettings)
 
 
 def read_settings(kind: type[AnySettings]) -> AnySettings:
-    """Return the settings from the environment. If there are faults, print them to stderr and exit with 2."""
+    """Return the settings from the environment. If there are faults, print them to stderr and exit with 2.
+
+    A name that is probably misspelt is printed too, once in a process.
+    """
+    for line in misspelt(kind, os.environ):
+        _print_once(line)
     try:
         return kind()
     except ValidationError as error:
         refuse(explain(error, kind))
+
+
+@cache
+def _print_once(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def start_command(kind: type[AnySettings], *, log_level: str | None = None) -> AnySettings:

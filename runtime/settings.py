@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, get_args
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import BaseModel, Field, SecretStr, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
@@ -17,7 +17,19 @@ SHORTEST_SECRET: Final = 6
 _HIDDEN: Final = "…"
 
 
-class ServiceSettings(BaseSettings):
+class HasSecrets(BaseModel):
+    """A model whose secrets are values. In a class of settings they may be in files, which change."""
+
+    def read_again(self, name: str) -> SecretStr | None:
+        """Return the secret *name*, newly read if it is in a file. Raises ValueError, which names the variable."""
+        secret: SecretStr | None = getattr(self, name)
+        return secret
+
+    def is_in_a_file(self, name: str) -> bool:  # noqa: ARG002 - classes of settings need it
+        return False
+
+
+class ServiceSettings(HasSecrets, BaseSettings):
     """What every class of settings is made of: one way to read the environment, and one to read secrets from files."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
@@ -51,10 +63,11 @@ class ServiceSettings(BaseSettings):
         return init_settings, InitSettingsSource(settings_cls, secrets), env_settings
 
     def read_again(self, name: str) -> SecretStr | None:
-        """Return the secret *name*, newly read if it is in a file. Raises ValueError, which names the variable."""
         path, _ = _named_files(type(self)).get(name, ("", None))
-        secret: SecretStr | None = _read(name, path) if path else getattr(self, name)
-        return secret
+        return _read(name, path) if path else super().read_again(name)
+
+    def is_in_a_file(self, name: str) -> bool:
+        return name in _named_files(type(self))
 
     @property
     def secrets(self) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ OURS = (
     "OUTBOX_",
     "DEAD_LETTER_LIMIT",
     "LOG_LEVEL",
+    "AWS_",
 )
 
 

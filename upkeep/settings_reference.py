@@ -33,7 +33,8 @@ wrong or missing setting is one line that names it; the exit code is 2. The doct
 
 A **secret** may be in a file instead, as Docker and Kubernetes mount it: the variable with `_FILE` behind its name
 has the path. Set only one of the two. Files are read when a command starts. The file of the HubSpot token is also read
-when HubSpot refuses the token, so a rotation needs no restart. No command shows a secret, and log lines mask it.
+when HubSpot refuses the token, and Kafka's are for new connections ([kafka-connection.md](kafka-connection.md)): a
+rotation needs no restart. No command shows a secret, and log lines mask it.
 """
 
 

@@ -185,16 +185,21 @@ def _faust_app(kafka: KafkaConnection, group: str, folder: str, positions: Posit
     return app
 
 
-def _credentials(kafka: KafkaConnection) -> faust.SASLCredentials | faust.SSLCredentials | None:
-    context = kafka.ssl_context()
-    if kafka.kafka_security_protocol.startswith("SASL") and kafka.kafka_sasl_password is not None:
+def _credentials(
+    kafka: KafkaConnection,
+) -> faust.SASLCredentials | faust.OAuthCredentials | faust.SSLCredentials | None:
+    options = kafka.client_options()
+    if tokens := options.get("sasl_oauth_token_provider"):
+        return faust.OAuthCredentials(oauth_cb=tokens, ssl_context=options["ssl_context"])
+    if "sasl_mechanism" in options:
         return faust.SASLCredentials(
-            username=kafka.kafka_sasl_username,
-            password=kafka.kafka_sasl_password.get_secret_value(),
-            mechanism=kafka.kafka_sasl_mechanism,
-            ssl_context=context,
+            username=options["sasl_plain_username"],
+            # Faust passes it on to aiokafka unseen: it may be a file, which each connection reads.
+            password=options["sasl_plain_password"],
+            mechanism=options["sasl_mechanism"],
+            ssl_context=options["ssl_context"],
         )
-    return faust.SSLCredentials(context) if context is not None else None
+    return faust.SSLCredentials(options["ssl_context"]) if options["ssl_context"] is not None else None
 
 
 def _record(message: Any) -> Record:

@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections.abc import Coroutine
-from contextlib import suppress
 from functools import partial
 from typing import Any, Final, NoReturn
 
@@ -50,7 +49,6 @@ class Service:
             health=self.health,
             telemetry=self.telemetry,
             tell_partitions=sender.has_to_heed,
-            login_refused=partial(_read_password_again, settings, kafka),
         )
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -78,11 +76,3 @@ class Service:
             return {name: reading(gauge) for name, gauge in gauges.items()}
 
         return keep_journal(partial(log.info, "relay.progress"), counters, now, self._clock)
-
-
-def _read_password_again(settings: Settings, kafka: dict[str, Any]) -> None:
-    """Put Kafka's password into *kafka*, the options of every client, if its file has another one by now."""
-    # A file that is just being replaced is read at the next refusal.
-    with suppress(ValueError):
-        if password := settings.read_again("kafka_sasl_password"):
-            kafka["sasl_plain_password"] = password.get_secret_value()

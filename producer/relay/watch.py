@@ -36,11 +36,10 @@ class Watch:
         health: Health,
         telemetry: Telemetry,
         tell_partitions: Callable[[int], None] = lambda _: None,
-        login_refused: Callable[[], None] = lambda: None,
     ) -> None:
         self._connect: Final = connect
         self._kafka: Final = kafka
-        self._admission: Final = Admission(kafka, login_refused)
+        self._admission: Final = Admission(kafka, waits_for_login=True)
         self._topics: Final = topics
         self._clock: Final = clock
         self._health: Final = health

@@ -7,20 +7,18 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any, Final
 
-from aiokafka.conn import AIOKafkaConnection, collect_hosts
+from aiokafka.conn import collect_hosts
 from aiokafka.errors import IllegalSaslStateError, SaslAuthenticationFailed, UnsupportedSaslMechanismError
-from aiokafka.protocol.admin import SaslHandShakeRequest
-from aiokafka.protocol.metadata import MetadataRequest
 
 from runtime.endings import CannotGoOn, Misconfigured
+from runtime.kafka.broker import ANSWER_WITHIN_S, Broker
+from runtime.kafka.credentials.faults import CredentialsRefused, CredentialsUnavailable
+from runtime.kafka.credentials.passwords import SecretFile
+from runtime.kafka.credentials.tls import TLSFiles
 
-ANSWER_WITHIN_S: Final = 3.0
-CLOSE_WITHIN_S: Final = 0.5
 # OpenSSL's error codes of certificate verification.
 _NOT_OF_THIS_TIME: Final = (9, 10)
 _OF_OTHER_NAMES: Final = (62, 63, 64)
@@ -35,18 +33,22 @@ class KafkaRefused(Misconfigured):
 
 
 class LoginRefused(KafkaRefused):
-    """A broker refused the user or the password. It may accept them later, or accept what is read from a file then."""
+    """A broker refused the credentials. It may accept them later; if they *may_change*, it may accept others then."""
+
+    def __init__(self, message: str, *, may_change: bool) -> None:
+        super().__init__(message)
+        self.may_change: Final = may_change
 
 
 class Admission:
     """Stores whether Kafka has accepted the settings once: a later refusal is no misconfiguration then.
 
-    With *login_refused*, a refused login is none at any time; it is called for each, and may change *options*.
+    A refused login is none at any time where the credentials may change without a restart, or with *waits_for_login*.
     """
 
-    def __init__(self, options: Mapping[str, Any], login_refused: Callable[[], None] | None = None) -> None:
+    def __init__(self, options: Mapping[str, Any], *, waits_for_login: bool = False) -> None:
         self._options: Final = options
-        self._login_refused: Final = login_refused
+        self._waits_for_login: Final = waits_for_login
         self._granted = False
 
     def granted(self) -> None:
@@ -60,11 +62,7 @@ class Admission:
         try:
             await ask_admission(self._options)
         except KafkaRefused as refused:
-            passes = self._granted
-            if isinstance(refused, LoginRefused) and self._login_refused is not None:
-                self._login_refused()
-                passes = True
-            if passes:
+            if self._granted or self._passes(refused):
                 raise KafkaAway(str(refused)) from None
             raise
         self._granted = True
@@ -79,10 +77,14 @@ class Admission:
             return str(away)
         return f"KAFKA_BOOTSTRAP_SERVERS: no broker answers ({type(error).__name__})"
 
+    def _passes(self, refused: KafkaRefused) -> bool:
+        return isinstance(refused, LoginRefused) and (self._waits_for_login or refused.may_change)
+
 
 async def ask_admission(options: Mapping[str, Any]) -> None:
     """Return when a broker accepts a connection with our clients' *options*. Raises KafkaRefused, KafkaAway."""
-    brokers = [_Broker(host, port, options) for host, port, _ in collect_hosts(options["bootstrap_servers"])]
+    await _have_credentials(options)
+    brokers = [Broker(host, port, options) for host, port, _ in collect_hosts(options["bootstrap_servers"])]
     asking = [asyncio.create_task(_why_not(broker)) for broker in brokers]
     away = []
     refused = None
@@ -103,85 +105,21 @@ async def ask_admission(options: Mapping[str, Any]) -> None:
     raise refused or KafkaAway(f"KAFKA_BOOTSTRAP_SERVERS: no broker answers at {servers} ({away[0]})")
 
 
-@dataclass(frozen=True)
-class _Broker:
-    host: str
-    port: int
-    options: Mapping[str, Any]
-
-    @property
-    def name(self) -> str:
-        return f"{self.host}:{self.port}"
-
-    @property
-    def protocol(self) -> str:
-        return str(self.options.get("security_protocol", "PLAINTEXT"))
-
-    @property
-    def tls(self) -> bool:
-        return self.protocol.endswith("SSL")
-
-    @property
-    def sasl(self) -> bool:
-        return self.protocol.startswith("SASL")
-
-    @asynccontextmanager
-    async def connection(self, protocol: str) -> AsyncIterator[AIOKafkaConnection]:
-        asked = {name: value for name, value in self.options.items() if name.startswith(("sasl_", "ssl_"))}
-        closing = asyncio.Event()
-        connection = AIOKafkaConnection(
-            self.host,
-            self.port,
-            security_protocol=protocol,
-            request_timeout_ms=int(ANSWER_WITHIN_S * 1000),
-            on_close=lambda *_: closing.set(),
-            **asked,
-        )
-        try:
-            await connection.connect()
-            yield connection
-        finally:
-            closed = connection.close()
-            # aiokafka calls `on_close` only for an open connection. TLS sends a closing message and waits for the
-            # answer.
-            if closing.is_set():
-                await asyncio.wait([closed], timeout=CLOSE_WITHIN_S)
-
-    async def let_in(self) -> None:
-        async with self.connection(self.protocol) as connection:
-            # A broker answers a request for its API versions to any client, but this request only to an authenticated
-            # one.
-            await connection.send(MetadataRequest([]))
-
-    async def mechanisms(self) -> list[str]:
-        """Return the broker's SASL mechanisms; an empty list if it has none, or does not answer."""
-        asked = str(self.options.get("sasl_mechanism", "PLAIN"))
-        try:
-            async with self.connection("SSL" if self.tls else "PLAINTEXT") as connection:
-                return list((await connection.send(SaslHandShakeRequest(asked))).enabled_mechanisms)
-        except Exception:  # noqa: BLE001 - an unknown server may cause any error
-            return []
-
-    async def speaks_plainly(self) -> bool:
-        try:
-            async with self.connection("PLAINTEXT"):
-                return True
-        except Exception:  # noqa: BLE001 - an unknown server may cause any error
-            return False
-
-    async def speaks_tls(self) -> bool:
-        # Any certificate is accepted, because nothing is sent.
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        try:
-            _, writer = await asyncio.open_connection(self.host, self.port, ssl=context)
-        except OSError:
-            return False
-        writer.transport.abort()
-        return True
+async def _have_credentials(options: Mapping[str, Any]) -> None:
+    try:
+        if (context := options["ssl_context"]) is not None:
+            context.load_changes()
+        if isinstance(password := options.get("sasl_plain_password"), SecretFile):
+            password.read()
+        if (tokens := options.get("sasl_oauth_token_provider")) is not None:
+            await tokens.token()
+    except CredentialsRefused as error:
+        raise LoginRefused(str(error), may_change=True) from None
+    except CredentialsUnavailable as error:
+        raise KafkaAway(str(error)) from None
 
 
-async def _why_not(broker: _Broker) -> KafkaRefused | KafkaAway | None:
+async def _why_not(broker: Broker) -> KafkaRefused | KafkaAway | None:
     try:
         async with asyncio.timeout(ANSWER_WITHIN_S):
             await broker.let_in()
@@ -196,14 +134,12 @@ async def _why_not(broker: _Broker) -> KafkaRefused | KafkaAway | None:
         return _away(fault)
 
 
-async def _reason(broker: _Broker, fault: BaseException) -> KafkaRefused | KafkaAway:
+async def _reason(broker: Broker, fault: BaseException) -> KafkaRefused | KafkaAway:
     match fault:
         case ssl.SSLCertVerificationError():
             return _of_its_certificate(broker, fault)
         case SaslAuthenticationFailed():
-            return LoginRefused(
-                f"KAFKA_SASL_PASSWORD: {broker.name} does not accept it for the user KAFKA_SASL_USERNAME"
-            )
+            return _of_the_login(broker, fault)
         case UnsupportedSaslMechanismError():
             taken = " or ".join(await broker.mechanisms()) or "others"
             return KafkaRefused(
@@ -214,10 +150,31 @@ async def _reason(broker: _Broker, fault: BaseException) -> KafkaRefused | Kafka
         case TimeoutError():
             return _away(fault)
         case _:
-            return await _other_protocol(broker) or _away(fault)
+            return _of_our_certificate(broker, fault) or await _other_protocol(broker) or _away(fault)
 
 
-def _of_its_certificate(broker: _Broker, fault: ssl.SSLCertVerificationError) -> KafkaRefused | KafkaAway:
+def _of_the_login(broker: Broker, fault: SaslAuthenticationFailed) -> LoginRefused:
+    if (tokens := broker.options.get("sasl_oauth_token_provider")) is not None:
+        words = tokens.issuer.refused.format(broker=broker.name, status=fault.args[0])
+        return LoginRefused(words, may_change=True)
+    words = f"KAFKA_SASL_PASSWORD: {broker.name} does not accept it for the user KAFKA_SASL_USERNAME"
+    return LoginRefused(words, may_change=isinstance(broker.options["sasl_plain_password"], SecretFile))
+
+
+def _of_our_certificate(broker: Broker, fault: BaseException) -> KafkaRefused | None:
+    """Return the refusal of the client's certificate, if the broker's TLS alert is one."""
+    alert = (fault.reason or "").partition("_ALERT_")[2] if isinstance(fault, ssl.SSLError) else ""
+    if not any(part in alert for part in ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED")):
+        return None
+    files: TLSFiles = broker.options["ssl_context"].files
+    if not files.certfile:
+        return KafkaRefused(f"KAFKA_SSL_CERTFILE: is not set, and {broker.name} asks for a client's certificate")
+    # Java's brokers call an expired one unknown.
+    words = f"it ended {files.ended:%Y-%m-%d %H:%M} UTC" if files.ended else alert.replace("_", " ").lower()
+    return LoginRefused(f"KAFKA_SSL_CERTFILE: {broker.name} does not accept it ({words})", may_change=True)
+
+
+def _of_its_certificate(broker: Broker, fault: ssl.SSLCertVerificationError) -> KafkaRefused | KafkaAway:
     words = fault.verify_message.rstrip(".")
     if fault.verify_code in _NOT_OF_THIS_TIME:
         # The broker's operator has to renew the certificate; then the connection works without a restart.
@@ -227,7 +184,7 @@ def _of_its_certificate(broker: _Broker, fault: ssl.SSLCertVerificationError) ->
     return KafkaRefused(f"KAFKA_SSL_CAFILE: the certificate of {broker.name} is not trusted ({words})")
 
 
-async def _other_protocol(broker: _Broker) -> KafkaRefused | None:
+async def _other_protocol(broker: Broker) -> KafkaRefused | None:
     """Return the protocol that the broker uses, if it is another one: it closes connections of any other protocol."""
     if not broker.tls and await broker.speaks_tls():
         return KafkaRefused(_protocol(broker, f"speaks TLS: set {'SASL_SSL' if broker.sasl else 'SSL or SASL_SSL'}"))
@@ -239,7 +196,7 @@ async def _other_protocol(broker: _Broker) -> KafkaRefused | None:
     return None
 
 
-def _protocol(broker: _Broker, finding: str) -> str:
+def _protocol(broker: Broker, finding: str) -> str:
     return f"KAFKA_SECURITY_PROTOCOL: is {broker.protocol}, and {broker.name} {finding}"
 
 

@@ -1,5 +1,6 @@
 """aiokafka's clients of a process: what all of them do otherwise than aiokafka has it."""
 
+from runtime.kafka.credentials.logins import log_in_anew
 from runtime.kafka.group_errors import heed_group_errors
 from runtime.kafka.header_names import read_any_header_names
 from runtime.kafka.topics import never_create_topics
@@ -7,9 +8,10 @@ from runtime.kafka.unpacking import limit_unpacking, return_large_blocks
 
 
 def prepare_clients() -> None:
-    """Make all clients of this process create no topic, begin anew in no group that Kafka still loads, and read any
-    record within a bound of memory, from now on.
+    """Make all clients of this process log in with the credentials of the moment, create no topic, begin anew in no
+    group that Kafka still loads, and read any record within a bound of memory, from now on.
     """
+    log_in_anew()
     never_create_topics()
     heed_group_errors()
     read_any_header_names()

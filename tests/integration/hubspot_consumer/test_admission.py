@@ -220,10 +220,11 @@ async def test_a_refused_login_is_an_outage_at_once_to_a_service_that_waits_for_
 ) -> None:
     wrong = options({**secured_kafka.environment, "KAFKA_SASL_PASSWORD": "wrong"})
     right = options({**secured_kafka.environment})
-    waiting = Admission(wrong, lambda: wrong.update(right))
+    waiting = Admission(wrong, waits_for_login=True)
 
     assert (await waiting.why(OSError())).startswith("KAFKA_SASL_PASSWORD: ")
     # What was changed after the refusal is tried next.
+    wrong.update(right)
     await waiting.ask()
 
 
@@ -233,4 +234,4 @@ async def test_what_only_other_settings_help_against_is_refused_to_a_service_tha
     asked = options({**untls_kafka.environment, "KAFKA_SECURITY_PROTOCOL": "PLAINTEXT"})
 
     with pytest.raises(KafkaRefused, match=r"^KAFKA_SECURITY_PROTOCOL: is"):
-        await Admission(asked, lambda: None).ask()
+        await Admission(asked, waits_for_login=True).ask()

@@ -14,6 +14,7 @@ from runtime.kafka.topics import UnequalPartitions
 from schemas.topics import Topics
 from tests.commands import run
 from tests.kafka import topic_list
+from tests.polling import eventually
 
 
 @pytest.fixture
@@ -251,8 +252,14 @@ async def _alter(environment: dict[str, str], configs: dict[str, dict[str, str]]
     own = {topic: await _own_config(admin, topic) for topic in configs}
     resources = [ConfigResource(ConfigResourceType.TOPIC, topic, own[topic] | configs[topic]) for topic in configs]
     [answer] = await admin.alter_configs(resources)
-    await admin.close()
     assert [code for code, *_ in answer.resources] == [0] * len(configs)
+
+    async def altered() -> bool:
+        return all([(await _own_config(admin, topic)).items() >= configs[topic].items() for topic in configs])
+
+    # The controller answers before the broker has the new settings.
+    await eventually(altered, saying="the settings are altered")
+    await admin.close()
 
 
 async def _own_config(admin: AIOKafkaAdminClient, topic: str) -> dict[str, str]:

@@ -29,6 +29,7 @@ LIVE = KAFKA | {
     "HUBSPOT_PRIVATE_APP_TOKEN": "pat-na1-secret",
     "HUBSPOT_PORTAL_ID": "1",
 }
+TOKENS = KAFKA | {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_MECHANISM": "OAUTHBEARER"}
 DATABASE = {"DATABASE_URL": "postgresql://me:secret@localhost/db"}
 SERVED = DATABASE | KAFKA
 SIGNED_IN = KAFKA | {"CONSOLE_OPERATOR_TOKEN": "secret" * 6}
@@ -54,6 +55,34 @@ SIGNED_IN = KAFKA | {"CONSOLE_OPERATOR_TOKEN": "secret" * 6}
         ("producer topics", KAFKA | {"KAFKA_PARTITIONS": "0"}, "KAFKA_PARTITIONS: "),
         ("producer topics", {"KAFKA_BOOTSTRAP_SERVERS": "localhost"}, "KAFKA_BOOTSTRAP_SERVERS: should be host:port"),
         ("producer topics", KAFKA | {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}, "KAFKA_SASL_USERNAME"),
+        ("producer topics", {"KAFKA_BOOTSTRAP_SERVERS": "http://k:1"}, "KAFKA_BOOTSTRAP_SERVERS: should be host:port"),
+        ("producer topics", {"KAFKA_BOOTSTRAP_SERVERS": "SSL://k:1,k:2"}, "name several protocols: name one"),
+        ("producer topics", {"KAFKA_BOOTSTRAP_SERVERS": "SSL://k:1,PLAINTEXT://k:2"}, "name several protocols"),
+        (
+            "producer topics",
+            {"KAFKA_BOOTSTRAP_SERVERS": "SSL://k:1", "KAFKA_SECURITY_PROTOCOL": "SASL_SSL"},
+            "KAFKA_BOOTSTRAP_SERVERS and KAFKA_SECURITY_PROTOCOL name several protocols",
+        ),
+        ("producer topics", KAFKA | {"KAFKA_SECURITY_PROTOCOL": "TLS"}, "KAFKA_SECURITY_PROTOCOL: Input should be"),
+        ("producer topics", TOKENS | {"KAFKA_SASL_MECHANISM": "KERBEROS"}, "KAFKA_SASL_MECHANISM: Input should be"),
+        ("producer topics", TOKENS, "needs KAFKA_SASL_OAUTHBEARER_TOKEN_ENDPOINT_URL and KAFKA_SASL_OAUTHBEARER_CLI"),
+        (
+            "producer topics",
+            TOKENS | {"KAFKA_SASL_OAUTHBEARER_TOKEN_ENDPOINT_URL": "issuer/token"},
+            "KAFKA_SASL_OAUTHBEARER_TOKEN_ENDPOINT_URL: ",
+        ),
+        (
+            "producer topics",
+            TOKENS | {"KAFKA_SASL_OAUTHBEARER_EXTENSIONS": "secret"},
+            "KAFKA_SASL_OAUTHBEARER_EXTENSIONS: ",
+        ),
+        (
+            "producer topics",
+            TOKENS | {"KAFKA_SASL_MECHANISM": "AWS_MSK_IAM"},
+            "and this needs AWS_REGION",
+        ),
+        ("producer topics", KAFKA | {"KAFKA_SSL_CERTFILE": "/nowhere"}, "KAFKA_SSL_CERTFILE: /nowhere can't be read"),
+        ("producer topics", KAFKA | {"KAFKA_SSL_KEYFILE": "/nowhere"}, "KAFKA_SSL_CERTFILE is not"),
         ("producer debezium-config", KAFKA, "DATABASE_URL: is not set"),
         ("producer debezium-config", {"DATABASE_URL": "postgresql:///db"}, "DATABASE_URL: names no host"),
         ("producer serve", DATABASE | KAFKA | {"PRODUCER_PORT": "secret"}, "PRODUCER_PORT: "),

@@ -1,0 +1,1 @@
+"""Credentials for Kafka: certificates, passwords and tokens, as they are when a connection is made."""
