@@ -14,13 +14,14 @@ from bench.backlog import rows
 from bench.bed import Bed, peak_memory_mb
 from bench.contact_pages import contact_pages
 from bench.faust_cost import faust_cost
+from bench.outbox.pinned import relay_pinned
+from bench.outbox.relaying import compression, relay_flat, relay_latency, relaying
+from bench.outbox.tracking_cost import tracking_cost
+from bench.outbox.wake_up import waking
 from bench.receipts_cost import receipts
-from bench.relaying import compression, relay_flat, relay_latency, relaying
 from bench.replaying import replay_beside, replaying
 from bench.start_up import start_up
 from bench.stopping import stopping
-from bench.tracking_cost import tracking_cost
-from bench.wake_up import waking
 from producer.migrations import migrate
 from sandbox.day.backend import Backend
 from sandbox.day.ledger import Ledger
@@ -202,6 +203,7 @@ MEASUREMENTS: Final[Mapping[str, Measurement]] = {
         relaying,
         relay_latency,
         relay_flat,
+        relay_pinned,
         compression,
         replaying,
         replay_beside,

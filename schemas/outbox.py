@@ -17,7 +17,10 @@ RELAY_LOCK: Final = 0x6E65_7261_7661_0002
 MIGRATION_LOCK: Final = 0x6E65_7261_7661_0003
 
 RELAY_NAME: Final = "nerava-relay"
-"""The application_name of each relay's connection, including standbys."""
+"""The application_name of the connection by which a relay takes its lock, or stands by."""
+
+DELETING_NAME: Final = f"{RELAY_NAME}-deletes"
+WATCH_NAME: Final = f"{RELAY_NAME}-watch"
 
 ROWS_MAY_BE_HIDDEN: Final = """row_security_active(to_regclass('outbox_events')) AND NOT coalesce((
     SELECT bool_and(polpermissive) AND bool_or(every AND polcmd IN ('*', 'r'))

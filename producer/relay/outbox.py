@@ -8,81 +8,23 @@ from typing import Any, Final, Self
 
 import psycopg
 
-from producer.relay import lock
+from producer.relay import lock, statements
 from producer.relay.lock import Holder
+from producer.relay.reading_point import BEFORE_ALL, LowWatermark, ReadingPoint, Writers
 from producer.relay.row import Row
 from runtime.clock import Clock
 from runtime.database import connection_options
-from schemas.outbox import ASLEEP_LOCK, CHANNEL, RELAY_NAME, ROWS_MAY_BE_HIDDEN
+from schemas.outbox import DELETING_NAME, RELAY_NAME
 
 # A statement that takes longer than this counts as a lost connection.
 STATEMENT_WITHIN_S: Final = 15.0
 WATERMARK_EVERY_S: Final = 0.5
-# Together with the LIMIT of FORGET this deletes 1,000 rows a second at most.
+# Together with the LIMIT of statements.FORGET this deletes 1,000 rows a second at most.
 FORGET_EVERY_S: Final = 5.0
 # Time after the start of an answered query for which a relay may treat itself as the active one.
 ACTIVE_FOR_S: Final = 2.0
 # Maximum total size of a fetch's texts; the last row may exceed it.
 LARGEST_FETCH: Final = 16 * 1024 * 1024
-# A row that was inserted by hand may have any position.
-BEFORE_ALL: Final = -(2**63) - 1
-
-# The condition is not `position > the last seen`: positions become visible in the order of commits, not in their own
-# order. No further row can appear before the position `first`; with it the database skips the dead rows that the relay
-# leaves behind.
-HEAD: Final = """
-WITH head AS MATERIALIZED (
-    SELECT position, id::text, aggregateid, type, sequence, payload::text AS value, traceparent FROM outbox_events
-    WHERE position >= %(first)s AND position <> ALL(%(without)s::bigint[]) ORDER BY position LIMIT %(rows)s
-), measured AS (
-    SELECT *, coalesce(sum(coalesce(octet_length(value), 0) + coalesce(octet_length(aggregateid), 0)
-            + coalesce(octet_length(traceparent), 0) + octet_length(type))
-        OVER (ORDER BY position ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before FROM head
-)
-SELECT position, id, aggregateid, type, sequence, value, traceparent FROM measured
-WHERE before <= %(octets)s ORDER BY position
-"""
-
-DELETE: Final = "DELETE FROM outbox_events WHERE position = ANY(%s::bigint[])"
-
-KEEP: Final = f"""
-WITH published AS ({DELETE} RETURNING *)
-INSERT INTO outbox_published
-    (position, id, aggregatetype, aggregateid, type, sequence, payload, traceparent, created_at)
-SELECT position, id, aggregatetype, aggregateid, type, sequence, payload, traceparent, created_at FROM published
-"""  # noqa: S608 - the text contains no value
-
-# Each run deletes at most 5,000 rows, because it shares a connection with the relay's deletions.
-FORGET: Final = """
-DELETE FROM outbox_published WHERE ctid = ANY(ARRAY(
-    SELECT ctid FROM outbox_published WHERE published_at < now() - make_interval(secs => %s)
-    ORDER BY published_at LIMIT 5000))
-"""
-
-# A transaction that inserts a row locks the table before it takes a position, and until its end.
-WRITERS: Final = """
-SELECT coalesce((SELECT max(position) FROM outbox_events), 0), array(
-    SELECT DISTINCT virtualtransaction FROM pg_locks
-    WHERE relation = 'outbox_events'::regclass AND mode = 'RowExclusiveLock'
-    AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
-"""
-
-LOOK: Final = f"SELECT to_regclass('outbox_published') IS NOT NULL, {ROWS_MAY_BE_HIDDEN}"
-
-BACKLOG: Final = """
-SELECT (SELECT count(*) FROM (SELECT FROM outbox_events ORDER BY position LIMIT %s) AS waiting),
-    coalesce((SELECT extract(epoch FROM now() - created_at)::float FROM outbox_events ORDER BY position LIMIT 1), 0)
-"""
-
-FALL_ASLEEP: Final = f"SELECT pg_try_advisory_lock({ASLEEP_LOCK})"
-WAKE_UP: Final = f"SELECT pg_advisory_unlock({ASLEEP_LOCK})"
-
-# What a role or a database may have set otherwise. PostgreSQL 13 has no idle_session_timeout. A relay that is
-# serializable makes transactions of the backend fail that are.
-SESSION: Final = """
-SELECT set_config(name, CASE name WHEN 'idle_session_timeout' THEN '0' ELSE 'read committed' END, false)
-FROM pg_settings WHERE name IN ('idle_session_timeout', 'default_transaction_isolation')
-"""
 
 
 class Unusable(RuntimeError):
@@ -94,33 +36,50 @@ class Outbox:
     database refuses a statement. Only a new connection is of use then.
     """
 
-    def __init__(self, database_url: str, reading: psycopg.AsyncConnection, clock: Clock, retention: timedelta) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        reading: psycopg.AsyncConnection,
+        clock: Clock,
+        retention: timedelta,
+        point: ReadingPoint,
+    ) -> None:
         self._database_url: Final = database_url
         self._retention: Final = retention
         self._reading: Final = reading
         self._clock: Final = clock
+        self._point: Final = point
+        self._low_watermark: Final = LowWatermark()
         self._deleting: psycopg.AsyncConnection | None = None
         self._asked_at = clock.monotonic()
         self._raised_at = self._forgot_at = float("-inf")
-        # `_low_watermark` is a position up to which no further row can appear. `_after` is a position up to which all
-        # rows that can appear were read.
-        self._after = BEFORE_ALL
-        self._low_watermark = 0
-        self._next_watermark: tuple[int, frozenset[str]] = (0, frozenset())
 
     @classmethod
-    async def connect(cls, database_url: str, clock: Clock, retention: timedelta = timedelta()) -> Self:
+    async def connect(
+        cls,
+        database_url: str,
+        clock: Clock,
+        retention: timedelta = timedelta(),
+        *,
+        point: ReadingPoint | None = None,
+        name: str = RELAY_NAME,
+    ) -> Self:
         """Return a connected outbox. *retention* is how long published rows are kept.
+
+        Another task may let *point* heed rows. It begins anew, because the database may have been restored. *name* is
+        what `pg_stat_activity` says.
 
         Raises psycopg.Error without a connection, or if the database does not let this role read and delete rows, as a
         read-only server does; Unusable if it has no outbox of this version, or hides rows from the role.
         """
-        outbox = cls(database_url, await _connection(database_url), clock, retention)
+        point = point or ReadingPoint()
+        point.begin()
+        outbox = cls(database_url, await _connection(database_url, name), clock, retention, point)
         async with AsyncExitStack() as failing:
             failing.push_async_callback(outbox.close)
-            await outbox._read(SESSION)
+            await outbox._read(statements.SESSION)
             await outbox.beat()
-            await outbox._read(f"LISTEN {CHANNEL}")
+            await outbox._read(statements.LISTEN)
             await outbox.head(0)
             # What can be read and not deleted would be published again and again.
             await outbox._read(outbox._deletion, [_array(())])
@@ -147,8 +106,8 @@ class Outbox:
         """
         [[locked, _]] = await self._read(lock.TAKE)
         if locked:
-            self._deleting = await _connection(self._database_url)
-            await self._execute(self._deleting, SESSION)
+            self._deleting = await _connection(self._database_url, DELETING_NAME)
+            await self._execute(self._deleting, statements.SESSION)
             await self.forget()
         return bool(locked)
 
@@ -175,7 +134,7 @@ class Outbox:
 
         Raises Unusable.
         """
-        [[migrated, hides_rows]] = await self._read(LOOK)
+        [[migrated, hides_rows]] = await self._read(statements.LOOK)
         if not migrated:
             raise Unusable(
                 "DATABASE_URL: the database has no outbox of this version: run `python -m producer migrate`. If that"
@@ -192,26 +151,35 @@ class Outbox:
         if self._clock.monotonic() - self._raised_at < WATERMARK_EVERY_S:
             return
         self._raised_at = self._clock.monotonic()
-        [[highest, writers]] = await self._execute(self._active, WRITERS)
-        next_watermark, awaited = self._next_watermark
-        if not awaited.intersection(writers):
-            self._low_watermark, self._next_watermark = next_watermark, (highest, frozenset(writers))
-        if not writers:
-            self._low_watermark = highest
+        if not self._low_watermark.observe(await self.writers()):
+            self._point.begin()
+
+    async def writers(self) -> Writers:
+        """Return the newest position, and who may be about to commit one up to it."""
+        [[newest, exact, transactions]] = await self._execute(self._deleting or self._reading, statements.WRITERS)
+        return Writers(newest, exact, frozenset(transactions))
 
     async def head(self, rows: int, *, without: Iterable[int] = ()) -> list[Row]:
-        """Return the first rows by position, except *without*: at most *rows*, and about 16 MiB of text."""
-        low_watermark, after = self._low_watermark, self._after
-        known = [position for position in without if position > after]
+        """Return the first rows by position, except *without*: at most *rows*, and about 16 MiB of text.
+
+        *without* are the rows of earlier calls that are not deleted.
+        """
+        low_watermark, after, held = self._low_watermark.position, self._point.after, list(without)
+        self._point.go_on(after, held)
+        known = [position for position in held if position > after]
         parameters = {"rows": rows, "octets": LARGEST_FETCH, "without": _array(known), "first": after + 1}
-        found = await self._read(HEAD, parameters)
-        if found:
-            self._after = max(after, min(found[-1][0], low_watermark))
+        found = await self._read(statements.HEAD, parameters)
+        # Meanwhile the point may have heeded a row.
+        if rows and self._point.after == after:
+            self._point.after = max(after, min(found[-1][0], low_watermark) if found else low_watermark)
         return [Row._make(row) for row in found]
 
     def rewind(self) -> None:
-        """Read from the first row again, for rows that were read but not published, or inserted by hand."""
-        self._after = BEFORE_ALL
+        """Read all rows again that are there, for rows that were read but not published."""
+        if self._low_watermark.exact:
+            self._point.rewind()
+        else:
+            self._point.begin()
 
     async def delete(self, positions: Sequence[int]) -> None:
         """Delete these rows from the outbox. With a retention they are moved to `outbox_published`."""
@@ -221,19 +189,21 @@ class Outbox:
         """Delete some of the published rows whose retention has ended, at most every FORGET_EVERY_S."""
         if self._clock.monotonic() - self._forgot_at >= FORGET_EVERY_S:
             self._forgot_at = self._clock.monotonic()
-            await self._execute(self._active, FORGET, [self._retention.total_seconds()])
+            await self._execute(self._active, statements.FORGET, [self._retention.total_seconds()])
 
-    async def backlog(self, at_most: int) -> tuple[int, float]:
-        """Return how many rows wait (counted up to *at_most*), and the age of the first in seconds."""
-        [[count, oldest_s]] = await self._read(BACKLOG, [at_most])
-        return count, oldest_s
+    async def backlog(self, at_most: int, after: int = BEFORE_ALL) -> tuple[int, int | None, float]:
+        """Return how many rows wait behind *after* (counted up to *at_most*), the first one's position, and its age in
+        seconds.
+        """
+        [[count, first, oldest_s]] = await self._read(statements.BACKLOG, {"first": after + 1, "most": at_most})
+        return count, first, oldest_s
 
     async def fall_asleep(self) -> bool:
         """Return whether every transaction that commits from now on notifies this relay.
 
         The result is False while a transaction is open that wrote before it could see that the relay sleeps.
         """
-        [[locked]] = await self._read(FALL_ASLEEP)
+        [[locked]] = await self._read(statements.FALL_ASLEEP)
         return bool(locked)
 
     async def notified(self, within_s: float) -> None:
@@ -243,11 +213,11 @@ class Outbox:
 
     async def wake_up(self) -> None:
         """Release ASLEEP_LOCK: writers need not send notifications any more."""
-        await self._read(WAKE_UP)
+        await self._read(statements.WAKE_UP)
 
     @property
     def _deletion(self) -> str:
-        return KEEP if self._retention else DELETE
+        return statements.KEEP if self._retention else statements.DELETE
 
     @property
     def _active(self) -> psycopg.AsyncConnection:
@@ -279,10 +249,10 @@ def _array(positions: Iterable[int]) -> str:
     return "{" + ",".join(map(str, positions)) + "}"
 
 
-async def _connection(database_url: str) -> psycopg.AsyncConnection:
+async def _connection(database_url: str, name: str) -> psycopg.AsyncConnection:
     return await psycopg.AsyncConnection.connect(
         database_url,
         autocommit=True,
         # A host that is gone without closing its connection must not keep the active role.
-        **connection_options(RELAY_NAME, answer_within_s=STATEMENT_WITHIN_S),
+        **connection_options(name, answer_within_s=STATEMENT_WITHIN_S),
     )

@@ -151,6 +151,7 @@ class Publisher:
             return False
         # The query is repeated: a writer may have committed before it could see that the relay sleeps.
         while not await self._head(1) and not stop.is_set():
+            await self._outbox.raise_low_watermark()
             await self._outbox.notified(self._slow_poll_s)
         self._outbox.rewind()
         await self._outbox.wake_up()

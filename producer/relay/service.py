@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Final, NoReturn
 
 from producer.relay.outbox import Outbox
+from producer.relay.reading_point import ReadingPoint
 from producer.relay.relay import Relay
 from producer.relay.sender import Sender
 from producer.relay.watch import Watch
@@ -16,6 +17,7 @@ from runtime.clock import SystemClock
 from runtime.health import Health
 from runtime.journal import keep_journal, reading
 from runtime.logs import log
+from schemas.outbox import WATCH_NAME
 
 # Limit for the end of publishing. Rows that Kafka has not acknowledged by then stay in the outbox.
 FINISH_WITHIN_S: Final = 5.0
@@ -31,10 +33,11 @@ class Service:
         connect = partial(
             Outbox.connect, settings.database_url.get_secret_value(), self._clock, settings.outbox_retention
         )
+        point = ReadingPoint()
         kafka = settings.client_options()
         sender = Sender(kafka, settings.topics, self._clock, self.telemetry, settings.kafka_compression)
         self.relay: Final = Relay(
-            connect,
+            partial(connect, point=point),
             sender,
             health=self.health,
             telemetry=self.telemetry,
@@ -42,13 +45,14 @@ class Service:
         )
         self.telemetry.shows(self.health)
         self._watch: Final = Watch(
-            connect,
+            partial(connect, name=WATCH_NAME),
             kafka,
             settings.topics,
             clock=self._clock,
             health=self.health,
             telemetry=self.telemetry,
             tell_partitions=sender.has_to_heed,
+            heed=point.heed,
         )
 
     async def run(self, stop: asyncio.Event) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Final, NoReturn
 import psycopg
 from aiokafka.errors import KafkaError
 
+from producer.relay.backlog import Backlog
 from producer.relay.outbox import Outbox, Unusable
 from producer.telemetry import Telemetry
 from runtime.clock import Clock
@@ -19,8 +20,6 @@ from schemas.topics import Topics
 
 LOOK_EVERY_S: Final = 3.0
 KAFKA_WITHIN_S: Final = 3.0
-# A higher count would cost the database more than it is worth.
-COUNT_UP_TO: Final = 100_000
 
 
 class Watch:
@@ -36,7 +35,9 @@ class Watch:
         health: Health,
         telemetry: Telemetry,
         tell_partitions: Callable[[int], None] = lambda _: None,
+        heed: Callable[[int], None] = lambda _: None,
     ) -> None:
+        """*heed* is called with the position of the first row that waits."""
         self._connect: Final = connect
         self._kafka: Final = kafka
         self._admission: Final = Admission(kafka, waits_for_login=True)
@@ -45,6 +46,7 @@ class Watch:
         self._health: Final = health
         self._telemetry: Final = telemetry
         self._tell_partitions: Final = tell_partitions
+        self._backlog: Final = Backlog(clock, heed)
 
     async def refuse_at_once(self) -> None:
         """Check once at the start whether Kafka accepts the settings. Raises KafkaRefused if only others help; `run`
@@ -81,7 +83,7 @@ class Watch:
     async def _look_at_outbox(self) -> None:
         try:
             async with await self._connect() as outbox:
-                backlog, oldest_s = await outbox.backlog(COUNT_UP_TO)
+                backlog, oldest_s = await self._backlog.look(outbox)
         except (psycopg.Error, Unusable):
             # The relay reports the fault, because it depends on the database too.
             self._telemetry.backlog_unknown()

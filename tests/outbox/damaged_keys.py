@@ -11,7 +11,7 @@ from sqlalchemy import create_engine, make_url
 from sqlalchemy.pool import NullPool
 
 from producer import migrations
-from producer.relay.outbox import KEEP
+from producer.relay.statements import KEEP
 
 
 @contextmanager

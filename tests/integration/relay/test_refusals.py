@@ -195,8 +195,8 @@ async def test_the_server_does_not_end_the_connections_of_a_relay_that_has_nothi
 
     async def idle_for_long() -> bool:
         query = (
-            "SELECT FROM pg_stat_activity WHERE application_name = 'nerava-relay' AND datname = current_database()"
-            " AND clock_timestamp() - state_change > interval '1 second'"
+            "SELECT FROM pg_stat_activity WHERE application_name = 'nerava-relay-deletes'"
+            " AND datname = current_database() AND clock_timestamp() - state_change > interval '600 milliseconds'"
         )
         return (await database.execute(query)).rowcount == 1
 

@@ -9,7 +9,8 @@ import psycopg
 import pytest
 from psycopg.errors import DeadlockDetected
 
-from producer.relay.outbox import FORGET, HEAD, LARGEST_FETCH, WRITERS, Outbox
+from producer.relay.outbox import LARGEST_FETCH, Outbox
+from producer.relay.statements import FORGET, HEAD
 from tests.polling import eventually
 from tests.samples import PAYLOADS
 from tests.simulation.conformance.outbox_scenarios import WAITS_S, Run, begun, committed, merchant, on_both, positions
@@ -30,8 +31,9 @@ async def keys_and_sequences(outbox: Outbox) -> list[tuple[str | None, int | Non
 
 
 async def writers(outbox: Outbox) -> tuple[int, set[str]]:
-    [(highest, found)] = await outbox._execute(outbox._reading, WRITERS)
-    return highest, set(found)
+    newest, exact, transactions = await outbox.writers()
+    assert exact
+    return newest, set(transactions)
 
 
 @on_both
@@ -53,12 +55,12 @@ async def test_open_transactions_that_wrote_are_named_until_their_end(side: Side
 
     first, second = await begun(side, merchant(1)), await begun(side, merchant(2))
     idle = await side.begin()
-    highest, both = await writers(outbox)
-    assert (highest, len(both)) == (0, 2)
+    newest, both = await writers(outbox)
+    assert (newest, len(both)) == (2, 2)
 
     await second.commit()
-    highest, one = await writers(outbox)
-    assert (highest, len(one), one < both) == (2, 1, True)
+    newest, one = await writers(outbox)
+    assert (newest, len(one), one < both) == (2, 1, True)
 
     await first.rollback()
     assert await writers(outbox) == (2, set())
@@ -253,13 +255,13 @@ async def test_published_rows_are_deleted_and_kept_for_as_long_as_the_retention_
 @on_both
 async def test_the_backlog_is_counted_up_to_a_limit_and_dated_by_its_first_row(side: Side) -> None:
     outbox = await side.outbox()
-    assert await outbox.backlog(2) == (0, 0)
+    assert await outbox.backlog(2) == (0, None, 0)
     await committed(side, *(merchant(number) for number in range(3)))
     await asyncio.sleep(WAITS_S)
 
-    count, oldest_s = await outbox.backlog(2)
+    count, first, oldest_s = await outbox.backlog(2)
 
-    assert count == 2
+    assert (count, first) == (2, 1)
     assert WAITS_S <= oldest_s < 60
 
 

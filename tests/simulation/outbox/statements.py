@@ -1,13 +1,14 @@
 """What the simulated server does for each statement of the relay, by the statement's text."""
 
 import asyncio
+from bisect import bisect_left
 from collections.abc import Callable
 from datetime import timedelta
 from itertools import islice, takewhile
 from typing import Any, Final
 
-from producer.relay import lock, outbox
-from schemas.outbox import ASLEEP_LOCK, CHANNEL, RELAY_LOCK, RELAY_NAME
+from producer.relay import lock, statements
+from schemas.outbox import ASLEEP_LOCK, RELAY_LOCK, RELAY_NAME
 from tests.simulation.outbox.database import Database, Session
 
 Rows = list[tuple[Any, ...]]
@@ -17,7 +18,7 @@ Answer = Rows | None
 # The second lock belongs to the table: it has no number that clients know.
 OF_THE_TABLE: Final = -2
 _BOTH: Final = (RELAY_LOCK, OF_THE_TABLE)
-# Seconds between WRITERS's look at the rows and the one at the locks, at most.
+# Seconds between WRITERS's look at the sequence and the one at the locks, at most.
 _BETWEEN_LOOKS_S: Final = 0.001
 
 
@@ -50,13 +51,13 @@ def _forget(database: Database, _: Session, given: list[float]) -> Answer:
 
 
 def _writers(database: Database, _: Session, __: None) -> "asyncio.Future[Answer]":
-    # The rows are those that were committed when the statement began. Transactions may end before it sees the locks.
-    highest = database.tables.positions[-1] if database.tables.positions else 0
+    # Transactions may take positions, and end, between the look at the sequence and the one at the locks.
+    newest = database.tables.next_position - 1
     answer: asyncio.Future[Answer] = database.loop.create_future()
 
     def look_at_locks() -> None:
         writers = [transaction.virtual for transaction in database.transactions.values() if transaction.writes]
-        answer.set_result([(highest, writers)])
+        answer.set_result([(newest, True, writers)])
 
     database.loop.in_world(database.chance.random() * _BETWEEN_LOOKS_S, look_at_locks)
     return answer
@@ -101,12 +102,13 @@ def _wake_up(database: Database, session: Session, _: Any) -> Answer:
     return [(database.unlock(session, ASLEEP_LOCK),)]
 
 
-def _backlog(database: Database, _: Session, given: list[int]) -> Answer:
+def _backlog(database: Database, _: Session, given: dict[str, int]) -> Answer:
     positions = database.tables.positions
-    if not positions:
-        return [(0, 0.0)]
-    oldest = database.tables.events[positions[0]].created_at
-    return [(min(len(positions), given[0]), (database.now() - oldest).total_seconds())]
+    waiting = positions[bisect_left(positions, given["first"]) :]
+    if not waiting:
+        return [(0, None, 0.0)]
+    oldest = database.tables.events[waiting[0]].created_at
+    return [(min(len(waiting), given["most"]), waiting[0], (database.now() - oldest).total_seconds())]
 
 
 def _listen(_: Database, session: Session, __: None) -> Answer:
@@ -115,17 +117,17 @@ def _listen(_: Database, session: Session, __: None) -> Answer:
 
 
 STATEMENTS: Final[dict[str, Callable[[Database, Session, Any], "Answer | asyncio.Future[Answer]"]]] = {
-    outbox.HEAD: _head,
-    outbox.DELETE: _delete,
-    outbox.KEEP: _keep,
-    outbox.FORGET: _forget,
-    outbox.WRITERS: _writers,
-    outbox.LOOK: lambda _, __, ___: [(True, False)],
-    outbox.SESSION: lambda _, __, ___: [("0",)],
-    outbox.BACKLOG: _backlog,
-    outbox.FALL_ASLEEP: _fall_asleep,
-    outbox.WAKE_UP: _wake_up,
-    f"LISTEN {CHANNEL}": _listen,
+    statements.HEAD: _head,
+    statements.DELETE: _delete,
+    statements.KEEP: _keep,
+    statements.FORGET: _forget,
+    statements.WRITERS: _writers,
+    statements.LOOK: lambda _, __, ___: [(True, False)],
+    statements.SESSION: lambda _, __, ___: [("0",)],
+    statements.BACKLOG: _backlog,
+    statements.FALL_ASLEEP: _fall_asleep,
+    statements.WAKE_UP: _wake_up,
+    statements.LISTEN: _listen,
     lock.TAKE: _take,
     lock.DEPOSE: _depose,
     lock.HOLDER: _holder,

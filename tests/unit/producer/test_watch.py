@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import psycopg
 
+from producer.relay.reading_point import Writers
 from producer.relay.watch import Watch
 from producer.telemetry import Telemetry
 from runtime.clock import SystemClock
@@ -19,8 +20,11 @@ class Outbox:
     async def __aexit__(self, *_: object) -> None:
         pass
 
-    async def backlog(self, at_most: int) -> tuple[int, float]:
-        return min(7, at_most), 3.5
+    async def writers(self) -> Writers:
+        return Writers(0, exact=True, transactions=frozenset())
+
+    async def backlog(self, at_most: int, _after: int) -> tuple[int, int, float]:
+        return min(7, at_most), 1, 3.5
 
 
 async def test_a_backlog_that_was_seen_is_forgotten_when_the_database_is_away() -> None:

@@ -35,7 +35,7 @@ async def relay(url: str) -> None:
         await outbox.raise_low_watermark()
         assert await outbox.head(10)
         await outbox.delete([1_000])
-        await outbox.backlog(10)
+        assert await outbox.backlog(10)
         await outbox.beat()
         await outbox.forget()
 
