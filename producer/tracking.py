@@ -1,6 +1,7 @@
 """Tracking: writing an event into the outbox, in the caller's transaction."""
 
 import json
+import re
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     Blocking = Session | Connection | scoped_session[Any]
     Async = AsyncSession | AsyncConnection | async_scoped_session[Any]
 
-# This is several times the length of a W3C traceparent.
-LONGEST_TRACEPARENT: Final = 255
+TRACEPARENT: Final = r"^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$"
+_TRACEPARENT: Final = re.compile(TRACEPARENT)
 # Several times the number of fields of any event. Each unknown field is a fault, and a megabyte of them takes seconds.
 MOST_FIELDS: Final = 100
 
@@ -95,7 +96,7 @@ def track_event(
         "event_type": event_type,
         "payload": _json(checked(event_type, payload)),
         "occurred_at": _in_utc(event_type, occurred_at),
-        "traceparent": _traceparent(traceparent),
+        "traceparent": _traceparent(event_type, traceparent),
     }
     return _execute(db, _TRACK, parameters, _only_id)
 
@@ -133,13 +134,12 @@ def track_events(
     call: two transactions that each call it once never deadlock. A contact's events keep the order given. All events
     are checked before any access to the database.
     """
-    trace = _traceparent(traceparent)
     listed = [
         {
             "event_type": event_type,
             "payload": checked(event_type, payload),
             "occurred_at": at.isoformat() if (at := _in_utc(event_type, occurred_at)) else None,
-            "traceparent": trace,
+            "traceparent": _traceparent(event_type, traceparent),
         }
         for event_type, payload in events
     ]
@@ -195,12 +195,17 @@ def _ids(result: Result[Any]) -> list[EventId]:
     return [EventId(row) for row in result.scalars()]
 
 
-def _traceparent(given: str | None) -> str | None:
-    """Return the event's traceparent. As W3C allows, one that can't be read or stored is dropped."""
+def is_traceparent(given: object) -> bool:
+    """Return whether this is a traceparent as W3C has it."""
+    return isinstance(given, str) and _TRACEPARENT.fullmatch(given) is not None
+
+
+def _traceparent(event_type: str, given: str | None) -> str | None:
     if given is None:
         return _current_traceparent()
-    readable = isinstance(given, str) and len(given) <= LONGEST_TRACEPARENT and given.isascii() and given.isprintable()
-    return given if readable else None
+    if not is_traceparent(given):
+        raise InvalidEvent(f"{event_type}: traceparent should be one as W3C has it")
+    return given
 
 
 def _current_traceparent() -> str | None:

@@ -15,6 +15,7 @@ CONTRACT: Final = ("__init__", "contacts", "envelope", "events", "times")
 IMPORTS: Final = re.compile(r"^(\s*)from schemas\b", re.MULTILINE)
 FILES: Final = {
     "producer/__init__.py": "producer/__init__.py",
+    "producer/autogenerate.py": "producer/autogenerate.py",
     "producer/tracking.py": "producer/tracking.py",
     "producer/py.typed": "producer/py.typed",
     **{f"schemas/{name}.py": f"producer/contract/{name}.py" for name in CONTRACT},

@@ -8,7 +8,8 @@ from typing import Any, Final
 from pydantic.json_schema import models_json_schema
 
 from producer.intake.problems import KINDS, MEDIA_TYPE
-from producer.intake.submissions import LARGEST_BATCH, TRACEPARENT
+from producer.intake.submissions import LARGEST_BATCH
+from producer.tracking import TRACEPARENT
 from schemas.events import EVENTS
 from schemas.publication import record_schema
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,19 +10,16 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from producer.intake.problems import MOST_FAULTS, Fault, Problem, refuse_faulty
-from producer.tracking import MOST_FIELDS, InvalidEvent, checked
+from producer.tracking import MOST_FIELDS, InvalidEvent, checked, is_traceparent
 from schemas.envelope import faults_of
 from schemas.events import EVENT_TYPES
 from schemas.times import in_utc
 
 LARGEST_BATCH: Final = 500
 
-TRACEPARENT: Final = r"^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$"
-_TRACEPARENT: Final = re.compile(TRACEPARENT)
-
 
 def _a_traceparent(text: str) -> str:
-    if not _TRACEPARENT.fullmatch(text):
+    if not is_traceparent(text):
         raise ValueError("should be a traceparent as W3C has it")
     return text
 
@@ -123,7 +119,7 @@ def _submission(found: Any, index: int, trace: str | None) -> Submission | list[
 
 def _readable(traceparent: str | None) -> str | None:
     # W3C allows dropping a header that can't be read.
-    return traceparent if _TRACEPARENT.fullmatch(traceparent or "") else None
+    return traceparent if is_traceparent(traceparent) else None
 
 
 def _payload(event_type: str, payload: Any) -> dict[str, Any]:

@@ -72,13 +72,20 @@ def test_outside_a_span_an_event_comes_from_no_trace(db: Connection, outbox: Out
     assert outbox.traceparents == [None, None]
 
 
-@pytest.mark.parametrize("traceparent", ["a\0b", "\ud800", "00-\n", "x" * 256, b"00-ab"])
-def test_a_trace_that_postgresql_could_not_hold_does_not_refuse_the_event(
+@pytest.mark.parametrize(
+    "traceparent",
+    ["", "a\0b", "\ud800", "00-\n", "x" * 1_000_000, b"00-ab", 7, "0af7651916cd43dd8448eb211c80319c", f"{ANOTHER}\n"],
+)
+def test_a_trace_that_is_not_w3cs_is_refused_before_the_database_is_touched(
     db: Connection, outbox: Outbox, traceparent: Any
 ) -> None:
-    track_event(db, "nova_earned", EARNED, traceparent=traceparent)
+    refused = r"^nova_earned: traceparent should be one as W3C has it$"
+    with pytest.raises(InvalidEvent, match=refused):
+        track_event(db, "nova_earned", EARNED, traceparent=traceparent)
+    with pytest.raises(InvalidEvent, match=refused):
+        track_events(db, [("nova_earned", EARNED)], traceparent=traceparent)
 
-    assert outbox.traceparents == [None]
+    assert outbox.traceparents == []
 
 
 @pytest.mark.parametrize(
