@@ -77,24 +77,24 @@ class Pipeline:
         return await psycopg.AsyncConnection.connect(self.database_url, autocommit=True)
 
     def producer(self, **environment: str) -> Service:
-        return self._keep(producer(self.directory, self.environment | environment))
+        return self.keep(producer(self.directory, self.environment | environment))
 
     def consumer(self, **environment: str) -> Service:
-        return self._keep(consumer(self.directory, self.environment | environment))
+        return self.keep(consumer(self.directory, self.environment | environment))
 
     def program(self, module: str) -> Service:
         """Return a worker with something changed, as a process of its own port: `python -m MODULE worker`."""
         port = str(free_port())
         options = self.environment | {"CONSUMER_PORT": port}
-        return self._keep(Service(f"consumer-{port}", [module, "worker"], self.directory, options, port))
+        return self.keep(Service(f"consumer-{port}", [module, "worker"], self.directory, options, port))
 
     def console(self, **environment: str) -> Service:
-        return self._keep(console(self.directory, self.environment | environment))
+        return self.keep(console(self.directory, self.environment | environment))
 
     def command(self, *arguments: str, **environment: str) -> Service:
         """Return a command of the consumer as a process: it may be killed, and begun again."""
         options = {**self.environment, **environment}
-        return self._keep(Service(arguments[0], ["hubspot_consumer", *arguments], self.directory, options))
+        return self.keep(Service(arguments[0], ["hubspot_consumer", *arguments], self.directory, options))
 
     async def allow_many_calls(self) -> None:
         """Let HubSpot take more calls than the test makes: commands need not spread theirs.
@@ -206,7 +206,8 @@ class Pipeline:
             await service.kill()
         _kill_runs(Path(self.environment["CONSOLE_FOLDER"]))
 
-    def _keep(self, service: Service) -> Service:
+    def keep(self, service: Service) -> Service:
+        """Return the service, which ends with the pipeline."""
         self._services.append(service)
         return service
 
