@@ -1,13 +1,35 @@
 """Checks of the servers' versions: outside the promised range, nobody has tried whether events arrive."""
 
 import asyncio
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient
 
 from hubspot_consumer.doctor.examination import Answer, CannotTell, Look, ok, warn
 from runtime.kafka.broker_versions import NEWEST_KNOWN, BrokerVersion, ask_version, is_redpanda
-from runtime.versions import KAFKA, POSTGRESQL, dotted
+
+
+class Promised(NamedTuple):
+    """The oldest and the newest version, as its numbers: (14,) or (3, 3)."""
+
+    oldest: tuple[int, ...]
+    newest: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"{dotted(self.oldest)} to {dotted(self.newest)}"
+
+    def includes(self, version: tuple[int, ...]) -> bool:
+        """Return whether *version*, which may have more numbers, is promised."""
+        return self.oldest <= version[: len(self.oldest)] <= self.newest
+
+
+POSTGRESQL: Final = Promised((14,), (18,))
+KAFKA: Final = Promised((3, 3), (4, 4))
+
+
+def dotted(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))
+
 
 # At the start of a connection a pooler may tell another server's version than that of the one that answers.
 SERVER_VERSION: Final = "SELECT current_setting('server_version_num')::int"

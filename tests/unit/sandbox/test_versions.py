@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from runtime.versions import KAFKA as PROMISED_KAFKA
-from runtime.versions import POSTGRESQL
+from hubspot_consumer.doctor.versions import KAFKA as PROMISED_KAFKA
+from hubspot_consumer.doctor.versions import POSTGRESQL
 from sandbox.kafka import EmbeddedKafka
 from sandbox.variants import postgres_programs, versions
 from sandbox.variants.postgres_programs import IN_THE_WHEEL, PACKAGES, PostgresUnavailable, programs_of

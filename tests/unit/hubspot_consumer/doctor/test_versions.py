@@ -10,9 +10,8 @@ from aiokafka.errors import IncompatibleBrokerVersion, KafkaConnectionError
 from aiokafka.protocol.types import UnsignedVarInt32
 
 from hubspot_consumer.doctor.examination import CannotTell, Level, Look
-from hubspot_consumer.doctor.versions import brokers_answer, kafka_version, postgres_version
+from hubspot_consumer.doctor.versions import KAFKA, POSTGRESQL, brokers_answer, kafka_version, postgres_version
 from runtime.kafka.broker_versions import BrokerVersion, _ApiVersions, _ApiVersionsAnswer
-from runtime.versions import KAFKA, POSTGRESQL
 
 ROOT = Path(__file__).parents[4]
 

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
 # The version that is deployed where this one is not yet.
 OLDER = "d09b22c"
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 EVENTS = 400
 REPLAY = ("replay", "--from-earliest", "--yes")
 
