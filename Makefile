@@ -15,7 +15,7 @@ SIDE_BY_SIDE := --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reord
 DIST ?= dist
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint check pythons coverage long simulate mutants bench stack up down schemas settings house audit sbom clean
+.PHONY: help setup demo test lint check pythons coverage long simulate mutants matrix bench stack up down schemas settings house audit sbom clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ simulate: $(READY) ## crash and restart everything on virtual time, by seed (mak
 
 mutants: $(READY) ## show that the simulation finds each mutation of the code (make mutants ARGS="lease-off --seeds 200")
 	@$(BIN)/python -m tests.simulation.mutants $(ARGS)
+
+matrix: $(READY) ## run the whole path on each promised version of the servers (make matrix ARGS="--postgres 14 --pooler transaction --kafka oldest")
+	@$(BIN)/python -m upkeep matrix $(ARGS)
 
 bench: $(READY) ## measure beside a peer or a known ceiling (make bench ARGS="drain relaying")
 	@$(BIN)/python -m bench $(ARGS)

@@ -58,7 +58,7 @@ class Demo:
         """Return whether every event is accounted for, once, in order. With `keep`, run on until *stop* is set."""
         async with AsyncExitStack() as opened:
             stack = await opened.enter_async_context(Stack(self._directory, progress=self._say))
-            await Ledger.install(stack.environment["DATABASE_URL"])
+            await Ledger.install(stack.direct_url)
             await stack.simulator.change_settings(latency_ms=LATENCY_MS, custom_events=self._custom_events)
             environment = {**stack.environment, "HUBSPOT_API_VERSION": self._api_version}
             services = [make(self._directory, environment) for make in (producer, consumer)]
@@ -83,7 +83,7 @@ class Demo:
 
     async def _play(self, stack: Stack, services: list[Service]) -> None:
         day = Day(self._events, self._seed, datetime.now(UTC)).happenings()
-        backend = Backend(stack.environment["DATABASE_URL"], COMMITS_PER_S)
+        backend = Backend(stack.environment["DATABASE_URL"], COMMITS_PER_S, prepares=stack.prepares)
         self._say(f"{len(day):,} events of {len({happening.contact for happening in day}):,} contacts, one poisoned")
         playing = asyncio.create_task(backend.play(day))
         try:
@@ -99,14 +99,14 @@ class Demo:
 
     async def _summary(self, stack: Stack) -> Summary:
         return Summary.of(
-            await Ledger.read(stack.environment["DATABASE_URL"]),
+            await Ledger.read(stack.direct_url),
             await stack.simulator.accepted(),
             await read_dead_letters(stack.kafka.bootstrap_servers, Topics().dead_letters),
             await stack.simulator.statistics(),
         )
 
     async def _show_a_contact(self, stack: Stack) -> None:
-        ledger = await Ledger.read(stack.environment["DATABASE_URL"])
+        ledger = await Ledger.read(stack.direct_url)
         email = ledger.busiest_contact()
         title = f"The timeline of {email} in HubSpot"
         table = Table("occurred at", "event", "amount", "balance", title=title, row_styles=["", "dim"])

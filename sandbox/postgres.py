@@ -36,20 +36,21 @@ OPTIONS: Final = {
 class EmbeddedPostgres(EmbeddedServer):
     """A server with its data in *directory*, which survive restarts; the object also keeps its port."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what differs between servers, by name
         self,
         directory: Path,
         *,
         port: int | None = None,
         progress: Progress = silent,
         programs: Path | None = None,
+        version: int | None = None,
         options: Mapping[str, str] = OPTIONS,
     ) -> None:
         """*programs* is the folder of another installation's programs; its own libraries are beside that folder."""
         super().__init__(Process("PostgreSQL", directory / "postgres.log"))
         self._data: Final = directory / "data"
         self._programs: Final = programs
-        self._version: Final = postgres_version()
+        self._version: Final = version or postgres_version()
         self._options: Final = options
         self._port: Final = port or free_port()
         self._progress = progress

@@ -18,6 +18,8 @@ from sandbox.postgres import EmbeddedPostgres
 from sandbox.processes import free_port
 from sandbox.services import READY_WITHIN_S, simulator
 from sandbox.simulator import PORTAL_ID, TOKEN, Simulator
+from sandbox.variants.pgbouncer import PgBouncer
+from sandbox.variants.versions import Variant
 from schemas.topics import Topics
 
 PARTITIONS: Final = 12
@@ -27,17 +29,30 @@ DATABASE: Final = "nerava"
 class Stack:
     """The servers that the services need, with their data in *directory*; `environment` has the services' settings."""
 
-    def __init__(self, directory: Path, *, progress: Progress = silent) -> None:
+    def __init__(self, directory: Path, *, variant: Variant | None = None, progress: Progress = silent) -> None:
+        variant = variant or Variant()
         self._directory: Final = directory
         self._progress: Final = progress
-        self.kafka: Final = EmbeddedKafka(directory / "kafka", auto_create=False, progress=progress)
-        self.postgres: Final = EmbeddedPostgres(directory / "postgres", progress=progress)
+        self.kafka: Final = EmbeddedKafka(
+            directory / "kafka", auto_create=False, version=variant.kafka, progress=progress
+        )
+        self.postgres: Final = EmbeddedPostgres(directory / "postgres", version=variant.postgres, progress=progress)
+        self._pooler: Final = (
+            None
+            if variant.pooler == "direct"
+            else PgBouncer(directory / "pgbouncer", self.postgres.url, variant.pooler)
+        )
+        # Before PgBouncer 1.21, a connection through transaction mode can't prepare statements.
+        self.prepares: Final = variant.pooler != "transaction"
+        self.direct_url: Final = self.postgres.url_of(DATABASE)
         port = free_port()
         self.simulator: Final = Simulator(f"http://127.0.0.1:{port}")
         self._simulator_process: Final = simulator(directory, port)
         producer, consumer = free_port(), free_port()
         self.environment: Final[Mapping[str, str]] = {
-            "DATABASE_URL": self.postgres.url_of(DATABASE),
+            "DATABASE_URL": self._pooler.url_of(DATABASE) if self._pooler else self.direct_url,
+            # The relay needs a session of its own.
+            **({} if self.prepares else {"RELAY_DATABASE_URL": self.direct_url}),
             "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
             "KAFKA_PARTITIONS": str(PARTITIONS),
             "HUBSPOT_ENABLED": "true",
@@ -74,6 +89,8 @@ class Stack:
 
     async def stop(self) -> None:
         await self.simulator.close()
+        if self._pooler:
+            await self._pooler.stop()
         await asyncio.gather(self._simulator_process.stop(), self.postgres.stop(), self.kafka.stop())
 
     async def _start_kafka(self) -> None:
@@ -85,7 +102,9 @@ class Stack:
         await self.postgres.start()
         if not await self.postgres.has_database(DATABASE):
             await self.postgres.create_database(DATABASE)
-        await asyncio.to_thread(migrate, self.postgres.url_of(DATABASE))
+        await asyncio.to_thread(migrate, self.direct_url)
+        if self._pooler:
+            await self._pooler.start()
 
     async def _start_simulator(self) -> None:
         self._simulator_process.launch()

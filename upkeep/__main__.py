@@ -10,6 +10,7 @@ from upkeep import house as layout
 from upkeep import osv, settings_reference
 from upkeep import pythons as promised
 from upkeep.advisories import Unreachable, downloaded_advisories, known_advisories
+from upkeep.matrix.command import matrix
 
 commands = typer.Typer(
     help="Keeps the repository right: what is made from the code, and what is known of its libraries.",
@@ -106,6 +107,9 @@ def pythons() -> None:
         print(f"Python {version}: {'not found here' if passed is None else 'passed' if passed else 'FAILED'}")
     if False in outcomes.values():
         fail("the unit tests do not pass on every Python that `requires-python` promises")
+
+
+commands.command()(matrix)
 
 
 if __name__ == "__main__":

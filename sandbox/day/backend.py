@@ -20,11 +20,16 @@ TRACK_UNCHECKED: Final = text("SELECT track_lifecycle_event(:event_type, CAST(:p
 
 
 class Backend:
-    """Commits *per_s* transactions a second to the database at *database_url*; `committed` counts them."""
+    """Commits *per_s* transactions a second to the database at *database_url*; `committed` counts them.
 
-    def __init__(self, database_url: str, per_s: float) -> None:
+    *prepares* is false where the URL leads through a pooler in transaction mode.
+    """
+
+    def __init__(self, database_url: str, per_s: float, *, prepares: bool = True) -> None:
         self._engine: Final[AsyncEngine] = create_async_engine(
-            make_url(database_url).set(drivername="postgresql+psycopg"), pool_size=CLIENTS
+            make_url(database_url).set(drivername="postgresql+psycopg"),
+            pool_size=CLIENTS,
+            connect_args={} if prepares else {"prepare_threshold": None},
         )
         self._per_s: Final = per_s
         self.committed = 0

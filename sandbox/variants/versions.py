@@ -1,15 +1,24 @@
-"""The versions that the sandbox's servers have, unless NERAVA_SANDBOX_POSTGRES and NERAVA_SANDBOX_KAFKA name others."""
+"""What the sandbox's servers are where the environment names others than the usual ones.
+
+NERAVA_SANDBOX_POSTGRES is a version, NERAVA_SANDBOX_KAFKA a release, and NERAVA_SANDBOX_POOLER the mode of a PgBouncer
+before PostgreSQL.
+"""
 
 import os
 from collections.abc import Mapping
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, Literal
 
 POSTGRES: Final = {"oldest": "14", "newest": "18"}
 KAFKA: Final = {"oldest": "3.3.2", "newest": "4.4.0"}
 OF_POSTGRES: Final = "NERAVA_SANDBOX_POSTGRES"
 OF_KAFKA: Final = "NERAVA_SANDBOX_KAFKA"
+OF_POOLER: Final = "NERAVA_SANDBOX_POOLER"
 # The one whose jars the sandbox has always fetched; `compose` has it too.
 USUAL_KAFKA: Final = "4.1.0"
+
+Pooler = Literal["direct", "session", "transaction"]
+POOLERS: Final[Mapping[str, Pooler]] = {"direct": "direct", "session": "session", "transaction": "transaction"}
 
 
 def postgres_version() -> int:
@@ -20,6 +29,20 @@ def postgres_version() -> int:
 def kafka_version() -> str:
     """Return the version of Kafka as Maven Central has it."""
     return _chosen(OF_KAFKA, KAFKA, USUAL_KAFKA)
+
+
+def pooler() -> Pooler:
+    """Return what is between the services and PostgreSQL."""
+    return POOLERS[_chosen(OF_POOLER, {}, "direct")]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The versions of one stack, and what is between its services and PostgreSQL."""
+
+    postgres: int = field(default_factory=postgres_version)
+    kafka: str = field(default_factory=kafka_version)
+    pooler: Pooler = field(default_factory=pooler)
 
 
 def _chosen(variable: str, names: Mapping[str, str], usual: str) -> str:

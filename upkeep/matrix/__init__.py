@@ -1,0 +1,1 @@
+"""The matrix: the whole path on each promised combination of servers, and the table of what was run."""
