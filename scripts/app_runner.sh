@@ -44,7 +44,7 @@ Settings, all exported; one that is not set, or empty, leaves the service as it 
   HUBSPOT_TOKEN_SECRET_ARN   instead of the token: the ARN of a secret (Secrets Manager) or a parameter (SSM) that
                              holds it. The service's instance role must be allowed to read it
   SERVICE_NAME               the App Runner service (nerava-backend)
-  AWS_REGION                 its region
+  AWS_REGION                 its region; without it, AWS_DEFAULT_REGION or `aws configure get region`
 
 Exit codes:
   0  done, or nothing to do
@@ -118,7 +118,9 @@ aws_says() {
 why() { json hide "$PRIVATE/errors" "$DESCRIPTION"; }
 
 need_credentials() {
-    [ "$REGION" ] || fail $MISUSE "AWS_REGION is not set: the region of $SERVICE_NAME, such as us-east-1"
+    # Without a region the command prints nothing and ends with 1.
+    [ "$REGION" ] || REGION=$(AWS_PAGER='' aws configure get region 2>/dev/null </dev/null) || true
+    [ "$REGION" ] || fail $MISUSE "AWS_REGION is not set, and \`aws configure get region\` names none: the region of $SERVICE_NAME, such as us-east-1"
     aws_says "$PRIVATE/caller.json" sts get-caller-identity ||
         fail $NO_AWS "no credentials that AWS takes (\`aws configure\`, or AWS_PROFILE): $(why)"
     ACCOUNT=$(json get "$PRIVATE/caller.json" Account)

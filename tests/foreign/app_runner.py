@@ -89,6 +89,8 @@ class AppRunner:
     # What the CLI says instead of an answer, by command, call by call. An empty one lets a call through.
     failures: dict[str, list[str]] = field(default_factory=dict)
     changed_at_description: int = 0
+    # What `aws configure` has stored.
+    configured_region: str = ""
     programs: tuple[str, ...] = ("aws", "curl")
     shell: tuple[str, ...] = ()
 
@@ -130,6 +132,7 @@ class AppRunner:
             "health": self.health,
             "failures": self.failures,
             "described": 0,
+            "configured_region": self.configured_region,
             "changed_at_description": self.changed_at_description,
         }
         (self.folder / "state.json").write_text(json.dumps(state))

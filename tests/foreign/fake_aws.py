@@ -83,6 +83,9 @@ def main() -> int:
     program, arguments = Path(sys.argv[0]).name, sys.argv[1:]
     state = json.loads((FOLDER / "state.json").read_text())
     record = {"program": program, "arguments": arguments}
+    if arguments == ["configure", "get", "region"]:
+        print(state["configured_region"])
+        return 0 if state["configured_region"] else 1
     if program == "aws":
         command = " ".join(arguments[4:6])
         assert arguments[0:4:2] == ["--region", "--output"]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.foreign.app_runner import IMAGE, LIVE, TOKEN, AppRunner, code_source, image_source
+from tests.foreign.app_runner import IMAGE, LIVE, REGION, TOKEN, AppRunner, code_source, image_source
 
 SCRIPT = "deploy_api_apprunner"
 NEW_IMAGE = IMAGE.replace("1.4.1", "1.4.2")
@@ -23,6 +23,33 @@ def test_a_deployment_is_started_waited_for_and_its_health_asked(account: AppRun
     assert f"start-deployment of {IMAGE}" in ran.output
     assert ran.output.splitlines()[-2].split()[:2] == ["start-deployment:", "RUNNING"]
     assert ran.output.endswith("/v1/health: 200, well\n")
+
+
+@pytest.mark.parametrize("script", [SCRIPT, "update_hubspot"])
+def test_without_an_exported_region_the_configured_one_is_used(account: AppRunner, script: str) -> None:
+    account.configured_region = REGION
+    ran = account.run(script, "--yes", AWS_REGION="", **LIVE)
+
+    assert ran.code == 0, ran.errors
+    assert f"in {REGION} of account" in ran.output
+    assert {tuple(call["arguments"][:2]) for call in account.calls() if "command" in call} == {("--region", REGION)}
+
+
+@pytest.mark.parametrize("script", [SCRIPT, "update_hubspot"])
+def test_an_exported_region_counts_before_the_configured_one(account: AppRunner, script: str) -> None:
+    account.configured_region = "us-east-1"
+    ran = account.run(script, "--dry-run", AWS_REGION="", AWS_DEFAULT_REGION=REGION, **LIVE)
+
+    assert f"in {REGION} of account" in ran.output, ran.errors
+
+
+@pytest.mark.parametrize("script", [SCRIPT, "update_hubspot"])
+def test_without_any_region_the_script_names_both_ways_to_set_one(account: AppRunner, script: str) -> None:
+    ran = account.run(script, "--yes", AWS_REGION="", **LIVE)
+
+    assert (ran.code, account.calls("sts get-caller-identity")) == (2, [])
+    assert "AWS_REGION is not set" in ran.errors
+    assert "aws configure get region" in ran.errors
 
 
 def test_a_new_image_is_an_update_that_keeps_everything_else(account: AppRunner) -> None:
