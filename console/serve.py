@@ -119,7 +119,7 @@ def wire(settings: Settings, consumer: ConsumerSettings, http: httpx.AsyncClient
     starter = RunStarter(runs, actions, Control(settings, ours, http, clock))
     index = Index(settings.console_folder)
     indexer = Indexer(kafka, settings.topics, consumer.group, index, clock)
-    search = Search(index, settings.topics, lambda: indexer.state, ContactsOutbox(settings.database_url))
+    search = Search(index, settings.topics, lambda: indexer.state, ContactsOutbox(settings.database))
     present = PresentState(consumer, index, clock)
     pages = (
         overview_pages(view, overview),
@@ -143,7 +143,7 @@ def _overview(  # noqa: PLR0913, PLR0917 - the sources of its figures
     topics: TopicsReader,
     clock: Clock,
 ) -> Overview:
-    url = settings.database_url
+    url = settings.database
     return Overview(
         producers=[
             Source(f"producer {address}", partial(ask_producer, http, address), clock)
@@ -154,7 +154,7 @@ def _overview(  # noqa: PLR0913, PLR0917 - the sources of its figures
             for address in settings.console_consumers
         ],
         topics=Source("Kafka", topics.ask, clock),
-        outbox=Source("outbox", lambda: ask_outbox(url.get_secret_value()), clock) if url else None,
+        outbox=Source("outbox", lambda: ask_outbox(url()), clock) if url else None,
         group=group,
         ours=ours,
         clock=clock,

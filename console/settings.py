@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
-from runtime.database import of_postgresql
+from runtime.database import DatabaseUrl, of_postgresql
 from runtime.kafka.connection import KafkaConnection
 from runtime.settings import ServiceSettings
 
@@ -94,6 +94,10 @@ class Settings(KafkaConnection, ServiceSettings):
     @classmethod
     def _of_postgresql(cls, value: SecretStr | None) -> SecretStr | None:
         return None if value is None else of_postgresql(value)
+
+    @property
+    def database(self) -> DatabaseUrl | None:
+        return DatabaseUrl(self, "database_url") if self.database_url else None
 
     @field_validator("console_host")
     @classmethod

@@ -1,10 +1,11 @@
 """Debezium as a replacement of the relay: its connector's configuration and the SQL for it. See docs/debezium.md."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import URL, make_url
+from psycopg.conninfo import conninfo_to_dict
 
 from schemas.events import EVENT_TYPES
 from schemas.topics import Topics
@@ -70,7 +71,7 @@ class Connector:
         return {
             "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
             "tasks.max": "1",
-            **self._database(make_url(database_url)),
+            **self._database(conninfo_to_dict(database_url)),
             **self._reading(),
             **_records(topics, self.name),
             # Options of the heartbeat's topic, which `producer topics` does not create.
@@ -83,7 +84,7 @@ class Connector:
         return SETUP.format(
             table=self._table,
             schema=_quoted(self.schema),
-            user=_quoted(self._user(make_url(database_url))),
+            user=_quoted(self._user(conninfo_to_dict(database_url))),
             publication=_quoted(self.publication),
         )
 
@@ -95,22 +96,25 @@ class Connector:
     def _table(self) -> str:
         return f"{_quoted(self.schema)}.outbox_events"
 
-    def _user(self, url: URL) -> str:
-        user = self.user or url.username
+    def _user(self, url: Mapping[str, Any]) -> str:
+        user: str | None = self.user or url.get("user")
         if not user:
             raise NotForDebezium("DATABASE_URL: names no user; name Debezium's by --user")
         return user
 
-    def _database(self, url: URL) -> dict[str, str]:
-        if not url.host:
+    def _database(self, url: Mapping[str, Any]) -> dict[str, str]:
+        host = str(url.get("host") or url.get("hostaddr") or "")
+        if not host or host.startswith(("/", "@")):
             raise NotForDebezium("DATABASE_URL: names no host; Debezium reaches PostgreSQL by TCP alone")
+        if "," in host:
+            raise NotForDebezium("DATABASE_URL: names several hosts; Debezium takes one, which leads to the primary")
         return {
-            "database.hostname": url.host,
-            "database.port": str(url.port or 5432),
-            "database.dbname": url.database or self._user(url),
+            "database.hostname": host,
+            "database.port": str(url.get("port") or 5432),
+            "database.dbname": url.get("dbname") or self._user(url),
             "database.user": self._user(url),
             "database.password": self.password,
-            **{f"database.{name}": str(url.query[name]) for name in TLS if name in url.query},
+            **{f"database.{name}": str(url[name]) for name in TLS if name in url},
         }
 
     def _reading(self) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from pydantic import Field, SecretStr, field_validator
 
-from runtime.database import of_postgresql
+from runtime.database import DatabaseUrl, of_postgresql
 from runtime.kafka.connection import KafkaConnection
 from runtime.settings import ServiceSettings
 
@@ -22,6 +22,10 @@ class DatabaseSettings(ServiceSettings):
 
     _of_postgresql = field_validator("database_url")(of_postgresql)
 
+    @property
+    def database(self) -> DatabaseUrl:
+        return DatabaseUrl(self, "database_url")
+
 
 class KafkaSettings(KafkaConnection, ServiceSettings):
     """What `topics` needs."""
@@ -36,6 +40,11 @@ class DebeziumSettings(KafkaConnection, DatabaseSettings):
 class Settings(KafkaSettings, DatabaseSettings):
     """What `relay` and `serve` need: all of the producer's part of the contract's environment."""
 
+    relay_database_url: SecretStr | None = Field(
+        None,
+        description="the relay's own URL of PostgreSQL, where `DATABASE_URL` leads through a pooler in transaction mode"
+        " such as PgBouncer; the default is `DATABASE_URL`",
+    )
     producer_port: int = Field(8080, ge=0, le=65_535, description="port of health, metrics and the intake")
     producer_intake_token: SecretStr | None = Field(
         None,
@@ -46,6 +55,11 @@ class Settings(KafkaSettings, DatabaseSettings):
         0, ge=0, le=24 * 366, description="hours for which published rows are kept, in `outbox_published`"
     )
 
+    @field_validator("relay_database_url")
+    @classmethod
+    def _of_postgresql_too(cls, value: SecretStr | None) -> SecretStr | None:
+        return None if value is None else of_postgresql(value)
+
     @field_validator("producer_intake_token")
     @classmethod
     def _hard_to_guess(cls, value: SecretStr | None) -> SecretStr | None:
@@ -55,6 +69,11 @@ class Settings(KafkaSettings, DatabaseSettings):
                 " and ._~+/- alone: `openssl rand -hex 32` makes one"
             )
         return value
+
+    @property
+    def relay_database(self) -> DatabaseUrl:
+        """The URL of what needs a session of its own: the relay's lock, and its notifications."""
+        return DatabaseUrl(self, "relay_database_url") if self.relay_database_url else self.database
 
     @property
     def intake_tokens(self) -> tuple[str, ...]:

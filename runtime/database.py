@@ -1,17 +1,26 @@
-"""The outbox's database: validation of its URL, options of connections, and read-only transactions."""
+"""The outbox's database: its URL as libpq has it, options of connections, and read-only transactions."""
 
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Final
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
+from psycopg import pq
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import SecretStr
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
+
+from runtime.settings import ServiceSettings
 
 CONNECT_WITHIN_S: Final = 5
+_FORM: Final = "postgresql://user:password@host:port/name"
+# What libpq's message quotes of a URL, which may be a part of the password.
+_QUOTED: Final = re.compile(r'".*"( for connection option "\w+")$|".*"')
+# A folder that does not exist: libpq checks all options before it looks for a socket there.
+_NOWHERE: Final = "/nonexistent"
+READ_ONLY: Final = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ ONLY;"
 _MISSING: Final = "a part of the outbox is missing: run `python -m producer migrate`, or restore what was dropped"
 # What mends a refusal of the database, by its SQLSTATE.
 MENDS: Final = {
@@ -22,30 +31,87 @@ MENDS: Final = {
 
 
 def of_postgresql(value: SecretStr) -> SecretStr:
-    """Return the URL in libpq's syntax. Raises ValueError, without the URL, if it is not a URL of PostgreSQL."""
+    """Return the URL, or the keywords and values, that libpq takes. Raises ValueError, without a part of them."""
+    text = value.get_secret_value().strip()
+    scheme, mark, _ = text.partition("://")
+    is_url = mark != "" and "=" not in scheme
+    if "\0" in text or not (is_url or "=" in text):
+        raise ValueError(f"is not a URL; it should be {_FORM}")
+    if is_url and scheme.startswith(("postgresql+", "postgres+")):
+        raise ValueError(
+            f"should begin with postgresql://, without the name of SQLAlchemy's driver: {_FORM}. Its options are"
+            " libpq's: sslmode=require instead of ssl=require"
+        )
+    if is_url and scheme not in ("postgresql", "postgres"):
+        raise ValueError(f"should begin with postgresql://, as in {_FORM}")
     try:
-        url = make_url(value.get_secret_value())
-    except (ArgumentError, ValueError):
-        raise ValueError("is not a URL; it should be postgresql://user:password@host:port/name") from None
-    if url.get_backend_name() not in ("postgresql", "postgres"):
-        raise ValueError("should begin with postgresql://")
-    # libpq supports neither SQLAlchemy's driver names nor its encodings of a space. libpq's error quotes what it can't
-    # parse, including the password.
-    rendered = url.set(drivername="postgresql").render_as_string(hide_password=False)
-    where, mark, options = rendered.partition("?")
-    usable = where.replace(" ", "%20") + mark + options.replace("+", "%20")
-    try:
-        conninfo_to_dict(usable)
-    except psycopg.ProgrammingError:
-        raise ValueError("has an option, or a sign after %, that PostgreSQL does not know") from None
-    return SecretStr(usable)
+        options = conninfo_to_dict(text)
+    except (psycopg.ProgrammingError, ValueError):
+        raise ValueError(
+            "has an option that PostgreSQL's libpq does not know, or a sign that should be written with % (a space as"
+            f" %20): {_FORM}?sslmode=require"
+        ) from None
+    if refusal := _refusal(options):
+        raise ValueError(f"is not as libpq has it: {refusal}; it should be {_FORM}")
+    return SecretStr(text)
 
 
-def why_refused(error: psycopg.Error) -> str:
+def _refusal(options: dict[str, Any]) -> str:
+    """Return libpq's word about the values of *options*, without what it quotes. It connects to nothing."""
+    certificates = str(options.get("sslrootcert") or "system")
+    if (
+        str(options.get("sslmode")).startswith("verify-")
+        and certificates != "system"
+        and not Path(certificates).exists()
+    ):
+        return "the file of sslrootcert does not exist"
+    hosts = str(options.get("host") or "").split(",")
+    nowhere = {"host": ",".join([_NOWHERE] * len(hosts)), "hostaddr": "", "gssencmode": "disable"}
+    # Hosts and ports may be a service file's, and as many as that has.
+    ports = {} if options.get("host") else {"port": "5432"}
+    connection = pq.PGconn.connect_start(make_conninfo(**{**options, **nowhere, **ports}).encode())
+    said = connection.error_message.decode(errors="replace").strip()
+    connection.finish()
+    return "" if said.startswith("connection to server on socket") else _QUOTED.sub(r"…\1", said.partition("\n")[0])
+
+
+Url = Callable[[], str]
+"""Returns the URL for the next connection, which may have another password than the one before."""
+
+
+class DatabaseUrl:
+    """The URL that the setting *name* has. One in a file is read again at each call, so at each new connection: a
+    password that changes there needs no restart.
+    """
+
+    def __init__(self, settings: ServiceSettings, name: str) -> None:
+        self._settings: Final = settings
+        self._name: Final = name
+        self.setting: Final = name.upper()
+
+    def __call__(self) -> str:
+        """Return the URL. Raises UrlUnreadable if its file holds none at the moment."""
+        try:
+            read = self._settings.read_again(self._name)
+        except ValueError as error:
+            raise UrlUnreadable(str(error)) from None
+        try:
+            return of_postgresql(read or SecretStr("")).get_secret_value()
+        except ValueError as error:
+            raise UrlUnreadable(f"{self.setting}: {error}") from None
+
+
+class UrlUnreadable(psycopg.OperationalError):
+    """The file of a URL can't be read, or holds no URL. The message names the setting."""
+
+
+def why_refused(error: psycopg.Error, setting: str = "DATABASE_URL") -> str:
     """Return the first line of what the database said, which has host and user but no password, and what mends it."""
     words = str(error).strip().partition("\n")[0] or type(error).__name__
+    if isinstance(error, UrlUnreadable):
+        return words
     mend = MENDS.get(error.sqlstate or "")
-    return f"DATABASE_URL: {words}: {mend}" if mend else f"DATABASE_URL: {words}"
+    return f"{setting}: {words}: {mend}" if mend else f"{setting}: {words}"
 
 
 def connection_options(name: str, *, answer_within_s: float) -> dict[str, Any]:
@@ -73,8 +139,5 @@ async def reading(connection: psycopg.AsyncConnection, *, statement_within: time
     connection.prepare_threshold = None
     async with connection.transaction():
         milliseconds = statement_within // timedelta(milliseconds=1)
-        await connection.execute(
-            "SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ ONLY;"
-            f" SET LOCAL statement_timeout = {milliseconds}".encode()
-        )
+        await connection.execute(f"{READ_ONLY} SET LOCAL statement_timeout = {milliseconds}".encode())
         yield

@@ -1,9 +1,11 @@
 """Settings: read once from the environment, frozen. NAME_FILE may name a file that contains the secret NAME."""
 
 import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, Field, SecretStr, field_validator
 from pydantic.fields import FieldInfo
@@ -15,6 +17,9 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 # A shorter secret would occur in ordinary words, and masking it would garble them.
 SHORTEST_SECRET: Final = 6
 _HIDDEN: Final = "…"
+# libpq's URLs end a password at the first @. A / is not part of one, and all other signs are.
+_OF_A_URL: Final = re.compile(r"^\w+://[^:@/]*:([^@/]*)@")
+_OF_AN_OPTION: Final = re.compile(r"(?:^|[?&\s])(?:ssl)?password\s*=\s*('(?:[^'\\]|\\.)*'|[^&\s]+)")
 
 
 class HasSecrets(BaseModel):
@@ -141,10 +146,7 @@ def without_password(value: str) -> str:
     return url._replace(netloc=host, query=_HIDDEN if url.query else "", fragment="").geturl()
 
 
-def _passwords(value: str) -> tuple[str, ...]:
-    try:
-        url = urlsplit(value)
-        password = url.password or ""
-    except ValueError:
-        return ()
-    return password, unquote(password), *parse_qs(url.query).get("password", ())
+def _passwords(value: str) -> Iterator[str]:
+    """Return the passwords of a URL, or of libpq's keywords and values, as they are written and as they are meant."""
+    for written in (*_OF_A_URL.findall(value), *_OF_AN_OPTION.findall(value)):
+        yield from (written, unquote(written), re.sub(r"\\(.)", r"\1", written.strip("'")))

@@ -12,6 +12,7 @@ from tests.forks import Forked, forked, program_of
 
 OURS = (
     "DATABASE_URL",
+    "RELAY_DATABASE_URL",
     "KAFKA_",
     "HUBSPOT_",
     "CONSUMER_",

@@ -52,7 +52,7 @@ async def waking(url: str, directory: Path, database_pid: int, say: Progress) ->
 
 async def _idle(url: str, database_pid: int, look_every_s: float) -> float:
     """Return the CPU percentage of a core that polling an empty outbox takes, here and in PostgreSQL together."""
-    async with await Outbox.connect(url, SystemClock()) as outbox:
+    async with await Outbox.connect(lambda: url, SystemClock()) as outbox:
         began, own, database = time.monotonic(), time.process_time(), cpu_s(database_pid)
         while time.monotonic() - began < IDLE_S:
             await outbox.head(1)

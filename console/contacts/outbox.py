@@ -7,9 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final, LiteralString
 
 import psycopg
-from pydantic import SecretStr
 
-from runtime.database import reading
+from runtime.database import Url, reading
 from schemas.contacts import ContactKey
 
 # A page waits for the answer.
@@ -64,7 +63,7 @@ class OutboxContact:
 class ContactsOutbox:
     """Reads the outbox. Every query opens its own connection: queries are few, and no broken connection remains."""
 
-    def __init__(self, url: SecretStr | None) -> None:
+    def __init__(self, url: Url | None) -> None:
         self._url: Final = url
 
     async def contact_of(self, external_id: str) -> ContactKey | None:
@@ -93,7 +92,7 @@ class ContactsOutbox:
             async with (
                 asyncio.timeout(OUTBOX_WITHIN_S),
                 await psycopg.AsyncConnection.connect(
-                    self._url.get_secret_value(), autocommit=True, application_name="nerava-console"
+                    self._url(), autocommit=True, application_name="nerava-console"
                 ) as connection,
                 reading(connection, statement_within=_STATEMENT_WITHIN),
             ):

@@ -17,6 +17,7 @@ from producer.recovery.published import Published
 from producer.recovery.topics import read_suppressions, read_topics
 from producer.settings import DatabaseSettings, Settings
 from runtime.commands import exit_for, fail, refuse, start_command
+from runtime.database import why_refused
 from runtime.kafka.admission import ask_admission
 from runtime.progress import shown_progress
 from schemas.contacts import ContactKey, contact_hash, masked
@@ -68,7 +69,7 @@ def recover(
     except psycopg.errors.LockNotAvailable:
         fail("DATABASE_URL: transactions of the backend are open: stop the backend, and run this again")
     except psycopg.Error as error:
-        fail(f"DATABASE_URL: {str(error).strip().splitlines()[0]}")
+        fail(why_refused(error))
     except Exception as error:
         exit_for(error)
         if isinstance(error, KafkaError | OSError):
@@ -80,11 +81,12 @@ _settings: Final = partial(start_command, log_level="warning")
 
 
 async def _recover(settings: Settings, *, apply: bool) -> None:
-    url = settings.database_url.get_secret_value()
-    published = Published(await waiting_rows(url), await parked_events(url))
+    # Reading the topics may take longer than a password lasts.
+    url = settings.database
+    published = Published(await waiting_rows(url()), await parked_events(url()))
     print(*await _read(settings, published.add, "enough if the backup is newer than that"), sep="\n")
     contacts, parked_too = published.contacts, published.parked_too
-    behind = await compare(url, contacts, parked_too, apply=apply)
+    behind = await compare(url(), contacts, parked_too, apply=apply)
     print(*_found(published, behind), sep="\n")
     if not (behind or parked_too):
         print("nothing to write: the database is behind on no contact")
@@ -97,12 +99,12 @@ async def _recover(settings: Settings, *, apply: bool) -> None:
 
 
 async def _emails(database: DatabaseSettings, kafka: Settings | None, *, apply: bool, reveal: bool) -> None:
-    url, evidence = database.database_url.get_secret_value(), Evidence()
-    await evidence.add_outbox(url)
+    url, evidence = database.database, Evidence()
+    await evidence.add_outbox(url())
     if kafka is not None:
         print(*await _read(kafka, evidence.add_record, "older emails are not there"), sep="\n")
         evidence.suppressions = await read_suppressions(kafka.client_options(), kafka.topics)
-    found = await mend(url, evidence, apply=apply)
+    found = await mend(url(), evidence, apply=apply)
     renamed = [one for one in found if not one.why]
     print(f"{len(renamed):,} contacts {'were renamed' if apply else 'to rename'}:" if renamed else "nothing to rename")
     for one in renamed:

@@ -52,6 +52,6 @@ async def _answer(settings: Settings, service: Service, stack: AsyncExitStack) -
         status=lambda: {**relay.state, "unwell": health.unwell, "settings": settings.in_force()},
     )
     if settings.intake_tokens:
-        taking = await stack.enter_async_context(Intake(settings.database_url.get_secret_value()))
+        taking = await stack.enter_async_context(Intake(settings.database, health))
         add_intake(app, taking, settings.intake_tokens, telemetry)
     await stack.enter_async_context(serving(app, settings.producer_port, "PRODUCER_PORT"))

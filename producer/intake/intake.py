@@ -14,8 +14,10 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from producer.intake.problems import Fault, Problem, refuse_faulty
 from producer.intake.submissions import Submission, fingerprint
+from producer.new_connections import NewConnections
 from runtime.clock import set_within
-from runtime.database import MENDS, connection_options
+from runtime.database import MENDS, Url, connection_options
+from runtime.health import Health
 from runtime.logs import log
 
 # The intake has few connections of its own: the backend needs the database most, and the relay must not wait for them.
@@ -28,6 +30,8 @@ ACCEPTED_WITHIN_S: Final = 8.0
 HEARD_WITHIN_S: Final = 10.0
 RETRY_AFTER: Final = {"Retry-After": "2"}
 ATTEMPTS: Final = 3
+LOOK_EVERY_S: Final = 3.0
+OPTIONS: Final = connection_options("nerava-intake", answer_within_s=HEARD_WITHIN_S)
 FORGET_EVERY_S: Final = 60.0
 FORGET_AT_ONCE: Final = 1_000
 
@@ -66,13 +70,16 @@ class Accepted:
 class Intake:
     """The intake, open within `async with` even during an outage of the database."""
 
-    def __init__(self, database_url: str) -> None:
+    def __init__(self, url: Url, health: Health) -> None:
+        self._url: Final = url
+        self._new_connections: Final = NewConnections(health, "intake", "DATABASE_URL")
         self._taken = 0
         self._closing: Final = asyncio.Event()
         # Tasks in progress, including those that exceeded ACCEPTED_WITHIN_S.
         self._accepting: Final[set[asyncio.Task[Accepted]]] = set()
         self._pool: Final = AsyncConnectionPool(
-            database_url,
+            # The pool asks for the URL at each new connection.
+            url,
             open=False,
             name="intake",
             min_size=1,
@@ -82,18 +89,19 @@ class Intake:
             reconnect_timeout=CONNECTION_WITHIN_S,
             configure=_configure,
             check=AsyncConnectionPool.check_connection,
-            kwargs=connection_options("nerava-intake", answer_within_s=HEARD_WITHIN_S),
+            kwargs=OPTIONS,
         )
 
     async def __aenter__(self) -> Self:
         await self._pool.open()
-        self._forgetting = asyncio.create_task(self._forget_now_and_then())
+        works = (self._forget_now_and_then(), self._look_now_and_then())
+        self._works = {asyncio.create_task(work) for work in works}
         return self
 
     async def __aexit__(self, *error: object) -> None:
         self._closing.set()
         await self._pool.close()
-        await asyncio.wait({self._forgetting}, timeout=CONNECTION_WITHIN_S)
+        await asyncio.wait(self._works, timeout=CONNECTION_WITHIN_S)
 
     @contextmanager
     def place(self) -> Iterator[None]:
@@ -152,6 +160,11 @@ class Intake:
                 log.debug("intake.not_forgotten", error=type(error).__name__)
             # An event ends the task instead of a cancellation, which Python 3.11 may lose during a wait for the pool.
             await set_within(self._closing, FORGET_EVERY_S)
+
+    async def _look_now_and_then(self) -> None:
+        while not self._closing.is_set():
+            await self._new_connections.look(self._url, OPTIONS)
+            await set_within(self._closing, LOOK_EVERY_S)
 
     async def _accept(self, submissions: Sequence[Submission], key: str | None) -> Accepted:
         attempt = 1

@@ -10,9 +10,9 @@ from typing import Final, cast
 import psycopg
 from alembic import command, context, op
 from alembic.config import Config
-from sqlalchemy import create_engine, make_url, text
-from sqlalchemy.pool import NullPool
+from sqlalchemy import text
 
+from producer.engine import engine_of
 from schemas.outbox import ASLEEP_LOCK, CHANNEL, MIGRATION_LOCK
 
 FOLDER: Final = Path(__file__).parent
@@ -37,14 +37,7 @@ def migrate(database_url: str) -> list[str]:
         if diagnostic.severity_nonlocalized == "INFO":
             found.append(diagnostic.message_primary or "")
 
-    engine = create_engine(
-        make_url(database_url).set(drivername="postgresql+psycopg"),
-        poolclass=NullPool,
-        isolation_level="READ COMMITTED",
-        # With the encoding SQL_ASCII psycopg would return bytes before a migration can refuse the database.
-        connect_args={"client_encoding": "utf8"},
-    )
-    with engine.begin() as connection:
+    with engine_of(database_url).begin() as connection:
         # The lock serialises two containers that start at the same time.
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
         if connection.scalar(text(NAME_TAKEN)):

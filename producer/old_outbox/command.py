@@ -4,10 +4,9 @@ from collections.abc import Iterable, Iterator
 from typing import Annotated
 
 import typer
-from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
 
+from producer.engine import engine_of
 from producer.old_outbox.imports import Import, Summary
 from producer.old_outbox.table import OldTable, Role, Unclear, find_table
 from producer.settings import DatabaseSettings
@@ -51,7 +50,6 @@ def import_outbox(  # noqa: PLR0913 - typer reads a command's options from its p
     if everything and (mark_processed or processed_column):
         refuse("--all reads no column that says what was processed: leave out --mark-processed and --processed-column")
     settings = start_command(DatabaseSettings, log_level="warning")
-    url = make_url(settings.database_url.get_secret_value()).set(drivername="postgresql+psycopg")
     columns: dict[Role, str | None] = {
         "id": id_column,
         "type": type_column,
@@ -60,11 +58,7 @@ def import_outbox(  # noqa: PLR0913 - typer reads a command's options from its p
         "processed": processed_column,
     }
     try:
-        # Behind a pooler, a prepared statement may be missing in the server's next connection.
-        engine = create_engine(
-            url, poolclass=NullPool, isolation_level="READ COMMITTED", connect_args={"prepare_threshold": None}
-        )
-        with engine.connect() as connection:
+        with engine_of(settings.database_url.get_secret_value()).connect() as connection:
             with connection.begin():
                 old = find_table(connection, table, columns, everything=everything)
             print(*_guess(old), sep="\n")

@@ -1,8 +1,7 @@
 """The relay's access to the outbox: one connection that holds the relay's lock and reads, and another that deletes."""
 
-import asyncio
 from collections.abc import Iterable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import timedelta
 from typing import Any, Final, Self
 
@@ -12,12 +11,11 @@ from producer.relay import lock, statements
 from producer.relay.lock import Holder
 from producer.relay.reading_point import BEFORE_ALL, LowWatermark, ReadingPoint, Writers
 from producer.relay.row import Row
+from producer.relay.session import STATEMENT_WITHIN_S, NoSession, Unusable, connect, execute, own_session
 from runtime.clock import Clock
-from runtime.database import connection_options
-from schemas.outbox import DELETING_NAME, RELAY_NAME
+from runtime.database import Url, reading
+from schemas.outbox import DELETING_NAME, RELAY_NAME, WATCH_NAME
 
-# A statement that takes longer than this counts as a lost connection.
-STATEMENT_WITHIN_S: Final = 15.0
 WATERMARK_EVERY_S: Final = 0.5
 # Together with the LIMIT of statements.FORGET this deletes 1,000 rows a second at most.
 FORGET_EVERY_S: Final = 5.0
@@ -27,10 +25,6 @@ ACTIVE_FOR_S: Final = 2.0
 LARGEST_FETCH: Final = 16 * 1024 * 1024
 
 
-class Unusable(RuntimeError):
-    """The database has no outbox of this version, or hides rows from the relay. The message says what to do."""
-
-
 class Outbox:
     """The relay's outbox. All methods raise psycopg.Error once a connection, and so the active role, is lost, or if the
     database refuses a statement. Only a new connection is of use then.
@@ -38,53 +32,63 @@ class Outbox:
 
     def __init__(
         self,
-        database_url: str,
+        url: Url,
         reading: psycopg.AsyncConnection,
         clock: Clock,
-        retention: timedelta,
-        point: ReadingPoint,
+        retention: timedelta = timedelta(),
+        point: ReadingPoint | None = None,
     ) -> None:
-        self._database_url: Final = database_url
+        self._url: Final = url
         self._retention: Final = retention
         self._reading: Final = reading
         self._clock: Final = clock
-        self._point: Final = point
+        self._point: Final = point or ReadingPoint()
         self._low_watermark: Final = LowWatermark()
         self._deleting: psycopg.AsyncConnection | None = None
+        # The session that every statement of `_reading` has to run in.
+        self._pid: int | None = None
         self._asked_at = clock.monotonic()
         self._raised_at = self._forgot_at = float("-inf")
 
     @classmethod
+    async def opened(cls, url: Url, clock: Clock) -> Self:
+        """Return an outbox that is connected to look into it, within `looking`. Raises psycopg.Error."""
+        return cls(url, await connect(url, WATCH_NAME), clock)
+
+    @classmethod
     async def connect(
-        cls,
-        database_url: str,
-        clock: Clock,
-        retention: timedelta = timedelta(),
-        *,
-        point: ReadingPoint | None = None,
-        name: str = RELAY_NAME,
+        cls, url: Url, clock: Clock, retention: timedelta = timedelta(), *, point: ReadingPoint | None = None
     ) -> Self:
         """Return a connected outbox. *retention* is how long published rows are kept.
 
-        Another task may let *point* heed rows. It begins anew, because the database may have been restored. *name* is
-        what `pg_stat_activity` says.
+        Another task may let *point* heed rows. It begins anew, because the database may have been restored.
 
         Raises psycopg.Error without a connection, or if the database does not let this role read and delete rows, as a
-        read-only server does; Unusable if it has no outbox of this version, or hides rows from the role.
+        read-only server does; Unusable if it has no outbox of this version, hides rows from the role, or is behind a
+        pooler that shares the session (NoSession).
         """
-        point = point or ReadingPoint()
-        point.begin()
-        outbox = cls(database_url, await _connection(database_url, name), clock, retention, point)
+        outbox = cls(url, await connect(url, RELAY_NAME), clock, retention, point)
         async with AsyncExitStack() as failing:
             failing.push_async_callback(outbox.close)
-            await outbox._read(statements.SESSION)
-            await outbox.beat()
-            await outbox._read(statements.LISTEN)
-            await outbox.head(0)
-            # What can be read and not deleted would be published again and again.
-            await outbox._read(outbox._deletion, [_array(())])
+            await outbox.prepare()
             failing.pop_all()
         return outbox
+
+    async def prepare(self) -> None:
+        """Become able to be active: see `connect`."""
+        self._point.begin()
+        # Nothing may be set, listened to or locked before: it would stay in a session that others use next.
+        self._pid = await own_session(self._reading, self._url)
+        await self._read(statements.SESSION)
+        await self.beat()
+        await self._read(statements.LISTEN)
+        await self.head(0)
+        # What can be read and not deleted would be published again and again.
+        await self._read(self._deletion, [_array(())])
+
+    def looking(self) -> AbstractAsyncContextManager[None]:
+        """Begin a transaction that reads, and leaves nothing behind in the session, which may be a pooler's."""
+        return reading(self._reading, statement_within=timedelta(seconds=STATEMENT_WITHIN_S))
 
     async def __aenter__(self) -> Self:
         return self
@@ -106,8 +110,8 @@ class Outbox:
         """
         [[locked, _]] = await self._read(lock.TAKE)
         if locked:
-            self._deleting = await _connection(self._database_url, DELETING_NAME)
-            await self._execute(self._deleting, statements.SESSION)
+            self._deleting = await connect(self._url, DELETING_NAME)
+            await execute(self._deleting, statements.SESSION)
             await self.forget()
         return bool(locked)
 
@@ -134,16 +138,18 @@ class Outbox:
 
         Raises Unusable.
         """
-        [[migrated, hides_rows]] = await self._read(statements.LOOK)
+        [[migrated, hides_rows, pid]] = await self._read(statements.LOOK)
+        if pid != self._pid:
+            raise NoSession
         if not migrated:
             raise Unusable(
-                "DATABASE_URL: the database has no outbox of this version: run `python -m producer migrate`. If that"
-                " finds it up to date, this role does not see its schema, or a table was dropped"
+                "the database has no outbox of this version: run `python -m producer migrate`. If that finds it up to"
+                " date, this role does not see its schema, or a table was dropped"
             )
         if hides_rows:
             raise Unusable(
-                "DATABASE_URL: row-level security may hide rows of outbox_events from this role: give it BYPASSRLS, or"
-                " a policy FOR ALL with USING (true)"
+                "row-level security may hide rows of outbox_events from this role: give it BYPASSRLS, or a policy FOR"
+                " ALL with USING (true)"
             )
 
     async def raise_low_watermark(self) -> None:
@@ -156,7 +162,7 @@ class Outbox:
 
     async def writers(self) -> Writers:
         """Return the newest position, and who may be about to commit one up to it."""
-        [[newest, exact, transactions]] = await self._execute(self._deleting or self._reading, statements.WRITERS)
+        [[newest, exact, transactions]] = await execute(self._deleting or self._reading, statements.WRITERS)
         return Writers(newest, exact, frozenset(transactions))
 
     async def head(self, rows: int, *, without: Iterable[int] = ()) -> list[Row]:
@@ -183,13 +189,13 @@ class Outbox:
 
     async def delete(self, positions: Sequence[int]) -> None:
         """Delete these rows from the outbox. With a retention they are moved to `outbox_published`."""
-        await self._execute(self._active, self._deletion, [_array(positions)])
+        await execute(self._active, self._deletion, [_array(positions)])
 
     async def forget(self) -> None:
         """Delete some of the published rows whose retention has ended, at most every FORGET_EVERY_S."""
         if self._clock.monotonic() - self._forgot_at >= FORGET_EVERY_S:
             self._forgot_at = self._clock.monotonic()
-            await self._execute(self._active, statements.FORGET, [self._retention.total_seconds()])
+            await execute(self._active, statements.FORGET, [self._retention.total_seconds()])
 
     async def backlog(self, at_most: int, after: int = BEFORE_ALL) -> tuple[int, int | None, float]:
         """Return how many rows wait behind *after* (counted up to *at_most*), the first one's position, and its age in
@@ -227,32 +233,11 @@ class Outbox:
 
     async def _read(self, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
         asked_at = self._clock.monotonic()
-        rows = await self._execute(self._reading, statement, parameters)
+        rows = await execute(self._reading, statement, parameters)
         self._asked_at = max(self._asked_at, asked_at)
         return rows
-
-    async def _execute(
-        self, connection: psycopg.AsyncConnection, statement: str, parameters: Any = None
-    ) -> list[tuple[Any, ...]]:
-        try:
-            async with asyncio.timeout(STATEMENT_WITHIN_S):
-                # The statement is planned for its parameters: a generic plan would compare each row with each of
-                # `without`.
-                cursor = await connection.execute(statement, parameters, prepare=False)
-                return await cursor.fetchall() if cursor.description else []
-        except TimeoutError:
-            raise psycopg.OperationalError(f"no answer within {STATEMENT_WITHIN_S:g} s") from None
 
 
 def _array(positions: Iterable[int]) -> str:
     # The array is sent as text: psycopg's adaptation of a list takes several times as long.
     return "{" + ",".join(map(str, positions)) + "}"
-
-
-async def _connection(database_url: str, name: str) -> psycopg.AsyncConnection:
-    return await psycopg.AsyncConnection.connect(
-        database_url,
-        autocommit=True,
-        # A host that is gone without closing its connection must not keep the active role.
-        **connection_options(name, answer_within_s=STATEMENT_WITHIN_S),
-    )

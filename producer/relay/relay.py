@@ -9,13 +9,15 @@ import psycopg
 
 from producer.relay.lanes import Lanes, Place
 from producer.relay.lock import Holder
-from producer.relay.outbox import Outbox, Unusable
+from producer.relay.outbox import Outbox
 from producer.relay.publisher import Publisher
 from producer.relay.sender import FAULTS, Sender, why_not_published
+from producer.relay.session import NoSession, Unusable
 from producer.telemetry import Telemetry
 from runtime.clock import backoff_s, set_within
 from runtime.commands import cause
 from runtime.database import why_refused
+from runtime.endings import Misconfigured
 from runtime.health import Health
 from runtime.logs import log
 
@@ -40,6 +42,7 @@ class Relay:
         connect: Callable[[], Awaitable[Outbox]],
         sender: Sender,
         *,
+        setting: str = "DATABASE_URL",
         health: Health,
         telemetry: Telemetry,
         jitter: random.Random,
@@ -47,6 +50,8 @@ class Relay:
     ) -> None:
         self._connect: Final = connect
         self._sender: Final = sender
+        # The setting that has the database's URL.
+        self._setting: Final = setting
         self._health: Final = health
         self._telemetry: Final = telemetry
         self._jitter: Final = jitter
@@ -56,6 +61,8 @@ class Relay:
         self._failures = self._lost = 0
         # Whether the database refused something after it had accepted a connection. Another one proves nothing then.
         self._refused = False
+        # Whether a connection has had a session of its own.
+        self._had_session = False
         # The place of Kafka's last fault, None if all places had it.
         self._faulty: Place | None = None
         # Who had the lock when this relay last looked.
@@ -71,6 +78,8 @@ class Relay:
     async def run(self, stop: asyncio.Event) -> None:
         """Run until *stop* is set and the batch in flight is finished. Faults of the database and of Kafka are waited
         out, whatever they are.
+
+        Raises Misconfigured if the URL of the database leads through a pooler that shares sessions from the start.
         """
         self._stop = stop
         self._health.ill("database", "connecting")
@@ -84,14 +93,17 @@ class Relay:
             connected = False
             try:
                 async with await self._connect() as outbox:
-                    connected = True
+                    connected = self._had_session = True
                     if not self._refused:
                         self._health.well("database")
                     await self._take_part(outbox)
             except* (psycopg.Error, Unusable) as lost:
                 self._lost += 1
                 self._refused |= connected
-                self._health.ill("database", _why(cause(lost)))
+                why = self._why(cause(lost))
+                if isinstance(cause(lost), NoSession) and not self._had_session:
+                    raise Misconfigured(why) from None
+                self._health.ill("database", why)
                 self._be_active(active=False)
                 self._stand_by_for(None)
                 await set_within(self._stop, backoff_s(self._lost, self._jitter, longest_s=LONGEST_BACKOFF_S))
@@ -171,6 +183,5 @@ class Relay:
         self.active = active
         self._telemetry.active.set(active)
 
-
-def _why(lost: BaseException) -> str:
-    return why_refused(lost) if isinstance(lost, psycopg.Error) else str(lost)
+    def _why(self, lost: BaseException) -> str:
+        return why_refused(lost, self._setting) if isinstance(lost, psycopg.Error) else f"{self._setting}: {lost}"

@@ -17,7 +17,6 @@ from runtime.clock import SystemClock
 from runtime.health import Health
 from runtime.journal import keep_journal, reading
 from runtime.logs import log
-from schemas.outbox import WATCH_NAME
 
 # Limit for the end of publishing. Rows that Kafka has not acknowledged by then stay in the outbox.
 FINISH_WITHIN_S: Final = 5.0
@@ -30,33 +29,32 @@ class Service:
         self.health: Final = Health()
         self.telemetry: Final = Telemetry()
         self._clock: Final = SystemClock()
-        connect = partial(
-            Outbox.connect, settings.database_url.get_secret_value(), self._clock, settings.outbox_retention
-        )
-        point = ReadingPoint()
+        database, point = settings.relay_database, ReadingPoint()
         kafka = settings.client_options()
         sender = Sender(kafka, settings.topics, self._clock, self.telemetry, settings.kafka_compression)
         self.relay: Final = Relay(
-            partial(connect, point=point),
+            partial(Outbox.connect, database, self._clock, settings.outbox_retention, point=point),
             sender,
+            setting=database.setting,
             health=self.health,
             telemetry=self.telemetry,
             jitter=random.Random(),  # noqa: S311 - jitter for retries, not for security
         )
         self.telemetry.shows(self.health)
         self._watch: Final = Watch(
-            partial(connect, name=WATCH_NAME),
+            partial(Outbox.opened, database, self._clock),
             kafka,
             settings.topics,
             clock=self._clock,
             health=self.health,
             telemetry=self.telemetry,
+            setting=database.setting,
             tell_partitions=sender.has_to_heed,
             heed=point.heed,
         )
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Publish until *stop* is set. Raises KafkaRefused if only other settings can help."""
+        """Publish until *stop* is set. Raises Misconfigured if only other settings can help."""
         await self._watch.refuse_at_once()
         async with asyncio.TaskGroup() as tasks:
             works = (self.relay.run(stop), self._watch.run(), self._journal())

@@ -53,7 +53,10 @@ SELECT coalesce(position, (SELECT max(position) FROM outbox_events), 0), positio
 FROM newest
 """
 
-LOOK: Final = f"SELECT to_regclass('outbox_published') IS NOT NULL, {ROWS_MAY_BE_HIDDEN}"
+# The start of the server distinguishes sessions on several hosts, which may have the same pid.
+WHO: Final = "SELECT pg_backend_pid(), pg_postmaster_start_time()::text"
+
+LOOK: Final = f"SELECT to_regclass('outbox_published') IS NOT NULL, {ROWS_MAY_BE_HIDDEN}, pg_backend_pid()"
 
 # A time that somebody has set to infinity has no age.
 BACKLOG: Final = """

@@ -8,8 +8,9 @@ from typing import Any, Final, NoReturn
 import psycopg
 from aiokafka.errors import KafkaError
 
+from producer.new_connections import NewConnections
 from producer.relay.backlog import Backlog
-from producer.relay.outbox import Outbox, Unusable
+from producer.relay.outbox import Outbox
 from producer.telemetry import Telemetry
 from runtime.clock import Clock
 from runtime.health import Health
@@ -34,6 +35,7 @@ class Watch:
         clock: Clock,
         health: Health,
         telemetry: Telemetry,
+        setting: str = "DATABASE_URL",
         tell_partitions: Callable[[int], None] = lambda _: None,
         heed: Callable[[int], None] = lambda _: None,
     ) -> None:
@@ -45,6 +47,7 @@ class Watch:
         self._clock: Final = clock
         self._health: Final = health
         self._telemetry: Final = telemetry
+        self._connections: Final = NewConnections(health, "database_connections", setting)
         self._tell_partitions: Final = tell_partitions
         self._backlog: Final = Backlog(clock, heed)
 
@@ -82,11 +85,12 @@ class Watch:
 
     async def _look_at_outbox(self) -> None:
         try:
-            async with await self._connect() as outbox:
+            async with await self._connect() as outbox, outbox.looking():
                 backlog, oldest_s = await self._backlog.look(outbox)
-        except (psycopg.Error, Unusable):
-            # The relay reports the fault, because it depends on the database too.
+        except psycopg.Error as error:
             self._telemetry.backlog_unknown()
+            self._connections.refused(error)
             return
+        self._connections.made()
         self._telemetry.backlog.set(backlog)
         self._telemetry.oldest.set(oldest_s)

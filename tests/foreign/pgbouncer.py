@@ -1,4 +1,4 @@
-"""PgBouncer in transaction mode before a test's database: all clients share one connection of the server's."""
+"""PgBouncer before a test's database, as a managed database hands it out: in transaction mode, or in session mode."""
 
 import asyncio
 import os
@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from sqlalchemy import make_url
@@ -21,20 +22,28 @@ listen_addr = 127.0.0.1
 listen_port = {port}
 unix_socket_dir =
 auth_type = any
-pool_mode = transaction
-default_pool_size = 1
+pool_mode = {mode}
+default_pool_size = {size}
+server_round_robin = {round_robin:d}
 """
+Mode = Literal["transaction", "session"]
 
 
 @contextmanager
-def pooled(directory: Path, database_url: str) -> Iterator[str]:
-    """Yield the URL of the database through PgBouncer. Skips the test where PgBouncer is not installed."""
+def pooled(
+    directory: Path, database_url: str, *, mode: Mode = "transaction", size: int = 1, round_robin: bool = False
+) -> Iterator[str]:
+    """Yield the URL of the database through PgBouncer, whose clients share *size* connections of the server's.
+
+    Skips the test where PgBouncer is not installed.
+    """
     program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
     if program is None:
         pytest.skip("PgBouncer is not installed: `apt-get install pgbouncer`")
     directory.mkdir()
     port, server, file = free_port(), make_url(database_url), directory / "pgbouncer.ini"
-    file.write_text(CONFIGURATION.format(server=server.set(password=server.password or "none"), port=port))
+    server_options = {"server": server.set(password=server.password or "none"), "port": port}
+    file.write_text(CONFIGURATION.format(**server_options, mode=mode, size=size, round_robin=round_robin))
     # It refuses to run as root.
     user = NOBODY if os.geteuid() == 0 else None
     let_through(file)

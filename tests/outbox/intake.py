@@ -12,6 +12,7 @@ import psycopg
 from producer.intake.endpoints import add_intake
 from producer.intake.intake import Intake
 from producer.telemetry import Telemetry
+from runtime.health import Health
 from runtime.http.server import application
 from tests.samples import PAYLOADS
 
@@ -65,7 +66,7 @@ class Caller:
 async def calling(database_url: str) -> AsyncIterator[Caller]:
     telemetry = Telemetry()
     app = application("Outbox producer", unwell=dict, also=dict, metrics=telemetry.registry)
-    async with Intake(database_url) as intake:
+    async with Intake(lambda: database_url, Health()) as intake:
         add_intake(app, intake, [OLD_TOKEN, TOKEN], telemetry)
         transport = httpx.ASGITransport(app)
         headers = {"Authorization": f"Bearer {TOKEN}"}

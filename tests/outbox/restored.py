@@ -48,7 +48,7 @@ class Outbox:
         """Let a relay empty the outbox."""
         stop, telemetry = asyncio.Event(), Telemetry()
         relay = Relay(
-            lambda: RelaysOutbox.connect(self.url, SystemClock()),
+            lambda: RelaysOutbox.connect(lambda: self.url, SystemClock()),
             Sender(self.options, self.topics, SystemClock(), telemetry),
             health=Health(),
             telemetry=telemetry,

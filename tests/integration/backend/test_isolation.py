@@ -30,7 +30,7 @@ READ = "SELECT count(*) FROM pg_locks WHERE mode = 'SIReadLock' AND pid <> pg_ba
 
 
 async def relay(url: str) -> None:
-    async with await Outbox.connect(url, SystemClock()) as outbox:
+    async with await Outbox.connect(lambda: url, SystemClock()) as outbox:
         assert await outbox.become_active()
         await outbox.raise_low_watermark()
         assert await outbox.head(10)
@@ -46,7 +46,7 @@ async def doctor(url: str) -> None:
 
 
 async def console(url: str) -> None:
-    outbox = ContactsOutbox(SecretStr(url))
+    outbox = ContactsOutbox(lambda: url)
     await outbox.contact_of("usr_1")
     await outbox.of(ContactKey(EMAIL), LATEST, 50)
     await outbox.parked("usr_1", 50)

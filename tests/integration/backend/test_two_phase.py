@@ -49,7 +49,7 @@ def engine(url: str) -> Engine:
 @pytest.fixture
 async def asleep(url: str) -> AsyncIterator[Outbox]:
     """The outbox of a relay that sleeps."""
-    async with await Outbox.connect(url, OwnedClock()) as outbox:
+    async with await Outbox.connect(lambda: url, OwnedClock()) as outbox:
         assert await outbox.become_active()
         assert await outbox.fall_asleep()
         yield outbox
@@ -132,7 +132,7 @@ async def test_other_clients_say_that_nobody_is_to_be_notified(url: str, asleep:
 async def test_a_row_that_was_prepared_is_read_although_later_ones_were(url: str) -> None:
     clock = OwnedClock()
     async with (
-        await Outbox.connect(url, clock) as outbox,
+        await Outbox.connect(lambda: url, clock) as outbox,
         await psycopg.AsyncConnection.connect(url) as db,
         await psycopg.AsyncConnection.connect(url, autocommit=True) as another,
     ):

@@ -22,6 +22,7 @@ import pytest
 from producer.intake.endpoints import add_intake
 from producer.intake.intake import Intake
 from producer.telemetry import Telemetry
+from runtime.health import Health
 from runtime.http.server import application, serving
 from sandbox.processes import free_port
 from tests.hostile.inputs import Input, inputs_of, octets, text
@@ -65,7 +66,7 @@ async def test_hostile_octets_are_answered_or_the_connection_ends(one: Input, mo
     monkeypatch.setattr("producer.intake.requests.READ_WITHIN_S", 0.5)
     port, telemetry = free_port(), Telemetry()
     app = application("Outbox producer", unwell=dict, also=dict, metrics=telemetry.registry)
-    add_intake(app, Intake("postgresql://nobody@127.0.0.1:1/none"), [TOKEN], telemetry)
+    add_intake(app, Intake(lambda: "postgresql://nobody@127.0.0.1:1/none", Health()), [TOKEN], telemetry)
     async with serving(app, port, "PRODUCER_PORT"):
         answers = await _answers(port, one)
         async with httpx.AsyncClient() as http:

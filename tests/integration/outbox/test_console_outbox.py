@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
@@ -19,7 +18,7 @@ ADA = ContactKey(EMAIL)
 
 @pytest.fixture
 def outbox(database_url: str) -> ContactsOutbox:
-    return ContactsOutbox(SecretStr(database_url))
+    return ContactsOutbox(lambda: database_url)
 
 
 def commit(engine: Engine, *events: tuple[str, dict[str, Any]]) -> None:
@@ -81,4 +80,4 @@ async def test_a_database_that_takes_long_is_not_waited_for(outbox: ContactsOutb
 
 async def test_a_database_without_an_outbox_is_said_to_be_one(empty_database_url: str) -> None:
     with pytest.raises(OutboxAway, match=r"can't be read \(UndefinedTable\)"):
-        await ContactsOutbox(SecretStr(empty_database_url)).of(ADA, LATEST, 50)
+        await ContactsOutbox(lambda: empty_database_url).of(ADA, LATEST, 50)

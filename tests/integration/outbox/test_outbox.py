@@ -83,7 +83,7 @@ async def scene(database_url: str) -> AsyncIterator[Scene]:
     clock = OwnedClock()
     writers = [await psycopg.AsyncConnection.connect(database_url) for _ in range(WRITERS)]
     try:
-        async with await Outbox.connect(database_url, clock) as outbox:
+        async with await Outbox.connect(lambda: database_url, clock) as outbox:
             assert await outbox.become_active()
             yield Scene(outbox, clock, writers)
     finally:
@@ -151,7 +151,7 @@ async def test_published_rows_are_kept_for_as_long_as_asked_and_then_forgotten(d
 
         await connection.execute(INSERT)
         await connection.execute(INSERT)
-        async with await Outbox.connect(database_url, clock, timedelta(hours=1)) as outbox:
+        async with await Outbox.connect(lambda: database_url, clock, timedelta(hours=1)) as outbox:
             assert await outbox.become_active()
             rows = await outbox.head(10)
             await outbox.delete([row.position for row in rows])
@@ -168,7 +168,7 @@ async def test_published_rows_are_kept_for_as_long_as_asked_and_then_forgotten(d
 async def test_without_a_retention_nothing_is_kept(database_url: str) -> None:
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
         await connection.execute(INSERT)
-        async with await Outbox.connect(database_url, OwnedClock()) as outbox:
+        async with await Outbox.connect(lambda: database_url, OwnedClock()) as outbox:
             assert await outbox.become_active()
             await outbox.delete([row.position for row in await outbox.head(10)])
 

@@ -14,6 +14,7 @@ from producer.relay import statements
 from producer.relay.backlog import REST, Backlog
 from producer.relay.outbox import WATERMARK_EVERY_S, Outbox
 from producer.relay.reading_point import BEFORE_ALL
+from producer.relay.session import execute
 from runtime.clock import SystemClock
 from tests.clock import OwnedClock
 
@@ -23,7 +24,7 @@ INSERT = "INSERT INTO outbox_events (position, type) VALUES (%s, 'nova_earned')"
 
 @asynccontextmanager
 async def relays_outbox(database_url: str, clock: Any) -> AsyncIterator[Outbox]:
-    async with await Outbox.connect(database_url, clock) as outbox:
+    async with await Outbox.connect(lambda: database_url, clock) as outbox:
         assert await outbox.become_active()
         yield outbox
 
@@ -55,10 +56,9 @@ async def pinned_url(database_url: str) -> AsyncIterator[str]:
         yield database_url
 
 
-def counting(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Return the list that gets how many pages each question of *outbox* touches."""
+def counting(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return the list that gets how many pages each question of an outbox touches."""
     pages: list[int] = []
-    execute = outbox._execute
 
     async def counted(connection: Any, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
         if statement in (statements.HEAD, statements.WRITERS, statements.BACKLOG):
@@ -68,14 +68,14 @@ def counting(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> list[int]:
             pages.append(told[0]["Plan"]["Shared Hit Blocks"] + told[0]["Plan"]["Shared Read Blocks"])
         return await execute(connection, statement, parameters)
 
-    monkeypatch.setattr(outbox, "_execute", counted)
+    monkeypatch.setattr("producer.relay.outbox.execute", counted)
     return pages
 
 
 async def test_an_idle_relay_does_not_pass_deleted_rows_again(pinned_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = OwnedClock()
     async with relays_outbox(pinned_url, clock) as outbox:
-        pages = counting(outbox, monkeypatch)
+        pages = counting(monkeypatch)
         await becomes_empty(outbox, clock)
         assert max(pages) > 1_000
         pages.clear()
@@ -90,8 +90,8 @@ async def test_a_look_at_the_backlog_rarely_passes_deleted_rows(
     pinned_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backlog = Backlog(SystemClock(), lambda _: None)
-    async with await Outbox.connect(pinned_url, SystemClock()) as outbox:
-        pages = counting(outbox, monkeypatch)
+    async with await Outbox.connect(lambda: pinned_url, SystemClock()) as outbox:
+        pages = counting(monkeypatch)
         assert await backlog.look(outbox) == (0, 0)
         assert max(pages) > 1_000
         pages.clear()
@@ -107,7 +107,7 @@ async def test_a_row_inserted_by_hand_where_none_should_be_is_found_by_a_look_at
     async with (
         await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection,
         relays_outbox(database_url, clock) as outbox,
-        await Outbox.connect(database_url, clock) as watched,
+        await Outbox.connect(lambda: database_url, clock) as watched,
     ):
         for number in range(5):
             await connection.execute(INSERT, [10 + number])

@@ -50,7 +50,7 @@ async def doctor(url: str) -> None:
 
 
 async def contact_page(url: str) -> None:
-    outbox = ContactsOutbox(SecretStr(url))
+    outbox = ContactsOutbox(lambda: url)
     await outbox.contact_of("usr_1")
     await outbox.of(ContactKey(EMAIL), LATEST, 50)
     await outbox.parked("usr_1", 50)

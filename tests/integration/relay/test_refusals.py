@@ -226,7 +226,7 @@ async def test_what_kafka_takes_no_record_for_is_unwell_however_often_the_watch_
     )
 
     def connect() -> Any:
-        return Outbox.connect(database_url, clock)
+        return Outbox.connect(lambda: database_url, clock)
 
     relay = Relay(
         connect, Sender(options, topics, clock, telemetry), health=health, telemetry=telemetry, jitter=random.Random(1)

@@ -47,7 +47,7 @@ async def test_a_sleeping_relay_is_woken_by_the_commit(database_url: str, kafka:
     telemetry, stop, health = Telemetry(), asyncio.Event(), Health()
     options = {"bootstrap_servers": kafka.bootstrap_servers}
     relay = Relay(
-        lambda: Outbox.connect(database_url, SystemClock()),
+        lambda: Outbox.connect(lambda: database_url, SystemClock()),
         Sender(options, Topics(topic_prefix), SystemClock(), telemetry),
         health=health,
         telemetry=telemetry,

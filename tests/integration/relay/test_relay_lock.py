@@ -40,7 +40,7 @@ def relay_url(roles: None, database_url: str) -> str:
 
 @pytest.fixture
 async def relay(relay_url: str) -> AsyncIterator[Outbox]:
-    async with await Outbox.connect(relay_url, SystemClock()) as outbox:
+    async with await Outbox.connect(lambda: relay_url, SystemClock()) as outbox:
         yield outbox
 
 
@@ -107,7 +107,7 @@ async def test_a_holder_that_is_no_relay_is_named_and_neither_ended_nor_taken_fo
 
 
 async def test_another_relay_is_named_as_one(relay: Outbox, relay_url: str) -> None:
-    async with await Outbox.connect(relay_url, SystemClock()) as other:
+    async with await Outbox.connect(lambda: relay_url, SystemClock()) as other:
         assert await other.become_active()
         assert not await relay.become_active()
         holder = await relay.holder()

@@ -7,7 +7,6 @@ from hubspot_consumer.doctor.examination import examine
 from hubspot_consumer.doctor.outbox import OutboxChecks
 from producer.relay.outbox import Outbox
 from runtime.clock import SystemClock
-from schemas.outbox import WATCH_NAME
 
 
 async def found(database_url: str) -> str:
@@ -20,15 +19,15 @@ async def found(database_url: str) -> str:
 async def test_the_connections_that_delete_and_watch_are_no_standbys(database_url: str, none_of_ours: None) -> None:
     clock = SystemClock()
     async with (
-        await Outbox.connect(database_url, clock) as active,
-        await Outbox.connect(database_url, clock, name=WATCH_NAME),
+        await Outbox.connect(lambda: database_url, clock) as active,
+        await Outbox.opened(lambda: database_url, clock),
     ):
         assert await active.become_active()
         assert "standing by" not in await found(database_url)
 
         async with (
-            await Outbox.connect(database_url, clock) as standby,
-            await Outbox.connect(database_url, clock, name=WATCH_NAME),
+            await Outbox.connect(lambda: database_url, clock) as standby,
+            await Outbox.opened(lambda: database_url, clock),
         ):
             assert not await standby.become_active()
             assert (await found(database_url)).endswith("1 standing by")

@@ -120,7 +120,7 @@ class _Model:
 
     async def outbox(self, retention: timedelta = timedelta()) -> Outbox:
         process = Process("relay")
-        outbox: Outbox = await self._loop.start(process, Outbox.connect("", LoopClock(), retention))
+        outbox: Outbox = await self._loop.start(process, Outbox.connect(lambda: "", LoopClock(), retention))
         self._processes[outbox] = process
         return outbox
 
@@ -184,7 +184,7 @@ class _Server:
 
     async def outbox(self, retention: timedelta = timedelta()) -> Outbox:
         proxy = await self._stack.enter_async_context(Proxy(self._url))
-        outbox = await self._stack.enter_async_context(await Outbox.connect(proxy.url, LoopClock(), retention))
+        outbox = await self._stack.enter_async_context(await Outbox.connect(lambda: proxy.url, LoopClock(), retention))
         self._proxies[outbox] = proxy
         return outbox
 

@@ -10,6 +10,7 @@ import pytest
 from psycopg.errors import DeadlockDetected
 
 from producer.relay.outbox import LARGEST_FETCH, Outbox
+from producer.relay.session import execute
 from producer.relay.statements import FORGET, HEAD
 from tests.polling import eventually
 from tests.samples import PAYLOADS
@@ -220,7 +221,7 @@ async def test_the_head_is_limited_by_rows_and_by_octets(side: Side) -> None:
 
     async def head(first: int = 1, without: str = "{}", rows: int = 10, octets: int = LARGEST_FETCH) -> list[int]:
         given = {"first": first, "without": without, "rows": rows, "octets": octets}
-        return [row[0] for row in await outbox._execute(outbox._reading, HEAD, given)]
+        return [row[0] for row in await execute(outbox._reading, HEAD, given)]
 
     assert await head() == [1, 2, 3, 4]
     assert await head(first=3) == [3, 4]
@@ -246,9 +247,9 @@ async def test_published_rows_are_deleted_and_kept_for_as_long_as_the_retention_
     await eventually(keeping.become_active, saying="the lock is free")
     await keeping.delete([2, 1])
     assert (await positions(keeping), await side.published()) == ([3], [2])
-    await keeping._execute(keeping._active, FORGET, [3600.0])
+    await execute(keeping._active, FORGET, [3600.0])
     assert await side.published() == [2]
-    await keeping._execute(keeping._active, FORGET, [0.0])
+    await execute(keeping._active, FORGET, [0.0])
     assert await side.published() == []
 
 

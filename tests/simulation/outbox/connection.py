@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from functools import partial
 from typing import Any, Final, Self
@@ -9,6 +10,7 @@ from typing import Any, Final, Self
 from psycopg import OperationalError
 from psycopg.errors import AdminShutdown
 
+from runtime.database import READ_ONLY
 from tests.simulation.loop import CURRENT
 from tests.simulation.network import NoAnswer, NotReached
 from tests.simulation.outbox.database import Database, Session
@@ -46,6 +48,7 @@ class SimulatedConnection:
         self._notifications = 0
         self._notified: asyncio.Future[None] | None = None
         self._broken = False
+        self.prepare_threshold: int | None = 5
         session.notify, session.lose = self._notify, self._lose
 
     @classmethod
@@ -63,11 +66,16 @@ class SimulatedConnection:
             raise
         return connection
 
-    async def execute(self, statement: str, parameters: Any = None, *, prepare: bool) -> Cursor:
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        """Everything commits at once: the relay has no transaction of several statements that write."""
+        yield
+
+    async def execute(self, statement: str | bytes, parameters: Any = None, *, prepare: bool = False) -> Cursor:
         assert not prepare
-        do = STATEMENTS.get(statement)
+        do = _nothing if _sets_transaction(statement) else STATEMENTS.get(str(statement))
         if do is None:
-            raise UnknownStatement(statement)
+            raise UnknownStatement(str(statement))
         async with self._lock:
             if self._broken:
                 raise OperationalError("the connection is closed")
@@ -126,6 +134,14 @@ class SimulatedConnection:
     def _lose(self) -> None:
         self._broken = True
         _wake(self._notified)
+
+
+def _sets_transaction(statement: str | bytes) -> bool:
+    return isinstance(statement, bytes) and statement.decode().startswith(READ_ONLY)
+
+
+def _nothing(_: Database, __: Session, ___: Any) -> Answer:
+    return None
 
 
 def _wake(waiting: "asyncio.Future[None] | None") -> None:

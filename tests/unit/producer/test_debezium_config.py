@@ -68,6 +68,8 @@ def test_names_that_are_given_are_used_and_quoted_where_sql_needs_it() -> None:
         (["--slot", "My-Slot"], URL, "--slot: "),
         (["--name", "a name"], URL, "--name: "),
         ([], "postgresql:///nerava?host=/run/postgresql", "DATABASE_URL: names no host"),
+        ([], "postgresql://%2Frun%2Fpostgresql/nerava", "DATABASE_URL: names no host"),
+        ([], "postgresql://me@one.example.com,two.example.com/nerava", "DATABASE_URL: names several hosts"),
         ([], "postgresql://db.example.com/nerava", "DATABASE_URL: names no user"),
     ],
 )

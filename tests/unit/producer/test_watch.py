@@ -1,6 +1,7 @@
 """The producer's watch: a backlog is told as it is seen, and not at all when nobody can see it."""
 
 import math
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Self
 
 import psycopg
@@ -19,6 +20,9 @@ class Outbox:
 
     async def __aexit__(self, *_: object) -> None:
         pass
+
+    def looking(self) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
 
     async def writers(self) -> Writers:
         return Writers(0, exact=True, transactions=frozenset())

@@ -32,6 +32,7 @@ LIVE = KAFKA | {
 TOKENS = KAFKA | {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_MECHANISM": "OAUTHBEARER"}
 DATABASE = {"DATABASE_URL": "postgresql://me:secret@localhost/db"}
 SERVED = DATABASE | KAFKA
+SQLALCHEMY = "postgresql+asyncpg://me:secret@localhost/db?ssl=require"
 SIGNED_IN = KAFKA | {"CONSOLE_OPERATOR_TOKEN": "secret" * 6}
 
 
@@ -50,6 +51,29 @@ SIGNED_IN = KAFKA | {"CONSOLE_OPERATOR_TOKEN": "secret" * 6}
             "DATABASE_URL: has an option",
         ),
         ("producer import-outbox", {}, "DATABASE_URL: is not set"),
+        *(
+            (
+                command,
+                SIGNED_IN | {"DATABASE_URL": SQLALCHEMY},
+                "DATABASE_URL: should begin with postgresql://, without",
+            )
+            for command in (
+                "producer migrate",
+                "producer relay",
+                "producer serve",
+                "producer import-outbox",
+                "producer recover",
+                "producer recover --emails",
+                "producer debezium-config",
+                "console serve",
+            )
+        ),
+        (
+            "producer serve",
+            SERVED | {"RELAY_DATABASE_URL": SQLALCHEMY},
+            "RELAY_DATABASE_URL: should begin with postgresql://, without",
+        ),
+        ("producer relay", SERVED | {"RELAY_DATABASE_URL_FILE": "/nowhere"}, "RELAY_DATABASE_URL_FILE: /nowhere can't"),
         ("producer recover", {}, "DATABASE_URL: is not set"),
         ("producer recover", DATABASE, "KAFKA_BOOTSTRAP_SERVERS: is not set"),
         ("producer topics", KAFKA | {"KAFKA_PARTITIONS": "0"}, "KAFKA_PARTITIONS: "),

@@ -55,11 +55,13 @@ CONTRACT = {
     "PRODUCER_PORT": 8080,
     "CONSUMER_PORT": 8081,
 }
+PLUS = "open+sesame"
 OPERATOR, READER = "open-sesame-operator" * 2, "open-sesame-reader" * 2
 # Each secret, a class that has it, what else that needs, and a value that it takes.
 SECRETS = [
     ("DATABASE_URL", DatabaseSettings, {}, URL),
     ("DATABASE_URL", DoctorSettings, {}, URL),
+    ("RELAY_DATABASE_URL", ProducerSettings, {**KAFKA, "DATABASE_URL": "postgresql://me@localhost/db"}, URL),
     ("KAFKA_SASL_PASSWORD", ConsumerSettings, {}, "open sesame"),
     ("KAFKA_SASL_PASSWORD", ProducerSettings, {**KAFKA, "DATABASE_URL": URL}, "open sesame"),
     ("KAFKA_SASL_OAUTHBEARER_CLIENT_SECRET", ConsumerSettings, {}, "open sesame"),
@@ -210,8 +212,28 @@ def test_the_password_of_a_url_is_a_secret_as_it_is_written_and_as_it_is_meant(
     set_to(monkeypatch, {"DATABASE_URL": URL})
     assert set(DatabaseSettings().secrets) == {URL, "open%40sesame", "open@sesame"}
 
-    set_to(monkeypatch, {"DATABASE_URL": "postgresql://me@localhost/db?password=open-sesame"})
-    assert "open-sesame" in DatabaseSettings().secrets
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me@localhost/db?password=open%2Bsesame",
+        f"postgresql://me:{PLUS}@[::1]:5432,[::2]:5432/db",
+        "host=localhost user=me password=open+sesame dbname=db",
+        r"user=me password = 'op\en+sesame' host=localhost",
+        "postgresql://me@localhost/db?sslkey=/key&sslpassword=open%2Bsesame",
+    ],
+)
+def test_the_password_is_a_secret_in_every_form_that_libpq_has(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    set_to(monkeypatch, {"DATABASE_URL": url})
+
+    assert "open+sesame" in {secret.replace("\\", "") for secret in DatabaseSettings().secrets}
+
+
+@pytest.mark.parametrize("password", ["open#sesame", "open?sesame", "open:sesame"])
+def test_a_sign_that_ends_other_urls_does_not_end_a_password(monkeypatch: pytest.MonkeyPatch, password: str) -> None:
+    set_to(monkeypatch, {"DATABASE_URL": f"postgresql://me:{password}@localhost/db"})
+
+    assert password in DatabaseSettings().secrets
 
 
 def commands_that_read_settings() -> Iterator[tuple[str, str]]:

@@ -37,7 +37,11 @@ OF_CONSUMER = {
     "HUBSPOT_PORTAL_ID": "4711",
     "HUBSPOT_API_BASE_URL": f"http://me:{SECRET}@proxy:8090/?key={SECRET}",
 }
-OF_PRODUCER = {"DATABASE_URL": f"postgresql://me:{SECRET}@db/outbox", "PRODUCER_INTAKE_TOKEN": SECRET}
+OF_PRODUCER = {
+    "DATABASE_URL": f"postgresql://me:{SECRET}@db/outbox",
+    "RELAY_DATABASE_URL": f"postgresql://me:{SECRET}@db/outbox",
+    "PRODUCER_INTAKE_TOKEN": SECRET,
+}
 
 
 async def settings_told(app: FastAPI) -> dict[str, object]:
