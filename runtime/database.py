@@ -18,6 +18,7 @@ CONNECT_WITHIN_S: Final = 5
 _FORM: Final = "postgresql://user:password@host:port/name"
 # What libpq's message quotes of a URL, which may be a part of the password.
 _QUOTED: Final = re.compile(r'".*"( for connection option "\w+")$|".*"')
+_OF_LIBPQ: Final = re.compile(r"^postgres(ql)?\+psycopg2?://")
 # A folder that does not exist: libpq checks all options before it looks for a socket there.
 _NOWHERE: Final = "/nonexistent"
 READ_ONLY: Final = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ ONLY;"
@@ -32,14 +33,15 @@ MENDS: Final = {
 
 def of_postgresql(value: SecretStr) -> SecretStr:
     """Return the URL, or the keywords and values, that libpq takes. Raises ValueError, without a part of them."""
-    text = value.get_secret_value().strip()
+    # The two drivers of SQLAlchemy that pass their options on to libpq.
+    text = _OF_LIBPQ.sub("postgresql://", value.get_secret_value().strip())
     scheme, mark, _ = text.partition("://")
     is_url = mark != "" and "=" not in scheme
     if "\0" in text or not (is_url or "=" in text):
         raise ValueError(f"is not a URL; it should be {_FORM}")
     if is_url and scheme.startswith(("postgresql+", "postgres+")):
         raise ValueError(
-            f"should begin with postgresql://, without the name of SQLAlchemy's driver: {_FORM}. Its options are"
+            f"should begin with postgresql://, without the name of another driver than psycopg: {_FORM}. Its options are"
             " libpq's: sslmode=require instead of ssl=require"
         )
     if is_url and scheme not in ("postgresql", "postgres"):
