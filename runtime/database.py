@@ -41,8 +41,8 @@ def of_postgresql(value: SecretStr) -> SecretStr:
         raise ValueError(f"is not a URL; it should be {_FORM}")
     if is_url and scheme.startswith(("postgresql+", "postgres+")):
         raise ValueError(
-            f"should begin with postgresql://, without the name of another driver than psycopg: {_FORM}. Its options are"
-            " libpq's: sslmode=require instead of ssl=require"
+            f"should begin with postgresql://, without the name of another driver than psycopg: {_FORM}. Its options"
+            " are libpq's: sslmode=require instead of ssl=require"
         )
     if is_url and scheme not in ("postgresql", "postgres"):
         raise ValueError(f"should begin with postgresql://, as in {_FORM}")
