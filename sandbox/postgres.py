@@ -115,7 +115,7 @@ class EmbeddedPostgres(EmbeddedServer):
         return {"LD_LIBRARY_PATH": str(self._program("postgres").parents[1] / "lib")}
 
     def _words(self) -> list[str]:
-        options = {**self._options, **ADDRESS, "port": str(self._port)}
+        options = {**ADDRESS, **self._options, "port": str(self._port)}
         return [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
 
     def _initialise(self) -> None:
