@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,27 +30,42 @@ CLUSTER_ID: Final = "bmVyYXZhLXNhbmRib3gtMQ"
 START_WITHIN_S: Final = 90.0
 JVM_OPTIONS: Final = ("-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
-# The broker's session is short: after `kill -9`, the controller accepts the broker only once the old session has ended.
+# Kafka's default is 9 s: after `kill -9`, the controller accepts the broker only once the old session has ended.
+SESSION_MS: Final = 2_000
 PROPERTIES: Final = """\
 process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller_port}
+node.id={number}
+controller.quorum.voters={voters}
 listeners={protocol}://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
 advertised.listeners={protocol}://127.0.0.1:{port}
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,{protocol}:{protocol}
 log.dirs={data}
-offsets.topic.replication.factor=1
+default.replication.factor={copies}
+offsets.topic.replication.factor={copies}
 offsets.topic.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
+transaction.state.log.replication.factor={copies}
+transaction.state.log.min.isr={in_sync}
 transaction.state.log.num.partitions=4
 group.initial.rebalance.delay.ms=0
 auto.create.topics.enable={auto_create}
-broker.session.timeout.ms=2000
+broker.session.timeout.ms={session_ms}
 broker.heartbeat.interval.ms=500
 {listener}
 """
+
+
+@dataclass(frozen=True)
+class Node:
+    """A broker's place in its cluster, whose brokers are all controllers: its number, and their ports by number."""
+
+    number: int
+    controllers: Mapping[int, int]
+
+    @property
+    def copies(self) -> int:
+        """How many copies Kafka's own topics have."""
+        return min(len(self.controllers), 3)
 
 
 class EmbeddedKafka(EmbeddedServer):
@@ -66,6 +82,8 @@ class EmbeddedKafka(EmbeddedServer):
         listener: Listener | None = None,
         auto_create: bool = True,
         version: str = "",
+        node: Node | None = None,
+        session_ms: int = SESSION_MS,
         progress: Progress = silent,
     ) -> None:
         super().__init__(Process("Kafka", directory / "kafka.log"))
@@ -75,7 +93,8 @@ class EmbeddedKafka(EmbeddedServer):
         self._auto_create: Final = auto_create
         self._version: Final = version or kafka_version()
         self._port: Final = port or free_port()
-        self._controller_port: Final = free_port()
+        self._node: Final = node or Node(1, {1: free_port()})
+        self._session_ms: Final = session_ms
         self._progress = progress
 
     @property
@@ -117,7 +136,8 @@ class EmbeddedKafka(EmbeddedServer):
             self._run_storage_tool(class_path)
             return
         # Without users, a formatted storage is the same for every broker. A copy of it saves the start of a JVM.
-        formatted = CACHE / f"formatted-{sha256(class_path.encode()).hexdigest()[:12]}"
+        number = "" if self._node.number == 1 else f"-{self._node.number}"
+        formatted = CACHE / f"formatted-{sha256(class_path.encode()).hexdigest()[:12]}{number}"
         if not formatted.exists():
             self._run_storage_tool(class_path)
             with TemporaryDirectory(dir=CACHE) as folder, contextlib.suppress(OSError):
@@ -139,7 +159,12 @@ class EmbeddedKafka(EmbeddedServer):
             PROPERTIES.format(
                 protocol=self.listener.protocol,
                 port=self._port,
-                controller_port=self._controller_port,
+                number=self._node.number,
+                voters=",".join(f"{number}@127.0.0.1:{port}" for number, port in self._node.controllers.items()),
+                controller_port=self._node.controllers[self._node.number],
+                copies=self._node.copies,
+                in_sync=max(1, self._node.copies - 1),
+                session_ms=self._session_ms,
                 data=self.data,
                 auto_create=str(self._auto_create).lower(),
                 listener=self.listener.properties,

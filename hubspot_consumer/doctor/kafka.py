@@ -1,7 +1,7 @@
 """Checks of Kafka: the brokers, the topics, the workers' group, its lag, the receipts and the dead letters."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
@@ -12,18 +12,20 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from hubspot_consumer.dead_letters.catalogue import DeadLetterCatalogue
+from hubspot_consumer.doctor.brokers import brokers_answer, replicas
 from hubspot_consumer.doctor.environment import Environment
 from hubspot_consumer.doctor.examination import Answer, CannotTell, Check, Checks, Look, count, duration, fail, ok, warn
 from hubspot_consumer.doctor.receipts import compare
+from hubspot_consumer.doctor.topics import auto_create, partitions, topic_settings, topics
 from hubspot_consumer.doctor.unread import unread_answer
 from hubspot_consumer.doctor.versions import kafka_version
 from hubspot_consumer.kafka.group import Group, describe_group, unread_records
+from hubspot_consumer.kafka.group_refusals import session_refused
 from hubspot_consumer.kafka.lag import first_unfinished
 from runtime.clock import SystemClock
 from runtime.kafka.admission import KafkaAway, KafkaRefused, ask_admission
 from runtime.kafka.topic_reader import TopicReader
-from runtime.kafka.topic_settings import creates_what_is_asked_about, differences
-from runtime.kafka.topics import Partitions, UnequalPartitions, equal_partitions, look
+from runtime.kafka.topics import Partitions, look
 
 REQUEST_WITHIN_MS: Final = 4_000
 # A lag in events that a worker delivers within minutes.
@@ -36,14 +38,8 @@ NO_ANSWER: Final = (KafkaError, OSError, TimeoutError, KafkaRefused, KafkaAway)
 SEE_KAFKA: Final = "Kafka does not answer: see kafka"
 # What to do about a finding.
 CONNECT: Final = "check the brokers, KAFKA_BOOTSTRAP_SERVERS and the other KAFKA_* settings"
+GET_SESSION: Final = "change it on the brokers: workers then join by themselves"
 GET_WORKERS: Final = "start one: `python -m hubspot_consumer worker`"
-GET_TOPICS: Final = "run `python -m producer topics`"
-GET_EQUAL: Final = "add partitions to those with fewer; workers read only the numbers that all topics have"
-GET_SETTINGS: Final = "run `python -m producer topics`: it says what should be otherwise, and prints the commands"
-GET_NO_AUTO_CREATE: Final = (
-    "set it to false on the brokers: a program that only asks about a topic of ours creates it, with one "
-    "partition and without our settings"
-)
 GET_UNDELIVERED: Final = (
     "they may not have been delivered, unless receipts were off or dropped (`receipts.dropped` in the workers' "
     "log): `audit` shows what HubSpot lacks, and `replay` writes it"
@@ -69,84 +65,36 @@ class KafkaChecks:
             [
                 Check("kafka", self.brokers, CONNECT),
                 Check("kafka_version", partial(kafka_version, self._connected)),
-                Check("topics", self.topics),
-                Check("partitions", self.partitions),
-                Check("topic_settings", self.topic_settings),
-                Check("auto_create", self.auto_create),
-                Check("group", self.group),
-                Check("lag", self.lag),
-                Check("offsets", self.offsets),
-                Check("receipts", self.receipts),
-                Check("dead_letters", self.dead_letters),
+                Check("topics", partial(topics, self._described, self._settings)),
+                Check("replicas", partial(_unless_away, self.replicas)),
+                Check("partitions", partial(partitions, self._described, self._settings)),
+                Check("topic_settings", partial(topic_settings, self._connected, self._settings)),
+                Check("auto_create", partial(auto_create, self._connected)),
+                Check("group", partial(_unless_away, self.group)),
+                Check("lag", partial(_unless_away, self.lag)),
+                Check("offsets", partial(_unless_away, self.offsets)),
+                Check("receipts", partial(_unless_away, self.receipts)),
+                Check("dead_letters", partial(_unless_away, self.dead_letters)),
             ],
             self._opened.aclose,
         )
 
     async def brokers(self) -> Answer:
-        """Check whether any broker answers."""
+        """Check whether brokers answer, and which do not."""
         servers = ", ".join(self._settings.bootstrap_servers)
         try:
             admin, _ = await self._connected.seen()
-            brokers = (await admin.describe_cluster())["brokers"]
+            described = await self._described.seen()
+            return await brokers_answer(admin, self._settings.client_options(), described, servers)
         except (KafkaError, OSError, TimeoutError) as error:
             return fail(f"no broker answers at {servers} ({type(error).__name__})", CONNECT)
         except (KafkaRefused, KafkaAway) as error:
             return fail(str(error), CONNECT)
-        return ok(f"{count(len(brokers), 'broker')}, reached at {servers}")
 
-    async def topics(self) -> Answer:
-        """Check whether the event topics and the topic of dead letters exist, with a leader for each partition."""
-        described, names = await self._described.known(), self._settings.topics
-        if missing := [name for name in names.published if name not in described]:
-            return fail(f"no such topic: {', '.join(missing)}", GET_TOPICS)
-        leaderless = [name for name, partitions in described.items() if any(one["leader"] < 0 for one in partitions)]
-        if leaderless:
-            return fail(f"partitions without a leader: {', '.join(leaderless)}", "check the brokers")
-        return ok(f"{len(names.events)} event topics, and {names.dead_letters}")
-
-    async def partitions(self) -> Answer:
-        """Check whether the event topics are co-partitioned: the order of a contact's events depends on it."""
-        described, events = await self._described.known(), self._settings.topics.events
-        counts = {name: len(described[name]) for name in events if name in described}
-        try:
-            each = equal_partitions(counts)
-        except UnequalPartitions as error:
-            return fail(str(error), GET_EQUAL)
-        if each is None:
-            raise CannotTell("none of the event topics exists: see topics")
-        if each == 1 < self._settings.kafka_partitions:
-            return warn(
-                "1 in each event topic, as if a broker created the topics by itself: only one worker can read",
-                "run `python -m producer topics`: it names the topics that differ, and how",
-            )
-        return ok(f"{each} in each event topic")
-
-    async def topic_settings(self) -> Answer:
-        """Check whether all existing topics have our settings, and enough copies."""
-        (admin, _), names = await self._connected.known(), self._settings.topics
-        found = await _reported(differences(admin, names, names.all, partitions=1, replication_factor=1))
-        if not found:
-            raise CannotTell("none of the topics exists: see topics")
-        # The check `topics` reports a missing leader.
-        differing = [
-            f"{name}: {one}"
-            for name, each in found.items()
-            for one in each
-            if one.is_certain and one.setting != "leader"
-        ]
-        if differing:
-            return warn("; ".join(differing), GET_SETTINGS)
-        return ok(f"as asked, of {count(len(found), 'topic')}")
-
-    async def auto_create(self) -> Answer:
-        """Check whether brokers create a topic when a client requests its metadata."""
+    async def replicas(self) -> Answer:
+        """Check whether the copies of our topics are in sync."""
         admin, _ = await self._connected.known()
-        enabled = await _reported(creates_what_is_asked_about(admin))
-        if enabled is None:
-            raise CannotTell("the brokers do not report auto.create.topics.enable")
-        if enabled:
-            return warn("auto.create.topics.enable is true", GET_NO_AUTO_CREATE)
-        return ok("auto.create.topics.enable is false")
+        return await replicas(admin, await self._described.known(), self._settings.kafka_replication_factor)
 
     async def group(self) -> Answer:
         """Check whether workers are members of the consumer group, as their heartbeats keep them."""
@@ -154,6 +102,10 @@ class KafkaChecks:
         group, name = await self._group.known(), self._settings.group
         state, members = group.state, len(group.members)
         if not members:
+            if (refused := await session_refused((await self._connected.known())[0])) is not None:
+                return fail(
+                    f"no worker is in {name}: {refused}", "change it on the brokers; workers then join by themselves"
+                )
             return fail(f"no worker is in {name} ({state})", GET_WORKERS)
         partitions = max((len(one) for one in (await self._described.known()).values()), default=0)
         if members > partitions > 0:
@@ -292,8 +244,8 @@ class KafkaChecks:
         return await describe_group(admin, self._settings.group)
 
 
-async def _reported(asked: Awaitable[T]) -> T:
+async def _unless_away(ask: Callable[[], Awaitable[Answer]]) -> Answer:
     try:
-        return await asked
+        return await ask()
     except KafkaError as error:
-        raise CannotTell(f"the brokers do not tell it ({type(error).__name__})") from error
+        raise CannotTell(f"{SEE_KAFKA} ({type(error).__name__})") from error

@@ -48,10 +48,13 @@ class Consumer(driver.Consumer):
         thread = self._thread
         await thread.call_thread(self.positions.seek_back, thread._ensure_consumer(), partition, offset)  # noqa: SLF001 - no public way
 
-    async def heed_errors(self) -> None:
-        """Check the client's group for errors, in the client's thread."""
+    async def heed_errors(self) -> KafkaError | None:
+        """Return the client's error of its group, which is looked for in the client's thread."""
         thread = self._thread
-        await thread.call_thread(_heed_errors, thread._ensure_consumer())  # noqa: SLF001 - no public way
+        if thread._consumer is None:  # noqa: SLF001 - no public way
+            # It has not started yet.
+            return None
+        return await thread.call_thread(_heed_errors, thread._ensure_consumer())  # noqa: SLF001 - no public way
 
     async def look_for_partitions(self) -> None:
         """Update the client's metadata. If partitions were added, the leader of the group assigns anew."""
@@ -69,7 +72,7 @@ class Consumer(driver.Consumer):
         return committed
 
 
-async def _heed_errors(consumer: Any) -> None:
+async def _heed_errors(consumer: Any) -> KafkaError | None:
     coordinator = consumer._coordinator  # noqa: SLF001 - the public methods that check for errors read records too
     ended = coordinator._coordination_task.done()  # noqa: SLF001 - see above
     try:
@@ -78,6 +81,8 @@ async def _heed_errors(consumer: Any) -> None:
         if ended:
             raise
         log.warning("worker.group_error", error=type(error).__name__, detail=str(error))
+        return error
+    return None
 
 
 async def _update_metadata(consumer: Any) -> None:

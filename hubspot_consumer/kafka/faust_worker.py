@@ -14,6 +14,7 @@ from yarl import URL
 
 from hubspot_consumer.kafka.faust_driver import Assignor, Consumer, TableManager, Transport
 from hubspot_consumer.kafka.gaps import Gaps
+from hubspot_consumer.kafka.group_refusals import SESSION_TIMEOUT_S
 from hubspot_consumer.kafka.lease import Lease
 from hubspot_consumer.kafka.offsets import Offsets
 from hubspot_consumer.kafka.positions import Positions
@@ -21,8 +22,6 @@ from hubspot_consumer.kafka.records import Partition, Record
 from runtime.kafka.connection import KafkaConnection
 from schemas.times import moment_of
 
-# After kill -9 the group waits this long for the dead member; Faust's default would delay the next start by 60 s.
-SESSION_TIMEOUT_S: Final = 10.0
 HEARTBEAT_S: Final = 1.0
 # Time for the calls in flight to end when partitions are revoked.
 REBALANCE_TIMEOUT_S: Final = 60.0
@@ -107,12 +106,13 @@ class FaustWorker:
         """The assigned partitions."""
         return [(partition.topic, partition.partition) for partition in self._app.consumer.assignment()]
 
-    async def heed_errors(self) -> None:
-        """Log an error of the group's coordinator, so that the client tries again; raise one that ended the membership.
+    async def heed_errors(self) -> Exception | None:
+        """Log and return an error of the group's coordinator; the client then tries again. Raise one that ended the
+        membership.
 
         aiokafka keeps such an error until it is fetched, and Faust never fetches it: the client would not rejoin.
         """
-        await cast("Consumer", self._app.consumer).heed_errors()
+        return await cast("Consumer", self._app.consumer).heed_errors()
 
     async def look_for_partitions(self) -> None:
         """Look for partitions that were added to the topics, of which the group then assigns all anew."""

@@ -8,6 +8,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from hubspot_consumer.kafka.group import unread_records
+from hubspot_consumer.kafka.group_refusals import why_refused
 from runtime.endings import CannotGoOn
 from runtime.kafka.topic_reader import TopicReader
 from runtime.kafka.topics import UnequalPartitions, equal_partitions, look, partition_of
@@ -73,6 +74,10 @@ class Lag:
         found = await look(self._admin, [receipts]) if receipts else {}
         of_receipts = [TopicPartition(topic, one["partition"]) for topic in found for one in found[topic]]
         return (await unread_records(self._admin, self._reader, self._group, self.partitions, of_receipts)).forgotten
+
+    async def why_not_joined(self, error: Exception) -> str:
+        """Return why a worker is no member of the group, as the *error* of its coordinator says."""
+        return await why_refused(self._admin, self._group, error)
 
     async def unfinished(self, partitions: Collection[TopicPartition] | None = None) -> Mapping[TopicPartition, int]:
         """Return the offset of the first event that the group has not acked, by partition. Raises KafkaError.

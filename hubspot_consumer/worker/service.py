@@ -17,6 +17,7 @@ from hubspot_consumer.worker.wiring import Parts
 from runtime.clock import Clock
 from runtime.journal import Journal, keep_journal
 from runtime.kafka.admission import Admission, KafkaAway
+from runtime.kafka.further_tries import NO_ANSWER, asked_again
 from runtime.logs import log
 
 Answer = TypeVar("Answer")
@@ -81,6 +82,17 @@ class Service:
         # A reprocessing run needs the answer of every member of the group, also of one that still waits for its portal.
         await _first_of(self._read_and_deliver(), *self._followers())
 
+    async def _join(self) -> None:
+        await self._parts.source.worker.start()
+        # Before the first assignment, this worker has no part of the quota for calls to HubSpot.
+        await self._parts.source.assignment.known.wait()
+
+    async def _tell_why_not_joined(self) -> NoReturn:
+        while True:
+            await self._clock.sleep(READ_LAG_S)
+            if (error := await self._parts.source.worker.heed_errors()) is not None:
+                self._health.ill("worker", await self._parts.core.lag.why_not_joined(error))
+
     def _followers(self) -> Iterable[Coroutine[Any, Any, object]]:
         # Contacts may be suppressed while this worker still waits for its portal.
         yield self._parts.core.suppressions.follow()
@@ -95,9 +107,7 @@ class Service:
 
     async def _read_and_deliver(self) -> None:
         self._health.ill("worker", "starting: joining the consumer group")
-        await self._parts.source.worker.start()
-        # Before the first assignment, this worker has no part of the quota for calls to HubSpot.
-        await self._parts.source.assignment.known.wait()
+        await _first_of(self._join(), self._tell_why_not_joined())
         self._health.well("worker")
         if self._parts.live is not None:
             self._health.ill("portal", "starting: asking HubSpot about its portal")
@@ -158,9 +168,9 @@ class Service:
         while True:
             await self._parts.source.worker.heed_errors()
             try:
-                await self._look_at_topics()
-                await self._parts.core.lag.read()
-            except (KafkaError, OSError, TimeoutError) as error:
+                await asked_again(self._look_at_topics, self._clock)
+                await asked_again(self._parts.core.lag.read, self._clock)
+            except NO_ANSWER as error:
                 self._parts.progress.cannot_tell()
                 self._parts.source.gaps.cannot_tell()
                 self._health.ill("kafka", await self._admission.why(error))

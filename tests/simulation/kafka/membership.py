@@ -15,7 +15,8 @@ from aiokafka.errors import (
     UnknownMemberIdError,
 )
 
-from hubspot_consumer.kafka.faust_worker import REBALANCE_TIMEOUT_S, SESSION_TIMEOUT_S
+from hubspot_consumer.kafka.faust_worker import REBALANCE_TIMEOUT_S
+from hubspot_consumer.kafka.group_refusals import SESSION_TIMEOUT_S
 from tests.simulation.kafka.client import RETRY_AFTER_S
 from tests.simulation.kafka.cluster import CLUSTER
 from tests.simulation.kafka.consumer import Consumer

@@ -6,7 +6,7 @@ from aiokafka import AIOKafkaClient
 from aiokafka.errors import GroupLoadInProgressError
 from aiokafka.protocol.commit import OffsetFetchRequest, OffsetFetchResponse_v1, OffsetFetchResponse_v3
 
-from runtime.kafka.group_errors import heed_group_errors
+from runtime.kafka.patches.group_errors import heed_group_errors
 
 ASKED = OffsetFetchRequest("workers", [("events", [0])])
 FOUND = [("events", [(0, 7, "", 0)])]
@@ -17,7 +17,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> AsyncMock:
     """What aiokafka's client sends."""
     sent = AsyncMock()
     monkeypatch.setattr(AIOKafkaClient, "send", AIOKafkaClient.send)
-    monkeypatch.setattr("runtime.kafka.group_errors._send_as_before", sent)
+    monkeypatch.setattr("runtime.kafka.patches.group_errors._send_as_before", sent)
     heed_group_errors()
     return sent
 

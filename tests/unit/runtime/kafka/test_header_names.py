@@ -9,8 +9,8 @@ from aiokafka.consumer.fetcher import READ_UNCOMMITTED, PartitionRecords
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from aiokafka.record.memory_records import MemoryRecords
 
-from runtime.kafka import header_names
-from runtime.kafka.header_names import read_any_header_names
+from runtime.kafka.patches import header_names
+from runtime.kafka.patches.header_names import read_any_header_names
 
 PLACE = TopicPartition("lifecycle.nova_earned", 0)
 

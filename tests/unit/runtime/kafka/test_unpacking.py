@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from hubspot_consumer.kafka.records import Record
 from runtime.kafka.clients import prepare_clients
-from runtime.kafka.unpacking import LARGEST_BATCH, BatchNotUnpacked
+from runtime.kafka.patches.unpacking import LARGEST_BATCH, BatchNotUnpacked
 from schemas.envelope import UnreadableRecord, read_envelope
 from schemas.times import moment_of
 from tests.unit.runtime.kafka.test_header_names import PLACE, batch
@@ -109,7 +109,7 @@ def large_batch(first: int, value: str, codec: int) -> bytes:
 
 GROWN = """
 from pathlib import Path
-from runtime.kafka.unpacking import return_large_blocks
+from runtime.kafka.patches.unpacking import return_large_blocks
 
 def resident_mib() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4 // 1024

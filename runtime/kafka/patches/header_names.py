@@ -9,7 +9,7 @@ import aiokafka.consumer.fetcher
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
 
-from runtime.kafka.unpacking import BatchNotUnpacked, unread
+from runtime.kafka.patches.unpacking import BatchNotUnpacked, unread
 
 # Offset and length of a batch, which its length does not include.
 _BEFORE_A_BATCH: Final = 12
