@@ -15,7 +15,7 @@ SIDE_BY_SIDE := --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reord
 DIST ?= dist
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint check pythons coverage long simulate mutants matrix bench stack up down schemas settings house audit sbom clean
+.PHONY: help setup demo test lint check pythons coverage long simulate mutants oldest matrix bench stack up down schemas settings house audit sbom clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,14 @@ simulate: $(READY) ## crash and restart everything on virtual time, by seed (mak
 
 mutants: $(READY) ## show that the simulation finds each mutation of the code (make mutants ARGS="lease-off --seeds 200")
 	@$(BIN)/python -m tests.simulation.mutants $(ARGS)
+
+oldest: export NERAVA_SANDBOX_POSTGRES := oldest
+oldest: export NERAVA_SANDBOX_KAFKA := oldest
+oldest: $(READY) ## run the producer's tests that ask most of the servers, and one end to end, on the oldest promised ones
+	@$(BIN)/pytest $(SIDE_BY_SIDE) -m "not chaos and not slow" tests/end_to_end/test_modes.py tests/integration/backend \
+	  $(wildcard tests/integration/outbox/test_track_*.py) $(patsubst %,tests/integration/%.py,outbox/test_migration outbox/test_outbox \
+	  outbox/test_pooler relay/test_relay relay/test_relay_lock relay/test_relay_pooler relay/test_refusals relay/test_record_contract \
+	  relay/test_topics intake/test_intake intake/test_intake_idempotency)
 
 matrix: $(READY) ## run the whole path on each promised version of the servers (make matrix ARGS="--postgres 14 --pooler transaction --kafka oldest")
 	@$(BIN)/python -m upkeep matrix $(ARGS)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from sqlalchemy import make_url, text
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from producer import track_event
@@ -60,7 +60,10 @@ class Backend:
         while True:
             try:
                 return await self._commit(session, happening)
-            except (OperationalError, InterfaceError):
+            except (OperationalError, InterfaceError, InternalError) as error:
+                # psycopg's own InternalError is for what it can't read: a pooler's word that it has lost the server.
+                if isinstance(error, InternalError) and getattr(error.orig, "sqlstate", None):
+                    raise
                 # The database was killed. If the commit succeeded without an answer, the retry adds another event.
                 await asyncio.sleep(RETRY_S)
 

@@ -9,6 +9,7 @@ import pytest
 from hubspot_consumer.doctor.versions import KAFKA as PROMISED_KAFKA
 from hubspot_consumer.doctor.versions import POSTGRESQL
 from sandbox.kafka import EmbeddedKafka
+from sandbox.stack import Stack
 from sandbox.variants import postgres_programs, versions
 from sandbox.variants.postgres_programs import IN_THE_WHEEL, PACKAGES, PostgresUnavailable, programs_of
 
@@ -69,3 +70,19 @@ def test_where_npm_has_nothing_one_line_says_why(
     with pytest.raises(PostgresUnavailable, match=words):
         programs_of(14)
     assert [path.name for path in tmp_path.iterdir()] == ["postgres.lock"]
+
+
+@pytest.mark.parametrize(
+    ("pooler", "through_it", "relay_direct"),
+    [("direct", False, False), ("session", True, False), ("transaction", True, True)],
+)
+def test_the_services_reach_the_database_through_the_pooler_and_the_relay_past_transaction_mode(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pooler: str, *, through_it: bool, relay_direct: bool
+) -> None:
+    monkeypatch.setenv(versions.OF_POOLER, pooler)
+
+    stack = Stack(tmp_path)
+
+    assert (stack.environment["DATABASE_URL"] != stack.direct_url) == through_it
+    assert stack.environment.get("RELAY_DATABASE_URL") == (stack.direct_url if relay_direct else None)
+    assert stack.prepares != relay_direct
