@@ -161,6 +161,7 @@ def test_each_service_runs_with_its_own_extra_alone(services: Path, outside: Pat
 def test_a_backends_wheel_holds_what_tracking_needs_and_nothing_else(backends: Path) -> None:
     assert set(files(backends)) == {
         "producer/__init__.py",
+        "producer/autogenerate.py",
         "producer/py.typed",
         "producer/tracking.py",
         *(f"producer/contract/{name}.py" for name in ("__init__", "contacts", "envelope", "events", "times")),
