@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
 from producer import InvalidEvent, track_events
-from tests.foreign.spans import Spans, traceparent_of
+from tests.foreign.spans import ANOTHER, Spans, traceparent_of
 from tests.outbox.outbox import rows
 from tests.polling import eventually
 
@@ -52,7 +52,7 @@ NAMES = ["zoe", "ada", "zoe", "shop", "ada", "zoe"]
 
 def test_the_ids_and_each_contacts_events_are_in_the_order_given(engine: Engine) -> None:
     with Session(engine) as db:
-        ids = track_events(db, MANY, occurred_at=None, traceparent="tp")
+        ids = track_events(db, MANY, occurred_at=None, traceparent=ANOTHER)
         assert rows(engine) == []
         db.commit()
 
@@ -60,17 +60,17 @@ def test_the_ids_and_each_contacts_events_are_in_the_order_given(engine: Engine)
     assert [row.id for row in found] == ids
     assert [row.aggregateid for row in found] == [f"{name}@example.com" for name in NAMES]
     assert [row.sequence for row in found] == [1, 1, 2, 1, 2, 3]
-    assert {row.traceparent for row in found} == {"tp"}
+    assert {row.traceparent for row in found} == {ANOTHER}
     assert found[-1].payload["totals"]["nova_earned_cents"] == 10
 
 
 def test_several_events_come_from_the_callers_span(engine: Engine) -> None:
     with Spans().tracer.start_as_current_span("rewards") as span, Session(engine) as db:
         track_events(db, MANY)
-        track_events(db, [earned("usr_1")], traceparent="tp")
+        track_events(db, [earned("usr_1")], traceparent=ANOTHER)
         db.commit()
 
-    assert [row.traceparent for row in rows(engine)] == [traceparent_of(span.get_span_context())] * len(MANY) + ["tp"]
+    assert [row.traceparent for row in rows(engine)] == [traceparent_of(span.get_span_context())] * len(MANY) + [ANOTHER]
 
 
 async def test_an_asynchronous_caller_awaits_them(engine: Engine, database_url: str) -> None:
