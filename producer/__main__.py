@@ -10,6 +10,10 @@ COMMANDS: Final = {
         f"{CLI}.migrate:migrate",
         "Create or update the outbox's tables and functions in DATABASE_URL. Does nothing if they are up to date.",
     ),
+    "grants": (
+        f"{CLI}.grants:grants",
+        "Print the SQL that gives each role what it needs of the outbox, and takes all else from it and from PUBLIC.",
+    ),
     "topics": (
         f"{CLI}.topics:topics",
         "Create missing topics, those of the consumer and the console too; verify the others.",

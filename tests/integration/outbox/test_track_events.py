@@ -70,7 +70,8 @@ def test_several_events_come_from_the_callers_span(engine: Engine) -> None:
         track_events(db, [earned("usr_1")], traceparent=ANOTHER)
         db.commit()
 
-    assert [row.traceparent for row in rows(engine)] == [traceparent_of(span.get_span_context())] * len(MANY) + [ANOTHER]
+    traceparents = [traceparent_of(span.get_span_context())] * len(MANY)
+    assert [row.traceparent for row in rows(engine)] == [*traceparents, ANOTHER]
 
 
 async def test_an_asynchronous_caller_awaits_them(engine: Engine, database_url: str) -> None:

@@ -246,6 +246,7 @@ ARGUMENTS = {
     "resync": ["ada@example.com"],
     "replay": ["--from-earliest"],
     "pause": ["--note", "an import runs"],
+    "grants": ["--backend", "shop", "--relay", "relay", "--apply"],
 }
 
 
