@@ -109,7 +109,7 @@ async def test_while_the_connections_from_before_last_health_says_that_new_ones_
     await until_all_is_well(service, server.url_of("shop"))
 
 
-@pytest.mark.parametrize("content", [None, "", "postgresql+asyncpg://shop:after@127.0.0.1/shop"])
+@pytest.mark.parametrize("content", [None, "", "postgresql+asyncpg://shop:hidden@127.0.0.1/shop"])
 async def test_a_relay_that_lost_its_connection_comes_back_with_the_password_that_the_file_has_by_then(
     service: Service, file: File, server: EmbeddedPostgres, administrator: psycopg.AsyncConnection[Any],
     content: str | None,
