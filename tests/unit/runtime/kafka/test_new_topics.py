@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from runtime.kafka import new_topics
 from runtime.kafka.connection import KafkaConnection
 from runtime.kafka.new_topics import Found, TopicsNotReady, create, make_sure_of
-from runtime.kafka.topic_settings import creates_what_is_asked_about, differences, verdict
+from runtime.kafka.topic_settings import asked_of, creates_what_is_asked_about, differences, verdict
 from schemas.topics import Topics
 
 TOPICS = Topics()
@@ -178,3 +178,17 @@ async def test_while_no_controller_is_elected_nothing_is_created_and_it_says_to_
 
     with pytest.raises(TopicsNotReady, match="no controller just now: try again"):
         await create(admin, KafkaConnection(), Found(None, 0, (TOPICS.suppressions,)))
+
+
+async def test_topics_of_redpanda_are_as_asked_but_for_what_it_has_no_setting_for() -> None:
+    # The topic properties of Redpanda 25.1's documents that are among those we ask for: min.insync.replicas is none.
+    documented = {"cleanup.policy", "retention.bytes", "retention.ms", "segment.ms", "max.message.bytes"}
+    documented |= {"message.timestamp.type"}
+    for name in TOPICS.all:
+        settings = {setting: one.value for setting, one in asked_of(name, TOPICS, 3).items() if setting in documented}
+        brokers = Brokers({name: 3}, settings)
+
+        found = await differences(brokers.admin, TOPICS, [name], partitions=1, replication_factor=3)
+
+        assert [str(one) for one in found[name]] == [UNKNOWN]
+        assert next(verdict(name, found[name], "127.0.0.1:1")).startswith("exists")
