@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from runtime.health import Health
 from schemas.events import EVENTS
 
-PARTS: Final = ("database", "kafka", "topics", "publishing", "relay_lock")
+PARTS: Final = ("database", "database_connections", "intake", "kafka", "topics", "publishing", "relay_lock")
 REASONS: Final = ("unknown_event_type", "too_large")
 
 
