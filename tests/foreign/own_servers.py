@@ -24,7 +24,7 @@ _PREFIXES: list[str] = []
 
 
 class OwnServer:
-    """Skips the test that asks for more than an address."""
+    """A server that *variable* of the environment leads to. A test that asks for more than an address is skipped."""
 
     def __init__(self, variable: str) -> None:
         self._variable = variable
@@ -38,8 +38,8 @@ class OwnServer:
 class OwnPostgres(OwnServer):
     """A PostgreSQL server to which the URL of a superuser leads."""
 
-    def __init__(self, url: str) -> None:
-        super().__init__(DATABASE_URL)
+    def __init__(self, url: str, variable: str = DATABASE_URL) -> None:
+        super().__init__(variable)
         self.url = url
 
     def url_of(self, database: str) -> str:
@@ -62,8 +62,8 @@ class OwnPostgres(OwnServer):
 class OwnKafka(OwnServer):
     """A Kafka that clients reach without a password."""
 
-    def __init__(self, bootstrap_servers: str) -> None:
-        super().__init__(KAFKA)
+    def __init__(self, bootstrap_servers: str, variable: str = KAFKA) -> None:
+        super().__init__(variable)
         self.bootstrap_servers = bootstrap_servers
 
 
