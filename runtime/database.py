@@ -25,7 +25,8 @@ READ_ONLY: Final = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ ONLY;"
 _MISSING: Final = "a part of the outbox is missing: run `python -m producer migrate`, or restore what was dropped"
 # What mends a refusal of the database, by its SQLSTATE.
 MENDS: Final = {
-    "25006": "the server is read-only, as a standby, a former primary or a full one is: lead to the primary",
+    "25006": "the server is read-only, as a standby, a former primary or a full one is: lead to the primary, of several"
+    " hosts by target_session_attrs=read-write",
     "42501": "the role lacks a right: docs/runbook.md lists those it needs",
     **dict.fromkeys(("3F000", "42P01", "42703", "42883"), _MISSING),
 }

@@ -33,6 +33,10 @@ class NoSession(Unusable):
         )
 
 
+class NoAnswer(psycopg.OperationalError):
+    """A statement took longer than STATEMENT_WITHIN_S."""
+
+
 async def connect(url: Url, name: str) -> psycopg.AsyncConnection:
     """Return a connection in autocommit, which `pg_stat_activity` calls *name*. Raises psycopg.Error."""
     return await psycopg.AsyncConnection.connect(
@@ -52,11 +56,11 @@ async def execute(connection: psycopg.AsyncConnection, statement: str, parameter
             cursor = await connection.execute(statement, parameters, prepare=False)
             return await cursor.fetchall() if cursor.description else []
     except TimeoutError:
-        raise psycopg.OperationalError(f"no answer within {STATEMENT_WITHIN_S:g} s") from None
+        raise NoAnswer(f"no answer within {STATEMENT_WITHIN_S:g} s") from None
 
 
 async def own_session(connection: psycopg.AsyncConnection, url: Url) -> int:
-    """Return the pid of the connection's session, which no other client uses. Raises psycopg.Error and NoSession.
+    """Return the pid of the connection's session, which no other client uses. Raises psycopg.Error and Unusable.
 
     A second connection and this one ask in turn which session they have. A pooler in transaction mode gives the second
     one the session that the first has just left, or has to give the first one another.
@@ -67,6 +71,10 @@ async def own_session(connection: psycopg.AsyncConnection, url: Url) -> int:
         for _ in range(ROUNDS):
             if await execute(second, statements.WHO) == [own] or await execute(connection, statements.WHO) != [own]:
                 raise NoSession
+    except NoAnswer as error:
+        raise Unusable(
+            f"{error} of a second connection: if the URL leads through a pool in session mode, it is too small"
+        ) from None
     finally:
         await second.close()
     pid: int = own[0]

@@ -9,8 +9,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from producer.relay import session
 from producer.relay.outbox import Outbox
-from producer.relay.session import NoSession
+from producer.relay.session import NoSession, Unusable
 from runtime.clock import SystemClock
 from sandbox.stack import create_topics
 from schemas.topics import Topics
@@ -53,6 +54,12 @@ def any_pool(request: pytest.FixtureRequest, tmp_path: Path, database_url: str) 
         yield url
 
 
+@pytest.fixture
+def one_session_url(tmp_path: Path, database_url: str) -> Iterator[str]:
+    with pooled(tmp_path / "one", database_url, mode="session", size=1) as url:
+        yield url
+
+
 @asynccontextmanager
 async def busy(url: str, clients: int) -> AsyncIterator[None]:
     """Keep other clients of the pooler busy, with short transactions."""
@@ -87,6 +94,15 @@ async def test_a_session_of_ones_own_is_known_as_such(database_url: str, session
                 async with await Outbox.connect(lambda url=url: url, SystemClock()) as outbox:  # type: ignore[misc]
                     assert await outbox.become_active()
                     await outbox.beat()
+
+
+async def test_a_pool_in_session_mode_that_is_too_small_is_told_as_such(
+    one_session_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "STATEMENT_WITHIN_S", 1.0)
+
+    with pytest.raises(Unusable, match=r"no answer within 1 s of a second connection: .* it is too small"):
+        await Outbox.connect(lambda: one_session_url, SystemClock())
 
 
 async def test_a_session_that_is_shared_later_is_noticed_at_the_next_beat(database_url: str) -> None:
