@@ -36,6 +36,8 @@ async def made(owner: str) -> AsyncIterator[Roles]:
     suffix = uuid4().hex[:8]
     names = [f"{name}_{suffix}" for name in ("backend", "relay", "console", "migrating")]
     async with await psycopg.AsyncConnection.connect(owner, autocommit=True) as db:
+        # Since PostgreSQL 15 nobody has it; before, `grants` asks for this.
+        await db.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
         for name in names:
             await db.execute(f"CREATE ROLE {name} LOGIN".encode())
         yield Roles(owner, *(owner.replace("//postgres@", f"//{name}@") for name in names))
