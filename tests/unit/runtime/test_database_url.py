@@ -10,7 +10,8 @@ from psycopg import OperationalError
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
-from producer.settings import DatabaseSettings
+from console.settings import Settings as ConsoleSettings
+from producer.settings import DatabaseSettings, Settings
 from runtime.database import UrlUnreadable, of_postgresql, why_refused
 
 # Passwords, which no file may hold in a URL.
@@ -127,6 +128,36 @@ def test_a_url_in_a_file_is_read_again_for_each_connection(tmp_path: Path, monke
 
     assert url() == "postgresql://me:sesame@host/db"
     file.write_text("postgresql://me:hush@host/db\n")
+    assert url() == "postgresql://me:hush@host/db"
+
+
+def test_the_relay_has_a_url_of_its_own_where_one_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "url"
+    file.write_text("postgresql://me:sesame@direct/db")
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "localhost:9092")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://me:sesame@pooler/db")
+    relay = Settings().relay_database
+    assert (relay.setting, relay()) == ("DATABASE_URL", "postgresql://me:sesame@pooler/db")
+
+    monkeypatch.setenv("RELAY_DATABASE_URL_FILE", str(file))
+    relay = Settings().relay_database
+    assert (relay.setting, relay()) == ("RELAY_DATABASE_URL", "postgresql://me:sesame@direct/db")
+    file.write_text("postgresql://me:hush@direct/db")
+    assert relay() == "postgresql://me:hush@direct/db"
+    assert Settings().database() == "postgresql://me:sesame@pooler/db"
+
+
+def test_the_console_reads_its_file_again_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "url"
+    file.write_text("postgresql://me:sesame@host/db")
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "localhost:9092")
+    monkeypatch.setenv("CONSOLE_READER_TOKEN", "sesame" * 6)
+    monkeypatch.setenv("DATABASE_URL_FILE", str(file))
+    url = ConsoleSettings().database
+    assert url is not None
+
+    file.write_text("postgresql://me:hush@host/db")
+
     assert url() == "postgresql://me:hush@host/db"
 
 
