@@ -9,9 +9,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
-from runtime.database import DatabaseUrl, of_postgresql
+from runtime.database import DatabaseUrl, InSchema, of_postgresql
 from runtime.kafka.connection import KafkaConnection
-from runtime.settings import ServiceSettings
 
 Network = IPv4Network | IPv6Network
 
@@ -51,7 +50,7 @@ Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks), 
 Addresses = Annotated[Listed, AfterValidator(_are_addresses)]
 
 
-class Settings(KafkaConnection, ServiceSettings):
+class Settings(KafkaConnection, InSchema):
     """What the console itself needs. The commands that it runs read the consumer's, from the same environment."""
 
     kafka_bootstrap_servers: str = Field(description="comma separated, as host:port")

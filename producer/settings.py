@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from pydantic import Field, SecretStr, field_validator
 
-from runtime.database import DatabaseUrl, of_postgresql
+from runtime.database import DatabaseUrl, InSchema, of_postgresql
 from runtime.kafka.connection import KafkaConnection
 from runtime.settings import ServiceSettings
 
@@ -15,7 +15,7 @@ Compression = Literal["none", "gzip", "snappy", "lz4", "zstd"]
 _A_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]{32,}=*")
 
 
-class DatabaseSettings(ServiceSettings):
+class DatabaseSettings(InSchema):
     """What `migrate` needs."""
 
     database_url: SecretStr = Field(description="PostgreSQL of the outbox: `postgresql://user:password@host:port/name`")

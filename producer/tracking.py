@@ -5,8 +5,9 @@ import re
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
+from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, NewType, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NewType, TypeVar, overload
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 TRACEPARENT: Final = r"^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$"
 _TRACEPARENT: Final = re.compile(TRACEPARENT)
+_SCHEMA: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 # Several times the number of fields of any event. Each unknown field is a fault, and a megabyte of them takes seconds.
 MOST_FIELDS: Final = 100
 
@@ -35,12 +37,6 @@ EventId = NewType("EventId", UUID)
 Payload = Mapping[str, Any] | Event
 Tracked = TypeVar("Tracked", EventId, list[EventId])
 
-_TRACK: Final = text(
-    "SELECT track_lifecycle_event(:event_type, CAST(:payload AS jsonb),"
-    " coalesce(CAST(:occurred_at AS timestamptz), now()), :traceparent)"
-)
-# The ids are returned row by row, because not every driver reads an array of UUIDs.
-_TRACK_SEVERAL: Final = text("SELECT unnest(track_lifecycle_events(CAST(:events AS jsonb)))")
 # PostgreSQL prepares no transaction that has sent a notification. The relay finds the event within a second.
 _NOTIFY_NOBODY: Final = text("SET LOCAL nerava.notify = off")
 
@@ -64,6 +60,7 @@ def track_event(
     *,
     occurred_at: datetime | None = None,
     traceparent: str | None = None,
+    schema: str | None = None,
 ) -> EventId: ...
 
 
@@ -75,22 +72,25 @@ def track_event(
     *,
     occurred_at: datetime | None = None,
     traceparent: str | None = None,
+    schema: str | None = None,
 ) -> Awaitable[EventId]: ...
 
 
-def track_event(
+def track_event(  # noqa: PLR0913 - all but three are optional, and given by name
     db: "Blocking | Async",
     event_type: str,
     payload: Payload,
     *,
     occurred_at: datetime | None = None,
     traceparent: str | None = None,
+    schema: str | None = None,
 ) -> EventId | Awaitable[EventId]:
     """Write the event into the outbox, in *db*'s transaction. It is published only if the caller commits.
 
     The result is an awaitable if *db* is asynchronous. Raises InvalidEvent before any access to the database, so the
     transaction stays usable. *occurred_at* needs a time zone and defaults to now. *traceparent* is W3C's, for tracing;
-    it defaults to the current span's if the application uses OpenTelemetry.
+    it defaults to the current span's if the application uses OpenTelemetry. *schema* is the outbox's; the default is
+    what the `search_path` leads to.
     """
     parameters = {
         "event_type": event_type,
@@ -98,7 +98,7 @@ def track_event(
         "occurred_at": _in_utc(event_type, occurred_at),
         "traceparent": _traceparent(event_type, traceparent),
     }
-    return _execute(db, _TRACK, parameters, _only_id)
+    return _execute(db, _statements(schema).one, parameters, _only_id)
 
 
 @overload
@@ -108,6 +108,7 @@ def track_events(
     *,
     occurred_at: datetime | None = None,
     traceparent: str | None = None,
+    schema: str | None = None,
 ) -> list[EventId]: ...
 
 
@@ -118,6 +119,7 @@ def track_events(
     *,
     occurred_at: datetime | None = None,
     traceparent: str | None = None,
+    schema: str | None = None,
 ) -> Awaitable[list[EventId]]: ...
 
 
@@ -127,6 +129,7 @@ def track_events(
     *,
     occurred_at: datetime | None = None,
     traceparent: str | None = None,
+    schema: str | None = None,
 ) -> list[EventId] | Awaitable[list[EventId]]:
     """Write several events, possibly of several contacts. Return their ids, in the order given.
 
@@ -144,7 +147,7 @@ def track_events(
         for event_type, payload in events
     ]
     parameters = {"events": _json(listed)}
-    return _execute(db, _TRACK_SEVERAL, parameters, _ids)
+    return _execute(db, _statements(schema).several, parameters, _ids)
 
 
 def _execute(
@@ -185,6 +188,26 @@ def _is_two_phase(db: Session | Connection | None) -> bool:
             return True
         db = db.bind if isinstance(db.bind, Connection) else None
     return db is not None and isinstance(db.get_transaction(), TwoPhaseTransaction)
+
+
+class _Statements(NamedTuple):
+    one: TextClause
+    several: TextClause
+
+
+@cache
+def _statements(schema: str | None) -> _Statements:
+    if schema is not None and not _SCHEMA.fullmatch(schema):
+        raise ValueError("a schema should have lower-case letters, digits and _ alone")
+    place = "" if schema is None else f"{schema}."
+    return _Statements(
+        text(
+            f"SELECT {place}track_lifecycle_event(:event_type, CAST(:payload AS jsonb),"
+            " coalesce(CAST(:occurred_at AS timestamptz), now()), :traceparent)"
+        ),
+        # The ids are returned row by row, because not every driver reads an array of UUIDs.
+        text(f"SELECT unnest({place}track_lifecycle_events(CAST(:events AS jsonb)))"),
+    )
 
 
 def _only_id(result: Result[Any]) -> EventId:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import psycopg
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 
 from runtime.settings import ServiceSettings
 
@@ -82,6 +82,25 @@ Url = Callable[[], str]
 """Returns the URL for the next connection, which may have another password than the one before."""
 
 
+class InSchema(ServiceSettings):
+    """Which of a database's outboxes is meant."""
+
+    outbox_schema: str | None = Field(
+        None,
+        pattern="^[a-z_][a-z0-9_]{0,62}$",
+        description="schema of the outbox; the default is what the role's `search_path` leads to. Lower-case letters,"
+        " digits and `_`",
+    )
+
+
+def in_schema(url: str, schema: str | None) -> str:
+    """Return the URL with *schema* as the `search_path` of each connection, and as `nerava.schema`: see OWN_SCHEMA."""
+    if schema is None:
+        return url
+    before = conninfo_to_dict(url).get("options") or ""
+    return make_conninfo(url, options=f"{before} -csearch_path={schema} -cnerava.schema={schema}".strip())
+
+
 class DatabaseUrl:
     """The URL that the setting *name* has. One in a file is read again at each call, so at each new connection: a
     password that changes there needs no restart.
@@ -99,9 +118,10 @@ class DatabaseUrl:
         except ValueError as error:
             raise UrlUnreadable(str(error)) from None
         try:
-            return of_postgresql(read or SecretStr("")).get_secret_value()
+            url = of_postgresql(read or SecretStr("")).get_secret_value()
         except ValueError as error:
             raise UrlUnreadable(f"{self.setting}: {error}") from None
+        return in_schema(url, getattr(self._settings, "outbox_schema", None))
 
 
 class UrlUnreadable(psycopg.OperationalError):

@@ -16,6 +16,15 @@ RELAY_LOCK: Final = 0x6E65_7261_7661_0002
 
 MIGRATION_LOCK: Final = 0x6E65_7261_7661_0003
 
+OWN_SCHEMA: Final = "coalesce(current_setting('nerava.schema', true), '') <> ''"
+"""Whether OUTBOX_SCHEMA chose one of the database's outboxes. Then RELAY_LOCK, which all of them share, is not taken:
+the lock that belongs to the table is enough.
+"""
+
+ASLEEP: Final = f"""CASE WHEN {OWN_SCHEMA}
+    THEN hashtextextended('nerava outbox ' || current_setting('nerava.schema'), 0) ELSE {ASLEEP_LOCK} END"""
+"""ASLEEP_LOCK, or that of the schema: in SQL, for relays and for migrations, which copy its value."""
+
 RELAY_NAME: Final = "nerava-relay"
 """The application_name of the connection by which a relay takes its lock, or stands by."""
 

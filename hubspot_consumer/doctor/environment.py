@@ -8,10 +8,10 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from hubspot_consumer.doctor.examination import Answer, Check, Checks, fail, ok
 from hubspot_consumer.settings import Settings
 from runtime.commands import explain
-from runtime.database import of_postgresql
+from runtime.database import DatabaseUrl, InSchema, of_postgresql
 
 
-class DoctorSettings(Settings):
+class DoctorSettings(InSchema, Settings):
     """The consumer's settings, and the outbox's database, which no worker needs."""
 
     database_url: SecretStr | None = Field(None, description="PostgreSQL of the outbox: postgresql://…")
@@ -20,6 +20,10 @@ class DoctorSettings(Settings):
     @classmethod
     def _of_postgresql(cls, value: SecretStr | None) -> SecretStr | None:
         return of_postgresql(value) if value is not None else None
+
+    @property
+    def database(self) -> DatabaseUrl | None:
+        return DatabaseUrl(self, "database_url") if self.database_url else None
 
 
 class _AsFarAsTheyGo(DoctorSettings):

@@ -12,7 +12,7 @@ from hubspot_consumer.doctor.environment import Environment
 from hubspot_consumer.doctor.examination import Answer, CannotTell, Check, Checks, Look, count, duration, fail, ok, warn
 from hubspot_consumer.doctor.versions import SERVER_VERSION, postgres_version
 from runtime.database import reading
-from schemas.outbox import RELAY_LOCK, RELAY_NAME, ROWS_MAY_BE_HIDDEN
+from schemas.outbox import OWN_SCHEMA, RELAY_LOCK, RELAY_NAME, ROWS_MAY_BE_HIDDEN
 
 CONNECT_WITHIN_S: Final = 4
 # A higher count would cost the database more than it is worth.
@@ -45,16 +45,21 @@ SELECT (SELECT count(*) FROM (SELECT FROM outbox_parked LIMIT %(most)s) AS parke
     coalesce((SELECT CASE WHEN isfinite(created_at) THEN extract(epoch FROM now() - created_at)::float END
         FROM outbox_parked ORDER BY position LIMIT 1), 0)
 """
-ACTIVE_RELAY: Final = """
+ACTIVE_RELAY: Final = f"""
 SELECT pid, extract(epoch FROM now() - backend_start)::float
 FROM pg_locks LEFT JOIN pg_stat_activity USING (pid)
-WHERE locktype = 'advisory' AND granted AND objsubid = 1
+WHERE locktype = 'advisory' AND granted
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    AND (classid::bigint << 32) | objid::bigint = %(lock)s
+    AND CASE WHEN {OWN_SCHEMA} THEN objsubid = 2 AND classid = to_regclass('outbox_events')::oid AND objid = 2
+        ELSE objsubid = 1 AND (classid::bigint << 32) | objid::bigint = %(lock)s END
+"""  # noqa: S608 - the text contains no value
+# Connections that have the lock of another outbox in the database do not stand by.
+STANDBYS: Final = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name = %(name)s AND pid NOT IN (
+    SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted
+    AND (objsubid = 2 AND objid = 2 OR objsubid = 1 AND (classid::bigint << 32) | objid::bigint = %(lock)s))
 """
-RELAYS: Final = (
-    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = %(name)s"
-)
 # A slot without a reader keeps the log from its restart_lsn on, until the disk is full. Slots for other purposes may
 # exist: one that uses pgoutput reads the tables in a publication.
 SLOTS: Final = """
@@ -82,7 +87,7 @@ class OutboxChecks:
     """Checks of the outbox. They only read, on one connection."""
 
     def __init__(self, environment: Environment) -> None:
-        self._url: Final = environment.settings.database_url
+        self._url: Final = environment.settings.database
         self._opened: Final = AsyncExitStack()
         # The checks run concurrently, but a connection has one transaction at a time.
         self._one_at_a_time: Final = asyncio.Lock()
@@ -153,11 +158,11 @@ class OutboxChecks:
     async def relay(self) -> Answer:
         """Check whether a relay is active, or a replication slot that contains the outbox is read."""
         await self._connected.known()
-        active, relays = await self._relay.known()
+        active, standing_by = await self._relay.known()
         slots = ", ".join(slot.name for slot in await self._slots.known() if slot.brings_events)
         if active:
             pid, since_s = active
-            standbys = f", {relays - 1} standing by" if relays > 1 else ""
+            standbys = f", {standing_by} standing by" if standing_by else ""
             what = f"active for {duration(since_s or 0)} (backend {pid}){standbys}"
             if slots:
                 return warn(
@@ -183,7 +188,7 @@ class OutboxChecks:
         if self._url is None:
             raise CannotTell("DATABASE_URL is not set")
         connection = await psycopg.AsyncConnection.connect(
-            self._url.get_secret_value(),
+            self._url(),
             autocommit=True,
             connect_timeout=CONNECT_WITHIN_S,
             application_name="nerava-doctor",
@@ -194,8 +199,8 @@ class OutboxChecks:
     async def _read_relay(self) -> tuple[tuple[int, float | None] | None, int]:
         connection = await self._connected.seen()
         holders = await self._rows(connection, ACTIVE_RELAY, lock=RELAY_LOCK)
-        [[relays]] = await self._rows(connection, RELAYS, name=RELAY_NAME)
-        return (holders[0][0], holders[0][1]) if holders else None, relays
+        [[standbys]] = await self._rows(connection, STANDBYS, name=RELAY_NAME, lock=RELAY_LOCK)
+        return (holders[0][0], holders[0][1]) if holders else None, standbys
 
     async def _read_slots(self) -> list[ReplicationSlot]:
         return [ReplicationSlot(*row) for row in await self._rows(await self._connected.seen(), SLOTS)]

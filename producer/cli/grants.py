@@ -9,8 +9,8 @@ from producer.migrations.grants import Roles
 from producer.migrations.grants import apply as apply_grants
 from producer.migrations.grants import grants as statements
 from producer.settings import DatabaseSettings
-from runtime.commands import fail, start_command
-from runtime.database import why_refused
+from runtime.commands import fail, read_settings, start_command
+from runtime.database import InSchema, why_refused
 
 
 def grants(
@@ -26,12 +26,13 @@ def grants(
     """Print the SQL that gives each role what it needs of the outbox, and takes all else from it and from PUBLIC."""
     roles = Roles(backend, relay, console or (), migrate)
     if not apply:
-        print(*(f"{statement};" for statement in statements(roles, "public")), sep="\n")
+        schema = read_settings(InSchema).outbox_schema or "public"
+        print(*(f"{statement};" for statement in statements(roles, schema)), sep="\n")
         return
     settings = start_command(DatabaseSettings, log_level="warning")
     try:
-        with psycopg.connect(settings.database_url.get_secret_value(), prepare_threshold=None) as connection:
-            more = apply_grants(connection, roles, "public")
+        with psycopg.connect(settings.database(), prepare_threshold=None) as connection:
+            more = apply_grants(connection, roles, settings.outbox_schema or "public")
     except psycopg.Error as error:
         fail(why_refused(error))
     print("each role has what it needs")

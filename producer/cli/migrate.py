@@ -21,7 +21,7 @@ def migrate(
         return
     settings = start_command(DatabaseSettings, log_level="warning")
     try:
-        found = migrate_database(settings.database_url.get_secret_value())
+        found = migrate_database(settings.database())
     except DBAPIError as error:
         fail(f"DATABASE_URL: {str(error.orig).strip().splitlines()[0]}")
     except NameTaken as error:

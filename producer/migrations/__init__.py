@@ -13,13 +13,20 @@ from alembic.config import Config
 from sqlalchemy import text
 
 from producer.engine import engine_of
-from schemas.outbox import ASLEEP_LOCK, CHANNEL, MIGRATION_LOCK
+from schemas.outbox import ASLEEP, ASLEEP_LOCK, CHANNEL, MIGRATION_LOCK
 
 FOLDER: Final = Path(__file__).parent
 VERSION_TABLE: Final = "outbox_alembic_version"
 
 # A table or view of another program has the name: our own outbox always has the version table beside it.
 NAME_TAKEN: Final = f"SELECT to_regclass('outbox_events') IS NOT NULL AND to_regclass('{VERSION_TABLE}') IS NULL"
+
+
+# The schema that OUTBOX_SCHEMA names, quoted, if it is not there. A role that may create none can use one that is.
+SCHEMA_TO_MAKE: Final = """
+SELECT quote_ident(name) FROM (SELECT nullif(current_setting('nerava.schema', true), '') AS name) AS chosen
+WHERE name IS NOT NULL AND to_regnamespace(quote_ident(name)) IS NULL
+"""
 
 
 class NameTaken(RuntimeError):
@@ -40,6 +47,8 @@ def migrate(database_url: str) -> list[str]:
     with engine_of(database_url).begin() as connection:
         # The lock serialises two containers that start at the same time.
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
+        if (schema := connection.scalar(text(SCHEMA_TO_MAKE))) is not None:
+            connection.execute(text(f"CREATE SCHEMA {schema}"))
         if connection.scalar(text(NAME_TAKEN)):
             raise NameTaken(
                 "DATABASE_URL: the database has an outbox_events already, which is not ours: the old worker's, most"
@@ -74,7 +83,8 @@ def run(name: str, **values: str) -> None:
     Its placeholders get *values*, and the relay's lock and channel.
     """
     statements = (FOLDER / "versions" / name).read_text()
-    for place, value in {"asleep_lock": str(ASLEEP_LOCK), "channel": CHANNEL, **values}.items():
+    asleep_lock = ASLEEP_LOCK if context.is_offline_mode() else op.get_bind().scalar(text(f"SELECT {ASLEEP}"))
+    for place, value in {"asleep_lock": str(asleep_lock), "channel": CHANNEL, **values}.items():
         statements = statements.replace(f"{{{place}}}", value)
     if context.is_offline_mode():
         op.get_context().impl.static_output(statements)

@@ -58,7 +58,7 @@ def import_outbox(  # noqa: PLR0913 - typer reads a command's options from its p
         "processed": processed_column,
     }
     try:
-        with engine_of(settings.database_url.get_secret_value()).connect() as connection:
+        with engine_of(settings.database()).connect() as connection:
             with connection.begin():
                 old = find_table(connection, table, columns, everything=everything)
             print(*_guess(old), sep="\n")

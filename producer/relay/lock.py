@@ -6,7 +6,7 @@ second belongs to the outbox's table: see docs/decisions/0063-who-holds-the-rela
 
 from typing import Final, NamedTuple
 
-from schemas.outbox import RELAY_LOCK, RELAY_NAME
+from schemas.outbox import OWN_SCHEMA, RELAY_LOCK, RELAY_NAME
 
 # A standby ends the connection of an active relay that was silent for this long. It exceeds the time for which an
 # answer of the database keeps a relay active, so that the active relay has stopped publishing before.
@@ -18,15 +18,18 @@ _OF_THE_TABLE: Final = f"({_TABLE})::bit(32)::int, {_RELAY}"
 
 # Both or none: whoever can't take the second leaves the first to others.
 TAKE: Final = f"""
-WITH first AS MATERIALIZED (SELECT pg_try_advisory_lock({RELAY_LOCK}) AS taken),
+WITH first AS MATERIALIZED (
+    SELECT CASE WHEN {OWN_SCHEMA} THEN true ELSE pg_try_advisory_lock({RELAY_LOCK}) END AS taken),
 second AS MATERIALIZED (SELECT CASE WHEN taken THEN pg_try_advisory_lock({_OF_THE_TABLE}) END AS taken FROM first)
-SELECT second.taken IS TRUE, CASE WHEN NOT second.taken THEN pg_advisory_unlock({RELAY_LOCK}) END FROM second
+SELECT second.taken IS TRUE, CASE WHEN NOT second.taken AND NOT {OWN_SCHEMA} THEN pg_advisory_unlock({RELAY_LOCK}) END
+FROM second
 """  # noqa: S608 - the text contains no value
 
 _HELD: Final = f"""
 locktype = 'advisory' AND granted
 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-AND ((objsubid = 1 AND classid::bigint = {RELAY_LOCK >> 32} AND objid::bigint = {RELAY_LOCK & 0xFFFF_FFFF})
+AND ((objsubid = 1 AND classid::bigint = {RELAY_LOCK >> 32} AND objid::bigint = {RELAY_LOCK & 0xFFFF_FFFF}
+        AND NOT {OWN_SCHEMA})
     OR (objsubid = 2 AND classid::bigint = {_TABLE} AND objid::bigint = {_RELAY}))
 """  # noqa: S608 - the text contains no value
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from schemas.outbox import ASLEEP_LOCK, CHANNEL, ROWS_MAY_BE_HIDDEN
+from schemas.outbox import ASLEEP, CHANNEL, ROWS_MAY_BE_HIDDEN
 
 # The condition is not `position > the last seen`: positions become visible in the order of commits, not in their own
 # order. No further row can appear before the position `first`; with it the database skips the dead rows that the relay
@@ -69,8 +69,8 @@ SELECT count(*), min(position), coalesce((
 FROM waiting
 """
 
-FALL_ASLEEP: Final = f"SELECT pg_try_advisory_lock({ASLEEP_LOCK})"
-WAKE_UP: Final = f"SELECT pg_advisory_unlock({ASLEEP_LOCK})"
+FALL_ASLEEP: Final = f"SELECT pg_try_advisory_lock({ASLEEP})"
+WAKE_UP: Final = f"SELECT pg_advisory_unlock({ASLEEP})"
 
 # What a role or a database may have set otherwise. PostgreSQL 13 has no idle_session_timeout. A relay that is
 # serializable makes transactions of the backend fail that are.
