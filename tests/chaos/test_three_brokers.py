@@ -138,3 +138,5 @@ async def test_with_one_of_three_brokers_dead_events_arrive_the_services_are_wel
         doctor = (await pipeline.run("doctor", "--offline")).output
         assert "warn  kafka             2 of 3 brokers answer, and not " in doctor
         assert "with copies that are not in sync" in doctor
+        # By the one setting every topic has three copies, also those that workers create.
+        assert f"ok    topic_settings    as asked, of {len(pipeline.topics.all)} topics" in doctor

@@ -15,7 +15,7 @@ import pytest
 
 from sandbox.certificate import Certificate
 from sandbox.kafka import EmbeddedKafka
-from sandbox.listener import Bearer, MutualTLS
+from sandbox.listener import Bearer, MutualTLS, Secured
 from sandbox.services import Service
 from tests.commands import run
 from tests.foreign.client_certificates import Authority
@@ -150,6 +150,31 @@ async def test_services_wait_for_a_good_certificate_from_their_start_on(
         install("new")
 
         await heal(pipeline, services)
+
+
+async def test_a_password_that_is_rotated_in_its_file_needs_no_restart(
+    tmp_path: Path, database_url: str, topic_prefix: str
+) -> None:
+    password = tmp_path / "password"
+    password.write_text(SECRET)
+    broker = EmbeddedKafka(tmp_path / "kafka", listener=Secured(None, SECRET, "PLAIN"))
+    await broker.start()
+    try:
+        from_file = {"KAFKA_SASL_PASSWORD": "", "KAFKA_SASL_PASSWORD_FILE": str(password)}
+        async with pipeline_on(broker, tmp_path, database_url, topic_prefix, **from_file) as pipeline:
+            services = pipeline.producer(), pipeline.consumer()
+            await asyncio.gather(*(service.launch_and_wait() for service in services))
+
+            await broker.kill()
+            broker.listener = Secured(None, f"new-{SECRET}", "PLAIN")
+            await broker.start()
+            for service in services:
+                await until_unwell(service, "KAFKA_SASL_PASSWORD: ")
+            password.write_text(f"new-{SECRET}")
+
+            await heal(pipeline, services)
+    finally:
+        await broker.kill()
 
 
 async def test_services_wait_for_a_good_token_and_go_on_beyond_the_end_of_each(
