@@ -1,5 +1,6 @@
 """The doctor's settings. It reads them as far as possible even where a worker would refuse to start."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -9,6 +10,7 @@ from hubspot_consumer.doctor.examination import Answer, Check, Checks, fail, ok
 from hubspot_consumer.settings import Settings
 from runtime.commands import explain
 from runtime.database import DatabaseUrl, InSchema, of_postgresql
+from runtime.kafka.connection import KafkaConnection
 
 
 class DoctorSettings(InSchema, Settings):
@@ -70,8 +72,9 @@ def read_environment() -> Environment:
             for detail in error.errors()
             if detail["loc"]
         }
-    try:
-        return Environment(_AsFarAsTheyGo(**wrong), faults)
-    except ValidationError:
-        # The faulty one of several settings that contradict each other can't be determined.
-        return Environment(_AsFarAsTheyGo.model_construct(), faults)
+    # The faulty one of several settings that contradict each other can't be determined. Most of these are Kafka's.
+    of_kafka = {name: field.get_default() for name, field in KafkaConnection.model_fields.items()}
+    for without in (wrong, wrong | of_kafka):
+        with suppress(ValidationError):
+            return Environment(_AsFarAsTheyGo(**without), faults)
+    return Environment(_AsFarAsTheyGo.model_construct(), faults)
