@@ -87,13 +87,17 @@ class Watch:
             return await find(admin, self._topics, self._topics.published)
 
     async def _look_at_outbox(self) -> None:
+        accepted = False
         try:
             async with await self._connect() as outbox, outbox.looking():
+                accepted = True
+                self._connections.made()
                 backlog, oldest_s = await self._backlog.look(outbox)
         except psycopg.Error as error:
             self._telemetry.backlog_unknown()
-            self._connections.refused(error)
+            if not accepted:
+                self._connections.refused(error)
+            # The relay reports what is wrong with the outbox, because it depends on that too.
             return
-        self._connections.made()
         self._telemetry.backlog.set(backlog)
         self._telemetry.oldest.set(oldest_s)

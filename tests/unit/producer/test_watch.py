@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Self
 
 import psycopg
+import pytest
 
 from producer.relay.reading_point import Writers
 from producer.relay.watch import Watch
@@ -52,3 +53,24 @@ async def test_a_backlog_that_was_seen_is_forgotten_when_the_database_is_away() 
     await watch._look_at_outbox()
 
     assert [math.isnan(value or 0) for value in backlog()] == [True, True]
+
+
+class Unmigrated(Outbox):
+    async def writers(self) -> Writers:
+        raise psycopg.errors.UndefinedTable("relation outbox_events does not exist")
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+async def test_only_a_connection_that_is_refused_counts_as_refused(accepted: bool) -> None:  # noqa: FBT001
+    health = Health()
+
+    async def connect() -> Any:
+        if accepted:
+            return Unmigrated()
+        raise psycopg.OperationalError("password authentication failed")
+
+    watch = Watch(connect, {}, Topics(), clock=SystemClock(), health=health, telemetry=Telemetry())
+    for _ in range(3):
+        await watch._look_at_outbox()
+
+    assert health.is_ill("database_connections") is not accepted
