@@ -49,9 +49,9 @@ def lines(results: Results) -> Iterator[str]:
             cells = [_shown(results.get(Cell(postgres, pooler, kafka).key), part) for kafka in ENDS for part in PARTS]
             yield f"| {postgres} | {WAYS[pooler]} | {' | '.join(cells)} |"
     run = [results[cell.key] for cell in ALL if cell.key in results]
-    days = sorted({str(result["day"]) for result in run})
+    days = " and ".join(sorted({str(result["day"]) for result in run}))
     yield ""
-    yield f"{len(run)} of {len(ALL)} cells were run{f', {days[0]} to {days[-1]}' if days else ''}."
+    yield f"{len(run)} of {len(ALL)} cells were run{f' on {days}' if days else ''}."
     for cell in ALL:
         if remarks := results.get(cell.key, {}).get("remarks"):
             yield f"- {cell}: {remarks}."

@@ -48,7 +48,7 @@ def test_a_cell_that_was_not_run_says_so_and_a_failed_one_too() -> None:
 
     assert "| 14 | direct | yes | yes | **no** | not run | not run | not run |" in lines
     assert lines[-2:] == [
-        "1 of 30 cells were run, 2026-11-30 to 2026-11-30.",
+        "1 of 30 cells were run on 2026-11-30.",
         "- PostgreSQL 14, direct, Kafka 3.3.2: failover: 3 lost.",
     ]
 
