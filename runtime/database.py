@@ -27,7 +27,7 @@ _MISSING: Final = "a part of the outbox is missing: run `python -m producer migr
 MENDS: Final = {
     "25006": "the server is read-only, as a standby, a former primary or a full one is: lead to the primary, of several"
     " hosts by target_session_attrs=read-write",
-    "42501": "the role lacks a right: docs/runbook.md lists those it needs",
+    "42501": "the role lacks a right: `python -m producer grants` gives those it needs",
     **dict.fromkeys(("3F000", "42P01", "42703", "42883"), _MISSING),
 }
 
