@@ -17,6 +17,8 @@ from uuid import uuid4
 import pytest
 from hypothesis import settings
 
+from tests.kafka.secured_brokers import authority, bearer_kafka, mutual_kafka, tokens
+
 # Some machines, and most images, keep Python from storing its byte code. The tests would compile all of it for each of
 # the hundreds of processes that they start, and rewrite all assertions at each run: half of the time before the first.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -27,6 +29,8 @@ settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")
 
 TESTS = Path(__file__).parent
+# The fixtures of another file, which all tests may ask for.
+__all__ = ["authority", "bearer_kafka", "mutual_kafka", "tokens"]
 
 
 def pytest_configure() -> None:

@@ -12,6 +12,8 @@ from urllib.parse import parse_qs
 
 from sandbox.listener import USER
 
+CLIENT_SECRET = "open-sesame-client"
+
 
 @dataclass
 class TokenServer:

@@ -4,7 +4,7 @@ What a broker refuses is waited for, because certificates and tokens are renewed
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -13,55 +13,20 @@ from typing import Any
 
 import pytest
 
-from sandbox.certificate import Certificate
 from sandbox.kafka import EmbeddedKafka
-from sandbox.listener import Bearer, MutualTLS, Secured
+from sandbox.listener import Secured
 from sandbox.services import Service
 from tests.commands import run
 from tests.foreign.client_certificates import Authority
-from tests.kafka.token_endpoint import TokenServer, token_server
+from tests.kafka.token_endpoint import CLIENT_SECRET, TokenServer
 from tests.pipeline import Pipeline, running_pipeline
 from tests.polling import eventually
 
 pytestmark = pytest.mark.timeout(300)
 
 EVENTS = 200
-SECRET = "open-sesame-client"
 # A day has one poisoned event.
 POISONED = 1
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
-@pytest.fixture(scope="module")
-def tokens() -> Iterator[TokenServer]:
-    with token_server(SECRET) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def mutual_kafka(
-    tmp_path_factory: pytest.TempPathFactory, certificate: Certificate, authority: Authority
-) -> Iterator[EmbeddedKafka]:
-    client = authority.issue("client")
-    listener = MutualTLS(certificate, authority.with_pem(certificate.pem), client.certfile, client.keyfile)
-    broker = EmbeddedKafka(tmp_path_factory.mktemp("mutual"), listener=listener)
-    asyncio.run(broker.start())
-    yield broker
-    asyncio.run(broker.stop())
-
-
-@pytest.fixture(scope="module")
-def bearer_kafka(
-    tmp_path_factory: pytest.TempPathFactory, certificate: Certificate, tokens: TokenServer
-) -> Iterator[EmbeddedKafka]:
-    broker = EmbeddedKafka(tmp_path_factory.mktemp("bearer"), listener=Bearer(tokens.url, SECRET, certificate))
-    asyncio.run(broker.start())
-    yield broker
-    asyncio.run(broker.stop())
 
 
 @asynccontextmanager
@@ -110,7 +75,7 @@ async def test_events_arrive_and_every_command_works_by_the_settings_alone(
             done = await pipeline.run(*command.replace("FOLDER", str(tmp_path / "runs")).split())
             assert done.code == 0, (command, done)
         logs = "".join(service.log.read_text() for service in services)
-        assert SECRET not in logs
+        assert CLIENT_SECRET not in logs
         assert "Authorization" not in logs
 
 
@@ -156,8 +121,8 @@ async def test_a_password_that_is_rotated_in_its_file_needs_no_restart(
     tmp_path: Path, database_url: str, topic_prefix: str
 ) -> None:
     password = tmp_path / "password"
-    password.write_text(SECRET)
-    broker = EmbeddedKafka(tmp_path / "kafka", listener=Secured(None, SECRET, "PLAIN"))
+    password.write_text(CLIENT_SECRET)
+    broker = EmbeddedKafka(tmp_path / "kafka", listener=Secured(None, CLIENT_SECRET, "PLAIN"))
     await broker.start()
     try:
         from_file = {"KAFKA_SASL_PASSWORD": "", "KAFKA_SASL_PASSWORD_FILE": str(password)}
@@ -166,11 +131,11 @@ async def test_a_password_that_is_rotated_in_its_file_needs_no_restart(
             await asyncio.gather(*(service.launch_and_wait() for service in services))
 
             await broker.kill()
-            broker.listener = Secured(None, f"new-{SECRET}", "PLAIN")
+            broker.listener = Secured(None, f"new-{CLIENT_SECRET}", "PLAIN")
             await broker.start()
             for service in services:
                 await until_unwell(service, "KAFKA_SASL_PASSWORD: ")
-            password.write_text(f"new-{SECRET}")
+            password.write_text(f"new-{CLIENT_SECRET}")
 
             await heal(pipeline, services)
     finally:

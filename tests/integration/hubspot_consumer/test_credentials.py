@@ -15,14 +15,12 @@ from runtime.kafka.admission import Admission, KafkaAway, KafkaRefused, LoginRef
 from runtime.kafka.connection import KafkaConnection
 from runtime.kafka.credentials.logins import log_in_anew
 from runtime.settings import ServiceSettings
-from sandbox.certificate import Certificate
 from sandbox.kafka import EmbeddedKafka
-from sandbox.listener import Bearer, MutualTLS, Secured
+from sandbox.listener import Secured
 from tests.foreign.client_certificates import Authority
-from tests.kafka.token_endpoint import TokenServer, token_server
+from tests.kafka.token_endpoint import TokenServer
 
 PASSWORD = "open-sesame-kafka"
-SECRET = "open-sesame-client"
 
 
 def options(environment: dict[str, str]) -> dict[str, Any]:
@@ -35,41 +33,6 @@ def options(environment: dict[str, str]) -> dict[str, Any]:
 def untls_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
     """A broker that wants a user, without TLS."""
     broker = EmbeddedKafka(tmp_path_factory.mktemp("untls"), listener=Secured(None, PASSWORD, "PLAIN"))
-    asyncio.run(broker.start())
-    yield broker
-    asyncio.run(broker.stop())
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """The authority of the clients that `mutual_kafka` lets in."""
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
-@pytest.fixture(scope="module")
-def mutual_kafka(
-    tmp_path_factory: pytest.TempPathFactory, certificate: Certificate, authority: Authority
-) -> Iterator[EmbeddedKafka]:
-    """A broker that wants a client's certificate."""
-    client = authority.issue("client")
-    listener = MutualTLS(certificate, authority.with_pem(certificate.pem), client.certfile, client.keyfile)
-    broker = EmbeddedKafka(tmp_path_factory.mktemp("mutual"), listener=listener)
-    asyncio.run(broker.start())
-    yield broker
-    asyncio.run(broker.stop())
-
-
-@pytest.fixture(scope="module")
-def tokens() -> Iterator[TokenServer]:
-    """Where the clients of `bearer_kafka` get their tokens."""
-    with token_server(SECRET) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def bearer_kafka(tmp_path_factory: pytest.TempPathFactory, tokens: TokenServer) -> Iterator[EmbeddedKafka]:
-    """A broker that wants a token."""
-    broker = EmbeddedKafka(tmp_path_factory.mktemp("bearer"), listener=Bearer(tokens.url, SECRET))
     asyncio.run(broker.start())
     yield broker
     asyncio.run(broker.stop())
