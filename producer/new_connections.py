@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import psycopg
 
-from runtime.database import Url, why_refused
+from runtime.database import Url, require_schema, why_refused
 from runtime.health import Health
 
 # A server that has no free connection for a moment is no reason to be unwell.
@@ -32,6 +32,7 @@ class NewConnections:
             ):
                 # A pooler accepts a client before it has a connection to the database.
                 await connection.execute("SELECT 1", prepare=False)
+                await require_schema(connection)
         except TimeoutError:
             self.refused(psycopg.OperationalError(f"no answer within {ANSWER_WITHIN_S:g} s"))
         except psycopg.Error as error:

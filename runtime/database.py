@@ -21,6 +21,7 @@ _QUOTED: Final = re.compile(r'".*"( for connection option "\w+")$|".*"')
 _OF_LIBPQ: Final = re.compile(r"^postgres(ql)?\+psycopg2?://")
 # A folder that does not exist: libpq checks all options before it looks for a socket there.
 _NOWHERE: Final = "/nonexistent"
+_CHOSEN: Final = "SELECT current_setting('nerava.schema', true)"
 READ_ONLY: Final = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ ONLY;"
 _MISSING: Final = "a part of the outbox is missing: run `python -m producer migrate`, or restore what was dropped"
 # What mends a refusal of the database, by its SQLSTATE.
@@ -101,6 +102,37 @@ def in_schema(url: str, schema: str | None) -> str:
     return make_conninfo(url, options=f"{before} -csearch_path={schema} -cnerava.schema={schema}".strip())
 
 
+class SchemaLost(psycopg.OperationalError):
+    """The options of the connection did not reach the server, so that it would use another outbox."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "OUTBOX_SCHEMA does not reach the database, because a pooler passes over the options of connections: give"
+            " a URL that leads around it, or set the role's search_path and leave OUTBOX_SCHEMA unset"
+        )
+
+
+async def require_schema(connection: psycopg.AsyncConnection) -> None:
+    """Close the connection and raise SchemaLost, if the server has not heard which schema the connection chose."""
+    if expected := _chosen(connection):
+        cursor = await connection.execute(_CHOSEN, prepare=False)
+        if await cursor.fetchone() != (expected,):
+            await connection.close()
+            raise SchemaLost
+
+
+def require_schema_of(connection: psycopg.Connection) -> None:
+    """The same for a connection that is not asynchronous."""
+    if (expected := _chosen(connection)) and connection.execute(_CHOSEN).fetchone() != (expected,):
+        connection.close()
+        raise SchemaLost
+
+
+def _chosen(connection: psycopg.Connection | psycopg.AsyncConnection) -> str | None:
+    found = re.search(r"-cnerava\.schema=(\w+)", connection.info.get_parameters().get("options", ""))
+    return found and found[1]
+
+
 class DatabaseUrl:
     """The URL that the setting *name* has. One in a file is read again at each call, so at each new connection: a
     password that changes there needs no restart.
@@ -163,4 +195,5 @@ async def reading(connection: psycopg.AsyncConnection, *, statement_within: time
     async with connection.transaction():
         milliseconds = statement_within // timedelta(milliseconds=1)
         await connection.execute(f"{READ_ONLY} SET LOCAL statement_timeout = {milliseconds}".encode())
+        await require_schema(connection)
         yield

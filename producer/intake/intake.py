@@ -16,7 +16,7 @@ from producer.intake.problems import Fault, Problem, refuse_faulty
 from producer.intake.submissions import Submission, fingerprint
 from producer.new_connections import NewConnections
 from runtime.clock import set_within
-from runtime.database import MENDS, Url, connection_options
+from runtime.database import MENDS, Url, connection_options, require_schema
 from runtime.health import Health
 from runtime.logs import log
 
@@ -268,6 +268,8 @@ async def _configure(connection: psycopg.AsyncConnection) -> None:
     await connection.set_isolation_level(psycopg.IsolationLevel.READ_COMMITTED)
     # A prepared statement stays in the server's connection, which a pooler gives to other clients.
     connection.prepare_threshold = None
+    await require_schema(connection)
+    await connection.rollback()
 
 
 def _unavailable(why: str) -> Problem:

@@ -11,6 +11,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from producer.recovery.published import Contact, Waiting
+from runtime.database import require_schema
 from schemas.contacts import ContactKey
 from schemas.envelope import Totals
 
@@ -108,4 +109,5 @@ async def connect(database_url: str) -> psycopg.AsyncConnection:
     # Behind a pooler, a prepared statement may be missing in the server's next connection.
     connection = await psycopg.AsyncConnection.connect(database_url, prepare_threshold=None)
     await connection.set_isolation_level(psycopg.IsolationLevel.READ_COMMITTED)
+    await require_schema(connection)
     return connection

@@ -10,7 +10,7 @@ from typing import Any, Final
 import psycopg
 
 from producer.relay import statements
-from runtime.database import Url, connection_options
+from runtime.database import Url, connection_options, require_schema
 from schemas.outbox import WATCH_NAME
 
 # A statement that takes longer than this counts as a lost connection.
@@ -39,12 +39,14 @@ class NoAnswer(psycopg.OperationalError):
 
 async def connect(url: Url, name: str) -> psycopg.AsyncConnection:
     """Return a connection in autocommit, which `pg_stat_activity` calls *name*. Raises psycopg.Error."""
-    return await psycopg.AsyncConnection.connect(
+    connection = await psycopg.AsyncConnection.connect(
         url(),
         autocommit=True,
         # A host that is gone without closing its connection must not keep the active role.
         **connection_options(name, answer_within_s=STATEMENT_WITHIN_S),
     )
+    await require_schema(connection)
+    return connection
 
 
 async def execute(connection: psycopg.AsyncConnection, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:

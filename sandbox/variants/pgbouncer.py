@@ -27,6 +27,7 @@ pool_mode = {mode}
 default_pool_size = {size}
 server_round_robin = {round_robin}
 server_login_retry = 1
+ignore_startup_parameters = options
 """
 
 
@@ -37,11 +38,17 @@ class PgBouncerUnavailable(ProcessFailed):
 class PgBouncer(EmbeddedServer):
     """A pooler of all databases of the server at *server_url*; its clients share *size* connections of each database.
 
-    Twenty are PgBouncer's own default.
+    Twenty are PgBouncer's own default. By itself it refuses the options of connections; many let it pass over them.
     """
 
     def __init__(
-        self, directory: Path, server_url: str, mode: Mode, *, size: int = 20, round_robin: bool = False
+        self,
+        directory: Path,
+        server_url: str,
+        mode: Mode,
+        *,
+        size: int = 20,
+        round_robin: bool = False,
     ) -> None:
         super().__init__(Process("PgBouncer", directory / "pgbouncer.log"))
         self._directory: Final = directory

@@ -2,22 +2,29 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from console.contacts.outbox import ContactsOutbox, OutboxAway
 from producer import InvalidEvent, track_event, track_events
+from producer.relay import session
 from producer.relay.outbox import Outbox
 from runtime.clock import SystemClock
 from runtime.database import in_schema
 from sandbox.services import Service
 from sandbox.stack import create_topics
+from sandbox.variants.pgbouncer import Mode, PgBouncer, PgBouncerUnavailable
 from schemas.topics import Topics
 from tests.commands import Done, run
+from tests.outbox.intake import calling
 from tests.outbox.relays import relay_of
 from tests.outbox.roles import made
 from tests.polling import eventually
@@ -155,6 +162,40 @@ async def test_the_import_and_the_intake_use_the_schema_too(crm_url: str) -> Non
     await commanded(crm_url, "crm", "import-outbox", "--table", "public.old_outbox", "--apply")
 
     assert await waiting(crm_url) == {"public": 0, "crm": 1}
+
+
+@pytest.mark.parametrize("mode", ["transaction", "session"])
+async def test_behind_a_pooler_that_passes_over_options_nothing_reaches_the_other_outbox(
+    crm_url: str, tmp_path: Path, mode: Mode
+) -> None:
+    bouncer = PgBouncer(tmp_path, crm_url, mode)
+    try:
+        await bouncer.start()
+    except PgBouncerUnavailable as unavailable:
+        pytest.skip(str(unavailable))
+    async with bouncer_ends(bouncer):
+        url = bouncer.url_of(str(conninfo_to_dict(crm_url)["dbname"]))
+        environment = {"DATABASE_URL": url, "OUTBOX_SCHEMA": "crm"}
+        for command in (["migrate"], ["import-outbox", "--apply"]):
+            done = await run("producer", *command, environment=environment)
+            assert (done.code, "OUTBOX_SCHEMA does not reach the database" in done.errors) == (1, True), done
+        with pytest.raises(psycopg.OperationalError, match="OUTBOX_SCHEMA does not reach"):
+            await session.connect(lambda: in_schema(url, "crm"), "a relay")
+        with pytest.raises(OutboxAway):
+            await ContactsOutbox(lambda: in_schema(url, "crm")).contact_of("usr_1")
+        async with calling(in_schema(url, "crm")) as caller:
+            answer = await caller.post()
+        assert answer.status_code == 503
+
+    assert await waiting(crm_url) == {"public": 0, "crm": 0}
+
+
+@asynccontextmanager
+async def bouncer_ends(bouncer: PgBouncer) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        await bouncer.stop()
 
 
 async def test_a_name_that_is_no_schema_is_refused(database_url: str) -> None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from functools import partial
+from types import SimpleNamespace
 from typing import Any, Final, Self
 
 from psycopg import OperationalError
@@ -38,6 +39,9 @@ class Cursor:
 
 class SimulatedConnection:
     """Stands in for psycopg.AsyncConnection with autocommit."""
+
+    # Without parameters: no connection here has chosen a schema.
+    info: Final = SimpleNamespace(get_parameters=dict)
 
     def __init__(self, database: Database, session: Session, answer_within_s: float) -> None:
         self._database: Final = database
