@@ -115,6 +115,7 @@ async def test_whatever_brokers_do_every_event_arrives_once_and_in_order(
             await eventually(service.healthy, saying=f"{service.name} is well")
 
 
+@pytest.mark.chaos
 async def test_with_one_of_three_brokers_dead_events_arrive_the_services_are_well_and_the_doctor_names_it(
     tmp_path: Path, database_url: str, topic_prefix: str
 ) -> None:

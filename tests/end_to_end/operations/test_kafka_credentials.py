@@ -52,7 +52,7 @@ COMMANDS = (
 )
 
 
-@pytest.fixture(params=["mutual_kafka", "bearer_kafka"])
+@pytest.fixture(params=["mutual_kafka", pytest.param("bearer_kafka", marks=pytest.mark.chaos)])
 def broker(request: pytest.FixtureRequest) -> Any:
     """Each of these brokers in turn."""
     return request.getfixturevalue(request.param)
@@ -117,6 +117,7 @@ async def test_services_wait_for_a_good_certificate_from_their_start_on(
         await heal(pipeline, services)
 
 
+@pytest.mark.chaos
 async def test_a_password_that_is_rotated_in_its_file_needs_no_restart(
     tmp_path: Path, database_url: str, topic_prefix: str
 ) -> None:

@@ -24,6 +24,7 @@ async def strict(tmp_path: Path, database_url: str, topic_prefix: str) -> AsyncI
         await broker.kill()
 
 
+@pytest.mark.chaos
 async def test_a_session_that_kafka_refuses_is_told_with_both_numbers_and_the_worker_joins_once_it_is_taken(
     strict: tuple[EmbeddedKafka, Pipeline],
 ) -> None:

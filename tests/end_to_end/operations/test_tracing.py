@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer
 from opentelemetry.instrumentation import auto_instrumentation
-from sqlalchemy import Engine, create_engine, make_url
+from sqlalchemy import Engine, create_engine, make_url, text
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
@@ -46,7 +46,11 @@ async def test_a_callers_trace_is_linked_to_by_the_batch_and_by_each_call_to_hub
     with Spans().tracer.start_as_current_span("a reward") as span, Session(engine) as db:
         traceparent = traceparent_of(span.get_span_context())
         track_event(db, "driver_signed_up", PAYLOADS["driver_signed_up"])
-        track_event(db, "nova_earned", PAYLOADS["nova_earned"], traceparent=RUBBISH)
+        # Other languages call the function; it takes any text that can be stored.
+        parameters = {"payload": json.dumps(PAYLOADS["nova_earned"]), "trace": RUBBISH}
+        db.execute(
+            text("SELECT track_lifecycle_event('nova_earned', CAST(:payload AS jsonb), now(), :trace)"), parameters
+        )
         db.commit()
     await pipeline.until_arrived(2)
 

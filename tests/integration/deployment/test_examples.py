@@ -65,6 +65,7 @@ def test_the_node_example_writes_the_reward_and_its_event(shop_url: str) -> None
     assert_rewarded(shop_url, run([node, "reward.js"], shop_url, folder=installed))
 
 
+@pytest.mark.chaos
 @pytest.mark.timeout(WITHIN_S + 60)
 def test_the_go_example_writes_the_reward_and_its_event(shop_url: str) -> None:
     go = toolchain("go")

@@ -79,4 +79,4 @@ def test_a_backends_source_distribution_holds_what_its_wheel_is_made_of(
 
     assert found - ADDED <= tracked
     assert {name.split("/")[0] for name in found - ADDED} == {"producer", "schemas", "upkeep"}
-    assert len(found - ADDED) == 9
+    assert len(found - ADDED) == 10

@@ -133,6 +133,7 @@ def test_a_backend_may_have_modules_and_packages_named_like_ours(backends: Path,
     assert "amount_cents" in fault
 
 
+@pytest.mark.chaos
 def test_a_backends_type_checker_sees_what_tracking_takes_and_returns(backends: Path, outside: Path) -> None:
     install(outside, backends)
     (outside / "backend.py").write_text(BACKEND)
