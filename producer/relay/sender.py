@@ -55,8 +55,8 @@ MENDS: Final[dict[type[Exception], str]] = {
     InvalidTimestampError: (
         "this host's clock differs too much from Kafka's (message.timestamp.after.max.ms of the topic, an hour): set it"
     ),
-    TopicAuthorizationFailedError: "grant the user of KAFKA_SASL_USERNAME the right to write to the topics",
-    ClusterAuthorizationFailedError: "grant the user of KAFKA_SASL_USERNAME IdempotentWrite",
+    TopicAuthorizationFailedError: "grant the relay's user the right to write to the topics",
+    ClusterAuthorizationFailedError: "grant the relay's user IdempotentWrite",
 }
 
 
