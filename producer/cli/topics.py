@@ -5,14 +5,16 @@ from collections.abc import Collection
 from typing import Annotated
 
 import typer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from producer.settings import KafkaSettings
+from runtime.clock import SystemClock
 from runtime.commands import exit_for, fail, start_command
 from runtime.kafka import new_topics
 from runtime.kafka.acls import commands
 from runtime.kafka.admission import ask_admission
-from runtime.kafka.topic_settings import differences, verdict
+from runtime.kafka.further_tries import asked_again
+from runtime.kafka.topic_settings import Difference, differences, verdict
 from runtime.kafka.topics import admin_client
 
 
@@ -55,11 +57,19 @@ async def _topics(settings: KafkaSettings, *, dry_run: bool) -> None:
         if found.missing:
             await new_topics.refuse_too_few_brokers(admin, replicas)
             created = () if dry_run else await new_topics.create(admin, settings, found)
+
         # The check comes last: another program may have created a topic meanwhile. New topics are verified like the
         # others.
-        found_as = await differences(
-            admin, names, names.all, partitions=settings.kafka_partitions, replication_factor=replicas
-        )
+        async def verify() -> dict[str, list[Difference]]:
+            found = await differences(
+                admin, names, names.all, partitions=settings.kafka_partitions, replication_factor=replicas
+            )
+            if unknown := set(created) - found.keys():
+                raise UnknownTopicOrPartitionError(*sorted(unknown))
+            return found
+
+        # Any broker may be asked, and one may not have heard of the new topics yet.
+        found_as = await asked_again(verify, SystemClock())
         for name in names.all:
             if name in found_as:
                 lines = verdict(name, found_as[name], settings.kafka_bootstrap_servers, created=name in created)

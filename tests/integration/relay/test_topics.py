@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import UnknownTopicOrPartitionError
 
+from producer.cli import topics as topics_command
 from producer.cli.topics import _topics
 from producer.settings import KafkaSettings
-from runtime.kafka import new_topics
+from runtime.kafka import new_topics, topic_settings
 from runtime.kafka.topics import UnequalPartitions
 from schemas.topics import Topics
 from tests.commands import run
@@ -150,6 +152,34 @@ async def test_fewer_partitions_than_asked_differ_and_none_is_added(
     assert done.code == 1
     assert done.output.count("partitions is 3; should be 4 (KAFKA_PARTITIONS)") == 8
     assert set((await _partitions(environment, topics)).values()) == {1, 3}
+
+
+@pytest.mark.parametrize("late", ["refuses", "leaves them out"])
+async def test_a_broker_that_has_not_heard_of_the_new_topics_yet_is_asked_again(
+    environment: dict[str, str],
+    topic_prefix: str,
+    late: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked = []
+
+    async def of_a_late_broker(*arguments: Any, **options: Any) -> Any:
+        asked.append(late)
+        if len(asked) > 1:
+            return await topic_settings.differences(*arguments, **options)
+        if late == "refuses":
+            raise UnknownTopicOrPartitionError
+        return {}
+
+    monkeypatch.setattr(topics_command, "differences", of_a_late_broker)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    await _topics(KafkaSettings(), dry_run=False)
+
+    said = [line.split()[0] for line in capsys.readouterr().out.splitlines()[:-1]]
+    assert said == ["created"] * len(Topics(topic_prefix).all)
 
 
 @pytest.fixture
