@@ -14,6 +14,14 @@ ASLEEP_LOCK: Final = 0x6E65_7261_7661_0001
 RELAY_LOCK: Final = 0x6E65_7261_7661_0002
 """Advisory lock of the active relay's connection, held for as long as that is open."""
 
+RELAY_OF_A_TABLE: Final = 2
+"""The second part of the advisory lock that belongs to an outbox's table. The first is the table's oid."""
+
+TABLE_OID: Final = "to_regclass('outbox_events')::oid::bigint"
+
+TABLE_LOCK: Final = f"({TABLE_OID})::bit(32)::int, {RELAY_OF_A_TABLE}"
+"""Both parts of that lock, in SQL: the oid in the signed 32 bits that the functions take."""
+
 MIGRATION_LOCK: Final = 0x6E65_7261_7661_0003
 
 OWN_SCHEMA: Final = "coalesce(current_setting('nerava.schema', true), '') <> ''"

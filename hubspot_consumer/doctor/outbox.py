@@ -12,7 +12,7 @@ from hubspot_consumer.doctor.environment import Environment
 from hubspot_consumer.doctor.examination import Answer, CannotTell, Check, Checks, Look, count, duration, fail, ok, warn
 from hubspot_consumer.doctor.versions import SERVER_VERSION, postgres_version
 from runtime.database import reading
-from schemas.outbox import OWN_SCHEMA, RELAY_LOCK, RELAY_NAME, ROWS_MAY_BE_HIDDEN
+from schemas.outbox import OWN_SCHEMA, RELAY_LOCK, RELAY_NAME, RELAY_OF_A_TABLE, ROWS_MAY_BE_HIDDEN, TABLE_OID
 
 CONNECT_WITHIN_S: Final = 4
 # A higher count would cost the database more than it is worth.
@@ -50,16 +50,17 @@ SELECT pid, extract(epoch FROM now() - backend_start)::float
 FROM pg_locks LEFT JOIN pg_stat_activity USING (pid)
 WHERE locktype = 'advisory' AND granted
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    AND CASE WHEN {OWN_SCHEMA} THEN objsubid = 2 AND classid = to_regclass('outbox_events')::oid AND objid = 2
+    AND CASE WHEN {OWN_SCHEMA} THEN objsubid = 2 AND classid::bigint = {TABLE_OID} AND objid = {RELAY_OF_A_TABLE}
         ELSE objsubid = 1 AND (classid::bigint << 32) | objid::bigint = %(lock)s END
 """  # noqa: S608 - the text contains no value
 # Connections that have the lock of another outbox in the database do not stand by.
-STANDBYS: Final = """
+STANDBYS: Final = f"""
 SELECT count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND application_name = %(name)s AND pid NOT IN (
     SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted
-    AND (objsubid = 2 AND objid = 2 OR objsubid = 1 AND (classid::bigint << 32) | objid::bigint = %(lock)s))
-"""
+    AND (objsubid = 2 AND objid = {RELAY_OF_A_TABLE}
+        OR objsubid = 1 AND (classid::bigint << 32) | objid::bigint = %(lock)s))
+"""  # noqa: S608 - the text contains no value
 # A slot without a reader keeps the log from its restart_lsn on, until the disk is full. Slots for other purposes may
 # exist: one that uses pgoutput reads the tables in a publication.
 SLOTS: Final = """

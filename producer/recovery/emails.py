@@ -9,7 +9,7 @@ import psycopg
 from producer.recovery.contacts import connect
 from runtime.endings import CannotGoOn
 from schemas.contacts import TRIMMED, ContactKey, contact_key, suppression_of
-from schemas.outbox import OWN_SCHEMA, RELAY_LOCK
+from schemas.outbox import OWN_SCHEMA, RELAY_LOCK, TABLE_LOCK
 from schemas.texts import read_object
 
 # E'\v' was the letter v, and so no tabulator.
@@ -27,8 +27,7 @@ SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '500ms';
 LOCK TABLE outbox_contacts, outbox_directory IN ACCESS EXCLUSIVE MODE
 """
 NO_RELAY: Final = f"""
-SELECT CASE WHEN {OWN_SCHEMA} THEN pg_try_advisory_xact_lock('outbox_events'::regclass::oid::bigint::bit(32)::int, 2)
-    ELSE pg_try_advisory_xact_lock(%s) END
+SELECT CASE WHEN {OWN_SCHEMA} THEN pg_try_advisory_xact_lock({TABLE_LOCK}) ELSE pg_try_advisory_xact_lock(%s) END
 """
 CONTACTS: Final = "SELECT contact_key FROM outbox_contacts WHERE contact_key = ANY(%s)"
 USERS: Final = (

@@ -6,21 +6,17 @@ second belongs to the outbox's table: see docs/decisions/0063-who-holds-the-rela
 
 from typing import Final, NamedTuple
 
-from schemas.outbox import OWN_SCHEMA, RELAY_LOCK, RELAY_NAME
+from schemas.outbox import OWN_SCHEMA, RELAY_LOCK, RELAY_NAME, RELAY_OF_A_TABLE, TABLE_LOCK, TABLE_OID
 
 # A standby ends the connection of an active relay that was silent for this long. It exceeds the time for which an
 # answer of the database keeps a relay active, so that the active relay has stopped publishing before.
 SILENT_FOR_S: Final = 3.0
-# The second part of the table's lock. The first is the table's oid, in the signed 32 bits that the function takes.
-_RELAY: Final = 2
-_TABLE: Final = "to_regclass('outbox_events')::oid::bigint"
-_OF_THE_TABLE: Final = f"({_TABLE})::bit(32)::int, {_RELAY}"
 
 # Both or none: whoever can't take the second leaves the first to others.
 TAKE: Final = f"""
 WITH first AS MATERIALIZED (
     SELECT CASE WHEN {OWN_SCHEMA} THEN true ELSE pg_try_advisory_lock({RELAY_LOCK}) END AS taken),
-second AS MATERIALIZED (SELECT CASE WHEN taken THEN pg_try_advisory_lock({_OF_THE_TABLE}) END AS taken FROM first)
+second AS MATERIALIZED (SELECT CASE WHEN taken THEN pg_try_advisory_lock({TABLE_LOCK}) END AS taken FROM first)
 SELECT second.taken IS TRUE, CASE WHEN NOT second.taken AND NOT {OWN_SCHEMA} THEN pg_advisory_unlock({RELAY_LOCK}) END
 FROM second
 """  # noqa: S608 - the text contains no value
@@ -30,7 +26,7 @@ locktype = 'advisory' AND granted
 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 AND ((objsubid = 1 AND classid::bigint = {RELAY_LOCK >> 32} AND objid::bigint = {RELAY_LOCK & 0xFFFF_FFFF}
         AND NOT {OWN_SCHEMA})
-    OR (objsubid = 2 AND classid::bigint = {_TABLE} AND objid::bigint = {_RELAY}))
+    OR (objsubid = 2 AND classid::bigint = {TABLE_OID} AND objid::bigint = {RELAY_OF_A_TABLE}))
 """  # noqa: S608 - the text contains no value
 
 # The condition matches a connection that is idle or waits for its client. A long statement does not count as silence.

@@ -2,14 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
@@ -21,9 +19,9 @@ from runtime.clock import SystemClock
 from runtime.database import in_schema
 from sandbox.services import Service
 from sandbox.stack import create_topics
-from sandbox.variants.pgbouncer import Mode, PgBouncer, PgBouncerUnavailable
 from schemas.topics import Topics
 from tests.commands import Done, run
+from tests.foreign.pgbouncer import pooled
 from tests.outbox.intake import calling
 from tests.outbox.relays import relay_of
 from tests.outbox.roles import made
@@ -164,38 +162,29 @@ async def test_the_import_and_the_intake_use_the_schema_too(crm_url: str) -> Non
     assert await waiting(crm_url) == {"public": 0, "crm": 1}
 
 
-@pytest.mark.parametrize("mode", ["transaction", "session"])
+@pytest.fixture(params=["transaction", "session"])
+def pooler_url(request: pytest.FixtureRequest, tmp_path: Path, crm_url: str) -> Iterator[str]:
+    """A pooler before both outboxes that passes over the options of connections."""
+    with pooled(tmp_path / "pgbouncer", crm_url, mode=request.param, size=20) as url:
+        yield url
+
+
 async def test_behind_a_pooler_that_passes_over_options_nothing_reaches_the_other_outbox(
-    crm_url: str, tmp_path: Path, mode: Mode
+    pooler_url: str, crm_url: str
 ) -> None:
-    bouncer = PgBouncer(tmp_path, crm_url, mode)
-    try:
-        await bouncer.start()
-    except PgBouncerUnavailable as unavailable:
-        pytest.skip(str(unavailable))
-    async with bouncer_ends(bouncer):
-        url = bouncer.url_of(str(conninfo_to_dict(crm_url)["dbname"]))
-        environment = {"DATABASE_URL": url, "OUTBOX_SCHEMA": "crm"}
-        for command in (["migrate"], ["import-outbox", "--apply"]):
-            done = await run("producer", *command, environment=environment)
-            assert (done.code, "OUTBOX_SCHEMA does not reach the database" in done.errors) == (1, True), done
-        with pytest.raises(psycopg.OperationalError, match="OUTBOX_SCHEMA does not reach"):
-            await session.connect(lambda: in_schema(url, "crm"), "a relay")
-        with pytest.raises(OutboxAway):
-            await ContactsOutbox(lambda: in_schema(url, "crm")).contact_of("usr_1")
-        async with calling(in_schema(url, "crm")) as caller:
-            answer = await caller.post()
-        assert answer.status_code == 503
+    for command in (["migrate"], ["import-outbox", "--apply"]):
+        done = await run("producer", *command, environment={"DATABASE_URL": pooler_url, "OUTBOX_SCHEMA": "crm"})
+        assert (done.code, "OUTBOX_SCHEMA does not reach the database" in done.errors) == (1, True), done
+    url = in_schema(pooler_url, "crm")
+    with pytest.raises(psycopg.OperationalError, match="OUTBOX_SCHEMA does not reach"):
+        await session.connect(lambda: url, "a relay")
+    with pytest.raises(OutboxAway):
+        await ContactsOutbox(lambda: url).contact_of("usr_1")
+    async with calling(url) as caller:
+        answer = await caller.post()
+    assert answer.status_code == 503
 
     assert await waiting(crm_url) == {"public": 0, "crm": 0}
-
-
-@asynccontextmanager
-async def bouncer_ends(bouncer: PgBouncer) -> AsyncIterator[None]:
-    try:
-        yield
-    finally:
-        await bouncer.stop()
 
 
 async def test_a_name_that_is_no_schema_is_refused(database_url: str) -> None:
