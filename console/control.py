@@ -12,6 +12,7 @@ from typing import Any, Final
 import httpx
 from aiokafka.errors import KafkaError
 
+from console.processes import processes
 from console.settings import Settings
 from console.shared_settings import Comparisons, compare
 from hubspot_consumer.gates.circuit_breaker import Paused
@@ -146,8 +147,11 @@ class Control:
             words = f"Kafka did not confirm it ({type(error).__name__}): check whether sending is paused"
             raise KafkaDoesNotTell(words) from error
 
-    async def _ask_all(self, urls: Sequence[str]) -> list[ServiceStatus]:
-        return list(await asyncio.gather(*map(self._ask, urls)))
+    async def _ask_all(self, addresses: Sequence[str]) -> list[ServiceStatus]:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(READ_WITHIN_S):
+                addresses = await processes(addresses)
+        return list(await asyncio.gather(*map(self._ask, addresses)))
 
     async def _ask(self, url: str) -> ServiceStatus:
         try:

@@ -21,7 +21,7 @@ from console.dead_letters.cache import LettersReader
 from console.overview.backlog import TopicsReader, ask_outbox
 from console.overview.flow import Overview
 from console.overview.services import ask_producer, ask_worker
-from console.overview.source import SOURCE_WITHIN_S, Source
+from console.overview.source import SOURCE_WITHIN_S, ProcessSources, Source
 from console.pages.contact import contact_pages
 from console.pages.control import control_pages
 from console.pages.dead_letters import dead_letter_pages
@@ -145,14 +145,8 @@ def _overview(  # noqa: PLR0913, PLR0917 - the sources of its figures
 ) -> Overview:
     url = settings.database
     return Overview(
-        producers=[
-            Source(f"producer {address}", partial(ask_producer, http, address), clock)
-            for address in settings.console_producers
-        ],
-        workers=[
-            Source(f"worker {address}", partial(ask_worker, http, address), clock)
-            for address in settings.console_consumers
-        ],
+        producers=ProcessSources("producer", settings.console_producers, partial(ask_producer, http), clock),
+        workers=ProcessSources("worker", settings.console_consumers, partial(ask_worker, http), clock),
         topics=Source("Kafka", topics.ask, clock),
         outbox=Source("outbox", lambda: ask_outbox(url()), clock) if url else None,
         group=group,

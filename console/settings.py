@@ -80,10 +80,14 @@ class Settings(KafkaConnection, InSchema):
         description="people who may act, separated by commas, if a proxy signs people in; others may only look",
     )
     console_producers: Addresses = Field(
-        ("http://127.0.0.1:8080",), description="addresses of the producers, separated by commas"
+        ("http://127.0.0.1:8080",),
+        description="addresses of the producers, separated by commas; a name with several IP addresses stands for a"
+        " producer at each",
     )
     console_consumers: Addresses = Field(
-        ("http://127.0.0.1:8081",), description="addresses of the workers, separated by commas"
+        ("http://127.0.0.1:8081",),
+        description="addresses of the workers, separated by commas; a name with several IP addresses stands for a"
+        " worker at each",
     )
     console_folder: Path = Field(
         Path(".console"), description="folder of the index and of the runs' reports; it contains emails"

@@ -8,7 +8,7 @@ from typing import Any, Final, NoReturn
 
 from console.overview.backlog import OutboxBacklog, TopicsBacklog
 from console.overview.services import Buckets, Report, added, quantile, risen
-from console.overview.source import Source
+from console.overview.source import ProcessSources, Source
 from console.shared_settings import Comparison, compare
 from runtime.clock import Clock
 from schemas.times import read_time
@@ -92,8 +92,8 @@ CHARTED: Final[Mapping[str, Callable[[Flow], float | None]]] = {
 class Overview:
     """Combines all sources into one flow, and keeps the samples of the last hour for the charts."""
 
-    producers: Sequence[Source[Report]]
-    workers: Sequence[Source[Report]]
+    producers: ProcessSources[Report]
+    workers: ProcessSources[Report]
     topics: Source[TopicsBacklog]
     outbox: Source[OutboxBacklog] | None
     group: str
@@ -104,7 +104,8 @@ class Overview:
 
     def works(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
         """Return the coroutine functions that have to run while the console is served."""
-        return [self._sample, *(source.watch for source in self._sources())]
+        watched = (self.producers, self.topics, self.workers, *((self.outbox,) if self.outbox else ()))
+        return [self._sample, *(each.watch for each in watched)]
 
     async def _sample(self) -> NoReturn:
         while True:
@@ -121,7 +122,7 @@ class Overview:
         return Flow(
             at=self.clock.now(),
             **self._before_the_workers(),
-            workers=len(self.workers),
+            workers=len([*self.workers]),
             workers_known=len(known),
             modes=frozenset(str(status["mode"]) for status in statuses),
             unfinished=_sum(float(status["in_flight"]["events"]) for status in statuses),

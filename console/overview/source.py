@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Final, Generic, NoReturn, TypeVar
 
@@ -10,6 +10,7 @@ import httpx
 import psycopg
 from aiokafka.errors import KafkaError
 
+from console.processes import processes
 from runtime.clock import Clock
 from runtime.endings import CannotGoOn
 from runtime.logs import log
@@ -101,6 +102,45 @@ class Source(Generic[Answer]):
     @property
     def _overdue(self) -> bool:
         return not self._answers or self._clock.monotonic() - self._answers[-1][0] > STALE_AFTER_S
+
+
+class ProcessSources(Generic[Answer]):
+    """The sources of all processes of a *kind*: each process that the addresses stand for at the moment."""
+
+    def __init__(
+        self, kind: str, addresses: Sequence[str], ask: Callable[[str], Awaitable[Answer]], clock: Clock
+    ) -> None:
+        self._kind: Final = kind
+        self._addresses: Final = addresses
+        self._ask: Final = ask
+        self._clock: Final = clock
+        self._sources = {address: self._source(address) for address in addresses}
+
+    def __iter__(self) -> Iterator[Source[Answer]]:
+        return iter(self._sources.values())
+
+    async def watch(self) -> NoReturn:
+        """Poll all processes, each by itself, and look for new ones and for those that are gone."""
+        async with asyncio.TaskGroup() as group:
+            watches: dict[Source[Answer], asyncio.Task[NoReturn]] = {}
+            while True:
+                await self.find()
+                for source in set(self) - watches.keys():
+                    watches[source] = group.create_task(source.watch())
+                for source in watches.keys() - set(self):
+                    watches.pop(source).cancel()
+                await self._clock.sleep(EVERY_S)
+
+    async def find(self) -> None:
+        """Have a source for each process that there is now: it keeps its answers, and one that is gone leaves none."""
+        found = await processes(self._addresses)
+        self._sources = {address: self._sources.get(address) or self._source(address) for address in found}
+
+    def _source(self, address: str) -> Source[Answer]:
+        async def ask() -> Answer:
+            return await self._ask(address)
+
+        return Source(f"{self._kind} {address}", ask, self._clock)
 
 
 def _risen(by: float) -> float | None:

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from console.overview.backlog import OutboxBacklog, TopicsBacklog
 from console.overview.flow import Overview
 from console.overview.services import Exposition, Report, ask_worker, quantile, risen
-from console.overview.source import Source
+from console.overview.source import ProcessSources, Source
 from console.shared_settings import ours_of
 from console.web.view import View
 from hubspot_consumer.settings import Settings as ConsumerSettings
@@ -68,26 +68,24 @@ class World:
     outbox: OutboxBacklog | None = field(default_factory=lambda: OutboxBacklog(2, timedelta(seconds=9), 5))
 
     def overview(self) -> Overview:
-        def asking(part: Callable[[], Any]) -> Callable[[], Awaitable[Any]]:
-            async def ask() -> Any:
-                if (answer := part()) is None:
+        def asking(part: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+            async def ask(*address: str) -> Any:
+                if (answer := part(*address)) is None:
                     raise TimeoutError
                 return answer
 
             return ask
 
-        self.sources: list[Source[Any]] = [
-            *(Source(f"worker {n}", asking(lambda n=n: self.workers[n]), self.clock) for n in range(2)),  # type: ignore[misc]
-            Source("producer", asking(lambda: self.producer), self.clock),
-            Source("Kafka", asking(lambda: self.topics), self.clock),
-            Source("outbox", asking(lambda: self.outbox), self.clock),
-        ]
-        one, two, of_producer, of_topics, of_outbox = self.sources
+        workers = ProcessSources("worker", ["0", "1"], asking(lambda number: self.workers[int(number)]), self.clock)
+        producers = ProcessSources("producer", ["0"], asking(lambda _: self.producer), self.clock)
+        topics = Source("Kafka", asking(lambda: self.topics), self.clock)
+        outbox = Source("outbox", asking(lambda: self.outbox), self.clock)
+        self.sources: list[Source[Any]] = [*workers, *producers, topics, outbox]
         return Overview(
-            producers=[of_producer],
-            workers=[one, two],
-            topics=of_topics,
-            outbox=of_outbox,
+            producers=producers,
+            workers=workers,
+            topics=topics,
+            outbox=outbox,
             group="ours",
             ours=ours_of(ConsumerSettings()),
             clock=self.clock,
@@ -127,7 +125,7 @@ async def test_each_part_that_does_not_answer_takes_its_own_figures_and_no_other
     await world.look()
     flow = overview.now()
 
-    assert [source.name for source in flow.unreachable] == ["outbox", "producer", "Kafka"]
+    assert [source.name for source in flow.unreachable] == ["outbox", "producer 0", "Kafka"]
     of_those = ("outbox_rows", "outbox_oldest_s", "parked", "published_per_s", "relay_active", "lag", "written_per_s")
     assert {getattr(flow, name) for name in of_those} == {None}
     assert flow.delivered_per_s == 0
