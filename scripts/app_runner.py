@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from hubspot_environment import HIDDEN, NAMES, SECRET_ARN, TOKEN, Environment, exported, merge, refuse, stop
+from aws_json import difference, get, image_of, print_without, read, refuse, stop
+from hubspot_environment import NAMES, SECRET_ARN, TOKEN, Environment, exported, merge
 
-IMAGE: Final = re.compile(
-    r"(?P<registry>\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com|public\.ecr\.aws)"
-    r"/[a-z0-9._/-]+(:[\w.-]+)?(@sha256:[0-9a-f]{64})?"
-)
 CONFIGURATION: Final = ("ServiceArn", "SourceConfiguration", "InstanceConfiguration")
 
 
@@ -31,30 +27,21 @@ def check(needed: str) -> None:
 
 def find(page: str, name: str) -> None:
     """Print the ARN of the service of that name, if it is on the page. One that was deleted is listed for a while."""
-    for summary in _read(page)["ServiceSummaryList"]:
+    for summary in read(page)["ServiceSummaryList"]:
         if summary["ServiceName"] == name and summary["Status"] != "DELETED":
             print(summary["ServiceArn"])
 
 
-def get(file: str, path: str) -> None:
-    """Print what stands at a path of names with dots between; nothing where there is nothing."""
-    value: Any = _read(file)
-    for name in path.split("."):
-        value = value.get(name) if isinstance(value, dict) else None
-    if value is not None:
-        print(value)
-
-
 def operation(file: str, operation_id: str) -> None:
     """Print the status of an operation; nothing while App Runner does not list it."""
-    for summary in _read(file)["OperationSummaryList"]:
+    for summary in read(file)["OperationSummaryList"]:
         if summary["Id"] == operation_id:
             print(summary["Status"])
 
 
 def plan(description: str, request: str, image: str) -> None:
     """Print what would change. Where something does, write the input of `update-service` into *request*."""
-    service, values, lines = _read(description)["Service"], exported(), []
+    service, values, lines = read(description)["Service"], exported(), []
     source = json.loads(json.dumps(service["SourceConfiguration"]))
     if image:
         lines.append(_change_image(source, image))
@@ -70,8 +57,8 @@ def plan(description: str, request: str, image: str) -> None:
 
 def unchanged(before: str, after: str) -> None:
     """Exit with 5 unless both descriptions have the same configuration."""
-    if [_read(before)["Service"].get(key) for key in CONFIGURATION] != [
-        _read(after)["Service"].get(key) for key in CONFIGURATION
+    if [read(before)["Service"].get(key) for key in CONFIGURATION] != [
+        read(after)["Service"].get(key) for key in CONFIGURATION
     ]:
         stop("somebody changed the service meanwhile: nothing was done; run this again")
 
@@ -82,24 +69,18 @@ def hide(file: str, description: str) -> None:
     # Where describing is what failed, there is none.
     with suppress(OSError, ValueError):
         tokens |= set(_tokens_in(json.loads(Path(description).read_text())))
-    text = Path(file).read_text(errors="replace")
-    for token in sorted(tokens - {""}, key=len, reverse=True):
-        text = text.replace(token, HIDDEN)
-    print(text.strip())
+    print_without(tokens, file)
 
 
 def _change_image(source: dict[str, Any], image: str) -> str:
     repository = source.get("ImageRepository")
     if repository is None:
         refuse("--image: the service is built from a code repository, not from an image")
-    found = IMAGE.fullmatch(image)
-    if not found:
-        refuse("--image: should be 123456789012.dkr.ecr.REGION.amazonaws.com/NAME:TAG, or public.ecr.aws/…")
-    kind = "ECR_PUBLIC" if found["registry"] == "public.ecr.aws" else "ECR"
+    kind = "ECR_PUBLIC" if image_of(image)["registry"] == "public.ecr.aws" else "ECR"
     if repository["ImageRepositoryType"] != kind:
         refuse(f"--image: the service takes images of {repository['ImageRepositoryType']}, and this one is of {kind}")
     before, repository["ImageIdentifier"] = repository["ImageIdentifier"], image
-    return _difference("image", before, image, same=before == image)
+    return difference("image", before, image, same=before == image)
 
 
 def _change_environment(source: dict[str, Any], values: dict[str, str], *, has_role: bool) -> list[str]:
@@ -109,7 +90,7 @@ def _change_environment(source: dict[str, Any], values: dict[str, str], *, has_r
     after.put(configuration)
     variables, secrets = (len(names.keys() - set(NAMES)) for names in (after.variables, after.secrets))
     return [
-        *(_difference(name, before.shown(name), after.shown(name), same=after.same(name, before)) for name in NAMES),
+        *(difference(name, before.shown(name), after.shown(name), same=after.same(name, before)) for name in NAMES),
         f"  other variables: {variables}, other secrets: {secrets}, left as they are",
     ]
 
@@ -129,23 +110,11 @@ def _runtime_configuration(source: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _difference(name: str, before: str, after: str, *, same: bool) -> str:
-    return f"  {name:<26}{before}" if same else f"* {name:<26}{before} -> {after}"
-
-
 def _tokens_in(value: object) -> list[str]:
     if not isinstance(value, dict):
         return []
     here = [value[TOKEN]] if isinstance(value.get(TOKEN), str) else []
     return here + [token for inner in value.values() for token in _tokens_in(inner)]
-
-
-def _read(file: str) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = json.loads(Path(file).read_text())
-    except ValueError:
-        stop("the AWS CLI answered with something that is no JSON")
-    return content
 
 
 COMMANDS: Final = {command.__name__: command for command in (check, find, get, operation, plan, unchanged, hide)}

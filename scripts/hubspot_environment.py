@@ -1,14 +1,12 @@
-"""The HUBSPOT_* variables that are exported here, and the environment of a service that they change.
-
-Exit codes are those of the scripts that use it: 2 where a variable is wrong, 5 where the service can't take it.
-"""
+"""The HUBSPOT_* variables that are exported here, and the environment of a service that they change."""
 
 from __future__ import annotations
 
 import os
 import re
-import sys
-from typing import Any, Final, NoReturn
+from typing import Any, Final
+
+from aws_json import NO, YES, harmless, hidden, refuse, stop
 
 ENABLED: Final = "HUBSPOT_ENABLED"
 SEND_LIVE: Final = "HUBSPOT_SEND_LIVE"
@@ -17,14 +15,10 @@ PORTAL_ID: Final = "HUBSPOT_PORTAL_ID"
 SECRET_ARN: Final = "HUBSPOT_TOKEN_SECRET_ARN"  # noqa: S105 - a variable's name
 NAMES: Final = (ENABLED, SEND_LIVE, TOKEN, PORTAL_ID)
 
-# What pydantic, and so the consumer, takes for a truth value.
-YES: Final = frozenset({"1", "true", "t", "yes", "y", "on"})
-NO: Final = frozenset({"0", "false", "f", "no", "n", "off"})
 # A secret may name a key of its JSON and a version behind its own name.
 SECRET: Final = re.compile(
     r"arn:aws[\w-]*:(secretsmanager:[\w-]+:\d{12}:secret:[\w/+=.@:-]+|ssm:[\w-]+:\d{12}:parameter/[\w./-]+)"
 )
-HIDDEN: Final = "********"
 
 
 class Environment:
@@ -55,8 +49,7 @@ class Environment:
         if not value:
             return "(not set)"
         # Whatever else stands in the wrong variable may be a token too.
-        harmless = name != TOKEN and (value.isdigit() or value.lower() in YES | NO)
-        return value if harmless else f"{HIDDEN} ({len(value)} characters)"
+        return value if name != TOKEN and harmless(value) else hidden(value)
 
     def put(self, into: dict[str, Any]) -> None:
         """Write both maps into a configuration; one that is empty, and was not there, stays away."""
@@ -121,15 +114,3 @@ def truth(name: str, value: str) -> bool:
     if value.lower() not in YES | NO:
         refuse(f"{name}: should be true or false")
     return value.lower() in YES
-
-
-def refuse(words: str) -> NoReturn:
-    """Exit with 2: what was asked for, or is exported, is wrong."""
-    print(words, file=sys.stderr)
-    raise SystemExit(2)
-
-
-def stop(words: str) -> NoReturn:
-    """Exit with 5: the service can't be updated like this."""
-    print(words, file=sys.stderr)
-    raise SystemExit(5)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.foreign.app_runner import (
+from tests.foreign.aws.app_runner import (
     ARN,
     LIVE,
     OLD_TOKEN,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.foreign.app_runner import ARN, LIVE, SECRET, TOKEN, AppRunner
+from tests.foreign.aws.app_runner import ARN, LIVE, SECRET, TOKEN, AppRunner
 
 SCRIPT = "update_hubspot"
 UPDATE = "apprunner update-service"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.foreign.app_runner import ARN, LIVE, OLD_TOKEN, ROOT, TOKEN, AppRunner, image_source
+from tests.foreign.aws.app_runner import ARN, LIVE, OLD_TOKEN, ROOT, TOKEN, AppRunner, image_source
 
 SCRIPT = "update_hubspot"
 UPDATE = "apprunner update-service"

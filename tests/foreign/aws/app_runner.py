@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-ROOT: Final = Path(__file__).parents[2]
+ROOT: Final = Path(__file__).parents[3]
 REGION: Final = "eu-west-1"
 ARN: Final = f"arn:aws:apprunner:{REGION}:123456789012:service/nerava-backend/0123456789abcdef0123456789abcdef"
 IMAGE: Final = f"123456789012.dkr.ecr.{REGION}.amazonaws.com/nerava-backend:1.4.1"
@@ -24,7 +24,7 @@ LIVE: Final = {
 OTHERS: Final = {"DATABASE_URL": "postgresql://me:secret-of-the-database@db/nerava", "LOG_LEVEL": "info"}
 OTHER_SECRETS: Final = {"STRIPE_KEY": f"arn:aws:ssm:{REGION}:123456789012:parameter/stripe"}
 
-PROGRAM: Final = f"#!{sys.executable} -S\n{(ROOT / 'tests/foreign/fake_aws.py').read_text()}"
+PROGRAM: Final = f"#!{sys.executable} -S\n{(ROOT / 'tests/foreign/aws/fake_aws.py').read_text()}"
 
 
 def image_source(**variables: str) -> dict[str, Any]:

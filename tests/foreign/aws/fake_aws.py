@@ -1,6 +1,6 @@
 """`aws` and `curl` as the scripts for App Runner see them: they keep a service in a file, and record each call.
 
-Run by its name on PATH: see `tests/foreign/app_runner.py`, which writes the state and reads the calls.
+Run by its name on PATH: see `tests/foreign/aws/app_runner.py`, which writes the state and reads the calls.
 """
 
 import json
