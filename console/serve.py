@@ -34,6 +34,7 @@ from console.settings import Settings
 from console.shared_settings import ours_of
 from console.web.access import Access
 from console.web.app import console
+from console.web.closed import CLOSED, closed_console
 from console.web.sessions import Sessions
 from console.web.view import View
 from hubspot_consumer.settings import Settings as ConsumerSettings
@@ -53,8 +54,8 @@ def serve() -> None:
     """Serve the console on CONSOLE_HOST and CONSOLE_PORT, until told to stop.
 
     It needs KAFKA_BOOTSTRAP_SERVERS and a way to sign in: CONSOLE_OPERATOR_TOKEN, CONSOLE_READER_TOKEN or
-    CONSOLE_PROXY_HEADER. It says what it can't reach. Actions run the commands of `python -m hubspot_consumer`, which
-    read the same environment.
+    CONSOLE_PROXY_HEADER. Without one, all that it shows is that it needs one. It says what it can't reach. Actions run
+    the commands of `python -m hubspot_consumer`, which read the same environment.
     """
     settings, consumer = read_settings(Settings), read_settings(ConsumerSettings)
     logs.set_up(level=settings.log_level, secrets=(*settings.secrets, *consumer.secrets))
@@ -70,6 +71,8 @@ async def _serve(settings: Settings, consumer: ConsumerSettings) -> None:
         for close in wired.closing:
             opened.push_async_callback(close)
         log.info("service.starting", port=settings.console_port)
+        if not settings.somebody_can_sign_in:
+            log.error("console.closed", why=CLOSED)
         await opened.enter_async_context(
             serving(wired.app, settings.console_port, "CONSOLE_PORT", settings.console_host)
         )
@@ -107,6 +110,8 @@ class Wired:
 
 def wire(settings: Settings, consumer: ConsumerSettings, http: httpx.AsyncClient, clock: Clock) -> Wired:
     """Return the console without connecting to anything."""
+    if not settings.somebody_can_sign_in:
+        return Wired(closed_console(), (), ())
     kafka = settings.client_options()
     topics = TopicsReader(kafka, consumer.group, settings.topics.events)
     ours = ours_of(consumer)

@@ -126,13 +126,13 @@ class Settings(KafkaConnection, InSchema):
             raise ValueError("should be the name of an HTTP header, such as X-Forwarded-User")
         return value
 
+    @property
+    def somebody_can_sign_in(self) -> bool:
+        tokens = (self.console_operator_token, self.console_reader_token)
+        return any(token is not None for token in tokens) or self.console_proxy_header is not None
+
     @model_validator(mode="after")
-    def _somebody_can_sign_in(self) -> Self:
-        if self.console_operator_token is None and self.console_reader_token is None and not self.console_proxy_header:
-            raise ValueError(
-                "no one could sign in: set CONSOLE_OPERATOR_TOKEN or CONSOLE_READER_TOKEN (`openssl rand -hex 32` makes"
-                " one), or CONSOLE_PROXY_HEADER"
-            )
+    def _ways_to_sign_in_agree(self) -> Self:
         if self.console_proxy_header and not self.console_trusted_proxies:
             raise ValueError(
                 "CONSOLE_TRUSTED_PROXIES is not set, and CONSOLE_PROXY_HEADER needs it: the proxy's network, as"

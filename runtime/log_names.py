@@ -74,6 +74,7 @@ LogName = Literal[
     "worker.group_error",
     "worker.progress",
     # The console.
+    "console.closed",
     "console.not_read",
     "console.sign_in_refused",
     "console.work_ended",
