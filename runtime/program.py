@@ -1,9 +1,11 @@
 """A program with several commands. A command is imported when it is called: `--help` and `pause` need no Faust."""
 
 import gc
+import os
 from collections.abc import Mapping
-from importlib import import_module
-from typing import Any
+from functools import cache
+from importlib import import_module, metadata
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -44,7 +46,27 @@ def program(about: str, commands: Mapping[str, tuple[str, str]]) -> typer.Typer:
     made = typer.Typer(
         cls=Group, help=about, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
     )
-    made.callback()(lambda: None)
+    return with_version(made)
+
+
+def with_version(made: typer.Typer) -> typer.Typer:
+    """Give a program the option `--version`."""
+
+    def show(asked: bool) -> None:  # noqa: FBT001 - typer passes the option's value by position
+        if asked:
+            typer.echo(program_version())
+            raise typer.Exit
+
+    @made.callback()
+    def options(
+        *,
+        version: Annotated[
+            bool,
+            typer.Option("--version", is_eager=True, callback=show, help="Print the version, and its commit if known."),
+        ] = False,
+    ) -> None:
+        pass
+
     return made
 
 
@@ -61,3 +83,15 @@ def named(where: str) -> Any:
     """Return the object at *where*, `module:name`."""
     module, _, name = where.partition(":")
     return getattr(import_module(module), name)
+
+
+@cache
+def program_version() -> str:
+    """Return the version as `0.1.0 (abc1234)`, without the commit where an image does not tell it."""
+    try:
+        version = metadata.version("nerava-lifecycle-services")
+    except metadata.PackageNotFoundError:
+        # The simulator's image has the packages, and no distribution.
+        version = "unknown"
+    commit, dirty, _ = os.environ.get("NERAVA_REVISION", "").partition("-dirty")
+    return f"{version} ({commit[:7]}{dirty})" if commit else version

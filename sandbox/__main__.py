@@ -12,6 +12,7 @@ from rich.console import Console
 
 from hubspot_consumer.hubspot.paths import ApiVersion
 from runtime.commands import FAILED, stop_signal
+from runtime.program import with_version
 from sandbox.demo import Demo
 from sandbox.hubspot.command import hubspot
 from sandbox.java import JarsUnavailable
@@ -21,11 +22,13 @@ from sandbox.stack import Stack
 DIRECTORY: Final = Path(".sandbox")
 ENVIRONMENT: Final = DIRECTORY / "environment"
 
-commands = typer.Typer(
-    help="Kafka, PostgreSQL and a HubSpot simulator on this machine, without any installation.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
+commands = with_version(
+    typer.Typer(
+        help="Kafka, PostgreSQL and a HubSpot simulator on this machine, without any installation.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
 )
 
 

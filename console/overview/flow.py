@@ -1,7 +1,7 @@
 """The overview: how events flow now, step by step. A figure without a fresh source is None."""
 
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, NoReturn
@@ -11,10 +11,13 @@ from console.overview.services import Buckets, Report, added, quantile, risen
 from console.overview.source import ProcessSources, Source
 from console.shared_settings import Comparison, compare
 from runtime.clock import Clock
+from runtime.program import program_version
 from schemas.times import read_time
 
 SAMPLE_EVERY_S: Final = 5.0
 SAMPLES: Final = 720
+# The version of a service that does not tell it.
+OLDER: Final = "an older version"
 # The window of the quantiles, and of the figures per minute.
 MINUTE_S: Final = 60.0
 
@@ -66,6 +69,8 @@ class Flow:
     other_groups: Mapping[str, str] = field(default_factory=dict)
     # The workers that share not all settings with the console.
     differing: tuple[Comparison, ...] = ()
+    # The versions that the console, the producers and the consumers run, if these are not one version.
+    versions: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     @property
     def some_workers_unknown(self) -> bool:
@@ -145,6 +150,7 @@ class Overview:
             halts=tuple({halt["reason"]: halt for status in statuses if (halt := status["halted"])}.values()),
             unwell=tuple(self._unwell()),
             unreachable=tuple(source for source in self._sources() if source.trouble),
+            versions=self._versions(),
         )
 
     def charts(self) -> dict[str, list[float | None]]:
@@ -172,6 +178,16 @@ class Overview:
         rises = added(rise for source in self.workers for rise in source.between(MINUTE_S, _risen_event_ages) or ())
         buckets = sorted(rises.items())
         return quantile(0.5, buckets), quantile(0.99, buckets)
+
+    def _versions(self) -> dict[str, list[str]]:
+        """Return the versions by who runs them, if they differ."""
+        asked = {"producers": self.producers, "consumers": self.workers}
+        found = {
+            kind: sorted({report.status.get("version") or OLDER for source in sources if (report := source.answer)})
+            for kind, sources in asked.items()
+        }
+        found |= {"this console": [program_version()]}
+        return found if len({version for versions in found.values() for version in versions}) > 1 else {}
 
     def _sources(self) -> Iterable[Source[Any]]:
         yield from (self.outbox,) if self.outbox else ()

@@ -47,6 +47,8 @@ class _InFlight(_Shape):
 
 class _Service(_Shape):
     unwell: dict[str, str]
+    # Version 0.1.0 did not tell it from the beginning.
+    version: str | None = None
 
 
 class _Worker(_Service):
@@ -84,7 +86,7 @@ class Exposition:
 
 @dataclass(frozen=True)
 class Report:
-    """A service's report about itself: a worker's `/v1/status` or a producer's `/v1/health`, and its metrics."""
+    """A service's report about itself: its `/v1/status`, and its metrics."""
 
     status: Mapping[str, Any]
     metrics: Exposition
@@ -99,17 +101,18 @@ class Report:
 
 async def ask_worker(http: httpx.AsyncClient, url: str) -> Report:
     """Return the report of the worker at *url*. Raises httpx.HTTPError, and ValueError if it is not a worker."""
-    status = read_json((await http.get(f"{url}/v1/status")).raise_for_status().content)
-    _Worker.model_validate(status)
-    return Report(status, Exposition.read((await http.get(f"{url}/metrics")).raise_for_status().text))
+    return await _ask(http, url, _Worker)
 
 
 async def ask_producer(http: httpx.AsyncClient, url: str) -> Report:
     """Return the report of the producer at *url*. Raises httpx.HTTPError, and ValueError if it is not a producer."""
-    # The status code is not checked: a producer with unwell parts answers 503 with the same body.
-    health = read_json((await http.get(f"{url}/v1/health")).content)
-    _Service.model_validate(health)
-    return Report(health, Exposition.read((await http.get(f"{url}/metrics")).raise_for_status().text))
+    return await _ask(http, url, _Service)
+
+
+async def _ask(http: httpx.AsyncClient, url: str, shape: type[_Shape]) -> Report:
+    status = read_json((await http.get(f"{url}/v1/status")).raise_for_status().content)
+    shape.model_validate(status)
+    return Report(status, Exposition.read((await http.get(f"{url}/metrics")).raise_for_status().text))
 
 
 def _bound(labels: Labels) -> float:

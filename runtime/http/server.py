@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from runtime.endings import CannotGoOn
 from runtime.http.connections import LONGEST_HEAD, BoundedConnection, most_connections
+from runtime.program import program_version
 
 # Limit for open requests at shutdown: the supervisor kills the process after 10 to 30 s.
 _FINISH_WITHIN_S: Final = 2
@@ -36,7 +37,7 @@ def application(  # noqa: PLR0913 - keyword arguments for each endpoint
     stuck: Callable[[], str | None] = lambda: None,
     untraced: Callable[[Mapping[str, Any]], bool] | None = None,
 ) -> FastAPI:
-    """Return an application that serves health and metrics, and *status* for people if the service has one.
+    """Return an application that serves health and metrics, and the version and *status* for people if it has one.
 
     Health is 503 while an *unwell* part is not *halted*: neither a restart of the service nor another instance helps a
     halted part. Liveness is 503 while the service is *stuck*, which a restart may correct. *untraced* selects the
@@ -69,7 +70,7 @@ def application(  # noqa: PLR0913 - keyword arguments for each endpoint
 
         @app.get("/v1/status")
         async def show_status() -> dict[str, Any]:
-            return status()
+            return {"version": program_version(), **status()}
 
     return app
 

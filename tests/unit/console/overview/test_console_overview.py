@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
+from console.overview import flow as flow_module
 from console.overview.backlog import OutboxBacklog, TopicsBacklog
 from console.overview.flow import Overview
 from console.overview.services import Exposition, Report, ask_worker, quantile, risen
@@ -22,6 +23,7 @@ from console.web.view import View
 from hubspot_consumer.settings import Settings as ConsumerSettings
 from tests.clock import OwnedClock
 
+OURS = "0.1.0 (abc1234)"
 HALT = {"reason": "token_refused", "detail": "401", "since": "…", "next_probe": "…"}
 
 
@@ -224,6 +226,7 @@ async def asked(status: str, metrics: str) -> Report:
             for odd in (7, "x", [1], {"events": "x", "limit": None, "reason": 1})
         ),
         json.dumps(told(mode=None)),
+        json.dumps(told(version=["0.1.0"])),
         json.dumps(told(in_flight={"events": float("nan")})),
         json.dumps(told(halted={"reason": "paused"})),
         json.dumps(told(quota={**told()["quota"], "daily_resets_at": "tomorrow"})),
@@ -251,6 +254,54 @@ async def test_a_status_with_more_than_a_page_needs_is_shown_and_figures_that_ar
     overview = world.overview()
     await world.look()
     assert View(overview.now)._templates.env.get_template("banner.html").render(banner=overview.now())
+
+
+@pytest.mark.parametrize(
+    ("workers", "of_producer", "shown"),
+    [
+        ((OURS, OURS), OURS, None),
+        ((OURS, "0.2.0"), OURS, f"producers run {OURS}, consumers run {OURS} and 0.2.0, this console runs {OURS}."),
+        ((None, OURS), OURS, f"consumers run {OURS} and an older version, this console runs {OURS}."),
+        ((None, None), None, "producers run an older version, consumers run an older version, this console runs "),
+        (("<b>", "<b>"), OURS, "consumers run &lt;b&gt;, this console"),
+    ],
+)
+async def test_versions_that_differ_are_named_by_who_runs_them(
+    workers: tuple[str | None, str | None],
+    of_producer: str | None,
+    shown: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(flow_module, "program_version", lambda: OURS)
+    one, two = (told_by(version) for version in workers)
+    world = World(workers=[worker(0, **one), worker(0, **two)])
+    world.producer = Report({"unwell": {}, **told_by(of_producer)}, Exposition({}))
+    overview = world.overview()
+    await world.look()
+
+    page = View()._templates.env.get_template("overview_live.html").render(flow=overview.now())
+
+    assert ("data-versions" in page) == (shown is not None)
+    assert (shown or "") in page
+
+
+async def test_services_that_do_not_answer_have_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flow_module, "program_version", lambda: "0.1.0")
+    world = World(workers=[worker(0, version="0.2.0"), None])
+    world.producer = None
+    overview = world.overview()
+    await world.look()
+
+    flow = overview.now()
+
+    assert flow.versions == {"producers": [], "consumers": ["0.2.0"], "this console": ["0.1.0"]}
+    page = View()._templates.env.get_template("overview_live.html").render(flow=flow)
+    assert "one version: consumers run 0.2.0, this console runs 0.1.0." in page
+
+
+def told_by(version: str | None) -> dict[str, str]:
+    """Return what a service of this version tells of it; version 0.1.0 told nothing at first."""
+    return {} if version is None else {"version": version}
 
 
 async def test_the_charts_have_a_gap_where_nobody_could_tell() -> None:
