@@ -13,9 +13,12 @@ PROCESSES := $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 4 ? c
 SIDE_BY_SIDE := --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 # The folder that sbom writes to.
 DIST ?= dist
+# What the names of images begin with, and where their source is: make images IMAGES=registry.example.com/nerava- SOURCE=https://...
+IMAGES ?= nerava-
+SOURCE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint check pythons coverage long simulate mutants oldest matrix bench stack up down schemas settings house audit sbom clean
+.PHONY: help setup demo test lint check pythons coverage long simulate mutants oldest matrix bench stack up down schemas settings house audit sbom images clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -101,12 +104,25 @@ house: $(READY) ## measure how the code is laid out (make house ARGS=PATH for an
 audit: $(READY) ## look up known vulnerabilities of everything in uv.lock (offline: make audit ARGS=path/to/all.zip)
 	@$(BIN)/python -m upkeep advisories $(ARGS)
 
-sbom: $(READY) ## list what each service is made of, from uv.lock, as CycloneDX in dist/
+sbom: $(READY) ## list what each image is made of, from uv.lock, as CycloneDX in dist/
 	@mkdir -p "$(DIST)"
-	@for service in producer consumer console; do \
-	  $(BIN)/uv export --quiet --frozen --no-dev --package nerava-lifecycle-services --extra $$service --format cyclonedx1.5 \
+	@for service in producer consumer console simulator; do \
+	  case $$service in simulator) of="--only-group simulator";; \
+	    *) of="--no-dev --package nerava-lifecycle-services --extra $$service";; esac; \
+	  $(BIN)/uv export --quiet --frozen $$of --format cyclonedx1.5 \
 	    --preview-features sbom-export --output-file "$(DIST)/sbom-$$service.json" >/dev/null && \
 	  echo "$(DIST)/sbom-$$service.json" || exit 1; \
+	done
+
+images: sbom ## build the four images, labelled with version and commit, and list what they are made of
+	@version=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml); \
+	revision=$$(git describe --always --dirty --abbrev=40 --exclude '*'); \
+	for service in producer consumer console simulator; do \
+	  image="$(IMAGES)$$service:$$version"; \
+	  docker build --quiet --file docker/$$service.Dockerfile --tag "$$image" --build-arg VERSION="$$version" \
+	    --build-arg REVISION="$$revision" --build-arg CREATED="$$(date -u +%Y-%m-%dT%H:%M:%SZ)" \
+	    $(if $(SOURCE),--label org.opencontainers.image.source="$(SOURCE)") . >/dev/null && \
+	  echo "$$image of $$revision" || exit 1; \
 	done
 
 clean: ## remove the environment and what the sandbox left

@@ -32,3 +32,14 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
     CMD ["sh", "-c", "exec python -m runtime.liveness http://127.0.0.1:${CONSOLE_PORT:-8082}/v1/health/live"]
 ENTRYPOINT ["python", "-m", "console"]
 CMD ["serve"]
+# What it was built from, as `make images` says it. It comes last: another commit changes no layer.
+ARG VERSION
+ARG REVISION
+ARG CREATED
+ENV NERAVA_REVISION=$REVISION
+LABEL org.opencontainers.image.title="nerava-console" \
+      org.opencontainers.image.description="A web page for people on call." \
+      org.opencontainers.image.licenses="LicenseRef-Proprietary" \
+      org.opencontainers.image.version=$VERSION \
+      org.opencontainers.image.revision=$REVISION \
+      org.opencontainers.image.created=$CREATED

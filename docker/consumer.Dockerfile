@@ -29,3 +29,14 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
     CMD ["sh", "-c", "exec python -m runtime.liveness http://127.0.0.1:${CONSUMER_PORT:-8081}/v1/health/live"]
 ENTRYPOINT ["python", "-m", "hubspot_consumer"]
 CMD ["worker"]
+# What it was built from, as `make images` says it. It comes last: another commit changes no layer.
+ARG VERSION
+ARG REVISION
+ARG CREATED
+ENV NERAVA_REVISION=$REVISION
+LABEL org.opencontainers.image.title="nerava-consumer" \
+      org.opencontainers.image.description="The worker that brings lifecycle events from Kafka to HubSpot." \
+      org.opencontainers.image.licenses="LicenseRef-Proprietary" \
+      org.opencontainers.image.version=$VERSION \
+      org.opencontainers.image.revision=$REVISION \
+      org.opencontainers.image.created=$CREATED

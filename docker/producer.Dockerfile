@@ -29,3 +29,14 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
     CMD ["sh", "-c", "exec python -m runtime.liveness http://127.0.0.1:${PRODUCER_PORT:-8080}/v1/health/live"]
 ENTRYPOINT ["python", "-m", "producer"]
 CMD ["serve"]
+# What it was built from, as `make images` says it. It comes last: another commit changes no layer.
+ARG VERSION
+ARG REVISION
+ARG CREATED
+ENV NERAVA_REVISION=$REVISION
+LABEL org.opencontainers.image.title="nerava-producer" \
+      org.opencontainers.image.description="The relay from a backend's outbox to Kafka, and the intake over HTTP." \
+      org.opencontainers.image.licenses="LicenseRef-Proprietary" \
+      org.opencontainers.image.version=$VERSION \
+      org.opencontainers.image.revision=$REVISION \
+      org.opencontainers.image.created=$CREATED

@@ -34,3 +34,14 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
     CMD ["sh", "-c", "exec python -m runtime.liveness http://127.0.0.1:8090/_simulator/settings"]
 ENTRYPOINT ["python", "-m", "sandbox.hubspot"]
 CMD ["--host", "0.0.0.0"]
+# What it was built from, as `make images` says it. It comes last: another commit changes no layer.
+ARG VERSION
+ARG REVISION
+ARG CREATED
+ENV NERAVA_REVISION=$REVISION
+LABEL org.opencontainers.image.title="nerava-simulator" \
+      org.opencontainers.image.description="A simulator of HubSpot, for trials and tests." \
+      org.opencontainers.image.licenses="LicenseRef-Proprietary" \
+      org.opencontainers.image.version=$VERSION \
+      org.opencontainers.image.revision=$REVISION \
+      org.opencontainers.image.created=$CREATED

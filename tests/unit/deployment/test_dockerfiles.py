@@ -1,6 +1,7 @@
 """What can be told of the images without building them: hadolint does the rest, in `make check`."""
 
 import re
+import shlex
 import tomllib
 from fnmatch import fnmatch
 
@@ -8,6 +9,8 @@ import pytest
 
 from image_tree import instructions
 from tests.foreign.compose import OURS, ROOT, command, health_check, image, stages_of
+
+OCI = "org.opencontainers.image"
 
 pytestmark = pytest.mark.parametrize("service", OURS)
 
@@ -59,7 +62,7 @@ def test_no_secret_is_named_in_it(service: str) -> None:
 
 def test_all_are_built_from_one_pinned_base_by_the_uv_of_the_makefile(service: str) -> None:
     steps = instructions(ROOT / "docker" / f"{service}.Dockerfile")
-    (base,) = (step.arguments.removeprefix("PYTHON=") for step in steps if step.name == "ARG")
+    base = image_base(service)
     uv = re.search(r"UV_VERSION := (\S+)", (ROOT / "Makefile").read_text())
 
     assert base == image_base("producer")
@@ -67,6 +70,22 @@ def test_all_are_built_from_one_pinned_base_by_the_uv_of_the_makefile(service: s
     assert [step.arguments.split(" ")[0] for step in steps if step.name == "FROM"] == ["${PYTHON}"] * 2
     assert uv is not None
     assert f"pip install --no-cache-dir uv=={uv[1]}" in [step.arguments for step in steps]
+
+
+def test_its_labels_come_last_so_that_another_commit_changes_no_layer(service: str) -> None:
+    *_, version, revision, created, environment, labels = stages_of(service)[-1]
+    told = dict(word.partition("=")[::2] for word in shlex.split(labels.arguments))
+
+    assert [step.arguments for step in (version, revision, created)] == ["VERSION", "REVISION", "CREATED"]
+    assert (environment.name, environment.arguments) == ("ENV", "NERAVA_REVISION=$REVISION")
+    assert told.pop(f"{OCI}.title") == f"nerava-{service}"
+    assert told.pop(f"{OCI}.description").endswith(".")
+    assert told == {
+        f"{OCI}.licenses": tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["license"],
+        f"{OCI}.version": "$VERSION",
+        f"{OCI}.revision": "$REVISION",
+        f"{OCI}.created": "$CREATED",
+    }
 
 
 def test_its_python_is_one_that_the_project_takes(service: str) -> None:
