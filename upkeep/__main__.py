@@ -1,16 +1,21 @@
 """`python -m upkeep`: the commands of some make targets."""
 
+import re
+from datetime import UTC, datetime
+from difflib import unified_diff
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from runtime.commands import fail
+from runtime.commands import fail, refuse
 from upkeep import house as layout
 from upkeep import osv, settings_reference
 from upkeep import pythons as promised
 from upkeep.advisories import Unreachable, downloaded_advisories, known_advisories
 from upkeep.matrix.command import matrix
+from upkeep.release import NotReleasable, released
+from upkeep.settings_reference import ROOT
 
 commands = typer.Typer(
     help="Keeps the repository right: what is made from the code, and what is known of its libraries.",
@@ -107,6 +112,27 @@ def pythons() -> None:
         print(f"Python {version}: {'not found here' if passed is None else 'passed' if passed else 'FAILED'}")
     if False in outcomes.values():
         fail("the unit tests do not pass on every Python that `requires-python` promises")
+
+
+@commands.command()
+def release(
+    version: Annotated[str, typer.Argument(help="The version, such as 1.2.3.")],
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would change.")] = False,
+) -> None:
+    """Set the version in each file that has it, and put the changelog's unreleased part under its heading.
+
+    It commits nothing. docs/releasing.md says what comes before and after it.
+    """
+    try:
+        texts = released(ROOT, version, datetime.now(UTC).date())
+    except NotReleasable as why:
+        refuse(str(why))
+    for path, text in texts.items():
+        changed = unified_diff(path.read_text().splitlines(), text.splitlines(), n=0, lineterm="")
+        print(path.relative_to(ROOT), *(line for line in changed if re.match(r"[+-](?![+-])", line)), sep="\n  ")
+        if not dry_run:
+            path.write_text(text)
 
 
 commands.command()(matrix)
