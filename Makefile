@@ -95,7 +95,7 @@ down: ## stop the containers; their data stays (docker compose down --volumes)
 schemas: $(READY) ## write schemas/published, for readers in any language; refuses what would break one
 	@$(BIN)/python -m schemas
 
-settings: $(READY) ## write docs/settings.md and .env.example from the settings' classes
+settings: $(READY) ## write docs/settings.md, .env.example and the schema of the chart's values from the settings' classes
 	@$(BIN)/python -m upkeep settings
 
 house: $(READY) ## measure how the code is laid out (make house ARGS=PATH for another checkout)

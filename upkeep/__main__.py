@@ -32,7 +32,7 @@ def settings(
         bool, typer.Option("--dry-run", help="Only show what is stale; exit with 1 if anything is.")
     ] = False,
 ) -> None:
-    """Write docs/settings.md and .env.example from the settings' classes."""
+    """Write docs/settings.md, .env.example and the schema of the chart's values from the settings' classes."""
     stale = settings_reference.stale()
     for path, text in stale.items():
         if not dry_run:

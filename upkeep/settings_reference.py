@@ -1,4 +1,4 @@
-"""The settings reference and the sample environment, both generated from the settings classes."""
+"""The settings reference, the sample environment and the chart's schema, generated from the settings classes."""
 
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -15,8 +15,10 @@ from hubspot_consumer.settings import Settings as ConsumerSettings
 from producer.settings import Settings as ProducerSettings
 from runtime.kafka.connection import KafkaConnection
 from runtime.settings import ServiceSettings, is_secret
+from upkeep.chart_schema import chart_schema
 
 ROOT: Final = Path(__file__).parent.parent
+CHART_SCHEMA: Final = "deploy/helm/nerava-lifecycle/values.schema.json"
 WIDTH: Final = 100
 
 INTRODUCTION: Final = """\
@@ -96,7 +98,11 @@ def sample_environment() -> str:
 
 def files() -> dict[Path, str]:
     """Return the texts of the generated files by path."""
-    return {ROOT / "docs" / "settings.md": reference(), ROOT / ".env.example": sample_environment()}
+    return {
+        ROOT / "docs" / "settings.md": reference(),
+        ROOT / ".env.example": sample_environment(),
+        ROOT / CHART_SCHEMA: chart_schema((ROOT / CHART_SCHEMA).read_text()),
+    }
 
 
 def stale() -> dict[Path, str]:

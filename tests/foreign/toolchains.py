@@ -1,10 +1,12 @@
 """Programs that tests build or install from locked sources in other languages, kept between runs, outside the tree."""
 
+import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import platformdirs
@@ -44,12 +46,20 @@ def cached(name: str, sources: Sequence[Path]) -> Path:
     return folder
 
 
-def fetch(command: Sequence[str], folder: Path) -> None:
-    """Run what asks a registry; skip the test where there is no way to it."""
-    succeed(command, folder, unless=lambda errors: any(word in errors for word in UNAVAILABLE))
+@contextmanager
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Let other processes wait, instead of fetching the same into the same folder."""
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
-def succeed(command: Sequence[str], folder: Path, unless: Callable[[str], bool] = lambda _: False) -> None:
+def fetch(command: Sequence[str], folder: Path) -> str:
+    """Run what asks a registry, and return what it prints; skip the test where there is no way to it."""
+    return succeed(command, folder, unless=lambda errors: any(word in errors for word in UNAVAILABLE))
+
+
+def succeed(command: Sequence[str], folder: Path, unless: Callable[[str], bool] = lambda _: False) -> str:
     # Without C, of which Go's resolver would need a compiler; and with the Go that is there.
     environment = {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local"}
     done = subprocess.run(
@@ -58,3 +68,4 @@ def succeed(command: Sequence[str], folder: Path, unless: Callable[[str], bool] 
     if done.returncode and unless(done.stderr):
         pytest.skip(f"{' '.join(command)} can't have what the test needs: {done.stderr.strip().splitlines()[-1]}")
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout

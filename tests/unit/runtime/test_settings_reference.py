@@ -11,7 +11,7 @@ from hubspot_consumer.settings import Settings as ConsumerSettings
 from producer.settings import Settings as ProducerSettings
 from runtime.settings import secret_names
 from upkeep.__main__ import commands
-from upkeep.settings_reference import ROOT, sections, stale
+from upkeep.settings_reference import CHART_SCHEMA, ROOT, sections, stale
 
 pytestmark = pytest.mark.usefixtures("none_of_ours")
 
@@ -65,6 +65,8 @@ def test_settings_that_changed_are_stale_until_they_are_written(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "docs").mkdir()
+    (tmp_path / CHART_SCHEMA).parent.mkdir(parents=True)
+    (tmp_path / CHART_SCHEMA).write_text("{}")
     monkeypatch.setattr("upkeep.settings_reference.ROOT", tmp_path)
 
     assert CliRunner().invoke(commands, ["settings", "--dry-run"]).exit_code == 1
