@@ -15,6 +15,8 @@ _PROJECT: Final = r'(?m)^(version = ")([^"]+)(")$'
 VERSIONED: Final[Mapping[str, tuple[str, int]]] = {
     "pyproject.toml": (_PROJECT, 1),
     "docker/pyproject.toml": (_PROJECT, 1),
+    # Of the Helm chart, and of the images that it names.
+    "deploy/helm/nerava-lifecycle/Chart.yaml": (r'(?m)^((?:version|appVersion): "?)([^"\n]+)("?)$', 2),
     # Both distributions are in the lock file, which is edited so that no library changes with the version.
     "uv.lock": (r'(?m)^(name = "nerava-lifecycle(?:-services)?"\nversion = ")([^"]+)(")$', 2),
 }

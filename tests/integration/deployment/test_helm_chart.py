@@ -154,7 +154,8 @@ def test_images_have_the_charts_version_unless_a_tag_is_given_for_all_or_for_one
     def images(manifests: list[Manifest]) -> dict[str, str]:
         return {name: container(pod)["image"] for name, pod in templates(manifests).items()}
 
-    assert images(rendered(helm("helm3")))["consumer"] == "nerava-consumer:0.1.0"
+    chart = YAML(typ="safe").load(CHART / "Chart.yaml")
+    assert images(rendered(helm("helm3")))["consumer"] == f"nerava-consumer:{chart['appVersion']}"
     assert images(everything)["consumer"] == "registry.example.com/nerava/nerava-consumer:1.2.3"
     for name in ("producer", "migrate", "topics"):
         assert images(everything)[name] == "registry.example.com/nerava/nerava-producer:1.2.2"

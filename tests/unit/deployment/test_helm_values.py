@@ -54,11 +54,12 @@ def test_no_secret_is_a_setting_of_the_chart_and_none_of_what_the_chart_sets_its
     assert "KAFKA_SASL_PASSWORD" in secrets
 
 
-def test_the_charts_application_has_the_services_version() -> None:
+def test_the_chart_and_its_images_have_the_services_version() -> None:
     projects = [tomllib.loads((ROOT / path / "pyproject.toml").read_text())["project"] for path in ("", "docker")]
     versions = {project["version"] for project in projects}
 
-    assert versions == {read_yaml("deploy/helm/nerava-lifecycle/Chart.yaml")["appVersion"]}
+    chart = read_yaml("deploy/helm/nerava-lifecycle/Chart.yaml")
+    assert versions == {chart["appVersion"]} == {chart["version"]}
 
 
 def test_the_charts_alerts_and_dashboards_are_links_to_those_of_the_repository() -> None:

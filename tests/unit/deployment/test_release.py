@@ -13,6 +13,7 @@ import upkeep.__main__
 from upkeep.release import CHANGELOG, VERSIONED, NotReleasable, released
 
 ROOT = Path(__file__).parents[3]
+CHART = "deploy/helm/nerava-lifecycle/Chart.yaml"
 ON = date(2026, 12, 1)
 
 
@@ -20,7 +21,7 @@ ON = date(2026, 12, 1)
 def root(tmp_path: Path) -> Path:
     """A copy of the files, with a change to be released."""
     for name in (*VERSIONED, "README.md"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     changelog = "# Changelog\n\n## Unreleased\n\n### Added\n- A thing.\n\n## 0.0.9 - 2026-01-01\n\n### Added\n- All.\n"
     (tmp_path / CHANGELOG).write_text(changelog)
@@ -32,7 +33,7 @@ def write(texts: dict[Path, str]) -> None:
         path.write_text(text)
 
 
-def test_both_distributions_and_the_lock_file_get_the_version_and_nothing_else_changes(root: Path) -> None:
+def test_both_distributions_the_chart_and_the_lock_file_get_the_version_and_nothing_else_changes(root: Path) -> None:
     before = {name: (root / name).read_text() for name in VERSIONED}
 
     write(released(root, "7.8.9", ON))
@@ -43,8 +44,15 @@ def test_both_distributions_and_the_lock_file_get_the_version_and_nothing_else_c
         for was, line in zip(text.splitlines(), (root / name).read_text().splitlines(), strict=True)
         if was != line
     ]
-    assert [name for name, _ in changed] == ["pyproject.toml", "docker/pyproject.toml", "uv.lock", "uv.lock"]
-    assert {line for _, line in changed} == {'version = "7.8.9"'}
+    assert [name for name, _ in changed] == [
+        "pyproject.toml",
+        "docker/pyproject.toml",
+        CHART,
+        CHART,
+        "uv.lock",
+        "uv.lock",
+    ]
+    assert {line for _, line in changed} == {'version = "7.8.9"', "version: 7.8.9", 'appVersion: "7.8.9"'}
     uv = [str(Path(sys.executable).parent / "uv"), "lock", "--check", "--offline"]
     checked = subprocess.run(uv, cwd=root, capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stderr
