@@ -18,7 +18,7 @@ IMAGES ?= nerava-
 SOURCE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint check pythons coverage long simulate mutants oldest matrix bench stack up down schemas settings house audit sbom images clean
+.PHONY: help setup demo test lint check pythons coverage long simulate mutants oldest matrix containers bench stack up down schemas settings house audit sbom images clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,7 +41,7 @@ test: $(READY) ## run the tests, on a real Kafka and a real PostgreSQL; the long
 
 lint: $(READY) ## format, lint, types and import contracts
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
-	@$(BIN)/shellcheck --external-sources scripts/*.sh .ci/run
+	@$(BIN)/shellcheck --external-sources scripts/*.sh docker/*.sh .ci/run
 	@$(BIN)/hadolint docker/*.Dockerfile
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml
 	@$(BIN)/mypy
@@ -79,18 +79,20 @@ oldest: $(READY) ## run the producer's tests that ask most of the servers, and o
 matrix: $(READY) ## run the whole path on each promised version of the servers (make matrix ARGS="--postgres 14 --pooler transaction --kafka oldest")
 	@$(BIN)/python -m upkeep matrix $(ARGS)
 
+containers: $(READY) ## build the images and test them in containers; needs a Docker engine, or root on Debian (make containers ARGS=long)
+	@$(BIN)/python -m upkeep containers $(ARGS)
+
 bench: $(READY) ## measure beside a peer or a known ceiling (make bench ARGS="drain relaying")
 	@$(BIN)/python -m bench $(ARGS)
 
 stack: $(READY) ## start Kafka, PostgreSQL and the HubSpot simulator, until Ctrl-C
 	@$(BIN)/python -m sandbox up
 
-up: ## the same in containers, with both services (make up ARGS="--profile monitoring")
-	@docker compose $(ARGS) up --build --detach
-	@echo "producer http://127.0.0.1:8080/v1/health, consumer http://127.0.0.1:8081/v1/status, HubSpot http://127.0.0.1:8090"
+up: ## the same in containers, with both services (make up ARGS="--profile monitoring --scale consumer=3")
+	@docker/up.sh $(ARGS)
 
-down: ## stop the containers; their data stays (docker compose down --volumes)
-	@docker compose --profile "*" down
+down: ## stop the containers of all profiles; their data stays (make down ARGS=--volumes removes it too)
+	@docker compose --profile "*" down --remove-orphans $(ARGS)
 
 schemas: $(READY) ## write schemas/published, for readers in any language; refuses what would break one
 	@$(BIN)/python -m schemas

@@ -15,6 +15,7 @@ OURS = (
     "RELAY_DATABASE_URL",
     "KAFKA_",
     "HUBSPOT_",
+    "DOCTOR_",
     "CONSUMER_",
     "PRODUCER_",
     "CONSOLE_",

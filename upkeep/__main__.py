@@ -13,6 +13,7 @@ from upkeep import house as layout
 from upkeep import osv, settings_reference
 from upkeep import pythons as promised
 from upkeep.advisories import Unreachable, downloaded_advisories, known_advisories
+from upkeep.containers.command import containers
 from upkeep.matrix.command import matrix
 from upkeep.release import NotReleasable, released
 from upkeep.settings_reference import ROOT
@@ -136,6 +137,7 @@ def release(
 
 
 commands.command()(matrix)
+commands.command()(containers)
 
 
 if __name__ == "__main__":

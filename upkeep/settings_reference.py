@@ -65,7 +65,8 @@ def sections() -> list[Section]:
         Section(
             "The consumer",
             "`HUBSPOT_SEND_LIVE=true` without `HUBSPOT_ENABLED=true`, a token and a portal is refused."
-            " The doctor checks the outbox if `DATABASE_URL` is set.",
+            " The doctor checks the outbox if `DATABASE_URL` is set, and asks a worker at"
+            " `DOCTOR_WORKER_URL`, or else on this machine at `CONSUMER_PORT`.",
             _own(ConsumerSettings, common),
         ),
         Section(

@@ -24,9 +24,7 @@ from runtime.clock import SystemClock
 def doctor(
     *,
     offline: Annotated[bool, typer.Option("--offline", help="Make no call to HubSpot.")] = False,
-    worker_url: Annotated[
-        str, typer.Option(help="Where the worker answers; http://127.0.0.1:CONSUMER_PORT unless given.")
-    ] = "",
+    worker_url: Annotated[str, typer.Option(help="Where the worker answers, in place of DOCTOR_WORKER_URL.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check everything between the outbox and HubSpot, and say what is wrong and what to do.

@@ -17,6 +17,9 @@ class DoctorSettings(InSchema, Settings):
     """The consumer's settings, and the outbox's database, which no worker needs."""
 
     database_url: SecretStr | None = Field(None, description="PostgreSQL of the outbox: postgresql://…")
+    doctor_worker_url: str = Field(
+        "", description="where the doctor asks for a worker's status: http://127.0.0.1:CONSUMER_PORT unless given"
+    )
 
     @field_validator("database_url")
     @classmethod

@@ -15,7 +15,9 @@ from schemas.texts import read_json
 STATUS_WITHIN_S: Final = 4.0
 # The number of characters that are shown of an answer that is no status.
 MOST_SHOWN: Final = 60
-ASK_ELSEWHERE: Final = "start one: `python -m hubspot_consumer worker`; if it runs elsewhere, pass --worker-url"
+ASK_ELSEWHERE: Final = (
+    "start one: `python -m hubspot_consumer worker`; if it runs elsewhere, pass --worker-url or set DOCTOR_WORKER_URL"
+)
 SEE_RUNBOOK: Final = "the runbook's table says what to do"
 REMEDIES: Final[Mapping[str, str]] = {
     "paused": "`python -m hubspot_consumer resume` ends the pause",
@@ -60,7 +62,8 @@ class WorkerChecks:
 
     def __init__(self, environment: Environment, worker_url: str) -> None:
         self._settings: Final = environment.settings
-        self._url: Final = worker_url.rstrip("/") or f"http://127.0.0.1:{self._settings.consumer_port}"
+        given = worker_url or self._settings.doctor_worker_url
+        self._url: Final = given.rstrip("/") or f"http://127.0.0.1:{self._settings.consumer_port}"
         self._status: Final = Look(self._ask, NO_STATUS, "the worker does not answer: see worker")
 
     def checks(self) -> Checks:

@@ -7,6 +7,7 @@ import pytest
 from console.__main__ import COMMANDS as CONSOLE
 from console.settings import Settings as ConsoleSettings
 from hubspot_consumer.__main__ import COMMANDS as CONSUMER
+from hubspot_consumer.doctor.environment import DoctorSettings
 from hubspot_consumer.settings import Settings as ConsumerSettings
 from producer.__main__ import COMMANDS as PRODUCER
 from producer.settings import Settings as ProducerSettings
@@ -19,9 +20,10 @@ from tests.foreign.compose import OURS, ROOT, image, read_yaml, services
 Kind = type[ProducerSettings] | type[ConsumerSettings] | type[ConsoleSettings]
 SETTINGS: dict[str, tuple[Kind, ...]] = {
     "nerava-producer": (ProducerSettings,),
-    "nerava-consumer": (ConsumerSettings,),
+    # The doctor's are the consumer's, and some of its own.
+    "nerava-consumer": (DoctorSettings,),
     # It runs the consumer's commands.
-    "nerava-console": (ConsoleSettings, ConsumerSettings),
+    "nerava-console": (ConsoleSettings, DoctorSettings),
 }
 # What whoever starts it must have chosen.
 CHOSEN = {"CONSOLE_OPERATOR_TOKEN": "o" * 32}
@@ -62,7 +64,8 @@ def test_ports_are_the_defaults_and_only_this_machine_reaches_them() -> None:
     assert exposed["producer"] == str(ProducerSettings.model_fields["producer_port"].default)
     assert exposed["consumer"] == str(ConsumerSettings.model_fields["consumer_port"].default)
     assert exposed["console"] == str(ConsoleSettings.model_fields["console_port"].default)
-    for name in OURS:
+    assert published["first-consumer"][0] == f"127.0.0.1:{exposed['consumer']}:{exposed['consumer']}"
+    for name in set(OURS) - {"consumer"}:
         assert published[name][0].rpartition(":")[2] == exposed[name]
     for ports in published.values():
         assert ports[0].startswith("127.0.0.1:")
@@ -78,11 +81,39 @@ def test_no_port_of_this_machine_is_taken_twice() -> None:
     assert len(taken) == len(set(taken))
 
 
-def test_the_consumer_can_be_scaled() -> None:
-    consumer = services()["consumer"]
+def test_the_consumer_can_be_scaled_and_port_8081_leads_to_the_first() -> None:
+    found = services()
 
-    assert "container_name" not in consumer
-    assert re.fullmatch(r"127\.0\.0\.1:\d+-\d+:8081", consumer["ports"][0])
+    assert {"container_name", "ports"} & set(found["consumer"]) == set()
+    assert found["first-consumer"]["command"][1] == "TCP:${COMPOSE_PROJECT_NAME}-consumer-1:8081"
+
+
+def test_one_service_builds_each_image_so_that_a_start_replaces_nothing() -> None:
+    assert sorted(built()) == sorted(f"nerava-{name}" for name in OURS)
+    # Nothing of ours is looked for in a registry.
+    for service in services().values():
+        assert service["image"] not in built() or "build" in service or service["pull_policy"] == "never"
+
+
+def test_logs_have_a_limit_and_every_volume_of_an_image_is_named_or_of_memory() -> None:
+    for service in services().values():
+        assert service["logging"]["options"] == {"max-size": "10m", "max-file": "3"}
+    assert services()["kafka"]["tmpfs"] == ["/etc/kafka/secrets", "/mnt/shared/config"]
+    assert services()["connect"]["tmpfs"] == ["/kafka/config", "/kafka/data", "/kafka/logs"]
+
+
+def test_health_checks_start_no_java() -> None:
+    checks = [
+        str(service["healthcheck"].get("test", "")) for service in services().values() if "healthcheck" in service
+    ]
+
+    assert [check for check in checks if "kafka-" in check or "java" in check] == []
+
+
+def test_the_console_has_the_consumers_settings_of_hubspot() -> None:
+    consumer, console = (services()[name]["environment"] for name in ("consumer", "console"))
+
+    assert {name: console[name] for name in consumer} == consumer
 
 
 def test_the_consumer_is_given_the_simulator_and_nothing_of_the_shells() -> None:
@@ -115,7 +146,7 @@ def test_our_containers_have_no_rights_and_nothing_to_write_to_but_tmp(name: str
 
 
 def test_every_image_is_pinned_and_those_that_the_sandbox_has_too_are_of_its_versions() -> None:
-    images = {name: service["image"] for name, service in services().items() if "build" not in service}
+    images = {name: service["image"] for name, service in services().items() if service["image"] not in built()}
 
     assert [name for name, found in images.items() if not re.search(r":v?\d", found)] == []
     assert images["kafka"].partition(":")[2] == USUAL_KAFKA
@@ -142,3 +173,7 @@ def test_grafana_reads_prometheus_and_the_folder_of_dashboards() -> None:
 
     assert source["url"] == "http://prometheus:9090"
     assert f"./monitoring/dashboards:{provider['options']['path']}:ro" in mounts
+
+
+def built() -> list[str]:
+    return [service["image"] for service in services().values() if "build" in service]

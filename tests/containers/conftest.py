@@ -1,0 +1,30 @@
+"""The containers, started once for the tests of a file."""
+
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from sandbox.processes import listening
+from tests.containers.composed import Composed
+from tests.foreign.compose import services
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(__file__.rpartition("/")[0]):
+            item.add_marker(pytest.mark.containers)
+            item.add_marker(pytest.mark.timeout(900))
+
+
+@pytest.fixture(scope="module")
+def composed() -> Iterator[Composed]:
+    """The project, with nothing of it there before and after."""
+    if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:
+        pytest.skip("no Docker engine answers")
+    project = Composed()
+    project.down("--volumes")
+    ports = [int(port.split(":")[1]) for service in services().values() for port in service.get("ports", [])]
+    assert not [port for port in ports if listening(port)], "another program has a port of docker-compose.yml"
+    yield project
+    project.down("--volumes")
