@@ -18,7 +18,7 @@ from hubspot_consumer.doctor.examination import Answer, CannotTell, Check, Check
 from hubspot_consumer.doctor.receipts import compare
 from hubspot_consumer.doctor.topics import auto_create, partitions, topic_settings, topics
 from hubspot_consumer.doctor.unread import unread_answer
-from hubspot_consumer.doctor.versions import kafka_version
+from hubspot_consumer.doctor.versions import kafka_version, workers_answer
 from hubspot_consumer.kafka.group import Group, describe_group, unread_records
 from hubspot_consumer.kafka.group_refusals import session_refused
 from hubspot_consumer.kafka.lag import first_unfinished
@@ -71,6 +71,7 @@ class KafkaChecks:
                 Check("topic_settings", partial(topic_settings, self._connected, self._settings)),
                 Check("auto_create", partial(auto_create, self._connected)),
                 Check("group", partial(_unless_away, self.group)),
+                Check("worker_versions", partial(_unless_away, self.worker_versions)),
                 Check("lag", partial(_unless_away, self.lag)),
                 Check("offsets", partial(_unless_away, self.offsets)),
                 Check("receipts", partial(_unless_away, self.receipts)),
@@ -113,6 +114,11 @@ class KafkaChecks:
         if state != "Stable":
             return warn(f"{count(members, 'worker')} in {name}, which is rebalancing ({state})", "run the doctor again")
         return ok(f"{count(members, 'worker')} in {name}")
+
+    async def worker_versions(self) -> Answer:
+        """Check whether all workers of the group run one version."""
+        self._reads()
+        return workers_answer((await self._group.known()).members)
 
     async def lag(self) -> Answer:
         """Report how many events the group has not acked, by topic."""

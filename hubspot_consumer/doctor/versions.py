@@ -1,11 +1,18 @@
-"""Checks of the servers' versions: outside the promised range, nobody has tried whether events arrive."""
+"""Checks of versions: whether the servers' are promised, and whether all workers run the same one.
+
+Outside the promised range, nobody has tried whether events arrive.
+"""
 
 import asyncio
+import re
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient
 
-from hubspot_consumer.doctor.examination import Answer, CannotTell, Look, ok, warn
+from hubspot_consumer.doctor.examination import Answer, CannotTell, Look, count, ok, warn
+from hubspot_consumer.kafka.group import Member
 from runtime.kafka.broker_versions import NEWEST_KNOWN, BrokerVersion, ask_version, is_redpanda
 
 
@@ -25,6 +32,13 @@ class Promised(NamedTuple):
 
 POSTGRESQL: Final = Promised((14,), (18,))
 KAFKA: Final = Promised((3, 3), (4, 4))
+
+
+# The version of a worker that does not tell it.
+UNTOLD: Final = "an older version"
+REPLACE_WORKERS: Final = (
+    "replace the older workers before the console and the backends change: docs/releasing.md says what goes first"
+)
 
 
 def dotted(version: tuple[int, ...]) -> str:
@@ -71,3 +85,23 @@ def brokers_answer(brokers: set[BrokerVersion]) -> Answer:
     if all(map(KAFKA.includes, releases)) and False not in unnamed:
         return ok(f"{' and '.join(named)}; {KAFKA} are promised")
     return warn(f"{' and '.join(named)}; only {KAFKA} are promised", NOT_TRIED)
+
+
+def workers_answer(members: Sequence[Member]) -> Answer:
+    """Return the finding about the versions of the workers in the group."""
+    if not members:
+        raise CannotTell("no worker is in the group: see group")
+    numbers = Counter(member.version for member in members)
+    newest_first = sorted(numbers, key=lambda version: (_release(version), version or ""), reverse=True)
+    named = [f"{count(numbers[version], 'worker')} of {version or UNTOLD}" for version in newest_first]
+    if len(numbers) == 1:
+        return ok(named[0])
+    older = [member.name for member in members if _release(member.version) < _release(newest_first[0])]
+    which = f"; the older ones are {', '.join(older)}" if older else ""
+    return warn(f"{' and '.join(named)}{which}", REPLACE_WORKERS)
+
+
+def _release(version: str | None) -> tuple[int, ...]:
+    """Return the numbers of a version without its commit, which has no order."""
+    found = re.match(r"\d+(\.\d+)*", version or "")
+    return tuple(map(int, found[0].split("."))) if found else ()

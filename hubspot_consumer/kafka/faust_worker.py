@@ -14,6 +14,7 @@ from yarl import URL
 
 from hubspot_consumer.kafka.faust_driver import Assignor, Consumer, TableManager, Transport
 from hubspot_consumer.kafka.gaps import Gaps
+from hubspot_consumer.kafka.group import client_id
 from hubspot_consumer.kafka.group_refusals import SESSION_TIMEOUT_S
 from hubspot_consumer.kafka.lease import Lease
 from hubspot_consumer.kafka.offsets import Offsets
@@ -163,6 +164,7 @@ def _faust_app(kafka: KafkaConnection, group: str, folder: str, positions: Posit
         datadir=folder,
         broker=[URL(f"kafka://{server}") for server in kafka.bootstrap_servers],
         broker_credentials=_credentials(kafka),
+        broker_client_id=client_id(),
         broker_session_timeout=SESSION_TIMEOUT_S,
         broker_heartbeat_interval=HEARTBEAT_S,
         broker_rebalance_timeout=REBALANCE_TIMEOUT_S,

@@ -1,7 +1,8 @@
 """The workers' consumer group, as Kafka describes it: its members, and the offsets that it has committed."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -9,13 +10,20 @@ from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import for_code
 
 from runtime.kafka.topic_reader import TopicReader
+from runtime.program import program_version
+
+_CLIENT: Final = "hubspot-consumer-"
 
 
 class Member(NamedTuple):
-    """A worker, and the numbers of its assigned partitions; there are none during a rebalance."""
+    """A worker, and the numbers of its assigned partitions; there are none during a rebalance.
+
+    `version` is None for a worker that does not tell it.
+    """
 
     name: str
     numbers: frozenset[int]
+    version: str | None = None
 
 
 class Group(NamedTuple):
@@ -25,13 +33,29 @@ class Group(NamedTuple):
     members: Sequence[Member]
 
 
+def client_id() -> str:
+    """Return the client id by which this worker tells Kafka its version: `hubspot-consumer-0.1.0-abc1234`."""
+    return _CLIENT + "-".join(re.findall(r"[\w.]+", program_version()))
+
+
+def told_version(client: str) -> str | None:
+    """Return the version that a client id tells, as `/v1/status` has it."""
+    if not client.startswith(_CLIENT):
+        return None
+    version, _, commit = client.removeprefix(_CLIENT).partition("-")
+    return f"{version} ({commit})" if commit else version
+
+
 async def describe_group(admin: AIOKafkaAdminClient, group: str) -> Group:
     """Return the present state of a group, without joining it. Raises KafkaError."""
     [answer] = await admin.describe_consumer_groups([group])
     [(code, _, state, _, _, members, *_)] = answer.groups
     if code:
         raise for_code(code)(group)
-    found = [Member(f"{client} at {host.lstrip('/')}", _numbers(given)) for _, client, host, _, given, *_ in members]
+    found = [
+        Member(f"{client} at {host.lstrip('/')}", _numbers(given), told_version(client))
+        for _, client, host, _, given, *_ in members
+    ]
     return Group(state, found)
 
 

@@ -1,5 +1,7 @@
 """Processes of an older version run beside those of this one: nothing is lost, doubled or out of order, both ways."""
 
+import json
+import re
 import shutil
 import subprocess
 import sys
@@ -61,6 +63,13 @@ async def share(*workers: Service) -> None:
     await eventually(shared, within_s=60, every_s=0.2, saying="the workers share the partitions")
 
 
+async def versions_found(pipeline: Pipeline) -> dict[str, str]:
+    """Return what the doctor finds of the workers' versions."""
+    findings = json.loads((await pipeline.run("doctor", "--offline", "--json")).output)["findings"]
+    found: dict[str, str] = next(finding for finding in findings if finding["name"] == "worker_versions")
+    return found
+
+
 def ended(service: Service) -> Callable[[], Awaitable[bool]]:
     async def has_ended() -> bool:
         return not service.running
@@ -88,6 +97,7 @@ async def test_workers_and_relays_change_to_this_version_and_back_under_load(
     await new_worker.launch_and_wait()
     await new_relay.launch_and_wait()
     await share(old_worker, new_worker)
+    mixed = await versions_found(pipeline)
     await play()
     forward = await pipeline.run(*REPLAY, "--folder", str(tmp_path / "forward"))
     await old_relay.stop()
@@ -110,4 +120,6 @@ async def test_workers_and_relays_change_to_this_version_and_back_under_load(
     await pipeline.all_accounted_for(within_s=120)
     findings, _ = await pipeline.findings()
     assert not findings
+    assert mixed["level"] == "warn"
+    assert re.search(r"1 worker of an older version; the older ones are faust-\S+ at \S+$", mixed["what"])
     assert (forward.code, back.exit_code) == (0, 0), forward.output + forward.errors + back.tail()

@@ -17,6 +17,7 @@ import pytest
 from hubspot_consumer.doctor import portal
 from hubspot_consumer.doctor.examination import Finding, Level
 from hubspot_consumer.hubspot.schema import LAST_EVENT_ID, SEQUENCE
+from runtime.program import program_version
 from sandbox.kafka import EmbeddedKafka
 from sandbox.processes import free_port
 from sandbox.simulator import TOKEN, Simulator
@@ -355,6 +356,8 @@ async def test_a_healthy_system_is_found_well_by_the_command(patient: Patient) -
     findings = json.loads(told.output)["findings"]
     # Nobody has probed this portal.
     assert {finding["name"]: finding["level"] for finding in findings if finding["level"] != "ok"} == {"probe": "skip"}
+    [versions] = [finding["what"] for finding in findings if finding["name"] == "worker_versions"]
+    assert versions == f"1 worker of {program_version()}"
     lines = [line.split()[:2] for line in shown.output.splitlines()[:-1]]
     assert lines == [[finding["level"], finding["name"]] for finding in findings]
     assert TOKEN not in shown.output + told.output

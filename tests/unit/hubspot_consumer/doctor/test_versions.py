@@ -1,5 +1,6 @@
 """The doctor compares the servers' versions with those that are promised, and says what can't be known."""
 
+import re
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,17 @@ from aiokafka.errors import IncompatibleBrokerVersion, KafkaConnectionError
 from aiokafka.protocol.types import UnsignedVarInt32
 
 from hubspot_consumer.doctor.examination import CannotTell, Level, Look
-from hubspot_consumer.doctor.versions import KAFKA, POSTGRESQL, brokers_answer, kafka_version, postgres_version
+from hubspot_consumer.doctor.versions import (
+    KAFKA,
+    POSTGRESQL,
+    REPLACE_WORKERS,
+    brokers_answer,
+    kafka_version,
+    postgres_version,
+    workers_answer,
+)
+from hubspot_consumer.kafka import group
+from hubspot_consumer.kafka.group import Member
 from runtime.kafka.broker_versions import BrokerVersion, _ApiVersions, _ApiVersionsAnswer
 
 ROOT = Path(__file__).parents[4]
@@ -147,3 +158,46 @@ def test_the_documents_promise_the_versions_that_the_doctor_compares_with() -> N
     versions = (ROOT / "docs" / "versions.md").read_text()
     assert f"| PostgreSQL | {POSTGRESQL} |" in versions
     assert f"| Kafka | {KAFKA} |" in versions
+
+
+@pytest.mark.parametrize(
+    ("versions", "level", "what"),
+    [
+        (["0.1.0 (abc1234)"] * 2, "ok", "2 workers of 0.1.0 (abc1234)"),
+        ([None], "ok", "1 worker of an older version"),
+        (["0.9.0", "0.10.0", "0.9.0"], "warn", "1 worker of 0.10.0 and 2 workers of 0.9.0; the older ones are w0, w2"),
+        ([None, "0.1.0"], "warn", "1 worker of 0.1.0 and 1 worker of an older version; the older ones are w0"),
+        # Commits have no order.
+        (["0.1.0 (1234567)", "0.1.0 (abc1234)"], "warn", "1 worker of 0.1.0 (abc1234) and 1 worker of 0.1.0 (1234567)"),
+        (["unknown", "0.1.0"], "warn", "1 worker of 0.1.0 and 1 worker of unknown; the older ones are w0"),
+    ],
+)
+def test_workers_of_several_versions_in_one_group_are_a_warning_that_names_the_older(
+    versions: list[str | None], level: Level, what: str
+) -> None:
+    members = [Member(f"w{number}", frozenset(), version) for number, version in enumerate(versions)]
+
+    answer = workers_answer(members)
+
+    assert answer == (level, what, REPLACE_WORKERS if level == "warn" else "")
+
+
+def test_a_group_without_workers_tells_no_version() -> None:
+    with pytest.raises(CannotTell, match="see group"):
+        workers_answer([])
+
+
+@pytest.mark.parametrize("version", ["0.1.0", "0.1.0 (abc1234)", "0.1.0 (abc1234-dirty)", "unknown (abc1234)"])
+def test_a_worker_tells_kafka_its_version_in_the_name_of_its_client(
+    version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group, "program_version", lambda: version)
+
+    # As Kafka's quotas and metrics take a name.
+    assert re.fullmatch(r"[\w.-]+", group.client_id())
+    assert group.told_version(group.client_id()) == version
+
+
+@pytest.mark.parametrize("client", ["faust-0.15.3", "aiokafka-0.14.0", ""])
+def test_a_worker_of_an_earlier_version_tells_none(client: str) -> None:
+    assert group.told_version(client) is None
