@@ -40,8 +40,10 @@ KINDS: Mapping[str, tuple[type[ServiceSettings], ...]] = {
     "consumer": (ConsumerSettings,),
     "doctor": (DoctorSettings,),
     # It runs the consumer's commands.
-    "console": (ConsoleSettings, ConsumerSettings),
+    "console": (ConsoleSettings, DoctorSettings),
 }
+# A pod sees only the secrets that it needs: `topics` asks no database, and the doctor has a pod of its own.
+NEEDLESS = {"topics": {"DATABASE_URL"}, "consumer": {"DATABASE_URL", "DOCTOR_WORKER_URL"}}
 MOUNTED = "/run/secrets/lifecycle"
 # The path is the setting.
 FILES = {"KAFKA_SSL_CAFILE"}
@@ -65,8 +67,7 @@ def everything() -> list[Manifest]:
 def test_commands_and_settings_are_those_of_compose(as_compose: list[Manifest], name: str) -> None:
     pod, service = templates(as_compose)[name], services()[name]
     found = {variable.removesuffix("_FILE") for variable in environment(pod)}
-    # `topics` asks no database, and a pod sees only the secrets that it needs.
-    of_compose = set(service["environment"]) - ({"DATABASE_URL"} if name == "topics" else set())
+    of_compose = set(service["environment"]) - NEEDLESS.get(name, set())
 
     assert container(pod)["image"].startswith(f"{service['image']}:")
     assert container(pod)["args"] == service["command"]
@@ -156,6 +157,21 @@ def test_a_pod_has_no_rights_and_nothing_to_write_to_but_tmp(everything: list[Ma
     assert spec["enableServiceLinks"] is False
     written = {mount["mountPath"] for mount in container(templates(everything)[name])["volumeMounts"]} - {MOUNTED}
     assert written == ({"/tmp", "/var/lib/console"} if name == "console" else {"/tmp"})
+
+
+def test_an_upgrade_keeps_the_intake_takes_one_worker_at_a_time_and_never_has_two_consoles(
+    everything: list[Manifest],
+) -> None:
+    specs = {name: deployment["spec"] for name, deployment in of_kind(everything, "Deployment").items()}
+    budgets = of_kind(everything, "PodDisruptionBudget")
+
+    assert specs["producer"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    assert specs["consumer"]["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
+    assert specs["consumer"]["minReadySeconds"] >= 15
+    assert (specs["console"]["strategy"], specs["console"]["replicas"]) == ({"type": "Recreate"}, 1)
+    for name in ("producer", "consumer"):
+        assert budgets[name]["spec"]["maxUnavailable"] == 1
+        assert budgets[name]["spec"]["selector"] == specs[name]["selector"]
 
 
 @pytest.mark.parametrize("name", SERVICES)

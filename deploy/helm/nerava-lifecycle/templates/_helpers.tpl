@@ -15,6 +15,10 @@ labels:
   helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
 {{- end }}
 
+{{- define "lifecycle.consumers" -}}
+http://{{ .Release.Name }}-consumer:8081
+{{- end }}
+
 {{/* A setting as text. A large number of a values file is a float, which would print as 1.2e+07. */}}
 {{- define "lifecycle.text" -}}
 {{ if kindIs "string" . }}{{ . }}{{ else }}{{ toJson . }}{{ end }}
