@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from console.settings import Settings as ConsoleSettings
-from hubspot_consumer.settings import Settings as ConsumerSettings
+from hubspot_consumer.doctor.environment import DoctorSettings
 from producer.settings import Settings as ProducerSettings
 from runtime.kafka.connection import KafkaConnection
 from runtime.settings import ServiceSettings, is_secret
@@ -65,9 +65,8 @@ def sections() -> list[Section]:
         Section(
             "The consumer",
             "`HUBSPOT_SEND_LIVE=true` without `HUBSPOT_ENABLED=true`, a token and a portal is refused."
-            " The doctor checks the outbox if `DATABASE_URL` is set, and asks a worker at"
-            " `DOCTOR_WORKER_URL`, or else on this machine at `CONSUMER_PORT`.",
-            _own(ConsumerSettings, common),
+            " The doctor checks the outbox if `DATABASE_URL` is set.",
+            _own(DoctorSettings, common | ProducerSettings.model_fields),
         ),
         Section(
             "The console",
