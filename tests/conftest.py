@@ -75,6 +75,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.relative_to(TESTS).parts[0] not in ("unit", "contract"):
             item.add_marker("no_cover")
+        if _uses_servers(item):
+            item.add_marker("servers")
+
+
+def _uses_servers(item: pytest.Item) -> bool:
+    """Return whether a test has `kafka` or `postgres` among its fixtures, or among the servers that it is run on."""
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    return not {"kafka", "postgres"}.isdisjoint({*getattr(item, "fixturenames", ()), parameters.get("any_postgres")})
 
 
 @pytest.fixture

@@ -143,8 +143,8 @@ def test_a_user_who_changes_email_goes_on_under_the_new_one(db: psycopg.Connecti
         ("ada.l@example.com", 1),
         ("ada.l@example.com", 2),
     ]
-    contacts = db.execute("SELECT contact_key, external_id FROM outbox_contacts ORDER BY contact_key").fetchall()
-    assert contacts == [("ada.l@example.com", "usr_1"), ("ada@example.com", None)]
+    contacts = db.execute("SELECT contact_key, external_id FROM outbox_contacts").fetchall()
+    assert sorted(contacts) == [("ada.l@example.com", "usr_1"), ("ada@example.com", None)]
 
 
 def test_two_users_may_share_an_email(db: psycopg.Connection[Any]) -> None:
