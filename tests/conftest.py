@@ -67,7 +67,10 @@ def pytest_unconfigure() -> None:
 
 
 def _containers() -> bool:
-    return os.environ.get("NERAVA_TEST_STACK") == "testcontainers"
+    stack = os.environ.get("NERAVA_TEST_STACK", "")
+    if stack not in ("", "testcontainers"):
+        pytest.fail(f"NERAVA_TEST_STACK is {stack!r}; should be testcontainers, or not be set", pytrace=False)
+    return stack == "testcontainers"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
+import pytest
+from docker.errors import DockerException  # type: ignore[import-not-found] # mypy looks in our folder of that name
 from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.wait_strategies import ExecWaitStrategy, LogMessageWaitStrategy
@@ -34,7 +36,7 @@ host replication all all trust
 def postgres_container() -> Iterator[OwnPostgres]:
     """A server with the options of the embedded one, and the image's own collation."""
     options = {**postgres.OPTIONS, "hba_file": "/pg_hba.conf"}
-    container = DockerContainer(services()["postgres"]["image"]).with_env("POSTGRES_PASSWORD", "unused")
+    container = _container("postgres").with_env("POSTGRES_PASSWORD", "unused")
     container.with_copy_into_container(HOST_BASED_AUTHENTICATION.encode(), "/pg_hba.conf")
     container.with_tmpfs_mount("/var/lib/postgresql")
     command = ["docker-entrypoint.sh", "postgres", *(f"--{name}={value}" for name, value in options.items())]
@@ -48,7 +50,7 @@ def postgres_container() -> Iterator[OwnPostgres]:
 def kafka_container() -> Iterator[OwnKafka]:
     """A broker with the settings of the embedded one."""
     port = free_port()
-    container = DockerContainer(services()["kafka"]["image"]).with_envs(**_kafka_environment(port))
+    container = _container("kafka").with_envs(**_kafka_environment(port))
     container.with_tmpfs_mount("/data")
     with _running(container, ["/etc/kafka/docker/run"], {port: port}, LogMessageWaitStrategy("Kafka Server started")):
         yield OwnKafka(f"{LOCALHOST}:{port}", VARIABLE)
@@ -77,6 +79,14 @@ def _kafka_environment(port: int) -> Mapping[str, str]:
         "KAFKA_HEAP_OPTS": "-Xmx384m",
         "KAFKA_OPTS": "-XX:TieredStopAtLevel=1",
     }
+
+
+def _container(service: str) -> DockerContainer:
+    """Return a container of the image that *service* has in docker-compose.yml."""
+    try:
+        return DockerContainer(services()[service]["image"])
+    except DockerException as error:
+        pytest.fail(f"{VARIABLE} asks for containers, and no Docker engine answers: {error}", pytrace=False)
 
 
 @contextmanager
