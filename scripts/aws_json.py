@@ -30,10 +30,13 @@ def read(file: str) -> dict[str, Any]:
 
 
 def get(file: str, path: str) -> None:
-    """Print what stands at a path of names with dots between; nothing where there is nothing."""
+    """Print what stands at a path of names, or numbers, with dots between; nothing where there is nothing."""
     value: Any = read(file)
     for name in path.split("."):
-        value = value.get(name) if isinstance(value, dict) else None
+        if isinstance(value, list):
+            value = value[int(name)] if int(name) < len(value) else None
+        else:
+            value = value.get(name) if isinstance(value, dict) else None
     if value is not None:
         print(value)
 

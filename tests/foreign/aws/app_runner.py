@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-ROOT: Final = Path(__file__).parents[3]
-REGION: Final = "eu-west-1"
+from tests.foreign.aws.definitions import REGION, ROOT
+
 ARN: Final = f"arn:aws:apprunner:{REGION}:123456789012:service/nerava-backend/0123456789abcdef0123456789abcdef"
 IMAGE: Final = f"123456789012.dkr.ecr.{REGION}.amazonaws.com/nerava-backend:1.4.1"
 SECRET: Final = f"arn:aws:secretsmanager:{REGION}:123456789012:secret:hubspot-AbCdEf"

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.foreign.aws.app_runner import IMAGE, LIVE, REGION, TOKEN, AppRunner, code_source, image_source
+from tests.foreign.aws.app_runner import IMAGE, LIVE, TOKEN, AppRunner, code_source, image_source
+from tests.foreign.aws.definitions import REGION
 
 SCRIPT = "deploy_api_apprunner"
 NEW_IMAGE = IMAGE.replace("1.4.1", "1.4.2")

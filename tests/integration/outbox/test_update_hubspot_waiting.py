@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.foreign.aws.app_runner import ARN, LIVE, OLD_TOKEN, ROOT, TOKEN, AppRunner, image_source
+from tests.foreign.aws.app_runner import ARN, LIVE, OLD_TOKEN, TOKEN, AppRunner, image_source
+from tests.foreign.aws.definitions import ROOT
 
 SCRIPT = "update_hubspot"
 UPDATE = "apprunner update-service"
