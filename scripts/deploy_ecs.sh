@@ -69,6 +69,17 @@ need_service() {
     esac
 }
 
+# FIRST is what runs before a new producer. Any other command would have the producer's rights, too.
+need_commands() {
+    local command
+    FIRST=
+    [ "$SERVICE" = producer ] || return 0
+    FIRST=${ECS_RUN_FIRST-migrate topics}
+    for command in $FIRST; do
+        [[ $command =~ ^(migrate|topics)$ ]] || fail $MISUSE "ECS_RUN_FIRST: should be migrate and topics, one of them, or nothing"
+    done
+}
+
 describe() {
     local error
     aws_says "$1" ecs describe-services --cluster "$CLUSTER" --services "$SERVICE_NAME" && return 0
@@ -209,8 +220,7 @@ main() {
     need_service
     need_programs aws
     json check "$IMAGE" "$DEFINITION_FILE"
-    FIRST=
-    [ "$SERVICE" != producer ] || FIRST=${ECS_RUN_FIRST-migrate topics}
+    need_commands
     make_private_folder
     need_credentials
     find_service

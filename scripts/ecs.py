@@ -152,7 +152,7 @@ def hide(file: str, description: str) -> None:
         with suppress(ValueError):
             values |= set(_values(json.loads(known.read_text())))
     # A shorter one is a word of the message, sooner than a secret.
-    print_without((value for value in values if len(value) >= 8 and not harmless(value)), file)
+    print_without((value for value in values if len(value) >= 4 and not harmless(value)), file)
 
 
 def _definition_in(file: str) -> dict[str, Any]:

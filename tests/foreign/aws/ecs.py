@@ -53,11 +53,13 @@ class Account:
     circuit_breaker: bool = False
     # How one-off tasks end, by their command.
     exit_codes: dict[str, int | None] = field(default_factory=dict)
+    endless: set[str] = field(default_factory=set)
     # What AWS answers instead, by operation, call by call: a code and a message. An empty one lets a call through.
     failures: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     # What happens before the service is described for the nth time.
     meanwhile: dict[int, Callable[[], None]] = field(default_factory=dict)
     calls: list[tuple[str, Any]] = field(default_factory=list)
+    answers: list[tuple[str, bytes]] = field(default_factory=list)
     shell: tuple[str, ...] = ()
     # Whether the AWS CLI itself is called. The lighter one takes a fifth of its time.
     real_cli: bool = False
@@ -163,6 +165,7 @@ class Account:
             self.meanwhile.pop(len(self.sent(operation)), lambda: None)()
             self._move_on(f"{CLUSTER}:{sent['services'][0]}")
         answer: list[bytes] = list(_MOTO(environ | {"wsgi.input": BytesIO(body)}, start_response))
+        self.answers.append((operation, b"".join(answer)))
         if operation == "RunTask":
             self._end_tasks()
         return answer
@@ -219,8 +222,8 @@ class Account:
     def _end_tasks(self) -> None:
         for task in self.backend.tasks.get(CLUSTER, {}).values():
             if task.group.startswith("family:"):
-                task._transitions = [("RUNNING", "STOPPED")]
                 command = task.overrides["containerOverrides"][0]["command"][0]
+                task._transitions = [] if command in self.endless else [("RUNNING", "STOPPED")]
                 (container,) = task.containers
                 container.exitCode = container.exit_code = self.exit_codes.get(command, 0)
                 if container.exit_code is None:

@@ -91,6 +91,28 @@ def test_a_service_stays_as_it_is_when_a_task_before_it_fails(
     assert account.sent("UpdateService") == []
 
 
+def test_a_service_stays_as_it_is_when_a_task_before_it_takes_too_long_or_is_refused(account: Account) -> None:
+    account.create("producer")
+    account.endless.add("migrate")
+
+    slow = account.run(*PRODUCER, "--yes", "--timeout", "1")
+    account.failures["RunTask"] = [("AccessDeniedException", "not allowed")]
+    refused = account.run(*PRODUCER, "--yes")
+
+    assert (slow.code, refused.code) == (5, 5)
+    assert "run-task migrate is RUNNING after 1 s (--timeout), and the service was left as it is" in slow.errors
+    assert "run-task migrate was refused, and the service left as it is" in refused.errors
+    assert account.sent("UpdateService") == []
+
+
+def test_where_the_outbox_has_another_owner_topics_alone_run_first(account: Account) -> None:
+    account.create("producer")
+
+    ran = account.run(*PRODUCER, "--dry-run", ECS_RUN_FIRST="topics")
+
+    assert "register-task-definition, run-task topics, update-service" in ran.output, ran.errors
+
+
 def test_a_dry_run_changes_nothing(account: Account) -> None:
     account.create("producer")
 
@@ -178,6 +200,7 @@ def test_without_an_exported_region_the_configured_one_is_used(account: Account)
     ("options", "exported", "words"),
     [
         ((*CONSUMER, *NEW), {"AWS_REGION": ""}, "AWS_REGION is not set"),
+        (PRODUCER, {"ECS_RUN_FIRST": "topics,migrate"}, "ECS_RUN_FIRST: should be migrate and topics"),
         (("--service", "simulator", *NEW), {}, "--service: should be producer, consumer or console"),
         (NEW, {}, "--service: should be producer, consumer or console"),
         (("--service",), {}, "--service: of which one?"),

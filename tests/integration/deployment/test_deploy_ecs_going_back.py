@@ -1,9 +1,12 @@
 """`scripts/deploy_ecs.sh` and a deployment that goes wrong: the service goes back, and the exit code says why."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import botocore.session
 import pytest
+from botocore.validate import ParamValidator
 
 from tests.foreign.aws.definitions import definition, image
 from tests.foreign.aws.ecs import GOOD, Account, Look, running
@@ -131,3 +134,20 @@ def test_a_deployment_that_nobody_can_see_any_more_ends_with_7(account: Account)
 
     assert ran.code == 7
     assert "goes on unseen: AWS does not answer any more" in ran.errors
+
+
+def test_the_answers_have_the_form_that_the_aws_clis_model_says(account: Account) -> None:
+    account.plays[NEW] = [Look(), Look(health="UNHEALTHY")]
+    model = botocore.session.get_session().get_service_model("ecs")
+
+    account.run(*DEPLOY)
+
+    answers = [
+        (operation, json.loads(answer)) for operation, answer in account.answers if operation in model.operation_names
+    ]
+    assert {"DescribeServices", "ListTasks", "DescribeTasks", "UpdateService"} <= {
+        operation for operation, _ in answers
+    }
+    for operation, answer in answers:
+        report = ParamValidator().validate(answer, model.operation_model(operation).output_shape).generate_report()
+        assert report == "", operation
