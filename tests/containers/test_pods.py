@@ -1,13 +1,13 @@
 """The pods of the Helm chart, by Docker: each image starts with what the chart gives it alone, and ends in its time."""
 
 import asyncio
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
+from tests.containers.docker import docker
 from tests.helm.chart import Manifest, container, environment, helm, rendered, secrets, templates
 from tests.polling import eventually
 
@@ -62,10 +62,6 @@ def image(pod: Manifest) -> str:
     """Return the image that was built here, whatever the chart's version."""
     name: str = container(pod)["image"]
     return name.partition(":")[0]
-
-
-def docker(*words: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(["docker", *words], capture_output=True, text=True, check=False, timeout=120)
 
 
 async def test_a_pod_answers_its_probe_without_kafka_and_ends_with_0(started: str, pod: Manifest) -> None:

@@ -16,6 +16,15 @@ PLACES: Final = {
     "portal": "4242",
     "namespace": "nerava.internal",
 }
+# What the tasks would read from Secrets Manager.
+SECRETS: Final = {
+    "DATABASE_URL": "postgresql://nerava:secret@db.example.com/nerava",
+    "HUBSPOT_PRIVATE_APP_TOKEN": "pat-na1-00000000-0000-4000-8000-000000000000",
+    "KAFKA_SASL_PASSWORD": "secret",
+    "PRODUCER_INTAKE_TOKEN": "p" * 32,
+    "CONSOLE_OPERATOR_TOKEN": "o" * 32,
+    "CONSOLE_READER_TOKEN": "r" * 32,
+}
 
 
 def image(service: str, tag: str = "1.4.1") -> str:

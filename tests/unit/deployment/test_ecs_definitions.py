@@ -13,7 +13,7 @@ from ecs import PLACEHOLDER, TOLD
 from hubspot_consumer.doctor.environment import DoctorSettings
 from producer.settings import Settings as ProducerSettings
 from tests.commands import OURS as PREFIXES
-from tests.foreign.aws.definitions import PLACES, ROOT, definition
+from tests.foreign.aws.definitions import PLACES, ROOT, SECRETS, definition
 from tests.foreign.compose import health_check, image, services
 
 MODEL = botocore.session.get_session().get_service_model("ecs")
@@ -29,15 +29,6 @@ OF_COMPOSE_ALONE = {"HUBSPOT_API_BASE_URL"}
 OF_THE_CONSUMER_IN_COMPOSE = {"DATABASE_URL"}
 OF_ECS_ALONE = {"KAFKA_SECURITY_PROTOCOL", "KAFKA_SASL_MECHANISM", "KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD"}
 OF_THE_CONSOLE = {"CONSOLE_FOLDER", "CONSOLE_HTTPS"}
-SECRETS = {
-    "DATABASE_URL": "postgresql://nerava:secret@db.example.com/nerava",
-    "HUBSPOT_PRIVATE_APP_TOKEN": "pat-na1-00000000-0000-4000-8000-000000000000",
-    "KAFKA_SASL_PASSWORD": "secret",
-    "PRODUCER_INTAKE_TOKEN": "p" * 32,
-    "CONSOLE_OPERATOR_TOKEN": "o" * 32,
-    "CONSOLE_READER_TOKEN": "r" * 32,
-}
-
 every_service = pytest.mark.parametrize("name", SERVICES)
 
 
