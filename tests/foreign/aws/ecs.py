@@ -116,7 +116,7 @@ class Account:
             capture_output=True,
             text=True,
             check=False,
-            timeout=170,
+            timeout=500,
         )
         return Ran(done.returncode, done.stdout, done.stderr)
 

@@ -14,6 +14,8 @@ CONSUMER = ("--service", "consumer")
 NEW = ("--image", image("consumer", "1.4.2"))
 PRODUCER = ("--service", "producer", "--image", image("producer", "1.4.2"))
 PASSWORD = "the-password-of-the-database"
+# On a busy machine, each of the many programs that a script starts takes a second.
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ from tests.foreign.aws.ecs import GOOD, Account, Look, running
 NEW = image("consumer", "1.4.2")
 DEPLOY = ("--service", "consumer", "--image", NEW, "--yes")
 DENIED = ("AccessDeniedException", "not allowed")
+# On a busy machine, each of the many programs that a script starts takes a second.
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ PAGE = (ROOT / "docs" / "ecs.md").read_text()
 ONCE = PAGE.partition("## Once\n")[2].partition("\n## ")[0]
 COMMANDS = re.findall(r"```sh\n(.*?)```", ONCE, re.DOTALL)
 SERVICES = ("producer", "consumer", "console")
+# On a busy machine, each of the many programs that a script starts takes a second.
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture
@@ -45,7 +47,7 @@ def followed(account: Account) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=170,
+        timeout=500,
     )
 
 
