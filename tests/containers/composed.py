@@ -79,13 +79,6 @@ class Composed:
         ]
         return sorted(listed)
 
-    def status_from_inside(self, number: int = 1) -> dict[str, Any]:
-        """Return /v1/status of a consumer as asked in its own container."""
-        ask = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8081/v1/status').read().decode())"
-        said = self.runs("docker", "exec", f"{PROJECT}-consumer-{number}", "python", "-c", ask)
-        status: dict[str, Any] = json.loads(said)
-        return status
-
 
 async def get(url: str) -> Any:
     """Return the JSON at *url*, or None where nothing answers yet."""

@@ -99,7 +99,7 @@ def test_logs_have_a_limit_and_every_volume_of_an_image_is_named_or_of_memory() 
     for service in services().values():
         assert service["logging"]["options"] == {"max-size": "10m", "max-file": "3"}
     assert services()["kafka"]["tmpfs"] == ["/etc/kafka/secrets", "/mnt/shared/config"]
-    assert services()["connect"]["tmpfs"] == ["/kafka/config", "/kafka/data", "/kafka/logs"]
+    assert services()["connect"]["tmpfs"] == [f"/kafka/{name}:uid=1001" for name in ("config", "data", "logs")]
 
 
 def test_health_checks_start_no_java() -> None:

@@ -1,0 +1,15 @@
+"""The containers with Debezium in the relay's place."""
+
+from sandbox.simulator import Simulator
+from tests.containers.composed import Composed
+from tests.containers.test_services import reaches, track
+
+
+async def test_debezium_brings_an_event_to_the_simulator_where_no_relay_runs(composed: Composed) -> None:
+    composed.up("--profile debezium --scale producer=0")
+
+    track(composed, "ada@example.com")
+
+    async with Simulator("http://127.0.0.1:8090") as simulator:
+        await reaches(simulator, "ada@example.com")
+    assert composed.compose("ps", "--all", "--quiet", "producer") == ""
