@@ -74,11 +74,15 @@ def _containers() -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep what waits for servers out of the coverage figure: tracing costs time, and those tests are timed."""
+    """Keep what waits for servers out of the coverage figure: tracing costs time, and those tests are timed.
+
+    Mark the integration tests that may run on containers instead.
+    """
     for item in items:
-        if item.path.relative_to(TESTS).parts[0] not in ("unit", "contract"):
+        folder = item.path.relative_to(TESTS).parts[0]
+        if folder not in ("unit", "contract"):
             item.add_marker("no_cover")
-        if _uses_servers(item):
+        if folder == "integration" and _uses_servers(item):
             item.add_marker("servers")
 
 
