@@ -5,10 +5,13 @@ import os
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module, metadata
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+
+# What stands for the version of a process that does not tell one.
+UNTOLD: Final = "an older version"
 
 
 class Later(TyperCommand):

@@ -11,13 +11,11 @@ from console.overview.services import Buckets, Report, added, quantile, risen
 from console.overview.source import ProcessSources, Source
 from console.shared_settings import Comparison, compare
 from runtime.clock import Clock
-from runtime.program import program_version
+from runtime.program import UNTOLD, program_version
 from schemas.times import read_time
 
 SAMPLE_EVERY_S: Final = 5.0
 SAMPLES: Final = 720
-# The version of a service that does not tell it.
-OLDER: Final = "an older version"
 # The window of the quantiles, and of the figures per minute.
 MINUTE_S: Final = 60.0
 
@@ -183,7 +181,7 @@ class Overview:
         """Return the versions by who runs them, if they differ."""
         asked = {"producers": self.producers, "consumers": self.workers}
         found = {
-            kind: sorted({report.status.get("version") or OLDER for source in sources if (report := source.answer)})
+            kind: sorted({report.status.get("version") or UNTOLD for source in sources if (report := source.answer)})
             for kind, sources in asked.items()
         }
         found |= {"this console": [program_version()]}

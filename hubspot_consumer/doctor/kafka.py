@@ -116,7 +116,7 @@ class KafkaChecks:
         return ok(f"{count(members, 'worker')} in {name}")
 
     async def worker_versions(self) -> Answer:
-        """Check whether all workers of the group run one version."""
+        """Check whether all workers of the group run one version, and none older than the doctor's."""
         self._reads()
         return workers_answer((await self._group.known()).members)
 

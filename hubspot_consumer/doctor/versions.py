@@ -1,4 +1,4 @@
-"""Checks of versions: whether the servers' are promised, and whether all workers run the same one.
+"""Checks of versions: whether the servers' are promised, and whether all workers run one that is as new as the doctor.
 
 Outside the promised range, nobody has tried whether events arrive.
 """
@@ -14,6 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from hubspot_consumer.doctor.examination import Answer, CannotTell, Look, count, ok, warn
 from hubspot_consumer.kafka.group import Member
 from runtime.kafka.broker_versions import NEWEST_KNOWN, BrokerVersion, ask_version, is_redpanda
+from runtime.program import UNTOLD, program_version
 
 
 class Promised(NamedTuple):
@@ -34,8 +35,6 @@ POSTGRESQL: Final = Promised((14,), (18,))
 KAFKA: Final = Promised((3, 3), (4, 4))
 
 
-# The version of a worker that does not tell it.
-UNTOLD: Final = "an older version"
 REPLACE_WORKERS: Final = (
     "replace the older workers before the console and the backends change: docs/releasing.md says what goes first"
 )
@@ -94,9 +93,12 @@ def workers_answer(members: Sequence[Member]) -> Answer:
     numbers = Counter(member.version for member in members)
     newest_first = sorted(numbers, key=lambda version: (_release(version), version or ""), reverse=True)
     named = [f"{count(numbers[version], 'worker')} of {version or UNTOLD}" for version in newest_first]
+    newest, ours = newest_first[0], program_version()
+    if _release(newest) < _release(ours):
+        return warn(f"{' and '.join(named)}; this doctor is newer, {ours}", REPLACE_WORKERS)
     if len(numbers) == 1:
         return ok(named[0])
-    older = [member.name for member in members if _release(member.version) < _release(newest_first[0])]
+    older = [member.name for member in members if _release(member.version) < _release(newest)]
     which = f"; the older ones are {', '.join(older)}" if older else ""
     return warn(f"{' and '.join(named)}{which}", REPLACE_WORKERS)
 

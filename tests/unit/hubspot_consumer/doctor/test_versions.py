@@ -10,6 +10,7 @@ import pytest
 from aiokafka.errors import IncompatibleBrokerVersion, KafkaConnectionError
 from aiokafka.protocol.types import UnsignedVarInt32
 
+from hubspot_consumer.doctor import versions as doctor_versions
 from hubspot_consumer.doctor.examination import CannotTell, Level, Look
 from hubspot_consumer.doctor.versions import (
     KAFKA,
@@ -164,7 +165,9 @@ def test_the_documents_promise_the_versions_that_the_doctor_compares_with() -> N
     ("versions", "level", "what"),
     [
         (["0.1.0 (abc1234)"] * 2, "ok", "2 workers of 0.1.0 (abc1234)"),
-        ([None], "ok", "1 worker of an older version"),
+        (["0.10.0"], "ok", "1 worker of 0.10.0"),
+        ([None] * 3, "warn", "3 workers of an older version; this doctor is newer, 0.1.0"),
+        (["0.0.9", None], "warn", "1 worker of 0.0.9 and 1 worker of an older version; this doctor is newer, 0.1.0"),
         (["0.9.0", "0.10.0", "0.9.0"], "warn", "1 worker of 0.10.0 and 2 workers of 0.9.0; the older ones are w0, w2"),
         ([None, "0.1.0"], "warn", "1 worker of 0.1.0 and 1 worker of an older version; the older ones are w0"),
         # Commits have no order.
@@ -172,9 +175,10 @@ def test_the_documents_promise_the_versions_that_the_doctor_compares_with() -> N
         (["unknown", "0.1.0"], "warn", "1 worker of 0.1.0 and 1 worker of unknown; the older ones are w0"),
     ],
 )
-def test_workers_of_several_versions_in_one_group_are_a_warning_that_names_the_older(
-    versions: list[str | None], level: Level, what: str
+def test_workers_of_several_versions_or_older_than_the_doctor_are_a_warning_that_says_which(
+    versions: list[str | None], level: Level, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(doctor_versions, "program_version", lambda: "0.1.0")
     members = [Member(f"w{number}", frozenset(), version) for number, version in enumerate(versions)]
 
     answer = workers_answer(members)
