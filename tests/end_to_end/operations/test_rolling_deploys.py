@@ -1,17 +1,25 @@
 """Processes of an older version run beside those of this one: nothing is lost, doubled or out of order, both ways."""
 
+import asyncio
 import json
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from sandbox.day.traffic import Happening
 from sandbox.processes import free_port
 from sandbox.services import Service
+from tests.end_to_end.reprocessing.test_pause import paused
+from tests.kafka.deliveries import acked_without_receipt, read_receipts
 from tests.pipeline import PARTITIONS, Pipeline
 from tests.polling import eventually
 
@@ -22,6 +30,15 @@ OLDER = "d09b22c"
 ROOT = Path(__file__).parents[3]
 EVENTS = 400
 REPLAY = ("replay", "--from-earliest", "--yes")
+# They have every partition number, so each worker has some of them.
+DRIVERS = [f"driver.{number}@example.com" for number in range(18)]
+NEWER_FORM = """
+UPDATE outbox_events SET payload = jsonb_set(payload, '{schema_version}', '2')
+WHERE sequence = 2 RETURNING aggregateid, id::text
+"""
+
+Command = Callable[..., Awaitable[None]]
+"""Runs a command of the consumer, of one of the versions, to its end with exit code 0."""
 
 
 def run(*command: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -49,8 +66,10 @@ class OlderService(Service):
 
     def __init__(self, folder: Path, arguments: list[str], pipeline: Pipeline) -> None:
         port = str(free_port())
-        ports = {"PRODUCER_PORT": port, "CONSUMER_PORT": port}
-        super().__init__(f"older-{port}", arguments, pipeline.directory, pipeline.environment | ports, port)
+        self.folder = pipeline.directory / f"older-{port}"
+        ports = dict.fromkeys(("PRODUCER_PORT", "CONSUMER_PORT", "CONSOLE_PORT"), port)
+        own = ports | {"CONSOLE_FOLDER": str(self.folder)}
+        super().__init__(f"older-{port}", arguments, pipeline.directory, pipeline.environment | own, port)
         self._command[:1] = ["env", "-C", str(folder), str(folder / ".venv/bin/python")]
 
 
@@ -63,18 +82,40 @@ async def share(*workers: Service) -> None:
     await eventually(shared, within_s=60, every_s=0.2, saying="the workers share the partitions")
 
 
-async def versions_found(pipeline: Pipeline) -> dict[str, str]:
-    """Return what the doctor finds of the workers' versions."""
+async def found_by_the_doctor(pipeline: Pipeline, name: str) -> dict[str, str]:
     findings = json.loads((await pipeline.run("doctor", "--offline", "--json")).output)["findings"]
-    found: dict[str, str] = next(finding for finding in findings if finding["name"] == "worker_versions")
+    found: dict[str, str] = next(finding for finding in findings if finding["name"] == name)
     return found
 
 
-def ended(service: Service) -> Callable[[], Awaitable[bool]]:
-    async def has_ended() -> bool:
-        return not service.running
+def commands(pipeline: Pipeline, older: Path) -> tuple[Command, Command]:
+    """Return what runs the older version's commands, and what runs this one's."""
 
-    return has_ended
+    async def run_older(*arguments: str) -> None:
+        command = pipeline.keep(OlderService(older, ["hubspot_consumer", *arguments], pipeline))
+        command.launch()
+
+        async def ended() -> bool:
+            return not command.running
+
+        await eventually(ended, within_s=60, saying=f"the older version's {arguments[0]} ends")
+        assert command.exit_code == 0, command.tail()
+
+    async def run_this(*arguments: str) -> None:
+        done = await pipeline.run(*arguments)
+        assert done.code == 0, done.output + done.errors
+
+    return run_older, run_this
+
+
+def parts_of_a_day(pipeline: Pipeline) -> Callable[[], Awaitable[None]]:
+    """Return what commits the next part of a day, each time that it is called."""
+    day = iter(pipeline.day(6 * EVENTS))
+
+    async def play() -> None:
+        await pipeline.play([happening for happening, _ in zip(day, range(EVENTS), strict=False)], per_s=200)
+
+    return play
 
 
 async def test_workers_and_relays_change_to_this_version_and_back_under_load(
@@ -85,10 +126,8 @@ async def test_workers_and_relays_change_to_this_version_and_back_under_load(
         for arguments in (["producer", "serve"], ["hubspot_consumer", "worker"])
     )
     new_relay, new_worker = pipeline.producer(), pipeline.consumer()
-    day = iter(pipeline.day(6 * EVENTS))
-
-    async def play() -> None:
-        await pipeline.play([happening for happening, _ in zip(day, range(EVENTS), strict=False)], per_s=200)
+    run_older, run_this = commands(pipeline, older)
+    play = parts_of_a_day(pipeline)
 
     await old_relay.launch_and_wait()
     await old_worker.launch_and_wait()
@@ -97,9 +136,9 @@ async def test_workers_and_relays_change_to_this_version_and_back_under_load(
     await new_worker.launch_and_wait()
     await new_relay.launch_and_wait()
     await share(old_worker, new_worker)
-    mixed = await versions_found(pipeline)
+    mixed = await found_by_the_doctor(pipeline, "worker_versions")
     await play()
-    forward = await pipeline.run(*REPLAY, "--folder", str(tmp_path / "forward"))
+    await run_this(*REPLAY, "--folder", str(tmp_path / "forward"))
     await old_relay.stop()
     await play()
     await old_worker.stop()
@@ -108,11 +147,7 @@ async def test_workers_and_relays_change_to_this_version_and_back_under_load(
     await old_worker.launch_and_wait()
     await old_relay.launch_and_wait()
     await play()
-    back = pipeline.keep(
-        OlderService(older, ["hubspot_consumer", *REPLAY, "--folder", str(tmp_path / "back")], pipeline)
-    )
-    back.launch()
-    await eventually(ended(back), within_s=60, saying="the older version's replay ends")
+    await run_older(*REPLAY, "--folder", str(tmp_path / "back"))
     await new_relay.stop()
     await new_worker.stop()
     await play()
@@ -122,4 +157,119 @@ async def test_workers_and_relays_change_to_this_version_and_back_under_load(
     assert not findings
     assert mixed["level"] == "warn"
     assert re.search(r"1 worker of an older version; the older ones are faust-\S+ at \S+$", mixed["what"])
-    assert (forward.code, back.exit_code) == (0, 0), forward.output + forward.errors + back.tail()
+
+
+def sign_up(email: str) -> Happening:
+    at = datetime.now(UTC)
+    user = {"user_id": f"usr_{email}", "email": email, "auth_provider": "apple", "created_at": at.isoformat()}
+    return Happening(email, "driver_signed_up", user, at)
+
+
+def rewards(email: str, number: int) -> list[Happening]:
+    at = datetime.now(UTC)
+    earned = {"user_id": f"usr_{email}", "amount_cents": 5, "new_balance_cents": 5, "earned_at": at.isoformat()}
+    return [Happening(email, "nova_earned", earned | {"session_id": f"ses_{session}"}, at) for session in range(number)]
+
+
+async def commit_newer_events(pipeline: Pipeline) -> dict[str, str]:
+    """Commit an event of a newer form between older ones, for each driver; return its id by email. No relay runs."""
+    await pipeline.play([event for email in DRIVERS for event in (sign_up(email), *rewards(email, 2))])
+    async with await pipeline.connect() as connection:
+        return dict(await (await connection.execute(NEWER_FORM)).fetchall())
+
+
+async def set_aside(pipeline: Pipeline, newer: Mapping[str, str], workers: Sequence[Service]) -> list[str]:
+    """Return when all newer events are dead letters for their form: a driver of each worker, in their order."""
+
+    async def all_dead() -> bool:
+        reasons = {letter.id: letter.reason for letter in await pipeline.dead_letters()}
+        return {reasons.get(event_id) for event_id in newer.values()} == {"unsupported_schema_version"}
+
+    await eventually(all_dead, within_s=30, every_s=0.5, saying="the newer events are dead letters")
+    logs = [worker.log.read_text() for worker in workers]
+    return [next(email for email, event_id in newer.items() if event_id in log) for log in logs]
+
+
+async def until(worker: Service, condition: Callable[[dict[str, Any]], bool], saying: str) -> None:
+    """Return when the worker's status meets the condition."""
+
+    async def met() -> bool:
+        return condition(await worker.status())
+
+    await eventually(met, within_s=30, saying=saying)
+
+
+def more_receipts(than: int) -> Callable[[dict[str, Any]], bool]:
+    return lambda status: bool(status["receipts"]["written"] > than)
+
+
+async def pause_and_resume(
+    pipeline: Pipeline, workers: Sequence[Service], play: Callable[[], Awaitable[None]], *, by: tuple[Command, Command]
+) -> None:
+    """Pause by a command of one version and resume by one of the other, and see that each worker does so."""
+    pause, resume = by
+    await pause("pause", "--note", "a rolling deploy")
+    for worker in workers:
+        await paused(worker)
+        await until(worker, lambda status: not status["in_flight"]["calls"], "its calls end")
+    calls = (await pipeline.simulator.statistics())["calls"]
+    await play()
+    for worker in workers:
+        await until(worker, lambda status: status["in_flight"]["events"] > 0, "it reads on")
+    written = [(await worker.status())["receipts"]["written"] for worker in workers]
+    assert (await pipeline.simulator.statistics())["calls"] == calls
+
+    await resume("resume")
+    for worker, before in zip(workers, written, strict=True):
+        await until(worker, more_receipts(before), "it delivers again")
+
+
+async def resync_under_load(pipeline: Pipeline, resync: Command, email: str) -> None:
+    """Write a contact again while its events go on."""
+    async with asyncio.TaskGroup() as both:
+        both.create_task(pipeline.play(rewards(email, 100), per_s=25))
+        await resync("resync", email)
+
+
+async def receipts_in_the_index(console: OlderService) -> int:
+    with closing(sqlite3.connect(console.folder / "index.sqlite")) as connection:
+        [number] = connection.execute("SELECT count(*) FROM receipts").fetchone()
+    return int(number)
+
+
+async def test_a_worker_of_each_version_understands_what_commands_and_workers_of_both_write(
+    pipeline: Pipeline, older: Path
+) -> None:
+    old_worker = pipeline.keep(OlderService(older, ["hubspot_consumer", "worker"], pipeline))
+    old_console = OlderService(older, ["console", "serve"], pipeline)
+    pipeline.keep(old_console)
+    workers = old_worker, pipeline.consumer()
+    run_older, run_this = commands(pipeline, older)
+    play = parts_of_a_day(pipeline)
+    for worker in workers:
+        await worker.launch_and_wait()
+    await share(*workers)
+
+    newer = await commit_newer_events(pipeline)
+    await pipeline.producer().launch_and_wait()
+    of_old, of_new = await set_aside(pipeline, newer, workers)
+
+    await pause_and_resume(pipeline, workers, play, by=(run_older, run_this))
+    await pause_and_resume(pipeline, workers, play, by=(run_this, run_older))
+    await resync_under_load(pipeline, run_older, of_new)
+    await resync_under_load(pipeline, run_this, of_old)
+
+    await pipeline.all_accounted_for(within_s=60)
+    await pipeline.until_finished()
+    findings, _ = await pipeline.findings()
+    assert not findings
+    # This version reads the receipts of both workers, and so does the older one.
+    assert await acked_without_receipt(pipeline) == []
+    assert (await found_by_the_doctor(pipeline, "receipts"))["level"] == "ok"
+    receipts = len(await read_receipts(pipeline))
+    await old_console.launch_and_wait()
+
+    async def indexed() -> bool:
+        return await receipts_in_the_index(old_console) == receipts
+
+    await eventually(indexed, saying="the older version's console has every receipt")
