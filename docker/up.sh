@@ -33,12 +33,12 @@ done
 docker compose $profiles up --build --detach --wait --wait-timeout 300 $options ||
     fail "not everything is well: \`docker compose ps --all\` says what, and \`docker compose logs SERVICE\` why"
 
-at() { # SERVICE PORT PATH WHAT
-    address=$(docker compose --profile "*" port "$1" "$2" 2>/dev/null) || return 0
-    [ -z "$address" ] || printf '%-12s http://%s%s\n' "$4" "$address" "$3"
+at() { # SERVICE PORT PATH WHAT [CONTAINER, if it is another service's]
+    [ -n "$(docker compose --profile "*" ps --quiet "${5:-$1}" 2>/dev/null)" ] || return 0
+    printf '%-12s http://%s%s\n' "$4" "$(docker compose --profile "*" port "$1" "$2")" "$3"
 }
-at producer 8080 /v1/health producer
-at first-consumer 8081 /v1/status consumer
+at first-producer 8080 /v1/health producer producer
+at first-consumer 8081 /v1/status consumer consumer
 at simulator 8090 / HubSpot
 at console 8082 / console
 at prometheus 9090 / Prometheus

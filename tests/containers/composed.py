@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 from collections.abc import Mapping
 from typing import Any, Final
@@ -10,7 +9,7 @@ from typing import Any, Final
 import httpx
 
 from tests.commands import OURS
-from tests.foreign.compose import ROOT
+from tests.foreign.compose import ROOT, services
 
 PROJECT: Final = "nerava-test"
 OPERATOR: Final = "o" * 32
@@ -28,6 +27,8 @@ class Composed:
         self.environment: Final[Mapping[str, str]] = {
             **inherited,
             "COMPOSE_PROJECT_NAME": PROJECT,
+            # And not docker-compose.override.yml, which may lead to a portal.
+            "COMPOSE_FILE": "docker-compose.yml",
             "CONSOLE_OPERATOR_TOKEN": OPERATOR,
             "NO_COLOR": "1",
         }
@@ -67,7 +68,10 @@ class Composed:
 
         After `docker kill`, which counts as a stop by hand, no policy restarts the container.
         """
-        os.kill(self.container(service, number)["State"]["Pid"], signal.SIGKILL)
+        pid = self.container(service, number)["State"]["Pid"]
+        image = services()["postgres"]["image"]
+        as_root_of_the_host = ["--rm", "--pid", "host", "--user", "0", "--entrypoint", "bash"]
+        self.runs("docker", "run", *as_root_of_the_host, image, "-c", f"kill -9 {pid}")
 
     def left(self) -> list[str]:
         """Return the containers, volumes and networks that are there."""

@@ -16,7 +16,8 @@ from tests.containers.composed import OPERATOR, PROJECT, Composed, get
 from tests.foreign.compose import OURS, ROOT, read_yaml
 from tests.polling import eventually
 
-CONSUMERS = 3
+PRODUCERS, CONSUMERS = 2, 3
+SCALED = f"--scale producer={PRODUCERS} --scale consumer={CONSUMERS}"
 VOLUMES = sorted(read_yaml("docker-compose.yml")["volumes"])
 PROFILES = "--profile console --profile monitoring"
 # Of our images. The simulator says by 143 that it was ended by SIGTERM, as any program does that does not handle it.
@@ -26,7 +27,7 @@ ENDS_WITHIN_S = 10
 
 @pytest.fixture(scope="module")
 def started(composed: Composed) -> Composed:
-    composed.up(f"{PROFILES} --scale consumer={CONSUMERS}")
+    composed.up(f"{PROFILES} {SCALED}")
     return composed
 
 
@@ -68,7 +69,7 @@ def test_every_volume_is_named_and_of_the_project(started: Composed) -> None:
 def test_starting_again_replaces_no_container(started: Composed) -> None:
     before = services_of(started)
 
-    started.up(f"{PROFILES} --scale consumer={CONSUMERS}")
+    started.up(f"{PROFILES} {SCALED}")
 
     assert services_of(started) == before
 
@@ -89,7 +90,7 @@ async def test_the_console_and_prometheus_see_each_process(started: Composed) ->
     async def prometheus_does() -> bool:
         found = (await get("http://127.0.0.1:9090/api/v1/targets"))["data"]["activeTargets"]
         healthy = [target["labels"]["job"] for target in found if target["health"] == "up"]
-        return sorted(healthy) == ["consumer"] * CONSUMERS + ["producer"]
+        return sorted(healthy) == ["consumer"] * CONSUMERS + ["producer"] * PRODUCERS
 
     async with httpx.AsyncClient(base_url="http://127.0.0.1:8089") as browser:
         await sign_in(browser, OPERATOR)
@@ -99,6 +100,8 @@ async def test_the_console_and_prometheus_see_each_process(started: Composed) ->
             return f'data-figure="workers">{CONSUMERS} of {CONSUMERS}<' in page
 
         await eventually(console_does, within_s=60, every_s=1, saying="the console sees each worker")
+        control = (await browser.get("/control")).text
+        assert len(set(re.findall(r"http://[\d.]+:8080", control))) == PRODUCERS
     await eventually(prometheus_does, within_s=60, every_s=1, saying="Prometheus sees each process")
     rules = (await get("http://127.0.0.1:9090/api/v1/rules"))["data"]["groups"]
     assert {rule["health"] for group in rules for rule in group["rules"]} <= {"ok", "unknown"}

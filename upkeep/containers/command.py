@@ -6,18 +6,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
-from runtime.commands import FAILED
+from runtime.commands import FAILED, refuse
+from sandbox.java import JarsUnavailable
 from upkeep.containers.engine import EngineUnavailable, running_engine
 from upkeep.containers.standins import make_missing
 
 ROOT: Final = Path(__file__).parents[2]
+# What names images. A docker-compose.override.yml, which may lead to a portal, is never read.
 FILES: Final = (ROOT / "docker-compose.yml", *sorted((ROOT / "docker").glob("*.Dockerfile")))
 # What starts Kafka Connect takes long, and gains nothing.
 ON_CONTAINERS: Final = ["tests/integration", "-m", "servers and not slow and not chaos"]
@@ -30,6 +33,7 @@ PARTS: Final[Mapping[str, tuple[list[str], dict[str, str]]]] = {
     "long": (["tests/containers", "-m", "containers"], {}),
 }
 NOT_RUN: Final = 3
+ENDS_WITHIN_S: Final = 90
 
 
 def containers(
@@ -40,12 +44,15 @@ def containers(
     Uses the engine that runs; as root on Debian, it installs and starts one, and stops it at the end. Images that no
     registry provides are stood in for. Exits with 1 if a test fails, with 3 where there is no engine.
     """
+    wanted = parts or ["containers", "integration"]
+    if unknown := sorted({*wanted} - {*PARTS}):
+        refuse(f"{', '.join(unknown)}: should be {', '.join(PARTS)}")
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, lambda number, _: sys.exit(128 + number))
     try:
-        with running_engine():
-            signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-            outcomes = [_timed("images", _provide_images)]
-            outcomes += [_timed(part, partial(_tests_pass, part)) for part in parts or ("containers", "integration")]
-    except EngineUnavailable as reason:
+        with running_engine() as ours, _images(kept=ours) as built:
+            outcomes = [built, *[_timed(part, partial(_tests_pass, part)) for part in wanted]]
+    except (EngineUnavailable, JarsUnavailable) as reason:
         print(f"NOT RUN in containers: {reason}")
         raise SystemExit(NOT_RUN) from None
     raise SystemExit(0 if all(outcomes) else FAILED)
@@ -58,16 +65,40 @@ def _timed(part: str, does: Callable[[], bool]) -> bool:
     return passed
 
 
-def _provide_images() -> bool:
+@contextmanager
+def _images(*, kept: bool) -> Iterator[bool]:
+    """Provide the images, and say whether they could be built.
+
+    On an engine that somebody else started, stand-ins are removed at the end: whatever is built later must find the
+    real images under their names.
+    """
     text = "\n".join(path.read_text() for path in FILES)
     named = re.findall(r"^ +image: (\S+:\S+)$|^ARG PYTHON=(\S+)$", text, re.MULTILINE)
-    make_missing(sorted({image or python for image, python in named}))
-    # Those of all profiles, so that no test waits for them.
-    command = ["docker", "compose", "--profile", "*", "build", "--quiet"]
-    return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+    stoodin: list[str] = []
+
+    def provide() -> bool:
+        stoodin.extend(make_missing(sorted({image or python for image, python in named})))
+        # Those of all profiles, so that no test waits for them.
+        command = ["docker", "compose", "--file", "docker-compose.yml", "--profile", "*", "build", "--quiet"]
+        return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+
+    try:
+        yield _timed("images", provide)
+    finally:
+        if stoodin and not kept:
+            subprocess.run(["docker", "rmi", *stoodin], capture_output=True, check=False)
 
 
 def _tests_pass(part: str) -> bool:
     arguments, variables = PARTS[part]
-    command = [sys.executable, "-m", "pytest", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=os.environ | variables, check=False).returncode == 0
+    with subprocess.Popen([sys.executable, "-m", "pytest", *arguments], cwd=ROOT, env=os.environ | variables) as tests:
+        try:
+            return tests.wait() == 0
+        except BaseException as ending:
+            # They remove what they started. Ctrl-C has reached them already.
+            if not isinstance(ending, KeyboardInterrupt):
+                tests.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                tests.wait(ENDS_WITHIN_S)
+            tests.kill()
+            raise

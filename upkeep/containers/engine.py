@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +21,8 @@ Suites: trixie
 Components: main
 Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
 """
+# Debian's packages ask this program whether they may start their services: ours is started here, and ends here.
+POLICY: Final = Path("/usr/sbin/policy-rc.d")
 
 
 class EngineUnavailable(RuntimeError):
@@ -28,20 +30,35 @@ class EngineUnavailable(RuntimeError):
 
 
 @contextmanager
-def running_engine() -> Iterator[None]:
-    """Provide an engine. One that is started here is stopped, and all its containers with it."""
-    if not answers():
-        need("dockerd", "docker.io")
-        with _started():
-            _need_compose()
-            yield
-    else:
+def running_engine() -> Iterator[bool]:
+    """Provide an engine, and say whether it was started here: then it is stopped at the end, with its containers."""
+    if answers():
         _need_compose()
-        yield
+        yield False
+        return
+    with _no_service_starts():
+        need("dockerd", "docker.io")
+        need("docker", "docker-cli")
+    with _started():
+        _need_compose()
+        yield True
 
 
 def answers() -> bool:
-    return _succeeds("docker", "info")
+    return succeeds("docker", "info")
+
+
+@contextmanager
+def _no_service_starts() -> Iterator[None]:
+    if os.geteuid() != 0 or POLICY.exists():
+        yield
+        return
+    POLICY.write_text("#!/bin/sh\nexit 101\n")
+    POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        POLICY.unlink()
 
 
 @contextmanager
@@ -63,7 +80,7 @@ def _started() -> Iterator[None]:
 
 
 def _need_compose() -> None:
-    if _succeeds("docker", "compose", "version"):
+    if succeeds("docker", "compose", "version"):
         return
     _refuse_elsewhere("Docker's compose plugin")
     with tempfile.TemporaryDirectory() as name:
@@ -71,17 +88,19 @@ def _need_compose() -> None:
         (folder / "debian.sources").write_text(PLUGIN_OF)
         (folder / "lists" / "partial").mkdir(parents=True)
         # Of lists of its own, so that nothing else of this machine comes from Debian 13.
-        own = (
-            f"Dir::Etc::sourcelist={folder}/debian.sources",
-            "Dir::Etc::sourceparts=-",
-            f"Dir::State::lists={folder}/lists",
-        )
-        caches = (
-            "Dir::Cache::pkgcache=",
-            "Dir::Cache::srcpkgcache=",
-            "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=0",
-        )
-        options = [word for option in (*own, *caches, "APT::Sandbox::User=root") for word in ("-o", option)]
+        options = [
+            word
+            for option in (
+                f"Dir::Etc::sourcelist={folder}/debian.sources",
+                "Dir::Etc::sourceparts=-",
+                f"Dir::State::lists={folder}/lists",
+                "Dir::Cache::pkgcache=",
+                "Dir::Cache::srcpkgcache=",
+                "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=0",
+                "APT::Sandbox::User=root",
+            )
+            for word in ("-o", option)
+        ]
         run("apt-get", *options, "update", folder=folder)
         run("apt-get", *options, "download", "docker-compose", folder=folder)
         run("dpkg-deb", "--extract", *map(str, folder.glob("*.deb")), "unpacked", folder=folder)
@@ -90,8 +109,9 @@ def _need_compose() -> None:
 
 
 def need(program: str, package: str) -> None:
+    """Install Debian's *package* where *program* is missing. Raises EngineUnavailable."""
     if shutil.which(program) is None:
-        _refuse_elsewhere(f"{program}")
+        _refuse_elsewhere(program)
         run("apt-get", "update")
         run("apt-get", "install", "--yes", "--no-install-recommends", package, DEBIAN_FRONTEND="noninteractive")
 
@@ -101,18 +121,22 @@ def _refuse_elsewhere(what: str) -> None:
         raise EngineUnavailable(f"{what} is missing, and is installed only where this runs as root on Debian")
 
 
-def _succeeds(*command: str) -> bool:
-    try:
-        return subprocess.run(command, capture_output=True, check=False, timeout=STARTS_WITHIN_S).returncode == 0
-    except (FileNotFoundError, subprocess.TimeoutExpired):
-        return False
+def succeeds(*command: str, within_s: float = STARTS_WITHIN_S) -> bool:
+    with suppress(FileNotFoundError, subprocess.TimeoutExpired):
+        return subprocess.run(command, capture_output=True, check=False, timeout=within_s).returncode == 0
+    return False
 
 
 def run(*command: str, folder: Path | None = None, **variables: str) -> None:
+    """Run a command to its end. Raises EngineUnavailable if it fails."""
     environment: Mapping[str, str] = os.environ | variables
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=INSTALLS_WITHIN_S
-    )
+    what = f"`{' '.join(command[:2])} … {command[-1]}`"
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=INSTALLS_WITHIN_S
+        )
+    except subprocess.TimeoutExpired:
+        raise EngineUnavailable(f"{what} did not end within {INSTALLS_WITHIN_S} s") from None
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip()).rpartition("\n")[2]
-        raise EngineUnavailable(f"`{' '.join(command[:2])} … {command[-1]}` failed: {said}")
+        raise EngineUnavailable(f"{what} failed: {said}")

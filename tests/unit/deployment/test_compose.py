@@ -64,8 +64,9 @@ def test_ports_are_the_defaults_and_only_this_machine_reaches_them() -> None:
     assert exposed["producer"] == str(ProducerSettings.model_fields["producer_port"].default)
     assert exposed["consumer"] == str(ConsumerSettings.model_fields["consumer_port"].default)
     assert exposed["console"] == str(ConsoleSettings.model_fields["console_port"].default)
-    assert published["first-consumer"][0] == f"127.0.0.1:{exposed['consumer']}:{exposed['consumer']}"
-    for name in set(OURS) - {"consumer"}:
+    for name in ("producer", "consumer"):
+        assert published[f"first-{name}"][0] == f"127.0.0.1:{exposed[name]}:{exposed[name]}"
+    for name in ("console", "simulator"):
         assert published[name][0].rpartition(":")[2] == exposed[name]
     for ports in published.values():
         assert ports[0].startswith("127.0.0.1:")
@@ -81,11 +82,13 @@ def test_no_port_of_this_machine_is_taken_twice() -> None:
     assert len(taken) == len(set(taken))
 
 
-def test_the_consumer_can_be_scaled_and_port_8081_leads_to_the_first() -> None:
+@pytest.mark.parametrize("name", ["producer", "consumer"])
+def test_a_service_can_be_scaled_and_its_port_leads_to_the_first_container(name: str) -> None:
     found = services()
+    port = image(name)["EXPOSE"]
 
-    assert {"container_name", "ports"} & set(found["consumer"]) == set()
-    assert found["first-consumer"]["command"][1] == "TCP:${COMPOSE_PROJECT_NAME}-consumer-1:8081"
+    assert {"container_name", "ports"} & set(found[name]) == set()
+    assert found[f"first-{name}"]["command"][1] == f"TCP:${{COMPOSE_PROJECT_NAME}}-{name}-1:{port}"
 
 
 def test_one_service_builds_each_image_so_that_a_start_replaces_nothing() -> None:
