@@ -60,10 +60,15 @@ def run(
 
 
 def rendered(
-    program: Path, named: str = "smallest", values: Mapping[str, Any] | None = None, chart: Path = CHART
+    program: Path,
+    named: str = "smallest",
+    values: Mapping[str, Any] | None = None,
+    *,
+    chart: Path = CHART,
+    release: str = RELEASE,
 ) -> list[Manifest]:
     """Return every manifest of a release."""
-    code, output, errors = run(program, "template", RELEASE, chart, "--namespace", "crm", named=named, values=values)
+    code, output, errors = run(program, "template", release, chart, "--namespace", "crm", named=named, values=values)
     assert code == 0, errors
     return [manifest for manifest in YAML(typ="safe").load_all(output) if manifest]
 

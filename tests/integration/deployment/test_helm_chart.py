@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from ruamel.yaml import YAML
@@ -139,6 +140,20 @@ def test_a_packaged_chart_renders_the_same(program: Path, tmp_path: Path) -> Non
     (package,) = tmp_path.iterdir()
 
     assert rendered(program, "everything", chart=package) == rendered(program, "everything")
+
+
+def test_the_longest_name_that_helm_gives_a_release_is_short_enough_for_each_object(program: Path) -> None:
+    # One that is cut behind its hyphen, and Helm's limit is 53.
+    found = rendered(program, "everything", release=f"{'x' * 48}-{'y' * 4}")
+
+    names = [manifest["metadata"]["name"] for manifest in found]
+    assert [name for name in names if not re.fullmatch(r"x[a-z-]{,62}", name) or "--" in name] == []
+    console = templates(found)["console"]
+    services = {manifest["metadata"]["name"] for manifest in found if manifest["kind"] == "Service"}
+    urls = ("CONSOLE_PRODUCERS", "CONSOLE_CONSUMERS", "DOCTOR_WORKER_URL")
+    assert {urlsplit(environment(console)[name]).hostname for name in urls} <= services
+    claims = [volume["persistentVolumeClaim"] for volume in console["spec"]["volumes"] if volume["name"] == "data"]
+    assert claims[0]["claimName"] in names
 
 
 def test_numbers_reach_the_services_as_they_are_written(everything: list[Manifest]) -> None:

@@ -1,5 +1,10 @@
 {{/* Each template below takes `root`, the chart's own scope, and `name`, the component: producer, consumer, console, … */}}
 
+{{/* What each name begins with. A Service's has at most 63 characters, and the longest end is `-producer-pods`. */}}
+{{- define "lifecycle.fullname" -}}
+{{ .Release.Name | trunc 49 | trimSuffix "-" }}
+{{- end }}
+
 {{- define "lifecycle.selector" -}}
 app.kubernetes.io/name: nerava-lifecycle
 app.kubernetes.io/instance: {{ .root.Release.Name }}
@@ -7,7 +12,7 @@ app.kubernetes.io/component: {{ .name }}
 {{- end }}
 
 {{- define "lifecycle.metadata" -}}
-name: {{ .root.Release.Name }}-{{ .name }}
+name: {{ include "lifecycle.fullname" .root }}-{{ .name }}
 labels:
   {{- include "lifecycle.selector" . | nindent 2 }}
   app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
@@ -16,7 +21,7 @@ labels:
 {{- end }}
 
 {{- define "lifecycle.consumers" -}}
-http://{{ .Release.Name }}-consumer:8081
+http://{{ include "lifecycle.fullname" . }}-consumer:8081
 {{- end }}
 
 {{/* A setting as text. A large number of a values file is a float, which would print as 1.2e+07. */}}
