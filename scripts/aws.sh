@@ -49,7 +49,7 @@ read_options() {
                 shift
                 ;;
             --image)
-                [ "${TAKES_IMAGE:-}" ] || fail $MISUSE "--image: only deploy_api_apprunner.sh takes it"
+                [ "${TAKES_IMAGE:-}" ] || fail $MISUSE "--image: this script deploys no image; deploy_api_apprunner.sh and deploy_ecs.sh do"
                 IMAGE=${2:-}
                 [ "$IMAGE" ] || fail $MISUSE "--image: of which image?"
                 shift
