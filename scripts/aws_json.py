@@ -49,7 +49,7 @@ def image_of(image: str) -> re.Match[str]:
 
 
 def difference(name: str, before: str, after: str, *, same: bool) -> str:
-    return f"  {name:<26}{before}" if same else f"* {name:<26}{before} -> {after}"
+    return f"  {name:<25} {before}" if same else f"* {name:<25} {before} -> {after}"
 
 
 def harmless(value: str) -> bool:

@@ -64,7 +64,7 @@ def plan(definition: str, request: str, service: str, image: str, file: str) -> 
     new["image"] = image or old["image"]
     lines = [
         difference("image", old["image"], new["image"], same=old["image"] == new["image"]),
-        *_changes(before, after),
+        *_changes(_others(before, service), _others(after, service)),
         *_environment_changes(_environment(old), _environment(new)),
     ]
     print("\n".join(lines))
@@ -218,17 +218,26 @@ def _environment_changes(before: Environment, after: Environment) -> list[str]:
     ]
 
 
+def _others(definition: dict[str, Any], service: str) -> dict[str, Any]:
+    """Return *definition* by names, so that no order counts, without what is shown of the service's own container."""
+    containers = {one["name"]: dict(one) for one in definition["containerDefinitions"]}
+    for name, container in containers.items():
+        for variables in ("environment", "secrets"):
+            container[variables] = {one["name"]: one for one in container.get(variables, ()) if name != service}
+    containers[service]["image"] = None
+    return {**definition, "containerDefinitions": containers}
+
+
 def _changes(before: Any, after: Any, path: str = "") -> Iterator[str]:
     """Yield a line for whatever else differs. ECS tells more than it was told: what is empty there is as if missing."""
     if isinstance(before, dict) and isinstance(after, dict):
         for name in [*after, *(name for name in before if name not in after and before[name])]:
-            if name not in {"image", "environment", "secrets"}:
-                yield from _changes(before.get(name), after.get(name), f"{path}.{name}" if path else name)
+            yield from _changes(before.get(name), after.get(name), f"{path}.{name}" if path else name)
     elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         for number, (one, other) in enumerate(zip(before, after)):
             yield from _changes(one, other, f"{path}.{number}")
     elif before != after and (before or after):
-        yield difference(path.replace("containerDefinitions.0.", ""), _shown(before), _shown(after), same=False)
+        yield difference(path.replace("containerDefinitions.", ""), _shown(before), _shown(after), same=False)
 
 
 def _shown(value: Any) -> str:

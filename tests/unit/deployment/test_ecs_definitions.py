@@ -1,7 +1,8 @@
-"""The task definitions of deploy/ecs/ beside the AWS CLI's model, the images, docker-compose.yml and our settings."""
+"""The task definitions of deploy/ecs/ beside the AWS CLI's model, images, compose and settings; a plan of changes."""
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import botocore.session
@@ -9,7 +10,7 @@ import pytest
 from botocore.validate import ParamValidator
 
 from console.settings import Settings as ConsoleSettings
-from ecs import PLACEHOLDER, TOLD
+from ecs import PLACEHOLDER, TOLD, plan
 from hubspot_consumer.doctor.environment import DoctorSettings
 from producer.settings import Settings as ProducerSettings
 from tests.commands import OURS as PREFIXES
@@ -138,3 +139,31 @@ def test_secrets_are_keys_of_the_services_own_secret(name: str) -> None:
 
 def test_a_first_deployment_is_a_dry_run() -> None:
     assert {variables(name)["HUBSPOT_SEND_LIVE"] for name in ("consumer", "console")} == {"false"}
+
+
+def test_a_plan_shows_hidden_what_changes_of_another_container(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, after = definition("consumer"), definition("consumer")
+    for number, content in enumerate((before, after)):
+        variables = [{"name": "PASSWORD", "value": f"sesame-{number}"}, {"name": "SAME", "value": "sesame"}]
+        proxy = {"name": "proxy", "image": f"proxy:sesame-{number}", "environment": variables}
+        content["containerDefinitions"].insert(0, proxy)
+    # AWS does not keep an order of variables.
+    before["containerDefinitions"][0]["environment"].reverse()
+    after["containerDefinitions"][0]["secrets"] = [{"name": "KEY", "valueFrom": "sesame"}]
+    described, file, request = (tmp_path / name for name in ("described.json", "file.json", "request.json"))
+    described.write_text(json.dumps({"taskDefinition": before}))
+    file.write_text(json.dumps(after))
+
+    plan(str(described), str(request), "consumer", "", str(file))
+
+    shown = capsys.readouterr().out
+    hidden = "(another value)"
+    assert [tuple(line.split(maxsplit=2)[1:]) for line in shown.splitlines() if line.startswith("*")] == [
+        ("proxy.image", f"{hidden} -> {hidden}"),
+        ("proxy.environment.PASSWORD.value", f"{hidden} -> {hidden}"),
+        ("proxy.secrets.KEY", f"(not set) -> {hidden}"),
+    ]
+    assert "sesame" not in shown
+    assert json.loads(request.read_text()) == after
