@@ -38,7 +38,7 @@ CMD ["--host", "0.0.0.0"]
 ARG VERSION
 ARG REVISION
 ARG CREATED
-ENV NERAVA_REVISION=$REVISION
+ENV NERAVA_VERSION=$VERSION NERAVA_REVISION=$REVISION
 LABEL org.opencontainers.image.title="nerava-simulator" \
       org.opencontainers.image.description="A simulator of HubSpot, for trials and tests." \
       org.opencontainers.image.licenses="LicenseRef-Proprietary" \

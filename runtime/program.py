@@ -14,6 +14,20 @@ from typer.core import TyperCommand, TyperGroup
 UNTOLD: Final = "an older version"
 
 
+def _show_version(asked: bool) -> None:  # noqa: FBT001 - typer passes the option's value by position
+    if asked:
+        typer.echo(program_version())
+        raise typer.Exit
+
+
+VersionOption = Annotated[
+    bool,
+    typer.Option(
+        "--version", is_eager=True, callback=_show_version, help="Print the version, and its commit if known."
+    ),
+]
+
+
 class Later(TyperCommand):
     """A command that is not imported yet: its name, the first paragraph of its help, and `module:function`."""
 
@@ -53,21 +67,10 @@ def program(about: str, commands: Mapping[str, tuple[str, str]]) -> typer.Typer:
 
 
 def with_version(made: typer.Typer) -> typer.Typer:
-    """Give a program the option `--version`."""
-
-    def show(asked: bool) -> None:  # noqa: FBT001 - typer passes the option's value by position
-        if asked:
-            typer.echo(program_version())
-            raise typer.Exit
+    """Give a program of several commands the option `--version`."""
 
     @made.callback()
-    def options(
-        *,
-        version: Annotated[
-            bool,
-            typer.Option("--version", is_eager=True, callback=show, help="Print the version, and its commit if known."),
-        ] = False,
-    ) -> None:
+    def options(*, version: VersionOption = False) -> None:
         pass
 
     return made
@@ -94,7 +97,7 @@ def program_version() -> str:
     try:
         version = metadata.version("nerava-lifecycle-services")
     except metadata.PackageNotFoundError:
-        # The simulator's image has the packages, and no distribution.
-        version = "unknown"
+        # The simulator's image has the packages and no distribution, so its Dockerfile says the version.
+        version = os.environ.get("NERAVA_VERSION") or "unknown"
     commit, dirty, _ = os.environ.get("NERAVA_REVISION", "").partition("-dirty")
     return f"{version} ({commit[:7]}{dirty})" if commit else version

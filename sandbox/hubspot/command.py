@@ -7,6 +7,7 @@ import typer
 import uvicorn
 
 from hubspot_consumer.hubspot.schema import EMAIL
+from runtime.program import VersionOption
 from sandbox.hubspot.app import simulator_app
 from sandbox.hubspot.records.portal import PORTAL_ID, TOKEN, Portal
 from sandbox.provisioned import provision
@@ -20,6 +21,7 @@ def hubspot(
     id_property: Annotated[
         str, typer.Option(envvar="HUBSPOT_ID_PROPERTY", help="The unique property that it has for the contact key.")
     ] = EMAIL,
+    version: VersionOption = False,  # noqa: ARG001 - the option's callback prints it and ends the program
 ) -> None:
     """Run the HubSpot simulator alone: a portal in memory, to be seen at /. Its test API is at /_simulator/docs."""
     portal = Portal(PORTAL_ID, [TOKEN])

@@ -77,7 +77,9 @@ def test_its_labels_come_last_so_that_another_commit_changes_no_layer(service: s
     told = dict(word.partition("=")[::2] for word in shlex.split(labels.arguments))
 
     assert [step.arguments for step in (version, revision, created)] == ["VERSION", "REVISION", "CREATED"]
-    assert (environment.name, environment.arguments) == ("ENV", "NERAVA_REVISION=$REVISION")
+    # The other images have the version in the metadata of the wheel.
+    variables = "NERAVA_VERSION=$VERSION " * (service == "simulator") + "NERAVA_REVISION=$REVISION"
+    assert (environment.name, environment.arguments) == ("ENV", variables)
     assert told.pop(f"{OCI}.title") == f"nerava-{service}"
     assert told.pop(f"{OCI}.description").endswith(".")
     assert told == {
