@@ -1,4 +1,4 @@
-"""The containers, started once for the tests of a file."""
+"""The containers. Starting them takes long: each file goes on with those that the file before it has left."""
 
 import subprocess
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(900))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def composed() -> Iterator[Composed]:
     """The project, with nothing of it there before and after."""
     if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:

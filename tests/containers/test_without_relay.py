@@ -2,14 +2,15 @@
 
 from sandbox.simulator import Simulator
 from tests.containers.composed import Composed
-from tests.containers.test_services import reaches, track
+from tests.containers.test_services import PROFILES, reaches, track
 
 
 async def test_debezium_brings_an_event_to_the_simulator_where_no_relay_runs(composed: Composed) -> None:
-    composed.up("--profile debezium --scale producer=0")
+    # This stops the relays that other tests have left.
+    composed.up(f"{PROFILES} --profile debezium --scale producer=0")
 
-    track(composed, "ada@example.com")
+    track(composed, "dora@example.com")
 
     async with Simulator("http://127.0.0.1:8090") as simulator:
-        await reaches(simulator, "ada@example.com")
+        await reaches(simulator, "dora@example.com")
     assert composed.compose("ps", "--all", "--quiet", "producer") == ""
