@@ -224,11 +224,22 @@ async def pause_and_resume(
         await until(worker, more_receipts(before), "it delivers again")
 
 
-async def resync_under_load(pipeline: Pipeline, resync: Command, email: str) -> None:
-    """Write a contact again while its events go on."""
-    async with asyncio.TaskGroup() as both:
-        both.create_task(pipeline.play(rewards(email, 100), per_s=25))
+async def resync_under_load(pipeline: Pipeline, resync: Command, email: str, worker: Service) -> None:
+    """Write a contact again while its events go on, and see that its worker keeps them back meanwhile."""
+    written = asyncio.Event()
+
+    async def earn() -> None:
+        while not written.is_set():
+            await pipeline.play(rewards(email, 25), per_s=25)
+
+    # The hold lasts long enough to be seen.
+    await pipeline.simulator.change_settings(latency_ms=300)
+    async with asyncio.TaskGroup() as together:
+        together.create_task(earn())
+        together.create_task(until(worker, lambda status: status["contacts"]["held"] > 0, "it holds the contact"))
         await resync("resync", email)
+        written.set()
+    await pipeline.simulator.change_settings(latency_ms=0)
 
 
 async def receipts_in_the_index(console: OlderService) -> int:
@@ -241,13 +252,14 @@ async def test_a_worker_of_each_version_understands_what_commands_and_workers_of
     pipeline: Pipeline, older: Path
 ) -> None:
     old_worker = pipeline.keep(OlderService(older, ["hubspot_consumer", "worker"], pipeline))
+    new_worker = pipeline.consumer()
     old_console = OlderService(older, ["console", "serve"], pipeline)
     pipeline.keep(old_console)
-    workers = old_worker, pipeline.consumer()
+    workers = old_worker, new_worker
     run_older, run_this = commands(pipeline, older)
     play = parts_of_a_day(pipeline)
-    for worker in workers:
-        await worker.launch_and_wait()
+    for service in (old_console, *workers):
+        await service.launch_and_wait()
     await share(*workers)
 
     newer = await commit_newer_events(pipeline)
@@ -256,8 +268,8 @@ async def test_a_worker_of_each_version_understands_what_commands_and_workers_of
 
     await pause_and_resume(pipeline, workers, play, by=(run_older, run_this))
     await pause_and_resume(pipeline, workers, play, by=(run_this, run_older))
-    await resync_under_load(pipeline, run_older, of_new)
-    await resync_under_load(pipeline, run_this, of_old)
+    await resync_under_load(pipeline, run_older, of_new, new_worker)
+    await resync_under_load(pipeline, run_this, of_old, old_worker)
 
     await pipeline.all_accounted_for(within_s=60)
     await pipeline.until_finished()
@@ -267,7 +279,6 @@ async def test_a_worker_of_each_version_understands_what_commands_and_workers_of
     assert await acked_without_receipt(pipeline) == []
     assert (await found_by_the_doctor(pipeline, "receipts"))["level"] == "ok"
     receipts = len(await read_receipts(pipeline))
-    await old_console.launch_and_wait()
 
     async def indexed() -> bool:
         return await receipts_in_the_index(old_console) == receipts
