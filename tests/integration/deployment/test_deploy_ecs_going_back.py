@@ -17,6 +17,8 @@ DENIED = ("AccessDeniedException", "not allowed")
 # On a busy machine, each of the many programs that a script starts takes a second.
 pytestmark = pytest.mark.timeout(600)
 
+ENDED = "new tasks ended, or did not start"
+
 
 @pytest.fixture
 def account(tmp_path: Path) -> Iterator[Account]:
@@ -34,9 +36,9 @@ def is_at(account: Account, revision: int) -> bool:
     ("play", "words", "real_cli"),
     [
         ([Look(), Look(health="UNHEALTHY")], "a new task is unhealthy", True),
-        ([Look(), Look(failed=2), Look(failed=3)], "new tasks ended, or did not start", False),
-        ([Look(), Look("FAILED", failed=1)], "new tasks ended, or did not start", False),
-        ([Look(), Look("COMPLETED")], "0 of 2 tasks are healthy, 6 times", False),
+        pytest.param([Look(), Look(failed=2), Look(failed=3)], ENDED, False, marks=pytest.mark.chaos),
+        ([Look(), Look("FAILED", failed=1)], ENDED, False),
+        pytest.param([Look(), Look("COMPLETED")], "0 of 2 tasks are healthy, 6 times", False, marks=pytest.mark.chaos),
     ],
 )
 def test_a_bad_image_leads_back_to_the_revision_before(
@@ -52,6 +54,7 @@ def test_a_bad_image_leads_back_to_the_revision_before(
     assert is_at(account, 1)
 
 
+@pytest.mark.chaos
 def test_a_service_that_goes_back_by_itself_is_waited_for(account: Account) -> None:
     account.plays[NEW], account.circuit_breaker = [Look(), Look("FAILED", failed=3)], True
 
@@ -99,6 +102,7 @@ def test_an_update_that_is_refused_ends_with_5(account: Account) -> None:
     assert is_at(account, 1)
 
 
+@pytest.mark.chaos
 def test_a_service_that_can_not_go_back_ends_with_7(account: Account) -> None:
     account.plays = {NEW: [Look(health="UNHEALTHY")], image("consumer"): [Look("FAILED", failed=3)]}
 
@@ -108,6 +112,7 @@ def test_a_service_that_can_not_go_back_ends_with_7(account: Account) -> None:
     assert "a new task is unhealthy; going back to nerava-consumer:1 is FAILED" in ran.errors
 
 
+@pytest.mark.chaos
 def test_going_back_that_is_refused_ends_with_7(account: Account) -> None:
     account.plays[NEW] = [Look(health="UNHEALTHY")]
     account.failures["UpdateService"] = [("", ""), DENIED]
@@ -118,6 +123,7 @@ def test_going_back_that_is_refused_ends_with_7(account: Account) -> None:
     assert "going back to nerava-consumer:1 was refused" in ran.errors
 
 
+@pytest.mark.chaos
 def test_one_look_that_fails_says_nothing(account: Account) -> None:
     account.plays[NEW] = [Look(), *GOOD]
     account.failures["ListTasks"] = [DENIED]
@@ -128,6 +134,7 @@ def test_one_look_that_fails_says_nothing(account: Account) -> None:
     assert is_at(account, 2)
 
 
+@pytest.mark.chaos
 def test_a_deployment_that_nobody_can_see_any_more_ends_with_7(account: Account) -> None:
     account.plays[NEW] = [Look()]
     account.failures["ListTasks"] = [DENIED] * 5
