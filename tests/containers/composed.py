@@ -16,7 +16,7 @@ OPERATOR: Final = "o" * 32
 # Images that aren't built yet take minutes.
 WITHIN_S: Final = 600
 # Whoever runs the tests by make, and his own choices for compose.
-THEIRS: Final = (*OURS, "COMPOSE_", "MAKE", "MFLAGS")
+THEIRS: Final = (*OURS, "COMPOSE_", "ARGS", "MAKE", "MFLAGS")
 
 
 class Composed:
