@@ -95,9 +95,9 @@ def _tests_pass(part: str) -> bool:
         try:
             return tests.wait() == 0
         except BaseException as ending:
-            # They remove what they started. Ctrl-C has reached them already.
+            # They remove what they started, as after Ctrl-C, which has reached them already.
             if not isinstance(ending, KeyboardInterrupt):
-                tests.terminate()
+                tests.send_signal(signal.SIGINT)
             with suppress(subprocess.TimeoutExpired):
                 tests.wait(ENDS_WITHIN_S)
             tests.kill()
