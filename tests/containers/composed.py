@@ -10,8 +10,8 @@ import httpx
 
 from tests.commands import OURS
 from tests.foreign.compose import ROOT, services
+from upkeep.containers.command import PROJECT
 
-PROJECT: Final = "nerava-test"
 OPERATOR: Final = "o" * 32
 # Images that aren't built yet take minutes.
 WITHIN_S: Final = 600

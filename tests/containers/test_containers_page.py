@@ -1,9 +1,10 @@
 """The page on containers, followed word by word."""
 
 from tests.console.walkthrough import Step, steps
-from tests.containers.composed import PROJECT, Composed
+from tests.containers.composed import Composed
 from tests.foreign.compose import ROOT, read_yaml
 from tests.polling import eventually
+from upkeep.containers.command import PROJECT
 
 PAGE = (ROOT / "docs" / "containers.md").read_text()
 VOLUMES = read_yaml("docker-compose.yml")["volumes"]

@@ -10,6 +10,7 @@ import pytest
 from tests.containers.docker import docker
 from tests.foreign.aws.definitions import SECRETS, definition
 from tests.polling import eventually
+from upkeep.containers.command import PROJECT
 
 
 @pytest.fixture(params=["producer", "consumer", "console"])
@@ -23,7 +24,7 @@ def task(request: pytest.FixtureRequest) -> dict[str, Any]:
 def started(task: dict[str, Any]) -> Iterator[str]:
     """The name of a container that runs as the task would. Neither Kafka nor a database is there."""
     (container,) = task["containerDefinitions"]
-    name = f"nerava-ecs-{uuid4().hex[:8]}"
+    name = f"{PROJECT}-ecs-{uuid4().hex[:8]}"
     done = docker("run", "--detach", "--name", name, *options(task), task["family"], *container["command"])
     assert done.returncode == 0, done.stderr
     yield name

@@ -10,6 +10,7 @@ import pytest
 from tests.containers.docker import docker
 from tests.helm.chart import Manifest, container, environment, helm, rendered, secrets, templates
 from tests.polling import eventually
+from upkeep.containers.command import PROJECT
 
 PROBE = "import urllib.request as r; r.urlopen('http://127.0.0.1:{port}{path}', timeout=5)"
 SAMPLES = {
@@ -33,7 +34,7 @@ def started(pod: Manifest, tmp_path: Path) -> Iterator[str]:
         (tmp_path / item["path"]).write_text(SAMPLES[item["path"]])
         (tmp_path / item["path"]).chmod(0o444)
     tmp_path.chmod(0o755)
-    name = f"nerava-pod-{uuid4().hex[:8]}"
+    name = f"{PROJECT}-pod-{uuid4().hex[:8]}"
     done = docker("run", "--detach", "--name", name, *options(pod, tmp_path), image(pod), *container(pod)["args"])
     assert done.returncode == 0, done.stderr
     yield name

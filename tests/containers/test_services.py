@@ -12,9 +12,10 @@ from ruamel.yaml import YAML
 
 from sandbox.simulator import Simulator
 from tests.console.server import sign_in
-from tests.containers.composed import OPERATOR, PROJECT, Composed, get
+from tests.containers.composed import OPERATOR, Composed, get
 from tests.foreign.compose import OURS, ROOT, read_yaml
 from tests.polling import eventually
+from upkeep.containers.command import PROJECT
 
 PRODUCERS, CONSUMERS = 2, 3
 SCALED = f"--scale producer={PRODUCERS} --scale consumer={CONSUMERS}"

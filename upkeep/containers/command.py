@@ -20,7 +20,10 @@ from upkeep.containers.engine import EngineUnavailable, running_engine
 from upkeep.containers.standins import make_missing
 
 ROOT: Final = Path(__file__).parents[2]
-# What names images. A docker-compose.override.yml, which may lead to a portal, is never read.
+# Of the tests' own containers.
+PROJECT: Final = "nerava-test"
+# A docker-compose.override.yml, which may lead to a portal, is never read.
+OF_THE_FILE: Final = ("--file", "docker-compose.yml")
 FILES: Final = (ROOT / "docker-compose.yml", *sorted((ROOT / "docker").glob("*.Dockerfile")))
 # What starts Kafka Connect takes long, and gains nothing.
 ON_CONTAINERS: Final = ["tests/integration", "-m", "servers and not slow and not chaos"]
@@ -79,14 +82,25 @@ def _images(*, kept: bool) -> Iterator[bool]:
     def provide() -> bool:
         stoodin.extend(make_missing(sorted({image or python for image, python in named})))
         # Those of all profiles, so that no test waits for them.
-        command = ["docker", "compose", "--file", "docker-compose.yml", "--profile", "*", "build", "--quiet"]
+        command = ["docker", "compose", *OF_THE_FILE, "--profile", "*", "build", "--quiet"]
         return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
 
     try:
         yield _timed("images", provide)
     finally:
+        _remove_what_is_left()
         if stoodin and not kept:
             subprocess.run(["docker", "rmi", *stoodin], capture_output=True, check=False)
+
+
+def _remove_what_is_left() -> None:
+    """Remove what tests have left that were ended; containers would start again with the engine."""
+    listed = ["docker", "ps", "--all", "--quiet", "--filter", f"name={PROJECT}-"]
+    left = subprocess.run(listed, capture_output=True, text=True, check=False).stdout.split()
+    down = ["docker", "compose", *OF_THE_FILE, "--project-name", PROJECT, "--profile", "*", "down", "--volumes"]
+    # Without containers, `docker rm` fails, and does no harm.
+    for command in (["docker", "rm", "--force", "--volumes", *left], down):
+        subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
 
 
 def _tests_pass(part: str) -> bool:
@@ -95,9 +109,9 @@ def _tests_pass(part: str) -> bool:
         try:
             return tests.wait() == 0
         except BaseException as ending:
-            # They remove what they started, as after Ctrl-C, which has reached them already.
+            # Ctrl-C has reached them already.
             if not isinstance(ending, KeyboardInterrupt):
-                tests.send_signal(signal.SIGINT)
+                tests.terminate()
             with suppress(subprocess.TimeoutExpired):
                 tests.wait(ENDS_WITHIN_S)
             tests.kill()
