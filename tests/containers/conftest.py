@@ -1,6 +1,5 @@
 """The containers. Starting them takes long: each file goes on with those that the file before it has left."""
 
-import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from sandbox.processes import listening
 from tests.containers.composed import Composed
 from tests.foreign.compose import services
+from upkeep.containers.engine import answers
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -20,7 +20,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def composed() -> Iterator[Composed]:
     """The project, with nothing of it there before and after."""
-    if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:
+    if not answers():
         pytest.skip("no Docker engine answers")
     project = Composed()
     project.down("--volumes")

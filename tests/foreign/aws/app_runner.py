@@ -4,12 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from tests.foreign.aws.definitions import REGION, ROOT
 
+SCRIPTS: Final = ROOT / "scripts"
 ARN: Final = f"arn:aws:apprunner:{REGION}:123456789012:service/nerava-backend/0123456789abcdef0123456789abcdef"
 IMAGE: Final = f"123456789012.dkr.ecr.{REGION}.amazonaws.com/nerava-backend:1.4.1"
 SECRET: Final = f"arn:aws:secretsmanager:{REGION}:123456789012:secret:hubspot-AbCdEf"
@@ -74,6 +76,31 @@ class Ran:
         return self.output + self.errors
 
 
+class Runs(Protocol):
+    """An account, in whose folder a script is run, and in the environment in which it finds that account."""
+
+    folder: Path
+
+    def environment(self, exported: dict[str, str]) -> dict[str, str]: ...
+
+
+def run_script(
+    command: Sequence[str | Path], account: Runs, exported: dict[str, str], answer: str, *, within_s: float
+) -> Ran:
+    """Run a script to its end; *answer* is typed into it."""
+    done = subprocess.run(
+        command,
+        env=account.environment(exported),
+        cwd=account.folder,
+        input=answer,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=within_s,
+    )
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
 @dataclass
 class AppRunner:
     """An account with a service in it. What a test sets here is in force when `run` is called."""
@@ -96,17 +123,7 @@ class AppRunner:
 
     def run(self, script: str, *options: str, answer: str = "", **exported: str) -> Ran:
         """Run `scripts/SCRIPT.sh` with these variables exported, and no other that it reads."""
-        done = subprocess.run(
-            [*self.shell, ROOT / "scripts" / f"{script}.sh", *options],
-            env=self.environment(exported),
-            cwd=self.folder,
-            input=answer,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-        return Ran(done.returncode, done.stdout, done.stderr)
+        return run_script([*self.shell, SCRIPTS / f"{script}.sh", *options], self, exported, answer, within_s=60)
 
     def environment(self, exported: dict[str, str]) -> dict[str, str]:
         """Write the state, and return the environment in which the scripts find the fakes."""

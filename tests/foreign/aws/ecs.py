@@ -6,7 +6,6 @@ them on as ECS would, a step for each look at the service. moto writes every ans
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ from moto.moto_api._internal.models import moto_api_backend
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
-from tests.foreign.aws.app_runner import Ran
+from tests.foreign.aws.app_runner import SCRIPTS, Ran, run_script
 from tests.foreign.aws.definitions import NUMBER, REGION, ROOT, definition
 
 CLUSTER: Final = "nerava"
@@ -108,17 +107,7 @@ class Account:
         self.calls.clear()
 
     def run(self, *options: str, answer: str = "", **exported: str) -> Ran:
-        done = subprocess.run(
-            [*self.shell, ROOT / "scripts" / "deploy_ecs.sh", *options],
-            env=self.environment(exported),
-            cwd=self.folder,
-            input=answer,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=500,
-        )
-        return Ran(done.returncode, done.stdout, done.stderr)
+        return run_script([*self.shell, SCRIPTS / "deploy_ecs.sh", *options], self, exported, answer, within_s=500)
 
     def environment(self, exported: dict[str, str]) -> dict[str, str]:
         (self.folder / "tmp").mkdir(exist_ok=True)
