@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from sandbox.processes import free_port
 from sandbox.services import READY_WITHIN_S, Service, consumer, simulator
 from sandbox.simulator import Simulator
 from sandbox.stack import Stack, create_topics
+from sandbox.variants.product import THIS, Version, older
 from schemas.topics import Topics
 
 PARTITIONS: Final = 12
@@ -31,6 +33,14 @@ class Bed:
         self.simulator = stack.simulator
         self._simulator_process: Service | None = None
         self._numbers = itertools.count(1)
+
+    @cached_property
+    def versions(self) -> tuple[Version, Version]:
+        """The older version, which the first use prepares, and this one."""
+        self.say("preparing the older version")
+        folder = self.directory / "older"
+        folder.mkdir()
+        return older(folder), THIS
 
     async def close(self) -> None:
         if self._simulator_process is not None:
@@ -65,17 +75,17 @@ class Bed:
         await create_topics(self.stack.kafka.bootstrap_servers, topics, PARTITIONS)
 
     @asynccontextmanager
-    async def running_worker(self, environment: Mapping[str, str]) -> AsyncIterator[Service]:
+    async def running_worker(self, environment: Mapping[str, str], version: Version = THIS) -> AsyncIterator[Service]:
         """Run one worker for the duration of the context."""
-        worker = self.worker(environment)
+        worker = self.worker(environment, version)
         try:
             await worker.launch_and_wait()
             yield worker
         finally:
             await worker.stop()
 
-    def worker(self, environment: Mapping[str, str]) -> Service:
-        return consumer(self.directory, {**environment, "CONSUMER_PORT": str(free_port())})
+    def worker(self, environment: Mapping[str, str], version: Version = THIS) -> Service:
+        return consumer(self.directory, {**environment, "CONSUMER_PORT": str(free_port())}, version)
 
     async def until_held(self, events: int, *, within_s: float) -> float:
         """Wait until HubSpot has *events* timeline entries, at most *within_s*; return the seconds that passed."""

@@ -2,7 +2,6 @@
 
 import signal
 import ssl
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -10,6 +9,7 @@ from typing import Any, Final
 import httpx
 
 from sandbox.processes import Process
+from sandbox.variants.product import THIS, Version
 
 READY_WITHIN_S: Final = 60.0
 # The services speak plain HTTP. To load the certificates of the Web for each request would take 50 ms of a core.
@@ -19,11 +19,20 @@ _NO_CERTIFICATES: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 class Service(Process):
     """`python -m …` with *environment*, which can be stopped, killed and restarted; its log is in *directory*."""
 
-    def __init__(
-        self, name: str, arguments: list[str], directory: Path, environment: Mapping[str, str], port: int | str = 0
+    def __init__(  # noqa: PLR0913 - a process with its place in the sandbox
+        self,
+        name: str,
+        arguments: list[str],
+        directory: Path,
+        environment: Mapping[str, str],
+        port: int | str = 0,
+        *,
+        version: Version = THIS,
     ) -> None:
+        # Versions side by side have logs of their own.
+        name = name if version is THIS else f"{name}-{version.name}"
         super().__init__(name, directory / f"{name}.log")
-        self._command: Final = [sys.executable, "-m", *arguments]
+        self._command: Final = [*version.python, "-m", *arguments]
         self._environment: Final = environment
         self.url: Final = f"http://127.0.0.1:{port}"
 
@@ -68,16 +77,27 @@ class Service(Process):
         return response.status_code, body
 
 
-def producer(directory: Path, environment: Mapping[str, str]) -> Service:
-    return Service("producer", ["producer", "serve"], directory, environment, environment["PRODUCER_PORT"])
+def producer(directory: Path, environment: Mapping[str, str], version: Version = THIS) -> Service:
+    return Service(
+        "producer", ["producer", "serve"], directory, environment, environment["PRODUCER_PORT"], version=version
+    )
 
 
-def consumer(directory: Path, environment: Mapping[str, str]) -> Service:
-    return Service("consumer", ["hubspot_consumer", "worker"], directory, environment, environment["CONSUMER_PORT"])
+def consumer(directory: Path, environment: Mapping[str, str], version: Version = THIS) -> Service:
+    return Service(
+        "consumer",
+        ["hubspot_consumer", "worker"],
+        directory,
+        environment,
+        environment["CONSUMER_PORT"],
+        version=version,
+    )
 
 
-def console(directory: Path, environment: Mapping[str, str]) -> Service:
-    return Service("console", ["console", "serve"], directory, environment, environment["CONSOLE_PORT"])
+def console(directory: Path, environment: Mapping[str, str], version: Version = THIS) -> Service:
+    return Service(
+        "console", ["console", "serve"], directory, environment, environment["CONSOLE_PORT"], version=version
+    )
 
 
 def simulator(directory: Path, port: int, options: Sequence[str] = ()) -> Service:

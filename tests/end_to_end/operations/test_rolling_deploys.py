@@ -3,10 +3,7 @@
 import asyncio
 import json
 import re
-import shutil
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
@@ -18,6 +15,8 @@ import pytest
 from sandbox.day.traffic import Happening
 from sandbox.processes import free_port
 from sandbox.services import Service
+from sandbox.variants import product
+from sandbox.variants.product import Version
 from tests.end_to_end.reprocessing.test_pause import paused
 from tests.kafka.deliveries import acked_without_receipt, read_receipts
 from tests.pipeline import PARTITIONS, Pipeline
@@ -25,9 +24,6 @@ from tests.polling import eventually
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
-# The version that is deployed where this one is not yet.
-OLDER = "d09b22c"
-ROOT = Path(__file__).parents[3]
 EVENTS = 400
 REPLAY = ("replay", "--from-earliest", "--yes")
 # They have every partition number, so each worker has some of them.
@@ -41,36 +37,25 @@ Command = Callable[..., Awaitable[None]]
 """Runs a command of the consumer, of one of the versions, to its end with exit code 0."""
 
 
-def run(*command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-
-
 @pytest.fixture(scope="session")
-def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of the older version, with an environment of its own from its lock file."""
-    folder = tmp_path_factory.mktemp("older")
-    known = run("git", "cat-file", "-e", f"{OLDER}^{{commit}}", folder=ROOT)
-    if known.returncode:
-        pytest.skip(f"this clone has no history as far as {OLDER}")
-    archive = folder / "older.tar"
-    run("git", "archive", "--output", str(archive), OLDER, folder=ROOT).check_returncode()
-    run("tar", "xf", str(archive), folder=folder).check_returncode()
-    uv = shutil.which("uv") or str(ROOT / ".venv-uv/bin/uv")
-    made = run(uv, "sync", "--frozen", "--all-extras", "--python", sys.executable, folder=folder)
-    assert made.returncode == 0, made.stderr
-    return folder
+def older(tmp_path_factory: pytest.TempPathFactory) -> Version:
+    try:
+        return product.older(tmp_path_factory.mktemp("older"))
+    except product.NoHistory as error:
+        pytest.skip(str(error))
 
 
 class OlderService(Service):
     """A service of the older version."""
 
-    def __init__(self, folder: Path, arguments: list[str], pipeline: Pipeline) -> None:
+    def __init__(self, version: Version, arguments: list[str], pipeline: Pipeline) -> None:
         port = str(free_port())
         self.folder = pipeline.directory / f"older-{port}"
         ports = dict.fromkeys(("PRODUCER_PORT", "CONSUMER_PORT", "CONSOLE_PORT"), port)
         own = ports | {"CONSOLE_FOLDER": str(self.folder)}
-        super().__init__(f"older-{port}", arguments, pipeline.directory, pipeline.environment | own, port)
-        self._command[:1] = ["env", "-C", str(folder), str(folder / ".venv/bin/python")]
+        super().__init__(
+            f"older-{port}", arguments, pipeline.directory, pipeline.environment | own, port, version=version
+        )
 
 
 async def share(*workers: Service) -> None:
@@ -88,7 +73,7 @@ async def found_by_the_doctor(pipeline: Pipeline, name: str) -> dict[str, str]:
     return found
 
 
-def commands(pipeline: Pipeline, older: Path) -> tuple[Command, Command]:
+def commands(pipeline: Pipeline, older: Version) -> tuple[Command, Command]:
     """Return what runs the older version's commands, and what runs this one's."""
 
     async def run_older(*arguments: str) -> None:
@@ -119,7 +104,7 @@ def parts_of_a_day(pipeline: Pipeline) -> Callable[[], Awaitable[None]]:
 
 
 async def test_workers_and_relays_change_to_this_version_and_back_under_load(
-    pipeline: Pipeline, older: Path, tmp_path: Path
+    pipeline: Pipeline, older: Version, tmp_path: Path
 ) -> None:
     old_relay, old_worker = (
         pipeline.keep(OlderService(older, arguments, pipeline))
@@ -249,7 +234,7 @@ async def receipts_in_the_index(console: OlderService) -> int:
 
 
 async def test_a_worker_of_each_version_understands_what_commands_and_workers_of_both_write(
-    pipeline: Pipeline, older: Path
+    pipeline: Pipeline, older: Version
 ) -> None:
     old_worker = pipeline.keep(OlderService(older, ["hubspot_consumer", "worker"], pipeline))
     new_worker = pipeline.consumer()
