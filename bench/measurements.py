@@ -20,6 +20,7 @@ from bench.outbox.tracking_cost import tracking_cost
 from bench.outbox.wake_up import waking
 from bench.receipts_cost import receipts
 from bench.replaying import replay_beside, replaying
+from bench.sizes import sizes
 from bench.start_up import start_up
 from bench.stopping import stopping
 from producer.migrations import migrate
@@ -210,6 +211,7 @@ MEASUREMENTS: Final[Mapping[str, Measurement]] = {
         stopping,
         contact_pages,
         receipts,
+        sizes,
         startup,
     )
 }
