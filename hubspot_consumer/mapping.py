@@ -4,10 +4,13 @@ A new event type needs a function here, and its line in MAPPINGS; a test fails f
 """
 
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+
+from pydantic_core import to_jsonable_python
 
 from hubspot_consumer.hubspot.schema import SEQUENCE, amount_of
 from schemas.envelope import Envelope, Totals
@@ -72,34 +75,48 @@ def _is_text(value: object) -> bool:
 
 def contact_properties(envelope: Envelope) -> Properties:
     """Return the contact properties that the event sets; all values are text, as HubSpot requires."""
-    mapped = MAPPINGS[type(envelope.payload)](envelope.payload, envelope.totals)
-    always = {
-        "nerava_external_id": envelope.contact.external_id,
-        SEQUENCE: str(envelope.sequence),
-        # The contact key that the sequence belongs to: a merged contact, or one with a second email, has several keys.
-        "nerava_contact_key": envelope.contact.email,
-    }
-    return {name: value for name, value in {**mapped, **always}.items() if value is not None}
+    properties = dict(MAPPINGS[type(envelope.payload)](envelope.payload, envelope.totals))
+    properties["nerava_external_id"] = envelope.contact.external_id
+    properties[SEQUENCE] = str(envelope.sequence)
+    # The contact key that the sequence belongs to: a merged contact, or one with a second email, has several keys.
+    properties["nerava_contact_key"] = envelope.contact.email
+    return {name: value for name, value in properties.items() if value is not None}
 
 
 def timeline_properties(envelope: Envelope) -> Properties:
     """Return the properties of the timeline entry: the payload's fields, each cut to LONGEST_TIMELINE_VALUE, and the
     amounts among them as people read them.
     """
-    fields = envelope.payload.model_dump(mode="json", exclude_none=True)
-    times = {name: value for name, value in envelope.payload if isinstance(value, datetime)}
-    amounts = {name: _dollars(cents) for field, cents in fields.items() if (name := amount_of(field)) is not None}
-    # HubSpot reads times as Java does: it was seen to refuse microseconds, and may refuse an offset.
-    return {
-        name: utc_milliseconds(times[name]) if name in times else _cut(str(value)) for name, value in fields.items()
-    } | amounts
+    fields = vars(envelope.payload)
+    entry, amounts = Properties(), Properties()
+    for name, amount in _entry_fields(type(envelope.payload)):
+        value = fields[name]
+        if value is None:
+            continue
+        # HubSpot reads times as Java does: it was seen to refuse microseconds, and may refuse an offset.
+        entry[name] = utc_milliseconds(value) if isinstance(value, datetime) else _cut(_text(value))
+        if amount is not None:
+            amounts[amount] = _dollars(value)
+    return entry | amounts
+
+
+@cache
+def _entry_fields(model: type[Event]) -> Sequence[tuple[str, str | None]]:
+    """Return the fields of an event's payload, each with the name of its amount as people read it if it is in cents."""
+    return [(name, amount_of(name)) for name, field in model.model_fields.items() if not field.exclude]
 
 
 def _dollars(cents: int) -> str:
     return f"{'-' if cents < 0 else ''}${abs(cents) // 100:,}.{abs(cents) % 100:02}"
 
 
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else str(to_jsonable_python(value))
+
+
 def _cut(value: str) -> str:
+    if 2 * len(value) <= LONGEST_TIMELINE_VALUE:
+        return value
     # A letter of two units that the limit cuts through is left out.
     return value.encode("utf-16-le")[: 2 * LONGEST_TIMELINE_VALUE].decode("utf-16-le", "ignore")
 
@@ -161,7 +178,7 @@ def _merchant(event: MerchantContactCreated | MerchantContactUpdated) -> Mapping
 
 
 def _time(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return utc_milliseconds(moment.astimezone(UTC))
 
 
 MAPPINGS: Final[dict[type[Event], Mapped]] = {

@@ -4,6 +4,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final, NewType
 
 ContactKey = NewType("ContactKey", str)
@@ -31,7 +32,13 @@ def contact_key(email: str) -> ContactKey:
 
     The SQL function `lifecycle_contact_key` does the same; an integration test compares the two.
     """
-    stripped = email.strip(TRIMMED)
+    return _key_of(email.strip(TRIMMED))
+
+
+# The events of a contact come in groups. Without a cache, a fifth of the time of reading them was spent on normalising
+# the same email again.
+@lru_cache(maxsize=4_096)
+def _key_of(stripped: str) -> ContactKey:
     if len(stripped) > _LONGEST_DECOMPOSED:
         # The length is checked before composition, which would take minutes for a megabyte of accents.
         raise ValueError(f"an email has at most {LONGEST_EMAIL} characters")

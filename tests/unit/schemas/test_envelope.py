@@ -1,17 +1,21 @@
 """Reading records: an envelope, or the reason why it is none."""
 
 import json
+from copy import deepcopy
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from hubspot_consumer.mapping import MappingFailed, contact_properties, map_event, timeline_properties
-from schemas.envelope import Headers, UnreadableRecord, read_envelope
+from schemas.envelope import _ENVELOPES, Headers, UnreadableRecord, _AnyEnvelope, read_envelope
 from schemas.events import EVENTS
+from schemas.times import AS_WRITTEN
 from tests.samples import EMAIL, PAYLOADS, TELLABLE, TIME_OF, UNTELLABLE, envelope
 
+NAMES = st.sampled_from(sorted(envelope()))
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -114,7 +118,43 @@ def test_no_bytes_raise_anything_else(key: bytes | None, value: bytes | None) ->
         read_envelope(key, value)
 
 
-@given(st.dictionaries(st.sampled_from(sorted(envelope())), JSON))
+# JSON that Python takes for equal to another value, for a number, or for a time.
+ALIKE = (
+    "1",
+    "1.0",
+    "true",
+    '"1"',
+    "1e0",
+    "null",
+    '"1970-01-01T00:00:01Z"',
+    "1970",
+    "[]",
+    "{}",
+    '" x"',
+    '"nova_earned"',
+)
+
+
+@given(st.sampled_from(sorted(EVENTS)), st.data())
+def test_a_record_means_the_same_to_the_model_of_its_type_as_to_that_of_all_types(event_type: str, data: Any) -> None:
+    made = deepcopy(envelope(event_type))
+    place = data.draw(st.sampled_from([made, made["payload"], made["contact"], made["totals"]]))
+    for name in data.draw(st.lists(st.sampled_from([*sorted(place), "type"]), max_size=2)):
+        place[name] = data.draw(st.sampled_from(ALIKE).map(json.loads) | JSON)
+    # A name may be in an object twice.
+    twice = "".join(
+        f', "{name}": {data.draw(st.sampled_from(ALIKE))}' for name in data.draw(st.sets(NAMES, max_size=1))
+    )
+    text = f"{json.dumps(made)[:-1]}{twice}}}"
+    try:
+        read = _ENVELOPES.validate_json(text, extra="ignore", context=AS_WRITTEN)
+    except ValidationError:
+        return
+
+    assert vars(read) == vars(_AnyEnvelope.model_validate_json(text, extra="ignore", context=AS_WRITTEN))
+
+
+@given(st.dictionaries(NAMES, JSON))
 def test_an_envelope_with_anything_in_its_fields_is_read_or_unreadable_and_quotes_nothing(changes: Any) -> None:
     broken = envelope() | changes | {"contact": {"email": "secret.person@example.com"}}
 

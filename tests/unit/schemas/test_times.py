@@ -1,7 +1,7 @@
 """The times of records: Kafka takes any 64 bits for one, and whoever reads it goes on."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from types import SimpleNamespace
 
 import httpx
@@ -20,7 +20,7 @@ from hubspot_consumer.hubspot.account import Usage, read_usage
 from hubspot_consumer.kafka.faust_worker import _record
 from schemas.contacts import ContactKey
 from schemas.deliveries import Receipt
-from schemas.times import EARLIEST, LATEST, moment_of
+from schemas.times import EARLIEST, LATEST, moment_of, utc_milliseconds
 from tests.kafka.dead_letters import AT, headers, letter, resolution_as_read
 from tests.samples import EMAIL, UNTELLABLE
 
@@ -76,3 +76,21 @@ def test_what_hubspot_tells_of_a_reset_that_no_utc_has_is_passed_over(time: str)
 
     assert read_usage(httpx.Response(200, json=body)) == Usage(10, 1, None)
     assert read_usage(httpx.Response(200, json=elsewhere)) == Usage(10, 1, datetime(2026, 11, 24, tzinfo=UTC))
+
+
+OFFSETS = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+
+
+@given(st.datetimes(timezones=st.just(UTC) | OFFSETS))
+@example(EARLIEST)
+@example(LATEST)
+@example(datetime(2026, 11, 24, 3, 0, 0, 999, UTC))
+@example(EARLIEST.replace(tzinfo=timezone(timedelta(hours=1))))
+@example(LATEST.replace(tzinfo=timezone(timedelta(minutes=-1))))
+def test_hubspot_reads_a_time_in_utc_to_the_millisecond_or_as_it_was_given(moment: datetime) -> None:
+    try:
+        expected = moment.astimezone(UTC).strftime("%4Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    except OverflowError:
+        expected = moment.isoformat()
+
+    assert utc_milliseconds(moment) == expected
