@@ -13,10 +13,12 @@ from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
+from rich.markdown import Markdown
 from rich.table import Table
 
 from bench.bed import Bed
 from bench.measurements import MEASUREMENTS, Row
+from bench.table import FIGURES, PAGE, lines, page_with
 from sandbox.stack import Stack
 
 RESULTS: Final = Path(__file__).parent / "results.json"
@@ -24,17 +26,26 @@ console = Console()
 
 
 def bench(
-    names: Annotated[list[str] | None, typer.Argument(help=f"Of {', '.join(MEASUREMENTS)}; all if none.")] = None,
-    output: Annotated[Path, typer.Option(help="Where the figures go, as JSON; the others there stay.")] = RESULTS,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help=f"Of {', '.join(MEASUREMENTS)}. Without one, those of the table in docs/performance.md."),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option(help="Where the figures go, as JSON; the others there stay. Elsewhere, the page stays too.")
+    ] = RESULTS,
 ) -> None:
-    """Measure, print tables, and write the figures as JSON with the machine named."""
-    chosen = names or list(MEASUREMENTS)
+    """Measure, print tables, and write the figures as JSON with the machine named, and docs/performance.md's table."""
+    chosen = names or list(dict.fromkeys(figure.measurement for figure in FIGURES))
     if unknown := [name for name in chosen if name not in MEASUREMENTS]:
         raise typer.BadParameter(f"no such measurement: {', '.join(unknown)}; there are {', '.join(MEASUREMENTS)}")
     # The messages that aiokafka's producer logs about new topics are irrelevant here.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="nerava-bench-", ignore_cleanup_errors=True) as folder:
         asyncio.run(_measure(chosen, Path(folder), output))
+    table = list(lines(FIGURES, json.loads(output.read_text())))
+    console.print(Markdown("\n".join(table)))
+    if output == RESULTS:
+        PAGE.write_text(page_with(table, PAGE.read_text()))
 
 
 async def _measure(names: Sequence[str], directory: Path, output: Path) -> None:

@@ -1,0 +1,65 @@
+"""The table of docs/performance.md: what each figure was, is, and must be, from bench/results.json."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from sandbox.variants.product import OLDER, THIS
+
+PAGE: Final = Path(__file__).parents[1] / "docs/performance.md"
+BEGIN, END = "<!-- figures -->\n", "<!-- /figures -->\n"
+VERSION: Final = "version"
+
+Results = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the table: a *column* of a measurement's rows, of those that have the values in *rows*.
+
+    The measurement's rows name their version in the column VERSION.
+    """
+
+    what: str
+    measurement: str
+    column: str
+    must: str
+    rows: Mapping[str, Any] = field(default_factory=dict)
+
+    def of(self, results: Results, version: str) -> str:
+        """Return the figure of a version; a dash where it was not measured."""
+        wanted = {**self.rows, VERSION: version}
+        for row in results.get(self.measurement, {}).get("rows", ()):
+            if wanted.items() <= row.items():
+                value = row[self.column]
+                return f"{value:,}" if isinstance(value, int) else str(value)
+        return "-"
+
+
+FIGURES: Final = (
+    Figure("replay: read and fold 1,000,000 events, of a bare read", "replaying", "of a bare read", "0.55"),
+)
+
+
+def lines(figures: Sequence[Figure], results: Results) -> Iterator[str]:
+    """Yield the lines of the table in Markdown."""
+    yield f"| figure | at {OLDER} | now | must | `make bench ARGS=` |"
+    yield "|---|---|---|---|---|"
+    for figure in figures:
+        before, now = (figure.of(results, version) for version in (OLDER, THIS.name))
+        yield f"| {figure.what} | {before} | {now} | {figure.must} | `{figure.measurement}` |"
+    machines = sorted(
+        {results[name]["machine"] for name in {figure.measurement for figure in figures} & results.keys()}
+    )
+    yield ""
+    yield f"Measured on {' and on '.join(machines) or 'no machine yet'}."
+
+
+def page_with(table: Iterable[str], page: str) -> str:
+    """Return the *page* with the table between its two marks. Raises ValueError without the marks."""
+    before, _, rest = page.partition(BEGIN)
+    _, found, after = rest.partition(END)
+    if not found:
+        raise ValueError(f"{PAGE.name} has no place for the table")
+    return f"{before}{BEGIN}" + "".join(f"{line}\n" for line in table) + f"{END}{after}"
