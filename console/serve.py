@@ -1,6 +1,7 @@
 """`python -m console serve`: the composition root, which wires the console's objects."""
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -48,6 +49,9 @@ Work = Callable[[], Coroutine[Any, Any, None]]
 """A coroutine function that runs for as long as the console does."""
 
 AGAIN_S: Final = 1.0
+# How long a thread may keep Python's lock while another waits for it. A page waits for it some fifty times, after each
+# query and each answer of the network. With Python's 5 ms, the thread of the indexer would take most of a page's time.
+SWITCH_S: Final = 0.0005
 
 
 def serve() -> None:
@@ -57,6 +61,7 @@ def serve() -> None:
     CONSOLE_PROXY_HEADER. Without one, all that it shows is that it needs one. It says what it can't reach. Actions run
     the commands of `python -m hubspot_consumer`, which read the same environment.
     """
+    sys.setswitchinterval(SWITCH_S)
     settings, consumer = read_settings(Settings), read_settings(ConsumerSettings)
     logs.set_up(level=settings.log_level, secrets=(*settings.secrets, *consumer.secrets))
     run_service(_serve(settings, consumer))

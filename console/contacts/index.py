@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from console.contacts.index_rows import DICTIONARY, Known, Rows
+from console.contacts.index_rows import DICTIONARY, WINDOW, Known, Rows
 from hubspot_consumer.kafka.records import Partition
 
 FILE: Final = "index.sqlite"
@@ -44,9 +44,12 @@ CREATE TABLE resolutions (
 );
 """
 TABLES: Final = ("events", "receipts", "letters", "resolutions")
-# The version depends on the schema and the compression dictionary. A file of another version is rebuilt.
-VERSION: Final = zlib.crc32(_SCHEMA.encode() + DICTIONARY) & 0x7FFFFFFF
-_PAGES_IN_MEMORY_KIB: Final = 64 * 1024
+# The version depends on the schema and the compression. A file of another version is rebuilt.
+VERSION: Final = zlib.crc32(f"{_SCHEMA}{WINDOW}".encode() + DICTIONARY) & 0x7FFFFFFF
+_MEMORY_KIB: Final = 64 * 1024
+# SQLite's pages, of 4 KiB, in the log of changes before they are copied into the file. New rows change pages all over
+# the indexes: with SQLite's 1,000, the same pages are written again and again.
+_CHECKPOINT_PAGES: Final = 16_384
 _WAIT_S: Final = 5.0
 
 
@@ -180,7 +183,12 @@ class Index:
         connection = sqlite3.connect(self.file, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
         # With synchronous = NORMAL, a power loss drops whole transactions: rows and reached offsets stay consistent.
         try:
-            for setting in ("journal_mode = WAL", "synchronous = NORMAL", f"cache_size = -{_PAGES_IN_MEMORY_KIB}"):
+            for setting in (
+                "journal_mode = WAL",
+                "synchronous = NORMAL",
+                f"cache_size = -{_MEMORY_KIB}",
+                f"wal_autocheckpoint = {_CHECKPOINT_PAGES}",
+            ):
                 connection.execute(f"PRAGMA {setting}")
         except sqlite3.DatabaseError:
             connection.close()

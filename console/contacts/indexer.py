@@ -13,7 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from console.contacts.index import Index, IndexAway, Reached, is_damage
-from console.contacts.index_rows import rows_of
+from console.contacts.index_rows import Rows, rows_of
 from hubspot_consumer.kafka.records import Partition
 from runtime.clock import Clock
 from runtime.kafka.topic_reader import Batches, Positions, TopicReader
@@ -26,6 +26,8 @@ AGAIN_S: Final = 1.0
 _ANSWER_WITHIN_MS: Final = 5_000
 # The most bytes of one fetch; a single record may be as large.
 MOST_BYTES: Final = 8 * 1024 * 1024
+# Rows of one transaction while there is a backlog. The more rows, the fewer times a page of the file is written.
+MOST_ROWS: Final = 25_000
 TROUBLES: Final = (KafkaError, OSError, TimeoutError, sqlite3.Error, IndexAway)
 
 
@@ -121,6 +123,8 @@ class Indexer:
         self._snapshot: KafkaSnapshot | None = None
         self._next_look = 0.0
         self._reached: dict[Partition, Reached] = {}
+        # The rows that are read and not stored yet, and the range that they extend each partition's to.
+        self._rows, self._ahead = Rows(), dict[Partition, Reached]()
         # Partitions whose next record read must be the last one indexed; otherwise the topic was recreated.
         self._unproven: set[Partition] = set()
         self._beyond: set[str] = set()
@@ -130,7 +134,7 @@ class Indexer:
         records = sum(reached.next - reached.first for reached in self._reached.values())
         if self._snapshot is None:
             return IndexState(None, records, self._trouble)
-        behind = sum(max(0, end - self._reached_of(partition).next) for partition, end in self._snapshot.ends.items())
+        behind = self._behind({partition: reached.next for partition, reached in self._reached.items()})
         # During trouble, the committed offsets of the last look may be out of date.
         return IndexState(behind, records, self._trouble, None if self._trouble else self._snapshot.acked)
 
@@ -149,6 +153,7 @@ class Indexer:
                 await topics.stop()
 
     async def _open(self) -> None:
+        self._drop()
         await asyncio.to_thread(self._index.open)
         self._reached = await asyncio.to_thread(self._index.reached)
         self._unproven = {partition for partition, reached in self._reached.items() if reached.next > reached.first}
@@ -173,9 +178,12 @@ class Indexer:
         topics.reader.positions |= positions
         if batches:
             await self._take_in(batches, positions)
+        if not batches or len(self._rows) >= MOST_ROWS or not self._behind(topics.reader.positions):
+            await self._store()
 
     async def _look_around(self, topics: FollowedTopics) -> None:
         """Compare the topics with the index, and position the reader where the index ends."""
+        await self._store()
         snapshot = await topics.look()
         known, existing = {topic for topic, _ in self._reached}, {topic for topic, _ in snapshot.ends}
         await self._forget_topics(known - existing, "deleted")
@@ -216,18 +224,26 @@ class Indexer:
     async def _take_in(self, batches: Batches, positions: Positions) -> None:
         others = {each.topic for each, records in batches.items() if self._is_another(each, records)}
         if others:
+            self._drop()
             await self._forget_topics(others, "another of the same name")
             self._next_look = 0.0
             return
-        reached = dict[Partition, Reached]()
         for each, records in batches.items():
             # Records that were read ahead may have been deleted since: the range never begins before `first`.
             first = self._reached_of(each).first
-            reached[each] = Reached(first, max(first, positions[each]), records[-1].timestamp)
-        rows = await asyncio.to_thread(rows_of, chain.from_iterable(batches.values()), self._topics)
-        await asyncio.to_thread(self._index.add, rows, reached)
-        self._unproven -= reached.keys()
-        self._reached |= reached
+            self._ahead[each] = Reached(first, max(first, positions[each]), records[-1].timestamp)
+        self._rows.extend(await asyncio.to_thread(rows_of, chain.from_iterable(batches.values()), self._topics))
+
+    async def _store(self) -> None:
+        """Write the rows that were read into the index."""
+        if self._ahead:
+            await asyncio.to_thread(self._index.add, self._rows, self._ahead)
+            self._unproven -= self._ahead.keys()
+            self._reached |= self._ahead
+            self._drop()
+
+    def _drop(self) -> None:
+        self._rows, self._ahead = Rows(), dict[Partition, Reached]()
 
     def _is_another(self, partition: Partition, records: Sequence[Any]) -> bool:
         """Return whether a topic was recreated: the timestamp of its last indexed record differs."""
@@ -244,6 +260,11 @@ class Indexer:
             log.warning("index.damaged")
             await asyncio.to_thread(self._index.delete)
         await self._clock.sleep(AGAIN_S)
+
+    def _behind(self, positions: Mapping[Partition, int]) -> int:
+        """Return how many records of the last look come after these positions."""
+        ends = self._snapshot.ends if self._snapshot is not None else {}
+        return sum(max(0, end - positions.get(partition, 0)) for partition, end in ends.items())
 
     def _reached_of(self, partition: Partition) -> Reached:
         return self._reached.get(partition, Reached())

@@ -3,15 +3,18 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
+from console.contacts import indexer as indexer_module
 from console.contacts.index import Reached
 from console.contacts.index_rows import rows_of
 from console.contacts.indexer import FollowedTopics, Indexer, KafkaSnapshot, Trouble
 from runtime.clock import SystemClock
+from runtime.kafka.topic_reader import Batches, Positions
 from schemas.topics import Topics
 from tests.console.indexing import indexer_of
 from tests.kafka.kafka_records import TOPICS, event_record
@@ -50,6 +53,7 @@ async def test_what_was_read_ahead_and_deleted_meanwhile_leads_nowhere_back(tmp_
     indexer._reached = index.reached()
 
     await indexer._take_in({partition: [event_record(offset=50)]}, {partition: 51})
+    await indexer._store()
 
     assert indexer._reached[*partition,].next == index.reached()[*partition,].next == 100
     index.close()
@@ -67,6 +71,63 @@ async def test_it_goes_on_where_the_index_is(tmp_path: Path) -> None:
     assert (indexer._reached_of(partition).next, indexer.state.records) == (7, 3)
     # The record before is read again, to see that the topic is the same.
     assert indexer._unproven == {partition}
+    index.close()
+
+
+class Backlog:
+    """Topics that have ten records, of which each fetch brings one."""
+
+    def __init__(self, partition: TopicPartition) -> None:
+        self.reader = self
+        self.partition = partition
+        self.positions: dict[TopicPartition, int] = {}
+
+    async def look(self) -> KafkaSnapshot:
+        return KafkaSnapshot({self.partition: 0}, {self.partition: 10})
+
+    def assign(self, _: object) -> None: ...
+
+    def seek(self, positions: dict[TopicPartition, int]) -> None:
+        self.positions |= positions
+
+    async def fetch(self) -> tuple[Batches, Positions]:
+        at = self.positions[self.partition]
+        if at == 12:
+            return {}, {self.partition: at}
+        return {self.partition: [event_record(offset=at)]}, {self.partition: at + 1}
+
+
+async def test_a_backlog_is_stored_in_few_transactions_and_its_end_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexer_module, "MOST_ROWS", 4)
+    indexer, index = indexer_of("127.0.0.1:1", TOPICS, tmp_path)
+    topics, stored = cast("Any", Backlog(TopicPartition(TOPICS.of("nova_earned"), 0))), list[int]()
+    await indexer._open()
+
+    for _ in range(13):
+        await indexer._follow_some(topics)
+        stored.append(sum(reached.next for reached in index.reached().values()))
+
+    # The look knows of ten records: the eleventh and the twelfth are new ones, which a page is to show.
+    assert stored == [0, 0, 0, 4, 4, 4, 4, 8, 8, 10, 11, 12, 12]
+    assert indexer.state.records == 12
+    index.close()
+
+
+async def test_rows_that_were_read_before_a_topic_proves_to_be_another_are_not_stored(tmp_path: Path) -> None:
+    indexer, index = indexer_of("127.0.0.1:1", TOPICS, tmp_path)
+    proven, other = (TopicPartition(TOPICS.of("nova_earned"), number) for number in (0, 1))
+    index.open()
+    index.add(rows_of([], TOPICS), {(*other,): Reached(0, 7, 5)})
+    index.close()
+    await indexer._open()
+
+    await indexer._take_in({proven: [event_record(offset=50)]}, {proven: 51})
+    await indexer._take_in({other: [event_record(offset=6)._replace(timestamp=6)]}, {other: 7})
+    await indexer._store()
+
+    assert index.reached() == {}
     index.close()
 
 
