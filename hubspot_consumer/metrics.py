@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
+from functools import cache
 from typing import Any, Final, Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -33,9 +34,12 @@ class Telemetry:
     def __init__(self) -> None:
         self.registry: Final = CollectorRegistry()
         self.read = Counter("hubspot_consumer_events_read", "Records read", ["topic"], registry=self.registry)
+        # `labels` takes a lock and builds its key anew at each call, for a handful of topics and types.
+        self.read_of: Final = cache(self.read.labels)
         self.events_delivered = Counter(
             "hubspot_consumer_events_delivered", "Events that HubSpot holds", ["type"], registry=self.registry
         )
+        self._delivered_of: Final = cache(self.events_delivered.labels)
         self.suppressed = Counter(
             "hubspot_consumer_events_suppressed", "Events of suppressed contacts, not sent", registry=self.registry
         )
@@ -129,8 +133,9 @@ class Telemetry:
         """Count an event that was delivered at *now*, and observe its latency and age."""
         if (envelope := event.envelope) is None:
             return
-        self.events_delivered.labels(envelope.type).inc()
-        trace_id = recorded_trace_id_of(event.record.traceparent)
+        self._delivered_of(envelope.type).inc()
+        traceparent = event.record.traceparent
+        trace_id = recorded_trace_id_of(traceparent) if traceparent else None
         exemplar = {"trace_id": trace_id} if trace_id else None
         self._latency.observe(_seconds(event.record.timestamp, now), exemplar)
         # The event id of a hand-made record may contain no time.

@@ -1,8 +1,9 @@
 """Receipts: small records of the outcomes of a worker's deliveries."""
 
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import to_json
 
 from schemas.envelope import LARGEST
 from schemas.texts import Name, Words
@@ -48,3 +49,14 @@ class Receipt(BaseModel):
             return cls.model_validate_json(value or b"")
         except ValidationError:
             return None
+
+
+_UNTOLD: Final = {**dict.fromkeys(Receipt.model_fields), "properties": ()}
+
+
+def receipt_value(**fields: Any) -> bytes:
+    """Return the record's value of a receipt with *fields*, which are not checked.
+
+    A worker writes thousands in a second, of values that were checked on reading. A model would cost five times this.
+    """
+    return to_json(_UNTOLD | fields)

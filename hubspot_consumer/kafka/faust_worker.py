@@ -4,6 +4,8 @@ Faust provides the membership in the group and passes records on. `positions` ch
 is committed; docs/decisions/0048 explains why.
 """
 
+import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Collection
 from tempfile import TemporaryDirectory
 from typing import Any, Final, cast
@@ -30,6 +32,12 @@ REBALANCE_TIMEOUT_S: Final = 60.0
 MAX_POLL_INTERVAL_S: Final = 7 * 24 * 3600.0
 COMMIT_INTERVAL_S: Final = 0.5
 MOST_BYTES_OF_A_PARTITION: Final = 32 * 1024
+# The limit for the records of one event of Faust, and for the events that wait for the agent. Fetched records beyond
+# them stay packed in the client.
+MOST_RECORDS_OF_A_FETCH: Final = 500
+MOST_FETCHES_WAITING: Final = 2
+# After so many records the other tasks have their turn.
+RECORDS_AT_ONCE: Final = 50
 
 
 class FaustWorker:
@@ -60,6 +68,8 @@ class FaustWorker:
         self._offsets = offsets
         # The paused partitions, from which nothing is fetched.
         self.paused: set[TP] = set()
+        # The records of the current event that are not read yet.
+        self._unread: deque[Any] = deque()
         # Faust requires a folder for its tables, although this app has none.
         self._folder = TemporaryDirectory(prefix="hubspot-consumer-")
         self._app = _faust_app(kafka, group, self._folder.name, positions, offsets)
@@ -69,6 +79,7 @@ class FaustWorker:
         self._app.agent(topics, name="lifecycle")(self._read)
 
         async def on_revoked(*_: Any, **__: Any) -> None:
+            self._unread.clear()
             await revoked()
             # The second commit is needed where one is under way: Faust's first then only waits for that one to end.
             await self._app.consumer.commit()
@@ -152,10 +163,16 @@ class FaustWorker:
 
     async def _read(self, stream: Any) -> None:
         async for event in stream.noack().events():
-            record = _record(event.message)
-            if await self._gaps.is_next(record, self):
-                # An exception here would end the agent; `take` raises none for the content of a record.
-                await self._take(record)
+            self._unread.extend(event.value)
+            while self._unread:
+                if len(self._unread) % RECORDS_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+                await self._read_record(_record(self._unread.popleft()))
+
+    async def _read_record(self, record: Record) -> None:
+        if await self._gaps.is_next(record, self):
+            # An exception here would end the agent; `take` raises none for the content of a record.
+            await self._take(record)
 
 
 def _faust_app(kafka: KafkaConnection, group: str, folder: str, positions: Positions, offsets: Offsets) -> faust.App:
@@ -176,6 +193,8 @@ def _faust_app(kafka: KafkaConnection, group: str, folder: str, positions: Posit
         TableManager=TableManager,
         # Small fetches keep co-partitioned topics aligned: events far ahead in one topic only make holes.
         consumer_max_fetch_size=MOST_BYTES_OF_A_PARTITION,
+        broker_max_poll_records=MOST_RECORDS_OF_A_FETCH,
+        stream_buffer_maxsize=MOST_FETCHES_WAITING,
         # `Assignment.revoked` waits for the calls in flight, with a time limit; Faust would wait without one.
         stream_wait_empty=False,
         # Faust would create a missing topic, with the wrong number of partitions.
@@ -204,14 +223,13 @@ def _credentials(
     return faust.SSLCredentials(options["ssl_context"]) if options["ssl_context"] is not None else None
 
 
-def _record(message: Any) -> Record:
-    headers = message.headers.items() if isinstance(message.headers, dict) else message.headers or ()
+def _record(fetched: Any) -> Record:
     return Record(
-        topic=message.topic,
-        partition=message.partition,
-        offset=message.offset,
-        timestamp=moment_of(message.timestamp or 0),
-        key=message.key,
-        value=message.value,
-        headers=[(str(name), bytes(value or b"")) for name, value in headers],
+        topic=fetched.topic,
+        partition=fetched.partition,
+        offset=fetched.offset,
+        timestamp=moment_of((fetched.timestamp or 0) / 1000),
+        key=fetched.key,
+        value=fetched.value,
+        headers=[(name, value or b"") for name, value in fetched.headers],
     )

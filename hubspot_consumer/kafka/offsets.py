@@ -7,15 +7,24 @@ first record that is not finished or whose ack is deferred.
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from hubspot_consumer.kafka.records import Partition
 
 
-@dataclass
+@dataclass(slots=True)
 class _Entry:
     offset: int
     finished: bool = False
     deferrals: int = 0
+
+
+@dataclass(slots=True)
+class _Counts:
+    """How many events were finished, and how many records were read and are not acked, in all partitions together."""
+
+    finished: int = 0
+    unfinished: int = 0
 
 
 @dataclass
@@ -27,6 +36,7 @@ class PartitionOffsets:
     # Every record before this offset is acked.
     acked: int
     committed: int
+    counts: _Counts = field(default_factory=_Counts)
     # Records before this offset may be of the time before the partition was truncated or recreated.
     restarted_at: int = 0
     # The offset of the last record that came too early, None after a record that came in order.
@@ -39,14 +49,10 @@ class PartitionOffsets:
         entry = _Entry(offset)
         self._entries.append(entry)
         self._by_offset[offset] = entry
+        self.counts.unfinished += 1
         self.next = offset + 1
         self.too_early = None
-
-        def finish() -> None:
-            entry.finished = True
-            self._acknowledge()
-
-        return finish
+        return partial(self._finish, entry)
 
     def defer(self, offset: int) -> Callable[[], None]:
         """Defer the ack of *offset*, finished or not; return the callback that releases it, to be called once."""
@@ -54,22 +60,27 @@ class PartitionOffsets:
         if entry is None:
             return _nothing
         entry.deferrals += 1
-
-        def release() -> None:
-            entry.deferrals -= 1
-            self._acknowledge()
-
-        return release
+        return partial(self._release, entry)
 
     def pass_over(self, to: int) -> None:
         """Continue at *to*, because Kafka stores no unread record before it."""
         self.next = to
         self._acknowledge()
 
+    def _finish(self, entry: _Entry) -> None:
+        entry.finished = True
+        self.counts.finished += 1
+        self._acknowledge()
+
+    def _release(self, entry: _Entry) -> None:
+        entry.deferrals -= 1
+        self._acknowledge()
+
     def _acknowledge(self) -> None:
         while self._entries and self._entries[0].finished and not self._entries[0].deferrals:
             entry = self._entries.popleft()
             del self._by_offset[entry.offset]
+            self.counts.unfinished -= 1
             self.acked = entry.offset + 1
         if not self._entries:
             self.acked = self.next
@@ -83,18 +94,22 @@ class Offsets:
 
     def __init__(self) -> None:
         self._partitions: dict[Partition, PartitionOffsets] = {}
-        # Counts finished events since the start; `Progress` checks that it rises.
-        self.finished = 0
+        self._counts = _Counts()
 
     def assigned(self, starts: Mapping[Partition, int]) -> None:
         """Replace all partitions by these, each with its start offset."""
-        self._partitions = {partition: PartitionOffsets(start, start, start) for partition, start in starts.items()}
+        self.forget()
+        self._partitions = {
+            partition: PartitionOffsets(start, start, start, self._counts) for partition, start in starts.items()
+        }
 
     def restart(self, partition: Partition, start: int) -> None:
         """Restart a partition at *start*, because Kafka has truncated or recreated it."""
         before = self._of(partition)
         restarted_at = max(before.next, before.restarted_at)
-        self._partitions[partition] = PartitionOffsets(start, start, start, restarted_at)
+        before.counts.unfinished -= len(before)
+        before.counts = _Counts()
+        self._partitions[partition] = PartitionOffsets(start, start, start, self._counts, restarted_at)
 
     def next_of(self, partition: Partition) -> int | None:
         """Return the offset of the record to be read next, None for a partition that is not assigned."""
@@ -127,13 +142,7 @@ class Offsets:
 
     def begin(self, partition: Partition, offset: int) -> Callable[[], None]:
         """Record that a record was read; return its finishing callback."""
-        finish = self._of(partition).begin(offset)
-
-        def counted() -> None:
-            self.finished += 1
-            finish()
-
-        return counted
+        return self._of(partition).begin(offset)
 
     def defer(self, partition: Partition, offset: int) -> Callable[[], None]:
         """Defer a record's ack; return the callback that releases it."""
@@ -152,11 +161,18 @@ class Offsets:
     def forget(self) -> None:
         """Drop every partition; its next worker reads again what was not committed."""
         self._partitions = {}
+        # What is finished late, of the dropped partitions, is counted in the former counts.
+        self._counts = _Counts(self._counts.finished)
+
+    @property
+    def finished(self) -> int:
+        """How many events were finished since the start; `Progress` checks that it rises."""
+        return self._counts.finished
 
     @property
     def unfinished(self) -> int:
         """How many records were read and are not acked."""
-        return sum(map(len, self._partitions.values()))
+        return self._counts.unfinished
 
     def _of(self, partition: Partition) -> PartitionOffsets:
         """Return the offsets of a partition; those of one that is not assigned are new and belong to nobody."""

@@ -17,7 +17,7 @@ LONGEST_ID: Final = 64
 Partition = tuple[str, int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Record:
     topic: str
     partition: int
@@ -46,7 +46,9 @@ class Record:
 
     @property
     def traceparent(self) -> str | None:
-        return Headers.decode(self.headers).traceparent
+        # As in `Headers`, the last of several counts. Most records have none, and the others are not decoded.
+        found = [value for name, value in self.headers if name == "traceparent"]
+        return (found[-1] or b"").decode(errors="replace") or None if found else None
 
     @property
     def place(self) -> str:

@@ -1,7 +1,9 @@
 """An LRU cache of the last applied sequence per contact: recently finished contacts need no look-up."""
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
+from struct import Struct
 from typing import Final
 
 from hubspot_consumer.ordering.lane import Lane
@@ -9,14 +11,18 @@ from schemas.contacts import ContactKey
 
 # An evicted contact costs a hundredth of a call, because one look-up reads 100 contacts.
 REMEMBERED_CONTACTS: Final = 50_000
+# A sequence and an event's id.
+_ID: Final = Struct(">Q16s")
 
 
-@dataclass
+@dataclass(slots=True)
 class _Known:
+    """The state of a closed lane. The ids are packed: as a dict they were three quarters of the cache's memory."""
+
     applied: int
     done: int
     contact_id: str | None
-    ids: dict[int, int]
+    ids: bytes
 
 
 class AppliedCache:
@@ -28,7 +34,7 @@ class AppliedCache:
     def keep(self, lane: Lane) -> None:
         """Store the state of a lane that closes, unless it is unsure: then the contact is looked up again."""
         if lane.applied is not None and not lane.unsure:
-            self._contacts[lane.key] = _Known(lane.applied, lane.done, lane.contact_id, lane.ids)
+            self._contacts[lane.key] = _Known(lane.applied, lane.done, lane.contact_id, _packed(lane.ids))
             if len(self._contacts) > REMEMBERED_CONTACTS:
                 self._contacts.popitem(last=False)
 
@@ -36,7 +42,7 @@ class AppliedCache:
         """Move the stored state of a contact, if any, into its new lane."""
         if (known := self._contacts.pop(lane.key, None)) is not None:
             lane.applied, lane.done = known.applied, known.done
-            lane.contact_id, lane.ids = known.contact_id, known.ids
+            lane.contact_id, lane.ids = known.contact_id, _unpacked(known.ids)
 
     def learn(self, key: ContactKey, sequence: int, contact_id: str | None) -> None:
         """Update a cached contact with a newer sequence that another writer applied."""
@@ -49,3 +55,11 @@ class AppliedCache:
 
     def clear(self) -> None:
         self._contacts.clear()
+
+
+def _packed(ids: Mapping[int, int]) -> bytes:
+    return b"".join(_ID.pack(sequence, event_id.to_bytes(16)) for sequence, event_id in ids.items())
+
+
+def _unpacked(packed: bytes) -> dict[int, int]:
+    return {sequence: int.from_bytes(event_id) for sequence, event_id in _ID.iter_unpack(packed)}

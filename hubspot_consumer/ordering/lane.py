@@ -92,24 +92,29 @@ class Lane:
 
         Of two events with one sequence, the one that Kafka stored first has it, unless the other is in a call.
         """
-        other = self.pending.get(event.sequence)
-        if event.envelope is None:
-            first = other or event
-        elif self._is_reused(event):
+        if self._is_reused(event):
             self.reused.append(event)
-            return
-        elif other is None or other.envelope is None:
+        elif (other := self.pending.get(event.sequence)) is None:
+            self.pending[event.sequence] = event
+        else:
+            self._add_beside(event, other)
+
+    def _add_beside(self, event: Pending, other: Pending) -> None:
+        """Add an event whose sequence is that of *other*, a pending one."""
+        if event.envelope is None:
+            first = other
+        elif other.envelope is None:
             first = event
         elif other.id == event.id or self.state is LaneState.IN_FLIGHT:
             first = other
         else:
             first = min(other, event, key=lambda each: each.record.order)
         self.pending[event.sequence] = first
-        for later in (each for each in (other, event) if each is not None and each is not first):
-            if later.envelope is None or later.id == first.id:
-                self.copies.setdefault(event.sequence, []).append(later.finish)
-            else:
-                self.reused.append(later)
+        later = event if first is other else other
+        if later.envelope is None or later.id == first.id:
+            self.copies.setdefault(event.sequence, []).append(later.finish)
+        else:
+            self.reused.append(later)
 
     @property
     def begins(self) -> bool:
@@ -185,7 +190,8 @@ class Lane:
 
     def _is_reused(self, event: Pending) -> bool:
         """Return whether another event is known to have the sequence of *event*."""
-        return event.envelope is not None and self.ids.get(event.sequence, event.id) != event.id
+        known = self.ids.get(event.sequence)
+        return known is not None and event.envelope is not None and known != event.id
 
     def _remember(self, ids: Mapping[int, int]) -> None:
         self.ids = dict(sorted(ids.items())[-REMEMBERED_IDS:])

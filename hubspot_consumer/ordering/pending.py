@@ -2,14 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from hubspot_consumer.kafka.records import Record
 from hubspot_consumer.mapping import MappedEvent, map_event
 from schemas.envelope import Envelope
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Pending:
     """An event that was read and is not finished. A dead letter has no envelope and only fills its sequence."""
 
@@ -17,6 +16,7 @@ class Pending:
     envelope: Envelope | None
     record: Record
     finish: Callable[[], None] = field(compare=False)
+    _mapped: MappedEvent | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def id(self) -> int:
@@ -29,7 +29,9 @@ class Pending:
         # The header with the event id may be missing in a hand-made record.
         return self.record.log_fields | ({"event_id": str(self.envelope.id)} if self.envelope else {})
 
-    @cached_property
+    @property
     def mapped(self) -> MappedEvent:
         """The HubSpot properties of the event; none for a dead letter. Raises MappingFailed."""
-        return map_event(self.envelope) if self.envelope is not None else MappedEvent({}, {})
+        if self._mapped is None:
+            self._mapped = map_event(self.envelope) if self.envelope is not None else MappedEvent({}, {})
+        return self._mapped

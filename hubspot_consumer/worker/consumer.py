@@ -62,7 +62,7 @@ class RecordConsumer:
         """Process a record, then wait until there is room for the next one. No content of a record raises an error."""
         while self._ended:
             await self._wait()
-        self._telemetry.read.labels(record.topic).inc()
+        self._telemetry.read_of(record.topic).inc()
         self._alignment.read(record)
         finish = self._offsets.begin(record.topic_partition, record.offset)
         try:

@@ -1,5 +1,6 @@
 """A member of a consumer group in the test's own process: the worker's reader, without lanes and HubSpot."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Collection
 
@@ -16,7 +17,10 @@ from runtime.health import Health
 
 
 class Member:
-    """Notes what it is assigned and what it is handed, and finishes each record at once while *finishes*."""
+    """Notes what it is assigned and what it is handed, and finishes each record at once while *finishes*.
+
+    While `may_finish` is not set, it waits with the record that it has taken.
+    """
 
     def __init__(self, settings: Settings) -> None:
         clock = SystemClock()
@@ -24,6 +28,8 @@ class Member:
         self.rebalances = 0
         self.taken: list[tuple[str, int, int]] = []
         self.finishes = True
+        self.may_finish = asyncio.Event()
+        self.may_finish.set()
         self.gaps: Counter[Gap] = Counter()
         self.lease, self.offsets, self.health = Lease(clock), Offsets(), Health()
         self.lag = Lag(settings.client_options(), settings.group, settings.topics.events)
@@ -69,6 +75,7 @@ class Member:
     async def _take(self, record: Record) -> None:
         finish = self.offsets.begin(record.topic_partition, record.offset)
         self.taken.append((record.topic, record.partition, record.offset))
+        await self.may_finish.wait()
         if self.finishes:
             finish()
 

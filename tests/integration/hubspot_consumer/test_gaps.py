@@ -11,8 +11,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from aiokafka.consumer.group_coordinator import CoordinatorGroupRebalance
 from aiokafka.errors import GroupAuthorizationFailedError
-from faust.transport import consumer
 
+from hubspot_consumer.kafka.faust_driver import Consumer
 from hubspot_consumer.kafka.gaps import LOOKS
 from hubspot_consumer.settings import Settings
 from sandbox.stack import create_topics
@@ -90,16 +90,21 @@ async def group(kafka: Any, topic_prefix: str, monkeypatch: pytest.MonkeyPatch) 
 
 def throw_away(monkeypatch: pytest.MonkeyPatch, group: Group, thrown: set[int]) -> None:
     """Let Faust throw away records of these offsets, each once, after the Kafka client has gone on."""
-    fetch = consumer.Consumer.getmany
+    fetch = Consumer.getmany
 
-    async def getmany(self: consumer.Consumer, timeout: float) -> AsyncIterator[Any]:  # noqa: ASYNC109 - as Faust has it
-        async for partition, message in fetch(self, timeout):
-            if partition == group.partition and message.offset in thrown:
-                thrown.remove(message.offset)
-            else:
-                yield partition, message
+    def is_thrown(record: Any) -> bool:
+        if (record.topic, record.partition) != group.partition or record.offset not in thrown:
+            return False
+        thrown.remove(record.offset)
+        return True
 
-    monkeypatch.setattr(consumer.Consumer, "getmany", getmany)
+    async def getmany(self: Consumer, timeout: float) -> AsyncIterator[Any]:  # noqa: ASYNC109 - as Faust has it
+        async for partition, fetched in fetch(self, timeout):
+            message: Any = fetched
+            message.value = [record for record in message.value if not is_thrown(record)]
+            yield partition, message
+
+    monkeypatch.setattr(Consumer, "getmany", getmany)
 
 
 @pytest.mark.parametrize("thrown", [{0}, {0, 1, 2}, {3}, {2, 5}])
@@ -220,3 +225,39 @@ async def test_a_member_that_is_refused_once_when_it_joins_again_comes_back(
                 return group.read(first) + group.read(second) == [0, 1, 2, 3]
 
             await eventually(all_read, within_s=20, saying="all is read")
+
+
+# One of the two partitions stays with the first worker.
+@pytest.mark.parametrize("number", range(PARTITIONS))
+async def test_the_rest_of_a_fetch_goes_to_the_next_worker_of_its_partition_and_is_no_gap(
+    group: Group, number: int
+) -> None:
+    group.partition = TopicPartition(group.partition.topic, number)
+    await group.write(20)
+    async with group.member() as first:
+        first.may_finish.clear()
+
+        async def taken() -> bool:
+            return bool(group.read(first))
+
+        await eventually(taken, within_s=20, saying="the first of twenty records is taken, and waits")
+        async with group.member() as second:
+
+            async def both_hold() -> bool:
+                return all(
+                    member.assigned and all(member.offsets.next_of(one) is not None for one in member.assigned)
+                    for member in (first, second)
+                )
+
+            await eventually(both_hold, within_s=60, saying="both are members, and their partitions are sought")
+            first.may_finish.set()
+            await group.write(1)
+
+            async def all_committed() -> bool:
+                return not sum((await first.lag.read()).values())
+
+            await eventually(all_committed, within_s=30, every_s=0.2, saying="all is committed")
+
+            read_on = group.read(first)[1:] + group.read(second)
+            assert read_on == list(range(21))
+            assert first.gaps + second.gaps == {}

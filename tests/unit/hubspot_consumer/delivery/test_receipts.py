@@ -169,7 +169,9 @@ def test_a_delivered_event_leaves_what_there_is_to_know() -> None:
             "reason": None,
             "detail": None,
         }
-        assert [key for key, _ in worker.kafka.records] == [EMAIL.encode()]
+        [(key, sent)] = worker.kafka.records
+        # It is written without the model.
+        assert (key, sent) == (EMAIL.encode(), receipt.model_dump_json().encode())
         assert worker.acked == {1}
 
     run_fast(work())

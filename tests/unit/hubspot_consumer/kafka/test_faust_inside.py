@@ -33,6 +33,7 @@ def test_the_versions_are_those_whose_inside_was_read(package: str, read: str) -
 @pytest.mark.parametrize(
     ("ours", "fausts"),
     [
+        (faust_driver.Consumer.getmany, consumer.Consumer.getmany),
         (faust_driver.Consumer.perform_seek, consumer.Consumer.perform_seek),
         (faust_driver.Consumer._commit, consumer.ThreadDelegateConsumer._commit),
         (faust_driver.Consumer._filter_committable_offsets, consumer.Consumer._filter_committable_offsets),
@@ -56,6 +57,20 @@ def test_what_is_overridden_takes_what_faust_gives_it(ours: Callable[..., Any], 
             consumer.Consumer._drain_messages,
             "self.wait_first(\n                                callback(message), self.suspend_flow.wait()",
         ),
+        # The records of a fetch are passed on as one message, by the same wait and under the same conditions.
+        (consumer.Consumer._drain_messages, "ait = cast(AsyncIterator, getmany(timeout=1.0))"),
+        (
+            consumer.Consumer.getmany,
+            "records, active_partitions = await self._wait_next_records(timeout)\n        generation_id = self.app",
+        ),
+        # The queue of events is empty, and the flow suspended, before `FaustWorker` drops the rest of its event.
+        (App._on_partitions_revoked, "T(self.flow_control.clear)()"),
+        # While a request to a broker is under way, or waits for its time, no other one is made to it. A request
+        # that is cancelled returns, and is awaited.
+        (Fetcher._fetch_requests_routine, "self._proc_fetch_request(assignment, node_id, request),"),
+        (Fetcher._fetch_requests_routine, "self._in_flight.add(node_id)"),
+        (Fetcher._proc_fetch_request, "except asyncio.CancelledError:"),
+        (Fetcher.close, "x.cancel()\n            await x"),
         # Fetches go through the method that is overridden, with the set of partitions that pauses change.
         (
             driver.AIOKafkaConsumerThread.getmany,

@@ -27,6 +27,7 @@ class Bench:
     def __init__(self) -> None:
         self.clock, self.health = OwnedClock(), Health()
         self.offsets, self.lanes, self.halt = Offsets(), Lanes(self.clock), CircuitBreaker(self.clock)
+        self.offsets.assigned({MINE: 0})
         self.lags = {MINE: 1, ANOTHERS: 1}
         self.delivery = SimpleNamespace(calls_ended=0, calls_in_flight=0)
         self.daily = DailyQuota(1_000, self.clock)
