@@ -8,10 +8,13 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer
 
+from hubspot_consumer.kafka import faust_worker
 from hubspot_consumer.kafka.faust_worker import FaustWorker
 from hubspot_consumer.kafka.gaps import Gaps
 from hubspot_consumer.kafka.lag import Lag
@@ -28,12 +31,23 @@ EVENTS: Final = 100_000
 
 # Faust has no wheel for Linux on arm64, and is built there without its extensions.
 WITHOUT_EXTENSIONS: Final = {"NO_CYTHON": "1"}
+# Variables of a reader's process.
+LARGER: Final = "BENCH_LARGER_FETCHES"
+UVLOOP: Final = "BENCH_UVLOOP"
 
 
 async def faust_cost(environment: Mapping[str, str]) -> list[Mapping[str, Any]]:
-    bare = await _in_a_process("aiokafka", environment)
-    faust = await _in_a_process("Faust", environment)
-    pure = await _in_a_process("Faust", {**environment, **WITHOUT_EXTENSIONS})
+    variants = {
+        "aiokafka": ("aiokafka", {}),
+        "Faust": ("Faust", {}),
+        "Faust as pure Python": ("Faust", WITHOUT_EXTENSIONS),
+    }
+    variants["Faust, fetches of 5,000 records"] = "Faust", {LARGER: "1"}
+    # It is no dependency: `uv pip install uvloop` lets it be measured.
+    if find_spec("uvloop"):
+        variants |= {f"{reader} on uvloop": (reader, {UVLOOP: "1"}) for reader in ("aiokafka", "Faust")}
+    found = {name: await _in_a_process(reader, {**environment, **own}) for name, (reader, own) in variants.items()}
+    bare = found["aiokafka"]
     return [
         {
             "reader": reader,
@@ -42,7 +56,7 @@ async def faust_cost(environment: Mapping[str, str]) -> list[Mapping[str, Any]]:
             "events per second of CPU": round(EVENTS / cpu_s),
             "of aiokafka": round(bare[1] / cpu_s, 3),
         }
-        for reader, (seconds, cpu_s) in (("aiokafka", bare), ("Faust", faust), ("Faust as pure Python", pure))
+        for reader, (seconds, cpu_s) in found.items()
     ]
 
 
@@ -122,6 +136,10 @@ async def _faust(settings: Settings) -> float:
 
 
 if __name__ == "__main__":
+    if LARGER in os.environ:
+        vars(faust_worker)["MOST_RECORDS_OF_A_FETCH"] = 5_000
+    if UVLOOP in os.environ:
+        import_module("uvloop").install()
     reader = {"aiokafka": _bare, "Faust": _faust}[sys.argv[1]]
     seconds = asyncio.run(reader(Settings()))
     sys.stdout.write(f"{seconds} {time.process_time()}\n")

@@ -11,7 +11,7 @@ from statistics import quantiles
 from typing import Any, Final
 
 from bench.backlog import rows
-from bench.bed import Bed, peak_memory_mb
+from bench.bed import Bed
 from bench.contact_pages import contact_pages
 from bench.faust_cost import faust_cost
 from bench.outbox.pinned import relay_pinned
@@ -23,6 +23,7 @@ from bench.replaying import replay_beside, replaying
 from bench.sizes import sizes
 from bench.start_up import start_up
 from bench.stopping import stopping
+from bench.worker_cost import cpu_live, folding, memory
 from producer.migrations import migrate
 from sandbox.day.backend import Backend
 from sandbox.day.ledger import Ledger
@@ -144,26 +145,6 @@ async def latency(bed: Bed) -> list[Row]:
     return [{"events": len(seconds), "p50 ms": round(cuts[49] * 1000, 1), "p99 ms": round(cuts[98] * 1000, 1)}]
 
 
-async def memory(bed: Bed) -> list[Row]:
-    """The worker's peak memory at backlogs that grow by tens."""
-    found: list[Row] = []
-    for events in (10_000, 100_000, 1_000_000):
-        environment = await bed.backlog(events, 20_000, quota=1_000, latency_ms=50)
-        async with bed.running_worker({**environment, "HUBSPOT_RATE_LIMIT": "1000"}) as worker:
-            seconds = await bed.until_held(events, within_s=600)
-            peak = peak_memory_mb(worker)
-        first = found[0]["peak MB"] if found else peak
-        found.append(
-            {
-                "backlog": events,
-                "peak MB": round(peak, 1),
-                "of the smallest": round(peak / first, 2),
-                "events/s": round(events / seconds),
-            }
-        )
-    return found
-
-
 async def faust(bed: Bed) -> list[Row]:
     """What an event costs in Faust, beside bare aiokafka with the same tracker."""
     environment = await bed.backlog(100_000, 20_000)
@@ -198,6 +179,8 @@ MEASUREMENTS: Final[Mapping[str, Measurement]] = {
         drain,
         workers,
         memory,
+        folding,
+        cpu_live,
         faust,
         tracking,
         wake_up,

@@ -38,6 +38,11 @@ class Figure:
 
 
 FIGURES: Final = (
+    Figure("events a second of one worker, 1,000,000 events of 1,000 contacts", "folding", "events/s", "7,000"),
+    Figure("a worker's peak memory, backlog of 1,000,000 beside 10,000", "memory", "of that at 10,000", "1.10"),
+    Figure("CPU of a worker at 300 events/s, % of a core", "cpu_live", "worker, CPU % of a core", "half"),
+    Figure("CPU of a relay at 300 events/s, % of a core", "cpu_live", "relay, CPU % of a core", "half"),
+    Figure("receipts, share of a worker's CPU", "receipts", "receipts' share of CPU", "5 %"),
     Figure("replay: read and fold 1,000,000 events, of a bare read", "replaying", "of a bare read", "0.55"),
 )
 
