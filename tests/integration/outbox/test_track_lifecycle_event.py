@@ -192,8 +192,9 @@ PAYLOADS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "user_id": st.sampled_from(["usr_1", "usr_2", "usr_3", "7", 7, "", None, ["usr_1"]]),
         "email": st.sampled_from(["ada@example.com", "bob@example.com", "nobody", 7, None]),
         "amount_cents": st.sampled_from(
-            [0, 5, 500.0, 1.5, -1, 10**15, 2**53 - 1, 2**53, 1e300, "5", "", None, True, [5], {}]
+            [0, 5, 500.0, 1.5, -1, 10**15, 2**53 - 1, 2**53, 1e300, "5", "", None, True, [5], [], {}]
         ),
+        "session_id": st.sampled_from(["s", "a" * 255, "a" * 256, "é" * 255, 7]),
     },
 )
 TYPES = st.sampled_from(
