@@ -59,6 +59,11 @@ class Bed:
 
     async def backlog(self, events: int, contacts: int, *, poisoned: int = 0, **portal: Any) -> Mapping[str, str]:
         """Publish a backlog on new topics, start an empty portal, and return a consumer's environment for both."""
+        published = await self.published(events, contacts, poisoned=poisoned)
+        return {**await self.new_simulator(**portal), **published, "HUBSPOT_API_BASE_URL": self.simulator.url}
+
+    async def published(self, events: int, contacts: int, *, poisoned: int = 0) -> Mapping[str, str]:
+        """Publish a backlog on new topics, and return the environment of a consumer of them."""
         number = next(self._numbers)
         topics = Topics(f"bench{number}.")
         servers = self.stack.kafka.bootstrap_servers
@@ -66,7 +71,7 @@ class Bed:
         self.say(f"publishing {events:,} events of {contacts:,} contacts")
         await publish(servers, topics, PARTITIONS, rows(events, contacts, poisoned=poisoned), self.say)
         return {
-            **await self.new_simulator(**portal),
+            **self.stack.environment,
             "KAFKA_TOPIC_PREFIX": topics.prefix,
             "CONSUMER_GROUP": f"bench{number}",
         }

@@ -44,6 +44,19 @@ FIGURES: Final = (
     Figure("CPU of a relay at 300 events/s, % of a core", "cpu_live", "relay, CPU % of a core", "half"),
     Figure("receipts, share of a worker's CPU", "receipts", "receipts' share of CPU", "5 %"),
     Figure("replay: read and fold 1,000,000 events, of a bare read", "replaying", "of a bare read", "0.55"),
+    *(
+        Figure(
+            f"calls used of those allowed, {workers} worker{'s'[: workers - 1]}",
+            "calls_used",
+            "calls used of allowed",
+            "97.5 %",
+            {"workers": workers},
+        )
+        for workers in (1, 2, 3, 8)
+    ),
+    Figure("commit to timeline entry at 10 events/s, p50 ms", "latency", "p50 ms", "15", {"events/s": 10}),
+    Figure("the same, p99 ms", "latency", "p99 ms", "80", {"events/s": 10}),
+    Figure("the same at 60 events/s over 600 contacts, p99 ms", "latency", "p99 ms", "1,000", {"events/s": 60}),
 )
 
 

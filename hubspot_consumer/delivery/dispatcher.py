@@ -23,6 +23,8 @@ MOST_CALLS_IN_FLIGHT: Final = 8
 MOST_PASSED_OVER: Final = 20
 # A look-up gives way longer: once the contact's first event is read, the look-up is not needed.
 MOST_LOOK_UPS_PASSED_OVER: Final = 60
+# Where no queue fills a call, each call takes its whole queue, and passing another over saves nothing.
+MOST_PASSED_OVER_BY_PARTS: Final = 2
 
 
 @dataclass
@@ -34,9 +36,8 @@ class _Queue:
     most_passed_over: int = MOST_PASSED_OVER
     passed_over: int = 0
 
-    @property
-    def overdue(self) -> bool:
-        return self.passed_over >= self.most_passed_over
+    def overdue(self, *, backlog: bool) -> bool:
+        return self.passed_over >= (self.most_passed_over if backlog else MOST_PASSED_OVER_BY_PARTS)
 
 
 class Dispatcher:
@@ -157,8 +158,11 @@ class Dispatcher:
     def _next_call(self, slot: Slot, *, probing: bool) -> Coroutine[Any, Any, None]:
         # The lanes are taken now and not when the call's task begins, so that the next slot takes only the others.
         waiting = [queue for queue in self._queues if queue.waiting()]
+        backlog = any(queue.waiting() >= MOST_UPSERTS for queue in waiting)
         # Where several queues can fill a call, the first of them is taken.
-        next_queue = max(waiting, key=lambda queue: (queue.overdue, min(queue.waiting(), MOST_UPSERTS)))
+        next_queue = max(
+            waiting, key=lambda queue: (queue.overdue(backlog=backlog), min(queue.waiting(), MOST_UPSERTS))
+        )
         for queue in waiting:
             queue.passed_over = 0 if queue is next_queue else queue.passed_over + 1
         return next_queue.take(1 if probing else MOST_UPSERTS, slot)

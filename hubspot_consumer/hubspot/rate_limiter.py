@@ -1,11 +1,11 @@
 """The rate limiter: it keeps calls below the quota that the portal allows in a rolling window.
 
-Three rules apply together. First, an aiolimiter with a burst of two spaces the calls evenly, a little wider than the
+Three rules apply together. First, an aiolimiter with a small burst spaces the calls evenly, a little wider than the
 quota requires, so that a worker that takes over from another, or starts beside it, has room for its calls. Second, no
-call starts while the number of calls in flight plus those answered within the last window reaches this worker's part of
-the quota. HubSpot counts a call at some time between our request and its answer, so this rule holds whatever the delays
-of the network, the event loop or HubSpot do to the spacing. Third, once half of the daily quota is spent, the rest is
-spread over the rest of the day.
+call starts while the number of calls that HubSpot may count in its window reaches this worker's part of the quota.
+HubSpot counts a call at some time between our request and its answer, so this rule holds whatever the delays of the
+network, the event loop or HubSpot do to the spacing. Third, once half of the daily quota is spent, the rest is spread
+over the rest of the day.
 
 Several workers divide the quota by their assigned partitions, and lend a part of their shares to reprocessing. Calls
 that HubSpot's headers count beyond these are another app's; the limiter leaves them room.
@@ -14,7 +14,7 @@ that HubSpot's headers count beyond these are another app's; the limiter leaves 
 import asyncio
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
@@ -26,8 +26,21 @@ from runtime.clock import Clock
 
 # Calls are spaced 2 % wider than the quota requires, because the workers' counts of a window may differ.
 HEADROOM: Final = 0.02
+# Workers leave one call of each hundred. Where HubSpot says that none is left, it counts otherwise than assumed.
+ONE_LEFT_OF: Final = 100
 # Burst in calls. After a call that a busy event loop delayed, the next may come earlier: no part of the quota is lost.
 BURST: Final = 2.0
+# Burst as a part of the calls of a window: events that happen at the same time need not wait for one another.
+BURST_OF_WINDOW: Final = 0.05
+# Floating-point numbers may be a little less than the whole number that they stand for.
+ROUNDING: Final = 1e-6
+# Durations are steady if four of five of this many calls last up to 1.5 times as long as the shortest.
+STEADY_CALLS: Final = 20
+SLOW_OF_STEADY: Final = STEADY_CALLS * 4 // 5
+UNSTEADY: Final = 0.5
+# The steady part is trusted step by step, by this part of the time in which the whole window was used.
+TRUST: Final = 0.002
+DOUBT_S: Final = 600.0
 # For one window after a change of shares, calls are spaced 10 % wider: the last call of one worker may be next to the
 # first call of another.
 SETTLING: Final = 0.1
@@ -46,18 +59,46 @@ class QuotaSlot:
 
     def __init__(self, rate_limiter: "RateLimiter") -> None:
         self._rate_limiter = rate_limiter
+        self._began = 0.0
 
     def __enter__(self) -> Self:
+        self._began = self._rate_limiter.now()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._rate_limiter.answered()
+        self._rate_limiter.answered(self._began)
 
     def give_back(self) -> None:
         """Return the slot without a call."""
         self._rate_limiter.given_back()
+
+
+class SteadyPart:
+    """The part of the calls' durations that is the same in all of them, as far as it is trusted.
+
+    HubSpot counts a call before or after this part, and not before it in one call and after it in another. So a call
+    that was counted later than another, compared with its sending, took longer by at least as much.
+    """
+
+    def __init__(self) -> None:
+        self._durations_s: deque[float] = deque(maxlen=STEADY_CALLS)
+        self._doubted_until = -math.inf
+        self.seconds = 0.0
+
+    def answered(self, began: float, now: float, step_s: float) -> None:
+        """Add a call, and trust the steady part by *step_s* more."""
+        self._durations_s.append(now - began)
+        if len(self._durations_s) < STEADY_CALLS or now < self._doubted_until:
+            return
+        durations_s = sorted(self._durations_s)
+        steady_s = durations_s[0] - (durations_s[SLOW_OF_STEADY - 1] - durations_s[0]) / UNSTEADY
+        self.seconds = max(0.0, min(steady_s, self.seconds + step_s))
+
+    def doubt(self, now: float) -> None:
+        """Trust nothing for a while: HubSpot has counted more calls in a window than there can be."""
+        self.seconds, self._doubted_until = 0.0, now + DOUBT_S
 
 
 class RateLimiter:
@@ -72,10 +113,14 @@ class RateLimiter:
         self._clock = clock
         self.daily: Final = daily
         self._divided = 1.0
+        self._partitions: Collection[int] = ()
+        self._partition_count = 1
         self.lent = 0.0
         self._taken_by_others = 0
         self._in_flight = 0
-        self._answered_at: deque[float] = deque()
+        # When each answered call was counted at the latest.
+        self._counted_by: deque[float] = deque()
+        self._steady_part: Final = SteadyPart()
         # `_not_before` is the time until which HubSpot requested a pause. `_follows_at` is the time until which the
         # former holder of this share comes first.
         self._not_before = self._follows_at = 0.0
@@ -85,6 +130,10 @@ class RateLimiter:
         self._last_slot_at = -math.inf
         self._set(quota, window_s)
 
+    def now(self) -> float:
+        """Return the time of the injected clock."""
+        return self._clock.monotonic()
+
     @property
     def share(self) -> float:
         """The part of the quota that this worker uses itself, without the part that it lends."""
@@ -93,10 +142,10 @@ class RateLimiter:
     @property
     def used(self) -> int:
         """Calls of this worker that HubSpot may count in its current window."""
-        oldest = self._clock.monotonic() - self.window_s
-        while self._answered_at and self._answered_at[0] < oldest:
-            self._answered_at.popleft()
-        return self._in_flight + len(self._answered_at)
+        oldest = self.now() - self.window_s
+        while self._counted_by and self._counted_by[0] < oldest:
+            self._counted_by.popleft()
+        return self._in_flight + len(self._counted_by)
 
     @property
     def left(self) -> int:
@@ -106,13 +155,17 @@ class RateLimiter:
     @property
     def spacing_s(self) -> float:
         """Current time between this worker's calls in seconds. It can be hours when little of the day is left."""
-        paused_s = max(self._not_before, self._follows_at) - self._clock.monotonic()
+        paused_s = max(self._not_before, self._follows_at) - self.now()
         return max(self._spacing_s, self.daily.spacing_s / self.share, paused_s)
 
     def divide(self, share: float) -> None:
         """Limit this worker to *share* of the quota, above 0 and up to 1, from now on."""
         self._divided = share
         self._changed_hands()
+
+    def hold(self, partitions: Collection[int], of: int) -> None:
+        """Divide the quota by these numbers of *of* partitions, from the next `divide` on."""
+        self._partitions, self._partition_count = partitions, of
 
     def lend(self, part: float) -> None:
         """Lend *part* of this worker's share, from 0 and below 1, from now on, and use only the rest."""
@@ -123,19 +176,19 @@ class RateLimiter:
             # The current window contains the calls of the part's former user, so the limit shifts over one window. A
             # sudden decrease would leave the part unused and delay live events by seconds; a sudden increase would
             # exceed the quota.
-            self._shifts, self._shifted_at = before - self._own_quota, self._clock.monotonic() + self.window_s
+            self._shifts, self._shifted_at = before - self._own_quota, self.now() + self.window_s
 
     def follow_another(self) -> None:
         """Assume that a killed process has just filled this worker's part of the window with calls."""
-        now, own = self._clock.monotonic(), self._own_quota
-        self._answered_at.extend(now - self.window_s * (own - 1 - number) / own for number in range(own))
+        now, own = self.now(), self._own_quota
+        self._counted_by.extend(now - self.window_s * (own - 1 - number) / own for number in range(own))
 
     def _changed_hands(self) -> None:
         self._set(self.quota, self.window_s)
         # HubSpot's window still counts the calls of the share's former holder, so the first call waits for one spacing,
         # or for that window if the share is very small. The next change replaces this wait.
-        self._follows_at = self._clock.monotonic() + min(self._spacing_s, self.window_s)
-        self._wider_until = self._clock.monotonic() + self.window_s
+        self._follows_at = self.now() + min(self._spacing_s, self.window_s)
+        self._wider_until = self.now() + self.window_s
 
     async def slot(self) -> QuotaSlot:
         """Return when a call may be made."""
@@ -150,12 +203,14 @@ class RateLimiter:
             # The wait has several steps, because the rest of the day's calls and other apps' use may change meanwhile.
             await self._clock.sleep(min(wait, LONGEST_STEP_S))
         self._in_flight += 1
-        self._last_slot_at = self._clock.monotonic()
+        self._last_slot_at = self.now()
         return QuotaSlot(self)
 
-    def answered(self) -> None:
+    def answered(self, began: float) -> None:
+        """Record the answer to a call that *began* at that time."""
+        self._steady_part.answered(began, self.now(), TRUST * self._spacing_s if self.left <= 1 else 0.0)
         self._in_flight -= 1
-        self._answered_at.append(self._clock.monotonic())
+        self._counted_by.append(self.now() - self._steady_part.seconds)
         self.daily.called()
 
     def given_back(self) -> None:
@@ -163,21 +218,24 @@ class RateLimiter:
 
     def pause(self, seconds: float) -> None:
         """Give out no slot for *seconds*. HubSpot answered with 429, so another app uses the quota too."""
-        self._not_before = max(self._not_before, self._clock.monotonic() + seconds)
+        self._not_before = max(self._not_before, self.now() + seconds)
+        self._steady_part.doubt(self.now())
 
     def pause_events(self, seconds: float) -> None:
         """Let no custom events be sent for *seconds*. HubSpot limits them apart, so slots are given out meanwhile."""
-        self._events_not_before = max(self._events_not_before, self._clock.monotonic() + seconds)
+        self._events_not_before = max(self._events_not_before, self.now() + seconds)
 
     @property
     def events_paused_s(self) -> float:
         """How long no custom events may be sent; 0 or less if they may be sent now."""
-        return self._events_not_before - self._clock.monotonic()
+        return self._events_not_before - self.now()
 
     def observe(self, headers: Mapping[str, str]) -> None:
         """Update the quota, at most the configured one, and other apps' use of it from an answer's headers."""
         self.daily.observe(headers)
         counts = quota_counts(headers)
+        if counts.get("Remaining") == 0:
+            self._steady_part.doubt(self.now())
         maximum, interval_ms = counts.get("Max"), counts.get("Interval-Milliseconds")
         if maximum and interval_ms and interval_ms <= LONGEST_WINDOW_MS:
             quota, window_s = min(maximum, self._configured_quota), interval_ms / 1000
@@ -192,20 +250,30 @@ class RateLimiter:
     def _set(self, quota: int, window_s: float) -> None:
         self.quota = quota
         self.window_s = window_s
-        self._own_quota = max(1, int(quota * self.share))
-        self._spacing_s = (1 + HEADROOM) * window_s / (quota * self.share)
-        self._limiter = AsyncLimiter(BURST, BURST * self._spacing_s)
+        usable = quota - quota // ONE_LEFT_OF if self._partitions else quota
+        part = self._part_of(usable) * (1 - self.lent)
+        self._own_quota = max(1, int(part + ROUNDING))
+        self._spacing_s = (1 + HEADROOM) * window_s * usable / quota / part
+        burst = max(BURST, BURST_OF_WINDOW * part) if self._partitions else BURST
+        self._limiter = AsyncLimiter(burst, burst * self._spacing_s)
+
+    def _part_of(self, calls: int) -> float:
+        """Return this worker's part of *calls*. Partitions have whole calls, which add up to all of them."""
+        of = self._partition_count
+        whole = sum((number + 1) * calls // of - number * calls // of for number in self._partitions)
+        # Of more partitions than calls, some have none.
+        return whole or calls * self._divided
 
     @property
     def _own_now(self) -> float:
         """Calls that this worker may have in the current window; after a change of the lent part it shifts over one
         window.
         """
-        left = max(0.0, (self._shifted_at - self._clock.monotonic()) / self.window_s)
+        left = max(0.0, (self._shifted_at - self.now()) / self.window_s)
         return self._own_quota + self._shifts * left
 
     def _wait_s(self) -> float:
-        now = self._clock.monotonic()
+        now = self.now()
         spacing_s = self.daily.spacing_s / self.share
         if now < self._wider_until:
             spacing_s = max(spacing_s, self._spacing_s * (1 + SETTLING))
@@ -213,5 +281,5 @@ class RateLimiter:
         # A part of a call is none: with several workers, parts that are rounded up add up to calls beyond the quota.
         if self.used + 1 <= max(1, self._own_now - self._taken_by_others):
             return paused_s
-        window_s = self._answered_at[0] + self.window_s - now if self._answered_at else ANSWERS_AWAITED_S
+        window_s = self._counted_by[0] + self.window_s - now if self._counted_by else ANSWERS_AWAITED_S
         return max(paused_s, window_s, 0.001)

@@ -51,8 +51,9 @@ class Assignment:
         self._alignment = alignment
         self._holds = holds
         self._receipts = receipts
-        self._held = 0
-        self._share = 0.0
+        self._numbers: Collection[int] = ()
+        # The partition numbers that the quota was divided by, and of how many.
+        self._divided_by: tuple[Collection[int], int] | None = None
         self.known = asyncio.Event()
 
     async def revoked(self) -> None:
@@ -69,7 +70,7 @@ class Assignment:
         with suppress(KafkaError, OSError, TimeoutError):
             async with asyncio.timeout(COUNT_WITHIN_S):
                 await self._lag.fault_of_topics()
-        self._held = len(partitions)
+        self._numbers = {number for _, number in partitions}
         self.divide_quota()
         self.known.set()
         if (unequal := unequal_topics(partitions, self._lag.topics)) is not None:
@@ -84,11 +85,13 @@ class Assignment:
 
     def divide_quota(self) -> None:
         """Take the part of the quota that goes with the assigned partitions, among those that the topics have now."""
-        # A worker without partitions gets the share of one, because it checks its portal too.
-        share = min(1.0, max(self._held, 1) / len(self._lag.partitions))
-        if self._rate_limiter is not None and share != self._share:
-            self._share = share
-            self._rate_limiter.divide(share)
+        divided_by = self._numbers, len(self._lag.partitions) // len(self._lag.topics)
+        if self._rate_limiter is not None and divided_by != self._divided_by:
+            self._divided_by = divided_by
+            numbers, of = divided_by
+            self._rate_limiter.hold(numbers, of)
+            # A worker without partitions gets the share of one, because it checks its portal too.
+            self._rate_limiter.divide(min(1.0, max(len(numbers), 1) / of))
 
 
 def unequal_topics(partitions: Collection[tuple[str, int]], topics: Collection[str]) -> str | None:

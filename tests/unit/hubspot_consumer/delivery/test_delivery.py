@@ -209,6 +209,17 @@ async def test_a_look_up_gives_way_while_others_fill_calls_and_comes_in_the_end(
     assert set(calls) == {("create", 100), ("look-up", 5)}
 
 
+async def test_without_a_backlog_nobody_waits_for_more_than_two_calls_of_others(bench: Bench) -> None:
+    bench.add(5, 7, "old")
+
+    calls = []
+    for number in range(3):
+        bench.add(20, 1, f"new{number}.")
+        calls.append(await bench.next_call())
+
+    assert calls == [("create", 20), ("create", 20), ("look-up", 5)]
+
+
 async def test_a_worker_that_is_not_sure_of_its_partitions_calls_nobody_until_it_is(bench: Bench) -> None:
     bench.add(1, 1)
     assert await bench.next_call() == ("create", 1)

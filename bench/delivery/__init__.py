@@ -1,0 +1,1 @@
+"""Measurements of delivery: calls used, and latency."""
