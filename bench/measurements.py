@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from bench.bed import Bed
 from bench.contact_pages import contact_pages
+from bench.dead_letters_page import dead_letters_page
 from bench.delivery.latency import latency
 from bench.delivery.pacing import calls_used, drain
 from bench.faust_cost import faust_cost
@@ -75,6 +76,7 @@ MEASUREMENTS: Final[Mapping[str, Measurement]] = {
         replay_beside,
         stopping,
         contact_pages,
+        dead_letters_page,
         receipts,
         sizes,
         startup,

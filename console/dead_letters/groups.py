@@ -1,12 +1,10 @@
-"""Groups of dead letters that have the same reason: their number, their times and a sample."""
+"""A group of dead letters that have the same reason: their number, their times and a sample."""
 
 from bisect import bisect_right
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
-from operator import attrgetter
 from typing import Final
 
 from hubspot_consumer.dead_letters.dead_letter import Letter
@@ -40,15 +38,3 @@ class Group:
         most = max(*hours, 1)
         heights = [max(round(HEIGHT * number / most), 1 if number else 0) for number in hours]
         return [(4 * hour, HEIGHT - height, height) for hour, height in enumerate(heights)]
-
-
-def groups_of(dead_letters: Sequence[Letter]) -> list[Group]:
-    """Return dead letters grouped by reason, the largest group first. Grouping a million takes seconds."""
-    by_reason = defaultdict[str, list[Letter]](list)
-    for dead_letter in dead_letters:
-        by_reason[dead_letter.reason].append(dead_letter)
-    failed_at = attrgetter("failed_at")
-    groups = [
-        Group(reason, sorted(map(failed_at, those)), max(those, key=failed_at)) for reason, those in by_reason.items()
-    ]
-    return sorted(groups, key=lambda group: (-len(group.times), group.reason))

@@ -53,16 +53,16 @@ def dead_letter_pages(view: View, reader: LettersReader, starter: RunStarter, cl
             which = _which(asked)
         except (NotRead, ValueError) as why:
             return view.page(request, "dead_letters.html", trouble=str(why), shown=[], found=0, at=None, **around)
-        # Filtering a million dead letters takes about a second: in a thread, it does not block other pages.
-        found = await asyncio.to_thread(letters.catalogue.open, which)
+        # The filter looks at each dead letter's contact: in a thread, it does not block other pages.
+        found, shown = await asyncio.to_thread(letters.shelves.newest, which, MOST_SHOWN)
         return view.page(
             request,
             "dead_letters.html",
             trouble=letters.read_again and "Reading takes long: these are from an earlier reading.",
-            groups=letters.groups,
+            groups=letters.shelves.groups,
             now=clock.now(),
-            shown=found[-MOST_SHOWN:][::-1],
-            found=len(found),
+            shown=shown,
+            found=found,
             at=letters.at,
             **around,
         )
@@ -119,13 +119,12 @@ def dead_letter_pages(view: View, reader: LettersReader, starter: RunStarter, cl
 async def _read(reader: LettersReader, letter_id: str) -> tuple[Letter, Any, CorrectionForm | None]:
     """Return a dead letter, its record, and its form if it can be corrected. Raises HTTPException."""
     try:
-        letters = await reader.letters()
-        letter = await asyncio.to_thread(letters.catalogue.of_id, letter_id)
-        if letter is None:
-            raise HTTPException(404, f"there is no dead letter {letter_id}")
-        _, record = await anext(letters.catalogue.records([letter.holder]), (None, None))
+        found = await reader.of_id(letter_id)
     except NotRead as why:
         raise HTTPException(503, str(why)) from why
+    if found is None:
+        raise HTTPException(404, f"there is no dead letter {letter_id}")
+    letter, record = found
     form = mending_form(letter, record.value) if record is not None and record.value and letter.is_open else None
     return letter, record, form
 

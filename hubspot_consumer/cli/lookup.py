@@ -12,7 +12,6 @@ from hubspot_consumer.dead_letters.resolution_writer import ResolutionWriter
 from hubspot_consumer.dead_letters.resolutions import Resolution
 from hubspot_consumer.settings import KafkaSettings
 from runtime import logs
-from runtime.clock import SystemClock
 
 
 def look(settings: KafkaSettings, work: Callable[[DeadLetterCatalogue], Awaitable[None]], name: str) -> NoReturn:
@@ -21,7 +20,7 @@ def look(settings: KafkaSettings, work: Callable[[DeadLetterCatalogue], Awaitabl
 
     async def read_and_work() -> int:
         with Display().progress("read") as shown:
-            catalogue = await DeadLetterCatalogue.read(settings.client_options(), settings.topics, SystemClock(), shown)
+            catalogue = await DeadLetterCatalogue.read(settings.client_options(), settings.topics, shown)
         await work(catalogue)
         return 0
 

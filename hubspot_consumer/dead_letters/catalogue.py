@@ -14,21 +14,16 @@ from hubspot_consumer.dead_letters.dead_letter import (
     Letter,
     LetterFilter,
     SetAside,
-    dead_letters_of,
     places_of,
-    read_set_aside,
 )
-from hubspot_consumer.dead_letters.resolutions import Resolutions, read_resolutions
+from hubspot_consumer.dead_letters.reader import MOST_BYTES, DeadLetterReader
 from hubspot_consumer.kafka.lag import TopicsMissing
 from hubspot_consumer.kafka.records import Place
-from runtime.clock import Clock
 from runtime.kafka.topic_reader import Progress, TopicReader
 from runtime.kafka.topics import partitions_of
 from schemas.topics import Topics
 
 OPEN: Final = LetterFilter()
-# Limit of one fetch response in bytes; a single dead letter may be that large.
-MOST_BYTES: Final = 8 * 1024 * 1024
 # Distance in records from which a seek is faster: it takes as long as reading some hundred unneeded records.
 FAR: Final = 500
 
@@ -45,16 +40,15 @@ class DeadLetterCatalogue:
         self.letters: Final = letters
 
     @classmethod
-    async def read(
-        cls, options: Mapping[str, Any], topics: Topics, clock: Clock, progress: Progress = lambda _done, _total: None
-    ) -> Self:
+    async def read(cls, options: Mapping[str, Any], topics: Topics, progress: Progress | None = None) -> Self:
         """Read the topic to its present end, and then the resolutions. Raises KafkaError and TopicsMissing."""
-        alike: dict[str, str] = {}
-        records = _all_records(options, topics.dead_letters, progress)
-        set_aside = [_sharing(read_set_aside(record, topics), alike) async for record in records]
-        # Resolutions are read after the dead letters, so that those resolved meanwhile are not listed as open.
-        resolutions = await read_resolutions(options, topics.resolutions, clock)
-        return cls(options, topics, await asyncio.to_thread(_assembled, set_aside, resolutions))
+        reader = DeadLetterReader(options, topics)
+        try:
+            await reader.start()
+            await reader.catch_up(progress)
+        finally:
+            await reader.stop()
+        return cls(options, topics, await asyncio.to_thread(lambda: reader.assembly.letters))
 
     def open(self, which: LetterFilter = OPEN) -> list[Letter]:
         """Return the dead letters that *which* selects: by default, the open ones."""
@@ -99,14 +93,9 @@ class DeadLetterCatalogue:
         yield from letter.places
         yield from ((self._topics.dead_letters, one.partition, one.offset) for one in letter.records)
 
-    async def records(self, set_aside: Iterable[SetAside]) -> AsyncIterator[tuple[SetAside, Any]]:
-        """Yield aiokafka's record of each of *set_aside*, in one pass, in the order of each partition.
-
-        Records that Kafka has deleted meanwhile are skipped. Raises KafkaError and TopicsMissing.
-        """
-        asked = {(one.partition, one.offset): one for one in set_aside}
-        async for record in _records_at(self._options, self._topics.dead_letters, asked):
-            yield asked[record.partition, record.offset], record
+    def records(self, set_aside: Iterable[SetAside]) -> AsyncIterator[tuple[SetAside, Any]]:
+        """Return the records of *set_aside*, as `records_of` yields them."""
+        return records_of(self._options, self._topics, set_aside)
 
     async def values(self, letters: Iterable[Letter]) -> AsyncIterator[tuple[Letter, bytes | None]]:
         """Yield the value of each of *letters*, in one pass; None for a record without one. Raises KafkaError."""
@@ -115,27 +104,16 @@ class DeadLetterCatalogue:
             yield asked[set_aside.id], record.value
 
 
-def _assembled(set_aside: Iterable[SetAside], resolutions: Resolutions) -> list[Letter]:
-    return sorted(dead_letters_of(set_aside, resolutions), key=lambda letter: letter.records[0].at_ms)
+async def records_of(
+    options: Mapping[str, Any], topics: Topics, set_aside: Iterable[SetAside]
+) -> AsyncIterator[tuple[SetAside, Any]]:
+    """Yield aiokafka's record of each of *set_aside*, in one pass, in the order of each partition.
 
-
-def _sharing(set_aside: SetAside, alike: dict[str, str]) -> SetAside:
-    """Return *set_aside* with texts shared between equal records, so that many similar ones take little memory."""
-    shared: dict[str, Any] = {
-        name: alike.setdefault(text, text) for name in _SHARED if (text := getattr(set_aside, name))
-    }
-    return set_aside._replace(**shared)
-
-
-_SHARED: Final = ("event_type", "reason", "detail", "topic")
-
-
-async def _all_records(options: Mapping[str, Any], topic: str, progress: Progress) -> AsyncIterator[Any]:
-    """Yield aiokafka's present records, in the order of each partition. Raises KafkaError and TopicsMissing."""
-    async with _opened(options, topic) as (reader, partitions):
-        reader.read_from(await reader.starts(partitions))
-        async for record in reader.records_to(await reader.ends(partitions), progress):
-            yield record
+    Records that Kafka has deleted meanwhile are skipped. Raises KafkaError and TopicsMissing.
+    """
+    asked = {(one.partition, one.offset): one for one in set_aside}
+    async for record in _records_at(options, topics.dead_letters, asked):
+        yield asked[record.partition, record.offset], record
 
 
 async def _records_at(options: Mapping[str, Any], topic: str, places: Iterable[tuple[int, int]]) -> AsyncIterator[Any]:

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from sys import intern
 from typing import Any, Final, NamedTuple
 
 from hubspot_consumer.dead_letters.corrections import Correction
@@ -74,11 +75,11 @@ class SetAside(NamedTuple):
 
 def read_set_aside(record: Any, topics: Topics) -> SetAside:
     """Return the content of one of aiokafka's records, with texts of bounded length. Never raises, because hand-made
-    records may have any headers.
+    records may have any headers. Texts that many records have in common are shared by them.
     """
     text = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
     ours = {name.removeprefix(PREFIX): value for name, value in text.items() if name.startswith(PREFIX)}
-    topic = _name(ours.get("topic", ""))
+    topic = intern(_name(ours.get("topic", "")))
     return SetAside(
         partition=record.partition,
         offset=record.offset,
@@ -86,10 +87,12 @@ def read_set_aside(record: Any, topics: Topics) -> SetAside:
         key=record.key,
         has_value=record.value is not None,
         event_id=_name(text.get("id", "")),
-        event_type=_name(text.get("type", "")) or (topic.removeprefix(topics.prefix) if topic in topics.events else ""),
+        event_type=intern(
+            _name(text.get("type", "")) or (topic.removeprefix(topics.prefix) if topic in topics.events else "")
+        ),
         sequence=Headers.decode(record.headers).sequence,
-        reason=ours.get("reason", "")[:LONGEST_NAME],
-        detail=ours.get("detail", "")[:LONGEST_KEPT],
+        reason=intern(ours.get("reason", "")[:LONGEST_NAME]),
+        detail=intern(ours.get("detail", "")[:LONGEST_KEPT]),
         topic=topic,
         topic_partition=_number(ours.get("partition", ""), -1),
         topic_offset=_number(ours.get("offset", ""), -1),
@@ -114,6 +117,11 @@ class Letter:
     def id(self) -> str:
         """The id of the first record, which stays the same when the event is set aside again."""
         return self.records[0].id
+
+    def begun(self) -> tuple[int, int, int]:
+        """Return when it was first set aside, for ordering: the time in ms, then the place."""
+        first = self.records[0]
+        return (first.at_ms, first.partition, first.offset)
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -235,15 +243,11 @@ def dead_letters_of(records: Iterable[SetAside], resolutions: Resolutions) -> li
     events = defaultdict[tuple[Any, ...], list[SetAside]](list)
     for record in records:
         events[record.event].append(record)
-    return [_dead_letter(each, resolutions) for each in events.values()]
+    return [letter_of(each, resolutions) for each in events.values()]
 
 
-def places_of(letters: Iterable[Letter]) -> frozenset[Place]:
-    """Return the events' records of all *letters*."""
-    return frozenset(place for letter in letters for place in letter.places)
-
-
-def _dead_letter(records: Iterable[SetAside], resolutions: Resolutions) -> Letter:
+def letter_of(records: Iterable[SetAside], resolutions: Resolutions) -> Letter:
+    """Return the dead letter of one event's *records*, in any order."""
     ordered = tuple(sorted(records, key=lambda record: (record.at_ms, record.partition, record.offset)))
     found = [resolutions.of(record.id, record.at_ms) for record in ordered]
     resolved = [each for each in found if each is not None]
@@ -252,6 +256,11 @@ def _dead_letter(records: Iterable[SetAside], resolutions: Resolutions) -> Lette
     newest = max(resolved, key=lambda each: each.offset).resolution
     mend = None if isinstance(newest, Discarded) else newest.mend
     return Letter(ordered, newest if len(resolved) == len(found) else None, mend)
+
+
+def places_of(letters: Iterable[Letter]) -> frozenset[Place]:
+    """Return the events' records of all *letters*."""
+    return frozenset(place for letter in letters for place in letter.places)
 
 
 def _name(text: str) -> str:

@@ -6,14 +6,12 @@ open.
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from hubspot_consumer.dead_letters.corrections import Correction
-from hubspot_consumer.kafka.followed_topic import FollowedTopic
-from runtime.clock import Clock
 from schemas.texts import Words
 from schemas.times import KeptTime
 
@@ -23,9 +21,8 @@ OPEN: Final[frozenset[State]] = frozenset({"dead", "mended"})
 
 # Header with the dead letter's timestamp in ms: a topic that was deleted and created again has the same ids again.
 SET_ASIDE_AT: Final = "set_aside_at"
-LOOK_AGAIN_S: Final = 1.0
 # A dead letter's id: its partition and its offset.
-_AN_ID: Final = re.compile("[0-9]{1,10}-[0-9]{1,19}")
+AN_ID: Final = re.compile("[0-9]{1,10}-[0-9]{1,19}")
 # Larger than any number of attempts that a worker makes.
 _Attempts = Annotated[int, Field(ge=0, le=2**31)]
 
@@ -103,7 +100,7 @@ class Resolutions:
         if resolution is None:
             self._standing.pop(letter_id, None)
             return not record.value
-        if not _AN_ID.fullmatch(letter_id):
+        if not AN_ID.fullmatch(letter_id):
             return False
         self._standing[letter_id] = Standing(record.offset, resolution, _set_aside_at_ms(record.headers))
         return True
@@ -117,17 +114,6 @@ class Resolutions:
             except ValidationError:
                 self._read[name] = None
         return self._read[name]
-
-
-async def read_resolutions(options: Mapping[str, Any], topic: str, clock: Clock) -> Resolutions:
-    """Return the present resolutions of the topic; a missing topic has none. Raises KafkaError."""
-    resolutions = Resolutions()
-    followed = FollowedTopic(options, topic, clock, resolutions.take_in, look_again_s=LOOK_AGAIN_S)
-    try:
-        await followed.start()
-    finally:
-        await followed.stop()
-    return resolutions
 
 
 def _set_aside_at_ms(headers: Iterable[tuple[str, bytes | None]]) -> int | None:

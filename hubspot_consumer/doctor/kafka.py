@@ -22,7 +22,6 @@ from hubspot_consumer.doctor.versions import kafka_version, workers_answer
 from hubspot_consumer.kafka.group import Group, describe_group, unread_records
 from hubspot_consumer.kafka.group_refusals import session_refused
 from hubspot_consumer.kafka.lag import first_unfinished
-from runtime.clock import SystemClock
 from runtime.kafka.admission import KafkaAway, KafkaRefused, ask_admission
 from runtime.kafka.topic_reader import TopicReader
 from runtime.kafka.topics import Partitions, look
@@ -188,7 +187,7 @@ class KafkaChecks:
         try:
             async with asyncio.timeout(READ_WITHIN_S):
                 catalogue = await DeadLetterCatalogue.read(
-                    options, self._settings.topics, SystemClock(), lambda _, total: totals.append(total)
+                    options, self._settings.topics, lambda _, total: totals.append(total)
                 )
         except TimeoutError:
             if not totals:

@@ -116,7 +116,7 @@ class RunSession:
     async def dead_letters(self) -> DeadLetterCatalogue:
         """Return the dead letters as of the first call. Raises KafkaError and TopicsMissing."""
         if self._catalogue is None:
-            self._catalogue = await DeadLetterCatalogue.read(self._kafka, self._settings.topics, self.clock)
+            self._catalogue = await DeadLetterCatalogue.read(self._kafka, self._settings.topics)
         return self._catalogue
 
     async def projections(self, selection: Selection, progress: Progress) -> TopicProjections:
@@ -183,7 +183,7 @@ class RunSession:
         """Return those of *events*, by place, that are no dead letters by now. Raises KafkaError and TopicsMissing."""
         if not events:
             return []
-        present = await DeadLetterCatalogue.read(self._kafka, self._settings.topics, self.clock)
+        present = await DeadLetterCatalogue.read(self._kafka, self._settings.topics)
         places = present.places()
         return [event for place, event in events.items() if place not in places]
 

@@ -5,7 +5,6 @@ import pytest_asyncio
 from playwright.async_api import Browser, Locator, Page, expect
 
 from hubspot_consumer.dead_letters.catalogue import DeadLetterCatalogue
-from runtime.clock import SystemClock
 from sandbox.services import Service
 from tests.console.actions import noted
 from tests.console.axe import serious_findings
@@ -36,7 +35,7 @@ async def until_set_aside(pipeline: Pipeline, emails: tuple[str, str]) -> list[s
     kafka = {"bootstrap_servers": pipeline.environment["KAFKA_BOOTSTRAP_SERVERS"]}
 
     async def found() -> list[str] | None:
-        letters = (await DeadLetterCatalogue.read(kafka, pipeline.topics, SystemClock())).open()
+        letters = (await DeadLetterCatalogue.read(kafka, pipeline.topics)).open()
         by_email = {str(letter.contact): letter.id for letter in letters}
         return [by_email[email] for email in emails] if by_email.keys() >= set(emails) else None
 

@@ -6,20 +6,23 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import RecordsToDelete
 
-from console.dead_letters.cache import LettersReader
-from hubspot_consumer.dead_letters import catalogue as dead_letter_book
+from console.dead_letters.cache import DeadLetterCache, LettersReader, NotRead
+from hubspot_consumer.dead_letters import assembly
 from hubspot_consumer.dead_letters.catalogue import DeadLetterCatalogue
-from hubspot_consumer.dead_letters.dead_letter import Letter, LetterFilter, dead_letters_of
+from hubspot_consumer.dead_letters.dead_letter import LetterFilter, SetAside, read_set_aside
 from hubspot_consumer.dead_letters.resolution_writer import ResolutionWriter
 from hubspot_consumer.dead_letters.resolutions import DeadAgain, Discarded, Redriven
 from hubspot_consumer.kafka.lag import TopicsMissing
 from runtime.clock import SystemClock
+from runtime.kafka.topics import admin_client, partitions_of
 from sandbox.stack import create_topics
 from schemas.topics import Topics
 from tests.kafka import topic_list
 from tests.kafka.dead_letters import DEBEZIUMS, headers
+from tests.polling import eventually
 
 NOW = datetime.now(UTC)
 
@@ -41,7 +44,7 @@ class Shelf:
             )
 
     async def book(self) -> DeadLetterCatalogue:
-        return await DeadLetterCatalogue.read(self.options, self.topics, SystemClock())
+        return await DeadLetterCatalogue.read(self.options, self.topics)
 
     def settlement(self) -> ResolutionWriter:
         return ResolutionWriter(topic_list.connection(self.options["bootstrap_servers"], self.topics))
@@ -72,32 +75,69 @@ async def test_it_holds_each_event_once_and_reads_the_values_again(shelf: Shelf)
     assert book.of_id("0-3") is None
 
 
-async def test_pages_read_it_again_when_something_was_set_aside_or_settled_and_only_then(
+def of_page(cache: DeadLetterCache) -> list[str]:
+    return [letter.id for letter in cache.shelves.newest(LetterFilter(), 9)[1]]
+
+
+async def test_pages_read_only_what_was_set_aside_or_settled_since(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assembling: list[threading.Thread] = []
+    read: list[str] = []
 
-    def assembled(*given: Any) -> list[Letter]:
-        assembling.append(threading.current_thread())
-        return dead_letters_of(*given)
+    def read_one(record: Any, topics: Topics) -> SetAside:
+        assert threading.current_thread() is not threading.main_thread()
+        read.append(f"{record.partition}-{record.offset}")
+        return read_set_aside(record, topics)
 
-    monkeypatch.setattr(dead_letter_book, "dead_letters_of", assembled)
+    monkeypatch.setattr(assembly, "read_set_aside", read_one)
     reader = LettersReader(shelf.options, shelf.topics, SystemClock())
     await shelf.put((b"ada@example.com", b"1", headers("1")), partition=0)
     first = await reader.letters()
-    assert (await reader.letters()).catalogue is first.catalogue
+    assert (await reader.letters()).shelves is first.shelves
 
     await shelf.put((b"bob@example.com", b"2", headers("2")), partition=1)
+    await shelf.put((b"ada@example.com", b"3", headers("3")), partition=0)
     second = await reader.letters()
-    assert [len(each.catalogue.open()) for each in (first, second)] == [1, 2]
+    assert [set(of_page(each)) for each in (first, second)] == [{"0-0"}, {"0-0", "0-1", "1-0"}]
+    assert sorted(read) == ["0-0", "0-1", "1-0"]
 
     settlement = shelf.settlement()
-    await settlement.resolve(second.catalogue.open()[:1], Discarded(at=NOW, note="so"))
+    await settlement.resolve((await shelf.book()).open()[:1], Discarded(at=NOW, note="so"))
     await settlement.stop()
+    read.clear()
     third = await reader.letters()
-    assert len(third.catalogue.open()) == 1
-    assert (await reader.letters()).catalogue is third.catalogue
-    assert threading.main_thread() not in assembling
+    assert set(of_page(third)) == {"0-1", "1-0"}
+    assert (read, (await reader.letters()).shelves is third.shelves) == ([], True)
+    found = await reader.of_id("1-0")
+    assert found is not None
+    assert (found[0].event_id, found[1].value) == ("2", b"2")
+    assert await reader.of_id("1-1") is None
+    await reader.stop()
+
+
+async def test_what_kafka_deletes_goes_from_the_page_and_a_topic_that_is_made_anew_is_read_anew(shelf: Shelf) -> None:
+    reader = LettersReader(shelf.options, shelf.topics, SystemClock())
+    await shelf.put(*[(b"ada@example.com", b"1", headers(str(number))) for number in range(4)], partition=0)
+    await shelf.put((b"bob@example.com", b"2", headers("9")), partition=1)
+    assert len(of_page(await reader.letters())) == 5
+
+    async with admin_client(shelf.options) as admin:
+        await admin.delete_records({TopicPartition(shelf.topics.dead_letters, 0): RecordsToDelete(3)})
+    assert set(of_page(await reader.letters())) == {"0-3", "1-0"}
+
+    async with admin_client(shelf.options) as admin:
+        await admin.delete_topics([shelf.topics.dead_letters])
+
+    async def gone() -> bool:
+        return not await partitions_of(shelf.options, [shelf.topics.dead_letters])
+
+    await eventually(gone, saying="the topic is deleted")
+    with pytest.raises(NotRead, match="no dead letters' topic"):
+        await reader.letters()
+    await create_topics(shelf.options["bootstrap_servers"], shelf.topics, 3)
+    await shelf.put(*[(b"eve@example.com", b"3", headers(str(number))) for number in range(6)], partition=0)
+
+    assert set(of_page(await reader.letters())) == {f"0-{number}" for number in range(6)}
     await reader.stop()
 
 
@@ -107,7 +147,7 @@ async def test_without_dead_letters_it_is_empty(shelf: Shelf) -> None:
 
 async def test_without_the_topic_it_says_what_to_run(shelf: Shelf) -> None:
     with pytest.raises(TopicsMissing, match=r"no dead letters' topic none\.dead_letters: run `python -m producer top"):
-        await DeadLetterCatalogue.read(shelf.options, Topics("none."), SystemClock())
+        await DeadLetterCatalogue.read(shelf.options, Topics("none."))
 
 
 async def test_what_is_settled_is_not_open_any_more_and_of_an_event_set_aside_twice_both_are(shelf: Shelf) -> None:

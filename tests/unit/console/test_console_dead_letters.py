@@ -3,11 +3,10 @@
 import json
 import shlex
 import sys
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import httpx
@@ -18,7 +17,7 @@ from fastapi.responses import Response
 from console.audit_log import NotNoted
 from console.control import Control
 from console.dead_letters.cache import DeadLetterCache, NotRead
-from console.dead_letters.groups import groups_of
+from console.dead_letters.shelves import Shelves
 from console.pages.contact import contact_pages
 from console.pages.dead_letters import dead_letter_pages
 from console.pages.replay import replay_pages
@@ -30,12 +29,11 @@ from console.web.access import CSRF_HEADER, Access
 from console.web.app import console
 from console.web.sessions import Sessions
 from console.web.view import View
-from hubspot_consumer.dead_letters.catalogue import DeadLetterCatalogue
+from hubspot_consumer.dead_letters.assembly import Change
 from hubspot_consumer.dead_letters.dead_letter import Letter
 from hubspot_consumer.dead_letters.resolutions import Discarded, Resolutions
 from hubspot_consumer.settings import Settings as ConsumerSettings
 from schemas.contacts import contact_hash, contact_key
-from schemas.topics import Topics
 from tests.clock import OwnedClock
 from tests.console.server import Visitor, settings
 from tests.kafka.dead_letters import AT, AT_MS, as_read, headers, letters, resolution_as_read
@@ -67,35 +65,31 @@ RECORDS = [
 NO_WORKER: Mapping[str, Any] = {"http://worker.example.com:8081": None}
 
 
-class Book(DeadLetterCatalogue):
-    """A book whose records are here."""
-
-    there: Sequence[Any] = RECORDS
-
-    async def records(self, set_aside: Iterable[Any]) -> AsyncIterator[tuple[Any, Any]]:
-        for one in set_aside:
-            yield one, self.there[one.offset]
-
-
 class Reader:
     """Knows them at once, or says why it does not."""
 
     def __init__(self) -> None:
         resolutions = Resolutions()
         resolutions.take_in(resolution_as_read("0-3", Discarded(at=AT, note="so"), 0, AT_MS))
-        self.book = Book({}, Topics(), letters(RECORDS, resolutions))
+        self.known: Sequence[Letter] = letters(RECORDS, resolutions)
+        self.there: Sequence[Any] = RECORDS
         self.trouble = ""
         self.read_again = False
 
     def show(self, record: Any, letter: Letter) -> None:
         """Know only this dead letter, the first of its topic."""
-        self.book = Book({}, Topics(), [letter])
-        self.book.there = [record]
+        self.known, self.there = [letter], [record]
 
     async def letters(self) -> DeadLetterCache:
         if self.trouble:
             raise NotRead(self.trouble)
-        return DeadLetterCache(self.book, AT, groups_of(self.book.open()), read_again=self.read_again)
+        shelves = Shelves().changed(Change(None, letter) for letter in self.known)
+        return DeadLetterCache(shelves, AT, read_again=self.read_again)
+
+    async def of_id(self, letter_id: str) -> tuple[Letter, Any] | None:
+        await self.letters()
+        found = [letter for letter in self.known if letter_id in letter.ids]
+        return (found[0], self.there[found[0].holder.offset]) if found else None
 
 
 class Notes:
@@ -409,9 +403,9 @@ def test_the_trend_counts_each_hour_of_the_last_day_and_nothing_older() -> None:
         timedelta(hours=23.5),
         timedelta(days=2),
     ]
-    found: list[Letter] = [cast("Letter", SimpleNamespace(reason="x", failed_at=AT - age)) for age in ages]
+    set_aside = [as_read(number, headers=headers(str(number), failed_at=AT - age)) for number, age in enumerate(ages)]
 
-    [group] = groups_of(found)
+    [group] = Shelves().changed(Change(None, letter) for letter in letters(set_aside)).groups
 
     hours = group.hours(AT)
     assert (len(group.times), sum(hours), group.newest.failed_at) == (5, 4, AT - ages[0])

@@ -1,7 +1,6 @@
 """Pages about records that somebody has written to the topics by hand: they are shown, and nothing of them runs."""
 
 import json
-from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +9,12 @@ import pytest
 import console.serve
 from console.contacts.index import Index, Reached
 from console.contacts.index_rows import rows_of
-from schemas.topics import Topics
 from tests.console.server import Visitor, application
 from tests.console.working import Letters
 from tests.kafka.dead_letters import letters
 from tests.kafka.kafka_records import TOPICS, KafkaRecord
 from tests.pipeline import OPERATOR_TOKEN
 from tests.samples import envelope
-from tests.unit.console.test_console_dead_letters import Book
 
 SCRIPT = "<script>alert(1)</script>"
 EMAIL = f"{SCRIPT.replace('/', '-')}@example.com"
@@ -86,15 +83,10 @@ async def test_the_pages_of_dead_letters_show_them(
 ) -> None:
     letter = records(moment, timestamp)[2]
 
-    class Catalogue(Book):
-        async def records(self, set_aside: Iterable[Any]) -> AsyncIterator[tuple[Any, Any]]:
-            for one in set_aside:
-                yield one, letter
-
     class Reader(Letters):
         def __init__(self, *_: Any) -> None:
             super().__init__()
-            self.book = Catalogue({}, Topics(), letters([letter]))
+            self.show(letter, letters([letter])[0])
 
     monkeypatch.setattr(console.serve, "LettersReader", Reader)
     visitor = Visitor(application(tmp_path))
