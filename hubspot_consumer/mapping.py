@@ -55,17 +55,26 @@ class MappingFailed(ValueError):
 
 def map_event(envelope: Envelope) -> MappedEvent:
     """Return the properties that the event sets. Raises only MappingFailed, whatever a mapping function raises."""
+    return MappedEvent(map_contact(envelope), _mapped(timeline_properties, envelope))
+
+
+def map_contact(envelope: Envelope) -> Properties:
+    """Return the properties of the contact that the event sets. Raises only MappingFailed."""
+    return _mapped(contact_properties, envelope)
+
+
+def _mapped(properties_of: Callable[[Envelope], Properties], envelope: Envelope) -> Properties:
     try:
-        contact, entry = contact_properties(envelope), timeline_properties(envelope)
+        properties = properties_of(envelope)
     except Exception as fault:
         raise MappingFailed(envelope.type, fault) from fault
     try:
         # Values that are no strings, and strings that UTF-8 can't encode, raise here.
-        "".join([*contact, *contact.values(), *entry, *entry.values()]).encode()
+        "".join((*properties, *properties.values())).encode()
     except (TypeError, ValueError) as fault:
-        wrong = (name for name, value in (*contact.items(), *entry.items()) if not _is_text(value))
+        wrong = (name for name, value in properties.items() if not _is_text(value))
         raise MappingFailed(envelope.type, fault, next(wrong, "")) from fault
-    return MappedEvent(contact, entry)
+    return properties
 
 
 def _is_text(value: object) -> bool:
@@ -91,12 +100,16 @@ def timeline_properties(envelope: Envelope) -> Properties:
     entry, amounts = Properties(), Properties()
     for name, amount in _entry_fields(type(envelope.payload)):
         value = fields[name]
-        if value is None:
-            continue
-        # HubSpot reads times as Java does: it was seen to refuse microseconds, and may refuse an offset.
-        entry[name] = utc_milliseconds(value) if isinstance(value, datetime) else _cut(_text(value))
-        if amount is not None:
-            amounts[amount] = _dollars(value)
+        if isinstance(value, str):
+            # A letter has at most two units.
+            entry[name] = value if 2 * len(value) <= LONGEST_TIMELINE_VALUE else _cut(value)
+        elif isinstance(value, datetime):
+            # HubSpot reads times as Java does: it was seen to refuse microseconds, and may refuse an offset.
+            entry[name] = utc_milliseconds(value)
+        elif value is not None:
+            entry[name] = _cut(str(to_jsonable_python(value)))
+            if amount is not None:
+                amounts[amount] = _dollars(value)
     return entry | amounts
 
 
@@ -110,13 +123,7 @@ def _dollars(cents: int) -> str:
     return f"{'-' if cents < 0 else ''}${abs(cents) // 100:,}.{abs(cents) % 100:02}"
 
 
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else str(to_jsonable_python(value))
-
-
 def _cut(value: str) -> str:
-    if 2 * len(value) <= LONGEST_TIMELINE_VALUE:
-        return value
     # A letter of two units that the limit cuts through is left out.
     return value.encode("utf-16-le")[: 2 * LONGEST_TIMELINE_VALUE].decode("utf-16-le", "ignore")
 

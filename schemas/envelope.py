@@ -113,7 +113,7 @@ def _envelope_of(event_type: str, payload: type[Event]) -> Any:
 
 
 _of_each_type: Any = Union[*starmap(_envelope_of, EVENTS.items())]
-_ENVELOPES: Final[TypeAdapter[Envelope]] = TypeAdapter(Annotated[_of_each_type, Field(discriminator="type")])
+_ENVELOPES: Final = TypeAdapter[Envelope](Annotated[_of_each_type, Field(discriminator="type")]).validator
 
 
 def time_of(event_id: UUID) -> datetime | None:
@@ -145,7 +145,7 @@ def read_envelope(key: bytes | None, value: bytes | None) -> Envelope:
     if not key:
         raise UnreadableRecord("missing_key", "the record has no key; it should be the contact key")
     try:
-        envelope = _ENVELOPES.validate_json(value or b"", extra="ignore", context=AS_WRITTEN)
+        envelope: Envelope = _ENVELOPES.validate_json(value or b"", extra="ignore", context=AS_WRITTEN)
     except ValidationError:
         envelope = _read_slowly(value or b"")
     try:

@@ -2,17 +2,15 @@
 
 import asyncio
 import math
-import os
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
 
 from hubspot_consumer.delivery.timeline import TimelineMode
+from hubspot_consumer.history.processes import processes, processes_for
 from hubspot_consumer.history.projection import Projection, Projector
 from hubspot_consumer.history.store import EventStore
 from hubspot_consumer.hubspot.requests import (
@@ -22,7 +20,7 @@ from hubspot_consumer.hubspot.requests import (
     MOST_UPSERTS,
 )
 
-# Events per process. For fewer, the start of a second process takes longer than it saves.
+# Events per process.
 WORTH_A_PROCESS: Final = 50_000
 MOST_EXAMPLES: Final = 5
 
@@ -101,13 +99,12 @@ class RunPlan:
 
 async def tallied(file: Path, store: EventStore, projector: Projector) -> Tally:
     """Return the tally of all events in *file*; many events are projected in parallel processes."""
-    processes = min(os.cpu_count() or 1, 1 + store.size // WORTH_A_PROCESS)
-    if processes == 1:
+    number = processes_for(store.size, WORTH_A_PROCESS)
+    if number == 1:
         return _tally(file, projector, "", None)
-    borders = ["", *store.borders(processes)]
+    borders = ["", *store.borders(number)]
     loop = asyncio.get_running_loop()
-    # The processes are spawned, not forked: this process has an event loop and connections.
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    with processes(number) as pool:
         parts = [
             loop.run_in_executor(pool, _tally, file, projector, after, up_to)
             for after, up_to in zip(borders, [*borders[1:], None], strict=True)
@@ -118,4 +115,6 @@ async def tallied(file: Path, store: EventStore, projector: Projector) -> Tally:
 def _tally(file: Path, projector: Projector, after: str, up_to: str | None) -> Tally:
     with closing(EventStore(file)) as store:
         contacts = store.by_contact(after, up_to)
-        return sum((Tally.of(projector.project(key, stored)) for key, stored in contacts), Tally())
+        # A mapping is written for each event's contact properties. An entry has the payload's fields, and can be made.
+        projections = (projector.project(key, stored, counting=True) for key, stored in contacts)
+        return sum(map(Tally.of, projections), Tally())

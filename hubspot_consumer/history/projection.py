@@ -17,7 +17,7 @@ from hubspot_consumer.history.store import Stored
 from hubspot_consumer.hubspot.requests import last_event_ids
 from hubspot_consumer.hubspot.schema import LAST_EVENT_ID, SEQUENCE
 from hubspot_consumer.kafka.records import Offsets, Place, Record
-from hubspot_consumer.mapping import MappingFailed, Properties, map_event
+from hubspot_consumer.mapping import MappingFailed, Properties, map_contact, map_event
 from hubspot_consumer.ordering.lane import ContactUpdate, Lane
 from hubspot_consumer.ordering.pending import Pending
 from schemas.contacts import ContactKey
@@ -104,13 +104,16 @@ class Projector:
         self.selection: Final = selection
         self._unfinished: Final = unfinished
 
-    def project(self, key: ContactKey, *histories: Sequence[Stored], without: Collection[Place] = ()) -> Projection:
+    def project(
+        self, key: ContactKey, *histories: Sequence[Stored], without: Collection[Place] = (), counting: bool = False
+    ) -> Projection:
         """Return the projection of a contact's events, which are in the order of their sequence headers.
 
         A contact that had other keys before has several *histories*; the last one belongs to its own key. A dead letter
         is applied if it is selected and not in *without*. Of several events with one sequence, only the first one
         has it; the others are applied if they were set aside for that, and redriven. Nothing is selected of a contact
-        whose newest event can't be mapped.
+        whose newest event can't be mapped. For *counting*, only the mapping of the contact is tried, and no ids of
+        events are made.
         """
         projection, newest, names, ends_unmapped = Projection(key), Properties(), set[str](), False
         ids = dict[int, int]()
@@ -118,7 +121,7 @@ class Projector:
             highest, ids = 0, dict[int, int]()
             for event, envelope, selected, dead in self._envelopes(projection, history, without):
                 try:
-                    properties = map_event(envelope).contact
+                    properties = map_contact(envelope) if counting else map_event(envelope).contact
                 except MappingFailed as failed:
                     projection.unmapped += [(envelope, str(failed))] if selected else []
                     ends_unmapped = True
@@ -137,7 +140,7 @@ class Projector:
                 if selected or is_at_or_after(event, self._unfinished):
                     names |= properties.keys()
             projection.sequences.append(highest)
-        if names:
+        if names and not counting:
             newest[LAST_EVENT_ID] = last_event_ids(key, ids)
             names.add(LAST_EVENT_ID)
         projection.properties = {name: value for name, value in newest.items() if name in names}

@@ -32,6 +32,10 @@ CREATE INDEX IF NOT EXISTS moves_by_key ON moves (key);
 # The index is built after the first reading: with an index, each insert would cost a seek.
 _INDEX: Final = "CREATE INDEX IF NOT EXISTS events_of_contact ON events (key, sequence)"
 _PAGES_IN_MEMORY_KIB: Final = 64 * 1024
+# The rows of a contact are scattered over the file: reading them costs half without a system call for each.
+_MAPPED_BYTES: Final = 1 << 40
+# Several processes may write, one after the other.
+_WAIT_S: Final = 60.0
 
 
 Columns = tuple[str, int, str, int, int, int, bytes]
@@ -64,10 +68,16 @@ class EventStore:
     def __init__(self, file: Path) -> None:
         # Only the owner may read it: it holds emails. SQLite gives the -wal and -shm files the same permissions.
         file.touch(0o600)
-        self._connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
-        # A killed process loses nothing. After a power failure the run may have to begin anew.
-        for setting in ("journal_mode = WAL", "synchronous = OFF", f"cache_size = -{_PAGES_IN_MEMORY_KIB}"):
-            self._connection.execute(f"PRAGMA {setting}")
+        self._connection = sqlite3.connect(file, _WAIT_S, isolation_level=None, check_same_thread=False)
+        settings = {
+            "journal_mode": "WAL",
+            # A killed process loses nothing. After a power failure the run may have to begin anew.
+            "synchronous": "OFF",
+            "cache_size": -_PAGES_IN_MEMORY_KIB,
+            "mmap_size": _MAPPED_BYTES,
+        }
+        for name, value in settings.items():
+            self._connection.execute(f"PRAGMA {name} = {value}")
         self._connection.executescript(_SCHEMA)
 
     def close(self) -> None:

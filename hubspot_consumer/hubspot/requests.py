@@ -174,7 +174,13 @@ def last_event_ids(key: ContactKey, ids: Mapping[int, int]) -> str:
     version writes key and sequence alone, and a merge in HubSpot may take these of one contact and the ids of another.
     """
     newest = sorted(ids, reverse=True)[:REMEMBERED_IDS]
-    return " ".join([contact_hash(key), *(f"{sequence}:{UUID(int=ids[sequence])}" for sequence in newest)])
+    return " ".join([contact_hash(key), *(f"{sequence}:{_as_uuid(ids[sequence])}" for sequence in newest)])
+
+
+def _as_uuid(number: int) -> str:
+    # As `UUID` writes it, in a third of the time.
+    digits = f"{number:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def read_event_ids(key: ContactKey, text: str) -> dict[int, int]:

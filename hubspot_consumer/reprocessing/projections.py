@@ -12,6 +12,7 @@ from typing import Final
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from hubspot_consumer.history.email_changes import EmailChanges
+from hubspot_consumer.history.parallel_scan import Reading, read_in_processes
 from hubspot_consumer.history.plan import Tally, tallied
 from hubspot_consumer.history.projection import Projection, Projector, Selection, is_at_or_after
 from hubspot_consumer.history.scan import Scan
@@ -87,8 +88,11 @@ class TopicProjections:
         self.moved: Final = EmailChanges(run.store, report.count_move, selection.contacts)
         self._projector = Projector(selection, {})
 
-    async def read(self, progress: Progress) -> None:
-        """Read the topics to their ends at the start of the run. Raises KafkaError."""
+    async def read(self, progress: Progress, reading: Reading | None = None) -> None:
+        """Read the topics to their ends at the start of the run; in processes, if there is much *reading* to do.
+
+        Raises KafkaError.
+        """
         store = self._run.store
         if not (store.fact("ends") and self.scan.go_on()):
             unfinished = await self._unfinished_at_first()
@@ -96,6 +100,9 @@ class TopicProjections:
             store.keep(unfinished=_as_rows(unfinished), ends=_as_rows(await self.scan.ends()))
         ends = _as_offsets(store.fact("ends"))
         self.unfinished = _as_offsets(store.fact("unfinished"))
+        if reading is not None:
+            await read_in_processes(reading, store, ends, progress)
+            self.scan.go_on()
         await self.scan.read_to(ends, progress)
         await asyncio.to_thread(store.put_in_order)
         self._projector = Projector(replace(self._selection, before=ends), self.unfinished)

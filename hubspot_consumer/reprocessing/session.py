@@ -23,6 +23,7 @@ from hubspot_consumer.gates.retries import Retries
 from hubspot_consumer.gates.suppressions import Suppressions
 from hubspot_consumer.gates.unwritable_properties import UnwritableProperties
 from hubspot_consumer.history.email_changes import EmailChanges
+from hubspot_consumer.history.parallel_scan import Reading
 from hubspot_consumer.history.plan import RunPlan
 from hubspot_consumer.history.projection import Selection
 from hubspot_consumer.history.scan import MOST_BYTES, Scan
@@ -41,6 +42,7 @@ from hubspot_consumer.reprocessing.timeline_entries import TimelineEntries
 from hubspot_consumer.reprocessing.writing import Writing
 from hubspot_consumer.settings import Settings
 from runtime.clock import Clock, SystemClock
+from runtime.kafka.connection import KafkaConnection
 from runtime.kafka.topic_reader import Progress, TopicReader
 from runtime.kafka.topic_writer import connected_producer
 from schemas.contacts import ContactKey
@@ -155,7 +157,9 @@ class RunSession:
             changes_from=changes_from,
         )
         projections = TopicProjections(self.run, scan, lag, selection, self.report)
-        await projections.read(progress)
+        settings = KafkaConnection.model_construct(**dict(self._settings))
+        reading = Reading(settings, self.run.file, partitions, selection.contacts, selection.mends)
+        await projections.read(progress, reading)
         return projections
 
     async def plan(self, projections: TopicProjections) -> RunPlan:

@@ -8,7 +8,8 @@ from typing import Any, Final, NoReturn, Self
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-RECORDS_AT_ONCE: Final = 5_000
+# With more at once, memory is read again that the processor has no longer at hand.
+RECORDS_AT_ONCE: Final = 1_000
 WAIT_MS: Final = 200
 
 Positions = Mapping[TopicPartition, int]

@@ -1,0 +1,39 @@
+"""Processes: each does a part of a run that takes a whole CPU. They end when the process that began them ends."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import active_children, get_context, parent_process
+from threading import Thread
+from typing import Final
+
+_PARENT_GONE: Final = 1
+
+
+def processes_for(work: int, worth_a_process: int) -> int:
+    """Return how many processes to do *work* in; for less than *worth_a_process*, a second one starts too slowly."""
+    return min(os.cpu_count() or 1, 1 + work // worth_a_process)
+
+
+@contextmanager
+def processes(number: int) -> Iterator[ProcessPoolExecutor]:
+    """Give *number* processes, which stop what they do if the context ends with an exception."""
+    # The processes are spawned, not forked: this process has an event loop and connections.
+    with ProcessPoolExecutor(number, get_context("spawn"), _end_with_parent) as pool:
+        try:
+            yield pool
+        except BaseException:
+            for process in active_children():
+                process.terminate()
+            raise
+
+
+def _end_with_parent() -> None:
+    Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
+    if (parent := parent_process()) is not None:
+        parent.join()
+        os._exit(_PARENT_GONE)
