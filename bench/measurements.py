@@ -18,7 +18,7 @@ from bench.outbox.relaying import compression, relay_flat, relay_latency, relayi
 from bench.outbox.tracking_cost import tracking_cost
 from bench.outbox.wake_up import waking
 from bench.receipts_cost import receipts
-from bench.replaying import replay_beside, replaying
+from bench.replaying import replay_beside, replay_writing, replaying
 from bench.sizes import sizes
 from bench.start_up import start_up
 from bench.stopping import stopping
@@ -73,6 +73,7 @@ MEASUREMENTS: Final[Mapping[str, Measurement]] = {
         relay_pinned,
         compression,
         replaying,
+        replay_writing,
         replay_beside,
         stopping,
         contact_pages,

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from statistics import quantiles
+from statistics import median, quantiles
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -20,6 +20,7 @@ from producer.relay.row import Row as Made
 from producer.relay.row import partition_of
 from runtime.kafka.topic_reader import RECORDS_AT_ONCE, WAIT_MS
 from sandbox.services import Service
+from sandbox.variants.product import THIS, Version
 from schemas.envelope import Headers
 from schemas.topics import Topics
 
@@ -27,6 +28,7 @@ Row = Mapping[str, Any]
 
 EVENTS: Final = 1_000_000
 CONTACTS: Final = 100_000
+RUNS: Final = 3
 # The quota is larger than HubSpot's usual one, so that the portal is written in minutes.
 QUOTA: Final = 400
 RATE_SHARE: Final = 0.9
@@ -38,13 +40,39 @@ LATENCY_MS: Final = 100
 
 
 async def replaying(bed: Bed) -> list[Row]:
-    """1,000,000 events of 100,000 contacts: read and folded, and written to an empty portal."""
+    """Replays read and fold events of a tenth as many contacts, beside a bare read of them, which is aiokafka alone."""
+    found: list[Row] = []
+    for events in (EVENTS, EVENTS // 10):
+        environment = await bed.backlog(events, events // 10)
+        bare: list[float] = []
+        folded = {version: list[dict[str, Any]]() for version in bed.versions}
+        for run in range(RUNS):
+            bed.say(f"{events:,} events, run {run + 1} of {RUNS}")
+            bare.append(await _bare_read(environment, events))
+            for version, runs in folded.items():
+                runs.append(await _replay(bed, environment, "--dry-run", version=version))
+        bare_s = median(bare)
+        for version, runs in folded.items():
+            read_s, all_s = (median(run[of] for run in runs) for of in ("read_s", "read_and_folded_s"))
+            found.append(
+                {
+                    "version": version.name,
+                    "events": events,
+                    "contacts": events // 10,
+                    "bare read, events/s": round(events / bare_s),
+                    "read, events/s": round(events / read_s),
+                    "read and folded, events/s": round(events / all_s),
+                    "of a bare read": round(bare_s / all_s, 2),
+                    "microseconds per event": round(all_s / events * 1e6, 1),
+                }
+            )
+    return found
+
+
+async def replay_writing(bed: Bed) -> list[Row]:
+    """A replay of 1,000,000 events of 100,000 contacts to an empty portal, and the calls that it needs."""
     environment = dict(await bed.backlog(EVENTS, CONTACTS, quota=QUOTA, latency_ms=20))
     environment["HUBSPOT_RATE_LIMIT"] = str(QUOTA)
-    bare_per_s = await _bare_read(bed, environment)
-    folded = await _replay(bed, environment, "--dry-run")
-    per_s = EVENTS / folded["read_and_folded_s"]
-    bed.say(f"{per_s:,.0f} events/s read and folded; writing")
     done = await _replay(bed, environment, "--rate-share", str(RATE_SHARE))
     needed = CONTACTS / 100 + EVENTS / 500
     made = sum(number for kind, number in done["calls"].items() if kind.startswith(("upsert", "send")))
@@ -53,10 +81,6 @@ async def replaying(bed: Bed) -> list[Row]:
         {
             "events": EVENTS,
             "contacts": CONTACTS,
-            "bare read, events/s": round(bare_per_s),
-            "read, events/s": round(EVENTS / folded["read_s"]),
-            "read and folded, events/s": round(per_s),
-            "of a bare read": round(per_s / bare_per_s, 2),
             "calls": sum(done["calls"].values()),
             "upserts and sends": made,
             "needed": round(needed),
@@ -95,8 +119,8 @@ async def replay_beside(bed: Bed) -> list[Row]:
     ]
 
 
-async def _bare_read(bed: Bed, environment: Mapping[str, str]) -> float:
-    """Return the events per second that aiokafka reads without any processing."""
+async def _bare_read(environment: Mapping[str, str], events: int) -> float:
+    """Return the seconds in which aiokafka reads *events* without any processing."""
     topics = Topics(environment["KAFKA_TOPIC_PREFIX"])
     consumer = AIOKafkaConsumer(
         bootstrap_servers=environment["KAFKA_BOOTSTRAP_SERVERS"],
@@ -107,25 +131,24 @@ async def _bare_read(bed: Bed, environment: Mapping[str, str]) -> float:
     await consumer.start()
     try:
         consumer.assign([TopicPartition(topic, number) for topic in topics.events for number in range(PARTITIONS)])
-        bed.say("bare read")
         read, began = 0, time.perf_counter()
-        while read < EVENTS:
+        while read < events:
             batches = await consumer.getmany(timeout_ms=WAIT_MS, max_records=RECORDS_AT_ONCE)
             read += sum(map(len, batches.values()))
-        return EVENTS / (time.perf_counter() - began)
+        return time.perf_counter() - began
     finally:
         await consumer.stop()
 
 
-def _command(bed: Bed, environment: Mapping[str, str], folder: str, *options: str) -> Service:
+def _command(bed: Bed, environment: Mapping[str, str], folder: str, *options: str, version: Version = THIS) -> Service:
     arguments = ["hubspot_consumer", "replay", "--from-earliest", "--yes", "--json", "--folder", folder, *options]
-    return Service(f"replay-{Path(folder).name}", arguments, bed.directory, environment)
+    return Service(f"replay-{Path(folder).name}", arguments, bed.directory, environment, version=version)
 
 
-async def _replay(bed: Bed, environment: Mapping[str, str], *options: str) -> dict[str, Any]:
+async def _replay(bed: Bed, environment: Mapping[str, str], *options: str, version: Version = THIS) -> dict[str, Any]:
     """Run a replay to its end, and return its JSON report."""
     with tempfile.TemporaryDirectory(prefix="replay-") as folder:
-        replay = _command(bed, environment, folder, *options)
+        replay = _command(bed, environment, folder, *options, version=version)
         replay.launch()
         while replay.running:  # noqa: ASYNC110 - polls another process
             await asyncio.sleep(0.2)
