@@ -15,7 +15,7 @@ from bench.delivery.pacing import calls_used, drain
 from bench.faust_cost import faust_cost
 from bench.outbox.pinned import relay_pinned
 from bench.outbox.relaying import compression, relay_flat, relay_latency, relaying
-from bench.outbox.tracking_cost import tracking_cost
+from bench.outbox.tracking_cost import CONTACTS, migrated, tracking_cost
 from bench.outbox.wake_up import waking
 from bench.receipts_cost import receipts
 from bench.replaying import replay_beside, replay_writing, replaying
@@ -24,6 +24,7 @@ from bench.start_up import start_up
 from bench.stopping import stopping
 from bench.worker_cost import cpu_live, folding, memory
 from producer.migrations import migrate
+from sandbox.variants.product import THIS
 
 Row = Mapping[str, Any]
 
@@ -35,10 +36,15 @@ async def faust(bed: Bed) -> list[Row]:
 
 
 async def tracking(bed: Bed) -> list[Row]:
-    """What track_lifecycle_event adds to a transaction. Without fsync, whose wait would hide most of it."""
-    url = await bed.stack.postgres.create_database("tracking")
-    await asyncio.to_thread(migrate, url)
-    return await tracking_cost(url, bed.directory, bed.say)
+    """What track_lifecycle_event adds to a transaction, 16 clients. Without fsync, whose wait would hide most of it."""
+    urls = {version.name: await migrated(bed, "tracking", version) for version in bed.versions}
+    return await tracking_cost(urls, bed.directory, bed.say)
+
+
+async def tracking_few(bed: Bed) -> list[Row]:
+    """What track_lifecycle_event adds with one client, and to one contact."""
+    urls = {THIS.name: await migrated(bed, "tracking_few", THIS)}
+    return await tracking_cost(urls, bed.directory, bed.say, ((1, CONTACTS), (1, 1), (16, 1)))
 
 
 async def wake_up(bed: Bed) -> list[Row]:
@@ -66,6 +72,7 @@ MEASUREMENTS: Final[Mapping[str, Measurement]] = {
         cpu_live,
         faust,
         tracking,
+        tracking_few,
         wake_up,
         relaying,
         relay_latency,

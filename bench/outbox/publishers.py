@@ -11,6 +11,7 @@ from sqlalchemy import make_url
 from producer.settings import Compression
 from sandbox.connect import EmbeddedConnect
 from sandbox.services import Service
+from sandbox.variants.product import THIS, Version
 from schemas.topics import Topics
 
 CLOCK_TICKS: Final = os.sysconf("SC_CLK_TCK")
@@ -40,10 +41,16 @@ class OurRelay:
     settings = "defaults"
 
     def __init__(
-        self, directory: Path, environment: Mapping[str, str], topics: Topics, compression: Compression = "none"
+        self,
+        directory: Path,
+        environment: Mapping[str, str],
+        topics: Topics,
+        *,
+        compression: Compression = "none",
+        version: Version = THIS,
     ) -> None:
         own = {"KAFKA_TOPIC_PREFIX": topics.prefix, "KAFKA_COMPRESSION": compression}
-        self._service = Service("relay", ["producer", "relay"], directory, {**environment, **own})
+        self._service = Service("relay", ["producer", "relay"], directory, {**environment, **own}, version=version)
 
     async def prepare(self) -> None:
         pass
@@ -63,9 +70,12 @@ class Debezium:
     """Debezium's outbox event router in its fastest configuration: no payload expansion, no other transform."""
 
     name = "Debezium"
-    settings = "3.6.1 on Connect 4.3.1, poll.interval.ms=5, linger.ms=0, SerialGC, 512 MB"
 
-    def __init__(self, directory: Path, environment: Mapping[str, str], topics: Topics) -> None:
+    def __init__(
+        self, directory: Path, environment: Mapping[str, str], topics: Topics, *, poll_interval_ms: int = 5
+    ) -> None:
+        self.settings = f"3.6.1 on Connect 4.3.1, poll.interval.ms={poll_interval_ms}, linger.ms=0, SerialGC, 512 MB"
+        self._poll_interval_ms: Final = poll_interval_ms
         self._database_url: Final = environment["DATABASE_URL"]
         self._topics: Final = topics
         self._slot: Final = "bench_" + "".join(letter for letter in topics.prefix if letter.isalnum())
@@ -112,7 +122,7 @@ class Debezium:
             "publication.autocreate.mode": "disabled",
             "table.include.list": "public.outbox_events",
             "snapshot.mode": "no_data",
-            "poll.interval.ms": "5",
+            "poll.interval.ms": str(self._poll_interval_ms),
             "producer.override.linger.ms": "0",
             "key.converter": STRING,
             "value.converter": STRING,

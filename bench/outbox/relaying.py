@@ -22,10 +22,13 @@ Row = Mapping[str, Any]
 RUNS: Final = 3
 CONTACTS: Final = 20_000
 CLIENTS: Final = 4
-WARM_UP_S: Final = 10.0
-LATENCY_S: Final = 15.0
-IDLE_S: Final = 10.0
+WARM_UP_S: Final = 6.0
+LATENCY_S: Final = 6.0
+IDLE_S: Final = 4.0
 GIVE_UP_S: Final = 300.0
+COMPARED: Final = [
+    f"{per_s}/s: {figure}" for per_s in (50, 1_000) for figure in ("p50 ms", "p99 ms", "CPU % of a core")
+]
 
 # The rows that `track_lifecycle_event` would write, without its checks, which take ten times as long.
 FILL: Final = """
@@ -103,7 +106,7 @@ async def relaying(bed: Bed) -> list[Row]:
         rows.append(
             {
                 "publisher": kind.name,
-                "settings": kind.settings,
+                "settings": of_cold[0]["settings"],
                 "100,000 from a cold start, events/s": _median(of_cold, "events/s"),
                 "500,000, last half, events/s": _median(of_warm, "last half, events/s"),
                 "500,000, CPU s of the process": _median(of_warm, "CPU s"),
@@ -114,17 +117,19 @@ async def relaying(bed: Bed) -> list[Row]:
 
 
 async def relay_latency(bed: Bed) -> list[Row]:
-    """From the commit to the consumer at 50/s and 1,000/s, and the CPU of doing nothing; three runs, medians."""
-    rows: list[Row] = []
+    """From the commit to the consumer at 50/s and 1,000/s, CPU at both and idle; both versions beside Debezium."""
+    kinds: Mapping[str, Callable[..., Publisher]] = {
+        **{version.name: partial(OurRelay, version=version) for version in bed.versions},
+        Debezium.name: partial(Debezium, poll_interval_ms=1),
+    }
     async with _Relaying(bed) as bench:
-        runs = [await bench.latency(kind) for _ in range(RUNS) for kind in (OurRelay, Debezium)]
-    for kind in (OurRelay, Debezium):
-        of_kind = [run for run in runs if run["publisher"] == kind.name]
-        figures = [name for name in of_kind[0] if name != "publisher"]
-        rows.append(
-            {"publisher": kind.name, "settings": kind.settings} | {name: _median(of_kind, name) for name in figures}
-        )
-    return rows
+        runs = [{"version": name, **await bench.latency(kind)} for _ in range(RUNS) for name, kind in kinds.items()]
+    rows: list[Row] = []
+    for name in kinds:
+        of_kind = [run for run in runs if run["version"] == name]
+        texts = {text: of_kind[0][text] for text in ("version", "publisher", "settings")}
+        rows.append(texts | {figure: _median(of_kind, figure) for figure in of_kind[0] if figure not in texts})
+    return [{**row, **{f"{figure}, of Debezium": _of(row, rows[-1], figure) for figure in COMPARED}} for row in rows]
 
 
 async def compression(bed: Bed) -> list[Row]:
@@ -191,6 +196,7 @@ class _Relaying:
         end = reader.when(rows)
         return {
             "publisher": publisher.name,
+            "settings": publisher.settings,
             "events/s": rows / (end - began),
             "last half, events/s": rows / 2 / (end - reader.when(rows // 2)),
             "CPU s": used,
@@ -224,10 +230,12 @@ class _Relaying:
             try:
                 await self._commit(1_000, WARM_UP_S)
                 reader.keep_arrivals = True
-                found: dict[str, Any] = {"publisher": publisher.name}
+                found: dict[str, Any] = {"publisher": publisher.name, "settings": publisher.settings}
                 for per_s in (50, 1_000):
+                    before = cpu_s(publisher.pid)
                     committed = await self._commit(per_s, LATENCY_S)
-                    await asyncio.sleep(2)
+                    found[f"{per_s}/s: CPU % of a core"] = 100 * (cpu_s(publisher.pid) - before) / LATENCY_S
+                    await asyncio.sleep(1)
                     cuts = quantiles((reader.arrivals[id_] - at for id_, at in committed.items()), n=100)
                     found |= {f"{per_s}/s: p50 ms": cuts[49] * 1000, f"{per_s}/s: p99 ms": cuts[98] * 1000}
                 before = cpu_s(publisher.pid)
@@ -270,6 +278,10 @@ class _Relaying:
                 found = await connection.execute(TRACK, [f"contact{user}@example.com", user])
                 at, row = time.monotonic(), await found.fetchone()
                 committed[row[0].encode() if row else b""] = at
+
+
+def _of(row: Row, other: Row, figure: str) -> float:
+    return round(float(row[figure] / other[figure]), 2)
 
 
 def _median(runs: Sequence[Row], name: str) -> float:

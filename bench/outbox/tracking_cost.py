@@ -4,8 +4,9 @@ pgbench runs them, since a Python driver would take most of the measured time.
 """
 
 import asyncio
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -13,12 +14,14 @@ from typing import Any, Final
 
 import psycopg
 
+from bench.bed import Bed
 from sandbox.day.progress import Progress
 from sandbox.postgres import program
+from sandbox.variants.product import Version
 
 CONTACTS: Final = 20_000
-# Short runs of the three kinds alternate, so that other load on the machine affects them alike.
-RUNS: Final = 15
+# Short runs of all kinds alternate, so that other load on the machine affects them alike.
+RUNS: Final = 13
 RUN_S: Final = 1
 
 BUSINESS: Final = "INSERT INTO rewards (user_id, amount_cents) VALUES ('usr_' || :contact, 500);"
@@ -65,25 +68,44 @@ class Rates:
         return (1 / self.tracked - 1 / self.alone) / (1 / self.bare - 1 / self.alone)
 
 
-async def tracking_cost(url: str, directory: Path, say: Progress) -> list[Mapping[str, Any]]:
-    await prepare(url)
+async def tracking_cost(
+    urls: Mapping[str, str], directory: Path, say: Progress, cases: Sequence[tuple[int, int]] = ((16, CONTACTS),)
+) -> list[Mapping[str, Any]]:
+    """Return the figures of each version, whose migrated database has the URL given, for each (clients, contacts)."""
+    for url in urls.values():
+        await prepare(url)
     found: list[Mapping[str, Any]] = []
-    for clients in (1, 16):
-        for contacts, pick in ((CONTACTS, f"random(1, {CONTACTS})"), (1, "1")):
-            say(f"clients: {clients}, contacts: {contacts}")
-            rates = await _measure(url, directory, clients, pick)
-            found.append(
-                {
-                    "clients": clients,
-                    "contacts": contacts,
-                    "transactions/s, business row alone": round(rates.alone),
-                    "+ bare INSERT": round(rates.bare),
-                    "+ track_lifecycle_event": round(rates.tracked),
-                    "whole transaction, of one with a bare INSERT": round(rates.of_whole_transactions, 2),
-                    "what it adds, of what a bare INSERT adds": round(rates.of_what_is_added, 2),
-                }
-            )
+    for clients, contacts in cases:
+        say(f"clients: {clients}, contacts: {contacts}")
+        measured = await _measure(urls, directory, clients, f"random(1, {contacts})")
+        found += [
+            {
+                "version": version,
+                "clients": clients,
+                "contacts": contacts,
+                "transactions/s, business row alone": round(rates.alone),
+                "+ bare INSERT": round(rates.bare),
+                "+ track_lifecycle_event": round(rates.tracked),
+                "whole transaction, of one with a bare INSERT": round(rates.of_whole_transactions, 2),
+                "what it adds, of what a bare INSERT adds": round(rates.of_what_is_added, 2),
+            }
+            for version, rates in measured.items()
+        ]
     return found
+
+
+async def migrated(bed: Bed, name: str, version: Version) -> str:
+    """Return the URL of a new database that this version of the product has migrated."""
+    url = await bed.stack.postgres.create_database(f"{name}_{version.name.replace(' ', '_')}")
+    process = await asyncio.create_subprocess_exec(
+        *version.python,
+        *("-m", "producer", "migrate"),
+        env={**os.environ, **bed.stack.environment, "DATABASE_URL": url},
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    if await process.wait():
+        raise RuntimeError(f"the migration of {version.name} ended with code {process.returncode}")
+    return url
 
 
 async def prepare(url: str) -> None:
@@ -102,16 +124,20 @@ async def clear(db: psycopg.AsyncConnection[Any]) -> None:
     await db.execute("VACUUM ANALYZE outbox_contacts")
 
 
-async def _measure(url: str, directory: Path, clients: int, pick: str) -> Rates:
-    rates: dict[str, list[float]] = {name: [] for name in STATEMENTS}
-    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as db:
-        for _ in range(RUNS):
-            await clear(db)
+async def _measure(urls: Mapping[str, str], directory: Path, clients: int, pick: str) -> dict[str, Rates]:
+    rates: dict[str, dict[str, list[float]]] = {version: {name: [] for name in STATEMENTS} for version in urls}
+    script = directory / "transaction.sql"
+    for _ in range(RUNS):
+        for version, url in urls.items():
+            async with await psycopg.AsyncConnection.connect(url, autocommit=True) as db:
+                await clear(db)
             for name, statement in STATEMENTS.items():
-                script = directory / "transaction.sql"
                 script.write_text(f"\\set contact {pick}\nBEGIN;\n{BUSINESS}\n{statement}\nCOMMIT;\n")
-                rates[name].append(await pgbench(url, script, clients))
-    return Rates(**{name: median(of_runs) for name, of_runs in rates.items()})
+                rates[version][name].append(await pgbench(url, script, clients))
+    return {
+        version: Rates(**{name: median(of_runs) for name, of_runs in of_version.items()})
+        for version, of_version in rates.items()
+    }
 
 
 async def pgbench(url: str, script: Path, clients: int) -> float:
