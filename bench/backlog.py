@@ -1,8 +1,9 @@
 """A backlog: publishes envelopes without the outbox, in order for each contact, with the contacts mixed."""
 
 import asyncio
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from random import Random
 from typing import Any, Final
 from uuid import UUID
@@ -67,6 +68,24 @@ async def publish(servers: str, topics: Topics, partitions: int, made: Iterator[
             if number % 100_000 == 0:
                 say(f"{number:,} events published")
         await _send(producer, topics, partitions, waiting)
+
+
+async def steadily(
+    servers: str, topics: Topics, partitions: int, made: Iterator[Row], per_s: float
+) -> AsyncIterator[Row]:
+    """Publish the rows *made* one by one, *per_s* a second; yield each when it is due."""
+    async with AIOKafkaProducer(bootstrap_servers=servers, acks=1) as producer:
+        began = time.monotonic()
+        for number, row in enumerate(made):
+            await asyncio.sleep(max(0.0, began + number / per_s - time.monotonic()))
+            yield row
+            await producer.send(
+                topics.of(row.type),
+                key=(row.key or "").encode(),
+                value=(row.payload or "").encode(),
+                headers=Headers(row.id, row.type, row.sequence).encode(),
+                partition=partition_of(row, partitions),
+            )
 
 
 async def _send(producer: AIOKafkaProducer, topics: Topics, partitions: int, made: list[Row]) -> None:

@@ -11,17 +11,15 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from bench.backlog import publish, rows
+from bench.backlog import publish, rows, steadily
 from bench.bed import PARTITIONS, Bed
 from hubspot_consumer.history.scan import MOST_BYTES
 from producer.relay.row import Row as Made
-from producer.relay.row import partition_of
 from runtime.kafka.topic_reader import RECORDS_AT_ONCE, WAIT_MS
 from sandbox.services import Service
 from sandbox.variants.product import THIS, Version
-from schemas.envelope import Headers
 from schemas.topics import Topics
 
 Row = Mapping[str, Any]
@@ -161,19 +159,8 @@ async def _replay(bed: Bed, environment: Mapping[str, str], *options: str, versi
 
 async def _live(bed: Bed, topics: Topics, servers: str, made: Iterator[Made]) -> dict[str, Any]:
     """Publish at a steady rate; return quantiles of the time from each event's publication to its timeline entry."""
-    sent: dict[str, float] = {}
-    async with AIOKafkaProducer(bootstrap_servers=servers, acks=1) as producer:
-        began = time.monotonic()
-        for number, row in enumerate(made):
-            await asyncio.sleep(max(0.0, began + number / LIVE_PER_S - time.monotonic()))
-            sent[row.id] = time.time()
-            await producer.send(
-                topics.of(row.type),
-                key=(row.key or "").encode(),
-                value=(row.payload or "").encode(),
-                headers=Headers(row.id, row.type, row.sequence).encode(),
-                partition=partition_of(row, PARTITIONS),
-            )
+    published = steadily(servers, topics, PARTITIONS, made, LIVE_PER_S)
+    sent = {row.id: time.time() async for row in published}
     arrived: dict[str, datetime] = {}
     while len(arrived) < len(sent):
         await asyncio.sleep(0.5)

@@ -5,14 +5,16 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
-from bench.backlog import rows
-from bench.bed import Bed
+from bench.backlog import rows, steadily
+from bench.bed import PARTITIONS, Bed
 from sandbox.processes import free_port
 from sandbox.services import READY_WITHIN_S, Service, simulator
 from sandbox.simulator import Simulator
 from sandbox.variants.product import Version
+from schemas.topics import Topics
 
 Row = Mapping[str, Any]
 
@@ -24,7 +26,9 @@ BACKLOGGED: Final = 0.95
 LATENCY_MS: Final = 300
 # The most workers come first: those that go on know how long HubSpot's calls take, and each process starts once.
 WORKERS: Final = (8, 3, 2, 1)
-BACKLOG: Final = 290_000
+# Each call has something to send, and none is full: the two versions would be busy with a hundred contacts in each.
+EVENTS_PER_S: Final = 60
+CONTACTS: Final = 5_000
 # The workers have learned by then how long calls take.
 LEARN_S: Final = 75.0
 SETTLE_S: Final = 12.0
@@ -67,7 +71,7 @@ class _Group:
 
 
 async def calls_used(bed: Bed) -> list[Row]:
-    """Calls used of those allowed in three windows of a backlog, by both versions at the same time."""
+    """Calls used of those allowed in three windows, with six events for each; both versions at the same time."""
     found: list[Row] = []
     async with AsyncExitStack() as services:
         groups = [await _group(bed, version, services) for version in bed.versions]
@@ -81,7 +85,9 @@ async def calls_used(bed: Bed) -> list[Row]:
 
 
 async def _group(bed: Bed, version: Version, services: AsyncExitStack) -> _Group:
-    environment = await bed.published(BACKLOG, BACKLOG)
+    environment = await bed.published(EVENTS_PER_S, CONTACTS)
+    publishing = asyncio.create_task(_publish(bed, environment))
+    services.callback(publishing.cancel)
     process = simulator(bed.directory, free_port())
     services.push_async_callback(process.stop)
     process.launch()
@@ -93,6 +99,13 @@ async def _group(bed: Bed, version: Version, services: AsyncExitStack) -> _Group
         services.push_async_callback(worker.stop)
         worker.launch()
     return _Group(version, portal, workers)
+
+
+async def _publish(bed: Bed, environment: Mapping[str, str]) -> None:
+    made = islice(rows(10**9, CONTACTS), EVENTS_PER_S, None)
+    topics, servers = Topics(environment["KAFKA_TOPIC_PREFIX"]), bed.stack.kafka.bootstrap_servers
+    async for _ in steadily(servers, topics, PARTITIONS, made, EVENTS_PER_S):
+        pass
 
 
 async def drain(bed: Bed) -> list[Row]:
