@@ -30,7 +30,7 @@ WORKERS: Final = (8, 3, 2, 1)
 EVENTS_PER_S: Final = 60
 CONTACTS: Final = 5_000
 # The workers have learned by then how long calls take.
-LEARN_S: Final = 75.0
+LEARN_S: Final = 120.0
 SETTLE_S: Final = 12.0
 MEASURE_S: Final = 30.0
 

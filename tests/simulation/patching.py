@@ -39,6 +39,7 @@ KAFKA: Final[Sequence[Patch]] = (
     ("hubspot_consumer.kafka.lag.AIOKafkaAdminClient", Admin),
     ("hubspot_consumer.holds.run.AIOKafkaAdminClient", Admin),
     ("runtime.kafka.topics.AIOKafkaAdminClient", Admin),
+    ("hubspot_consumer.dead_letters.reader.AIOKafkaAdminClient", Admin),
     ("runtime.kafka.admission.ask_admission", _ask_admission),
 )
 
