@@ -16,9 +16,14 @@ ROWS_AT_ONCE: Final = 4_000
 # High watermarks for rows that were read and are not deleted yet, and for their texts: above them nothing is read.
 MOST_ROWS: Final = 16_000
 MOST_OCTETS: Final = 32 * 1024 * 1024
-# Wait between two queries for new rows while others are in flight.
-FIRST_NAP_S: Final = 0.005
+# Wait between two queries for new rows while the relay is awake. It is shorter where a query finds more than FEW rows,
+# and doubles with each query that finds none after the first NAPS.
+NAP_S: Final = 0.008
+FEW: Final = 4
+NAPS: Final = 2
 LONGEST_NAP_S: Final = 0.5
+# Published rows wait so long to be deleted together, unless reading or a contact's next rows wait for it.
+GATHER_S: Final = 0.05
 
 
 class Publisher:
@@ -47,6 +52,7 @@ class Publisher:
         self._undeleted = 0
         self._published: defaultdict[Place, list[int]] = defaultdict(list)
         self._to_delete: Final = asyncio.Event()
+        self._delete_now: Final = asyncio.Event()
         self._progress: Final = asyncio.Event()
         self._sending: Final[set[Place]] = set()
         self._fault: Exception | None = None
@@ -61,6 +67,7 @@ class Publisher:
         async with asyncio.TaskGroup() as self._tasks:
             deleting = self._tasks.create_task(self._delete_published())
             await self._read(stop)
+            self._delete_now.set()
             while self._sending or self._undeleted:
                 await self._wait_for_progress(LONGEST_NAP_S)
             deleting.cancel()
@@ -76,11 +83,13 @@ class Publisher:
             rows = await self._head(ROWS_AT_ONCE)
             self._take(rows)
             naps = 0 if rows else naps + 1
-            if not self._unfinished:
+            if naps >= NAPS:
+                self._delete_now.set()
+            if naps >= NAPS and not self._unfinished:
                 naps = 0 if await self._sleep(stop, naps) else naps
             elif len(rows) < ROWS_AT_ONCE:
-                # Rows that arrive meanwhile are read together once some of these are done.
-                await self._wait_for_progress(_nap_s(naps))
+                # Rows that arrive meanwhile are read together.
+                await self._wait_for_progress(_nap_s(naps, len(rows)))
 
     async def _head(self, rows: int) -> list[Row]:
         return await self._outbox.head(rows, without=chain(self._unfinished, self._sender.unpublishable))
@@ -97,6 +106,8 @@ class Publisher:
         """Send what is ready, and see to it that what waits for a deletion gets one."""
         if self._lanes.wait_for_deletion:
             self._to_delete.set()
+        if self._lanes.wait_for_deletion or len(self._unfinished) >= ROWS_AT_ONCE:
+            self._delete_now.set()
         for place in self._lanes.ready.keys() - self._sending:
             self._sending.add(place)
             self._tasks.create_task(self._send(place))
@@ -112,9 +123,9 @@ class Publisher:
         except FAULTS as fault:
             if self._fault is None:
                 self._fault, self.faulty = fault, place
+            self._progress.set()
         finally:
             self._sending.remove(place)
-            self._progress.set()
 
     def _acknowledged(self, place: Place, rows: Sequence[Row]) -> None:
         self._undeleted += len(rows)
@@ -126,7 +137,9 @@ class Publisher:
     async def _delete_published(self) -> None:
         while True:
             await self._to_delete.wait()
+            await set_within(self._delete_now, GATHER_S)
             self._to_delete.clear()
+            self._delete_now.clear()
             published, self._published = self._published, defaultdict(list)
             changes = self._lanes.before_deletion()
             if positions := [*chain.from_iterable(published.values())]:
@@ -141,19 +154,17 @@ class Publisher:
             self._progress.set()
 
     async def _sleep(self, stop: asyncio.Event, naps: int) -> bool:
-        """Return True when there are rows to read, False after a short wait because a writer's transaction is still
-        open.
-        """
+        """Return True when rows were read, False after a short wait because a writer's transaction is still open."""
         self._goes_on(None)
         self._outbox.rewind()
         if not await self._outbox.fall_asleep():
             await set_within(stop, _nap_s(naps))
             return False
         # The query is repeated: a writer may have committed before it could see that the relay sleeps.
-        while not await self._head(1) and not stop.is_set():
+        while not (rows := await self._head(ROWS_AT_ONCE)) and not stop.is_set():
             await self._outbox.raise_low_watermark()
             await self._outbox.notified(self._slow_poll_s)
-        self._outbox.rewind()
+        self._take(rows)
         await self._outbox.wake_up()
         return True
 
@@ -162,5 +173,6 @@ class Publisher:
         await set_within(self._progress, at_most_s)
 
 
-def _nap_s(naps: int) -> float:
-    return min(FIRST_NAP_S * 2.0 ** min(naps, 16), LONGEST_NAP_S)
+def _nap_s(naps: int, rows: int = 0) -> float:
+    """Return the wait after a query that found *rows*, or the last of *naps* queries that found none."""
+    return min(NAP_S * FEW / max(FEW, rows) * 2.0 ** min(max(0, naps - NAPS), 16), LONGEST_NAP_S)

@@ -232,7 +232,8 @@ def test_a_database_that_takes_connections_and_refuses_deletions_is_unwell_until
                 raise answer
             await super().delete(positions)
 
-    health = health_after([None] * 4, Refusing)
+    # Both rows are published before a deletion is refused.
+    health = health_after([None] * 6, Refusing)
 
     assert health.unwell == {}
     assert waits == [1, 2]
