@@ -40,6 +40,8 @@ ACK_WITHIN_S: Final = 5.0
 RETRY_S: Final = 1.0
 # Commits come every half second, so acks lose nothing by this, and many receipts share a request to Kafka.
 GATHER_S: Final = 0.05
+# So many receipts fill a request, and wait for no more.
+ENOUGH_TOGETHER: Final = 500
 LATE_RECEIPTS_EVERY_S: Final = 0.5
 MOST_BYTES_OF_A_BATCH: Final = 256 * 1024
 
@@ -101,7 +103,8 @@ class ReceiptsTopic:
         """Send the queued receipts, until cancelled; an outage of Kafka is waited out."""
         while True:
             await self._arrived.wait()
-            await self._clock.sleep(GATHER_S)
+            if len(self._waiting) < ENOUGH_TOGETHER:
+                await self._clock.sleep(GATHER_S)
             together = await self._send()
             if together is None:
                 await self._clock.sleep(RETRY_S)

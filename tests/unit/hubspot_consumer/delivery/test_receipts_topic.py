@@ -7,7 +7,7 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
-from hubspot_consumer.delivery.receipts import ACK_WITHIN_S, MOST_WAITING, ReceiptsTopic
+from hubspot_consumer.delivery.receipts import ACK_WITHIN_S, ENOUGH_TOGETHER, GATHER_S, MOST_WAITING, ReceiptsTopic
 from hubspot_consumer.metrics import Telemetry
 from tests.clock import LoopClock, run_fast
 from tests.kafka.receipts import MOST_OF_A_BATCH, Acks, ReceiptsKafka, put
@@ -51,6 +51,21 @@ def test_receipts_go_in_order_and_their_events_are_acked_when_kafka_has_them() -
             assert (topic.written, topic.waiting, topic.dropped, kafka.created) == (len(acks.let_go), 0, 0, 1)
 
     assert on_a_fast_loop(work()) == []
+
+
+def test_receipts_that_fill_a_request_are_sent_without_a_wait_for_more() -> None:
+    async def work() -> None:
+        clock, acks = LoopClock(), Acks()
+        topic = ReceiptsKafka().topic(clock)
+        put(topic, acks, range(10 * ENOUGH_TOGETHER))
+        async with written(topic):
+            began = clock.monotonic()
+            await topic.flush(MINUTE_S)
+
+            assert acks.let_go == list(range(10 * ENOUGH_TOGETHER))
+            assert clock.monotonic() - began < 10 * GATHER_S
+
+    on_a_fast_loop(work())
 
 
 def test_the_topic_is_created_with_the_first_receipt_and_not_before() -> None:
