@@ -57,6 +57,19 @@ FIGURES: Final = (
     Figure("commit to timeline entry at 10 events/s, p50 ms", "latency", "p50 ms", "15", {"events/s": 10}),
     Figure("the same, p99 ms", "latency", "p99 ms", "80", {"events/s": 10}),
     Figure("the same at 60 events/s over 600 contacts, p99 ms", "latency", "p99 ms", "1,000", {"events/s": 60}),
+    *(
+        Figure(
+            f"relay at {rate}/s beside Debezium: {figure}", "relay_latency", f"{rate}/s: {figure}, of Debezium", must
+        )
+        for rate in (50, 1000)
+        for figure, must in (("p50 ms", "1.00"), ("p99 ms", "1.00"), ("CPU % of a core", "0.25"))
+    ),
+    Figure(
+        "what tracking adds to a transaction, of what a bare INSERT adds, 16 clients",
+        "tracking",
+        "what it adds, of what a bare INSERT adds",
+        "1.80",
+    ),
     Figure("contact page while its index is built, p99, ms", "contact_pages", "page p99 ms, index being built", "300"),
     Figure("page of 100,000 dead letters, p99, ms", "dead_letters_page", "page p99 ms", "300"),
     Figure("the same after one more, ms", "dead_letters_page", "page that shows one more, median ms", "300"),
