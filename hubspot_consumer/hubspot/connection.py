@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple, cast
 import httpx
 from opentelemetry.trace import Span, SpanKind
 from pydantic import SecretStr
+from pydantic_core import to_json
 
 from hubspot_consumer.hubspot.outcomes import RetryLater
 from hubspot_consumer.hubspot.rate_limiter import RateLimiter
@@ -99,7 +100,9 @@ async def request(  # noqa: PLR0913 - the parts of a request, and one of its ans
     An answer *of_a_list* of definitions may be larger. After a status of TOKEN_REFUSED the token is read again and, if
     that differs, the request is repeated once.
     """
-    asked = http.build_request(method, path, json=body, params=parameters)
+    # httpx would write the same bytes in three times the time.
+    content, headers = (None, None) if body is None else (to_json(body), {"Content-Type": "application/json"})
+    asked = http.build_request(method, path, content=content, headers=headers, params=parameters)
     largest = LARGEST_LIST if of_a_list else LARGEST_ANSWER
     try:
         async with asyncio.timeout(CALL_WITHIN_S):

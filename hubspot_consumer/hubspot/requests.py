@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from html import escape
 from typing import Final
 from uuid import UUID
@@ -112,16 +113,20 @@ class TimelineEntry:
 
         HubSpot rejects an event with a property that its definition lacks.
         """
-        amounts = {name for name in map(amount_of, self.properties) if name is not None}
+        unknown = _amounts(tuple(self.properties)).difference(known)
         return {
             "eventName": f"pe{portal_id}_{event_name(self.event_type)}",
             **({"objectId": self.contact_id} if self.contact_id else {"email": self.contact_key}),
             "occurredAt": utc_milliseconds(self.occurred_at),
             "uuid": self.uuid,
-            "properties": {
-                name: value for name, value in self.properties.items() if name in known or name not in amounts
-            },
+            "properties": {name: value for name, value in self.properties.items() if name not in unknown},
         }
+
+
+@lru_cache(maxsize=64)
+def _amounts(names: tuple[str, ...]) -> frozenset[str]:
+    # The entries of an event's type have the same few properties.
+    return frozenset(name for name in map(amount_of, names) if name is not None)
 
 
 @dataclass(frozen=True)
