@@ -22,6 +22,7 @@ WAIT_S: Final = 3.0
 GIVE_UP_AFTER_S: Final = 120.0
 # Kafka keeps the record that takes a resolution back for a day: after half of that, everything is read anew.
 ANEW_AFTER: Final = timedelta(hours=12)
+STILL_READ: Final = "the dead letters are still being read: load the page again"
 
 
 class NotRead(Exception):
@@ -63,14 +64,16 @@ class LettersReader:
         if reading.done():
             return await reading
         if self._last is None:
-            raise NotRead("the dead letters are still being read: load the page again")
+            raise NotRead(STILL_READ)
         return replace(self._last, read_again=True)
 
     async def of_id(self, letter_id: str) -> tuple[Letter, Any] | None:
         """Return the dead letter with that id, and aiokafka's record of it if Kafka has it. Raises NotRead."""
-        await self.letters()
+        known = await self.letters()
         letter = self._reader.assembly.of_id(letter_id) if self._reader is not None else None
         if letter is None:
+            if known.read_again:
+                raise NotRead(STILL_READ)
             return None
         try:
             [record] = [each async for _, each in records_of(self._options, self._topics, [letter.holder])] or [None]

@@ -1,6 +1,7 @@
 """Processes: each does a part of a run that takes a whole CPU. They end when the process that began them ends."""
 
 import os
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -9,11 +10,13 @@ from threading import Thread
 from typing import Final
 
 _PARENT_GONE: Final = 1
+# The limit bounds the memory of a run on a host with many CPUs: each process takes some 100 MB.
+MOST_PROCESSES: Final = 4
 
 
 def processes_for(work: int, worth_a_process: int) -> int:
     """Return how many processes to do *work* in; for less than *worth_a_process*, a second one starts too slowly."""
-    return min(os.cpu_count() or 1, 1 + work // worth_a_process)
+    return min(MOST_PROCESSES, os.cpu_count() or 1, 1 + work // worth_a_process)
 
 
 @contextmanager
@@ -30,6 +33,8 @@ def processes(number: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _end_with_parent() -> None:
+    # Ctrl-C reaches all processes of a terminal; the parent ends these.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_wait_for_parent, daemon=True).start()
 
 

@@ -3,9 +3,10 @@
 Three rules apply together. First, an aiolimiter with a small burst spaces the calls evenly, a little wider than the
 quota requires, so that a worker that takes over from another, or starts beside it, has room for its calls. Second, no
 call starts while the number of calls that HubSpot may count in its window reaches this worker's part of the quota.
-HubSpot counts a call at some time between our request and its answer, so this rule holds whatever the delays of the
-network, the event loop or HubSpot do to the spacing. Third, once half of the daily quota is spent, the rest is spread
-over the rest of the day.
+HubSpot counts a call at some time between our request and its answer, and, as long as calls take equally long, at the
+same time in each (`SteadyPart`). Under these conditions the rule holds whatever the delays of the network, the event
+loop or HubSpot do to the spacing. Third, once half of the daily quota is spent, the rest is spread over the rest of the
+day.
 
 Several workers divide the quota by their assigned partitions, and lend a part of their shares to reprocessing. Calls
 that HubSpot's headers count beyond these are another app's; the limiter leaves them room.
@@ -14,7 +15,7 @@ that HubSpot's headers count beyond these are another app's; the limiter leaves 
 import asyncio
 import math
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
@@ -118,8 +119,8 @@ class RateLimiter:
         self.lent = 0.0
         self._taken_by_others = 0
         self._in_flight = 0
-        # When each answered call was counted at the latest.
-        self._counted_by: deque[float] = deque()
+        # When calls were answered, for as long as HubSpot may count them.
+        self._answered_at: deque[float] = deque()
         self._steady_part: Final = SteadyPart()
         # `_not_before` is the time until which HubSpot requested a pause. `_follows_at` is the time until which the
         # former holder of this share comes first.
@@ -142,10 +143,15 @@ class RateLimiter:
     @property
     def used(self) -> int:
         """Calls of this worker that HubSpot may count in its current window."""
-        oldest = self.now() - self.window_s
-        while self._counted_by and self._counted_by[0] < oldest:
-            self._counted_by.popleft()
-        return self._in_flight + len(self._counted_by)
+        return self._in_flight + len(self._counted_by())
+
+    def _counted_by(self) -> Sequence[float]:
+        """Return when each answered call was counted at the latest, for those that may be in the current window."""
+        oldest, steady_s = self.now() - self.window_s, self._steady_part.seconds
+        while self._answered_at and self._answered_at[0] < oldest:
+            self._answered_at.popleft()
+        # A call that has left comes back where the steady part got shorter, so its answer is kept for the whole window.
+        return [at - steady_s for at in self._answered_at if at - steady_s >= oldest]
 
     @property
     def left(self) -> int:
@@ -180,8 +186,8 @@ class RateLimiter:
 
     def follow_another(self) -> None:
         """Assume that a killed process has just filled this worker's part of the window with calls."""
-        now, own = self.now(), self._own_quota
-        self._counted_by.extend(now - self.window_s * (own - 1 - number) / own for number in range(own))
+        now, own = self.now() + self._steady_part.seconds, self._own_quota
+        self._answered_at.extend(now - self.window_s * (own - 1 - number) / own for number in range(own))
 
     def _changed_hands(self) -> None:
         self._set(self.quota, self.window_s)
@@ -210,7 +216,7 @@ class RateLimiter:
         """Record the answer to a call that *began* at that time."""
         self._steady_part.answered(began, self.now(), TRUST * self._spacing_s if self.left <= 1 else 0.0)
         self._in_flight -= 1
-        self._counted_by.append(self.now() - self._steady_part.seconds)
+        self._answered_at.append(self.now())
         self.daily.called()
 
     def given_back(self) -> None:
@@ -260,9 +266,10 @@ class RateLimiter:
     def _part_of(self, calls: int) -> float:
         """Return this worker's part of *calls*. Partitions have whole calls, which add up to all of them."""
         of = self._partition_count
-        whole = sum((number + 1) * calls // of - number * calls // of for number in self._partitions)
-        # Of more partitions than calls, some have none.
-        return whole or calls * self._divided
+        # Partitions that were added have no part until they are counted. Where there are more partitions than calls,
+        # some would have none.
+        known = [number for number in self._partitions if number < of <= calls]
+        return sum((number + 1) * calls // of - number * calls // of for number in known) or calls * self._divided
 
     @property
     def _own_now(self) -> float:
@@ -281,5 +288,6 @@ class RateLimiter:
         # A part of a call is none: with several workers, parts that are rounded up add up to calls beyond the quota.
         if self.used + 1 <= max(1, self._own_now - self._taken_by_others):
             return paused_s
-        window_s = self._counted_by[0] + self.window_s - now if self._counted_by else ANSWERS_AWAITED_S
+        counted_by = self._counted_by()
+        window_s = counted_by[0] + self.window_s - now if counted_by else ANSWERS_AWAITED_S
         return max(paused_s, window_s, 0.001)

@@ -165,9 +165,10 @@ class FaustWorker:
         async for event in stream.noack().events():
             self._unread.extend(event.value)
             while self._unread:
-                if len(self._unread) % RECORDS_AT_ONCE == 0:
-                    await asyncio.sleep(0)
                 await self._read_record(_record(self._unread.popleft()))
+                if len(self._unread) % RECORDS_AT_ONCE == 0:
+                    # A revocation may drop the rest here.
+                    await asyncio.sleep(0)
 
     async def _read_record(self, record: Record) -> None:
         if await self._gaps.is_next(record, self):

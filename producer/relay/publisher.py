@@ -78,12 +78,13 @@ class Publisher:
         while not stop.is_set() and self._fault is None:
             await self._outbox.raise_low_watermark()
             if len(self._unfinished) >= MOST_ROWS or self._octets >= MOST_OCTETS:
+                self._delete_now.set()
                 await self._wait_for_progress(LONGEST_NAP_S)
                 continue
             rows = await self._head(ROWS_AT_ONCE)
             self._take(rows)
             naps = 0 if rows else naps + 1
-            if naps >= NAPS:
+            if naps >= NAPS and self._published:
                 self._delete_now.set()
             if naps >= NAPS and not self._unfinished:
                 naps = 0 if await self._sleep(stop, naps) else naps

@@ -127,6 +127,32 @@ def test_calls_of_a_steady_duration_that_gets_longer_break_no_quota() -> None:
     assert portal.most <= QUOTA
 
 
+def test_calls_of_a_steady_duration_that_gets_shorter_break_no_quota() -> None:
+    portal = Portal(lambda: 1.0, duration_s=0.8)
+
+    async def faster() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(backlog(portal, divided_among(1), until=4 * LEARNED_S + 50))
+            await asyncio.sleep(4 * LEARNED_S)
+            portal._duration_s = 0.05
+
+    run_fast(faster())
+
+    assert portal.most <= QUOTA
+
+
+def test_partitions_that_are_not_counted_yet_have_no_part_of_the_quota() -> None:
+    assert limiter_of(range(24), of=PARTITIONS).left == limiter_of(range(PARTITIONS)).left
+
+
+@pytest.mark.parametrize(("quota", "workers"), [(10, 12), (10, 5), (1, 3), (100, 150)])
+def test_workers_of_more_partitions_than_calls_stay_within_the_quota_together(quota: int, workers: int) -> None:
+    of = max(workers, PARTITIONS)
+    limiters = [limiter_of(range(first, of, workers), quota, of=of) for first in range(workers)]
+
+    assert sum(WINDOW_S / limiter.spacing_s for limiter in limiters) <= quota
+
+
 @pytest.mark.parametrize(("numbers", "at_once"), [(range(PARTITIONS), 4), (range(2), 2)])
 def test_events_of_the_same_moment_do_not_wait_for_one_another(numbers: range, at_once: int) -> None:
     async def waited() -> list[float]:
