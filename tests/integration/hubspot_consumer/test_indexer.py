@@ -156,7 +156,7 @@ async def test_an_indexer_that_is_killed_at_any_time_neither_loses_nor_doubles(b
     folder, chance = tmp_path / "console", random.Random(7)
     process = Process("indexer", tmp_path / "indexer.log")
     command = [sys.executable, "-m", "tests.console.indexing", broker.servers, broker.topics.prefix, str(folder)]
-    writing = asyncio.create_task(broker.write(traffic(10_000)))
+    writing = asyncio.create_task(broker.write(traffic(40_000)))
     held = [0]
 
     async def some_more() -> bool:
