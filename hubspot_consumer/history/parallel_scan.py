@@ -1,6 +1,7 @@
 """The parallel scan: processes that read many events into one store, each from some of the partitions."""
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from hubspot_consumer.history.processes import processes, processes_for
 from hubspot_consumer.history.scan import MOST_BYTES, Scan
 from hubspot_consumer.history.store import EventStore
 from hubspot_consumer.kafka.records import Offsets, Place
+from runtime import logs
 from runtime.clock import SystemClock
 from runtime.kafka.clients import prepare_clients
 from runtime.kafka.connection import KafkaConnection
@@ -27,13 +29,17 @@ TOLD_EVERY_S: Final = 0.2
 
 @dataclass(frozen=True)
 class Reading:
-    """What to read: the arguments of a `Scan`, the file of its store, and how to connect to Kafka."""
+    """What to read: the arguments of a `Scan`, the file of its store, and how to connect to Kafka.
+
+    The *secrets* are what no log of the processes may contain.
+    """
 
     kafka: KafkaConnection
     file: Path
     partitions: Sequence[TopicPartition]
     contacts: frozenset[ContactKey]
     mends: Mapping[Place, Correction]
+    secrets: tuple[str, ...] = ()
 
     def parts(self, number: int) -> list["Reading"]:
         """Return *number* parts of about equal size; a contact's partitions are in one part."""
@@ -71,6 +77,8 @@ async def _tell(store: EventStore, begun: Offsets, ends: Offsets, progress: Prog
 
 
 def _read(part: Reading, ends: Offsets) -> None:
+    # As the commands do: standard output is for the report.
+    logs.set_up(level=logging.WARNING, secrets=part.secrets)
     prepare_clients(for_long=False)
     asyncio.run(_read_part(part, {one: ends[one] for one in part.partitions}))
 

@@ -4,10 +4,13 @@ import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import active_children, get_context, parent_process
 from threading import Thread
 from typing import Final
+
+from runtime.endings import CannotGoOn
 
 _PARENT_GONE: Final = 1
 # The limit bounds the memory of a run on a host with many CPUs: each process takes some 100 MB.
@@ -21,11 +24,18 @@ def processes_for(work: int, worth_a_process: int) -> int:
 
 @contextmanager
 def processes(number: int) -> Iterator[ProcessPoolExecutor]:
-    """Give *number* processes, which stop what they do if the context ends with an exception."""
+    """Give *number* processes, which stop what they do if the context ends with an exception.
+
+    Raises CannotGoOn when one of them was killed.
+    """
     # The processes are spawned, not forked: this process has an event loop and connections.
     with ProcessPoolExecutor(number, get_context("spawn"), _end_with_parent) as pool:
         try:
             yield pool
+        except BrokenProcessPool as error:
+            raise CannotGoOn(
+                "a process of the run was killed, as for a lack of memory: run it again to continue"
+            ) from error
         except BaseException:
             for process in active_children():
                 process.terminate()

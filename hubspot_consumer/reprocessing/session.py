@@ -42,7 +42,6 @@ from hubspot_consumer.reprocessing.timeline_entries import TimelineEntries
 from hubspot_consumer.reprocessing.writing import Writing
 from hubspot_consumer.settings import Settings
 from runtime.clock import Clock, SystemClock
-from runtime.kafka.connection import KafkaConnection
 from runtime.kafka.topic_reader import Progress, TopicReader
 from runtime.kafka.topic_writer import connected_producer
 from schemas.contacts import ContactKey
@@ -157,8 +156,8 @@ class RunSession:
             changes_from=changes_from,
         )
         projections = TopicProjections(self.run, scan, lag, selection, self.report)
-        settings = KafkaConnection.model_construct(**dict(self._settings))
-        reading = Reading(settings, self.run.file, partitions, selection.contacts, selection.mends)
+        secrets = self._settings.secrets
+        reading = Reading(self._settings, self.run.file, partitions, selection.contacts, selection.mends, secrets)
         await projections.read(progress, reading)
         return projections
 

@@ -11,12 +11,14 @@ from contextlib import suppress
 from multiprocessing import active_children
 from pathlib import Path
 
+import pytest
 from aiokafka import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hubspot_consumer.history.parallel_scan import Reading
 from hubspot_consumer.history.processes import processes
+from runtime.endings import CannotGoOn
 from runtime.kafka.connection import KafkaConnection
 
 LONG_S, WITHIN_S = 60, 30
@@ -46,6 +48,16 @@ def test_a_context_that_ends_with_an_exception_waits_for_no_process() -> None:
 
     assert time.monotonic() - began < LONG_S
     assert not active_children()
+
+
+def test_a_process_that_is_killed_ends_the_run_with_a_word_about_it() -> None:
+    def killed() -> None:
+        with processes(1) as pool:
+            os.kill(pool.submit(os.getpid).result(), signal.SIGKILL)
+            pool.submit(time.sleep, LONG_S).result()
+
+    with pytest.raises(CannotGoOn, match="killed"):
+        killed()
 
 
 def test_a_process_ends_when_the_one_that_began_it_is_killed(tmp_path: Path) -> None:
