@@ -54,7 +54,8 @@ async def test_a_contact_that_is_suppressed_while_workers_wait_for_hubspot_is_no
 
 
 async def test_a_worker_that_stops_waits_for_calls_that_take_some_seconds() -> None:
-    late = Fault(0.0, "hubspot_answers_late", 0, 30.0, 2)
+    # Answers take two seconds more. With four, as long as a stop waits, a call of the last moment would not end.
+    late = Fault(0.0, "hubspot_answers_late", 0, 30.0, 6)
     stops = [Fault(8.0 + 3 * number, "worker_stopped", number, 1.0, 1) for number in range(4)]
 
     printed = await run("--plan", replace(Plan.of(0), faults=[late, *stops]).as_json())
