@@ -5,12 +5,13 @@ import itertools
 import os
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 from bench.backlog import publish, rows
+from producer.migrations import migrate
 from sandbox.day.progress import Progress
 from sandbox.processes import free_port
 from sandbox.services import READY_WITHIN_S, Service, consumer, simulator
@@ -31,7 +32,7 @@ class Bed:
         self.stack: Final = stack
         self.say: Final = say
         self.simulator = stack.simulator
-        self._simulator_process: Service | None = None
+        self._portal: Final = AsyncExitStack()
         self._numbers = itertools.count(1)
 
     @cached_property
@@ -43,19 +44,31 @@ class Bed:
         return older(folder), THIS
 
     async def close(self) -> None:
-        if self._simulator_process is not None:
-            await self.simulator.close()
-            await self._simulator_process.stop()
+        await self._portal.aclose()
 
     async def new_simulator(self, **settings: Any) -> Mapping[str, str]:
         """Stop the previous simulator, start an empty portal, and return the services' environment for it."""
         await self.close()
-        self._simulator_process = simulator(self.directory, free_port())
-        self.simulator = Simulator(self._simulator_process.url)
-        self._simulator_process.launch()
-        await self._simulator_process.until(self.simulator.answers, within_s=READY_WITHIN_S)
-        await self.simulator.change_settings(**settings)
+        self.simulator = await self.portal(self._portal, **settings)
         return {**self.stack.environment, "HUBSPOT_API_BASE_URL": self.simulator.url}
+
+    async def portal(self, services: AsyncExitStack, **settings: Any) -> Simulator:
+        """Start an empty portal, which may be one of several, and which *services* stops."""
+        process = simulator(self.directory, free_port())
+        services.push_async_callback(process.stop)
+        process.launch()
+        portal = await services.enter_async_context(Simulator(process.url))
+        await process.until(portal.answers, within_s=READY_WITHIN_S)
+        await portal.change_settings(**settings)
+        return portal
+
+    async def new_outbox(self, name: str) -> Mapping[str, str]:
+        """Make an empty database and topics of that name, and return the settings that lead services to both."""
+        url = await self.stack.postgres.create_database(name)
+        await asyncio.to_thread(migrate, url)
+        topics = Topics(f"{name}.")
+        await self.create_topics(topics)
+        return {"DATABASE_URL": url, "KAFKA_TOPIC_PREFIX": topics.prefix, "CONSUMER_GROUP": name}
 
     async def backlog(self, events: int, contacts: int, *, poisoned: int = 0, **portal: Any) -> Mapping[str, str]:
         """Publish a backlog on new topics, start an empty portal, and return a consumer's environment for both."""

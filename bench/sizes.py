@@ -1,6 +1,5 @@
 """The sizes of what an event leaves in Kafka and in PostgreSQL, from which docs/performance.md computes disks."""
 
-import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -8,7 +7,6 @@ from typing import Any, Final
 import psycopg
 
 from bench.bed import Bed
-from producer.migrations import migrate
 from sandbox.day.backend import Backend
 from sandbox.day.traffic import Day
 from sandbox.services import producer
@@ -27,19 +25,14 @@ async def sizes(bed: Bed) -> list[Mapping[str, Any]]:
 
 
 async def _sizes(bed: Bed, codec: str) -> Mapping[str, Any]:
-    topics = Topics(f"sizes.{codec}.")
-    url = await bed.stack.postgres.create_database(f"sizes_{codec}")
-    await asyncio.to_thread(migrate, url)
-    await bed.create_topics(topics)
     environment = {
         **await bed.new_simulator(quota=QUOTA),
-        "DATABASE_URL": url,
-        "KAFKA_TOPIC_PREFIX": topics.prefix,
+        **await bed.new_outbox(f"sizes_{codec}"),
         "KAFKA_COMPRESSION": codec,
         "OUTBOX_RETENTION_H": "24",
-        "CONSUMER_GROUP": topics.prefix,
         "HUBSPOT_RATE_LIMIT": str(QUOTA),
     }
+    url, topics = environment["DATABASE_URL"], Topics(environment["KAFKA_TOPIC_PREFIX"])
     bed.say(f"{EVENTS:,} events of a day, KAFKA_COMPRESSION={codec}")
     relay = producer(bed.directory, environment)
     try:

@@ -9,12 +9,10 @@ from statistics import median
 from typing import Any, Final
 
 from bench.bed import Bed, cpu_s, peak_memory_mb
-from producer.migrations import migrate
 from sandbox.day.backend import Backend
 from sandbox.day.traffic import Day
 from sandbox.services import Service, producer
 from sandbox.variants.product import Version
-from schemas.topics import Topics
 
 Row = Mapping[str, Any]
 
@@ -97,12 +95,8 @@ async def cpu_live(bed: Bed) -> list[Row]:
 
 async def _new_outbox(bed: Bed, name: str) -> Mapping[str, str]:
     """Return the services' environment for an empty database, new topics and an empty portal."""
-    url = await bed.stack.postgres.create_database(name)
-    await asyncio.to_thread(migrate, url)
-    await bed.create_topics(Topics(f"{name}."))
     portal = await bed.new_simulator(quota=LIVE_QUOTA, latency_ms=LATENCY_MS)
-    topics = {"KAFKA_TOPIC_PREFIX": f"{name}.", "CONSUMER_GROUP": name}
-    return {**portal, **topics, "DATABASE_URL": url, "HUBSPOT_RATE_LIMIT": str(LIVE_QUOTA)}
+    return {**portal, **await bed.new_outbox(name), "HUBSPOT_RATE_LIMIT": str(LIVE_QUOTA)}
 
 
 async def _live(bed: Bed, database_url: str, worker: Service, relay: Service) -> Mapping[str, float]:

@@ -11,15 +11,13 @@ from statistics import median, quantiles
 from typing import Any, Final
 
 from bench.bed import Bed
-from producer.migrations import migrate
 from sandbox.day.backend import Backend
 from sandbox.day.ledger import Ledger
 from sandbox.day.traffic import Day, Happening
 from sandbox.processes import free_port
-from sandbox.services import READY_WITHIN_S, producer, simulator
+from sandbox.services import producer
 from sandbox.simulator import Simulator
 from sandbox.variants.product import Version
-from schemas.topics import Topics
 
 Row = Mapping[str, Any]
 
@@ -86,25 +84,12 @@ def _row(version: Version, per_s: int, runs: Sequence[Sequence[float]]) -> Row:
 
 async def _path(bed: Bed, version: Version, services: AsyncExitStack) -> _Path:
     name = f"latency{bed.versions.index(version)}"
-    url = await bed.stack.postgres.create_database(name)
-    await asyncio.to_thread(migrate, url)
-    await Ledger.install(url)
-    await bed.create_topics(Topics(f"{name}."))
-    process = simulator(bed.directory, free_port())
-    services.push_async_callback(process.stop)
-    process.launch()
-    portal = await services.enter_async_context(Simulator(process.url))
-    await process.until(portal.answers, within_s=READY_WITHIN_S)
-    await portal.change_settings(quota=100, latency_ms=0)
-    environment = {
-        **bed.stack.environment,
-        "DATABASE_URL": url,
-        "PRODUCER_PORT": str(free_port()),
-        "KAFKA_TOPIC_PREFIX": f"{name}.",
-        "CONSUMER_GROUP": name,
-        "HUBSPOT_API_BASE_URL": portal.url,
-    }
+    outbox = await bed.new_outbox(name)
+    await Ledger.install(outbox["DATABASE_URL"])
+    portal = await bed.portal(services, quota=100, latency_ms=0)
+    own = {"PRODUCER_PORT": str(free_port()), "HUBSPOT_API_BASE_URL": portal.url}
+    environment = {**bed.stack.environment, **outbox, **own}
     for service in (producer(bed.directory, environment, version), bed.worker(environment, version)):
         services.push_async_callback(service.stop)
         await service.launch_and_wait()
-    return _Path(version, url, portal)
+    return _Path(version, outbox["DATABASE_URL"], portal)

@@ -10,8 +10,7 @@ from typing import Any, Final
 
 from bench.backlog import rows, steadily
 from bench.bed import PARTITIONS, Bed
-from sandbox.processes import free_port
-from sandbox.services import READY_WITHIN_S, Service, simulator
+from sandbox.services import Service
 from sandbox.simulator import Simulator
 from sandbox.variants.product import Version
 from schemas.topics import Topics
@@ -88,12 +87,7 @@ async def _group(bed: Bed, version: Version, services: AsyncExitStack) -> _Group
     environment = await bed.published(EVENTS_PER_S, CONTACTS)
     publishing = asyncio.create_task(_publish(bed, environment))
     services.callback(publishing.cancel)
-    process = simulator(bed.directory, free_port())
-    services.push_async_callback(process.stop)
-    process.launch()
-    portal = await services.enter_async_context(Simulator(process.url))
-    await process.until(portal.answers, within_s=READY_WITHIN_S)
-    await portal.change_settings(quota=QUOTA, latency_ms=LATENCY_MS)
+    portal = await bed.portal(services, quota=QUOTA, latency_ms=LATENCY_MS)
     workers = [bed.worker({**environment, "HUBSPOT_API_BASE_URL": portal.url}, version) for _ in range(max(WORKERS))]
     for worker in workers:
         services.push_async_callback(worker.stop)
