@@ -78,11 +78,14 @@ class Assembly:
 
     def _applied(self) -> Iterator[Change]:
         for event in self._touched:
-            before = self._letters.pop(event, None)
+            before = self._letters.get(event)
             there = list(self._there((*(before.records if before else ()), *self._new.get(event, ()))))
             after = letter_of(there, self._resolutions) if there else None
+            # A page may ask for the dead letter meanwhile, so it is replaced in one step.
             if after is not None:
                 self._letters[event] = after
+            else:
+                self._letters.pop(event, None)
             if after != before:
                 yield Change(before, after)
 
