@@ -14,7 +14,7 @@ function doesNotAnswer() {
   // Show it once: a screen reader would announce it again at each poll.
   if (!notice.hidden) return;
   const asOf = document.getElementById("as-of");
-  notice.querySelector("time").textContent = asOf ? asOf.textContent : "an earlier time";
+  notice.querySelector("span").textContent = asOf ? asOf.textContent : "an earlier time";
   notice.hidden = false;
   document.getElementById("live")?.classList.add("stale");
 }
@@ -33,6 +33,41 @@ document.addEventListener("htmx:beforeSwap", (event) => {
     event.detail.isError = false;
   }
 });
+
+// Times come in UTC, and are shown in the viewer's zone; the title keeps UTC, as in logs.
+const DAY = { year: "numeric", month: "2-digit", day: "2-digit" };
+const CLOCK = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
+const formats = Object.fromEntries(Object.entries({
+  full: { ...DAY, ...CLOCK, timeZoneName: "short" },
+  exact: { ...DAY, ...CLOCK, fractionalSecondDigits: 3, timeZoneName: "short" },
+  clock: CLOCK,
+  day: DAY,
+// The locale is the one that writes days as ISO 8601 does.
+}).map(([form, options]) => [form, new Intl.DateTimeFormat("sv-SE", options)]));
+
+function inViewersZone(form, at) {
+  const part = Object.fromEntries(formats[form].formatToParts(at).map(({ type, value }) => [type, value]));
+  const day = `${part.year}-${part.month}-${part.day}`;
+  const clock = `${part.hour}:${part.minute}:${part.second}${form === "exact" ? `.${part.fractionalSecond}` : ""}`;
+  if (form === "clock") return clock;
+  return form === "day" ? dayInWords(at, day) : `${day} ${clock} ${part.timeZoneName}`;
+}
+
+function dayInWords(at, day) {
+  const midnight = (date) => new Date(date.getFullYear(), date.getMonth(), date.getDate());
+  // A day that ends summer time has 25 hours.
+  const ago = Math.round((midnight(new Date()) - midnight(at)) / 86_400_000);
+  return { 0: "today", 1: "yesterday" }[ago] ?? day;
+}
+
+function showTimes() {
+  for (const element of document.querySelectorAll("time[data-form]")) {
+    const shown = inViewersZone(element.dataset.form, new Date(element.dateTime));
+    if (element.textContent !== shown) element.textContent = shown;
+  }
+}
+
+document.addEventListener("htmx:afterSwap", showTimes);
 
 // Polled parts are replaced each time, changed or not. A screen reader announces only lines marked `data-says` that were
 // not there before.
@@ -94,6 +129,7 @@ async function keepCharts(container) {
 }
 
 document.addEventListener("DOMContentLoaded", () => {
+  showTimes();
   // The screen reader has read these lines with the page.
   told = new Set(lines());
   for (const container of document.querySelectorAll("[data-samples]")) keepCharts(container);

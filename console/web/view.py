@@ -6,18 +6,23 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import cache
 from importlib.resources import files
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
 
 from schemas.texts import read_json
 from schemas.times import nearest
 
 STATIC: Final = files("console").joinpath("static")
 MOST_CHARACTERS: Final = 20_000
+
+Precision = Literal["seconds", "milliseconds"]
+Form = Literal["full", "exact", "clock", "day"]
+"""How much of a time is shown."""
 
 Banner = Callable[[], Any]
 """Returns an object with the notices that every page shows: `halts`, the workers' `modes` such as a dry run, and the
@@ -53,16 +58,34 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"moment": moment, "age": age, "number": number, "pretty": pretty}
+    environment.filters |= {"moment": moment, "utc": utc, "age": age, "number": number, "pretty": pretty}
     return environment
 
 
-def moment(at: datetime | None) -> str:
-    """Return a time in UTC to the millisecond, so that people on call can compare it with logs."""
+def utc(at: datetime | None, to: Precision = "milliseconds") -> str:
+    """Return a time in UTC, as in logs, for where only plain text fits."""
     if at is None:
         return "—"
     at = nearest(at)
-    return f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03} UTC"
+    return f"{at:%Y-%m-%d %H:%M:%S}{f'.{at.microsecond // 1000:03}' if to == 'milliseconds' else ''} UTC"
+
+
+def moment(at: datetime | None, form: Form = "full") -> str:
+    """Return a time as an element, to the second. console.js shows it in the viewer's zone; UTC stays as its title.
+
+    *form*: `exact` has milliseconds, `clock` only the time of day, and `day` only the day, such as "today".
+    """
+    if at is None:
+        return "—"
+    at = nearest(at)
+    machines = f"{at.isoformat(timespec='milliseconds').removesuffix('+00:00')}Z"
+    shown = {
+        "full": utc(at, "seconds"),
+        "exact": utc(at),
+        "clock": f"{at:%H:%M:%S} UTC",
+        "day": f"{at:%Y-%m-%d} UTC",
+    }[form]
+    return Markup('<time datetime="{}" data-form="{}" title="{}">{}</time>').format(machines, form, utc(at), shown)
 
 
 def age(seconds: float | timedelta | None) -> str:

@@ -110,7 +110,7 @@ async def test_the_page_says_whether_sending_is_paused_and_what_each_worker_does
     for path in ("/control", "/control/live"):
         page = (await somebody.http.get(path)).text
         assert 'data-sending="paused"' in page
-        assert "2026-11-24 03:00:00.000 UTC by ada: &lt;b&gt;an import&lt;/b&gt; runs" in page
+        assert "2026-11-24 03:00:00 UTC</time> by ada: &lt;b&gt;an import&lt;/b&gt; runs" in page
         one, two = re.findall(r'<tr data-worker="(?:.|\n)*?</tr>', page)
         assert "live</span>" in one
         assert "also <code>token_refused</code>: 401" in one

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from console.contacts.index_rows import rows_of
-from console.web.view import moment
+from console.web.view import utc
 from hubspot_consumer.cli.dead_letters.show import as_json, in_full, table
 from hubspot_consumer.dead_letters.dead_letter import dead_letters_of, read_set_aside
 from hubspot_consumer.dead_letters.resolutions import Resolutions
@@ -88,7 +88,7 @@ async def test_a_control_pauses_or_is_skipped_and_the_pause_can_be_shown_and_end
     assert taken is (hostile.outcome != "skipped")
     assert (breaker.paused is not None) is (hostile.outcome == "paused")
     if (paused := breaker.paused) is not None:
-        assert moment(paused.since).endswith(" UTC")
+        assert utc(paused.since).endswith(" UTC")
         assert str(paused).isprintable()
         assert len(str(paused)) < 5_000
         assert paused.since.isoformat()

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from console.contacts.extract import IndexedEvent
-from console.web.view import moment
+from console.web.view import utc
 from hubspot_consumer.dead_letters.corrections import Correction
 from hubspot_consumer.dead_letters.resolutions import DeadAgain, Mended, Resolutions
 from hubspot_consumer.history.store import Stored
@@ -47,7 +47,7 @@ def test_of_two_records_the_later_one_has_no_earlier_time(one: int, other: int) 
     earlier, later = (moment_of(at_ms / 1000) for at_ms in sorted((one, other)))
 
     assert EARLIEST <= earlier <= later <= LATEST
-    assert moment(later).endswith(" UTC")
+    assert utc(later).endswith(" UTC")
 
 
 @pytest.mark.parametrize("time", UNTELLABLE)
@@ -59,14 +59,14 @@ def test_a_record_of_ours_with_a_time_that_no_utc_has_stays_readable(time: str) 
     dead = DeadAgain(at=AT, reason="x", detail="")
     mended = Mended(at=AT, mend=Correction(unset=("x",), note="n"), reason="x", detail="", failed_at=AT)
 
-    assert moment(receipt.at) == moment(receipt.published_at)
+    assert utc(receipt.at) == utc(receipt.published_at)
     for resolution in (dead, mended):
         value = resolution.model_dump_json().replace("2024-11-24T03:00:00Z", time)
         assert time in value
         resolutions = Resolutions()
         resolutions.take_in(resolution_as_read("0-0", value.encode(), 0))
         read = letter(resolutions, headers=headers())
-        assert (read.state, moment(read.failed_at)) == (resolution.state, moment(receipt.at))
+        assert (read.state, utc(read.failed_at)) == (resolution.state, utc(receipt.at))
 
 
 @pytest.mark.parametrize("time", UNTELLABLE)

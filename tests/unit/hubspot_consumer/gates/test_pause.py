@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
-from console.web.view import moment
+from console.web.view import utc
 from hubspot_consumer.__main__ import commands
 from hubspot_consumer.delivery.portal import Portal
 from hubspot_consumer.gates.circuit_breaker import CircuitBreaker, Paused
@@ -190,7 +190,7 @@ def test_a_pause_since_a_time_that_no_utc_has_is_one_since_the_nearest_that_has(
 
     assert paused is not None
     assert (paused.note, resumed) == ("an import runs", None)
-    assert moment(paused.since).endswith(" UTC")
+    assert utc(paused.since).endswith(" UTC")
 
 
 async def test_the_last_that_is_said_holds_and_what_was_before_the_start_is_not_told() -> None:

@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 
-CONSOLE = Path(__file__).parents[3] / "console"
+CONSOLE = Path(__file__).parents[4] / "console"
 # Of the packages htmx.org and uplot of the npm registry, in dist/.
 DIGESTS = {
     "htmx-2.0.11.min.js": "d6fdc75f204e6bdefa99b69bf1e6d4ac69b8a364f77929f45c13476b4000f717",
     "uplot-1.6.32.min.js": "19c8d4c6ad88929a79f4ae49d6f7161566dfd0ba3d15cc495e974f787eb78f1f",
     "uplot-1.6.32.min.css": "df630c6a8d6f8eeaff264b50f73ce5b114f646ffd9a0bb74f049b0a00135fa04",
 }
-OURS = [*CONSOLE.glob("templates/*.html"), CONSOLE / "static" / "console.js", CONSOLE / "static" / "console.css"]
+OURS = [
+    path for pattern in ("templates/*.html", "static/*.js", "static/*.css") for path in sorted(CONSOLE.glob(pattern))
+]
 
 
 def test_vendored_files_are_as_they_were_published() -> None:
