@@ -1,114 +1,22 @@
 """The history: the events of a contact and their states, from the index and the outbox."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
-from typing import Final, Literal, TypeVar
+from typing import Final, TypeVar
 
 from console.contacts.extract import Extract, IndexedEvent, tracked_at
 from console.contacts.outbox import OutboxContact, Unpublished
-from hubspot_consumer.dead_letters.corrections import mended
+from console.contacts.traced import Hole, State, TracedEvent
 from hubspot_consumer.dead_letters.dead_letter import Letter
 from hubspot_consumer.kafka.records import Partition, Place
-from hubspot_consumer.mapping import MappingFailed, Properties, map_event
 from schemas.contacts import ContactKey
 from schemas.deliveries import Receipt
-from schemas.envelope import UnreadableRecord, read_envelope
 
 Numbered = TypeVar("Numbered", IndexedEvent, Receipt)
-State = Literal[
-    "outbox", "waiting", "unknown", "acked", "delivered", "dead_letter", "redriven", "discarded", "suppressed"
-]
 EVENTS_ON_A_PAGE: Final = 50
 LATEST: Final = 2**62
-
-
-@dataclass(frozen=True)
-class TracedEvent:
-    """An event and its state. `behind` names the earlier sequence of its contact that a waiting event waits for."""
-
-    type: str
-    id: str
-    sequence: int | None
-    state: State
-    committed_at: datetime | None
-    record: IndexedEvent | None = None
-    unpublished: Unpublished | None = None
-    receipts: Sequence[Receipt] = ()
-    letter: Letter | None = None
-    copies: int = 1
-    behind: str | None = None
-
-    @property
-    def receipt(self) -> Receipt | None:
-        """The newest receipt."""
-        return self.receipts[-1] if self.receipts else None
-
-    @property
-    def published_at(self) -> datetime | None:
-        if self.record is not None:
-            return self.record.published_at
-        return self.receipt.published_at if self.receipt else None
-
-    @property
-    def ended_at(self) -> datetime | None:
-        """The time at which the event reached its `state`, if that is an end."""
-        match self.state:
-            case "delivered" | "suppressed":
-                return self.receipt.at if self.receipt else None
-            case "redriven" | "discarded":
-                return self.letter.resolution.at if self.letter and self.letter.resolution else None
-            case "dead_letter":
-                return self.letter.failed_at if self.letter else self.receipt.at if self.receipt else None
-        return None
-
-    @property
-    def attempts(self) -> int | None:
-        if self.letter is not None and self.state != "delivered":
-            return self.letter.attempts
-        return self.receipt.attempts if self.receipt else None
-
-    @property
-    def contact_id(self) -> str | None:
-        """HubSpot's id of the contact, from the newest receipt that has one."""
-        return next((each.contact_id for each in reversed(self.receipts) if each.contact_id), None)
-
-    @property
-    def why(self) -> tuple[str, str] | None:
-        """The reason why the event is, or was, a dead letter, and its detail."""
-        if self.letter is not None:
-            return self.letter.reason, self.letter.detail
-        if self.receipt is not None and self.receipt.reason:
-            return self.receipt.reason, self.receipt.detail or ""
-        return None
-
-    @property
-    def changed(self) -> Properties:
-        """The properties that the event set or will set; a value is empty if its record is no longer available."""
-        source, values = self.record or self.unpublished, Properties()
-        correction = self.letter.mend if self.record is not None and self.letter is not None else None
-        if source is not None:
-            with suppress(UnreadableRecord, MappingFailed):
-                values = map_event(read_envelope(source.key.encode(), mended(source.value, correction))).contact
-        if self.receipt is not None and self.receipt.properties:
-            return {name: values.get(name, "") for name in self.receipt.properties}
-        return values
-
-    @property
-    def value(self) -> bytes:
-        return self.record.value if self.record else self.unpublished.value if self.unpublished else b""
-
-
-@dataclass(frozen=True)
-class Hole:
-    """Sequences without an event, receipt or dead letter. *before_all*: no earlier sequence of the contact is known."""
-
-    first: int
-    last: int
-    before_all: bool = False
 
 
 @dataclass(frozen=True)
@@ -144,19 +52,20 @@ class Historian:
         before: int = LATEST,
         known: OutboxContact | None = None,
         unpublished: Sequence[Unpublished] = (),
+        most: int = EVENTS_ON_A_PAGE,
     ) -> History:
-        """Return the newest page of a contact's history below the sequence *before*.
+        """Return the newest *most* events of a contact's history below the sequence *before*.
 
         *known* and *unpublished* come from the outbox, if it was read.
         """
-        numbers = self.extract.sequences(key, before, EVENTS_ON_A_PAGE + 1)
+        numbers = self.extract.sequences(key, before, most + 1)
         waiting = {each.sequence: each for each in unpublished}
         ordered = sorted({*numbers, *waiting}, reverse=True)
-        page, more = ordered[:EVENTS_ON_A_PAGE], len(ordered) > EVENTS_ON_A_PAGE
-        newest = before == LATEST
+        page, more = ordered[:most], len(ordered) > most
+        newest = before == LATEST or before > max(known.sequence if known is not None else 0, self._last(key))
         found = self._numbered(key, page[::-1], waiting) if page else []
         last = max(known.sequence if known is not None and newest else 0, *page, 0)
-        first = ordered[EVENTS_ON_A_PAGE] + 1 if more else 1
+        first = ordered[most] + 1 if more else 1
         items = _with_holes(found, first, last, whole=not more)
         return History(
             key,
@@ -165,6 +74,9 @@ class Historian:
             before=min(page) if more else None,
             newest=newest,
         )
+
+    def _last(self, key: ContactKey) -> int:
+        return max(self.extract.sequences(key, LATEST, 1), default=0)
 
     def _numbered(self, key: ContactKey, page: Sequence[int], waiting: Mapping[int, Unpublished]) -> list[TracedEvent]:
         letters = [*self.extract.letters(key, page[0], page[-1]), *self._unnumbered_letters(key)]

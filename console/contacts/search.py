@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from console.contacts.extract import Extract
-from console.contacts.history import EVENTS_ON_A_PAGE, LATEST, Historian, History
+from console.contacts.filters import Filter, Shown
+from console.contacts.history import EVENTS_ON_A_PAGE, LATEST, Historian
 from console.contacts.index import Index, IndexAway
 from console.contacts.indexer import IndexState
 from console.contacts.outbox import ContactsOutbox, OutboxAway, OutboxContact, Parked, Unpublished
@@ -14,6 +15,7 @@ from schemas.contacts import ContactKey, contact_key
 from schemas.topics import Topics
 
 MOST_CONTACTS: Final = 20
+EVERYTHING: Final = Filter()
 
 
 @dataclass
@@ -24,7 +26,7 @@ class FoundContact:
     state: IndexState
     key: ContactKey | None = None
     choices: Sequence[ContactKey] = ()
-    history: History | None = None
+    shown: Shown | None = None
     known: OutboxContact | None = None
     parked: Sequence[Parked] = ()
     keys_before: Sequence[ContactKey] = ()
@@ -36,7 +38,7 @@ class FoundContact:
     @property
     def is_there(self) -> bool:
         """Whether anything is known of the contact."""
-        return bool(self.history and (self.history.items or self.history.unnumbered)) or self.known is not None
+        return bool(self.shown and self.shown.groups) or self.known is not None
 
 
 @dataclass(frozen=True)
@@ -48,15 +50,18 @@ class Search:
     state: Callable[[], IndexState]
     outbox: ContactsOutbox
 
-    async def find(self, asked: str, before: int = LATEST) -> FoundContact:
-        """Return the contact that has this email, regardless of upper and lower case, or this external id."""
+    async def find(self, asked: str, before: int = LATEST, wanted: Filter = EVERYTHING) -> FoundContact:
+        """Return the contact that has this email, regardless of upper and lower case, or this external id.
+
+        Its page has the events below *before* that are *wanted*.
+        """
         found = FoundContact(asked.strip(), self.state())
         keys = await self._keys(found)
         if len(keys) == 1:
             found.key = keys[0]
-            unpublished = await self._unpublished(found, keys[0], before)
+            unpublished = await self._unpublished(found, keys[0], before, wanted.window)
             try:
-                await asyncio.to_thread(self._read_index, found, keys[0], before, unpublished)
+                await asyncio.to_thread(self._read_index, found, keys[0], before, unpublished, wanted)
             except IndexAway as why:
                 found.away = str(why)
         found.choices = keys if len(keys) > 1 else ()
@@ -85,26 +90,27 @@ class Search:
             # An external id may look like an email.
             return extract.contacts_of(asked, MOST_CONTACTS)
 
-    async def _unpublished(self, found: FoundContact, key: ContactKey, before: int) -> Sequence[Unpublished]:
+    async def _unpublished(self, found: FoundContact, key: ContactKey, before: int, most: int) -> Sequence[Unpublished]:
         if found.outbox_away:
             return ()
         try:
-            found.known, unpublished = await self.outbox.of(key, before, EVENTS_ON_A_PAGE + 1)
+            found.known, unpublished = await self.outbox.of(key, before, most + 1)
         except OutboxAway as why:
             found.outbox_away = str(why)
             return ()
         return unpublished
 
     def _read_index(
-        self, found: FoundContact, key: ContactKey, before: int, unpublished: Sequence[Unpublished]
+        self, found: FoundContact, key: ContactKey, before: int, unpublished: Sequence[Unpublished], wanted: Filter
     ) -> None:
         with Extract.of(self.index, self.topics) as extract:
             historian = Historian(extract, found.state.acked)
-            found.history = historian.history(key, before, found.known, unpublished)
+            history = historian.history(key, before, found.known, unpublished, wanted.window)
+            found.shown = wanted.of(history)
             moves = extract.moves(key)
             found.keys_before = [previous for _, previous, after in moves if after == key]
             found.keys_after = [after for _, previous, after in moves if previous == key]
-        external_ids = {each.record.external_id for each in found.history.events if each.record is not None}
+        external_ids = {each.record.external_id for each in history.events if each.record is not None}
         if found.known is not None:
             external_ids.add(found.known.external_id)
         found.external_ids = sorted(filter(None, external_ids))

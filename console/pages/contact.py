@@ -1,9 +1,13 @@
 """The contact page: the state of each event of a contact, and a comparison with the remote contact."""
 
-from typing import Annotated, Final
+from typing import Annotated, Literal
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 
+from console.contacts import wording
+from console.contacts.balance_chart import balance_chart
+from console.contacts.filters import Filter, StateGroup
 from console.contacts.history import LATEST
 from console.contacts.index import IndexAway
 from console.contacts.present import NotCompared, PresentState
@@ -13,21 +17,13 @@ from console.runs.run import Kind
 from console.web.forms import Form
 from console.web.view import View
 from schemas.contacts import LONGEST_EMAIL, ContactKey, contact_hash, contact_key
+from schemas.texts import LONGEST_NAME
 
 # The length limit is generous for what people paste; no email or external id is longer.
 Words = Annotated[str, Query(max_length=4 * LONGEST_EMAIL)]
 Sequence = Annotated[int, Query(ge=1, le=LATEST)]
-STATES: Final = {
-    "outbox": ("in the outbox, not published yet", "warn"),
-    "waiting": ("on Kafka, waiting", "warn"),
-    "unknown": ("on Kafka; it may have ended: Kafka does not say", "warn"),
-    "acked": ("finished by a worker; no receipt says how", ""),
-    "delivered": ("delivered", "good"),
-    "dead_letter": ("dead letter", "bad"),
-    "redriven": ("redriven dead letter", "good"),
-    "discarded": ("dead letter, discarded", ""),
-    "suppressed": ("not sent: the contact is suppressed", ""),
-}
+Type = Annotated[str, Query(alias="type", max_length=LONGEST_NAME)]
+State = Annotated[StateGroup | Literal[""], Query(alias="state")]
 
 
 def contact_pages(view: View, search: Search, present: PresentState, starter: RunStarter) -> APIRouter:
@@ -35,14 +31,22 @@ def contact_pages(view: View, search: Search, present: PresentState, starter: Ru
     router = APIRouter()
 
     @router.get("/contacts")
-    async def page(request: Request, q: Words = "", before: Sequence = LATEST) -> Response:
-        found = await search.find(q, before) if q.strip() else None
+    async def page(
+        request: Request, q: Words = "", before: Sequence = LATEST, event_type: Type = "", group: State = ""
+    ) -> Response:
+        wanted = Filter(event_type, group)
+        found = await search.find(q, before, wanted) if q.strip() else None
+        shown = found.shown if found is not None else None
         return view.page(
             request,
             "contact.html",
             found=found,
+            parked=[each for each in found.parked if wanted.takes(each)] if found is not None else (),
+            chart=balance_chart(shown.history.events) if shown is not None else None,
+            wanted=wanted,
             state=search.state(),
-            states=STATES,
+            wording=wording,
+            address=address,
             link=present.link,
             can_ask=present.can_ask,
         )
@@ -70,6 +74,11 @@ def contact_pages(view: View, search: Search, present: PresentState, starter: Ru
         return await starter.start(request, kind, ["resync", *options, key], asked)
 
     return router
+
+
+def address(contact: str, **asked: object) -> str:
+    """Return the address of a contact's page, with the parts of *asked* that are not empty."""
+    return f"/contacts?{urlencode({'q': contact, **{name: each for name, each in asked.items() if each}})}"
 
 
 def _contact(words: str) -> ContactKey:

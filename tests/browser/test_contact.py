@@ -1,17 +1,17 @@
 """The contact page in a browser: what happened to somebody, found by clicking alone."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
 
-import httpx
 import pytest
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Browser, Locator, Page, expect
 
+import console
+from console.web.view import moment
 from sandbox.services import Service
-from sandbox.simulator import TOKEN
+from tests.browser.driver import Driver, change_at_hubspot
 from tests.console.axe import serious_findings
 from tests.console.browsing import narrow_and_dark
 from tests.pipeline import Pipeline
@@ -20,52 +20,12 @@ from tests.polling import eventually
 pytestmark = pytest.mark.timeout(240)
 
 SOON_MS = 20_000
-AT = datetime.now(UTC).isoformat()
-Event = tuple[str, Mapping[str, Any]]
-
-
-@dataclass(frozen=True)
-class Driver:
-    """A driver of one test's own, and what may happen to them."""
-
-    name: str
-
-    @property
-    def email(self) -> str:
-        return f"{self.name}@example.com"
-
-    @property
-    def user(self) -> str:
-        return f"usr_{self.name}"
-
-    def signed_up(self) -> Event:
-        email = f"{self.name.capitalize()}@example.com"
-        return "driver_signed_up", {"user_id": self.user, "email": email, "auth_provider": "apple", "created_at": AT}
-
-    def earned(self) -> Event:
-        return "nova_earned", {**self.poisoned()[1], "new_balance_cents": 500, "earned_at": AT}
-
-    def poisoned(self) -> Event:
-        """It lacks the time at which it was earned."""
-        return "nova_earned", {
-            "user_id": self.user,
-            "amount_cents": 500,
-            "session_id": "s",
-            "new_balance_cents": 1000,
-        }
+STATIC = Path(console.__file__).parent / "static"
 
 
 @pytest.fixture
 def ada(somebody: str) -> Driver:
     return Driver(somebody)
-
-
-async def change_at_hubspot(pipeline: Pipeline, email: str, **properties: str) -> None:
-    """Do as somebody does who edits the contact in HubSpot."""
-    inputs = [{"id": email, "idProperty": "email", "properties": properties}]
-    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {TOKEN}"}) as http:
-        url = f"{pipeline.simulator.url}/crm/objects/2026-03/contacts/batch/upsert"
-        (await http.post(url, json={"inputs": inputs})).raise_for_status()
 
 
 async def find(page: Page, words: str) -> None:
@@ -97,14 +57,17 @@ async def test_what_happened_to_a_contact_is_found_by_its_email_and_by_its_exter
     refused = await until_shown(page, 2, "dead_letter")
 
     await expect(page.get_by_role("heading", level=1)).to_have_text(ada.email)
-    await expect(refused).to_contain_text("invalid_envelope")
+    await expect(refused.get_by_text("invalid_envelope")).to_be_visible()
     await expect(refused).to_contain_text("earned_at")
     await expect(refused.get_by_role("link", name=re.compile("Dead letter"))).to_be_visible()
     delivered = await until_shown(page, 3, "delivered")
+    await expect(delivered.locator(".line")).to_contain_text("+5.00 Nova")
+    await expect(delivered.locator(".latency")).to_have_text(re.compile(r"^\d.* m?s \(from the commit to HubSpot\)$"))
+    await delivered.locator("summary.line").click()
     await expect(delivered.get_by_role("link", name=re.compile(r"contact \d+"))).to_be_visible()
-    await delivered.get_by_text(re.compile(r"It changed \d+ properties")).click()
+    await expect(delivered.get_by_text(re.compile(r"It changed \d+ properties"))).to_be_visible()
     await expect(delivered.get_by_role("row", name="nerava_nova_balance_cents 500")).to_be_visible()
-    await delivered.get_by_text(re.compile("^Record ")).click()
+    await delivered.get_by_text("Record", exact=True).click()
     await expect(delivered.locator("pre")).to_contain_text('"amount_cents": 500')
     assert await serious_findings(page) == []
 
@@ -168,7 +131,9 @@ async def test_an_event_whose_email_nobody_named_yet_is_found_by_its_user(
     await find(page, ada.user)
 
     await expect(page.get_by_role("heading", name=re.compile("^Parked"))).to_be_visible(timeout=SOON_MS)
-    await expect(page.get_by_role("row", name=re.compile("^nova_earned"))).to_be_visible()
+    await expect(page.locator("li.parked")).to_contain_text("Nova earned")
+    await expect(page.get_by_text("The first event that carries it releases these")).to_be_visible()
+    assert await serious_findings(page) == []
 
 
 async def test_nothing_found_says_where_it_was_looked_for(page: Page) -> None:
@@ -177,6 +142,55 @@ async def test_nothing_found_says_where_it_was_looked_for(page: Page) -> None:
     await expect(page.locator("#nothing")).to_contain_text("No contact was found for nobody@example.com")
     await expect(page.locator("#nothing")).to_contain_text("the outbox, with the events that wait")
     assert await serious_findings(page) == []
+
+
+async def test_the_events_of_a_contact_fit_one_screen(
+    pipeline: Pipeline, services: tuple[Service, Service], page: Page, ada: Driver
+) -> None:
+    await pipeline.track(ada.signed_up(), ada.poisoned(), *[ada.earned() for _ in range(21)])
+    await find(page, ada.email)
+    await until_shown(page, 23, "delivered")
+    await expect(page.locator("#verdict")).to_contain_text("matches its events", timeout=SOON_MS)
+
+    lowest = await page.locator(".timeline").evaluate("(list) => list.getBoundingClientRect().bottom + scrollY")
+
+    assert lowest <= 900
+    await expect(page.get_by_role("img", name=re.compile("The balance is 5.00 Nova"))).to_be_visible()
+
+
+async def test_an_address_that_names_an_event_opens_it_and_leads_to_a_filtered_page(
+    pipeline: Pipeline, services: tuple[Service, Service], page: Page, ada: Driver
+) -> None:
+    await pipeline.track(ada.signed_up(), ada.poisoned(), ada.earned())
+    await find(page, ada.email)
+    await until_shown(page, 2, "dead_letter")
+    await event(page, 1).locator("summary").first.click()
+    address = await event(page, 1).get_by_role("link", name="to this event").get_attribute("href")
+
+    await page.goto("/")
+    await page.goto(f"{address}")
+    await expect(event(page, 1).get_by_text("committed")).to_be_visible()
+    await expect(event(page, 3).get_by_text("committed")).not_to_be_visible()
+
+    await page.get_by_role("link", name="Dead letters 1").click()
+    await expect(page.locator("li.event")).to_have_count(1)
+    await expect(page).to_have_url(re.compile("&state=dead_letter$"))
+
+
+async def test_events_are_under_the_days_of_the_viewers_zone(chromium: Browser) -> None:
+    context = await chromium.new_context(timezone_id="America/New_York")
+    page = await context.new_page()
+    await page.clock.set_fixed_time("2026-11-24T12:00:00Z")
+    times = [datetime(2026, 11, 24, hour, tzinfo=UTC) for hour in (6, 4, 0)]
+    rows = "".join(f"<li class=event><summary>{moment(at, 'clock')}</summary></li>" for at in times)
+    await page.set_content(f"<ol class=timeline><li class=day><h3>{moment(times[0], 'day')}</h3></li>{rows}</ol>")
+
+    for name in ("console.js", "contact.js"):
+        await page.add_script_tag(path=STATIC / name)
+    await page.evaluate("document.dispatchEvent(new Event('DOMContentLoaded'))")
+
+    assert await page.locator("li").all_inner_texts() == ["today", "01:00:00", "yesterday", "23:00:00", "19:00:00"]
+    await context.close()
 
 
 async def test_the_contact_page_fits_a_telephone_and_a_dark_room(pipeline: Pipeline, page: Page, ada: Driver) -> None:

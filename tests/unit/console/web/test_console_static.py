@@ -56,7 +56,7 @@ def test_what_a_keyboard_reaches_in_a_polled_fragment_has_an_id_by_which_it_keep
     assert [tag for tag in tags if " id=" not in tag and 'type="hidden"' not in tag] == []
 
 
-@pytest.mark.parametrize("name", [*POLLED, "control", "overview", "run", "contact_found", "contact_present"])
+@pytest.mark.parametrize("name", [*POLLED, "control", "overview", "run", "contact_hubspot", "contact_present"])
 def test_nothing_that_is_swapped_in_or_holds_what_is_speaks_by_itself(name: str) -> None:
     before_the_page = r'{% if request.query_params.get\("instead"\) %}.*?{% endif %}'
 

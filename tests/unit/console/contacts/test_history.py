@@ -1,17 +1,19 @@
 """The history of a contact: each event with what became of it, what waits and behind what, and what is missing."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from console.contacts.extract import Extract
-from console.contacts.history import LATEST, Historian, History, Hole, TracedEvent
+from console.contacts.history import LATEST, Historian, History
 from console.contacts.index import Index, Reached
 from console.contacts.index_rows import rows_of
 from console.contacts.outbox import OutboxContact, Unpublished
+from console.contacts.traced import Hole, TracedEvent
 from hubspot_consumer.dead_letters.corrections import Correction
 from hubspot_consumer.dead_letters.resolutions import Discarded, Redriven
 from hubspot_consumer.kafka.records import Partition
@@ -61,6 +63,11 @@ def unpublished(sequence: int) -> Unpublished:
     return Unpublished(f"id-{sequence}", "nova_earned", sequence, BEGAN, made, KEY)
 
 
+def committed(at: datetime) -> str:
+    """Return an id of version 7 with that time in it."""
+    return str(UUID(int=(round(at.timestamp() * 1000) << 80) | (7 << 76) | (2 << 62)))
+
+
 def only(history: History) -> TracedEvent:
     [event] = history.items
     assert isinstance(event, TracedEvent)
@@ -103,6 +110,35 @@ def test_a_delivered_event_tells_when_how_and_what_it_changed(contact: Contact) 
     assert event.ended_at == BEGAN + timedelta(minutes=1)
     assert event.changed == {"nerava_event_sequence": "1", "nerava_nova_balance_cents": "500"}
     assert event.why is None
+    assert event.amount_cents == 500
+
+
+@pytest.mark.parametrize(
+    ("event_type", "cents"),
+    [("nova_earned", 500), ("nova_redeemed", -100), ("first_redemption_completed", 100), ("driver_signed_up", None)],
+)
+def test_the_amount_of_an_event_is_negative_if_it_is_spent(contact: Contact, event_type: str, cents: int) -> None:
+    contact.holds(event_record(event_type))
+
+    assert only(contact.history()).amount_cents == cents
+
+
+def test_the_latency_of_an_event_is_the_time_from_its_commit_to_its_delivery(contact: Contact) -> None:
+    record = event_record(made=envelope(id=committed(BEGAN)))
+    contact.holds(record)
+    assert only(contact.history()).latency is None
+
+    contact.holds(receipt_record(record, minutes=3))
+
+    assert only(contact.history()).latency == timedelta(minutes=3)
+
+
+def test_the_latency_of_an_event_is_none_if_it_was_set_aside_and_zero_if_clocks_differ(contact: Contact) -> None:
+    late, dead = envelope(id=committed(BEGAN + timedelta(hours=1))), envelope(sequence=2, id=committed(BEGAN))
+    first, second = event_record(made=late), event_record(sequence=2, offset=1, made=dead)
+    contact.holds(first, receipt_record(first), second, letter_record(second))
+
+    assert [each.latency for each in contact.history().events] == [timedelta(), None]
 
 
 def test_an_event_says_when_it_was_committed_by_the_time_in_its_id(contact: Contact) -> None:
@@ -320,6 +356,14 @@ def test_a_long_history_comes_in_parts_that_miss_nothing_and_repeat_nothing(cont
     numbers = [number for part in reversed(parts) for number, _, _ in told(part)]
     assert numbers == [record_sequence for record_sequence in range(1, 131) if record_sequence not in (51, 80)]
     assert sorted(hole for part in parts for hole in holes(part)) == [(51, 51, False), (80, 80, False)]
+
+
+def test_a_bound_beyond_the_last_event_is_the_newest_page(contact: Contact) -> None:
+    contact.holds(*[event_record(sequence=number, offset=number) for number in (1, 2, 3)])
+
+    assert contact.history(4).newest
+    assert not contact.history(3).newest
+    assert not contact.history(4, known=OutboxContact("usr_1", 4)).newest
 
 
 def test_nothing_known_is_an_empty_history(contact: Contact) -> None:
