@@ -10,6 +10,7 @@ from fastapi.staticfiles import StaticFiles
 from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 from starlette.middleware.base import RequestResponseEndpoint
+from starlette.middleware.gzip import GZipMiddleware
 
 from console.audit_log import NotNoted
 from console.shared_settings import OtherSettings
@@ -30,8 +31,11 @@ HEADERS: Final = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-# Static files may be cached for an hour.
-_CACHED: Final = "public, max-age=3600"
+# An address of `static` changes with the file. Any other may be cached for an hour.
+_CACHED: Final = "public, max-age=31536000, immutable"
+_CACHED_FOR_AN_HOUR: Final = "public, max-age=3600"
+# A smaller file does not get smaller.
+_COMPRESSED_FROM: Final = 500
 
 
 def console(view: View, access: Access, pages: Sequence[APIRouter], *, https: bool) -> FastAPI:
@@ -44,7 +48,8 @@ def console(view: View, access: Access, pages: Sequence[APIRouter], *, https: bo
         metrics=CollectorRegistry(),
         untraced=lambda _: True,
     )
-    app.mount("/static", StaticFiles(directory=str(STATIC)), name="static")
+    # Pages are not compressed: their length would tell something of their tokens, beside what was searched for.
+    app.mount("/static", GZipMiddleware(StaticFiles(directory=str(STATIC)), _COMPRESSED_FROM), name="static")
     for router in pages:
         app.include_router(router, dependencies=[Depends(access.check)])
     _answer_refusals(app, view)
@@ -58,7 +63,7 @@ def console(view: View, access: Access, pages: Sequence[APIRouter], *, https: bo
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
         if request.scope["path"].startswith("/static/"):
-            response.headers["Cache-Control"] = _CACHED
+            response.headers["Cache-Control"] = _CACHED if "v" in request.query_params else _CACHED_FOR_AN_HOUR
         session: Session | None = getattr(request.state, "session", None)
         if session is not None and request.cookies.get(COOKIE) != session.id:
             response.set_cookie(

@@ -1,5 +1,6 @@
 """The view: renders templates, with the context that every page shares."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from contextlib import suppress
@@ -59,7 +60,15 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"moment": moment, "utc": utc, "age": age, "number": number, "pretty": pretty}
+    environment.globals["static"] = static
     return environment
+
+
+@cache
+def static(name: str) -> str:
+    """Return the address of a static file. It changes with the content, so that browsers never keep an old one."""
+    digest = hashlib.sha256(STATIC.joinpath(name).read_bytes()).hexdigest()
+    return f"/static/{name}?v={digest[:8]}"
 
 
 def utc(at: datetime | None, to: Precision = "milliseconds") -> str:

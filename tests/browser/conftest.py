@@ -21,6 +21,7 @@ from playwright.async_api import Error as PlaywrightError
 from sandbox.processes import Process, free_port
 from sandbox.services import READY_WITHIN_S, Service
 from tests.console.browsing import signed_in
+from tests.console.still.console import StillConsole, still_console
 from tests.foreign.own_servers import new_prefix
 from tests.pipeline import OPERATOR_TOKEN, READER_TOKEN, Pipeline, running_pipeline
 from tests.polling import eventually
@@ -175,6 +176,27 @@ async def page(shared: Shared, chromium: Browser, sessions: Mapping[str, Storage
 async def readers_page(shared: Shared, chromium: Browser, sessions: Mapping[str, StorageState]) -> AsyncIterator[Page]:
     """A page of somebody who may look, and not act."""
     async with signed_in(chromium, shared.console, READER_TOKEN, sessions[READER_TOKEN]) as page:
+        yield page
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
+async def still(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[StillConsole]:
+    """A console whose pages are the same each time: it needs no other service, and nobody acts in it."""
+    async with still_console(tmp_path_factory.mktemp("still")) as console:
+        yield console
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
+async def still_session(chromium: Browser, still: StillConsole) -> StorageState:
+    """What a browser keeps of an operator's having signed in there."""
+    async with signed_in(chromium, still, OPERATOR_TOKEN) as page:
+        return await page.context.storage_state()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def still_page(still: StillConsole, chromium: Browser, still_session: StorageState) -> AsyncIterator[Page]:
+    """A page of that console that an operator has signed in on."""
+    async with signed_in(chromium, still, OPERATOR_TOKEN, still_session) as page:
         yield page
 
 

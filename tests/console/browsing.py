@@ -4,15 +4,21 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Protocol
 
 from playwright.async_api import Browser, Page, StorageState, ViewportSize
 
-from sandbox.services import Service
+
+class Served(Protocol):
+    """A console that answers at an address."""
+
+    @property
+    def url(self) -> str: ...
 
 
 @asynccontextmanager
 async def signed_in(
-    browser: Browser, console: Service, token: str, session: StorageState | None = None
+    browser: Browser, console: Served, token: str, session: StorageState | None = None
 ) -> AsyncIterator[Page]:
     """Yield a page of *console* that *token* has signed in on, or already had, in *session*.
 

@@ -253,9 +253,9 @@ async def test_settings_stand_side_by_side_and_what_differs_is_marked(tmp_path: 
     cells = {name: re.findall("<td>(.*?)</td>", row) for name, row in rows.items()}
     assert cells == {
         "LOG_LEVEL": ["info", "debug"],
-        "HUBSPOT_SEND_LIVE": ["true", "—"],
-        "HUBSPOT_PRIVATE_APP_TOKEN": ["set", "—"],
-        "HUBSPOT_PORTAL_ID": ["—", "—"],
+        "HUBSPOT_SEND_LIVE": ["true", "not told"],
+        "HUBSPOT_PRIVATE_APP_TOKEN": ["set", "not told"],
+        "HUBSPOT_PORTAL_ID": ["not told", "—"],
     }
     assert [name for name, row in rows.items() if "differs" in row] == ["LOG_LEVEL"]
     assert f"{PRODUCER} can&#39;t be reached" in page

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.console.server import Visitor, application
+
 CONSOLE = Path(__file__).parents[4] / "console"
 # Of the packages htmx.org and uplot of the npm registry, in dist/.
 DIGESTS = {
@@ -34,6 +36,24 @@ def test_no_page_has_a_script_or_style_of_its_own_that_the_policy_would_refuse(p
 @pytest.mark.parametrize("path", OURS, ids=lambda path: path.name)
 def test_no_page_asks_another_host_for_anything(path: Path) -> None:
     assert not re.search(r"(src|href|url\(|import|fetch\()[=(\s\"']*(https?:)?//", path.read_text())
+
+
+async def test_a_file_is_kept_as_long_as_its_address_names_its_content_and_only_files_are_compressed(
+    tmp_path: Path,
+) -> None:
+    visitor = Visitor(application(tmp_path))
+    page = await visitor.http.get("/sign-in")
+    addresses = re.findall(r'(?:src|href)="(/static/[^"]+)"', page.text)
+    assert len(addresses) > 4
+
+    for address in addresses:
+        answer = await visitor.http.get(address)
+        assert answer.headers["cache-control"].endswith("immutable")
+        if ".svg" not in address:
+            assert answer.headers["content-encoding"] == "gzip"
+    unnamed = await visitor.http.get("/static/console.css")
+    assert unnamed.headers["cache-control"] == "public, max-age=3600"
+    assert (page.headers["cache-control"], page.headers.get("content-encoding")) == ("no-store", None)
 
 
 POLLED = ("banner", "control_live", "findings", "overview_live", "run_live")
