@@ -18,7 +18,7 @@ IMAGES ?= nerava-
 SOURCE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint check pythons coverage long simulate mutants oldest matrix containers bench stack up down schemas settings house audit sbom images clean
+.PHONY: help setup demo test lint check pythons coverage long simulate mutants oldest matrix containers bench docs recording stack up down schemas settings house audit sbom images clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,6 +84,12 @@ containers: $(READY) ## build the images and test them in containers; needs a Do
 
 bench: $(READY) ## measure beside a peer or a known ceiling (make bench ARGS="drain relaying")
 	@$(BIN)/python -m bench $(ARGS)
+
+docs: $(READY) ## build the documents as a site in dist/docs, and fail at a broken link
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+recording: $(READY) ## play the demo, and write what the terminal showed to docs/pictures/demo.svg
+	@$(BIN)/python -m upkeep recording
 
 stack: $(READY) ## start Kafka, PostgreSQL and the HubSpot simulator, until Ctrl-C
 	@$(BIN)/python -m sandbox up
