@@ -1,8 +1,10 @@
 """`python -m sandbox`: the whole system on one machine, for trials, tests and demonstrations."""
 
 import asyncio
+import contextlib
+import secrets
 import shutil
-import tempfile
+import signal
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -11,7 +13,7 @@ import typer
 from rich.console import Console
 
 from hubspot_consumer.hubspot.paths import ApiVersion
-from runtime.commands import FAILED, stop_signal
+from runtime.commands import FAILED, INTERRUPTED, stop_signal
 from runtime.program import with_version
 from sandbox.demo import Demo
 from sandbox.hubspot.command import hubspot
@@ -38,49 +40,67 @@ def up() -> None:
 
     The data stays in .sandbox/up; the environment is in .sandbox/environment too, to be sourced, while it runs.
     """
-    _run(_up())
+    raise SystemExit(_run(_up()))
 
 
 commands.command()(hubspot)
 
 
 @commands.command()
-def demo(
+def demo(  # noqa: PLR0913 - each is an option of the command
     *,
     events: Annotated[int, typer.Option(min=50, help="Number of events of the day.")] = 5_000,
     seed: Annotated[int, typer.Option(help="Seed of the random traffic.")] = 1,
     keep: Annotated[bool, typer.Option("--keep", help="Leave it running at the end, and print the addresses.")] = False,
+    opens: Annotated[bool, typer.Option("--open", help="Keep it, and open the console in the browser.")] = False,
     api_version: Annotated[ApiVersion, typer.Option(help="The version of HubSpot's API.")] = "2026-09",
     notes: Annotated[bool, typer.Option("--notes", help="A portal that takes no custom events.")] = False,
 ) -> None:
     """Play a day of lifecycle traffic through the real services. Exits 0 if every event arrived once, in order.
 
-    HUBSPOT_ID_PROPERTY, if it is set, holds for the simulator and for the services.
+    HUBSPOT_ID_PROPERTY, if it is set, holds for the simulator and for the services. Each day begins with empty
+    servers, and uses what was downloaded for an earlier one. Ctrl-C ends it at any moment, and leaves nothing behind.
     """
-    DIRECTORY.mkdir(exist_ok=True)
-    directory = Path(tempfile.mkdtemp(prefix="demo-", dir=DIRECTORY.resolve()))
     demo = Demo(
-        directory,
-        Console(),
+        Console(highlight=False),
         events=events,
         seed=seed,
         keep=keep,
+        opens=opens,
         api_version=api_version,
         custom_events=not notes,
     )
-    _run(_play(directory, demo, keep=keep))
+    # Nothing is made before the signals are heeded.
+    directory = DIRECTORY.resolve() / f"demo-{secrets.token_hex(4)}"
+    code = _run(_play(demo, directory))
+    if code == FAILED and directory.exists():
+        Console().print(f"the logs are in {directory}", style="red", soft_wrap=True)
+    else:
+        # What is being deleted is deleted whole.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        shutil.rmtree(directory, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            # It stays if `make stack` has data there.
+            DIRECTORY.rmdir()
+    if code == INTERRUPTED:
+        Console().print(
+            "Stopped: nothing is left running, and nothing on the disk but what was downloaded.", style="dim"
+        )
+    raise SystemExit(code)
 
 
-def _run(work: Coroutine[Any, Any, bool]) -> None:
+def _run(work: Coroutine[Any, Any, int]) -> int:
+    """Run *work*, and return its exit code."""
     try:
-        clean = asyncio.run(work)
+        return asyncio.run(work)
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except (ProcessFailed, PortBusy, JarsUnavailable) as error:
         Console(stderr=True).print(str(error), style="red", markup=False)
-        raise SystemExit(FAILED) from None
-    raise SystemExit(0 if clean else FAILED)
+        return FAILED
 
 
-async def _up() -> bool:
+async def _up() -> int:
     console, stop = Console(), stop_signal()
     directory = DIRECTORY.resolve() / "up"
     async with Stack(directory, progress=lambda step: console.print(f"· {step}", style="dim")) as stack:
@@ -91,26 +111,27 @@ async def _up() -> bool:
         await stop.wait()
         # The next stack has other ports, so the file with these ports is deleted.
         ENVIRONMENT.unlink(missing_ok=True)
-    return True
+    return 0
 
 
-async def _play(directory: Path, demo: Demo, *, keep: bool) -> bool:
+async def _play(demo: Demo, directory: Path) -> int:
     stop = stop_signal()
-    playing = asyncio.create_task(demo.run(stop))
+    playing = asyncio.create_task(demo.run(directory))
     stopping = asyncio.create_task(stop.wait())
-    if keep:
-        clean = await playing
-    else:
-        await asyncio.wait({playing, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        clean = playing.done() and playing.result()
+    await asyncio.wait({playing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    # A demo that is accounted for and not kept is already stopping.
+    if demo.summary is None or demo.keeps:
+        if stop.is_set():
+            demo.say("stopping everything")
+        playing.cancel()
     stopping.cancel()
-    playing.cancel()
-    await asyncio.wait({playing})
-    if clean:
-        shutil.rmtree(directory)
-    else:
-        Console().print(f"the logs are in {directory}", style="red", soft_wrap=True)
-    return clean
+    [outcome, _] = await asyncio.gather(playing, stopping, return_exceptions=True)
+    # Ctrl-C also reaches what a start has called, such as initdb, whose failure is no news then.
+    if isinstance(outcome, Exception) and not stop.is_set():
+        raise outcome
+    if demo.summary is None:
+        return INTERRUPTED
+    return 0 if demo.summary.clean else FAILED
 
 
 if __name__ == "__main__":

@@ -1,19 +1,23 @@
 """The demo: sends a day of traffic through the whole system, with a HubSpot outage, and shows the results."""
 
 import asyncio
-from collections.abc import Mapping
+import os
+import sys
+import webbrowser
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from html import unescape
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from sandbox.day.backend import Backend
 from sandbox.day.dead_letters import read_dead_letters
+from sandbox.day.journey import Journey, Stuck
 from sandbox.day.ledger import Ledger
 from sandbox.day.summary import Summary
 from sandbox.day.traffic import Day
@@ -23,73 +27,78 @@ from schemas.topics import Topics
 
 # The rate that the smallest machine sustains for commits, publishing and delivery together.
 COMMITS_PER_S: Final = 250.0
-LOOK_EVERY_S: Final = 0.25
-# Longer than the longest backoff: if no event is delivered for so long, none will be.
-STUCK_AFTER_S: Final = 90.0
 LATENCY_MS: Final = 100
-OUTAGE_AT: Final = 0.4
-OUTAGE_S: Final = 5
-TIMELINE_ROWS: Final = 15
+TIMELINE_ROWS: Final = 8
 
 
 class Demo:
-    """One run of the demo, with its data in *directory*."""
+    """One run of the demo. `summary` is set when every event is accounted for."""
 
     def __init__(  # noqa: PLR0913 - the options of the command, by name
         self,
-        directory: Path,
         console: Console,
         *,
         events: int,
         seed: int,
         keep: bool,
+        opens: bool,
         api_version: str,
         custom_events: bool,
     ) -> None:
-        self._directory: Final = directory
         self._console: Final = console
         self._events: Final = events
         self._seed: Final = seed
-        self._keep: Final = keep
+        self._opens: Final = opens
         self._api_version: Final = api_version
         self._custom_events: Final = custom_events
+        self.keeps: Final = keep or opens
+        self.summary: Summary | None = None
 
-    async def run(self, stop: asyncio.Event) -> bool:
-        """Return whether every event is accounted for, once, in order. With `keep`, run on until *stop* is set."""
+    async def run(self, directory: Path) -> None:
+        """Play the day and account for it, with the data in *directory*. With `keeps`, run on until it is cancelled."""
+        self._console.print("Kafka, PostgreSQL and a HubSpot simulator start on this machine. Nothing reaches HubSpot.")
         async with AsyncExitStack() as opened:
-            stack = await opened.enter_async_context(Stack(self._directory, progress=self._say))
+            stack = await opened.enter_async_context(Stack(directory, progress=self.say))
             await Ledger.install(stack.direct_url)
             await stack.simulator.change_settings(latency_ms=LATENCY_MS, custom_events=self._custom_events)
             environment = {**stack.environment, "HUBSPOT_API_VERSION": self._api_version}
-            services = [make(self._directory, environment) for make in (producer, consumer)]
+            services = [make(directory, environment) for make in (producer, consumer)]
             for service in services:
                 opened.push_async_callback(service.stop)
-            self._say("starting the producer and the consumer")
+            self.say("starting the producer and the consumer")
             await asyncio.gather(*(service.launch_and_wait() for service in services))
             await self._play(stack, services)
-            summary = await self._summary(stack)
-            self._console.print(summary.table())
+            summary = await _summary(stack)
             await self._show_a_contact(stack)
-            if self._keep:
-                shown = console(self._directory, environment)
+            self._console.print(summary.table())
+            self._console.print(summary.verdict())
+            self.summary = summary
+            if self.keeps:
+                shown = console(directory, environment)
                 opened.push_async_callback(shown.stop)
                 await shown.launch_and_wait()
-                self._show_addresses(stack, services, shown)
-                await stop.wait()
-        return summary.clean
+                await self._keep(stack, services, shown)
+            self.say("stopping everything")
+        if summary.clean:
+            self._look_at(
+                ("make demo ARGS=--open", "the same, then the console in your browser: mend that dead letter"),
+                ("docs/getting-started.md", "an event of your own, in five minutes"),
+                ("docs/architecture.md", "why no event is lost, and why the order holds"),
+            )
 
-    def _say(self, step: str) -> None:
+    def say(self, step: str) -> None:
+        """Say what begins now."""
         self._console.print(f"[dim]· {step}[/]")
 
-    async def _play(self, stack: Stack, services: list[Service]) -> None:
+    async def _play(self, stack: Stack, services: Sequence[Service]) -> None:
         day = Day(self._events, self._seed, datetime.now(UTC)).happenings()
         backend = Backend(stack.environment["DATABASE_URL"], COMMITS_PER_S, prepares=stack.prepares)
-        self._say(f"{len(day):,} events of {len({happening.contact for happening in day}):,} contacts, one poisoned")
+        contacts = len({happening.contact for happening in day})
+        self._console.print(f"\n[bold]A day begins:[/] {len(day):,} events of {contacts:,} drivers and merchants.")
         playing = asyncio.create_task(backend.play(day))
         try:
-            with _bars(self._console) as bars:
-                await _Journey(stack, services, backend, len(day), bars).follow(playing)
-        except _Stuck as stuck:
+            await Journey(stack, services, backend, day, self._console).follow(playing)
+        except Stuck as stuck:
             self._console.print(f"[red]{stuck}[/]")
             for service in services:
                 self._console.print(f"[red]the log of the {service.name} ends:[/]")
@@ -97,18 +106,10 @@ class Demo:
         finally:
             playing.cancel()
 
-    async def _summary(self, stack: Stack) -> Summary:
-        return Summary.of(
-            await Ledger.read(stack.direct_url),
-            await stack.simulator.accepted(),
-            await read_dead_letters(stack.kafka.bootstrap_servers, Topics().dead_letters),
-            await stack.simulator.statistics(),
-        )
-
     async def _show_a_contact(self, stack: Stack) -> None:
         ledger = await Ledger.read(stack.direct_url)
         email = ledger.busiest_contact()
-        title = f"The timeline of {email} in HubSpot"
+        title = f"\nThe timeline of {email} in HubSpot"
         table = Table("occurred at", "event", "amount", "balance", title=title, row_styles=["", "dim"])
         entries = await stack.simulator.timeline_of(email)
         for occurred_at, event, properties in map(_shown, entries[:TIMELINE_ROWS]):
@@ -118,16 +119,48 @@ class Demo:
             table.caption = f"and {len(entries) - TIMELINE_ROWS} more"
         self._console.print(table)
 
-    def _show_addresses(self, stack: Stack, services: list[Service], shown: Service) -> None:
-        self._console.print("Still running, until Ctrl-C:")
+    async def _keep(self, stack: Stack, services: Sequence[Service], shown: Service) -> None:
+        """Say where everything is, and run on."""
+        self._show_addresses(stack, services, shown)
+        contact = (await Ledger.read(stack.direct_url)).busiest_contact()
+        self._look_at(
+            (f"{shown.url}/dead-letters", "the poisoned event: why it is there; correct and redrive it"),
+            (f"{shown.url}/contacts?q={quote(contact)}", "what happened to one contact, step by step"),
+            (stack.simulator.url, "HubSpot, as the simulator has it: let it fail again, and watch the overview"),
+        )
+        if self._opens and not await asyncio.to_thread(_open, shown.url):
+            self.say(f"no browser could be opened here: go to {shown.url}")
+        await asyncio.Event().wait()
+
+    def _show_addresses(self, stack: Stack, services: Sequence[Service], shown: Service) -> None:
+        self._console.print("\nStill running, until Ctrl-C:")
         self._console.print(f"  [bold]console: {shown.url}[/], where this token signs in an operator:")
         self._console.print(f"    {stack.environment['CONSOLE_OPERATOR_TOKEN']}", soft_wrap=True)
         for service in services:
             self._console.print(f"  {service.name}: {service.url}/v1/health, {service.url}/metrics")
         self._console.print(f"  consumer's status: {services[1].url}/v1/status")
-        self._console.print(f"  HubSpot simulator: {stack.simulator.url}")
         for name in ("DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS"):
             self._console.print(f"  {name}={stack.environment[name]}", soft_wrap=True)
+
+    def _look_at(self, *things: tuple[str, str]) -> None:
+        self._console.print("\n[bold]Three things to look at:[/]")
+        for number, (where, what) in enumerate(things, 1):
+            self._console.print(f"  {number}. [bold cyan]{where}[/]\n     {what}", soft_wrap=True)
+
+
+async def _summary(stack: Stack) -> Summary:
+    return Summary.of(
+        await Ledger.read(stack.direct_url),
+        await stack.simulator.accepted(),
+        await read_dead_letters(stack.kafka.bootstrap_servers, Topics().dead_letters),
+        await stack.simulator.statistics(),
+    )
+
+
+def _open(url: str) -> bool:
+    """Open *url* in a browser, and return whether there was one. One that needs this terminal is not opened."""
+    has_screen = sys.platform == "darwin" or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")))
+    return has_screen and webbrowser.open(url)
 
 
 def _shown(entry: Mapping[str, Any]) -> tuple[str, str, Mapping[str, str]]:
@@ -141,61 +174,3 @@ def _shown(entry: Mapping[str, Any]) -> tuple[str, str, Mapping[str, str]]:
 
 def _dollars(cents: str | None) -> str:
     return f"{int(float(cents)) / 100:,.2f}" if cents else ""
-
-
-def _bars(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
-    )
-
-
-class _Stuck(RuntimeError):
-    """No more events arrive."""
-
-
-class _Journey:
-    """Shows the progress of the events from commit to delivery, and starts the outage."""
-
-    def __init__(self, stack: Stack, services: list[Service], backend: Backend, events: int, bars: Progress) -> None:
-        self._stack: Final = stack
-        self._services: Final = services
-        self._backend: Final = backend
-        self._events: Final = events
-        self._bars: Final = bars
-        self._committed: Final = bars.add_task("committed in PostgreSQL", total=events)
-        self._delivered: Final = bars.add_task("delivered to HubSpot", total=events)
-        self._had_outage = False
-
-    async def follow(self, playing: asyncio.Task[None]) -> None:
-        """Return when all committed events have arrived. Raises _Stuck, and any exception of *playing*."""
-        loop = asyncio.get_running_loop()
-        last, moved_at = -1, loop.time()
-        while (arrived := await self._arrived()) < self._backend.committed or not playing.done():
-            self._bars.update(self._committed, completed=self._backend.committed)
-            self._bars.update(self._delivered, completed=arrived)
-            if playing.done():
-                playing.result()
-            if arrived != last:
-                last, moved_at = arrived, loop.time()
-            if loop.time() - moved_at > STUCK_AFTER_S:
-                raise _Stuck(f"nothing arrived for {STUCK_AFTER_S:g} s")
-            for service in self._services:
-                if not service.running:
-                    raise _Stuck(f"the {service.name} ended with code {service.exit_code}")
-            await self._break_hubspot()
-            await asyncio.sleep(LOOK_EVERY_S)
-        playing.result()
-        self._bars.update(self._committed, completed=self._backend.committed)
-        self._bars.update(self._delivered, completed=arrived)
-
-    async def _arrived(self) -> int:
-        dead_letters: Mapping[str, int] = (await self._services[1].status()).get("dead_letters", {})
-        return await self._stack.simulator.entries() + sum(dead_letters.values())
-
-    async def _break_hubspot(self) -> None:
-        if not self._had_outage and self._backend.committed >= self._events * OUTAGE_AT:
-            self._had_outage = True
-            await self._stack.simulator.add_fault(
-                {"answer": {"kind": "status", "status": 503, "style": "html"}, "when": {"for_s": OUTAGE_S}}
-            )
-            self._bars.console.print(f"[yellow]· HubSpot answers 503 to everything for {OUTAGE_S} s[/]")

@@ -4,6 +4,7 @@ import fcntl
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,7 +40,9 @@ def jars(coordinates: str, size: str, progress: Progress) -> str:
     # `jgo.build` is not used, since it keeps its downloads in ~/.m2.
     context = MavenContext(repo_cache=CACHE / "maven", remote_repos={"central": MAVEN_CENTRAL_URL})
     builder = _Builder(context=context, cache_dir=CACHE / "jars", link_strategy=LinkStrategy.AUTO)
-    progress(f"finding {coordinates.partition('+')[0]} (the first time fetches {size})")
+    name = coordinates.partition("+")[0]
+    builder.finds = lambda: progress(f"{name} is there from an earlier run")
+    builder.fetches = lambda: progress(f"fetching {name} ({size}), which later runs use again")
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "jars.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -54,9 +57,15 @@ def jars(coordinates: str, size: str, progress: Progress) -> str:
 
 
 class _Builder(EnvironmentBuilder):
+    finds: Callable[[], None]
+    fetches: Callable[[], None]
+    """One of both is called, as the jars are in the cache or not."""
+
     def _is_environment_valid(self, environment: Environment, *_: Any, **__: Any) -> bool:
         # jgo overlooks jars that are modules. If all are, it would replace them under a JVM that another process runs.
-        return environment.lock_path.exists() and bool(environment.all_jars)
+        valid = environment.lock_path.exists() and bool(environment.all_jars)
+        (self.finds if valid else self.fetches)()
+        return valid
 
 
 def _version(command: str) -> int:

@@ -55,8 +55,19 @@ class Summary:
         """Whether every event is accounted for, once, in order."""
         return not self.findings and self.committed == self.delivered + self.dead_lettered.total()
 
+    def verdict(self) -> str:
+        """Return in a sentence whether every event is accounted for."""
+        if self.clean:
+            number = self.dead_lettered.total()
+            set_aside = "1 is a dead letter" if number == 1 else f"{number:,} are dead letters"
+            return (
+                f"[bold green]Every event is accounted for:[/] {self.delivered:,} are on a timeline in HubSpot,"
+                f" {set_aside}. None is lost, none is there twice, none is out of order."
+            )
+        return "[bold red]Not every event is accounted for:[/] the table above says what is wrong."
+
     def table(self) -> Table:
-        table = Table(title="What became of the day", show_header=False)
+        table = Table(title="\nWhat became of the day", show_header=False)
         reasons = ", ".join(f"{number} {reason}" for reason, number in self.dead_lettered.items())
         for name, value in (
             ("events committed", f"{self.committed:,}"),

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.timeout(240)
 SOON_MS = 60_000
 ADDRESS = re.compile(r"console: (http://\S+), where")
 TOKEN = re.compile(r"^\s+([0-9a-f]{64})$", re.MULTILINE)
+TO_LOOK_AT = re.compile(r"^  \d\. (http\S+)$", re.MULTILINE)
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ async def demo(tmp_path: Path) -> AsyncIterator[str]:
 
     async def kept() -> bool:
         assert process.returncode is None, printed.read_text()
-        return "KAFKA_BOOTSTRAP_SERVERS=" in printed.read_text()
+        return len(TO_LOOK_AT.findall(printed.read_text())) == 3
 
     try:
         await eventually(kept, within_s=120, every_s=0.2, saying="the demo is kept")
@@ -60,6 +61,12 @@ async def test_the_poisoned_contact_is_found_explained_mended_and_redriven_by_cl
     await page.goto("/")
     await page.get_by_label("Token").fill(token)
     await clicked(page, "Sign in")
+    # Whatever it says to look at is there.
+    for link in TO_LOOK_AT.findall(demo):
+        answer = await page.goto(link)
+        assert answer is not None
+        assert answer.ok, link
+    await page.goto("/")
 
     # Found: the overview leads to the dead letters, and the one that is there to its contact.
     await page.get_by_role("link", name="See them").click()

@@ -47,7 +47,9 @@ def test_jars_that_are_there_are_not_replaced_since_a_jvm_may_run_on_them(
     monkeypatch.setattr(java, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(EnvironmentBuilder, "_build_environment", build)
 
-    first, second = (java.jars("org.example:example:1.0", "1 MB", lambda _: None) for _ in range(2))
+    steps: list[str] = []
+    first, second = (java.jars("org.example:example:1.0", "1 MB", steps.append) for _ in range(2))
 
     assert first == second == str(built[0] / "modules" / "module.jar")
     assert len(built) == 1
+    assert ["earlier run" in step for step in steps] == [False, True]
