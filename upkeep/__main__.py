@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime
 from difflib import unified_diff
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -17,6 +17,9 @@ from upkeep.containers.command import containers
 from upkeep.matrix.command import matrix
 from upkeep.release import NotReleasable, released
 from upkeep.settings_reference import ROOT
+from upkeep.site.recording import NotToBePublished, Said, lines, record, refuse_private, svg
+
+DEMO: Final = ROOT / "docs" / "pictures" / "demo.svg"
 
 commands = typer.Typer(
     help="Keeps the repository right: what is made from the code, and what is known of its libraries.",
@@ -134,6 +137,21 @@ def release(
         print(path.relative_to(ROOT), *(line for line in changed if re.match(r"[+-](?![+-])", line)), sep="\n  ")
         if not dry_run:
             path.write_text(text)
+
+
+@commands.command()
+def recording() -> None:
+    """Play the demo in a terminal, and write what it showed to docs/pictures/demo.svg."""
+    command = ["make", "--no-print-directory", "demo"]
+    try:
+        said = record(command, ROOT)
+        typed = Said(0, "\x1b[1m$ make demo\x1b[0m\r\n")
+        picture = svg(lines([typed, *said]), "make demo, in a terminal")
+        refuse_private(picture, [str(ROOT), str(Path.home())])
+    except NotToBePublished as why:
+        fail(str(why))
+    DEMO.write_text(picture)
+    print(f"{DEMO.relative_to(ROOT)}: {said[-1].at_s:.0f} s, {len(picture) // 1024} KiB")
 
 
 commands.command()(matrix)
