@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import os
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -118,17 +117,3 @@ class Bed:
                 self.say(f"{held:,} of {events:,} events delivered")
             await asyncio.sleep(LOOK_EVERY_S)
         return time.monotonic() - began
-
-
-def peak_memory_mb(service: Service) -> float:
-    """Return the peak resident memory of a process in MiB, from Linux's /proc."""
-    status = Path(f"/proc/{service.pid}/status").read_text()
-    [peak] = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
-    return int(peak) / 1024
-
-
-def cpu_s(service: Service) -> float:
-    """Return the CPU seconds that a process has used, from Linux's /proc."""
-    # The fields are read after the process's name, which may contain spaces.
-    fields = Path(f"/proc/{service.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -20,7 +20,8 @@ import httpx
 from aiokafka import AIOKafkaProducer
 
 from bench.backlog import BATCH_BYTES, publish, rows
-from bench.bed import PARTITIONS, Bed, cpu_s, peak_memory_mb
+from bench.bed import PARTITIONS, Bed
+from bench.usage import cpu_s, peak_memory_mb
 from console.contacts.index import FILE
 from producer.relay.row import Row as Made
 from producer.relay.row import partition_of
@@ -86,7 +87,7 @@ async def contact_pages(bed: Bed) -> list[Row]:
             "page p99 ms afterwards": milliseconds(pages, 99),
             f"page of {BUSY:,} events, p99 ms": milliseconds(busy, 99),
             "bytes an event with its receipt": round(_size(folder) / (EVENTS + BUSY)),
-            "peak MB": round(peak_memory_mb(service)),
+            "peak MB": round(peak_memory_mb(service.pid)),
         }
     return [
         {"version": version.name, **_figures(built), **(whole if version == THIS else dict.fromkeys(whole, "-"))}
@@ -186,14 +187,14 @@ async def _sign_in(http: httpx.AsyncClient, token: str) -> None:
 
 async def _build(service: Service, http: httpx.AsyncClient, folder: Path, within_s: float = math.inf) -> _Built:
     """Ask for pages until the index is whole, but no longer than *within_s*."""
-    began, cpu_before, times = time.monotonic(), cpu_s(service), list[float]()
+    began, cpu_before, times = time.monotonic(), cpu_s(service.pid), list[float]()
     while (seconds := time.monotonic() - began) < within_s:
         if await asyncio.to_thread(_indexed, folder) >= 2 * (EVENTS + BUSY):
             break
         times += await _times(http, _emails(2))
         await asyncio.sleep(0.2)
     records = await asyncio.to_thread(_indexed, folder)
-    return _Built(records, seconds, cpu_s(service) - cpu_before, _written_mib(service), times)
+    return _Built(records, seconds, cpu_s(service.pid) - cpu_before, _written_mib(service), times)
 
 
 def _written_mib(service: Service) -> float:

@@ -12,8 +12,9 @@ import httpx
 from aiokafka import AIOKafkaProducer
 
 from bench.backlog import BATCH_BYTES, rows
-from bench.bed import PARTITIONS, Bed, cpu_s, peak_memory_mb
+from bench.bed import PARTITIONS, Bed
 from bench.contact_pages import milliseconds, signed_in
+from bench.usage import cpu_s, peak_memory_mb
 from producer.relay.row import partition_of
 from sandbox.services import Service
 from schemas.dead_letters import DeadLetter
@@ -55,9 +56,9 @@ async def dead_letters_page(bed: Bed) -> list[Row]:
         for number in range(LETTERS, LETTERS + CHANGES):
             await (await _set_aside(producer, number, made[number]))
             for name, (service, http) in consoles.items():
-                before = cpu_s(service)
+                before = cpu_s(service.pid)
                 figures[name]["changed"].append(await _until_shown(http, number + 1))
-                figures[name]["cpu_s"].append(cpu_s(service) - before)
+                figures[name]["cpu_s"].append(cpu_s(service.pid) - before)
         return [
             {
                 "version": name,
@@ -67,7 +68,7 @@ async def dead_letters_page(bed: Bed) -> list[Row]:
                 "page p99 ms": milliseconds(figures[name]["again"], 99),
                 "page that shows one more, median ms": round(1_000 * median(figures[name]["changed"])),
                 "CPU ms for it, median": round(1_000 * median(figures[name]["cpu_s"])),
-                "peak MB": round(peak_memory_mb(service)),
+                "peak MB": round(peak_memory_mb(service.pid)),
             }
             for name, (service, _) in consoles.items()
         ]
@@ -90,7 +91,7 @@ async def _set_aside(producer: AIOKafkaProducer, number: int, row: Any) -> Any:
 async def _until_idle(service: Service) -> None:
     """Wait until a process uses less than a fifth of a core."""
     before = -1.0
-    while (now := cpu_s(service)) - before > 0.2:
+    while (now := cpu_s(service.pid)) - before > 0.2:
         before = now
         await asyncio.sleep(1)
 

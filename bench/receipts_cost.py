@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from statistics import median
 from typing import Any, Final
 
-from bench.bed import Bed, cpu_s
+from bench.bed import Bed
+from bench.usage import cpu_s
 from sandbox.services import Service
 from sandbox.variants.product import Version
 
@@ -53,11 +54,11 @@ async def _drained(bed: Bed, environment: Mapping[str, str], version: Version, n
     }
     async with bed.running_worker({**environment, **portal, **own}, version) as worker:
         await bed.until_held(1, within_s=60)
-        before = cpu_s(worker)
+        before = cpu_s(worker.pid)
         await bed.until_held(EVENTS, within_s=300)
         if on:
             await _until_written(worker)
-        used_s = cpu_s(worker) - before
+        used_s = cpu_s(worker.pid) - before
     bed.say(f"{version.name}, receipts {'on' if on else 'off'}: {used_s:.1f} s of CPU")
     return used_s
 

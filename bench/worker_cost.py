@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from statistics import median
 from typing import Any, Final
 
-from bench.bed import Bed, cpu_s, peak_memory_mb
+from bench.bed import Bed
+from bench.usage import cpu_s, peak_memory_mb
 from sandbox.day.backend import Backend
 from sandbox.day.traffic import Day
 from sandbox.services import Service, producer
@@ -46,13 +47,13 @@ async def _folded(bed: Bed, environment: Mapping[str, str], version: Version, ru
     own = await _without_quota(bed, environment, f"{version.name.replace(' ', '-')}-{run}")
     async with bed.running_worker(own, version) as worker:
         await bed.until_held(WARM_UP_EVENTS, within_s=60)
-        began, before_s, held = time.monotonic(), cpu_s(worker), await bed.simulator.entries()
+        began, before_s, held = time.monotonic(), cpu_s(worker.pid), await bed.simulator.entries()
         await asyncio.sleep(FOLDING_S)
-        events, used_s = await bed.simulator.entries() - held, cpu_s(worker) - before_s
+        events, used_s = await bed.simulator.entries() - held, cpu_s(worker.pid) - before_s
         return {
             "events/s": round(events / (time.monotonic() - began)),
             "CPU us per event": round(used_s / events * 1e6),
-            "peak MB": round(peak_memory_mb(worker)),
+            "peak MB": round(peak_memory_mb(worker.pid)),
         }
 
 
@@ -65,7 +66,7 @@ async def memory(bed: Bed) -> list[Row]:
             own = await _without_quota(bed, environment, version.name.replace(" ", "-"))
             async with bed.running_worker(own, version) as worker:
                 await bed.until_held(drained, within_s=120)
-                found[version.name].append(peak_memory_mb(worker))
+                found[version.name].append(peak_memory_mb(worker.pid))
     return [
         {
             "version": name,
@@ -104,14 +105,14 @@ async def _live(bed: Bed, database_url: str, worker: Service, relay: Service) ->
     day = Day(round(PER_S * (LIVE_S + SETTLED_S)), time.time_ns(), datetime.now(UTC)).happenings()
     playing = asyncio.create_task(Backend(database_url, per_s=PER_S).play(day))
     await asyncio.sleep(SETTLED_S)
-    before, held = (cpu_s(worker), cpu_s(relay)), await bed.simulator.entries()
+    before, held = (cpu_s(worker.pid), cpu_s(relay.pid)), await bed.simulator.entries()
     began = time.monotonic()
     await playing
     seconds, events = time.monotonic() - began, await bed.simulator.entries() - held
     return {
         "events/s": round(events / seconds),
-        "worker, CPU % of a core": round(100 * (cpu_s(worker) - before[0]) / seconds, 1),
-        "relay, CPU % of a core": round(100 * (cpu_s(relay) - before[1]) / seconds, 1),
+        "worker, CPU % of a core": round(100 * (cpu_s(worker.pid) - before[0]) / seconds, 1),
+        "relay, CPU % of a core": round(100 * (cpu_s(relay.pid) - before[1]) / seconds, 1),
     }
 
 

@@ -109,7 +109,7 @@ class _AnyEnvelope(Envelope):
 
 def _envelope_of(event_type: str, payload: type[Event]) -> Any:
     kind: Any = Literal[event_type]
-    return create_model(payload.__name__, __base__=Envelope, type=(kind, ...), payload=(payload, ...))
+    return create_model(f"{payload.__name__}Envelope", __base__=Envelope, type=(kind, ...), payload=(payload, ...))
 
 
 _of_each_type: Any = Union[*starmap(_envelope_of, EVENTS.items())]

@@ -1,6 +1,5 @@
 """The programs that publish the outbox to Kafka: our relay and Debezium, each in its production process."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Protocol
@@ -14,7 +13,6 @@ from sandbox.services import Service
 from sandbox.variants.product import THIS, Version
 from schemas.topics import Topics
 
-CLOCK_TICKS: Final = os.sysconf("SC_CLK_TCK")
 STRING: Final = "org.apache.kafka.connect.storage.StringConverter"
 PUBLICATION: Final = "CREATE PUBLICATION bench FOR TABLE outbox_events WITH (publish = 'insert')"
 
@@ -135,26 +133,3 @@ class Debezium:
             "transforms.outbox.table.fields.additional.placement": "type:header:type,sequence:header:sequence,"
             "traceparent:header:traceparent",
         }
-
-
-def cpu_s(pid: int) -> float:
-    """Return the CPU seconds that a process and its direct children, including ended ones, have used."""
-    own = _times(pid)
-    if own is None:
-        return 0.0
-    children = [
-        times
-        for process in Path("/proc").iterdir()
-        if process.name.isdigit() and (times := _times(int(process.name))) is not None and times[0] == pid
-    ]
-    return (own[1] + own[2] + sum(child[1] for child in children)) / CLOCK_TICKS
-
-
-def _times(pid: int) -> tuple[int, int, int] | None:
-    """Return the parent's pid, and the CPU ticks of the process and of its ended children; None if it is gone."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    user, system, children_user, children_system = map(int, fields[11:15])
-    return int(fields[1]), user + system, children_user + children_system

@@ -12,7 +12,8 @@ import psycopg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from bench.bed import PARTITIONS, Bed
-from bench.outbox.publishers import Debezium, OurRelay, Publisher, cpu_s
+from bench.outbox.publishers import Debezium, OurRelay, Publisher
+from bench.usage import cpu_s
 from producer.settings import Compression
 from sandbox.stack import create_topics
 from schemas.topics import Topics

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import psycopg
 
-from bench.outbox.publishers import cpu_s
 from bench.outbox.tracking_cost import CONTACTS, TRACK, clear, pgbench, prepare
+from bench.usage import cpu_s
 from producer.relay.outbox import Outbox
 from runtime.clock import SystemClock
 from sandbox.day.progress import Progress

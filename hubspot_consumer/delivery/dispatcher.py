@@ -21,7 +21,7 @@ from runtime.clock import set_within
 MOST_CALLS_IN_FLIGHT: Final = 8
 # A queue with few contacts gives way to fuller calls at most this often.
 MOST_PASSED_OVER: Final = 20
-# A look-up gives way longer: once the contact's first event is read, the look-up is not needed.
+# With a backlog, a look-up gives way longer: once the contact's first event is read, the look-up is not needed.
 MOST_LOOK_UPS_PASSED_OVER: Final = 60
 # Where no queue fills a call, each call takes its whole queue, and passing another over saves nothing.
 MOST_PASSED_OVER_BY_PARTS: Final = 2

@@ -33,6 +33,7 @@ CREATE INDEX IF NOT EXISTS moves_by_key ON moves (key);
 _INDEX: Final = "CREATE INDEX IF NOT EXISTS events_of_contact ON events (key, sequence)"
 _PAGES_IN_MEMORY_KIB: Final = 64 * 1024
 # The rows of a contact are scattered over the file: reading them costs half without a system call for each.
+# SQLite maps no more than its own limit, two gigabytes unless it was built with another.
 _MAPPED_BYTES: Final = 1 << 40
 # Several processes may write, one after the other.
 _WAIT_S: Final = 60.0

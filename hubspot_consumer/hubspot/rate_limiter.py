@@ -169,9 +169,10 @@ class RateLimiter:
         self._divided = share
         self._changed_hands()
 
-    def hold(self, partitions: Collection[int], of: int) -> None:
-        """Divide the quota by these numbers of *of* partitions, from the next `divide` on."""
+    def divide_by(self, partitions: Collection[int], of: int) -> None:
+        """Limit this worker to the share of these numbers of *of* partitions, or to that of one if it has none."""
         self._partitions, self._partition_count = partitions, of
+        self.divide(min(1.0, max(len(partitions), 1) / of))
 
     def lend(self, part: float) -> None:
         """Lend *part* of this worker's share, from 0 and below 1, from now on, and use only the rest."""

@@ -88,10 +88,8 @@ class Assignment:
         divided_by = self._numbers, len(self._lag.partitions) // len(self._lag.topics)
         if self._rate_limiter is not None and divided_by != self._divided_by:
             self._divided_by = divided_by
-            numbers, of = divided_by
-            self._rate_limiter.hold(numbers, of)
             # A worker without partitions gets the share of one, because it checks its portal too.
-            self._rate_limiter.divide(min(1.0, max(len(numbers), 1) / of))
+            self._rate_limiter.divide_by(*divided_by)
 
 
 def unequal_topics(partitions: Collection[tuple[str, int]], topics: Collection[str]) -> str | None:

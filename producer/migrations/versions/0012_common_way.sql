@@ -1,8 +1,8 @@
 -- The common way of an event in one statement: docs/decisions/0086-tracking-in-one-statement.md. A replaced function keeps
 -- none of its settings, so the rights that 0011 gave it, or did not, are noted before.
-SELECT set_config('nerava.search_path', CASE WHEN prosecdef
-    THEN (SELECT substr(one, length('search_path=') + 1) FROM unnest(proconfig) AS one WHERE one LIKE 'search_path=%')
-    ELSE '' END, true)
+SELECT set_config('nerava.rights', CASE WHEN prosecdef THEN 'SECURITY DEFINER' || coalesce((
+    SELECT ' SET search_path = ' || substr(one, length('search_path=') + 1) FROM unnest(proconfig) AS one
+    WHERE one LIKE 'search_path=%'), '') ELSE '' END, true)
 FROM pg_proc WHERE oid = 'track_lifecycle_event(text, jsonb, timestamptz, text)'::regprocedure;
 
 CREATE OR REPLACE FUNCTION track_lifecycle_event(
@@ -44,7 +44,8 @@ BEGIN
             AND scale(amount) = 0 AND lifecycle_tellable(occurred_at)
             -- Whoever waits for a row that then is another user's keeps it locked all the same, and locks the user's present
             -- contact after it, in any order. So the common case waits for nobody. A batch has locked the row itself; and
-            -- a transaction that locked and wrote the row has left its lock's number in it, beside its own.
+            -- a transaction that locked and wrote the row has left its lock's number in it, beside its own. (The number
+            -- of several holders may equal xmin by chance: then the statement waits, as the longer way does.)
             AND (known.xmax = 0 OR known.xmax = known.xmin OR known.xmax = pg_current_xact_id()::xid)
             -- Names that spare the pattern, which costs more than all else here. Any other name is as welcome.
             AND (event_type IN ('nova_earned', 'nova_redeemed', 'wallet_pass_installed', 'first_redemption_completed')
@@ -66,8 +67,7 @@ BEGIN
 END $$;
 
 DO $migration$ BEGIN
-    IF current_setting('nerava.search_path', true) <> '' THEN
-        EXECUTE 'ALTER FUNCTION track_lifecycle_event(text, jsonb, timestamptz, text) SECURITY DEFINER SET search_path = '
-            || current_setting('nerava.search_path');
+    IF current_setting('nerava.rights', true) <> '' THEN
+        EXECUTE 'ALTER FUNCTION track_lifecycle_event(text, jsonb, timestamptz, text) ' || current_setting('nerava.rights');
     END IF;
 END $migration$;

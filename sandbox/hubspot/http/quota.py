@@ -1,7 +1,7 @@
 """The quota: a rolling window per token, a daily counter of the portal, and the rates of searches and sending."""
 
 from collections import deque
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import takewhile
 from math import ceil
 from typing import Final, Literal
@@ -69,7 +69,7 @@ class Quota:
         self._searches = Rate()
         self._sending = Rate()
         self._used_today = 0
-        self._today_ends = datetime.min.replace(tzinfo=UTC)
+        self._today = date.min
 
     def admit(self, token: str, settings: Settings, kind: QuotaKind = "calls") -> RateLimitPolicy | None:
         """Count an admitted call and return None, or return the policy that refuses it."""
@@ -101,10 +101,9 @@ class Quota:
         return None
 
     def used_today(self, settings: Settings) -> int:
-        now = self._clock.now()
-        if now >= self._today_ends:
-            self._used_today = 0
-            self._today_ends = _next_midnight(now, ZoneInfo(settings.time_zone))
+        today = self._clock.now().astimezone(ZoneInfo(settings.time_zone)).date()
+        if today != self._today:
+            self._used_today, self._today = 0, today
         return self._used_today
 
     def used_now(self, settings: Settings) -> dict[str, int]:
@@ -114,7 +113,9 @@ class Quota:
 
     def resets_at(self, settings: Settings) -> datetime:
         """Return the next midnight in the portal's time zone."""
-        return _next_midnight(self._clock.now(), ZoneInfo(settings.time_zone))
+        zone = ZoneInfo(settings.time_zone)
+        tomorrow = self._clock.now().astimezone(zone).date() + timedelta(days=1)
+        return datetime.combine(tomorrow, datetime.min.time(), zone).astimezone(UTC)
 
     def retry_after(self, token: str, policy: RateLimitPolicy, settings: Settings) -> int:
         """Return the whole seconds until a call may be admitted again."""
@@ -158,8 +159,3 @@ class Quota:
 def _forget(times: deque[float], before: float) -> None:
     while times and times[0] <= before:
         times.popleft()
-
-
-def _next_midnight(now: datetime, zone: ZoneInfo) -> datetime:
-    tomorrow = now.astimezone(zone).date() + timedelta(days=1)
-    return datetime.combine(tomorrow, datetime.min.time(), zone).astimezone(UTC)

@@ -236,3 +236,19 @@ async def test_policies_that_bind_the_owner_too_leave_the_functions_as_they_are(
         assert await found.fetchone() == (False,)
     assert migrated.code == 0
     assert "roles of backends need rights to the tables" in migrated.output
+
+
+@pytest.mark.parametrize("path", ["RESET search_path", "SET search_path = public, pg_temp"])
+async def test_a_function_that_an_upgrade_replaces_keeps_its_owners_rights(roles: Roles, path: str) -> None:
+    kept = "SELECT prosecdef, proconfig FROM pg_proc WHERE proname = 'track_lifecycle_event'"
+    async with await psycopg.AsyncConnection.connect(roles.owner, autocommit=True) as owner:
+        await owner.execute(f"ALTER FUNCTION track_lifecycle_event SECURITY DEFINER {path}".encode())
+        before = await (await owner.execute(kept)).fetchone()
+        await owner.execute("UPDATE outbox_alembic_version SET version_num = '0011'")
+
+        migrated = await run("producer", "migrate", environment={"DATABASE_URL": roles.owner})
+
+        assert migrated.code == 0, migrated.errors
+        assert await (await owner.execute(kept)).fetchone() == before
+    assert before is not None
+    assert before[0]

@@ -22,8 +22,7 @@ LEARNED_S = 100.0
 def limiter_of(numbers: Collection[int], quota: int = QUOTA, of: int = PARTITIONS) -> RateLimiter:
     clock = LoopClock()
     limiter = RateLimiter(quota, WINDOW_S, DailyQuota(1_000_000, clock), clock)
-    limiter.hold(numbers, of)
-    limiter.divide(len(numbers) / of)
+    limiter.divide_by(numbers, of)
     return limiter
 
 
