@@ -12,17 +12,17 @@ from bench.contact_pages import contact_pages
 from bench.dead_letters_page import dead_letters_page
 from bench.delivery.latency import latency
 from bench.delivery.pacing import calls_used, drain
-from bench.faust_cost import faust_cost
 from bench.outbox.pinned import relay_pinned
 from bench.outbox.relaying import compression, relay_flat, relay_latency, relaying
 from bench.outbox.tracking_cost import CONTACTS, migrated, tracking_cost
 from bench.outbox.wake_up import waking
-from bench.receipts_cost import receipts
 from bench.replaying import replay_beside, replay_writing, replaying
 from bench.sizes import sizes
 from bench.start_up import start_up
 from bench.stopping import stopping
-from bench.worker_cost import cpu_live, folding, memory
+from bench.worker.faust_cost import faust_cost
+from bench.worker.receipts_cost import receipts
+from bench.worker.worker_cost import cpu_live, folding, memory
 from producer.migrations import migrate
 from sandbox.variants.product import THIS
 

@@ -23,7 +23,7 @@ from runtime.logs import log
 SEEK_AGAIN_S: Final = 1.0
 # Without this, a caught-up worker would fetch each event by itself, by a request that names all partitions: three
 # times the work. An event waits for it only if it comes just after another one, or after the end of an empty fetch.
-FETCHES_APART_S: Final = 0.02
+FETCHES_APART_S: Final = 0.03
 
 Fetched = Mapping[TopicPartition, Sequence[Any]]
 Request = Callable[[Any, int, Any], Awaitable[bool]]

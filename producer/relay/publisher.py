@@ -18,12 +18,12 @@ MOST_ROWS: Final = 16_000
 MOST_OCTETS: Final = 32 * 1024 * 1024
 # Wait between two queries for new rows while the relay is awake. It is shorter where a query finds more than FEW rows,
 # and doubles with each query that finds none after the first NAPS.
-NAP_S: Final = 0.008
+NAP_S: Final = 0.006
 FEW: Final = 4
 NAPS: Final = 2
 LONGEST_NAP_S: Final = 0.5
 # Published rows wait so long to be deleted together, unless reading or a contact's next rows wait for it.
-GATHER_S: Final = 0.05
+GATHER_S: Final = 0.1
 
 
 class Publisher:

@@ -166,3 +166,8 @@ def test_events_of_the_same_moment_do_not_wait_for_one_another(numbers: range, a
 
     assert max(first) == pytest.approx(0, abs=1e-3)
     assert last > 0
+
+
+@pytest.mark.parametrize(("held", "of", "share"), [(0, 12, 1 / 12), (9, 12, 0.75), (12, 12, 1.0), (9, 6, 1.0)])
+def test_a_worker_has_the_share_of_its_partitions_and_at_least_that_of_one(held: int, of: int, share: float) -> None:
+    assert limiter_of(range(held), of=of).share == share

@@ -64,10 +64,10 @@ class AddedPartitions:
         self.partitions = [(topic, number) for topic in TOPICS for number in range(12)]
 
 
-@pytest.mark.parametrize(("answers", "share"), [(True, 9 / 12), (False, 1.0)])
+@pytest.mark.parametrize(("answers", "partitions"), [(True, 12), (False, 6)])
 async def test_the_quota_is_divided_by_the_partitions_that_there_are_at_the_assignment(
     answers: bool,  # noqa: FBT001 - a parameter of the test
-    share: float,
+    partitions: int,
 ) -> None:
     limiter, delivery, alignment = Mock(), Mock(), Mock()
     parts: dict[str, Any] = {"delivery": delivery, "rate_limiter": limiter, "alignment": alignment}
@@ -75,5 +75,5 @@ async def test_the_quota_is_divided_by_the_partitions_that_there_are_at_the_assi
 
     await assignment.changed([(topic, number) for topic in TOPICS for number in range(9)])
 
-    limiter.divide.assert_called_once_with(share)
+    limiter.divide_by.assert_called_once_with(set(range(9)), partitions)
     delivery.resume.assert_called_once_with()

@@ -1,6 +1,7 @@
 """Faust's cost: compares reading and acking events in our worker with bare aiokafka and the same offset tracker.
 
-`python -m bench.faust_cost` is one reader's process: Faust decides at its import whether its C extensions take part.
+`python -m bench.worker.faust_cost` is one reader's process: Faust decides at its import whether its C extensions take
+part.
 """
 
 import asyncio
@@ -65,7 +66,7 @@ async def _in_a_process(reader: str, environment: Mapping[str, str]) -> tuple[fl
     # Each reader reads as a group of its own, from the beginning.
     own = {**os.environ, **environment, "CONSUMER_GROUP": f"{reader}-{time.time_ns()}"}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bench.faust_cost", reader, env=own, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-m", "bench.worker.faust_cost", reader, env=own, stdout=asyncio.subprocess.PIPE
     )
     said, _ = await process.communicate()
     seconds, cpu_s = said.split()[-2:]
