@@ -25,11 +25,13 @@ from console.overview.services import ask_producer, ask_worker
 from console.overview.source import SOURCE_WITHIN_S, ProcessSources, Source
 from console.pages.contact import contact_pages
 from console.pages.control import control_pages
+from console.pages.dead_letter_actions import dead_letter_actions
 from console.pages.dead_letters import dead_letter_pages
 from console.pages.overview import overview_pages
 from console.pages.replay import replay_pages
 from console.pages.runs import RunStarter, run_pages
 from console.pages.sign_in import sign_in_pages
+from console.runs.event_times import EventTimes
 from console.runs.runs import Runs
 from console.settings import Settings
 from console.shared_settings import ours_of
@@ -127,6 +129,7 @@ def wire(settings: Settings, consumer: ConsumerSettings, http: httpx.AsyncClient
     view, access = View(overview.now), Access(settings, sessions, clock)
     letters, runs = LettersReader(kafka, settings.topics, clock), Runs(settings.console_folder, clock)
     starter = RunStarter(runs, actions, Control(settings, ours, http, clock))
+    times = EventTimes(kafka, settings.topics, clock)
     index = Index(settings.console_folder)
     indexer = Indexer(kafka, settings.topics, consumer.group, index, clock)
     search = Search(index, settings.topics, lambda: indexer.state, ContactsOutbox(settings.database))
@@ -135,13 +138,21 @@ def wire(settings: Settings, consumer: ConsumerSettings, http: httpx.AsyncClient
         overview_pages(view, overview),
         contact_pages(view, search, present, starter),
         dead_letter_pages(view, letters, starter, clock),
-        replay_pages(view, starter, clock),
+        dead_letter_actions(letters, starter),
+        replay_pages(view, starter, clock, times, lambda: overview.now().halts),
         run_pages(view, runs, actions),
         control_pages(view, starter, next(iter(settings.console_consumers), "")),
         sign_in_pages(view, access, sessions),
     )
     app = console(view, access, pages, https=settings.console_https)
-    closing = (topics.stop, letters.stop, actions.stop, present.close, partial(asyncio.to_thread, index.close))
+    closing = (
+        topics.stop,
+        letters.stop,
+        times.stop,
+        actions.stop,
+        present.close,
+        partial(asyncio.to_thread, index.close),
+    )
     return Wired(app, [*overview.works(), indexer.follow], closing)
 
 

@@ -16,11 +16,22 @@ HEIGHT: Final = 20
 
 @dataclass(frozen=True)
 class Group:
-    """The dead letters of one reason: when each was set aside, in order, and the newest of them."""
+    """The dead letters of one reason: when each was set aside, in order, the newest of them, and of how many contacts
+    they are.
+    """
 
     reason: str
     times: Sequence[datetime]
     newest: Letter
+    contacts: int
+
+    @property
+    def first(self) -> datetime:
+        return self.times[0]
+
+    @property
+    def last(self) -> datetime:
+        return self.times[-1]
 
     @property
     def remedy(self) -> str:

@@ -1,36 +1,27 @@
-"""The dead-letter pages: lists, details, and the actions redrive, correction and discard."""
+"""The dead-letter pages: the list, its export, and the details of each."""
 
 import asyncio
-import re
+from datetime import UTC
 from typing import Any, Final
 
 from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi.responses import StreamingResponse
 
-from console.dead_letters.cache import LettersReader, NotRead
-from console.dead_letters.correction_form import OUT, CorrectionForm, mending_form
-from console.pages.runs import RunStarter, words_of
-from console.web.forms import Form
+from console.dead_letters.cache import DeadLetterCache, LettersReader, NotRead
+from console.dead_letters.correction_form import CorrectionForm, mending_form
+from console.dead_letters.csv_export import lines
+from console.dead_letters.difference import differences_of
+from console.dead_letters.selection import STATES, PageFilter, cursor_of, read_cursor
+from console.pages.runs import RunStarter, without_emails_of
 from console.web.view import View, pretty
 from hubspot_consumer.cli.gates import LONGEST_WORDS
 from hubspot_consumer.dead_letters.dead_letter import Letter, LetterFilter
 from hubspot_consumer.dead_letters.remedies import remedy
-from hubspot_consumer.dead_letters.resolutions import OPEN, State
 from runtime.clock import Clock
-from schemas.contacts import contact_key
 from schemas.events import EVENT_TYPES
 
 MOST_SHOWN: Final = 200
 MOST_RUNS: Final = 10
-# The longest `name=value` of a corrected field: it becomes an argument of a command, whose length is limited.
-LONGEST_VALUE: Final = 4_000
-_ID: Final = re.compile(r"[0-9]{1,10}-[0-9]{1,19}")
-STATES: Final[dict[str, frozenset[State]]] = {
-    "open": OPEN,
-    "mended": frozenset({"mended"}),
-    "redriven": frozenset({"redriven"}),
-    "discarded": frozenset({"discarded"}),
-    "all": OPEN | {"redriven", "discarded"},
-}
 
 
 def dead_letter_pages(view: View, reader: LettersReader, starter: RunStarter, clock: Clock) -> APIRouter:
@@ -38,85 +29,67 @@ def dead_letter_pages(view: View, reader: LettersReader, starter: RunStarter, cl
     router = APIRouter()
 
     @router.get("/dead-letters")
-    async def page(request: Request, reason: str = "", type: str = "", q: str = "", state: str = "open") -> Response:  # noqa: A002 - the name of a query parameter
-        asked = {"reason": reason, "type": type, "q": q, "state": state}
+    async def page(request: Request, before: str = "") -> Response:
+        asked = PageFilter.of(request.query_params)
         around: dict[str, Any] = {
             "asked": asked,
             "states": STATES,
             "types": EVENT_TYPES,
-            "most": MOST_SHOWN,
             "longest": LONGEST_WORDS,
             "runs": starter.runs.all("redrive", "mend", "discard")[:MOST_RUNS],
         }
         try:
-            letters = await reader.letters()
-            which = _which(asked)
+            letters, which = await reader.letters(), asked.which()
         except (NotRead, ValueError) as why:
-            return view.page(request, "dead_letters.html", trouble=str(why), shown=[], found=0, at=None, **around)
+            return view.page(request, "dead_letters.html", trouble=str(why), listed=None, at=None, **around)
         # The filter looks at each dead letter's contact: in a thread, it does not block other pages.
-        found, shown = await asyncio.to_thread(letters.shelves.newest, which, MOST_SHOWN)
+        listed = await asyncio.to_thread(letters.shelves.page, which, MOST_SHOWN, read_cursor(before))
+        end = listed.newer + len(listed.letters)
         return view.page(
             request,
             "dead_letters.html",
             trouble=letters.read_again and "Reading takes long: these are from an earlier reading.",
             groups=letters.shelves.groups,
             now=clock.now(),
-            shown=shown,
-            found=found,
+            listed=listed,
+            end=end,
+            older=cursor_of(listed.letters[-1]) if end < listed.found else "",
             at=letters.at,
             **around,
         )
 
+    @router.get("/dead-letters.csv")
+    async def export(request: Request) -> Response:
+        return _as_csv(await _known(reader), filter_of(PageFilter.of(request.query_params)), reveal=False)
+
+    @router.post("/dead-letters/export")
+    async def export_with_emails(request: Request) -> Response:
+        asked = PageFilter.of(request.state.form)
+        letters, which = await _known(reader), filter_of(asked)
+        # A file with the emails of all contacts leaves the console, so it stays known who took it.
+        async with starter.actions.action(request, "export", **without_emails_of(asked.fields)):
+            return _as_csv(letters, which, reveal=True)
+
     @router.get("/dead-letters/{letter_id}")
     async def one(request: Request, letter_id: str) -> Response:
-        letter, record, form = await _read(reader, letter_id)
+        letter, record, form = await read_letter(reader, letter_id)
+        value = record.value if record is not None else None
         return view.page(
             request,
             "dead_letter.html",
             letter=letter,
             remedy=remedy(letter.reason, letter.detail),
             longest=LONGEST_WORDS,
-            value=_shown(record.value if record is not None else None),
+            differences=differences_of(letter, value),
+            value=_shown(value),
             headers=[(name, (each or b"").decode(errors="replace")) for name, each in record.headers] if record else [],
             form=form,
         )
 
-    @router.post("/dead-letters/redrive")
-    async def redrive(request: Request) -> Response:
-        form: Form = request.state.form
-        which, asked = _chosen(form)
-        live = form.get("live") == "yes"
-        arguments = ["redrive", *which, "--yes" if live else "--dry-run", "--json", "--progress=json"]
-        return await starter.start(request, "redrive" if live else "redrive_plan", arguments, asked)
-
-    @router.post("/dead-letters/discard")
-    async def discard(request: Request) -> Response:
-        form: Form = request.state.form
-        ids, why = _ids(form), words_of("why", form.get("why"))
-        if not (ids and why):
-            raise HTTPException(400, "select dead letters, and say why they must not take effect")
-        arguments = ["dead-letters", "discard", *ids, f"--why={why}", "--yes"]
-        return await starter.start(request, "discard", arguments, {"ids": ids, "why": why})
-
-    @router.post("/dead-letters/{letter_id}/mend")
-    async def mend(request: Request, letter_id: str) -> Response:
-        form: Form = request.state.form
-        letter, _, fields = await _read(reader, letter_id)
-        note, live = words_of("note", form.get("note")), form.get("live") == "yes"
-        changes = fields.arguments(form, form.getlist(OUT)) if fields else []
-        for change in changes:
-            words_of("a field", change, LONGEST_VALUE)
-        if not (note and changes):
-            raise HTTPException(400, "change a field, and say why")
-        how = "--yes" if live else "--dry-run"
-        arguments = ["dead-letters", "mend", letter.id, *changes, f"--note={note}", how, "--json"]
-        asked = {"ids": [letter.id], "changes": changes, "note": note}
-        return await starter.start(request, "mend" if live else "mend_plan", arguments, asked)
-
     return router
 
 
-async def _read(reader: LettersReader, letter_id: str) -> tuple[Letter, Any, CorrectionForm | None]:
+async def read_letter(reader: LettersReader, letter_id: str) -> tuple[Letter, Any, CorrectionForm | None]:
     """Return a dead letter, its record, and its form if it can be corrected. Raises HTTPException."""
     try:
         found = await reader.of_id(letter_id)
@@ -129,29 +102,27 @@ async def _read(reader: LettersReader, letter_id: str) -> tuple[Letter, Any, Cor
     return letter, record, form
 
 
-def _which(asked: dict[str, str]) -> LetterFilter:
-    """Return the filter of a form. Raises ValueError if the contact is no email."""
-    return LetterFilter(
-        reasons=frozenset(filter(None, [asked["reason"]])),
-        event_types=frozenset(filter(None, [asked["type"]])),
-        contact=contact_key(asked["q"]) if asked["q"].strip() else None,
-        states=STATES.get(asked["state"], OPEN),
+async def _known(reader: LettersReader) -> DeadLetterCache:
+    try:
+        return await reader.letters()
+    except NotRead as why:
+        raise HTTPException(503, str(why)) from why
+
+
+def filter_of(asked: PageFilter) -> LetterFilter:
+    try:
+        return asked.which()
+    except ValueError as why:
+        raise HTTPException(400, f"not a contact: {why}") from why
+
+
+def _as_csv(letters: DeadLetterCache, which: LetterFilter, *, reveal: bool) -> Response:
+    name = f"dead-letters-{letters.at.astimezone(UTC):%Y%m%dT%H%M%SZ}.csv"
+    return StreamingResponse(
+        lines(letters.shelves.all(which), reveal=reveal),
+        media_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
-
-
-def _chosen(form: Form) -> tuple[list[str], dict[str, Any]]:
-    """Return the command options that select dead letters, and the form fields that select them."""
-    ids, reason = _ids(form), words_of("reason", form.get("reason"))
-    if ids:
-        return [f"--id={each}" for each in ids], {"ids": ids}
-    if reason:
-        return [f"--reason={reason}"], {"reason": reason}
-    raise HTTPException(400, "select some dead letters")
-
-
-def _ids(form: Form) -> list[str]:
-    # An id that begins with a dash would be read as an option.
-    return [each for each in form.getlist("id") if _ID.fullmatch(each)][:MOST_SHOWN]
 
 
 def _shown(value: bytes | None) -> str:

@@ -1,13 +1,18 @@
 """The replay page: a plan, the start of a planned replay, and the list of earlier ones."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, HTTPException, Request, Response
+from starlette.datastructures import QueryParams
 
 from console.pages.runs import RunStarter
+from console.runs.event_times import EventTimes, NotCounted
+from console.runs.range_picture import RangePicture
+from console.runs.ranges import presets, range_of
 from console.runs.runs import Runs
 from console.web.forms import Form
 from console.web.view import View
@@ -30,15 +35,50 @@ DEFAULTS: Final[Mapping[str, Any]] = {
 }
 
 
-def replay_pages(view: View, starter: RunStarter, clock: Clock) -> APIRouter:
-    """Return the page's routes. A replay starts only from a plan, or from an earlier replay."""
+Halts = Callable[[], Sequence[Mapping[str, str]]]
+"""Returns the present halts of the workers: each with its reason, and since when."""
+
+
+def replay_pages(view: View, starter: RunStarter, clock: Clock, times: EventTimes, halts: Halts) -> APIRouter:
+    """Return the page's routes. A replay starts only from a plan, or from an earlier replay.
+
+    The fragment `/replay/picture` shows a range among the events: of a form's fields, or of a run.
+    """
     router, runs = APIRouter(), starter.runs
 
+    async def pictured(asked: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+        try:
+            since, until = range_of(asked, now)
+            picture = RangePicture(await times.count(since, until, asked["types"]))
+        except NotCounted as why:
+            return {"picture": None, "not_counted": str(why)}
+        return {"picture": picture, "not_counted": ""}
+
     @router.get("/replay")
-    async def page(request: Request, again: str = "") -> Response:
-        before = runs.of(again) if again else None
-        asked = {**DEFAULTS, **(before.asked.form if before is not None else {})}
-        return view.page(request, "replay.html", asked=asked, types=EVENT_TYPES, runs=runs.all("replay", "replay_plan"))
+    async def page(request: Request, again: str = "", picture: str = "") -> Response:
+        now, before = clock.now(), runs.of(again) if again else None
+        asked = {**DEFAULTS, **(before.asked.form if before is not None else _typed(request.query_params))}
+        shown = await pictured(asked, now) if picture else {"picture": None, "not_counted": ""}
+        fields = {name: asked[name] for name in ("from", "since", "until") if asked[name]}
+        return view.page(
+            request,
+            "replay.html",
+            asked=asked,
+            types=EVENT_TYPES,
+            presets=presets(now, halts()),
+            as_picture=urlencode({**fields, "type": asked["types"], "picture": "yes"}, doseq=True),
+            of_run=None,
+            runs=runs.all("replay", "replay_plan"),
+            **shown,
+        )
+
+    @router.get("/replay/picture")
+    async def picture(request: Request, run: str = "") -> Response:
+        asked, now, of_run = {**DEFAULTS, **_typed(request.query_params)}, clock.now(), runs.of(run) if run else None
+        if of_run is not None:
+            # Without an end, a run reads the events that were there when it began.
+            asked, now = {**DEFAULTS, **of_run.asked.form}, of_run.asked.began
+        return view.page(request, "replay_picture.html", of_run=of_run, **await pictured(asked, now))
 
     @router.post("/replay/plan")
     async def plan(request: Request) -> Response:
@@ -55,6 +95,12 @@ def replay_pages(view: View, starter: RunStarter, clock: Clock) -> APIRouter:
         return await starter.start(request, "replay", _arguments(asked, runs, "--yes"), asked)
 
     return router
+
+
+def _typed(query: QueryParams) -> dict[str, Any]:
+    """Return the fields of the form that an address fills in."""
+    typed: dict[str, Any] = {name: query[name] for name in ("from", "since", "until") if name in query}
+    return {**typed, "types": [name for name in query.getlist("type") if name in EVENT_TYPES]}
 
 
 def _asked(form: Form, now: datetime) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from console.audit_log import AuditLog
 from console.control import Control
+from console.dead_letters.difference import differences_in
 from console.runs.run import Kind, StartedRun
 from console.runs.runs import AnotherGoesOn, Runs
 from console.shared_settings import AT_HUBSPOT, ON_KAFKA
@@ -28,6 +29,7 @@ TITLES: Final[Mapping[Kind, str]] = {
     "redrive": "Redrive",
     "mend_plan": "Dry run of a correction",
     "mend": "Correction",
+    "discard_plan": "Dry run of a discard",
     "discard": "Discard",
     "doctor": "The doctor",
     "resync_plan": "Dry run of a resync",
@@ -43,10 +45,11 @@ _SHARED_BY: Final[Mapping[Kind, Sequence[str]]] = {
     "resync": AT_HUBSPOT,
     "mend_plan": ON_KAFKA,
     "mend": ON_KAFKA,
+    "discard_plan": ON_KAFKA,
     "discard": ON_KAFKA,
 }
 # A plan or dry run writes nothing: it starts in any case, and its page shows the differences.
-_WRITES_NOTHING: Final = frozenset({"replay_plan", "redrive_plan", "resync_plan", "mend_plan"})
+_WRITES_NOTHING: Final = frozenset({"replay_plan", "redrive_plan", "resync_plan", "mend_plan", "discard_plan"})
 # Control characters (Cc), as an argument can't contain NUL, and surrogates (Cs), which can't be encoded.
 _UNFIT: Final = frozenset({"Cc", "Cs"})
 
@@ -61,15 +64,18 @@ def run_pages(view: View, runs: Runs, actions: AuditLog) -> APIRouter:
             raise HTTPException(404, "there is no such run; only the newest 200 are kept")
         return run
 
+    def about(run: StartedRun) -> dict[str, Any]:
+        return {"run": run, "title": TITLES[run.asked.kind], "differences": differences_in(run.report)}
+
     @router.get("/runs/{run_id}")
     async def page(request: Request, run_id: str) -> Response:
         run = known(run_id)
-        return view.page(request, "run.html", run=run, title=TITLES[run.asked.kind])
+        return view.page(request, "run.html", **about(run))
 
     @router.get("/runs/{run_id}/live")
     async def live(request: Request, run_id: str) -> Response:
         run = known(run_id)
-        return view.page(request, "run_live.html", run=run, title=TITLES[run.asked.kind])
+        return view.page(request, "run_live.html", **about(run))
 
     @router.post("/runs/{run_id}/stop")
     async def stop(request: Request, run_id: str) -> Response:
@@ -108,7 +114,7 @@ class RunStarter:
         Raises OtherSettings if a worker would not share the settings, NotNoted, and HTTPException 503.
         """
         try:
-            async with self.actions.action(request, kind, **_without_emails(form)) as outcome:
+            async with self.actions.action(request, kind, **without_emails_of(form)) as outcome:
                 notices: Sequence[str] = ()
                 if names := _SHARED_BY.get(kind):
                     refuse = kind not in _WRITES_NOTHING
@@ -122,8 +128,8 @@ class RunStarter:
         return to_run(run)
 
 
-def _without_emails(form: Mapping[str, Any]) -> dict[str, Any]:
-    # The audit log is kept for ever, and a person may type an email into any field.
+def without_emails_of(form: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a form as the audit log may keep them for ever: a person may type an email into any."""
     return {name: _masked(value) for name, value in form.items()}
 
 

@@ -17,6 +17,8 @@ from typing import Any, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
+from console.runs.pace import Pace
+
 Kind = Literal[
     "replay_plan",
     "replay",
@@ -24,6 +26,7 @@ Kind = Literal[
     "redrive",
     "mend_plan",
     "mend",
+    "discard_plan",
     "discard",
     "doctor",
     "resync_plan",
@@ -72,6 +75,7 @@ class Progress:
     part: str | None = None
     done: int = 0
     total: int | None = None
+    pace: Pace = field(default_factory=Pace)
     # The last messages for people, at most MOST_WORDS.
     words: list[str] = field(default_factory=list)
 
@@ -88,6 +92,8 @@ class Progress:
         match message:
             case {"part": str(part), "done": int(done), "total": int() | None as total}:
                 self.part, self.done, self.total = part, done, total
+                if isinstance(after_s := message.get("after_s"), int | float):
+                    self.pace.take(part, done, after_s)
             case {"plan": dict(plan)}:
                 self.plan = plan
             case {"resumed": str(began)}:
@@ -99,6 +105,11 @@ class Progress:
                 )
             case None if line:
                 self._add_words(line)
+
+    @property
+    def left_s(self) -> float | None:
+        """The seconds until the present part is done, at the present pace; None if that can't be told."""
+        return self.pace.left_s(self.total)
 
     def _add_words(self, words: str) -> None:
         # Repeated lines are dropped: during an outage, a warning may come once a second.

@@ -13,7 +13,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from schemas.texts import read_json
 from schemas.times import nearest
@@ -59,7 +59,14 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"moment": moment, "utc": utc, "age": age, "number": number, "pretty": pretty}
+    environment.filters |= {
+        "moment": moment,
+        "utc": utc,
+        "age": age,
+        "number": number,
+        "pretty": pretty,
+        "in_code": in_code,
+    }
     environment.globals["static"] = static
     return environment
 
@@ -119,6 +126,13 @@ def number(value: float | None, unit: str = "") -> str:
         return "—"
     words = f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"
     return f"{words} {unit}".strip()
+
+
+def in_code(text: str) -> Markup:
+    """Return a text in which what stands between backticks, such as a command, is marked as code."""
+    parts = (escape(part) for part in text.split("`"))
+    marked = (Markup("<code>{}</code>").format(part) if number % 2 else part for number, part in enumerate(parts))
+    return Markup("").join(marked)
 
 
 def pretty(value: bytes, where_whole: str = "") -> str:

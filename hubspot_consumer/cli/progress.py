@@ -3,6 +3,7 @@
 import json
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -33,9 +34,11 @@ class JsonLines(Display):
     """Prints JSON lines on standard error for programs: facts, and regularly the progress of the present part.
 
     It prints from its own thread: projecting a million events blocks the event loop, and silence looks like a hang.
+    A line of progress has the seconds since the command began, so that its reader can tell a rate.
     """
 
     def __init__(self) -> None:
+        self._began: Final = time.monotonic()
         self._now: dict[str, Any] | None = None
         self._lock: Final = threading.Lock()
         self._ended: Final = threading.Event()
@@ -66,13 +69,16 @@ class JsonLines(Display):
     def tell_now(self) -> None:
         """Print the present progress."""
         if (now := self._now) is not None:
-            self.tell(**now)
+            self.tell(**now, after_s=self._after_s())
 
     def _at(self, part: str, done: int, total: int | None) -> None:
         """Record the progress of a part for the next regular line; a new part is printed at once."""
         if self._now is None or self._now["part"] != part:
-            self.tell(part=part, done=done, total=total)
+            self.tell(part=part, done=done, total=total, after_s=self._after_s())
         self._now = {"part": part, "done": done, "total": total}
+
+    def _after_s(self) -> float:
+        return round(time.monotonic() - self._began, 2)
 
     def _tell_on(self) -> None:
         while not self._ended.wait(TELL_EVERY_S):

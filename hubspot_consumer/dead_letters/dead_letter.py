@@ -222,6 +222,7 @@ class LetterFilter:
     contact: ContactKey | None = None
     states: frozenset[State] = field(default=OPEN)
     since: datetime | None = None
+    until: datetime | None = None
     ids: frozenset[str] = frozenset()
 
     def takes(self, letter: Letter) -> bool:
@@ -231,6 +232,7 @@ class LetterFilter:
             and (not self.reasons or letter.reason in self.reasons)
             and (not self.event_types or letter.event_type in self.event_types)
             and (self.since is None or letter.failed_at >= self.since)
+            and (self.until is None or letter.failed_at <= self.until)
             and (self.contact is None or letter.contact == self.contact)
         )
 

@@ -121,9 +121,17 @@ class TopicReader:
 
     async def since(self, moment: datetime, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         """Return the offset of each partition's first record at or after *moment*, or its end offset without one."""
-        ends, at_ms = await self.ends(partitions), int(moment.timestamp() * 1000)
-        found = await self._consumer.offsets_for_times(dict.fromkeys(partitions, at_ms))
-        return {one: found[one].offset if found.get(one) else ends[one] for one in partitions}
+        [offsets] = await self.since_each([moment], partitions)
+        return offsets
+
+    async def since_each(
+        self, moments: Sequence[datetime], partitions: Collection[TopicPartition]
+    ) -> list[dict[TopicPartition, int]]:
+        """Return what `since` returns, for each of *moments*, as of one time."""
+        ends = await self.ends(partitions)
+        asked = [dict.fromkeys(partitions, int(moment.timestamp() * 1000)) for moment in moments]
+        found = await asyncio.gather(*map(self._consumer.offsets_for_times, asked))
+        return [{one: at[one].offset if at.get(one) else ends[one] for one in partitions} for at in found]
 
     def reached(self, ends: Positions) -> bool:
         """Return whether all records before *ends* were processed."""

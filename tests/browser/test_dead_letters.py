@@ -69,7 +69,7 @@ async def test_a_poisoned_event_is_found_explained_mended_and_redriven_by_clicki
 ) -> None:
     page, pipeline = own_page, own_pipeline
     await page.get_by_role("link", name="Dead letters").click()
-    await expect(group(page, "invalid_envelope").locator(".big")).to_have_text("2")
+    await expect(group(page, "invalid_envelope").locator("[data-figure=events]")).to_have_text("2 events")
     await expect(group(page, "invalid_envelope").locator("svg")).to_have_attribute(
         "aria-label", "Set aside by hour over the last day: " + ", ".join(["0"] * 23 + ["2"])
     )
@@ -104,7 +104,7 @@ async def test_a_poisoned_event_is_found_explained_mended_and_redriven_by_clicki
     assert "nerava_nova_balance_cents" not in await held(pipeline, BOB)
 
     await page.get_by_role("link", name="All dead letters").click()
-    await expect(group(page, "invalid_envelope").locator(".big")).to_have_text("1")
+    await expect(group(page, "invalid_envelope").locator("[data-figure=events]")).to_have_text("1 event")
     await expect(page.get_by_role("row", name=ADA)).to_have_count(0)
     await page.get_by_label("State").select_option("redriven")
     await click(page, "Show")
@@ -161,7 +161,7 @@ async def test_all_that_are_shown_are_ticked_at_once_and_what_nobody_can_read_st
 ) -> None:
     page = own_page
     await page.goto("/dead-letters")
-    await page.get_by_label("All of these").check()
+    await page.get_by_label("All on this page").check()
     await click(page, "Redrive the selected: dry run")
     await ended(page)
 
@@ -189,6 +189,27 @@ async def test_all_of_a_reason_are_redriven_by_its_button(
     await page.goto("/dead-letters")
     await expect(group(page, "rejected_by_hubspot")).to_have_count(0)
     assert {email for email in emails if await held(pipeline, email)} == set(emails)
+
+
+@pytest.mark.chaos
+async def test_all_that_match_are_discarded_after_a_dry_run_and_the_page_then_has_none(
+    own_ids: list[str], own_page: Page
+) -> None:
+    page = own_page
+    await page.goto("/dead-letters?reason=invalid_envelope")
+    await page.get_by_label("all 2 that match the filter, on all pages").check()
+    await expect(page.get_by_label(f"Dead letter {own_ids[0]}")).to_be_checked()
+    await page.get_by_label("Why they must never take effect").fill("a test of ours")
+    await click(page, "Discard the selected")
+    await ended(page)
+    await expect(page.locator("[data-plan=dead_letters]")).to_have_text("2")
+    assert await serious_findings(page) == []
+    await click(page, "Discard 2")
+    await ended(page)
+
+    await page.get_by_role("link", name="All dead letters").click()
+    await expect(page.locator("main")).to_contain_text("No dead letter is open")
+    await expect(page.locator("[data-run]")).to_have_count(1)
 
 
 async def test_a_reader_sees_everything_and_is_offered_nothing_to_do(ids: list[str], readers_page: Page) -> None:

@@ -1,19 +1,37 @@
 """Ten tasks of a person on call, each done from the overview in at most five clicks and keys."""
 
 import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, expect
+from aiokafka import AIOKafkaProducer
+from playwright.async_api import Locator, Page, expect
 
 from sandbox.services import Service
+from schemas.envelope import Headers
 from tests.browser.counted import Counted
 from tests.browser.driver import Driver, change_at_hubspot
 from tests.browser.test_contact import event, find, until_shown
+from tests.end_to_end.reprocessing.test_mending import ADA, BOB, driver, held, set_aside
 from tests.pipeline import Pipeline
+from tests.samples import envelope, value
 
 pytestmark = pytest.mark.timeout(240)
 
-SOON_MS = 40_000
+SOON_MS = 45_000
+
+
+def to(page: Page, name: str) -> Locator:
+    return page.get_by_role("navigation", name="Pages").get_by_role("link", name=name, exact=True)
+
+
+def button(page: Page, name: str) -> Locator:
+    return page.get_by_role("button", name=name, exact=True)
+
+
+async def ended(page: Page, state: str = "done") -> None:
+    await expect(page.locator(f"#run[data-state={state}]")).to_be_visible(timeout=SOON_MS)
 
 
 async def test_what_happened_to_a_contact(
@@ -58,3 +76,72 @@ async def test_is_hubspot_right_for_a_contact_and_if_not_mend_it(
 
     await find(page, ada.email)
     await expect(page.locator("#verdict")).to_have_text("matches its events", timeout=SOON_MS)
+
+
+async def test_of_the_worst_cause_of_dead_letters_one_is_mended_and_all_are_redriven(
+    own_pipeline: Pipeline, own_page: Page
+) -> None:
+    await set_aside(own_pipeline, driver(ADA) + driver(BOB), 2)
+    page, counted = own_page, Counted(own_page)
+
+    await counted.click(to(page, "Dead letters"))
+    worst = page.locator("[data-group]").first
+    await expect(worst.locator("[data-figure=contacts]")).to_have_text("2 contacts")
+    await expect(worst).to_contain_text(
+        "What to do: the detail names the field. In the payload: mend it, then redrive."
+    )
+    await counted.click(worst.get_by_role("link", name=re.compile(r"^[0-9]+-[0-9]+$")))
+    await expect(page.locator("[data-difference=earned_at]")).to_contain_text("added")
+    await counted.click(button(page, "Save the correction"))
+    await ended(page)
+    await counted.click(button(page, "Redrive all invalid_envelope: dry run"))
+    await ended(page)
+    await counted.click(button(page, "Redrive 2"))
+    await ended(page, "failed")
+
+    await expect(page.locator("[data-report=redriven]")).to_have_text("1")
+    await expect(page.locator("[data-report=still_dead]")).to_have_text("1")
+    balances = [(await held(own_pipeline, email)).get("nerava_nova_balance_cents") for email in (ADA, BOB)]
+    assert sorted(balances, key=str) == ["500", None]
+
+
+async def test_the_rewards_of_yesterday_are_replayed(own_pipeline: Pipeline, own_page: Page) -> None:
+    page, counted, midnight = own_page, Counted(own_page), datetime.now(UTC).replace(hour=0, minute=0, second=0)
+    rewards = {1: midnight - timedelta(days=1, hours=1), 2: midnight - timedelta(hours=1), 3: midnight}
+    kafka = own_pipeline.environment["KAFKA_BOOTSTRAP_SERVERS"]
+    async with AIOKafkaProducer(bootstrap_servers=kafka) as producer:
+        for sequence, at in rewards.items():
+            await producer.send_and_wait(
+                own_pipeline.topics.of("nova_earned"),
+                value(envelope(sequence=sequence)),
+                key=b"ada@example.com",
+                headers=Headers(str(sequence), "nova_earned", sequence).encode(),
+                timestamp_ms=int(at.timestamp() * 1000),
+            )
+
+    await counted.click(to(page, "Replay"))
+    await counted.click(page.get_by_role("link", name="yesterday"))
+    await expect(page.locator("[data-picture=chosen]")).to_have_text("1")
+    await counted.click(page.get_by_label("nova_earned"))
+    await counted.click(button(page, "Show the plan"))
+    await ended(page)
+    await expect(page.locator("[data-plan=events]")).to_have_text("1")
+    await counted.click(button(page, "Start the replay"))
+    await ended(page)
+
+    await expect(page.locator("[data-report=contacts_written]")).to_have_text("1")
+    await expect(page.locator("[data-picture=chosen]")).to_have_text("1")
+
+
+async def test_the_dead_letters_are_exported(own_pipeline: Pipeline, own_page: Page, tmp_path: Path) -> None:
+    ids = await set_aside(own_pipeline, driver(ADA) + driver(BOB), 2)
+    page, counted, file = own_page, Counted(own_page), tmp_path / "dead-letters.csv"
+
+    await counted.click(to(page, "Dead letters"))
+    async with page.expect_download() as download:
+        await counted.click(page.get_by_role("link", name="Export all 2 as CSV"))
+    await (await download.value).save_as(file)
+
+    lines = file.read_text().splitlines()
+    assert sorted(line.partition(",")[0] for line in lines[1:]) == ids
+    assert "ada@example.com" not in file.read_text()

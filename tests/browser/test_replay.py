@@ -48,8 +48,13 @@ async def test_a_replay_is_planned_started_followed_and_told_by_clicking_alone(
     contacts = (await pipeline.ledger()).contacts
 
     await page.get_by_role("link", name="Replay").click()
+    await expect(page.locator("[data-picture=chosen]")).to_have_text(str(EVENTS))
+    await page.get_by_label("nova_redeemed").check()
+    await expect(page.locator("[data-picture=chosen]")).not_to_have_text(str(EVENTS))
+    await page.get_by_text("The same as a table").click()
     assert await serious_findings(page) == []
     await planned(page)
+    await expect(page.locator("[data-picture=chosen]")).to_have_text(str(EVENTS))
 
     await expect(page.locator("[data-plan=events_read]")).to_have_text(str(EVENTS))
     await expect(page.locator("[data-plan=events]")).to_have_text(str(EVENTS - 1))
@@ -84,6 +89,9 @@ async def test_a_replay_that_is_stopped_goes_on_where_it_was(
         await pipeline.simulator.add_fault({"answer": {"kind": "status", "status": 503, "style": "html"}})
         await click(page, "Start the replay")
         await expect(page.get_by_role("heading", name="Writing contacts")).to_be_visible(timeout=SOON_MS)
+        # While HubSpot does not answer, nothing is written, and nobody can tell how long the rest takes.
+        await expect(page.locator("[data-pace=rate]")).to_contain_text("0 contacts/s", timeout=SOON_MS)
+        await expect(page.locator("[data-pace=left]")).to_contain_text("—")
         running = page.url
 
         # A second one is not begun beside it.

@@ -2,10 +2,11 @@
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Final, get_args
+from typing import Annotated, Any, Final, get_args
 
 import typer
 
@@ -40,6 +41,7 @@ Email = Annotated[str, typer.Option("--contact", help="Only the contact with thi
 Since = Annotated[
     str, typer.Option(help="Only those set aside since then: 2026-11-24T03:00:00Z, or an age such as 90m, 24h, 7d.")
 ]
+Until = Annotated[str, typer.Option(help="Only those set aside until then.")]
 States = Annotated[
     list[str] | None,
     typer.Option("--state", help="dead, mended (both open), redriven, discarded, or all; may be repeated."),
@@ -138,8 +140,10 @@ def discard(  # noqa: PLR0913 - the options of the command
     event_type: EventTypes = None,
     email: Email = "",
     since: Since = "",
+    until: Until = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be discarded.")] = False,
     yes: Yes = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print how many, by reason, instead of the list.")] = False,
 ) -> None:
     """Close dead letters that must not take effect. Nothing is deleted.
 
@@ -147,16 +151,21 @@ def discard(  # noqa: PLR0913 - the options of the command
     """
     settings = read_settings(KafkaSettings)
     why = note("--why", why, "say why they must not take effect; it is kept with them")
-    which = _which(reason, event_type, email, since, None)
+    which = _which(reason, event_type, email, since, None, until)
     if bool(ids) == (which != LetterFilter()):
-        refuse("name some: either by ids, or by --reason, --event-type, --contact or --since")
+        refuse("name some: either by ids, or by --reason, --event-type, --contact, --since or --until")
     can_ask(needed=not (yes or dry_run))
 
     async def discarded(catalogue: DeadLetterCatalogue) -> None:
-        letters = _to_discard(catalogue, ids) if ids else catalogue.open(which)
-        table(letters)
-        if letters and not dry_run and agreed(f"Discard {len(letters):,}?", yes=yes):
+        letters = _to_discard(catalogue, ids, tell=not as_json) if ids else catalogue.open(which)
+        if not as_json:
+            table(letters)
+        done = bool(letters) and not dry_run and agreed(f"Discard {len(letters):,}?", yes=yes)
+        if done:
             await resolve(settings, [(letters, Discarded(at=datetime.now(UTC), note=why))])
+        if as_json:
+            print(json.dumps({"plan": _counts(letters), "discarded": len(letters) if done else 0}, indent=2))
+        elif done:
             print(f"{len(letters):,} discarded")
         else:
             print("nothing was discarded" + (": it was a dry run" if dry_run else ""))
@@ -164,8 +173,20 @@ def discard(  # noqa: PLR0913 - the options of the command
     look(settings, discarded, "discard")
 
 
-def _which(
-    reasons: list[str] | None, types: list[str] | None, email: str, since: str, states: list[str] | None
+def _counts(letters: Sequence[Letter]) -> dict[str, Any]:
+    """Return the counts of a plan, as `redrive` names them."""
+    reasons = Counter(letter.reason for letter in letters)
+    contacts = {letter.contact for letter in letters} - {None}
+    return {"dead_letters": len(letters), "contacts": len(contacts), "reasons": dict(sorted(reasons.items()))}
+
+
+def _which(  # noqa: PLR0913, PLR0917 - the options of the commands
+    reasons: list[str] | None,
+    types: list[str] | None,
+    email: str,
+    since: str,
+    states: list[str] | None,
+    until: str = "",
 ) -> LetterFilter:
     if unknown := [state for state in states or () if state not in (*STATES, "all")]:
         refuse(f"--state: no such state: {', '.join(unknown)}; there are {', '.join(STATES)}, and all")
@@ -176,14 +197,15 @@ def _which(
         contact=contact("--contact", email) if email else None,
         states=wanted or LetterFilter().states,
         since=moment("--since", since, datetime.now(UTC)) if since else None,
+        until=moment("--until", until, datetime.now(UTC)) if until else None,
     )
 
 
-def _to_discard(catalogue: DeadLetterCatalogue, ids: Sequence[str]) -> list[Letter]:
+def _to_discard(catalogue: DeadLetterCatalogue, ids: Sequence[str], *, tell: bool) -> list[Letter]:
     letters = letters_of(catalogue, ids)
     if redriven := [letter.id for letter in letters if letter.state == "redriven"]:
         raise NotDone(f"already took effect by a redrive: {', '.join(redriven)}")
     for letter in letters:
-        if letter.state == "discarded":
+        if tell and letter.state == "discarded":
             print(f"{letter.id} is already discarded: {letter.note}")
     return [letter for letter in letters if letter.is_open]

@@ -1,7 +1,7 @@
 """`python -m hubspot_consumer dead-letters mend`: it shows the faults of payloads, and stores corrections."""
 
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -50,17 +50,26 @@ class _Proposed:
             "faults_after": self.after,
             "readable": not self.after,
             "changes": self.changes.model_dump(mode="json"),
+            "was": {name: _shown(self._payload[name]) for name in self._changed if name in self._payload},
         }
+
+    @property
+    def _payload(self) -> Mapping[str, Any]:
+        payload: Mapping[str, Any] = (document_of(self.value) or {"payload": {}})["payload"]
+        return payload
+
+    @property
+    def _changed(self) -> Iterable[str]:
+        return (*self.changes.unset, *self.changes.values)
 
     def lines(self) -> Iterator[str]:
         yield f"dead letter {self.letter.id}, {printable(self.letter.event_type or '-')} of {whose(self.letter)}"
         yield from (f"  wrong      {fault}" for fault in self.before)
-        payload = (document_of(self.value) or {"payload": {}})["payload"]
         for name in self.changes.unset:
-            yield f"  - {PREFIX}{printable(name)}: {_shown(payload.get(name))}"
+            yield f"  - {PREFIX}{printable(name)}: {_shown(self._payload.get(name))}"
         for name, value in self.changes.values.items():
-            if name in payload:
-                yield f"  - {PREFIX}{name}: {_shown(payload[name])}"
+            if name in self._payload:
+                yield f"  - {PREFIX}{name}: {_shown(self._payload[name])}"
             yield f"  + {PREFIX}{name}: {_shown(value)}"
         yield from (f"  remains    {fault}" for fault in self.after)
         yield "  then it can be read" if not self.after else "  then it still can't be read"

@@ -76,7 +76,7 @@ async def test_it_holds_each_event_once_and_reads_the_values_again(shelf: Shelf)
 
 
 def of_page(cache: DeadLetterCache) -> list[str]:
-    return [letter.id for letter in cache.shelves.newest(LetterFilter(), 9)[1]]
+    return [letter.id for letter in cache.shelves.page(LetterFilter(), 9).letters]
 
 
 async def test_pages_read_only_what_was_set_aside_or_settled_since(

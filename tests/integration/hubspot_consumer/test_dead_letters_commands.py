@@ -208,6 +208,18 @@ async def test_a_dry_run_lists_what_would_be_discarded_and_settles_nothing(promp
     assert len(await prompt.listed()) == 4
 
 
+async def test_a_program_is_told_how_many_by_reason_and_what_came_later_is_not_discarded(prompt: Prompt) -> None:
+    # What has no time of its own was set aside just now.
+    which = ["--until", "2025-01-01T00:00:00.000000Z", "--why", "so", "--json"]
+    planned = json.loads((await prompt.run("discard", *which, "--dry-run")).output)
+    done = json.loads((await prompt.run("discard", *which, "--yes")).output)
+
+    reasons = {"invalid_envelope": 1, "missing_key": 1, "rejected_by_hubspot": 1}
+    assert planned == {"plan": {"dead_letters": 3, "contacts": 1, "reasons": reasons}, "discarded": 0}
+    assert done == {**planned, "discarded": 3}
+    assert set(await prompt.listed()) == {"1-0"}
+
+
 async def test_the_doctor_counts_those_that_are_open_and_says_where_to_look(prompt: Prompt) -> None:
     before = await prompt.examined()
     discarded = await prompt.run("discard", "0-0", "0-1", "1-0", "1-1", "--why", "tests", "--yes")

@@ -56,6 +56,13 @@ async def test_a_dry_run_shows_what_is_wrong_and_the_difference_and_mends_nothin
     assert (await prompt.listed())["0-0"]["mend"] is None
 
 
+async def test_a_program_is_told_what_the_fields_were_as_json(prompt: Prompt) -> None:
+    change = ["--set", "payload.amount_cents=700", "--set", "payload.earned_at=2026-11-24T03:00:00Z"]
+    done = await prompt.run("mend", "0-0", *change, "--unset", "payload.user_id", "--note", "so", "--dry-run", "--json")
+
+    assert json.loads(done.output)["was"] == {"amount_cents": "500", "user_id": '"usr_1"'}
+
+
 async def test_a_mended_letter_stays_open_and_tells_its_changes_their_note_and_what_to_do(prompt: Prompt) -> None:
     change = ["--set", "payload.earned_at=2026-11-24T03:00:00Z", "--unset", "payload.x"]
     done = await prompt.run("mend", "0-0", *change, "--note", "as ada@example.com says", "--yes", "--json")

@@ -5,7 +5,7 @@ import shlex
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,10 +19,12 @@ from console.control import Control
 from console.dead_letters.cache import DeadLetterCache, NotRead
 from console.dead_letters.shelves import Shelves
 from console.pages.contact import contact_pages
+from console.pages.dead_letter_actions import dead_letter_actions
 from console.pages.dead_letters import dead_letter_pages
 from console.pages.replay import replay_pages
 from console.pages.runs import RunStarter, run_pages
 from console.pages.sign_in import sign_in_pages
+from console.runs.event_times import EventCounts, NotCounted
 from console.runs.runs import Runs
 from console.shared_settings import ours_of
 from console.web.access import CSRF_HEADER, Access
@@ -92,6 +94,21 @@ class Reader:
         return (found[0], self.there[found[0].holder.offset]) if found else None
 
 
+class Times:
+    """Counts an event an hour, or says why it can't."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[datetime | None, datetime, Sequence[str]]] = []
+        self.trouble = ""
+
+    async def count(self, since: datetime | None, until: datetime, types: Sequence[str]) -> EventCounts:
+        self.asked.append((since, until, types))
+        if self.trouble:
+            raise NotCounted(self.trouble)
+        borders = [until - timedelta(hours=hours) for hours in range(4, -1, -1)]
+        return EventCounts(borders, [1] * 4, since or borders[0], until, {"nova_earned": 3, "nova_redeemed": 0})
+
+
 class Notes:
     """The topic of actions."""
 
@@ -134,6 +151,7 @@ class Operator:
         program = [sys.executable, "-S", "-c", "import json, sys; print(json.dumps(sys.argv[1:]))"]
         self.clock = clock
         self.runs, self.reader, self.notes = Runs(folder, clock, program), Reader(), Notes()
+        self.times, self.halts = Times(), list[Mapping[str, str]]()
         reader, actions = cast("Any", self.reader), cast("Any", self.notes)
         http, given = answering(workers), settings(folder, console_consumers=",".join(workers))
         starter = RunStarter(self.runs, actions, Control(given, ours_of(consumer or ConsumerSettings()), http, clock))
@@ -147,7 +165,8 @@ class Operator:
             home,
             contact_pages(view, cast("Any", None), cast("Any", None), starter),
             dead_letter_pages(view, reader, starter, clock),
-            replay_pages(view, starter, clock),
+            dead_letter_actions(reader, starter),
+            replay_pages(view, starter, clock, cast("Any", self.times), lambda: self.halts),
             run_pages(view, self.runs, actions),
             sign_in_pages(view, access, sessions),
         )
@@ -178,13 +197,19 @@ class Operator:
         return shlex.join(json.loads(run.output))
 
 
-@pytest.fixture
-async def operator(tmp_path: Path) -> AsyncIterator[Operator]:
-    made = Operator(tmp_path)
+async def signed_in_operator(folder: Path) -> AsyncIterator[Operator]:
+    """Yield an operator, and wait for the commands that they started."""
+    made = Operator(folder)
     await made.sign_in()
     yield made
     for process in made.runs._processes:
         process.wait()
+
+
+@pytest.fixture
+async def operator(tmp_path: Path) -> AsyncIterator[Operator]:
+    async for made in signed_in_operator(tmp_path):
+        yield made
 
 
 async def test_the_page_groups_what_is_open_by_reason_and_lists_it_newest_first(operator: Operator) -> None:
@@ -193,7 +218,9 @@ async def test_the_page_groups_what_is_open_by_reason_and_lists_it_newest_first(
     assert page.index('data-group="invalid_envelope"') < page.index('data-group="rejected_by_hubspot"')
     assert [number for number in range(5) if f'data-letter="0-{number}"' in page] == [0, 1, 2, 4]
     assert page.index('data-letter="0-4"') < page.index('data-letter="0-0"')
-    assert "mend it, then redrive" in page
+    assert "<code>mend</code> it, then redrive" in page
+    assert '<span data-figure="contacts">1 <span class="unit">contact</span>' in page
+    assert '<span data-figure="events">4 <span class="unit">events</span>' in page
     assert "&lt;b&gt;x&lt;/b&gt;" in (await operator.see("/dead-letters/0-0")).text
 
 
@@ -269,7 +296,7 @@ async def test_dead_letters_are_redriven_by_their_ids_or_all_of_a_reason_and_nev
         "redrive --id=0-0 --id=0-2 --dry-run --json --progress=json"
     )
     assert await operator.commanded(path, id=["0-0"], live="yes") == "redrive --id=0-0 --yes --json --progress=json"
-    assert await operator.commanded(path, reason="too_large") == (
+    assert await operator.commanded(path, all="yes", id=["0-0"], reason="too_large") == (
         "redrive --reason=too_large --dry-run --json --progress=json"
     )
     assert [name for name, _, _ in operator.notes.noted] == ["redrive_plan", "redrive", "redrive_plan"]
@@ -322,6 +349,12 @@ async def test_a_personal_field_that_somebody_posts_is_not_set(operator: Operato
     [
         ("/dead-letters/redrive", {}),
         ("/dead-letters/redrive", {"id": ["--yes"]}),
+        ("/dead-letters/redrive", {"reason": "too_large"}),
+        ("/dead-letters/redrive", {"all": "yes", "state": "redriven"}),
+        ("/dead-letters/redrive", {"all": "yes", "q": "--yes"}),
+        ("/dead-letters/discard", {"all": "yes", "why": "so"}),
+        ("/dead-letters/discard", {"all": "yes", "reason": "too_large"}),
+        ("/dead-letters/discard/planned", {}),
         ("/dead-letters/discard", {"id": ["0-0"], "why": " "}),
         ("/dead-letters/discard", {"why": "so"}),
         ("/dead-letters/0-0/mend", {"note": "so"}),
@@ -331,8 +364,8 @@ async def test_a_personal_field_that_somebody_posts_is_not_set(operator: Operato
         ("/replay/plan", {"from": "since", "since": "24h", "share": "91"}),
         ("/replay/plan", {"from": "earliest", "until": "--yes", "share": "30"}),
         ("/dead-letters/redrive", {"id": ["0-0\x00"]}),
-        ("/dead-letters/redrive", {"reason": "x\x00"}),
-        ("/dead-letters/redrive", {"reason": "x" * 301}),
+        ("/dead-letters/redrive", {"all": "yes", "reason": "x\x00"}),
+        ("/dead-letters/redrive", {"all": "yes", "reason": "x" * 301}),
         ("/dead-letters/discard", {"id": ["0-0"], "why": "a\x00b"}),
         ("/dead-letters/discard", {"id": ["0-0"], "why": "x" * 301}),
         ("/dead-letters/0-0/mend", {"field.earned_at": "x", "note": "a\nb"}),
@@ -369,30 +402,6 @@ async def test_a_folder_that_can_not_be_written_is_told_and_nothing_was_begun(
     answer = await operator.post("/dead-letters/redrive", id=["0-0"], live="yes")
 
     assert (answer.status_code, "CONSOLE_FOLDER: no command can be started there" in answer.text) == (503, True)
-
-
-async def test_a_replay_is_started_as_it_was_planned(operator: Operator, tmp_path: Path) -> None:
-    form = {"from": "since", "since": "24h", "until": "1h", "type": ["nova_earned", "x"], "share": "25"}
-    planned = await operator.commanded("/replay/plan", **form)
-    [run] = operator.runs.all("replay_plan")
-    operator.clock.advance(600)
-    started = await operator.commanded("/replay/start", plan=run.id, fresh="yes")
-
-    folder = f"--folder={tmp_path / 'reprocessing'}"
-    # The ages of the plan, whenever it is done.
-    times = "--since=2026-11-23T00:00:00Z --until=2026-11-23T23:00:00Z"
-    same = f"replay {times} --event-type=nova_earned --rate-share=0.25 --no-timeline"
-    assert planned == f"{same} {folder} --dry-run --json --progress=json"
-    assert started == f"{same} --fresh {folder} --yes --json --progress=json"
-    assert 'value="2026-11-23T00:00:00Z"' in (await operator.see(f"/replay?again={run.id}")).text
-
-
-async def test_a_plan_of_everything_leaves_since_out(operator: Operator) -> None:
-    said = await operator.commanded(
-        "/replay/plan", **{"from": "earliest", "since": "", "share": "30", "timeline": "yes"}
-    )
-
-    assert said.startswith("replay --from-earliest --rate-share=0.3 --timeline --folder=")
 
 
 def test_the_trend_counts_each_hour_of_the_last_day_and_nothing_older() -> None:

@@ -20,7 +20,20 @@ SCRIPT = "<script>alert"
 Form = Sequence[tuple[str, object]]
 NAMES = [
     *("id", "reason", "why", "note", "live", "seen", "contact", "plan", "fresh", "from", "since", "until", "type"),
-    *("share", "timeline", "leave_out", "field.earned_at", "field.session_id", "token", "after", "csrf"),
+    *(
+        "all",
+        "type",
+        "q",
+        "state",
+        "share",
+        "timeline",
+        "leave_out",
+        "field.earned_at",
+        "field.session_id",
+        "token",
+        "after",
+        "csrf",
+    ),
 ]
 LIKELY = [
     "yes",

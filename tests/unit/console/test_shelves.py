@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.dead_letters import shelves as shelves_module
-from console.dead_letters.shelves import Shelves
+from console.dead_letters.selection import cursor_of, read_cursor
+from console.dead_letters.shelves import Page, Shelves
 from hubspot_consumer.dead_letters.assembly import Assembly, Change
 from hubspot_consumer.dead_letters.dead_letter import LetterFilter, dead_letters_of, read_set_aside
 from hubspot_consumer.dead_letters.resolutions import OPEN, DeadAgain, Discarded, Redriven, Resolutions
@@ -82,9 +83,9 @@ def test_dead_letters_read_in_steps_are_those_read_at_once(few: int, steps: list
                     topic.delete(partition, number)
                     assembly.forget(partition, number)
                 case _:
-                    before = {which: shelves.newest(which, 9) for which in FILTERS}
+                    before = {which: shelves.page(which, 9) for which in FILTERS}
                     newer = shelves.changed(assembly.changes())
-                    assert {which: shelves.newest(which, 9) for which in FILTERS} == before
+                    assert {which: shelves.page(which, 9) for which in FILTERS} == before
                     shelves = newer
 
     resolutions = Resolutions()
@@ -96,13 +97,30 @@ def test_dead_letters_read_in_steps_are_those_read_at_once(few: int, steps: list
     assert all(assembly.of_id(name) == letter for letter in expected for name in letter.ids)
     for which in FILTERS:
         taken = [letter for letter in expected if which.takes(letter)]
-        assert shelves.newest(which, 3) == (len(taken), taken[-3:][::-1])
+        assert list(shelves.all(which)) == taken[::-1]
+        assert pages(shelves, which) == [
+            Page(len(taken), newer, taken[::-1][newer : newer + 3]) for newer in range(0, max(len(taken), 1), 3)
+        ]
     opened = [letter for letter in expected if letter.is_open]
     assert {group.reason: list(group.times) for group in shelves.groups} == {
         reason: sorted(letter.failed_at for letter in opened if letter.reason == reason)
         for reason in {letter.reason for letter in opened}
     }
-    assert all(group.newest.failed_at == group.times[-1] for group in shelves.groups)
+    assert all(group.newest.failed_at == group.last for group in shelves.groups)
+    assert {group.reason: group.contacts for group in shelves.groups} == {
+        reason: len({letter.key for letter in opened if letter.reason == reason})
+        for reason in {letter.reason for letter in opened}
+    }
+    sizes = [(group.contacts, len(group.times)) for group in shelves.groups]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def pages(shelves: Shelves, which: LetterFilter) -> list[Page]:
+    """Return all pages of three, each found by the last dead letter of the page before."""
+    found = [shelves.page(which, 3)]
+    while found[-1].newer + len(found[-1].letters) < found[-1].found:
+        found.append(shelves.page(which, 3, read_cursor(cursor_of(found[-1].letters[-1]))))
+    return found
 
 
 def test_a_reading_changes_only_the_dead_letters_that_it_is_about() -> None:

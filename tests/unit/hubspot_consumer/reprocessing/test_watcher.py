@@ -9,7 +9,12 @@ from hubspot_consumer.cli.progress import JsonLines, display
 
 
 def told(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
-    return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    """Return the lines without their times, which never go back."""
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    times = [line.pop("after_s") for line in lines if "part" in line]
+    assert times == sorted(times)
+    assert times[0] >= 0
+    return lines
 
 
 def test_each_part_is_told_from_its_beginning_to_its_end(capsys: pytest.CaptureFixture[str]) -> None:

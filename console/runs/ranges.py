@@ -1,0 +1,60 @@
+"""Ranges of time that a replay may have: those that people ask for often, and those that they type."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+from console.runs.event_times import NotCounted
+from hubspot_consumer.cli.options import ago
+from schemas.times import read_time
+
+
+class Preset(NamedTuple):
+    """A range under its name, as the query of an address. *days_ago* is that of a whole day, which is a day in UTC
+    until the page's script makes it one of the viewer's zone.
+    """
+
+    name: str
+    query: str
+    days_ago: int | None = None
+
+
+def presets(now: datetime, halts: Sequence[Mapping[str, str]]) -> list[Preset]:
+    """Return the ranges that people ask for often; one since each of the present *halts* began."""
+    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    yesterday = {"since": _text(midnight - timedelta(days=1)), "until": _text(midnight - timedelta(milliseconds=1))}
+    since_halts = [
+        Preset(f"since the {'pause' if halt['reason'] == 'paused' else 'halt'} began", _query(since=_text(began)))
+        for halt in halts
+        if (began := read_time(halt["since"])) is not None
+    ]
+    return [
+        *since_halts,
+        Preset("last hour", _query(since="1h")),
+        Preset("last 24 hours", _query(since="24h")),
+        Preset("yesterday", _query(**yesterday), days_ago=1),
+        Preset("last 7 days", _query(since="7d")),
+        Preset("all events", urlencode({"from": "earliest"})),
+    ]
+
+
+def range_of(asked: Mapping[str, Any], now: datetime) -> tuple[datetime | None, datetime]:
+    """Return the range of a form's fields; None for the first event. Raises NotCounted for a text that is no time."""
+    until = _moment(asked["until"], now) if asked["until"].strip() else now
+    return None if asked["from"] == "earliest" else _moment(asked["since"], now), until
+
+
+def _moment(text: str, now: datetime) -> datetime:
+    moment = ago(text.strip(), now) or read_time(text.strip())
+    if moment is None:
+        raise NotCounted("the range has a time that is none")
+    return moment
+
+
+def _query(**fields: str) -> str:
+    return urlencode({"from": "since", **fields})
+
+
+def _text(moment: datetime) -> str:
+    return f"{moment.isoformat(timespec='milliseconds').removesuffix('+00:00')}Z"
