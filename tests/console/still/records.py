@@ -15,7 +15,7 @@ from tests.kafka.dead_letters import as_read, resolution_as_read
 from tests.kafka.kafka_records import TOPICS, KafkaRecord, ms
 from tests.samples import EMAIL, PAYLOADS, TIME_OF, value
 
-USER, CONTACT_ID = "usr_1", "4711"
+USER, CONTACT_ID = "usr_1", "151"
 REFUSED = "Property values were not valid: nerava_nova_balance_cents: 'a lot' was not a valid number"
 LACKS = "payload.earned_at: Field required"
 End = Literal["delivered", "dead_lettered", "waiting", "lost"]
