@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from hubspot_consumer.hubspot.paths import ApiVersion
-from runtime.commands import FAILED, INTERRUPTED, stop_signal
+from runtime.commands import FAILED, INTERRUPTED, NOBODY_READS, stop_signal
 from runtime.program import with_version
 from sandbox.demo import Demo
 from sandbox.hubspot.command import hubspot
@@ -62,7 +62,7 @@ def demo(  # noqa: PLR0913 - each is an option of the command
     servers, and uses what was downloaded for an earlier one. Ctrl-C ends it at any moment, and leaves nothing behind.
     """
     demo = Demo(
-        Console(highlight=False),
+        _Told(highlight=False),
         events=events,
         seed=seed,
         keep=keep,
@@ -89,12 +89,23 @@ def demo(  # noqa: PLR0913 - each is an option of the command
     raise SystemExit(code)
 
 
+class _Told(Console):
+    """What the demo tells. If nobody reads on, as behind `| head`, that is an error to clean up after, and no exit."""
+
+    def on_broken_pipe(self) -> None:
+        with contextlib.suppress(SystemExit):
+            super().on_broken_pipe()
+        raise BrokenPipeError
+
+
 def _run(work: Coroutine[Any, Any, int]) -> int:
     """Run *work*, and return its exit code."""
     try:
         return asyncio.run(work)
     except KeyboardInterrupt:
         return INTERRUPTED
+    except BrokenPipeError:
+        return NOBODY_READS
     except (ProcessFailed, PortBusy, JarsUnavailable) as error:
         Console(stderr=True).print(str(error), style="red", markup=False)
         return FAILED
@@ -122,7 +133,7 @@ async def _play(demo: Demo, directory: Path) -> int:
     # A demo that is accounted for and not kept is already stopping.
     if demo.summary is None or demo.keeps:
         if stop.is_set():
-            demo.say("stopping everything")
+            demo.say("stopping everything; a download that has begun ends first")
         playing.cancel()
     stopping.cancel()
     [outcome, _] = await asyncio.gather(playing, stopping, return_exceptions=True)

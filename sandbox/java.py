@@ -41,7 +41,6 @@ def jars(coordinates: str, size: str, progress: Progress) -> str:
     context = MavenContext(repo_cache=CACHE / "maven", remote_repos={"central": MAVEN_CENTRAL_URL})
     builder = _Builder(context=context, cache_dir=CACHE / "jars", link_strategy=LinkStrategy.AUTO)
     name = coordinates.partition("+")[0]
-    builder.finds = lambda: progress(f"{name} is there from an earlier run")
     builder.fetches = lambda: progress(f"fetching {name} ({size}), which later runs use again")
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "jars.lock").open("w") as lock:
@@ -53,19 +52,23 @@ def jars(coordinates: str, size: str, progress: Progress) -> str:
                 f"{coordinates} could not be fetched from {MAVEN_CENTRAL_URL} ({error}). "
                 f"The first start needs the network; later ones find the jars in {CACHE}"
             ) from error
+    if builder.found:
+        progress(f"{name} is there from an earlier run")
     return ":".join(str(jar) for jar in environment.all_jars)
 
 
 class _Builder(EnvironmentBuilder):
-    finds: Callable[[], None]
+    found = False
+    """Whether the jars were in the cache."""
     fetches: Callable[[], None]
-    """One of both is called, as the jars are in the cache or not."""
+    """It is called if they are not."""
 
     def _is_environment_valid(self, environment: Environment, *_: Any, **__: Any) -> bool:
         # jgo overlooks jars that are modules. If all are, it would replace them under a JVM that another process runs.
-        valid = environment.lock_path.exists() and bool(environment.all_jars)
-        (self.finds if valid else self.fetches)()
-        return valid
+        self.found = environment.lock_path.exists() and bool(environment.all_jars)
+        if not self.found:
+            self.fetches()
+        return self.found
 
 
 def _version(command: str) -> int:

@@ -5,31 +5,32 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from runtime.commands import INTERRUPTED
+from runtime.commands import INTERRUPTED, NOBODY_READS
 from tests.polling import eventually
 
 pytestmark = pytest.mark.timeout(240)
 
 MARK = "NERAVA_TEST_DEMO"
+DEMO = (sys.executable, "-m", "sandbox", "demo", "--events", "300")
 
 
 class Played:
     """A demo in *folder*, as a terminal starts it: it leads its processes, and heeds Ctrl-C."""
 
-    def __init__(self, folder: Path, options: Sequence[str], environment: dict[str, str]) -> None:
+    def __init__(self, folder: Path, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self._printed = folder / "printed"
         self._mark = uuid4().hex
         self.sandbox = folder / ".sandbox"
         with self._printed.open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "sandbox", "demo", "--events", "300", *options],
+                list(command),
                 cwd=folder,
                 stdout=output,
                 stderr=output,
@@ -53,6 +54,9 @@ class Played:
     async def interrupted(self) -> int:
         """Press Ctrl-C, which reaches every process of the terminal's group, and return the exit code."""
         os.killpg(self._process.pid, signal.SIGINT)
+        return await self.ended()
+
+    async def ended(self) -> int:
         return await asyncio.to_thread(self._process.wait, 60)
 
     def left(self) -> list[str]:
@@ -88,7 +92,7 @@ MOMENTS = [
 
 @pytest.mark.parametrize("moment", MOMENTS)
 async def test_ctrl_c_leaves_nothing_behind(tmp_path: Path, moment: str) -> None:
-    played = Played(tmp_path, [], {})
+    played = Played(tmp_path, DEMO, {})
     try:
         await played.says(moment)
         code = await played.interrupted()
@@ -102,11 +106,22 @@ async def test_ctrl_c_leaves_nothing_behind(tmp_path: Path, moment: str) -> None
         played.close()
 
 
+async def test_a_reader_who_goes_away_leaves_nothing_behind(tmp_path: Path) -> None:
+    played = Played(tmp_path, ["bash", "-o", "pipefail", "-c", f"{' '.join(DEMO)} | head -1"], {})
+    try:
+        assert await played.ended() == NOBODY_READS, played.text
+        assert "Traceback" not in played.text
+        assert played.left() == []
+        assert not played.sandbox.exists()
+    finally:
+        played.close()
+
+
 async def test_a_kept_demo_opens_the_console_and_ends_well_with_ctrl_c(tmp_path: Path) -> None:
     browser, opened = tmp_path / "browser", tmp_path / "opened"
     browser.write_text(f'#!/bin/sh\necho "$1" >"{opened}"\n')
     browser.chmod(0o755)
-    played = Played(tmp_path, ["--open"], {"BROWSER": f"{browser} %s"})
+    played = Played(tmp_path, [*DEMO, "--open"], {"BROWSER": f"{browser} %s"})
     try:
         await played.says("Three things to look at")
 
