@@ -5,15 +5,37 @@ import re
 import pytest
 from playwright.async_api import Browser, Page, StorageState, expect
 
-from tests.console.axe import findings
+from tests.console.axe import colour_findings, findings
 from tests.console.still.console import StillConsole
 
 pytestmark = pytest.mark.timeout(120)
 
-NARROW = 400
+NARROW, WIDE = 400, 1280
 LIGHT, DARK = "rgb(246, 247, 249)", "rgb(15, 20, 25)"
 LATER_SCRIPTS = re.compile(r"/static/(vendor/.*|console|keys)\.js")
 GROUND = "getComputedStyle(document.documentElement).backgroundColor"
+
+
+async def test_no_page_has_a_finding_of_axe_in_the_light_or_the_dark_and_none_scrolls_sideways(
+    still: StillConsole, still_page: Page
+) -> None:
+    wrong = []
+    for name, path in still.pages.items():
+        await still_page.set_viewport_size({"width": WIDE, "height": 900})
+        await still_page.emulate_media(color_scheme="light")
+        await still_page.goto(path)
+        found = {"wide and light": await findings(still_page)}
+        await still_page.emulate_media(color_scheme="dark")
+        found["wide and dark"] = await colour_findings(still_page)
+        await still_page.set_viewport_size({"width": NARROW, "height": 900})
+        found["narrow and dark"] = await findings(still_page)
+        await still_page.emulate_media(color_scheme="light")
+        found["narrow and light"] = await colour_findings(still_page)
+        if (scrolls := await still_page.evaluate("document.documentElement.scrollWidth")) > NARROW:
+            found["narrow"] = [f"it scrolls to {scrolls} px"]
+        wrong += [f"{name}, {how}: {each}" for how, of_it in found.items() for each in of_it]
+
+    assert wrong == []
 
 
 async def test_the_page_that_signs_people_in_has_no_finding_either(still: StillConsole, chromium: Browser) -> None:

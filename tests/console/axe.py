@@ -11,8 +11,8 @@ ANY = ("minor", "moderate", *SERIOUS)
 
 async def findings(page: Page, impacts: Collection[str] = ANY, rules: Sequence[str] = ()) -> list[str]:
     """Return what is wrong to one of these degrees, by these *rules* or all, each with the element that it is about."""
-    only = {"runOnly": {"type": "rule", "values": list(rules)}} if rules else None
-    found = await Axe().run(page, options=only)
+    only = {"runOnly": {"type": "rule", "values": list(rules)}} if rules else {}
+    found = await Axe().run(page, options={"resultTypes": ["violations"], "reporter": "no-passes", **only})
     return [
         f"{violation['id']}: {node['html']}"
         for violation in found.response["violations"]
