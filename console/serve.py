@@ -20,7 +20,9 @@ from console.contacts.search import Search
 from console.control import Control
 from console.dead_letters.cache import LettersReader
 from console.overview.backlog import TopicsReader, ask_outbox
-from console.overview.flow import Overview
+from console.overview.flow import Sources
+from console.overview.overview import Overview
+from console.overview.past.history_file import HistoryFile
 from console.overview.services import ask_producer, ask_worker
 from console.overview.source import SOURCE_WITHIN_S, ProcessSources, Source
 from console.pages.contact import contact_pages
@@ -122,12 +124,17 @@ def wire(settings: Settings, consumer: ConsumerSettings, http: httpx.AsyncClient
     kafka = settings.client_options()
     topics = TopicsReader(kafka, consumer.group, settings.topics.events)
     ours = ours_of(consumer)
-    overview = _overview(settings, consumer.group, ours, http, topics, clock)
+    runs = Runs(settings.console_folder, clock)
+    overview = Overview(
+        _sources(settings, consumer.group, ours, http, topics, clock),
+        HistoryFile(settings.console_folder),
+        partial(runs.all, "replay", "redrive", "resync"),
+    )
 
     actions = AuditLog(settings, clock)
     sessions = Sessions(clock)
     view, access = View(overview.now), Access(settings, sessions, clock)
-    letters, runs = LettersReader(kafka, settings.topics, clock), Runs(settings.console_folder, clock)
+    letters = LettersReader(kafka, settings.topics, clock)
     starter = RunStarter(runs, actions, Control(settings, ours, http, clock))
     times = EventTimes(kafka, settings.topics, clock)
     index = Index(settings.console_folder)
@@ -145,27 +152,21 @@ def wire(settings: Settings, consumer: ConsumerSettings, http: httpx.AsyncClient
         sign_in_pages(view, access, sessions),
     )
     app = console(view, access, pages, https=settings.console_https)
-    closing = (
-        topics.stop,
-        letters.stop,
-        times.stop,
-        actions.stop,
-        present.close,
-        partial(asyncio.to_thread, index.close),
-    )
+    files = (partial(asyncio.to_thread, index.close), partial(asyncio.to_thread, overview.file.close))
+    closing = (topics.stop, letters.stop, times.stop, actions.stop, present.close, *files)
     return Wired(app, [*overview.works(), indexer.follow], closing)
 
 
-def _overview(  # noqa: PLR0913, PLR0917 - the sources of its figures
+def _sources(  # noqa: PLR0913, PLR0917 - what the overview polls
     settings: Settings,
     group: str,
     ours: Mapping[str, str],
     http: httpx.AsyncClient,
     topics: TopicsReader,
     clock: Clock,
-) -> Overview:
+) -> Sources:
     url = settings.database
-    return Overview(
+    return Sources(
         producers=ProcessSources("producer", settings.console_producers, partial(ask_producer, http), clock),
         workers=ProcessSources("worker", settings.console_consumers, partial(ask_worker, http), clock),
         topics=Source("Kafka", topics.ask, clock),

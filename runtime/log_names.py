@@ -75,6 +75,8 @@ LogName = Literal[
     "worker.progress",
     # The console.
     "console.closed",
+    "console.history_made_anew",
+    "console.history_not_kept",
     "console.not_read",
     "console.sign_in_refused",
     "console.work_ended",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from console.contacts.index_rows import DICTIONARY, WINDOW, Known, Rows
+from console.sqlite_files import connected, delete, is_damage, version_of
 from hubspot_consumer.kafka.records import Partition
 
 FILE: Final = "index.sqlite"
@@ -50,7 +51,6 @@ _MEMORY_KIB: Final = 64 * 1024
 # SQLite's pages, of 4 KiB, in the log of changes before they are copied into the file. New rows change pages all over
 # the indexes: with SQLite's 1,000, the same pages are written again and again.
 _CHECKPOINT_PAGES: Final = 16_384
-_WAIT_S: Final = 5.0
 
 
 class IndexAway(Exception):
@@ -78,10 +78,9 @@ class Index:
         """Open the file, or create it. A file that is damaged or of another version is replaced. Raises OSError."""
         with self._lock:
             self.close()
-            self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             try:
                 self._connection = self._connect()
-                is_current = _version(self._connection) == VERSION
+                is_current = version_of(self._connection) == VERSION
             except sqlite3.DatabaseError as error:
                 if not is_damage(error):
                     raise
@@ -110,8 +109,7 @@ class Index:
         """Close and delete the file, for example because it is damaged."""
         with self._lock:
             self.close()
-            for suffix in ("", "-wal", "-shm", "-journal"):
-                Path(f"{self.file}{suffix}").unlink(missing_ok=True)
+            delete(self.file)
 
     def reached(self) -> dict[Partition, Reached]:
         """Return the indexed range of each partition."""
@@ -158,7 +156,7 @@ class Index:
         try:
             with closing(sqlite3.connect(f"{self.file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
                 connection.execute("BEGIN")
-                if _version(connection) != VERSION:
+                if version_of(connection) != VERSION:
                     raise IndexAway("the index has another version, and is about to be built again")
                 yield connection
         except sqlite3.DatabaseError as error:
@@ -177,35 +175,11 @@ class Index:
         return self._connection
 
     def _connect(self) -> sqlite3.Connection:
-        # SQLite creates the files beside it with the same permissions.
-        self.file.touch(0o600)
-        self.file.chmod(0o600)
-        connection = sqlite3.connect(self.file, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
-        # With synchronous = NORMAL, a power loss drops whole transactions: rows and reached offsets stay consistent.
-        try:
-            for setting in (
-                "journal_mode = WAL",
-                "synchronous = NORMAL",
-                f"cache_size = -{_MEMORY_KIB}",
-                f"wal_autocheckpoint = {_CHECKPOINT_PAGES}",
-            ):
-                connection.execute(f"PRAGMA {setting}")
-        except sqlite3.DatabaseError:
-            connection.close()
-            raise
-        return connection
-
-
-def is_damage(error: sqlite3.Error) -> bool:
-    """Return whether *error* means a damaged file, and not one that can't be used for the moment."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+        settings = f"cache_size = -{_MEMORY_KIB}", f"wal_autocheckpoint = {_CHECKPOINT_PAGES}"
+        return connected(self.file, *settings)
 
 
 def _known(connection: sqlite3.Connection, partition: Partition) -> Known:
     connection.execute("INSERT OR IGNORE INTO partitions VALUES (NULL, ?, ?, 0, 0, -1)", partition)
     query = "SELECT id, next FROM partitions WHERE topic = ? AND number = ?"
     return Known(*connection.execute(query, partition).fetchone())
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])

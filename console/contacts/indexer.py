@@ -12,8 +12,9 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from console.contacts.index import Index, IndexAway, Reached, is_damage
+from console.contacts.index import Index, IndexAway, Reached
 from console.contacts.index_rows import Rows, rows_of
+from console.sqlite_files import is_damage
 from hubspot_consumer.kafka.records import Partition
 from runtime.clock import Clock
 from runtime.kafka.topic_reader import Batches, Positions, TopicReader

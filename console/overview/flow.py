@@ -1,35 +1,32 @@
-"""The overview: how events flow now, step by step. A figure without a fresh source is None."""
+"""The flow: how events flow at a moment, step by step. A figure without a fresh source is None."""
 
-from collections import deque
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from console.overview.backlog import OutboxBacklog, TopicsBacklog
-from console.overview.services import Buckets, Report, added, quantile, risen
-from console.overview.source import ProcessSources, Source
+from console.overview.latency import quantiles_of
+from console.overview.quota import Quota, quota_of
+from console.overview.services import Report, added
+from console.overview.source import MINUTE_S, NOT_ASKED, ProcessSources, Source
+from console.overview.workers import WorkerFigures, one_by_one
 from console.shared_settings import Comparison, compare
 from runtime.clock import Clock
 from runtime.program import UNTOLD, program_version
-from schemas.times import read_time
 
-SAMPLE_EVERY_S: Final = 5.0
-SAMPLES: Final = 720
-# The window of the quantiles, and of the figures per minute.
-MINUTE_S: Final = 60.0
+NONE: Mapping[str, Any] = {}
+# The sources of which there is one.
+_SINGLE: Final = ("outbox", "Kafka")
 
 
 @dataclass(frozen=True)
-class Quota:
-    """The burst quota over all workers, and the account's daily quota, in calls."""
+class Unwell:
+    """A part of a service that is unwell, and why, as the service itself says."""
 
-    limit: float
-    window_s: float
-    used: float
-    daily_limit: float
-    daily_remaining: float
-    daily_resets_at: datetime | None
+    source: str
+    part: str
+    why: str
 
 
 @dataclass(frozen=True)
@@ -45,8 +42,10 @@ class Flow:
     written_per_s: float | None = None
     lag: float | None = None
     lag_by_topic: Mapping[str, int] = field(default_factory=dict)
+    read_per_s: float | None = None
     workers: int = 0
     workers_known: int = 0
+    one_by_one: tuple[WorkerFigures, ...] = ()
     modes: frozenset[str] = frozenset()
     unfinished: float | None = None
     contacts: Mapping[str, float] = field(default_factory=dict)
@@ -59,7 +58,9 @@ class Flow:
     quota: Quota | None = None
     dead_letters_per_min: float | None = None
     halts: tuple[Mapping[str, str], ...] = ()
-    unwell: tuple[str, ...] = ()
+    # The runs that workers make room for, each with its command.
+    runs: Mapping[str, str] = field(default_factory=dict)
+    unwell: tuple[Unwell, ...] = ()
     # The sources without a usable answer.
     unreachable: tuple[Source[Any], ...] = ()
     # `group` is the consumer group whose lag is shown; `other_groups` has the groups of workers that use another one.
@@ -67,33 +68,40 @@ class Flow:
     other_groups: Mapping[str, str] = field(default_factory=dict)
     # The workers that share not all settings with the console.
     differing: tuple[Comparison, ...] = ()
-    # The versions that the console, the producers and the consumers run, if these are not one version.
-    versions: Mapping[str, Collection[str]] = field(default_factory=dict)
+    # The versions that the console, the producers and the consumers run.
+    running: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     @property
     def some_workers_unknown(self) -> bool:
         """Whether the workers' sums cover only some of them."""
         return 0 < self.workers_known < self.workers
 
+    @property
+    def versions(self) -> Mapping[str, Collection[str]]:
+        """The versions by who runs them, if these are not one version."""
+        return self.running if len({one for versions in self.running.values() for one in versions}) > 1 else NONE
 
-# The figures that the charts draw, by name; `at` is their time in seconds since 1970.
-CHARTED: Final[Mapping[str, Callable[[Flow], float | None]]] = {
-    "at": lambda flow: flow.at.timestamp(),
-    "outbox_rows": lambda flow: flow.outbox_rows,
-    "lag": lambda flow: flow.lag,
-    "published_per_s": lambda flow: flow.published_per_s,
-    "delivered_per_s": lambda flow: flow.delivered_per_s,
-    "latency_p50_s": lambda flow: flow.latency_p50_s,
-    "latency_p99_s": lambda flow: flow.latency_p99_s,
-    "calls_per_s": lambda flow: flow.calls_per_s,
-    "quota_used": lambda flow: flow.quota.used if flow.quota else None,
-    "quota_limit": lambda flow: flow.quota.limit if flow.quota else None,
-}
+    @property
+    def is_complete(self) -> bool:
+        """Whether the sources were asked at least once: a console that has just started knows nothing yet."""
+        unasked = [source.name for source in self.unreachable if source.trouble == NOT_ASKED]
+        # A worker that has just come is no reason to doubt what the others say.
+        return not any(name.startswith(_SINGLE if self.workers_known else "") for name in unasked)
+
+    @property
+    def sends(self) -> bool:
+        """Whether a worker may send: one is live, and not halted."""
+        return any(worker.is_live and worker.halt is None for worker in self.one_by_one)
+
+    @property
+    def waiting(self) -> float | None:
+        """The events that are known to wait in the outbox and in Kafka; None if Kafka does not tell."""
+        return None if self.lag is None else self.lag + (self.outbox_rows or 0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Overview:
-    """Combines all sources into one flow, and keeps the samples of the last hour for the charts."""
+class Sources:
+    """All that the console polls for the overview, and the flow that follows from the last answers."""
 
     producers: ProcessSources[Report]
     workers: ProcessSources[Report]
@@ -103,17 +111,6 @@ class Overview:
     # The console's values of the settings that the workers have to share, by name.
     ours: Mapping[str, str]
     clock: Clock
-    samples: deque[Flow] = field(default_factory=lambda: deque(maxlen=SAMPLES))
-
-    def works(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
-        """Return the coroutine functions that have to run while the console is served."""
-        watched = (self.producers, self.topics, self.workers, *((self.outbox,) if self.outbox else ()))
-        return [self._sample, *(each.watch for each in watched)]
-
-    async def _sample(self) -> NoReturn:
-        while True:
-            await self.clock.sleep(SAMPLE_EVERY_S)
-            self.samples.append(self.now())
 
     def now(self) -> Flow:
         """Return the current flow."""
@@ -121,12 +118,14 @@ class Overview:
         sources, statuses = [source for source, _ in known], [worker.status for _, worker in known]
         delivered = _rate(sources, "hubspot_consumer_events_delivered_total")
         calls = _rate(sources, "hubspot_consumer_calls_total")
-        p50, p99 = self._latency()
+        p50, p99 = quantiles_of(self.workers)
         return Flow(
             at=self.clock.now(),
             **self._before_the_workers(),
+            read_per_s=_rate(sources, "hubspot_consumer_events_read_total"),
             workers=len([*self.workers]),
             workers_known=len(known),
+            one_by_one=one_by_one(self.workers),
             modes=frozenset(str(status["mode"]) for status in statuses),
             unfinished=_sum(float(status["in_flight"]["events"]) for status in statuses),
             contacts=added(count for status in statuses for count in status["contacts"].items()),
@@ -144,16 +143,13 @@ class Overview:
             differing=tuple(
                 found for source, worker in known if (found := compare(source.name, self.ours, worker.status)).differs
             ),
-            quota=_quota([status["quota"] for status in statuses if status["quota"]]),
+            quota=quota_of([status["quota"] for status in statuses if status["quota"]]),
             halts=tuple({halt["reason"]: halt for status in statuses if (halt := status["halted"])}.values()),
+            runs={run["run"]: run["command"] for status in statuses if (run := status.get("reprocessing"))},
             unwell=tuple(self._unwell()),
-            unreachable=tuple(source for source in self._sources() if source.trouble),
-            versions=self._versions(),
+            unreachable=tuple(source for source in self._each() if source.trouble),
+            running=self._running(),
         )
-
-    def charts(self) -> dict[str, list[float | None]]:
-        """Return the samples of the last hour by name."""
-        return {name: [figure(flow) for flow in self.samples] for name, figure in CHARTED.items()}
 
     def _before_the_workers(self) -> dict[str, Any]:
         outbox = self.outbox.answer if self.outbox else None
@@ -171,34 +167,27 @@ class Overview:
             "lag_by_topic": topics.lag if topics else {},
         }
 
-    def _latency(self) -> tuple[float | None, float | None]:
-        """Return the median and the 99th percentile of the time from commit to HubSpot's answer."""
-        rises = added(rise for source in self.workers for rise in source.between(MINUTE_S, _risen_event_ages) or ())
-        buckets = sorted(rises.items())
-        return quantile(0.5, buckets), quantile(0.99, buckets)
-
-    def _versions(self) -> dict[str, list[str]]:
-        """Return the versions by who runs them, if they differ."""
+    def _running(self) -> dict[str, list[str]]:
+        """Return the versions by who runs them."""
         asked = {"producers": self.producers, "consumers": self.workers}
         found = {
             kind: sorted({report.status.get("version") or UNTOLD for source in sources if (report := source.answer)})
             for kind, sources in asked.items()
         }
-        found |= {"this console": [program_version()]}
-        return found if len({version for versions in found.values() for version in versions}) > 1 else {}
+        return {**found, "this console": [program_version()]}
 
-    def _sources(self) -> Iterable[Source[Any]]:
+    def _each(self) -> Iterable[Source[Any]]:
         yield from (self.outbox,) if self.outbox else ()
         yield from self.producers
         yield self.topics
         yield from self.workers
 
-    def _unwell(self) -> Iterable[str]:
+    def _unwell(self) -> Iterable[Unwell]:
         for source in (*self.producers, *self.workers):
             if (report := source.answer) is not None:
                 unwell = report.status["unwell"].items()
-                # A worker's halt is shown in a banner, so it is not repeated here.
-                yield from (f"{source.name}: {part}: {why}" for part, why in unwell if part != "hubspot")
+                # A worker's halt is a problem of its own, so it is not repeated here.
+                yield from (Unwell(source.name, part, why) for part, why in unwell if part != "hubspot")
 
 
 def _rate(sources: Iterable[Source[Report]], metric: str) -> float | None:
@@ -207,26 +196,6 @@ def _rate(sources: Iterable[Source[Report]], metric: str) -> float | None:
 
 def _rise_in_a_minute(sources: Iterable[Source[Report]], metric: str, **labels: str) -> float | None:
     return _sum(source.increase(lambda report: report.metrics.total(metric, **labels), MINUTE_S) for source in sources)
-
-
-def _risen_event_ages(now: Report, then: Report) -> Buckets:
-    name = "hubspot_consumer_event_age_seconds"
-    return risen(now.metrics.buckets(name), then.metrics.buckets(name))
-
-
-def _quota(quotas: Sequence[Mapping[str, Any]]) -> Quota | None:
-    if not quotas:
-        return None
-    resets_at = next((quota["daily_resets_at"] for quota in quotas if quota.get("daily_resets_at")), None)
-    return Quota(
-        limit=max(quota["limit"] for quota in quotas),
-        window_s=max(quota["window_s"] for quota in quotas),
-        used=sum(quota["used"] for quota in quotas),
-        daily_limit=max(quota["daily_limit"] for quota in quotas),
-        # Each worker reports the account's remainder as of its last call: the lowest is the newest until a reset.
-        daily_remaining=min(quota["daily_remaining"] for quota in quotas),
-        daily_resets_at=read_time(resets_at) if resets_at else None,
-    )
 
 
 def _sum(figures: Iterable[float | None]) -> float | None:

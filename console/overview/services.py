@@ -39,10 +39,18 @@ class _Quota(_Shape):
     daily_limit: FiniteFloat
     daily_remaining: FiniteFloat
     daily_resets_at: Annotated[str, AfterValidator(datetime.fromisoformat)] | None = None
+    # Older workers do not tell what they lend.
+    share: FiniteFloat | None = None
+    lent: FiniteFloat = 0.0
 
 
 class _InFlight(_Shape):
     events: FiniteFloat
+
+
+class _Reprocessing(_Shape):
+    run: str
+    command: str
 
 
 class _Service(_Shape):
@@ -57,6 +65,7 @@ class _Worker(_Service):
     quota: _Quota | None
     in_flight: _InFlight
     contacts: dict[str, FiniteFloat]
+    reprocessing: _Reprocessing | None = None
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,9 @@ STALE_AFTER_S: Final = 10.0
 # The window of rates. Over a shorter one, the rates of bursts would jump.
 RATES_OF_S: Final = 10.0
 REMEMBERED_S: Final = 60.0
+# The window of the quantiles, and of the figures per minute.
+MINUTE_S: Final = 60.0
+NOT_ASKED: Final = "not asked yet"
 
 # Kafka without a topic, or without equal partitions, is a CannotGoOn.
 TROUBLES: Final = (httpx.HTTPError, psycopg.Error, KafkaError, CannotGoOn, OSError, TimeoutError, ValueError, KeyError)
@@ -73,7 +76,7 @@ class Source(Generic[Answer]):
     def trouble(self) -> str | None:
         """The reason why `answer` is None, if it is."""
         if self._trouble is None and not self._answers:
-            return "not asked yet"
+            return NOT_ASKED
         return self._trouble or ("does not answer in time" if self._overdue else None)
 
     def rate(self, count: Callable[[Answer], float]) -> float | None:
@@ -91,6 +94,11 @@ class Source(Generic[Answer]):
         """Return *compare* of the last answer and the one from about *within_s* ago; None if there are not two."""
         span = self._span(within_s)
         return None if span is None else compare(span[1][1], span[0][1])
+
+    def spans(self, seconds: float) -> bool:
+        """Return whether the answers reach about so far back."""
+        span = self._span(seconds)
+        return span is not None and span[1][0] - span[0][0] >= seconds - 2 * EVERY_S
 
     def _span(self, within_s: float) -> tuple[tuple[float, Answer], tuple[float, Answer]] | None:
         if self._overdue or len(self._answers) < 2:

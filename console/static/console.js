@@ -1,4 +1,4 @@
-// The pages' own script beside htmx: charts, and a notice when the console itself does not answer.
+// The pages' own script beside htmx: times, what is new, and a notice when the console itself does not answer.
 "use strict";
 
 const unanswered = () => document.getElementById("unanswered");
@@ -71,7 +71,8 @@ document.addEventListener("htmx:afterSwap", showTimes);
 
 // Polled parts are replaced each time, changed or not. A screen reader announces only lines marked `data-says` that were
 // not there before.
-const lines = () => [...document.querySelectorAll("[data-says]")]
+// What is hidden, because the page says it elsewhere, is not announced.
+const lines = () => [...document.querySelectorAll("[data-says]")].filter((element) => element.getClientRects().length)
   .map((element) => (element.dataset.says || element.textContent).replace(/\s+/g, " ").trim());
 let told = new Set();
 
@@ -84,55 +85,10 @@ function sayWhatIsNew() {
 
 document.addEventListener("htmx:afterSettle", sayWhatIsNew);
 
-function colour(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-}
-
-// Times are in UTC, as in logs.
-const clock = (seconds) => (seconds == null ? "—" : new Date(seconds * 1000).toISOString().slice(11, 19));
-
-function chart(element) {
-  const series = element.dataset.series.split(",").map((pair) => pair.split(":"));
-  const axis = { stroke: colour("--dim"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") } };
-  const plot = new uPlot({
-    width: element.clientWidth, height: 200,
-    scales: { y: { range: (_, low, high) => [0, Math.max(high ?? 0, 1) * 1.1] } },
-    tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
-    axes: [{ ...axis, space: 80, values: (_, times) => times.map(clock) }, { ...axis, size: 60 }],
-    series: [{ label: "UTC", value: (_, seconds) => clock(seconds) }, ...series.map(([, label], number) => ({
-      label, stroke: colour(`--series-${number + 1}`), width: 2, dash: number ? [6, 3] : [], points: { show: false },
-    }))],
-  }, [[], ...series.map(() => [])], element);
-  new ResizeObserver(() => plot.setSize({ width: element.clientWidth, height: 200 })).observe(element);
-  return (samples) => {
-    plot.setData([samples.at, ...series.map(([name]) => samples[name])]);
-    // A screen reader gets the last values of the lines.
-    const last = series.map(([name, label]) => `${label} ${samples[name].at(-1)?.toFixed(1) ?? "not known"}`);
-    element.setAttribute("aria-label", `${element.closest("figure").querySelector("figcaption").textContent}: ${last.join(", ")}`);
-  };
-}
-
-async function keepCharts(container) {
-  const charts = [...container.querySelectorAll(".chart")].map(chart);
-  const draw = async () => {
-    try {
-      const answer = await fetch(container.dataset.samples);
-      if (!answer.ok) return;
-      const samples = await answer.json();
-      for (const show of charts) show(samples);
-    } catch {
-      doesNotAnswer();
-    }
-  };
-  await draw();
-  setInterval(draw, 5000);
-}
-
 document.addEventListener("DOMContentLoaded", () => {
   showTimes();
   // The screen reader has read these lines with the page.
   told = new Set(lines());
-  for (const container of document.querySelectorAll("[data-samples]")) keepCharts(container);
   // `data-all="name"` ticks every box of that name.
   document.addEventListener("change", (event) => {
     const name = event.target.dataset?.all;

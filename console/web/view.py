@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup, escape
 
 from schemas.texts import read_json
-from schemas.times import nearest
+from schemas.times import nearest, read_time
 
 STATIC: Final = files("console").joinpath("static")
 MOST_CHARACTERS: Final = 20_000
@@ -66,6 +66,7 @@ def _environment() -> Environment:
         "number": number,
         "pretty": pretty,
         "in_code": in_code,
+        "read_time": read_time,
     }
     environment.globals["static"] = static
     return environment

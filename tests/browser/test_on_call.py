@@ -3,23 +3,29 @@
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Browser, Locator, Page, expect
 
+from sandbox.processes import free_port
 from sandbox.services import Service
 from schemas.envelope import Headers
 from tests.browser.counted import Counted
 from tests.browser.driver import Driver, change_at_hubspot
 from tests.browser.test_contact import event, find, until_shown
+from tests.console.browsing import signed_in
+from tests.console.fake_workers import FakeWorker
 from tests.end_to_end.reprocessing.test_mending import ADA, BOB, driver, held, set_aside
-from tests.pipeline import Pipeline
+from tests.pipeline import OPERATOR_TOKEN, Pipeline
 from tests.samples import envelope, value
 
 pytestmark = pytest.mark.timeout(240)
 
 SOON_MS = 45_000
+ONE_MS = timedelta(milliseconds=1)
+OUTAGE = {"answer": {"kind": "status", "status": 503, "style": "html"}}
 
 
 def to(page: Page, name: str) -> Locator:
@@ -145,3 +151,76 @@ async def test_the_dead_letters_are_exported(own_pipeline: Pipeline, own_page: P
     lines = file.read_text().splitlines()
     assert sorted(line.partition(",")[0] for line in lines[1:]) == ids
     assert "ada@example.com" not in file.read_text()
+
+
+async def test_why_is_nothing_sent(pipeline: Pipeline, services: tuple[Service, Service], page: Page) -> None:
+    counted = Counted(page)
+    await pipeline.simulator.add_fault(OUTAGE)
+    await pipeline.commit(200, per_s=50)
+
+    verdict = page.locator("#verdict")
+    await expect(verdict).to_contain_text("Nothing is sent: halted, hubspot_unavailable", timeout=SOON_MS)
+    await expect(verdict).to_contain_text("Check https://status.hubspot.com; sending resumes by itself.")
+    await counted.click(page.locator("#step-hubspot").get_by_role("link"))
+    await expect(page.locator("#workers")).to_contain_text("hubspot_unavailable")
+
+
+async def test_who_paused_and_resume(pipeline: Pipeline, services: tuple[Service, Service], page: Page) -> None:
+    counted = Counted(page)
+    await pipeline.run("pause", "--note", "the portal is being cleaned up", "--by", "ada")
+
+    verdict = page.locator("#verdict")
+    await expect(verdict).to_contain_text("Nothing is sent: paused", timeout=SOON_MS)
+    await expect(verdict).to_contain_text("the portal is being cleaned up (ada)")
+    await counted.click(verdict.get_by_role("link", name="See who paused, and resume"))
+    await expect(page.locator("[data-sending=paused]")).to_contain_text("by ada: the portal is being cleaned up")
+    await counted.click(page.get_by_role("button", name="Resume"))
+    await expect(page.locator("[data-sending=on]")).to_be_visible()
+
+
+async def test_when_did_it_begin(pipeline: Pipeline, services: tuple[Service, Service], page: Page) -> None:
+    counted = Counted(page)
+    note = f"since a while {uuid4().hex[:8]}"
+    before = datetime.now(UTC)
+    await pipeline.run("pause", "--note", note)
+    after = datetime.now(UTC)
+    happened = page.locator("[data-mark=pause]").filter(has_text=note)
+
+    await counted.click(page.get_by_role("link", name="24 h"))
+    await expect(happened).to_contain_text("still going on", timeout=SOON_MS)
+    began = await happened.get_by_role("time").get_attribute("datetime")
+    assert began is not None
+    assert before - ONE_MS <= datetime.fromisoformat(began) <= after
+
+    await pipeline.run("resume")
+    await expect(happened).not_to_contain_text("still going on", timeout=SOON_MS)
+
+
+async def test_will_we_keep_up_tonight(pipeline: Pipeline, services: tuple[Service, Service], page: Page) -> None:
+    Counted(page)
+    answer, daily = (page.locator(f"[data-answer={name}]") for name in ("keep-up", "daily"))
+    await expect(answer).to_contain_text("Yes. What arrives is delivered at once.", timeout=SOON_MS)
+    await expect(daily).to_contain_text("The calls of the day last: about", timeout=SOON_MS)
+
+    await pipeline.run("pause", "--note", "an import runs")
+    await pipeline.commit(2_000)
+
+    await expect(answer).to_contain_text("Not while nothing is sent.", timeout=SOON_MS)
+    await expect(answer).to_contain_text("events wait")
+    await pipeline.run("resume")
+    await expect(answer).to_contain_text("Yes. What arrives is delivered at once.", timeout=60_000)
+
+
+async def test_which_worker_is_slow(pipeline: Pipeline, chromium: Browser, tmp_path: Path) -> None:
+    async with FakeWorker().running() as fast, FakeWorker(latency_s=7.0).running() as slow:
+        own = {"CONSOLE_PORT": str(free_port()), "CONSOLE_FOLDER": str(tmp_path), "CONSOLE_CONSUMERS": f"{fast},{slow}"}
+        console = pipeline.console(**own)
+        await console.launch_and_wait()
+        async with signed_in(chromium, console, OPERATOR_TOKEN) as page:
+            counted = Counted(page)
+            row = page.locator(f'[data-worker="{slow}"]')
+            await expect(row).to_contain_text("from commit to HubSpot, the others 0.2 s", timeout=SOON_MS)
+            await counted.click(page.locator(f'[data-problem="slow:worker {slow}"]').get_by_role("link"))
+            await expect(row).to_be_in_viewport()
+            await expect(page.locator("#workers tbody tr").first).to_have_attribute("data-worker", slow)
+        await console.stop()

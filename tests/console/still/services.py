@@ -91,6 +91,7 @@ class Services:
     def _metrics(self, number: int) -> str:
         events = self.events() * (0.55, 0.45)[number]
         lines = [
+            f'hubspot_consumer_events_read_total{{topic="lifecycle.nova_earned"}} {events}',
             f'hubspot_consumer_events_delivered_total{{type="nova_earned"}} {events}',
             f'hubspot_consumer_calls_total{{kind="upsert",status="200"}} {events / 9}',
             'hubspot_consumer_dead_letters_total{reason="invalid_envelope"} 6',

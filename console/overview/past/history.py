@@ -1,0 +1,167 @@
+"""The history: samples of the flow for the charts, every five seconds of the last hour and every minute of a day.
+
+It is kept in memory, so that no page waits for a disk; `history_file.py` keeps it beyond a restart of the console.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from statistics import fmean
+from typing import Final, Literal, NamedTuple
+
+from console.overview.flow import Flow
+
+SAMPLE_EVERY_S: Final = 5
+MINUTE_S: Final = 60
+FINE_FOR_S: Final = 3_600
+KEPT_FOR_S: Final = 24 * 3_600
+# The span over which rates are averaged to tell whether the workers keep up.
+RECENT_S: Final = 600
+# A longer time without a sample is a gap: no line is drawn across it.
+GAP_STEPS: Final = 3
+DIGITS: Final = 4
+
+Fold = Literal["mean", "highest"]
+"""How the samples of a minute become one: the mean of a rate, the highest of what must not be overlooked."""
+
+
+class Figure(NamedTuple):
+    """A figure that is sampled."""
+
+    of: Callable[[Flow], float | None]
+    fold: Fold
+
+
+FIGURES: Final[Mapping[str, Figure]] = {
+    "outbox_rows": Figure(lambda flow: flow.outbox_rows, "highest"),
+    "lag": Figure(lambda flow: flow.lag, "highest"),
+    "written_per_s": Figure(lambda flow: flow.written_per_s, "mean"),
+    "published_per_s": Figure(lambda flow: flow.published_per_s, "mean"),
+    "delivered_per_s": Figure(lambda flow: flow.delivered_per_s, "mean"),
+    "calls_per_s": Figure(lambda flow: flow.calls_per_s, "mean"),
+    "latency_p50_s": Figure(lambda flow: flow.latency_p50_s, "mean"),
+    "latency_p99_s": Figure(lambda flow: flow.latency_p99_s, "highest"),
+    "quota_used": Figure(lambda flow: flow.quota.used if flow.quota else None, "highest"),
+    "quota_limit": Figure(lambda flow: flow.quota.limit if flow.quota else None, "highest"),
+}
+
+
+class Sample(NamedTuple):
+    """The figures at a moment, in seconds since 1970. A figure that was not known is None or absent."""
+
+    at: int
+    figures: Mapping[str, float | None]
+    # The seconds that it stands for.
+    step: int = SAMPLE_EVERY_S
+
+
+def sample_of(flow: Flow) -> Sample:
+    return Sample(int(flow.at.timestamp()), {name: _short(figure.of(flow)) for name, figure in FIGURES.items()})
+
+
+@dataclass(frozen=True)
+class Recent:
+    """Means of the last minutes, per second, and the most that was delivered within a minute of the last day."""
+
+    arriving_per_s: float | None = None
+    delivered_per_s: float | None = None
+    calls_per_s: float | None = None
+    most_delivered_per_s: float | None = None
+
+
+class History:
+    """The samples of the last hour, and the minutes of the last day. Both are in the order of their times."""
+
+    def __init__(self) -> None:
+        self.fine: Final[deque[Sample]] = deque(maxlen=FINE_FOR_S // SAMPLE_EVERY_S)
+        self.minutes: Final[deque[Sample]] = deque(maxlen=KEPT_FOR_S // MINUTE_S)
+
+    def restore(self, fine: Iterable[Sample], minutes: Iterable[Sample], now: float) -> None:
+        """Take what an earlier console has kept, as far as it is not too old, or from a time that is still to come."""
+        self.fine.extend(each for each in sorted(fine) if now - FINE_FOR_S <= each.at <= now)
+        self.minutes.extend(each for each in sorted(minutes) if now - KEPT_FOR_S <= each.at <= now)
+
+    def add(self, sample: Sample) -> Sample | None:
+        """Add a sample; return the minute before it, if that is over now."""
+        # After the clock was set back, a later sample would be in the way for as long.
+        for samples in (self.fine, self.minutes):
+            while samples and samples[-1].at >= sample.at:
+                samples.pop()
+        over = self._minute_before(sample.at)
+        if over is not None:
+            self.minutes.append(over)
+        self.fine.append(sample)
+        return over
+
+    def since(self, earliest: float, after: float = 0.0) -> Sequence[Sample]:
+        """Return the samples since *earliest*, and not before *after*: of more than an hour, its minutes."""
+        samples: Sequence[Sample] = list(self.fine)
+        if not samples or earliest < samples[-1].at - FINE_FOR_S - MINUTE_S:
+            # The minutes end with the last full one.
+            full = self.minutes[-1].at + MINUTE_S if self.minutes else 0
+            samples = [*self.minutes, *(each for each in samples if each.at >= full)]
+        return [each for each in samples if each.at >= max(earliest, after)]
+
+    def recent(self, now: float) -> Recent:
+        samples = [each for each in self.fine if now - RECENT_S <= each.at <= now]
+        written, growth = _mean("written_per_s", samples), _growth("outbox_rows", samples)
+        delivered = _mean("delivered_per_s", samples)
+        most = [each for minute in self.minutes if (each := minute.figures.get("delivered_per_s")) is not None]
+        return Recent(
+            # What the relay does not publish arrives all the same.
+            arriving_per_s=None if written is None else max(0.0, written + growth),
+            delivered_per_s=delivered,
+            calls_per_s=_mean("calls_per_s", samples),
+            most_delivered_per_s=max(most, default=delivered),
+        )
+
+    def _minute_before(self, at: int) -> Sample | None:
+        if not self.fine or self.fine[-1].at // MINUTE_S == at // MINUTE_S:
+            return None
+        begin = self.fine[-1].at // MINUTE_S * MINUTE_S
+        if self.minutes and self.minutes[-1].at >= begin:
+            return None
+        return Sample(begin, _folded([each for each in self.fine if each.at >= begin]), MINUTE_S)
+
+
+def columns(samples: Sequence[Sample]) -> dict[str, list[float | None]]:
+    """Return the samples by name, and their times as `at`, with a row of None in each gap."""
+    rows: list[Sample] = []
+    for sample in samples:
+        if rows and sample.at - rows[-1].at > GAP_STEPS * max(rows[-1].step, sample.step):
+            rows.append(Sample(rows[-1].at + 1, {}, sample.step))
+        rows.append(sample)
+    return {"at": [row.at for row in rows], **{name: [row.figures.get(name) for row in rows] for name in FIGURES}}
+
+
+def _folded(samples: Sequence[Sample]) -> dict[str, float | None]:
+    folds: Mapping[Fold, Callable[[Iterable[float]], float]] = {"mean": fmean, "highest": max}
+    return {
+        name: _short(folds[figure.fold](known)) if (known := _known(name, samples)) else None
+        for name, figure in FIGURES.items()
+    }
+
+
+def _known(name: str, samples: Iterable[Sample]) -> list[float]:
+    return [figure for sample in samples if (figure := sample.figures.get(name)) is not None]
+
+
+def _mean(name: str, samples: Iterable[Sample]) -> float | None:
+    known = _known(name, samples)
+    return fmean(known) if known else None
+
+
+def _growth(name: str, samples: Sequence[Sample]) -> float:
+    """Return by how much a figure has risen in a second; 0 if that is not known."""
+    known = [(sample.at, figure) for sample in samples if (figure := sample.figures.get(name)) is not None]
+    if len(known) < 2 or known[-1][0] == known[0][0]:
+        return 0.0
+    return (known[-1][1] - known[0][1]) / (known[-1][0] - known[0][0])
+
+
+def _short(figure: float | None) -> float | None:
+    # Few digits keep the charts' answer short; whole numbers stay whole. JSON has no number that is not finite.
+    if figure is None or not isfinite(figure):
+        return None
+    return float(f"{figure:.{DIGITS}g}") if figure % 1 else figure

@@ -1,0 +1,220 @@
+"""The problems: whatever of the flow is not as it should be, in words, the worst first, each with what to do."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from console.overview.flow import Flow
+from console.overview.outlook import Outlook
+from console.overview.outlook_problems import behind, daily_calls, span
+from console.overview.problem import Problem, Stage
+from console.overview.source import NOT_ASKED
+from hubspot_consumer.doctor.worker import REMEDIES
+from schemas.times import read_time
+
+# As the alert OutboxWaits.
+OUTBOX_WAITS_S: Final = 60.0
+STARTING: Final = "starting"
+
+
+def problems(flow: Flow, outlook: Outlook) -> list[Problem]:
+    """Return what is wrong, the worst first."""
+    found = [
+        *_not_sent(flow),
+        *_unreachable(flow),
+        *_settings(flow),
+        *_before_kafka(flow),
+        *_unwell(flow),
+        *behind(outlook),
+        *daily_calls(flow, outlook),
+        *_set_aside(flow),
+        *_slow(flow),
+        *_versions(flow),
+    ]
+    # The sort keeps the order of those of one level.
+    return sorted(found, key=lambda problem: problem.level != "bad")
+
+
+def _not_sent(flow: Flow) -> Iterable[Problem]:
+    for halt in flow.halts:
+        reason, detail, who = halt["reason"], halt["detail"], _who_sends_nothing(flow, halt["reason"])
+        since = read_time(halt["since"])
+        if reason == "paused":
+            yield Problem(
+                f"pause:{halt['since']}",
+                "hubspot",
+                "bad",
+                f"{who}: paused",
+                detail,
+                "Events wait in Kafka, and none is lost.",
+                "/control",
+                "See who paused, and resume",
+                since,
+            )
+        else:
+            yield Problem(
+                f"halt:{reason}",
+                "hubspot",
+                "bad",
+                f"{who}: halted, {reason}",
+                detail,
+                _sentence(REMEDIES.get(reason, "the runbook's table says what to do")),
+                "/control",
+                "See the workers, and ask the doctor",
+                since,
+            )
+    if "dry_run" in flow.modes:
+        yield Problem(
+            "dry_run", "hubspot", "warn", "Dry run", "HubSpot is not called.", "Set HUBSPOT_SEND_LIVE=true to send."
+        )
+    if "disabled" in flow.modes:
+        yield Problem(
+            "disabled", "worker", "warn", "Disabled", "A worker reads nothing.", "Set HUBSPOT_ENABLED=true to start."
+        )
+
+
+def _who_sends_nothing(flow: Flow, reason: str) -> str:
+    """Return the beginning of a sentence: each worker finds out by itself that HubSpot does not answer."""
+    live = [worker for worker in flow.one_by_one if worker.is_live]
+    halted = [worker for worker in live if worker.halt == reason]
+    return f"{len(halted)} of {len(live)} workers send nothing" if flow.sends else "Nothing is sent"
+
+
+_PARTS: Final[Mapping[str, tuple[Stage, str]]] = {
+    "outbox": ("outbox", "How many events wait in the outbox is not known."),
+    "Kafka": ("kafka", "The lag is not known."),
+    "producer": ("relay", "If no relay runs, committed events wait in the outbox, and none is lost."),
+    "worker": ("worker", "If no worker runs, events wait in Kafka, and none is lost."),
+}
+
+
+def _unreachable(flow: Flow) -> Iterable[Problem]:
+    asked = [source for source in flow.unreachable if source.trouble != NOT_ASKED]
+    for source in asked:
+        kind = source.name.partition(" ")[0]
+        stage, meaning = _PARTS[kind]
+        others = kind == "worker" and flow.workers_known > 0
+        yield Problem(
+            f"away:{source.name}",
+            stage,
+            "warn" if others else "bad",
+            f"{source.name} {source.trouble}",
+            "The others take over its partitions; sums include only those that answer." if others else meaning,
+            since=source.answered_at,
+        )
+
+
+def _settings(flow: Flow) -> Iterable[Problem]:
+    for worker in flow.differing:
+        yield Problem(
+            f"settings:{worker.worker}",
+            "worker",
+            "bad",
+            f"{worker.worker} has other settings than the console",
+            f"{worker.values}.",
+            "Until they are alike, the console refuses actions that would not act beside this worker.",
+            "/control",
+            "Compare the settings",
+        )
+    for worker_name, group in flow.other_groups.items():
+        yield Problem(
+            f"group:{worker_name}",
+            "kafka",
+            "bad",
+            f"{worker_name} reads for another group",
+            f"It reads for the group {group}, but this page shows the lag of {flow.group}.",
+            "Give the console the worker's CONSUMER_GROUP, HUBSPOT_ENABLED and HUBSPOT_SEND_LIVE.",
+            "/control",
+            "Compare the settings",
+        )
+
+
+def _before_kafka(flow: Flow) -> Iterable[Problem]:
+    if flow.relay_active is False:
+        yield Problem(
+            "relay",
+            "relay",
+            "bad",
+            "No relay is active",
+            "Producers run, and none of them publishes: committed events wait in the outbox.",
+            "`lock_holder` of a producer's /v1/health names the connection that has the relay's lock.",
+        )
+    if (flow.outbox_oldest_s or 0.0) > OUTBOX_WAITS_S:
+        yield Problem(
+            "outbox",
+            "outbox",
+            "bad",
+            "Events wait in the outbox",
+            f"The first has waited for {span(flow.outbox_oldest_s or 0.0)}, and does not reach Kafka.",
+            "Look at the relay and at Kafka.",
+        )
+
+
+def _unwell(flow: Flow) -> Iterable[Problem]:
+    for unwell in flow.unwell:
+        stage: Stage = "worker" if unwell.source.startswith("worker") else "relay"
+        yield Problem(
+            f"unwell:{unwell.source}:{unwell.part}",
+            stage,
+            "warn" if unwell.why.startswith(STARTING) else "bad",
+            f"{unwell.source} is unwell: {unwell.part}",
+            f"{unwell.why}.",
+            link="/control",
+            link_words="Ask the doctor",
+        )
+
+
+def _set_aside(flow: Flow) -> Iterable[Problem]:
+    if flow.dead_letters_per_min:
+        yield Problem(
+            "dead_letters",
+            "worker",
+            "warn",
+            "Events were set aside as dead letters",
+            f"{flow.dead_letters_per_min:,.0f} within a minute.",
+            "They stay there until somebody redrives or discards them.",
+            "/dead-letters",
+            "See the dead letters",
+        )
+    if flow.rate_limited_per_min:
+        yield Problem(
+            "rate_limited",
+            "hubspot",
+            "warn",
+            "HubSpot refuses calls as too many",
+            f"{flow.rate_limited_per_min:,.0f} within a minute (429).",
+            "Workers keep to the quota, so another program uses the same token.",
+        )
+
+
+def _slow(flow: Flow) -> Iterable[Problem]:
+    for worker in flow.one_by_one:
+        if worker.slow:
+            yield Problem(
+                f"slow:{worker.name}",
+                "worker",
+                "warn",
+                f"{worker.name} is slow",
+                f"It {worker.slow}.",
+                link="#workers",
+                link_words="Compare the workers",
+            )
+
+
+def _versions(flow: Flow) -> Iterable[Problem]:
+    told = [(kind, versions) for kind, versions in flow.versions.items() if versions]
+    if told:
+        each = [
+            f"{kind} {'runs' if kind == 'this console' else 'run'} {' and '.join(versions)}" for kind, versions in told
+        ]
+        yield Problem(
+            "versions",
+            "worker",
+            "warn",
+            "Not all services are of one version",
+            f"{', '.join(each)}.",
+            "That is usual during a deployment.",
+        )
+
+
+def _sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}."

@@ -1,0 +1,105 @@
+"""The outlook: whether the workers keep up, when a backlog is gone, and whether the calls of the day last."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from math import inf
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from console.overview.flow import Flow
+from console.overview.outlook import BEHIND_S, FEW, outlook
+from console.overview.outlook_problems import behind
+from console.overview.past.history import Recent
+from console.overview.quota import Quota
+from console.overview.workers import WorkerFigures
+
+AT = datetime(2026, 11, 24, 18, tzinfo=UTC)
+QUOTA = Quota(100, 10, 7, 250_000, 200_000, AT + timedelta(hours=6))
+WORKER = WorkerFigures("worker x", mode="live")
+LIVE = Flow(at=AT, lag=0, outbox_rows=0, one_by_one=(WORKER,), delivered_per_s=40, quota=QUOTA, events_per_call=2)
+RATES = st.floats(0, 10_000)
+
+
+def test_a_backlog_says_when_it_will_be_gone() -> None:
+    found = outlook(replace(LIVE, lag=12_000, delivered_per_s=62), Recent(arriving_per_s=40))
+
+    assert found.is_behind
+    assert found.caught_up_in_s == pytest.approx(12_000 / 22)
+    [problem] = behind(found)
+    assert problem.words == "12,000 events wait. Caught up in about 9 minutes at this rate."
+    assert problem.level == "warn"
+
+
+def test_a_backlog_that_grows_says_so() -> None:
+    found = outlook(replace(LIVE, lag=12_000, delivered_per_s=40), Recent(arriving_per_s=80))
+
+    assert found.caught_up_in_s == inf
+    [problem] = behind(found)
+    assert problem.words.startswith("12,000 events wait. They do not get fewer: 80.0 events/s arrive")
+    assert problem.level == "bad"
+
+
+def test_a_backlog_during_a_pause_counts_from_when_sending_goes_on_at_what_was_possible_before() -> None:
+    halted = replace(
+        LIVE, lag=12_000, delivered_per_s=0, events_per_call=None, one_by_one=(replace(WORKER, halt="paused"),)
+    )
+
+    found = outlook(halted, Recent(arriving_per_s=40, most_delivered_per_s=60))
+
+    assert (found.capacity_per_s, found.capacity_from, found.caught_up_in_s) == (60, "most", 600)
+    [problem] = behind(found)
+    assert problem.words == "12,000 events wait. Caught up in about 10 minutes once sending goes on."
+
+
+@pytest.mark.parametrize(
+    ("most", "capacity", "known_from"), [(60, 60, "most"), (5, 20, "quota"), (None, 20, "quota"), (20, 20, "most")]
+)
+def test_without_a_backlog_the_capacity_is_the_most_that_is_known(
+    most: float | None, capacity: float, known_from: str
+) -> None:
+    found = outlook(LIVE, Recent(arriving_per_s=40, most_delivered_per_s=most))
+
+    assert (found.capacity_per_s, found.capacity_from) == (capacity, known_from)
+    assert (found.is_behind, found.caught_up_in_s) == (False, 0)
+
+
+@given(waiting=st.integers(0, 10**7), arriving=RATES, delivered=RATES, more=RATES)
+def test_more_arrivals_never_let_a_backlog_end_sooner(
+    waiting: int, arriving: float, delivered: float, more: float
+) -> None:
+    flow = replace(LIVE, lag=waiting, delivered_per_s=delivered)
+
+    one, other = (outlook(flow, Recent(arriving_per_s=rate)) for rate in (arriving, arriving + more))
+
+    assert one.is_behind == other.is_behind == (waiting > max(FEW, delivered * BEHIND_S))
+    assert one.caught_up_in_s is not None
+    assert other.caught_up_in_s is not None
+    assert 0 <= one.caught_up_in_s <= other.caught_up_in_s
+    if one.is_behind:
+        assert one.grows == (delivered <= arriving)
+
+
+@given(
+    left=st.integers(0, 500_000), calls=RATES, delivered=RATES, waiting=st.integers(0, 10**6), hours=st.floats(0, 24)
+)
+def test_calls_of_the_day_that_do_not_last_are_spent_before_the_portals_midnight(
+    left: int, calls: float, delivered: float, waiting: int, hours: float
+) -> None:
+    quota = replace(QUOTA, daily_remaining=left, daily_resets_at=AT + timedelta(hours=hours))
+
+    daily = outlook(replace(LIVE, lag=waiting, quota=quota), Recent(1, delivered, calls)).daily
+
+    assert daily is not None
+    assert daily.lasts == (daily.needed <= daily.left)
+    assert daily.left <= left
+    if daily.spent_in_s is not None:
+        assert 0 <= daily.spent_in_s <= hours * 3_600 + 1
+
+
+@pytest.mark.parametrize("flow", [Flow(at=AT), replace(LIVE, quota=None), replace(LIVE, lag=None)])
+def test_what_is_not_known_is_not_guessed(flow: Flow) -> None:
+    found = outlook(flow, Recent())
+
+    assert (found.daily, found.is_behind) == (None, False)
