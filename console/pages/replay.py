@@ -12,7 +12,7 @@ from starlette.datastructures import QueryParams
 from console.pages.runs import RunStarter
 from console.runs.event_times import EventTimes, NotCounted
 from console.runs.range_picture import RangePicture
-from console.runs.ranges import presets, range_of
+from console.runs.ranges import presets, range_of, typed_range
 from console.runs.runs import Runs
 from console.web.forms import Form
 from console.web.view import View
@@ -59,7 +59,9 @@ def replay_pages(view: View, starter: RunStarter, clock: Clock, times: EventTime
         now, before = clock.now(), runs.of(again) if again else None
         asked = {**DEFAULTS, **(before.asked.form if before is not None else _typed(request.query_params))}
         shown = await pictured(asked, now) if picture else {"picture": None, "not_counted": ""}
-        fields = {name: asked[name] for name in ("from", "since", "until") if asked[name]}
+        earlier = runs.all("replay", "replay_plan")
+        given = ("from",) if asked["from"] == "earliest" else ("from", "since", "until")
+        fields = {name: asked[name] for name in given if asked[name]}
         return view.page(
             request,
             "replay.html",
@@ -67,8 +69,10 @@ def replay_pages(view: View, starter: RunStarter, clock: Clock, times: EventTime
             types=EVENT_TYPES,
             presets=presets(now, halts()),
             as_picture=urlencode({**fields, "type": asked["types"], "picture": "yes"}, doseq=True),
+            as_range=urlencode(fields),
             of_run=None,
-            runs=runs.all("replay", "replay_plan"),
+            runs=earlier,
+            ranges={run.id: typed_range(run.asked.form) for run in earlier},
             **shown,
         )
 

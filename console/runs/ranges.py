@@ -45,6 +45,11 @@ def range_of(asked: Mapping[str, Any], now: datetime) -> tuple[datetime | None, 
     return None if asked["from"] == "earliest" else _moment(asked["since"], now), until
 
 
+def typed_range(asked: Mapping[str, Any]) -> tuple[datetime | None, datetime | None]:
+    """Return the times of a run's form; None for one that is not given, or is none."""
+    return None if asked["from"] == "earliest" else read_time(asked["since"]), read_time(asked["until"])
+
+
 def _moment(text: str, now: datetime) -> datetime:
     moment = ago(text.strip(), now) or read_time(text.strip())
     if moment is None:

@@ -99,7 +99,7 @@ async def test_nothing_moves_while_a_page_loads(still: StillConsole, cold_page: 
     moved = {}
     for name, path in still.pages.items():
         # These ask for something after they are shown.
-        asks = name in {"contact", "overview", "replay", "replay-plan"}
+        asks = name in {"contact", "overview", "replay", "replay-plan", "replay-running"}
         await cold_page.goto(path, wait_until="networkidle" if asks else "load")
         if (shift := await shift_of(cold_page)) >= MOST_SHIFT:
             moved[name] = (shift, await cold_page.evaluate("window.moved"))

@@ -1,11 +1,10 @@
 """That console, served: wired as `python -m console serve` does it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from math import pi, sin
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ from console.contacts.outbox import OutboxContact, Parked, Unpublished
 from console.contacts.present import PresentState
 from console.dead_letters.cache import DeadLetterCache
 from console.overview.backlog import OutboxBacklog, TopicsBacklog
-from console.runs.event_times import EventCounts
 from console.serve import wire
 from hubspot_consumer.dead_letters.dead_letter import dead_letters_of, read_set_aside
 from hubspot_consumer.mapping import contact_properties
@@ -42,6 +40,7 @@ from tests.console.still.clock import NOW, StillClock
 from tests.console.still.records import ADAS_LETTER, EVENTS, LETTERS_READ, RECORDS, USER, resolutions
 from tests.console.still.runs import leave
 from tests.console.still.services import PRODUCER, WORKERS, Services
+from tests.console.still.times import StillTimes
 from tests.kafka.kafka_records import TOPICS
 from tests.samples import EMAIL, PORTAL_ID, TOKEN
 from tests.unit.console.test_console_dead_letters import Reader
@@ -97,26 +96,6 @@ class _Letters(Reader):
         """Do nothing: there is no connection."""
 
 
-class _Times:
-    """The events on the topics by time: more by day than by night."""
-
-    def __init__(self, *_: Any) -> None:
-        pass
-
-    async def count(self, since: datetime | None, until: datetime, types: Collection[str]) -> EventCounts:
-        since = since or until - timedelta(hours=72)
-        begin, hours = since - (until - since) / 2, round((until - since) * 1.5 / timedelta(hours=1))
-        step = timedelta(hours=max(1, hours // 48))
-        borders = [begin + step * number for number in range(max(2, round((until - begin) / step) + 1))]
-        counts = [round(2_600 + 1_900 * sin((border.hour - 9) / 24 * 2 * pi)) for border in borders[:-1]]
-        chosen = sum(count for border, count in zip(borders, counts, strict=False) if border >= since)
-        names = list(types) or ["nova_earned", "nova_redeemed"]
-        return EventCounts(borders, counts, since, until, {name: chosen // len(names) for name in names})
-
-    async def stop(self) -> None:
-        """Do nothing: there is no connection."""
-
-
 class _Outbox:
     """The outbox, in which nothing of Ada's waits."""
 
@@ -164,9 +143,9 @@ def _patch(patched: pytest.MonkeyPatch, services: Services, portal: Portal) -> N
     patched.setattr("console.overview.backlog.TopicsReader.ask", asked_topics)
     patched.setattr(console.serve, "ask_outbox", asked_outbox)
     patched.setattr(console.serve, "ContactsOutbox", _Outbox)
+    patched.setattr(console.serve, "EventTimes", StillTimes)
     patched.setattr(console.serve, "Indexer", _Indexer)
     patched.setattr(console.serve, "LettersReader", _Letters)
-    patched.setattr(console.serve, "EventTimes", _Times)
     patched.setattr(console.serve, "PresentState", present)
     patched.setattr(console.overview.source, "processes", each_at_its_own)
     patched.setattr(console.control, "processes", each_at_its_own)
