@@ -26,8 +26,10 @@ from rich.text import Text
 COLUMNS: Final = 100
 # So many that nothing scrolls.
 ROWS: Final = 200
-# Less is no motion, and each frame is a part of the file.
+# Each frame is a part of the file.
 FRAME_S: Final = 0.4
+# What is written together comes together: a bar is erased and drawn again at once.
+TOGETHER_S: Final = 0.03
 # Longer waits are shortened, for whoever watches.
 LONGEST_WAIT_S: Final = 1.0
 FONT: Final = "ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace"
@@ -82,7 +84,7 @@ def record(command: Sequence[str], directory: Path) -> list[Said]:
 def lines(said: Sequence[Said]) -> list[Line]:
     """Return what each row showed, and when, with long waits shortened."""
     screen: list[str] = [""]
-    row, now_s, last_s = 0, 0.0, 0.0
+    row, now_s, last_s, looked_s = 0, 0.0, 0.0, -FRAME_S
     shown: list[Line] = []
     since: dict[int, tuple[str, float]] = {}
 
@@ -95,8 +97,9 @@ def lines(said: Sequence[Said]) -> list[Line]:
                 since[number] = (text, now_s)
 
     for one in said:
-        if one.at_s - last_s > FRAME_S:
+        if one.at_s - last_s > TOGETHER_S and now_s - looked_s >= FRAME_S:
             look()
+            looked_s = now_s
         now_s += min(one.at_s - last_s, LONGEST_WAIT_S)
         last_s = one.at_s
         row = _write(screen, row, one.text)

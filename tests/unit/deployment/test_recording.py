@@ -26,6 +26,17 @@ def test_a_bar_that_is_drawn_again_shows_each_state_for_its_time_and_stays_as_it
     assert shown == [Line(1, "10 %", 0.5, 1.0), Line(0, "begun", 0.0, None), Line(1, "20 %", 1.0, None)]
 
 
+def test_what_is_drawn_all_the_time_is_shown_as_frames() -> None:
+    bars = [Said(tenth / 10, f"\x1b[1A\x1b[2K{tenth}\r\n") for tenth in range(1, 21)]
+
+    shown = lines([Said(0, "0\r\n"), *bars])
+
+    # Of ten pictures a second, every fourth is a frame, or the next.
+    assert 5 <= len(shown) <= 7
+    assert (shown[0].text, shown[-1].text) == ("0", "20")
+    assert [before.to_s for before in shown[:-1]] == [line.from_s for line in shown[1:]]
+
+
 def test_a_long_wait_is_shortened() -> None:
     assert [line.from_s for line in lines([Said(0, "a\r\n"), Said(60, "b\r\n")])] == [0.0, 1.0]
 
