@@ -183,6 +183,9 @@ def _waiting_behind(items: Iterable[TracedEvent | Hole]) -> Iterable[TracedEvent
             where = "in the outbox" if each.state == "outbox" else "waiting too"
             blocked = blocked or f"{each.sequence}, which is {where}"
         else:
+            if each.state in ("delivered", "suppressed", "acked"):
+                # A worker has gone past whatever came before.
+                blocked = None
             yield each
 
 

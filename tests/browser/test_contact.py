@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Locator, Page, expect
+from playwright.async_api import Browser, Locator, Page, StorageState, expect
 
 import console
 from console.web.view import moment
@@ -14,6 +14,7 @@ from sandbox.services import Service
 from tests.browser.driver import Driver, change_at_hubspot
 from tests.console.axe import serious_findings
 from tests.console.browsing import narrow_and_dark
+from tests.console.still.console import StillConsole
 from tests.pipeline import Pipeline
 from tests.polling import eventually
 
@@ -191,6 +192,35 @@ async def test_events_are_under_the_days_of_the_viewers_zone(chromium: Browser) 
 
     assert await page.locator("li").all_inner_texts() == ["today", "01:00:00", "yesterday", "23:00:00", "19:00:00"]
     await context.close()
+
+
+async def test_without_scripts_rows_open_filters_lead_and_days_and_times_are_in_utc(
+    still: StillConsole, chromium: Browser, still_session: StorageState
+) -> None:
+    context = await chromium.new_context(
+        base_url=still.url, storage_state=still_session, java_script_enabled=False, timezone_id="Asia/Kolkata"
+    )
+    page = await context.new_page()
+    await page.goto(f"{still.pages['contact']}#event-11")
+    await expect(event(page, 11).get_by_text("committed")).to_be_visible()
+    await event(page, 12).locator("summary").first.click()
+    await expect(event(page, 12).get_by_text("committed")).to_be_visible()
+    assert await page.locator(".day").all_inner_texts() == ["2026-11-24 UTC", "2026-11-23 UTC", "2026-11-22 UTC"]
+    await expect(event(page, 12).locator("time").first).to_have_text("08:00:00 UTC")
+
+    await page.get_by_role("link", name="Missing 1").click()
+    await expect(page.locator("[data-hole]")).to_have_attribute("data-hole", "10-10")
+    await expect(page.locator("li.event")).to_have_count(0)
+    await context.close()
+
+
+async def test_keys_lead_along_the_rows_and_open_one(still: StillConsole, still_page: Page) -> None:
+    await still_page.goto(still.pages["contact"])
+
+    for key in ("j", "j", "Enter"):
+        await still_page.keyboard.press(key)
+
+    await expect(event(still_page, 14).get_by_text("committed")).to_be_visible()
 
 
 async def test_the_contact_page_fits_a_telephone_and_a_dark_room(pipeline: Pipeline, page: Page, ada: Driver) -> None:

@@ -214,6 +214,14 @@ def test_what_waits_behind_a_hole_says_so(contact: Contact) -> None:
     assert told(history)[-1] == (4, "waiting", "2, which is missing")
 
 
+def test_nothing_waits_behind_a_hole_that_a_worker_has_gone_past(contact: Contact) -> None:
+    three = event_record(sequence=3, offset=1)
+    contact.holds(event_record(sequence=1), three, receipt_record(three), event_record(sequence=4, offset=2))
+    contact.acked = {EARNED: 2}
+
+    assert told(contact.history())[-1] == (4, "waiting", None)
+
+
 def test_what_came_before_all_that_kafka_holds_is_no_hole_to_wait_behind(contact: Contact) -> None:
     contact.holds(event_record(sequence=8))
 
