@@ -31,7 +31,9 @@ def ada(somebody: str) -> Driver:
 
 async def find(page: Page, words: str) -> None:
     await page.get_by_label("Email or external id").fill(words)
-    await page.get_by_role("button", name="Find").click()
+    async with page.expect_response("**/contacts?q=*"):
+        await page.get_by_role("button", name="Find").click()
+    await page.wait_for_load_state()
 
 
 def event(page: Page, sequence: int) -> Locator:
