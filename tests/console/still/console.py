@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from playwright.async_api import Page
 from pydantic import SecretStr
 
 import console.control
@@ -49,6 +50,8 @@ HUBSPOT = "http://hubspot.example.com"
 # What the charts show of the time before.
 MINUTES = 10
 STEP_S = 2.0
+# Of the kinds of pages, those that ask for something after they are shown.
+ASK_LATER = frozenset({"overview", "contact", "replay", "replay-plan", "replay-running"})
 DATABASE = "postgresql://nobody@127.0.0.1:1/none"
 
 
@@ -79,6 +82,10 @@ class StillConsole:
             "control": "/control",
             "not-found": "/runs/none",
         }
+
+    async def show(self, page: Page, name: str) -> None:
+        """Open a kind of page, with all that it asks for."""
+        await page.goto(self.pages[name], wait_until="networkidle" if name in ASK_LATER else "load")
 
 
 class _Letters(Reader):
