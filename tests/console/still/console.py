@@ -38,6 +38,7 @@ from schemas.contacts import ContactKey
 from schemas.envelope import read_envelope
 from tests.console.server import settings
 from tests.console.still.clock import NOW, StillClock
+from tests.console.still.past import remember
 from tests.console.still.records import ADAS_LETTER, EVENTS, LETTERS_READ, RECORDS, USER, resolutions
 from tests.console.still.runs import leave
 from tests.console.still.services import PRODUCER, WORKERS, Services
@@ -47,8 +48,8 @@ from tests.samples import EMAIL, PORTAL_ID, TOKEN
 from tests.unit.console.test_console_dead_letters import Reader
 
 HUBSPOT = "http://hubspot.example.com"
-# What the charts show of the time before.
-MINUTES = 10
+# It goes on for so long before it is looked at.
+MINUTES = 2
 STEP_S = 2.0
 # Of the kinds of pages, those that ask for something after they are shown.
 ASK_LATER = frozenset({"overview", "contact", "replay", "replay-plan", "replay-running"})
@@ -200,6 +201,7 @@ async def still_console(folder: Path) -> AsyncIterator[StillConsole]:
     clock = StillClock(MINUTES * 60)
     services, portal, port = Services(clock, consumer), await _hubspot(), free_port()
     _fill(folder)
+    remember(folder, MINUTES * 60)
     async with AsyncExitStack() as opened:
         runs = leave(folder, opened.enter_context(ExitStack()))
         _patch(opened.enter_context(pytest.MonkeyPatch.context()), services, portal)
