@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from html import unescape
 from pathlib import Path
+from threading import Thread
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -128,7 +129,7 @@ class Demo:
             (f"{shown.url}/contacts?q={quote(contact)}", "what happened to one contact, step by step"),
             (stack.simulator.url, "HubSpot, as the simulator has it: let it fail again, and watch the overview"),
         )
-        if self._opens and not await asyncio.to_thread(_open, shown.url):
+        if self._opens and not _open(shown.url):
             self.say(f"no browser could be opened here: go to {shown.url}")
         await asyncio.Event().wait()
 
@@ -158,9 +159,16 @@ async def _summary(stack: Stack) -> Summary:
 
 
 def _open(url: str) -> bool:
-    """Open *url* in a browser, and return whether there was one. One that needs this terminal is not opened."""
-    has_screen = sys.platform == "darwin" or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")))
-    return has_screen and webbrowser.open(url)
+    """Open *url* in a browser, and return whether there is one. One that needs this terminal is not opened."""
+    if sys.platform != "darwin" and not any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))):
+        return False
+    try:
+        browser = webbrowser.get()
+    except webbrowser.Error:
+        return False
+    # Some last until the window is closed, for which the end of the demo does not wait.
+    Thread(target=browser.open, args=(url,), daemon=True).start()
+    return True
 
 
 def _shown(entry: Mapping[str, Any]) -> tuple[str, str, Mapping[str, str]]:

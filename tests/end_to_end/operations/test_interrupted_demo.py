@@ -85,7 +85,6 @@ MOMENTS = [
     "making a PostgreSQL database",
     "starting Kafka",
     "starting the producer",
-    "A day begins",
     "HubSpot is down",
 ]
 
