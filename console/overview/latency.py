@@ -13,6 +13,11 @@ def quantiles_of(workers: Iterable[Source[Report]]) -> tuple[float | None, float
     return quantile(0.5, buckets), quantile(0.99, buckets)
 
 
+def in_words(seconds: float) -> str:
+    """Return a latency with its unit."""
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
 def _risen_ages(now: Report, then: Report) -> Buckets:
     name = "hubspot_consumer_event_age_seconds"
     return risen(now.metrics.buckets(name), then.metrics.buckets(name))

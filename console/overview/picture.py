@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final, Literal, get_args
 
 from console.overview.flow import Flow
+from console.overview.latency import in_words
 from console.overview.problem import Problem, Stage
 
 State = Literal["bad", "warn", "good", "unknown"]
@@ -80,9 +81,5 @@ def _usual(flow: Flow) -> str:
     delivered = flow.delivered_per_s or 0.0
     if not delivered:
         return "Nothing waits for long, and nothing is delivered at this moment."
-    within = f", half of them within {_short(flow.latency_p50_s)} of their commit" if flow.latency_p50_s else ""
+    within = f", half of them within {in_words(flow.latency_p50_s)} of their commit" if flow.latency_p50_s else ""
     return f"{delivered:,.1f} events/s are delivered{within}."
-
-
-def _short(seconds: float) -> str:
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"

@@ -36,7 +36,7 @@ def problems(flow: Flow, outlook: Outlook) -> list[Problem]:
 
 def _not_sent(flow: Flow) -> Iterable[Problem]:
     for halt in flow.halts:
-        reason, detail, who = halt["reason"], halt["detail"], _who_sends_nothing(flow, halt["reason"])
+        reason, detail, who = halt["reason"], _ended(halt["detail"]), _who_sends_nothing(flow, halt["reason"])
         since = read_time(halt["since"])
         if reason == "paused":
             yield Problem(
@@ -97,7 +97,7 @@ def _unreachable(flow: Flow) -> Iterable[Problem]:
             f"away:{source.name}",
             stage,
             "warn" if others else "bad",
-            f"{source.name} {source.trouble}",
+            f"{_named(source.name)} {source.trouble}",
             "The others take over its partitions; sums include only those that answer." if others else meaning,
             since=source.answered_at,
         )
@@ -109,7 +109,7 @@ def _settings(flow: Flow) -> Iterable[Problem]:
             f"settings:{worker.worker}",
             "worker",
             "bad",
-            f"{worker.worker} has other settings than the console",
+            f"{_named(worker.worker)} has other settings than the console",
             f"{worker.values}.",
             "Until they are alike, the console refuses actions that would not act beside this worker.",
             "/control",
@@ -120,7 +120,7 @@ def _settings(flow: Flow) -> Iterable[Problem]:
             f"group:{worker_name}",
             "kafka",
             "bad",
-            f"{worker_name} reads for another group",
+            f"{_named(worker_name)} reads for another group",
             f"It reads for the group {group}, but this page shows the lag of {flow.group}.",
             "Give the console the worker's CONSUMER_GROUP, HUBSPOT_ENABLED and HUBSPOT_SEND_LIVE.",
             "/control",
@@ -156,8 +156,8 @@ def _unwell(flow: Flow) -> Iterable[Problem]:
             f"unwell:{unwell.source}:{unwell.part}",
             stage,
             "warn" if unwell.why.startswith(STARTING) else "bad",
-            f"{unwell.source} is unwell: {unwell.part}",
-            f"{unwell.why}.",
+            f"{_named(unwell.source)} is unwell: {unwell.part}",
+            _ended(unwell.why),
             link="/control",
             link_words="Ask the doctor",
         )
@@ -193,7 +193,7 @@ def _slow(flow: Flow) -> Iterable[Problem]:
                 f"slow:{worker.name}",
                 "worker",
                 "warn",
-                f"{worker.name} is slow",
+                f"{_named(worker.name)} is slow",
                 f"It {worker.slow}.",
                 link="#workers",
                 link_words="Compare the workers",
@@ -216,5 +216,18 @@ def _versions(flow: Flow) -> Iterable[Problem]:
         )
 
 
+def _named(source: str) -> str:
+    """Return the name of a process as a sentence begins with it. Only the unusual scheme is worth its place."""
+    return _capital(source.replace("http://", ""))
+
+
 def _sentence(words: str) -> str:
-    return f"{words[0].upper()}{words[1:]}."
+    return _ended(_capital(words))
+
+
+def _capital(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}"
+
+
+def _ended(words: str) -> str:
+    return words if words.endswith((".", "!", "?")) else f"{words}."

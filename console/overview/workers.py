@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Final
 
-from console.overview.latency import quantiles_of
+from console.overview.latency import in_words, quantiles_of
 from console.overview.services import Report
 from console.overview.source import MINUTE_S, Source
 
@@ -108,4 +108,4 @@ def _why_slow(worker: WorkerFigures, workers: Sequence[WorkerFigures]) -> str:
     usual_s = median(of_others)
     if worker.latency_p50_s < max(usual_s * SLOW_TIMES, usual_s + SLOW_BY_S):
         return ""
-    return f"takes {worker.latency_p50_s:.1f} s from commit to HubSpot, the others {usual_s:.1f} s"
+    return f"takes {in_words(worker.latency_p50_s)} from commit to HubSpot, the others {in_words(usual_s)}"

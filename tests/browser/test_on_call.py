@@ -219,7 +219,7 @@ async def test_which_worker_is_slow(pipeline: Pipeline, chromium: Browser, tmp_p
         async with signed_in(chromium, console, OPERATOR_TOKEN) as page:
             counted = Counted(page)
             row = page.locator(f'[data-worker="{slow}"]')
-            await expect(row).to_contain_text("from commit to HubSpot, the others 0.2 s", timeout=SOON_MS)
+            await expect(row).to_contain_text("from commit to HubSpot, the others 250 ms", timeout=SOON_MS)
             await counted.click(page.locator(f'[data-problem="slow:worker {slow}"]').get_by_role("link"))
             await expect(row).to_be_in_viewport()
             await expect(page.locator("#workers tbody tr").first).to_have_attribute("data-worker", slow)

@@ -124,9 +124,9 @@ def _of_problem(problem: Problem, now: float) -> Mark:
     kind: Kind = "problem"
     words = problem.title
     if problem.key.startswith("pause:"):
-        kind, words = "pause", f"Paused: {problem.words}"
+        kind, words = "pause", f"Paused: {problem.words.rstrip('.')}"
     elif problem.key.startswith("halt:"):
-        kind, words = "halt", f"Halted: {problem.title.rpartition(', ')[2]}: {problem.words}"
+        kind, words = "halt", f"Halted: {problem.title.rpartition(', ')[2]}: {problem.words.rstrip('.')}"
     # A service tells of a halt when it began; of a source it is known when it last answered.
     began = min(now, problem.since.timestamp()) if problem.since else now
     return Mark(problem.key, kind, words, began, now, problem.link)

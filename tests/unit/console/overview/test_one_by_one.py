@@ -48,7 +48,7 @@ async def test_a_worker_that_takes_much_longer_than_the_others_is_marked_and_com
 
     assert (slow.address, fast.address) == ("1", "0")
     assert (slow.slow, fast.slow) == ("takes 35.0 s from commit to HubSpot, the others 5.5 s", "")
-    assert [problem.title for problem in overview.seen().problems] == ["worker 1 is slow"]
+    assert [problem.title for problem in overview.seen().problems] == ["Worker 1 is slow"]
     assert '<tr data-worker="1" class="slow">' in page_of(overview)
 
 

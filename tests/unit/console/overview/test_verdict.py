@@ -69,8 +69,8 @@ PROBLEMS: list[tuple[dict[str, Any], str, str, str, str]] = [
     ({"modes": frozenset({"disabled"})}, "worker", "warn", "Disabled", ""),
     ({"relay_active": False}, "relay", "bad", "No relay is active", ""),
     ({"outbox_oldest_s": 90.0}, "outbox", "bad", "Events wait in the outbox", ""),
-    ({"unwell": (Unwell("producer x", "kafka", "no"),)}, "relay", "bad", "producer x is unwell: kafka", "/control"),
-    ({"unwell": (Unwell("worker x", "kafka", "starting"),)}, "worker", "warn", "worker x is unwell: kafka", "/control"),
+    ({"unwell": (Unwell("producer x", "kafka", "no"),)}, "relay", "bad", "Producer x is unwell: kafka", "/control"),
+    ({"unwell": (Unwell("worker x", "kafka", "starting"),)}, "worker", "warn", "Worker x is unwell: kafka", "/control"),
     ({"lag": 12_000}, "kafka", "bad", "Behind", "#keeping-up"),
     ({"dead_letters_per_min": 3.0}, "worker", "warn", "Events were set aside as dead letters", "/dead-letters"),
     ({"rate_limited_per_min": 3.0}, "hubspot", "warn", "HubSpot refuses calls as too many", ""),
@@ -88,19 +88,19 @@ PROBLEMS: list[tuple[dict[str, Any], str, str, str, str]] = [
         "Few calls of the day are left",
         "",
     ),
-    ({"other_groups": {"worker x": "theirs"}}, "kafka", "bad", "worker x reads for another group", "/control"),
+    ({"other_groups": {"worker x": "theirs"}}, "kafka", "bad", "Worker x reads for another group", "/control"),
     (
         {"differing": (Comparison("worker x", {"HUBSPOT_PORTAL_ID": ("1", "2")}, ()),)},
         "worker",
         "bad",
-        "worker x has other settings than the console",
+        "Worker x has other settings than the console",
         "/control",
     ),
     (
         {"one_by_one": (WorkerFigures("worker x", mode="live", slow="takes long"),)},
         "worker",
         "warn",
-        "worker x is slow",
+        "Worker x is slow",
         "#workers",
     ),
     ({"running": {"consumers": ["1", "2"]}}, "worker", "warn", "Not all services are of one version", ""),
@@ -147,7 +147,7 @@ def test_a_pause_is_said_before_whatever_else_is_wrong_with_who_and_since_when()
     found = seen(replace(WELL, halts=(PAUSE,), **HALTED, relay_active=False, lag=12_000))
 
     assert found.verdict.title == "Nothing is sent: paused"
-    assert (found.verdict.words, found.verdict.since) == ("an import runs (ada)", AT - timedelta(hours=1))
+    assert (found.verdict.words, found.verdict.since) == ("an import runs (ada).", AT - timedelta(hours=1))
     assert "(60 min)" in shown(found)
 
 
@@ -176,7 +176,7 @@ async def test_a_source_that_is_away_is_named_at_its_stage_and_worse_if_nobody_s
     await world.look()
 
     [problem] = overview.seen().problems
-    assert (problem.title, problem.stage, problem.level) == ("worker 0 does not answer in time", "worker", "warn")
+    assert (problem.title, problem.stage, problem.level) == ("Worker 0 does not answer in time", "worker", "warn")
 
     world.workers = [None, None]
     world.outbox = world.topics = world.producer = None
