@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +21,7 @@ from console.control import Control
 from console.dead_letters.cache import LettersReader
 from console.overview.backlog import TopicsReader, ask_outbox
 from console.overview.flow import Sources
-from console.overview.overview import Overview
+from console.overview.overview import HOURS, Overview
 from console.overview.past.history_file import HistoryFile
 from console.overview.services import ask_producer, ask_worker
 from console.overview.source import SOURCE_WITHIN_S, ProcessSources, Source
@@ -34,6 +34,7 @@ from console.pages.replay import replay_pages
 from console.pages.runs import RunStarter, run_pages
 from console.pages.sign_in import sign_in_pages
 from console.runs.event_times import EventTimes
+from console.runs.ranges import Stop
 from console.runs.runs import Runs
 from console.settings import Settings
 from console.shared_settings import ours_of
@@ -146,7 +147,7 @@ def wire(settings: Settings, consumer: ConsumerSettings, http: httpx.AsyncClient
         contact_pages(view, search, present, starter),
         dead_letter_pages(view, letters, starter, clock),
         dead_letter_actions(letters, starter),
-        replay_pages(view, starter, clock, times, lambda: overview.now().halts),
+        replay_pages(view, starter, clock, times, lambda: _stops(overview)),
         run_pages(view, runs, actions),
         control_pages(view, starter, next(iter(settings.console_consumers), "")),
         sign_in_pages(view, access, sessions),
@@ -155,6 +156,12 @@ def wire(settings: Settings, consumer: ConsumerSettings, http: httpx.AsyncClient
     files = (partial(asyncio.to_thread, index.close), partial(asyncio.to_thread, overview.file.close))
     closing = (topics.stop, letters.stop, times.stop, actions.stop, present.close, *files)
     return Wired(app, [*overview.works(), indexer.follow], closing)
+
+
+def _stops(overview: Overview) -> Iterator[Stop]:
+    for mark in overview.happened(max(HOURS)):
+        if mark.kind in ("halt", "pause"):
+            yield Stop(mark.kind, mark.began_at, mark.goes_on)
 
 
 def _sources(  # noqa: PLR0913, PLR0917 - what the overview polls

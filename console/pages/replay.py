@@ -1,7 +1,7 @@
 """The replay page: a plan, the start of a planned replay, and the list of earlier ones."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -12,7 +12,7 @@ from starlette.datastructures import QueryParams
 from console.pages.runs import RunStarter
 from console.runs.event_times import EventTimes, NotCounted
 from console.runs.range_picture import RangePicture
-from console.runs.ranges import presets, range_of, typed_range
+from console.runs.ranges import Stop, presets, range_of, typed_range
 from console.runs.runs import Runs
 from console.web.forms import Form
 from console.web.view import View
@@ -35,11 +35,11 @@ DEFAULTS: Final[Mapping[str, Any]] = {
 }
 
 
-Halts = Callable[[], Sequence[Mapping[str, str]]]
-"""Returns the present halts of the workers: each with its reason, and since when."""
+Stops = Callable[[], Iterable[Stop]]
+"""Returns the halts and pauses of the last day, as far as they are known."""
 
 
-def replay_pages(view: View, starter: RunStarter, clock: Clock, times: EventTimes, halts: Halts) -> APIRouter:
+def replay_pages(view: View, starter: RunStarter, clock: Clock, times: EventTimes, stops: Stops) -> APIRouter:
     """Return the page's routes. A replay starts only from a plan, or from an earlier replay.
 
     The fragment `/replay/picture` shows a range among the events: of a form's fields, or of a run.
@@ -67,7 +67,7 @@ def replay_pages(view: View, starter: RunStarter, clock: Clock, times: EventTime
             "replay.html",
             asked=asked,
             types=EVENT_TYPES,
-            presets=presets(now, halts()),
+            presets=presets(now, stops()),
             as_picture=urlencode({**fields, "type": asked["types"], "picture": "yes"}, doseq=True),
             as_range=urlencode(fields),
             of_run=None,

@@ -15,7 +15,7 @@ from runtime.kafka.topic_reader import TopicReader
 from runtime.kafka.topics import partitions_of
 from schemas.topics import Topics
 
-ANSWERS_WITHIN_S: Final = 3.0
+ANSWERS_WITHIN_S: Final = 10.0
 MOST_BARS: Final = 48
 # The length of a bar, so that it begins at a time that people name.
 _STEPS: Final = tuple(

@@ -1,6 +1,6 @@
 """Ranges of time that a replay may have: those that people ask for often, and those that they type."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -20,17 +20,25 @@ class Preset(NamedTuple):
     days_ago: int | None = None
 
 
-def presets(now: datetime, halts: Sequence[Mapping[str, str]]) -> list[Preset]:
-    """Return the ranges that people ask for often; one since each of the present *halts* began."""
+class Stop(NamedTuple):
+    """A `halt` or a `pause` of sending, and whether it goes on."""
+
+    kind: str
+    began: datetime
+    goes_on: bool
+
+
+def presets(now: datetime, stops: Iterable[Stop]) -> list[Preset]:
+    """Return the ranges that people ask for often, also since the newest halt and pause of *stops* began."""
     midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     yesterday = {"since": _text(midnight - timedelta(days=1)), "until": _text(midnight - timedelta(milliseconds=1))}
-    since_halts = [
-        Preset(f"since the {'pause' if halt['reason'] == 'paused' else 'halt'} began", _query(since=_text(began)))
-        for halt in halts
-        if (began := read_time(halt["since"])) is not None
+    newest = {stop.kind: stop for stop in sorted(stops, key=lambda stop: stop.began)}
+    since_stops = [
+        Preset(f"since the {'' if stop.goes_on else 'last '}{stop.kind} began", _query(since=_text(stop.began)))
+        for stop in newest.values()
     ]
     return [
-        *since_halts,
+        *since_stops,
         Preset("last hour", _query(since="1h")),
         Preset("last 24 hours", _query(since="24h")),
         Preset("yesterday", _query(**yesterday), days_ago=1),

@@ -25,6 +25,7 @@ from console.pages.replay import replay_pages
 from console.pages.runs import RunStarter, run_pages
 from console.pages.sign_in import sign_in_pages
 from console.runs.event_times import EventCounts, NotCounted
+from console.runs.ranges import Stop
 from console.runs.runs import Runs
 from console.shared_settings import ours_of
 from console.web.access import CSRF_HEADER, Access
@@ -151,7 +152,7 @@ class Operator:
         program = [sys.executable, "-S", "-c", "import json, sys; print(json.dumps(sys.argv[1:]))"]
         self.clock = clock
         self.runs, self.reader, self.notes = Runs(folder, clock, program), Reader(), Notes()
-        self.times, self.halts = Times(), list[Mapping[str, str]]()
+        self.times, self.stops = Times(), list[Stop]()
         reader, actions = cast("Any", self.reader), cast("Any", self.notes)
         http, given = answering(workers), settings(folder, console_consumers=",".join(workers))
         starter = RunStarter(self.runs, actions, Control(given, ours_of(consumer or ConsumerSettings()), http, clock))
@@ -166,7 +167,7 @@ class Operator:
             contact_pages(view, cast("Any", None), cast("Any", None), starter),
             dead_letter_pages(view, reader, starter, clock),
             dead_letter_actions(reader, starter),
-            replay_pages(view, starter, clock, cast("Any", self.times), lambda: self.halts),
+            replay_pages(view, starter, clock, cast("Any", self.times), lambda: self.stops),
             run_pages(view, self.runs, actions),
             sign_in_pages(view, access, sessions),
         )

@@ -14,7 +14,7 @@ from hubspot_consumer.dead_letters.assembly import Assembly, Change
 from hubspot_consumer.dead_letters.dead_letter import LetterFilter, dead_letters_of, read_set_aside
 from hubspot_consumer.dead_letters.resolutions import OPEN, DeadAgain, Discarded, Redriven, Resolutions
 from schemas.topics import Topics
-from tests.kafka.dead_letters import AT, AT_MS, as_read, headers, resolution_as_read
+from tests.kafka.dead_letters import AT, AT_MS, as_read, headers, letters, resolution_as_read
 
 PARTITIONS = st.integers(0, 1)
 SMALL = st.integers(0, 4)
@@ -121,6 +121,22 @@ def pages(shelves: Shelves, which: LetterFilter) -> list[Page]:
     while found[-1].newer + len(found[-1].letters) < found[-1].found:
         found.append(shelves.page(which, 3, read_cursor(cursor_of(found[-1].letters[-1]))))
     return found
+
+
+def test_the_cause_of_the_most_contacts_is_worse_than_that_of_the_most_events() -> None:
+    reasons = {"too_large": ["a@x", "a@x", "a@x"], "missing_key": [None] * 4, "key_mismatch": ["a@x", "b@x"]}
+    set_aside = [
+        as_read(offset, key=key.encode() if key else None, headers=headers(str(offset), reason=reason))
+        for offset, (reason, key) in enumerate((reason, key) for reason, keys in reasons.items() for key in keys)
+    ]
+
+    groups = Shelves().changed(Change(None, letter) for letter in letters(set_aside)).groups
+
+    assert [(group.reason, group.contacts, len(group.times)) for group in groups] == [
+        ("key_mismatch", 2, 2),
+        ("too_large", 1, 3),
+        ("missing_key", 0, 4),
+    ]
 
 
 def test_a_reading_changes_only_the_dead_letters_that_it_is_about() -> None:

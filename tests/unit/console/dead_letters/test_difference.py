@@ -12,7 +12,8 @@ from tests.samples import PAYLOADS, envelope, value
 
 EARNED = {name: each for name, each in PAYLOADS["nova_earned"].items() if name != "earned_at"}
 LACKING = value(envelope(payload={**EARNED, "amount_cents": "500", "earnd_at": "2026-11-24T03:00:00Z"}))
-MEND = Correction(values={"amount_cents": 500, "earned_at": "2026-11-24T03:00:00Z"}, unset=("earnd_at",), note="so")
+VALUES = {"amount_cents": 500, "session_id": "ses_1", "earned_at": "2026-11-24T03:00:00Z"}
+MEND = Correction(values=VALUES, unset=("earnd_at",), note="so")
 DIFFERENCES = [
     Difference("amount_cents", "changed", '"500"', "500"),
     Difference("earnd_at", "left out", '"2026-11-24T03:00:00Z"', None),
@@ -43,7 +44,7 @@ def test_of_an_open_one_it_is_what_the_event_suggests_and_of_one_that_suggests_n
 
 def test_a_report_of_the_command_tells_the_same() -> None:
     changes = {"values": MEND.values, "unset": list(MEND.unset)}
-    was = {"earnd_at": '"2026-11-24T03:00:00Z"', "amount_cents": '"500"'}
+    was = {"earnd_at": '"2026-11-24T03:00:00Z"', "amount_cents": '"500"', "session_id": '"ses_1"'}
 
     assert sorted(differences_in({"was": was, "changes": changes})) == sorted(DIFFERENCES)
     assert differences_in({"changes": changes}) == []

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from console.runs.ranges import Stop
 from tests.clock import START
 from tests.unit.console.test_console_dead_letters import Operator, signed_in_operator
 
@@ -73,11 +74,16 @@ async def test_a_range_that_can_not_be_shown_is_told(operator: Operator) -> None
 
 async def test_ranges_that_people_ask_for_are_one_click_away_and_keep_the_types(operator: Operator) -> None:
     operator.clock.advance(3 * 3600)
-    operator.halts = [{"reason": "paused", "since": "2026-11-24T01:00:00+00:00"}]
+    operator.stops = [
+        Stop("halt", START - timedelta(hours=2), goes_on=False),
+        Stop("pause", START + timedelta(hours=1), goes_on=True),
+        Stop("halt", START - timedelta(hours=9), goes_on=False),
+    ]
     page = (await operator.see("/replay?type=nova_earned")).text
 
     found = dict(re.findall(r'href="/replay\?([^"]*)"[^>]*>([a-z0-9 ]+)<', page))
     assert {name: unescape(query) for query, name in found.items()} == {
+        "since the last halt began": "from=since&since=2026-11-23T22%3A00%3A00.000Z&type=nova_earned",
         "since the pause began": "from=since&since=2026-11-24T01%3A00%3A00.000Z&type=nova_earned",
         "last hour": "from=since&since=1h&type=nova_earned",
         "last 24 hours": "from=since&since=24h&type=nova_earned",
