@@ -9,7 +9,7 @@ from sandbox.day.ledger import Ledger
 from sandbox.services import Service
 from tests.console.actions import noted
 from tests.console.axe import serious_findings
-from tests.console.browsing import narrow_and_dark, pictured
+from tests.console.browsing import narrow_and_dark
 from tests.pipeline import OPERATOR_TOKEN, Pipeline
 
 pytestmark = pytest.mark.timeout(240)
@@ -39,7 +39,6 @@ async def test_what_is_paused_by_a_click_goes_out_when_it_is_resumed_by_another(
     await expect(row).to_contain_text("paused", timeout=SOON_MS)
     await expect(page.locator("#banner")).to_contain_text("Paused: nothing is sent to HubSpot.", timeout=SOON_MS)
     assert await serious_findings(page) == []
-    await pictured(page, "control")
     before, calls = await pipeline.ledger(), (await pipeline.simulator.statistics())["calls"]
     held = await pipeline.arrived()
     await pipeline.commit(100)

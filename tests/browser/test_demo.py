@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from tests.console.browsing import pictured
 from tests.polling import eventually
 
 pytestmark = pytest.mark.timeout(240)
@@ -77,12 +76,10 @@ async def test_the_poisoned_contact_is_found_explained_mended_and_redriven_by_cl
     poisoned = page.locator("li.event[data-state=dead_letter]")
     await expect(poisoned).to_have_count(1, timeout=SOON_MS)
     await expect(poisoned).to_contain_text("Field required")
-    await pictured(page, "contact")
 
     # Explained: what is wrong with it, and what to do.
     await poisoned.get_by_role("link", name="Dead letter").click()
     await expect(page.locator("#why")).to_contain_text("Field required")
-    await pictured(page, "dead-letter")
 
     # Mended: what is suggested is in the form already.
     await page.get_by_role("button", name="Save the correction", exact=True).click()
@@ -93,7 +90,6 @@ async def test_the_poisoned_contact_is_found_explained_mended_and_redriven_by_cl
     await expect(page.locator("#run")).to_have_attribute("data-state", "done", timeout=SOON_MS)
     await clicked(page, "Redrive 1")
     await expect(page.locator("[data-report=redriven]")).to_have_text("1", timeout=SOON_MS)
-    await pictured(page, "redriven")
 
     # And the contact is whole, at HubSpot too.
     await page.get_by_role("link", name="Dead letters", exact=True).click()

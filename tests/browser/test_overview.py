@@ -13,7 +13,7 @@ from playwright.async_api import Browser, Locator, Page, expect
 from sandbox.processes import free_port
 from sandbox.services import Service
 from tests.console.axe import serious_findings
-from tests.console.browsing import narrow_and_dark, pictured, signed_in
+from tests.console.browsing import narrow_and_dark, signed_in
 from tests.pipeline import OPERATOR_TOKEN, Pipeline, running_pipeline
 from tests.polling import eventually
 
@@ -48,7 +48,6 @@ async def test_the_overview_follows_live_traffic_at_each_step(
     await expect(figure(page, "quota_used")).to_have_text(re.compile(r"^\d+ of 100 calls used$"), timeout=SOON_MS)
     await expect(page.get_by_role("img", name="Flow, events/s: published")).to_be_visible(timeout=SOON_MS)
     assert await serious_findings(page) == []
-    await pictured(page, "overview")
 
 
 async def test_what_is_down_is_named_and_none_of_its_figures_is_shown(

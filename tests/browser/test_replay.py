@@ -8,7 +8,7 @@ from playwright.async_api import Browser, Page, expect
 
 from sandbox.services import Service
 from tests.console.axe import serious_findings
-from tests.console.browsing import pictured, signed_in
+from tests.console.browsing import signed_in
 from tests.end_to_end.reprocessing.test_mending import emptied
 from tests.end_to_end.reprocessing.test_replay import delivered
 from tests.pipeline import OPERATOR_TOKEN, Pipeline
@@ -61,7 +61,6 @@ async def test_a_replay_is_planned_started_followed_and_told_by_clicking_alone(
     await expect(page.locator("[data-plan=contacts]")).to_have_text(str(contacts))
     await expect(page.locator("[data-plan=takes]")).to_contain_text("at 30 % of the quota")
     assert await serious_findings(page) == []
-    await pictured(page, "replay-plan")
     assert not (await pipeline.simulator.accepted()).contacts
 
     await click(page, "Start the replay")

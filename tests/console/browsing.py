@@ -1,9 +1,7 @@
 """A browser's page that somebody has signed in on."""
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Protocol
 
 from playwright.async_api import Browser, Page, StorageState, ViewportSize
@@ -53,9 +51,3 @@ async def narrow_and_dark(page: Page) -> AsyncIterator[Page]:
     )
     yield await context.new_page()
     await context.close()
-
-
-async def pictured(page: Page, name: str) -> None:
-    """Keep a picture of the page for docs/console.md, where NERAVA_PICTURES names a folder for them."""
-    if folder := os.environ.get("NERAVA_PICTURES"):
-        await page.screenshot(path=Path(folder) / f"{name}.png")

@@ -99,3 +99,12 @@ def test_nothing_that_is_swapped_in_or_holds_what_is_speaks_by_itself(name: str)
 def test_what_is_new_is_said_by_one_short_line_of_the_layout() -> None:
     assert '<p id="said" class="unseen" role="status"></p>' in template("layout")
     assert 'id="banner" aria-live' not in template("layout")
+
+
+def test_the_document_lists_the_keys_of_the_console() -> None:
+    told = (CONSOLE.parent / "docs" / "console.md").read_text()
+
+    of_pages = re.findall(r'\("[^"]+", "([^"]+)", "(\w)"\)', template("layout"))
+    keys, names = [f"`g` `{key}`" for _, key in of_pages], [name.lower() for name, _ in of_pages]
+    assert f"| {', '.join(keys)} | go to {', '.join(names)} |" in told
+    assert [key for key in re.findall(r"<kbd>([^<{]+)</kbd>", template("keys")) if f"`{key}`" not in told] == []
