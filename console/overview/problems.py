@@ -79,6 +79,11 @@ def _who_sends_nothing(flow: Flow, reason: str) -> str:
     return f"{len(halted)} of {len(live)} workers send nothing" if flow.sends else "Nothing is sent"
 
 
+# What it means that one does not answer while another of its kind does.
+_WITH_OTHERS: Final[Mapping[str, str]] = {
+    "producer": "Another one answers; sums include only those that do.",
+    "worker": "The others take over its partitions; sums include only those that answer.",
+}
 _PARTS: Final[Mapping[str, tuple[Stage, str]]] = {
     "outbox": ("outbox", "How many events wait in the outbox is not known."),
     "Kafka": ("kafka", "The lag is not known."),
@@ -92,13 +97,13 @@ def _unreachable(flow: Flow) -> Iterable[Problem]:
     for source in asked:
         kind = source.name.partition(" ")[0]
         stage, meaning = _PARTS[kind]
-        others = kind == "worker" and flow.workers_known > 0
+        others = {"worker": flow.workers_known > 0, "producer": flow.relay_active is not None}.get(kind, False)
         yield Problem(
             f"away:{source.name}",
             stage,
             "warn" if others else "bad",
             f"{_named(source.name)} {source.trouble}",
-            "The others take over its partitions; sums include only those that answer." if others else meaning,
+            _WITH_OTHERS[kind] if others else meaning,
             since=source.answered_at,
         )
 

@@ -1,5 +1,6 @@
 """The verdict: whether all is well, in one line, and the picture whose stages say what is not."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,11 +15,14 @@ from console.overview.outlook import outlook
 from console.overview.overview import Seen
 from console.overview.past.history import Recent
 from console.overview.picture import steps, verdict
+from console.overview.problem import Problem
 from console.overview.problems import problems
 from console.overview.quota import Quota
+from console.overview.source import Source
 from console.overview.workers import WorkerFigures
 from console.shared_settings import Comparison
 from console.web.view import View
+from tests.clock import OwnedClock
 from tests.console.world import HALT, World, page_of, worker
 
 AT = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -45,6 +49,17 @@ def seen(flow: Flow, recent: Recent = STEADY) -> Seen:
     coming = outlook(flow, recent)
     found = problems(flow, coming)
     return Seen(flow, coming, found, verdict(flow, found), steps(flow, found))
+
+
+def unreachable(name: str, **changes: Any) -> Sequence[Problem]:
+    """Return the problems of a flow one of whose sources has never answered."""
+
+    async def ask() -> None:
+        raise TimeoutError
+
+    source = Source(name, ask, OwnedClock())
+    source._trouble = "does not answer in time"
+    return seen(replace(WELL, unreachable=(source,), **changes)).problems
 
 
 def shown(what: Seen) -> str:
@@ -177,6 +192,9 @@ async def test_a_source_that_is_away_is_named_at_its_stage_and_worse_if_nobody_s
 
     [problem] = overview.seen().problems
     assert (problem.title, problem.stage, problem.level) == ("Worker 0 does not answer in time", "worker", "warn")
+
+    of_producer = unreachable("producer x", relay_active=False)
+    assert [problem.level for problem in of_producer if problem.key.startswith("away")] == ["warn"]
 
     world.workers = [None, None]
     world.outbox = world.topics = world.producer = None
