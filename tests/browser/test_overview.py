@@ -193,6 +193,7 @@ async def test_cards_of_one_row_have_one_height(services: tuple[Service, Service
     assert sum(map(len, rows)) == 9
     assert all(len(set(heights)) == 1 for heights in rows)
     assert max(map(len, rows)) == 5, "the picture is one row"
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 async def test_the_overview_fits_a_telephone_and_a_dark_room(page: Page) -> None:
