@@ -124,7 +124,11 @@ def pages(shelves: Shelves, which: LetterFilter) -> list[Page]:
 
 
 def test_the_cause_of_the_most_contacts_is_worse_than_that_of_the_most_events() -> None:
-    reasons = {"too_large": ["a@x", "a@x", "a@x"], "missing_key": [None] * 4, "key_mismatch": ["a@x", "b@x"]}
+    reasons: dict[str, list[str | None]] = {
+        "too_large": ["a@x", "a@x", "a@x"],
+        "missing_key": [None] * 4,
+        "key_mismatch": ["a@x", "b@x"],
+    }
     set_aside = [
         as_read(offset, key=key.encode() if key else None, headers=headers(str(offset), reason=reason))
         for offset, (reason, key) in enumerate((reason, key) for reason, keys in reasons.items() for key in keys)
