@@ -2,13 +2,15 @@
 
 import asyncio
 import re
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, StorageState, expect
 
 from sandbox.services import Service
 from tests.console.axe import serious_findings
 from tests.console.browsing import signed_in
+from tests.console.still.console import StillConsole
 from tests.end_to_end.reprocessing.test_mending import emptied
 from tests.end_to_end.reprocessing.test_replay import delivered
 from tests.pipeline import OPERATOR_TOKEN, Pipeline
@@ -114,6 +116,24 @@ async def test_a_replay_that_is_stopped_goes_on_where_it_was(
 
     findings, _ = await pipeline.findings()
     assert not findings
+
+
+async def test_yesterday_is_that_of_who_looks_and_of_utc_without_scripts(
+    still: StillConsole, chromium: Browser, still_session: StorageState
+) -> None:
+    async def since(*, scripts: bool) -> tuple[str, str]:
+        context = await chromium.new_context(
+            base_url=still.url, storage_state=still_session, timezone_id="Asia/Tokyo", java_script_enabled=scripts
+        )
+        page = await context.new_page()
+        await page.goto("/replay")
+        link = page.get_by_role("link", name="yesterday")
+        address, words = await link.get_attribute("href") or "", await link.inner_text()
+        await context.close()
+        return parse_qs(urlsplit(address).query)["since"][0][10:], words
+
+    assert await since(scripts=True) == ("T15:00:00.000Z", "yesterday")
+    assert await since(scripts=False) == ("T00:00:00.000Z", "yesterday (UTC)")
 
 
 async def test_a_time_that_is_none_is_refused_in_words(page: Page) -> None:
