@@ -21,10 +21,11 @@ SHIFTS = """
 window.shifted = 0;
 window.moved = [];
 new PerformanceObserver((list) => {
-  for (const entry of list.getEntries()) {
-    if (entry.hadRecentInput) continue;
+  for (const entry of list.getEntries().filter((each) => !each.hadRecentInput)) {
     window.shifted += entry.value;
-    window.moved.push(...entry.sources.map((each) => each.node?.nodeName + "." + each.node?.className));
+    for (const { node, previousRect: from, currentRect: to } of entry.sources) {
+      window.moved.push(`${node?.nodeName} ${node?.className}: from ${from.x}, ${from.y} to ${to.x}, ${to.y}`);
+    }
   }
 }).observe({ type: "layout-shift", buffered: true });
 """
@@ -53,7 +54,9 @@ class Load:
 
 # With an empty cache; most of the bytes are the vendored scripts, which a browser keeps for an hour. The time is the
 # server's, to the first byte: `make bench ARGS=contact_pages` measures it with a million receipts.
-BUDGET = Load(requests=14, bytes=180_000, page=60_000, first_byte_ms=100)
+BUDGET = Load(requests=14, bytes=100_000, page=60_000, first_byte_ms=100)
+# The charts, and an hour of their samples.
+OF_THE_OVERVIEW = replace(BUDGET, bytes=200_000)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -63,24 +66,34 @@ async def cold_page(still: StillConsole, chromium: Browser, still_session: Stora
         base_url=still.url, storage_state=still_session, viewport={"width": 1280, "height": 900}
     )
     page = await context.new_page()
-    await (await context.new_cdp_session(page)).send("Network.setCacheDisabled", {"cacheDisabled": True})
-    await page.add_init_script(SHIFTS)
+    network = await context.new_cdp_session(page)
+    await network.send("Network.enable")
+    await network.send("Network.setCacheDisabled", {"cacheDisabled": True})
+    await watch(page)
     yield page
     await context.close()
 
 
+async def watch(page: Page) -> None:
+    """Let each page that is opened in it record what moves."""
+    await page.add_init_script(SHIFTS)
+    # The first address gets a process of its own, which hears of the size of the window only after it has painted.
+    await page.goto("/static/icon.svg")
+
+
 async def loaded(page: Page, path: str) -> Load:
-    await page.goto(path, wait_until="load")
+    await page.goto(path, wait_until="networkidle" if path == "/" else "load")
     return Load(**await page.evaluate(LOADED))
 
 
 async def test_each_page_stays_within_its_bytes_requests_and_milliseconds(still: StillConsole, cold_page: Page) -> None:
     over = {}
     for name, path in still.pages.items():
+        budget = OF_THE_OVERVIEW if name == "overview" else BUDGET
         loads = [await loaded(cold_page, path) for _ in range(LOADS)]
         # The machine may be busy with something else meanwhile.
         best = replace(loads[-1], first_byte_ms=min(each.first_byte_ms for each in loads))
-        if any(getattr(best, field) > most for field, most in asdict(BUDGET).items()):
+        if any(getattr(best, field) > most for field, most in asdict(budget).items()):
             over[name] = best
 
     assert over == {}
@@ -107,7 +120,7 @@ async def test_nothing_moves_while_a_page_loads(still: StillConsole, cold_page: 
 
 async def test_nothing_moves_while_a_page_is_polled(still: StillConsole, cold_page: Page) -> None:
     async def polled(page: Page, path: str, ending: str) -> tuple[float, list[str]]:
-        await page.add_init_script(SHIFTS)
+        await watch(page)
         await page.goto(path, wait_until="load")
         async with page.expect_response(re.compile(f"{ending}$")):
             pass
