@@ -139,7 +139,7 @@ async def test_an_event_that_nobody_could_tell_from_a_repeat_is_counted_and_the_
     await pipeline.until_arrived(2 + lost + 1)
     assert await pipeline.dead_letters() == []
     # The audit compares only events that are acked.
-    await eventually(pipeline._finished, saying="every event is acked")
+    await pipeline.until_finished()
 
     found = await pipeline.run("audit")
     assert found.code == 1
