@@ -34,6 +34,8 @@ HEADERS: Final = {
 # An address of `static` changes with the file. Any other may be cached for an hour.
 _CACHED: Final = "public, max-age=31536000, immutable"
 _CACHED_FOR_AN_HOUR: Final = "public, max-age=3600"
+# The status of an answer that nobody receives, as nginx logs it.
+_LEFT: Final = 499
 # A smaller file does not get smaller.
 _COMPRESSED_FROM: Final = 500
 
@@ -59,7 +61,13 @@ def console(view: View, access: Access, pages: Sequence[APIRouter], *, https: bo
         # The size is checked before the body is read, and before the access check.
         if request.method not in ("GET", "HEAD") and not says_it_is_small(request):
             return PlainTextResponse(TOO_LARGE, 413, headers=HEADERS)
-        response = await call_next(request)
+        try:
+            response = await call_next(request)
+        except RuntimeError:
+            # Starlette raises it where no answer was made, as for a file that a browser no longer waits for.
+            if not await request.is_disconnected():
+                raise
+            return Response(status_code=_LEFT)
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
         if request.scope["path"].startswith("/static/"):

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from starlette.types import Message
 
 from tests.console.server import Visitor, application
 
@@ -108,3 +109,21 @@ def test_the_document_lists_the_keys_of_the_console() -> None:
     keys, names = [f"`g` `{key}`" for _, key in of_pages], [name.lower() for name, _ in of_pages]
     assert f"| {', '.join(keys)} | go to {', '.join(names)} |" in told
     assert [key for key in re.findall(r"<kbd>([^<{]+)</kbd>", template("keys")) if f"`{key}`" not in told] == []
+
+
+async def test_a_browser_that_leaves_before_its_file_comes_is_no_error(tmp_path: Path) -> None:
+    async def left() -> Message:
+        return {"type": "http.disconnect"}
+
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"console.example.com"), (b"accept-encoding", b"gzip")]
+    request = {"type": "http", "http_version": "1.1", "method": "GET", "scheme": "http", "headers": headers}
+    address = {"path": "/static/console.css", "query_string": b"", "root_path": "", "client": ("127.0.0.1", 1)}
+
+    await application(tmp_path)({**request, **address}, left, send)
+
+    assert [message["status"] for message in sent if message["type"] == "http.response.start"] == [499]
