@@ -46,8 +46,9 @@ def lines(letters: Iterable[Letter], *, reveal: bool) -> Iterator[bytes]:
 
 
 def _encoded(rows: Iterable[Iterable[object]]) -> bytes:
+    # With a quote around each field, a spreadsheet that takes semicolons for separators begins no cell within a text.
     text = StringIO(newline="")
-    csv.writer(text).writerows(rows)
+    csv.writer(text, quoting=csv.QUOTE_ALL).writerows(rows)
     return text.getvalue().encode(errors="replace")
 
 

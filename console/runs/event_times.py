@@ -16,6 +16,8 @@ from runtime.kafka.topics import partitions_of
 from schemas.topics import Topics
 
 ANSWERS_WITHIN_S: Final = 10.0
+# Partitions may have been added since.
+LOOK_AGAIN_S: Final = 600.0
 MOST_BARS: Final = 48
 # The length of a bar, so that it begins at a time that people name.
 _STEPS: Final = tuple(
@@ -67,6 +69,7 @@ class EventTimes:
         self._lock: Final = asyncio.Lock()
         self._reader: TopicReader | None = None
         self._partitions: Sequence[TopicPartition] = ()
+        self._looked_at = 0.0
         self._remembered: dict[datetime, Offsets] = {}
 
     async def count(self, since: datetime | None, until: datetime, types: Collection[str]) -> EventCounts:
@@ -74,19 +77,26 @@ class EventTimes:
 
         *types* are the event types that are counted; all of them if there are none. Raises NotCounted.
         """
-        async with self._lock:
-            try:
-                async with asyncio.timeout(ANSWERS_WITHIN_S):
-                    return await self._count(since, until, types)
-            except (KafkaError, OSError, TimeoutError) as error:
-                await self.stop()
-                raise NotCounted(f"Kafka does not answer ({type(error).__name__})") from error
+        try:
+            async with asyncio.timeout(ANSWERS_WITHIN_S), self._lock:
+                return await self._count_or_stop(since, until, types)
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise NotCounted(f"Kafka does not answer ({type(error).__name__})") from error
 
     async def stop(self) -> None:
         reader, self._reader = self._reader, None
         self._remembered.clear()
         if reader is not None:
             await reader.stop()
+
+    async def _count_or_stop(self, since: datetime | None, until: datetime, types: Collection[str]) -> EventCounts:
+        if self._clock.monotonic() - self._looked_at > LOOK_AGAIN_S:
+            await self.stop()
+        try:
+            return await self._count(since, until, types)
+        except BaseException:
+            await self.stop()
+            raise
 
     async def _count(self, since: datetime | None, until: datetime, types: Collection[str]) -> EventCounts:
         now = self._clock.now()
@@ -120,6 +130,7 @@ class EventTimes:
             self._partitions = sorted(await partitions_of(self._options, self._topics.events))
             if not self._partitions:
                 raise NotCounted("there are no event topics yet: run `python -m producer topics`")
+            self._looked_at = self._clock.monotonic()
             self._reader = TopicReader(self._options)
         await self._reader.start()
         return self._reader

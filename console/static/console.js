@@ -89,10 +89,11 @@ document.addEventListener("DOMContentLoaded", () => {
   showTimes();
   // The screen reader has read these lines with the page.
   told = new Set(lines());
-  // `data-all="name"` ticks every box of that name.
+  // `data-all="name"` ticks every box of that name. Where one of them is unticked, not all are meant any more.
   document.addEventListener("change", (event) => {
-    const name = event.target.dataset?.all;
-    if (!name) return;
-    for (const box of document.querySelectorAll(`input[type=checkbox][name="${name}"]`)) box.checked = event.target.checked;
+    const { name, checked, dataset } = event.target;
+    const boxes = dataset?.all ? `[name="${dataset.all}"]` : name && !checked ? `[data-all="${name}"]` : null;
+    if (!boxes) return;
+    for (const box of document.querySelectorAll(`input[type=checkbox]${boxes}`)) box.checked = checked;
   });
 });

@@ -171,6 +171,19 @@ async def test_all_that_are_shown_are_ticked_at_once_and_what_nobody_can_read_st
     await expect(page.locator("[data-report=still_dead]")).to_have_text("2")
 
 
+async def test_who_unticks_one_after_all_means_all_no_more(ids: list[str], page: Page) -> None:
+    await page.goto("/dead-letters")
+    every = page.get_by_role("checkbox", name="that match the filter, on all pages")
+    await every.check()
+    one = page.get_by_label(f"Dead letter {ids[0]}", exact=True)
+    await expect(one).to_be_checked()
+
+    await one.uncheck()
+
+    await expect(every).not_to_be_checked()
+    await expect(page.get_by_label(f"Dead letter {ids[1]}", exact=True)).to_be_checked()
+
+
 async def test_all_of_a_reason_are_redriven_by_its_button(
     services: tuple[Service, Service], somebody: str, emails: tuple[str, str], pipeline: Pipeline, page: Page
 ) -> None:

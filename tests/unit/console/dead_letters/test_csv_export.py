@@ -67,6 +67,14 @@ def test_no_text_of_a_record_is_calculated(formula: str) -> None:
     assert row["detail"].lstrip("' ").startswith(formula.strip())
 
 
+def test_each_field_has_quotes_so_that_no_other_separator_begins_a_cell() -> None:
+    [line] = b"".join(lines([letter(headers=headers(detail="odd;=HYPERLINK(0)"))], reveal=True)).splitlines()[1:]
+
+    assert line.startswith(b'"0-0","dead","')
+    assert b',"odd;=HYPERLINK(0)","' in line
+    assert line.count(b'","') == len(COLUMNS) - 1
+
+
 def test_a_record_that_is_no_event_has_empty_fields_and_one_line() -> None:
     [row] = rows(letter(key=b"\xff", headers=[("dead_letter.detail", b'a "word",\r\nand \x00 more')]))
 

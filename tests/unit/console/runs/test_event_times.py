@@ -1,5 +1,6 @@
 """Events by time, counted by the offsets of times."""
 
+import asyncio
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,7 +10,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
 
 from console.runs import event_times
-from console.runs.event_times import MOST_BARS, EventTimes, NotCounted
+from console.runs.event_times import LOOK_AGAIN_S, MOST_BARS, EventTimes, NotCounted
 from console.runs.range_picture import HEIGHT, WIDTH, RangePicture
 from schemas.topics import Topics
 from tests.clock import START, OwnedClock
@@ -125,6 +126,40 @@ async def test_a_kafka_that_is_away_is_told_and_asked_anew(times: EventTimes, br
 
     assert (await times.count(None, START, [])).chosen == 400
     assert (broker.opened, broker.stopped) == (2, 1)
+
+
+async def test_requests_that_wait_for_one_another_wait_no_longer_together_than_one(
+    times: EventTimes, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+
+    async def silent(_: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        nonlocal asked
+        asked += 1
+        await asyncio.Event().wait()
+        return {}
+
+    monkeypatch.setattr(broker, "starts", silent)
+    monkeypatch.setattr(event_times, "ANSWERS_WITHIN_S", 0.1)
+
+    answers = await asyncio.gather(*(times.count(None, START, []) for _ in range(6)), return_exceptions=True)
+
+    assert {type(answer) for answer in answers} == {NotCounted}
+    # One after the other, each would have asked a Kafka that does not answer.
+    assert asked <= 2
+
+
+async def test_partitions_that_were_added_are_counted_after_a_while(broker: Broker) -> None:
+    clock = OwnedClock()
+    times = EventTimes({}, Topics(), clock)
+    broker.there = PARTITIONS[:1]
+    assert (await times.count(None, START, [])).chosen == 100
+    broker.there = PARTITIONS
+    assert (await times.count(None, START, [])).chosen == 100
+
+    clock.advance(LOOK_AGAIN_S + 1)
+
+    assert (await times.count(None, START, [])).chosen == 400
 
 
 async def test_without_topics_the_command_is_named_that_makes_them(times: EventTimes, broker: Broker) -> None:
