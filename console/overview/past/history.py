@@ -6,6 +6,7 @@ It is kept in memory, so that no page waits for a disk; `history_file.py` keeps 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import isfinite
 from statistics import fmean
 from typing import Final, Literal, NamedTuple
@@ -105,12 +106,10 @@ class History:
 
     def recent(self, now: float) -> Recent:
         samples = [each for each in self.fine if now - RECENT_S <= each.at <= now]
-        written, growth = _mean("written_per_s", samples), _growth("outbox_rows", samples)
         delivered = _mean("delivered_per_s", samples)
         most = [each for minute in self.minutes if (each := minute.figures.get("delivered_per_s")) is not None]
         return Recent(
-            # What the relay does not publish arrives all the same.
-            arriving_per_s=None if written is None else max(0.0, written + growth),
+            arriving_per_s=_arriving(samples),
             delivered_per_s=delivered,
             calls_per_s=_mean("calls_per_s", samples),
             most_delivered_per_s=max(most, default=delivered),
@@ -152,12 +151,27 @@ def _mean(name: str, samples: Iterable[Sample]) -> float | None:
     return fmean(known) if known else None
 
 
-def _growth(name: str, samples: Sequence[Sample]) -> float:
-    """Return by how much a figure has risen in a second; 0 if that is not known."""
-    known = [(sample.at, figure) for sample in samples if (figure := sample.figures.get(name)) is not None]
-    if len(known) < 2 or known[-1][0] == known[0][0]:
-        return 0.0
-    return (known[-1][1] - known[0][1]) / (known[-1][0] - known[0][0])
+def _arriving(samples: Sequence[Sample]) -> float | None:
+    """Return the events that arrived in a second: on Kafka, and in the outbox, where the relay publishes them later."""
+    if not _known("outbox_rows", samples):
+        return _mean("written_per_s", samples)
+    # What was written is not known while Kafka is away, so the outbox's growth of that time must not count either.
+    steps = _steps(("written_per_s", "outbox_rows"), samples)
+    arrived = sum(written * seconds + growth for seconds, (written, _), (_, growth) in steps)
+    return max(0.0, arrived / sum(seconds for seconds, _, _ in steps)) if steps else None
+
+
+def _steps(names: Sequence[str], samples: Sequence[Sample]) -> list[tuple[int, Sequence[float], Sequence[float]]]:
+    """Return, for samples that follow each other and know these figures, the seconds, the figures and their growth."""
+    found: list[tuple[int, Sequence[float], Sequence[float]]] = []
+    for then, now in pairwise(samples):
+        before, after = ([each.figures.get(name) for name in names] for each in (then, now))
+        pairs = [
+            (one, other) for one, other in zip(before, after, strict=True) if one is not None and other is not None
+        ]
+        if len(pairs) == len(names) and now.at - then.at <= GAP_STEPS * SAMPLE_EVERY_S:
+            found.append((now.at - then.at, [new for _, new in pairs], [new - old for old, new in pairs]))
+    return found
 
 
 def _short(figure: float | None) -> float | None:

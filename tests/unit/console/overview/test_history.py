@@ -92,6 +92,18 @@ def test_what_arrives_is_what_is_written_and_what_the_outbox_gains() -> None:
     assert (recent.delivered_per_s, recent.calls_per_s, recent.most_delivered_per_s) == (8, 2, 8)
 
 
+def test_what_arrives_is_not_what_the_outbox_gained_while_kafka_was_away() -> None:
+    history = History()
+    rows = 0.0
+    # Ten events arrive in a second. For five minutes nobody knows what is written; then it is 60 in a second.
+    for number in range(120):
+        written = None if 40 <= number < 100 else 60.0 if rows else 10.0
+        rows += 5 * (10 - (written or 0))
+        history.add(Sample(NOW + number * 5, {"written_per_s": written, "outbox_rows": rows}))
+
+    assert history.recent(NOW + 595).arriving_per_s == pytest.approx(10)
+
+
 async def test_the_charts_have_a_gap_where_nobody_could_tell() -> None:
     world = World()
     overview = world.overview()
