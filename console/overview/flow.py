@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from console.overview.backlog import OutboxBacklog, TopicsBacklog
+from console.overview.backlog import COUNTED, OutboxBacklog, TopicsBacklog
 from console.overview.latency import quantiles_of
 from console.overview.quota import Quota, quota_of
 from console.overview.services import Report, added
@@ -92,6 +92,11 @@ class Flow:
     def sends(self) -> bool:
         """Whether a worker may send: one is live, and not halted."""
         return any(worker.is_live and worker.halt is None for worker in self.one_by_one)
+
+    @property
+    def outbox_is_large(self) -> bool:
+        """Whether the outbox has more rows than are counted, or just as many: how many is then not known."""
+        return (self.outbox_rows or 0) >= COUNTED
 
     @property
     def waiting(self) -> float | None:

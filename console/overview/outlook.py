@@ -41,6 +41,8 @@ class Outlook:
     """
 
     waiting: float | None = None
+    # Whether more may wait than are counted.
+    waiting_at_least: bool = False
     arriving_per_s: float | None = None
     capacity_per_s: float | None = None
     capacity_from: CapacityFrom = "now"
@@ -61,6 +63,7 @@ def outlook(flow: Flow, recent: Recent) -> Outlook:
     capacity, known_from = _capacity(flow, recent, busy=flow.sends and is_behind)
     return Outlook(
         waiting=flow.waiting,
+        waiting_at_least=flow.outbox_is_large,
         arriving_per_s=recent.arriving_per_s,
         capacity_per_s=capacity,
         capacity_from=known_from,
@@ -101,6 +104,8 @@ def _daily(flow: Flow, recent: Recent) -> Daily | None:
     # What waits beyond the usual needs calls too, on top of those of the present rate.
     backlog = (flow.waiting or 0.0) * per_event
     needed, left = recent.calls_per_s * until_s + backlog, quota.daily_usable
+    if needed <= left and flow.outbox_is_large:
+        return None
     return Daily(needed, left, quota.daily_resets_at, None if needed <= left else _spent(quota, recent, backlog))
 
 

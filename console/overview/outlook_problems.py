@@ -20,7 +20,7 @@ GROWS: Final = (
 def behind(outlook: Outlook) -> Iterable[Problem]:
     if not outlook.is_behind:
         return
-    count = f"{outlook.waiting or 0:,.0f} events"
+    count = f"{'At least ' if outlook.waiting_at_least else ''}{outlook.waiting or 0:,.0f} events"
     yield Problem(
         "behind",
         "kafka",

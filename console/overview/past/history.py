@@ -11,6 +11,7 @@ from math import isfinite
 from statistics import fmean
 from typing import Final, Literal, NamedTuple
 
+from console.overview.backlog import COUNTED
 from console.overview.flow import Flow
 
 SAMPLE_EVERY_S: Final = 5
@@ -153,10 +154,15 @@ def _mean(name: str, samples: Iterable[Sample]) -> float | None:
 
 def _arriving(samples: Sequence[Sample]) -> float | None:
     """Return the events that arrived in a second: on Kafka, and in the outbox, where the relay publishes them later."""
-    if not _known("outbox_rows", samples):
+    rows = _known("outbox_rows", samples)
+    if rows and rows[-1] >= COUNTED:
+        return None
+    if not rows:
         return _mean("written_per_s", samples)
     # What was written is not known while Kafka is away, so the outbox's growth of that time must not count either.
-    steps = _steps(("written_per_s", "outbox_rows"), samples)
+    # Nor is it known how an outbox grows that has more rows than are counted.
+    counted = [each for each in samples if (each.figures.get("outbox_rows") or 0) < COUNTED]
+    steps = _steps(("written_per_s", "outbox_rows"), counted)
     arrived = sum(written * seconds + growth for seconds, (written, _), (_, growth) in steps)
     return max(0.0, arrived / sum(seconds for seconds, _, _ in steps)) if steps else None
 

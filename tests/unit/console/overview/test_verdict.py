@@ -1,5 +1,6 @@
 """The verdict: whether all is well, in one line, and the picture whose stages say what is not."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import escape
 
+from console.overview.backlog import COUNTED
 from console.overview.flow import Flow, Unwell
 from console.overview.outlook import outlook
 from console.overview.overview import Seen
-from console.overview.past.history import Recent
+from console.overview.past.history import History, Recent, Sample
 from console.overview.picture import steps, verdict
 from console.overview.problem import Problem
 from console.overview.problems import problems
@@ -205,3 +207,20 @@ async def test_a_source_that_is_away_is_named_at_its_stage_and_worse_if_nobody_s
         (stage, "bad") for stage in ("outbox", "relay", "kafka", "worker")
     }
     assert 'data-problem="away:Kafka"' in page_of(overview)
+
+
+def test_an_outbox_with_more_rows_than_are_counted_is_at_least_as_large_and_nothing_is_concluded_from_it() -> None:
+    history = History()
+    for number in range(100):
+        history.add(Sample(number * 5, {"outbox_rows": COUNTED, "written_per_s": 20.0, "calls_per_s": 1.0}))
+    recent = history.recent(500)
+
+    found = seen(replace(WELL, outbox_rows=COUNTED, lag=50), recent)
+
+    assert (recent.arriving_per_s, found.outlook.caught_up_in_s, found.outlook.daily) == (None, None, None)
+    [problem] = found.problems
+    assert problem.words == "At least 100,050 events wait. When they will be delivered is not known yet."
+    page = " ".join(re.sub(r"<[^>]*>", " ", shown(found)).split())
+    assert all(
+        words in page for words in ("waiting at least 100,000", "At least 100,050 events", "wait at least 100,050")
+    )
