@@ -68,7 +68,7 @@ def outlook(flow: Flow, recent: Recent) -> Outlook:
         capacity_per_s=capacity,
         capacity_from=known_from,
         is_behind=is_behind,
-        caught_up_in_s=_caught_up(flow.waiting or 0.0, recent.arriving_per_s, capacity) if is_behind else 0.0,
+        caught_up_in_s=_caught_up(flow.waiting or 0.0, recent, capacity) if is_behind else 0.0,
         sends=flow.sends,
         daily=_daily(flow, recent),
     )
@@ -89,10 +89,14 @@ def _capacity(flow: Flow, recent: Recent, *, busy: bool) -> tuple[float | None, 
     return by_quota, "quota"
 
 
-def _caught_up(waiting: float, arriving: float | None, capacity: float | None) -> float | None:
+def _caught_up(waiting: float, recent: Recent, capacity: float | None) -> float | None:
+    arriving, risen = recent.arriving_per_s, recent.waiting_risen_per_s
     if capacity is None or arriving is None:
         return None
-    return waiting / (capacity - arriving) if capacity > arriving else inf
+    if capacity > arriving:
+        return waiting / (capacity - arriving)
+    # What arrives is a mean of more minutes: after a burst, it is more than arrives now, and what waits falls.
+    return waiting / -risen if risen is not None and risen < 0 else inf
 
 
 def _daily(flow: Flow, recent: Recent) -> Daily | None:

@@ -20,6 +20,8 @@ FINE_FOR_S: Final = 3_600
 KEPT_FOR_S: Final = 24 * 3_600
 # The span over which rates are averaged to tell whether the workers keep up.
 RECENT_S: Final = 600
+# The span over which what waits is compared, to tell whether it becomes more.
+COMPARED_S: Final = 180
 # A longer time without a sample is a gap: no line is drawn across it.
 GAP_STEPS: Final = 3
 DIGITS: Final = 4
@@ -70,6 +72,8 @@ class Recent:
     delivered_per_s: float | None = None
     calls_per_s: float | None = None
     most_delivered_per_s: float | None = None
+    # By how much what waits has risen in a second of the last few minutes.
+    waiting_risen_per_s: float | None = None
 
 
 class History:
@@ -114,6 +118,7 @@ class History:
             delivered_per_s=delivered,
             calls_per_s=_mean("calls_per_s", samples),
             most_delivered_per_s=max(most, default=delivered),
+            waiting_risen_per_s=_waiting_risen([each for each in samples if each.at >= now - COMPARED_S]),
         )
 
     def _minute_before(self, at: int) -> Sample | None:
@@ -165,6 +170,12 @@ def _arriving(samples: Sequence[Sample]) -> float | None:
     steps = _steps(("written_per_s", "outbox_rows"), counted)
     arrived = sum(written * seconds + growth for seconds, (written, _), (_, growth) in steps)
     return max(0.0, arrived / sum(seconds for seconds, _, _ in steps)) if steps else None
+
+
+def _waiting_risen(samples: Sequence[Sample]) -> float | None:
+    names = ("lag", "outbox_rows") if _known("outbox_rows", samples) else ("lag",)
+    steps = _steps(names, samples)
+    return sum(sum(risen) for _, _, risen in steps) / sum(seconds for seconds, _, _ in steps) if steps else None
 
 
 def _steps(names: Sequence[str], samples: Sequence[Sample]) -> list[tuple[int, Sequence[float], Sequence[float]]]:

@@ -104,6 +104,18 @@ def test_what_arrives_is_not_what_the_outbox_gained_while_kafka_was_away() -> No
     assert history.recent(NOW + 595).arriving_per_s == pytest.approx(10)
 
 
+def test_what_waits_has_risen_or_fallen_in_the_last_minutes_and_not_before_them() -> None:
+    history = History()
+    # What left the outbox for Kafka waits all the same, and a time in which Kafka did not tell does not count.
+    for number in range(120):
+        rows, lag = (number * 100.0, 0.0) if number < 75 else (0.0, 9_000 - 30.0 * number)
+        history.add(Sample(NOW + number * 5, {"outbox_rows": rows, "lag": None if number == 105 else lag}))
+
+    assert history.recent(NOW + 370).waiting_risen_per_s == pytest.approx(20)
+    assert history.recent(NOW + 595).waiting_risen_per_s == pytest.approx(-6)
+    assert History().recent(NOW).waiting_risen_per_s is None
+
+
 async def test_the_charts_have_a_gap_where_nobody_could_tell() -> None:
     world = World()
     overview = world.overview()

@@ -41,6 +41,16 @@ def test_a_backlog_that_grows_says_so() -> None:
     assert problem.level == "bad"
 
 
+@pytest.mark.parametrize(("risen", "level"), [(-40, "warn"), (40, "bad"), (0, "bad"), (None, "bad")])
+def test_a_backlog_that_falls_since_a_burst_is_over_does_not_grow(risen: float | None, level: str) -> None:
+    recent = Recent(arriving_per_s=80, waiting_risen_per_s=risen)
+
+    found = outlook(replace(LIVE, lag=12_000, delivered_per_s=40), recent)
+
+    assert found.caught_up_in_s == (300 if level == "warn" else inf)
+    assert [problem.level for problem in behind(found)] == [level]
+
+
 def test_a_backlog_during_a_pause_counts_from_when_sending_goes_on_at_what_was_possible_before() -> None:
     halted = replace(
         LIVE, lag=12_000, delivered_per_s=0, events_per_call=None, one_by_one=(replace(WORKER, halt="paused"),)
