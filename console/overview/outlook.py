@@ -59,8 +59,9 @@ class Outlook:
 
 def outlook(flow: Flow, recent: Recent) -> Outlook:
     """Return the outlook of this moment."""
-    is_behind = (flow.waiting or 0.0) > max(FEW, (flow.delivered_per_s or 0.0) * BEHIND_S)
-    capacity, known_from = _capacity(flow, recent, busy=flow.sends and is_behind)
+    is_behind = _is_much(flow.waiting, flow)
+    # Only what is on Kafka keeps workers busy: what waits in the outbox does not reach them.
+    capacity, known_from = _capacity(flow, recent, busy=flow.sends and _is_much(flow.lag, flow))
     return Outlook(
         waiting=flow.waiting,
         waiting_at_least=flow.outbox_is_large,
@@ -72,6 +73,10 @@ def outlook(flow: Flow, recent: Recent) -> Outlook:
         sends=flow.sends,
         daily=_daily(flow, recent),
     )
+
+
+def _is_much(events: float | None, flow: Flow) -> bool:
+    return (events or 0.0) > max(FEW, (flow.delivered_per_s or 0.0) * BEHIND_S)
 
 
 def _capacity(flow: Flow, recent: Recent, *, busy: bool) -> tuple[float | None, CapacityFrom]:

@@ -51,6 +51,16 @@ def test_a_backlog_that_falls_since_a_burst_is_over_does_not_grow(risen: float |
     assert [problem.level for problem in behind(found)] == [level]
 
 
+def test_workers_are_not_busy_with_what_the_relay_does_not_publish() -> None:
+    idle = replace(LIVE, lag=0, outbox_rows=5_000, delivered_per_s=0, events_per_call=None)
+
+    found = outlook(idle, Recent(arriving_per_s=0, most_delivered_per_s=60))
+
+    assert (found.is_behind, found.capacity_per_s, found.capacity_from) == (True, 60, "most")
+    [problem] = behind(found)
+    assert problem.level == "warn"
+
+
 def test_a_backlog_during_a_pause_counts_from_when_sending_goes_on_at_what_was_possible_before() -> None:
     halted = replace(
         LIVE, lag=12_000, delivered_per_s=0, events_per_call=None, one_by_one=(replace(WORKER, halt="paused"),)
