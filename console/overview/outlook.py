@@ -20,7 +20,7 @@ CapacityFrom = Literal["now", "most", "quota"]
 
 @dataclass(frozen=True)
 class Daily:
-    """The calls of the day: those that are needed until `resets_at` at the present rate, and those that are left."""
+    """The calls of the day: those that are needed until `resets_at` at the usual rate, and those that are left."""
 
     needed: float
     left: float
@@ -106,16 +106,18 @@ def _caught_up(waiting: float, recent: Recent, capacity: float | None) -> float 
 
 def _daily(flow: Flow, recent: Recent) -> Daily | None:
     quota = flow.quota
-    if quota is None or quota.daily_resets_at is None or recent.calls_per_s is None:
+    # The present rate would count a backlog's calls until midnight, also when it is nearly gone.
+    usual = recent.calls_per_s if recent.usual_calls_per_s is None else recent.usual_calls_per_s
+    if quota is None or quota.daily_resets_at is None or usual is None:
         return None
     until_s = max(0.0, (quota.daily_resets_at - flow.at).total_seconds())
     per_event = _calls_per_event(flow, recent)
-    # What waits beyond the usual needs calls too, on top of those of the present rate.
+    # What waits needs calls once, on top of the usual ones.
     backlog = (flow.waiting or 0.0) * per_event
-    needed, left = recent.calls_per_s * until_s + backlog, quota.daily_usable
+    needed, left = usual * until_s + backlog, quota.daily_usable
     if needed <= left and flow.outbox_is_large:
         return None
-    return Daily(needed, left, quota.daily_resets_at, None if needed <= left else _spent(quota, recent, backlog))
+    return Daily(needed, left, quota.daily_resets_at, None if needed <= left else _spent(quota, usual, backlog))
 
 
 def _calls_per_event(flow: Flow, recent: Recent) -> float:
@@ -124,6 +126,5 @@ def _calls_per_event(flow: Flow, recent: Recent) -> float:
     return 1 / flow.events_per_call if flow.events_per_call else 0.0
 
 
-def _spent(quota: Quota, recent: Recent, backlog: float) -> float:
-    left = quota.daily_usable - backlog
-    return max(0.0, left / recent.calls_per_s) if recent.calls_per_s else 0.0
+def _spent(quota: Quota, usual: float, backlog: float) -> float:
+    return max(0.0, (quota.daily_usable - backlog) / usual) if usual else 0.0

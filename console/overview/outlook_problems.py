@@ -54,7 +54,7 @@ def daily_calls(flow: Flow, outlook: Outlook) -> Iterable[Problem]:
             "hubspot",
             "warn",
             "The calls of the day will not last",
-            f"At this rate they are spent in {span(daily.spent_in_s or 0.0)}, and the portal's new day begins in"
+            f"At the usual rate they are spent in {span(daily.spent_in_s or 0.0)}, and the portal's new day begins in"
             f" {span((daily.resets_at - flow.at).total_seconds())}.",
             "Workers spread what is left over the day. Find out which other app spends calls, or ask for more.",
             "#keeping-up",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import isfinite
-from statistics import fmean
+from statistics import fmean, median
 from typing import Final, Literal, NamedTuple
 
 from console.overview.backlog import COUNTED
@@ -71,6 +71,8 @@ class Recent:
     arriving_per_s: float | None = None
     delivered_per_s: float | None = None
     calls_per_s: float | None = None
+    # The median of the day's minutes.
+    usual_calls_per_s: float | None = None
     most_delivered_per_s: float | None = None
     # By how much what waits has risen in a second of the last few minutes.
     waiting_risen_per_s: float | None = None
@@ -112,11 +114,12 @@ class History:
     def recent(self, now: float) -> Recent:
         samples = [each for each in self.fine if now - RECENT_S <= each.at <= now]
         delivered = _mean("delivered_per_s", samples)
-        most = [each for minute in self.minutes if (each := minute.figures.get("delivered_per_s")) is not None]
+        most, usual = _known("delivered_per_s", self.minutes), _known("calls_per_s", self.minutes)
         return Recent(
             arriving_per_s=_arriving(samples),
             delivered_per_s=delivered,
             calls_per_s=_mean("calls_per_s", samples),
+            usual_calls_per_s=median(usual) if usual else None,
             most_delivered_per_s=max(most, default=delivered),
             waiting_risen_per_s=_waiting_risen([each for each in samples if each.at >= now - COMPARED_S]),
         )

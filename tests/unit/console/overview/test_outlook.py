@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from console.overview.flow import Flow
 from console.overview.outlook import BEHIND_S, FEW, outlook
 from console.overview.outlook_problems import behind
-from console.overview.past.history import Recent
+from console.overview.past.history import MINUTE_S, History, Recent, Sample
 from console.overview.quota import Quota
 from console.overview.workers import WorkerFigures
 
@@ -116,6 +116,25 @@ def test_calls_of_the_day_that_do_not_last_are_spent_before_the_portals_midnight
     assert daily.left <= left
     if daily.spent_in_s is not None:
         assert 0 <= daily.spent_in_s <= hours * 3_600 + 1
+
+
+@pytest.mark.parametrize(("waiting", "lasts"), [(0, True), (100_000, True), (400_000, False)])
+def test_calls_of_a_backlog_are_needed_once_and_those_of_a_usual_minute_until_midnight(
+    waiting: int,
+    lasts: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    history = History()
+    # An import took the last hour of a quiet day, in which each call had two events.
+    for number in range(12 * MINUTE_S):
+        calls = 20.0 if number >= 11 * MINUTE_S else 1.0
+        history.minutes.append(Sample(number * MINUTE_S, {"calls_per_s": calls}, MINUTE_S))
+        history.fine.append(Sample(number * MINUTE_S, {"calls_per_s": calls, "delivered_per_s": 2 * calls}))
+
+    daily = outlook(replace(LIVE, lag=waiting), history.recent(12 * MINUTE_S * MINUTE_S)).daily
+
+    assert daily is not None
+    assert daily.needed == 6 * 3_600 + waiting / 2
+    assert daily.lasts == lasts
 
 
 @pytest.mark.parametrize("flow", [Flow(at=AT), replace(LIVE, quota=None), replace(LIVE, lag=None)])
