@@ -38,6 +38,7 @@ class Flow:
     outbox_oldest_s: float | None = None
     parked: float | None = None
     relay_active: bool | None = None
+    producers: int = 0
     published_per_s: float | None = None
     written_per_s: float | None = None
     lag: float | None = None
@@ -165,6 +166,7 @@ class Sources:
             "outbox_rows": outbox.rows if outbox else None,
             "outbox_oldest_s": outbox.oldest.total_seconds() if outbox and outbox.oldest else None,
             "parked": outbox.parked if outbox else None,
+            "producers": len([*self.producers]),
             "relay_active": any(relays) if relays else None,
             "published_per_s": _rate(self.producers, "producer_events_published_total"),
             "written_per_s": self.topics.rate(lambda topics: topics.written),

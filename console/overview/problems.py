@@ -21,6 +21,7 @@ def problems(flow: Flow, outlook: Outlook) -> list[Problem]:
     found = [
         *_not_sent(flow),
         *_unreachable(flow),
+        *_not_known(flow),
         *_settings(flow),
         *_before_kafka(flow),
         *_unwell(flow),
@@ -28,6 +29,7 @@ def problems(flow: Flow, outlook: Outlook) -> list[Problem]:
         *daily_calls(flow, outlook),
         *_set_aside(flow),
         *_slow(flow),
+        *_standing(flow),
         *_versions(flow),
     ]
     # The sort keeps the order of those of one level.
@@ -105,6 +107,27 @@ def _unreachable(flow: Flow) -> Iterable[Problem]:
             f"{_named(source.name)} {source.trouble}",
             _WITH_OTHERS[kind] if others else meaning,
             since=source.answered_at,
+        )
+
+
+def _not_known(flow: Flow) -> Iterable[Problem]:
+    if not flow.workers:
+        yield Problem(
+            "no_worker_known",
+            "worker",
+            "warn",
+            "No worker is known",
+            "Whether events reach HubSpot is not known.",
+            "Set CONSOLE_CONSUMERS to the workers' addresses.",
+        )
+    if not flow.producers:
+        yield Problem(
+            "no_producer_known",
+            "relay",
+            "warn",
+            "No producer is known",
+            "Whether a relay publishes what waits in the outbox is not known.",
+            "Set CONSOLE_PRODUCERS to the producers' addresses.",
         )
 
 
@@ -203,6 +226,22 @@ def _slow(flow: Flow) -> Iterable[Problem]:
                 link="#workers",
                 link_words="Compare the workers",
             )
+
+
+def _standing(flow: Flow) -> Iterable[Problem]:
+    """Yield that nobody delivers. A worker that stands while others deliver is slow, and a halt says why it is so."""
+    sending = [worker for worker in flow.one_by_one if worker.is_live]
+    if sending and not flow.halts and all(worker.stands and not worker.slow for worker in sending):
+        yield Problem(
+            "stands",
+            "worker",
+            "warn",
+            "No worker delivers",
+            "Workers have events in memory, and have delivered none for a minute.",
+            "Look at what contacts wait for, and ask the doctor.",
+            "#workers",
+            "See the workers",
+        )
 
 
 def _versions(flow: Flow) -> Iterable[Problem]:

@@ -33,6 +33,7 @@ WELL = Flow(
     at=AT,
     outbox_rows=0,
     relay_active=True,
+    producers=1,
     lag=3,
     workers=1,
     workers_known=1,
@@ -120,6 +121,15 @@ PROBLEMS: list[tuple[dict[str, Any], str, str, str, str]] = [
         "Worker x is slow",
         "#workers",
     ),
+    ({"workers": 0, "workers_known": 0, "one_by_one": (), "lag": 90}, "worker", "warn", "No worker is known", ""),
+    ({"producers": 0, "relay_active": None}, "relay", "warn", "No producer is known", ""),
+    (
+        {"one_by_one": (WorkerFigures("worker x", mode="live", stands=True),)},
+        "worker",
+        "warn",
+        "No worker delivers",
+        "#workers",
+    ),
     ({"running": {"consumers": ["1", "2"]}}, "worker", "warn", "Not all services are of one version", ""),
 ]
 
@@ -175,6 +185,14 @@ def test_a_halt_of_some_workers_does_not_say_that_nothing_is_sent() -> None:
 
     assert found.verdict.title == "1 of 2 workers send nothing: halted, token_refused"
     assert found.outlook.sends
+
+
+def test_workers_of_whom_one_delivers_do_not_all_stand_and_a_halt_is_said_once() -> None:
+    standing = WorkerFigures("worker x", mode="live", stands=True)
+    delivers = WorkerFigures("worker y", mode="live", delivered_per_s=20)
+
+    for changes in ({"one_by_one": (standing, delivers)}, {"one_by_one": (standing,), "halts": (HALT,)}):
+        assert "stands" not in [problem.key for problem in seen(replace(WELL, **changes)).problems]
 
 
 async def test_a_console_that_has_asked_nobody_yet_does_not_say_that_all_is_well() -> None:
