@@ -21,7 +21,7 @@ from console.control import Control
 from console.dead_letters.cache import LettersReader
 from console.overview.backlog import TopicsReader, ask_outbox
 from console.overview.flow import Sources
-from console.overview.overview import HOURS, Overview
+from console.overview.overview import Overview
 from console.overview.past.history_file import HistoryFile
 from console.overview.services import ask_producer, ask_worker
 from console.overview.source import SOURCE_WITHIN_S, ProcessSources, Source
@@ -159,7 +159,7 @@ def wire(settings: Settings, consumer: ConsumerSettings, http: httpx.AsyncClient
 
 
 def _stops(overview: Overview) -> Iterator[Stop]:
-    for mark in overview.happened(max(HOURS)):
+    for mark in overview.marks:
         if mark.kind in ("halt", "pause"):
             yield Stop(mark.kind, mark.began_at, mark.goes_on)
 

@@ -88,17 +88,19 @@ class Overview:
         ]
         return Seen(flow, coming, found, verdict(flow, found), steps(flow, found))
 
-    def happened(self, hours: int) -> list[Mark]:
+    async def happened(self, hours: int) -> list[Mark]:
         """Return what happened in the last *hours*, the newest first."""
+        # Runs are read from their folders.
+        runs = await asyncio.to_thread(self.runs)
         now = self._now()
-        return [mark for mark in with_runs(self.marks, self.runs(), now) if mark.until >= now - hours * 3_600]
+        return [mark for mark in with_runs(self.marks, runs, now) if mark.until >= now - hours * 3_600]
 
-    def charts(self, hours: int, after: float = 0.0) -> Mapping[str, Any]:
+    async def charts(self, hours: int, after: float = 0.0) -> Mapping[str, Any]:
         """Return the samples of the last *hours*, from *after* on, by name, with the marks of that time."""
         earliest = self._now() - hours * 3_600
         marks = [
             {"kind": mark.kind, "words": mark.words, "began": mark.began, "until": mark.until}
-            for mark in self.happened(hours)
+            for mark in await self.happened(hours)
         ]
         return {**columns(self.history.since(earliest, after)), "from": earliest, "until": self._now(), "marks": marks}
 

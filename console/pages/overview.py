@@ -18,7 +18,7 @@ def overview_pages(view: View, overview: Overview) -> APIRouter:
 
     @router.get("/")
     async def page(request: Request, hours: str = "") -> Response:
-        return view.page(request, "overview.html", seen=overview.seen(), **happened(hours))
+        return view.page(request, "overview.html", seen=overview.seen(), **await happened(hours))
 
     @router.get("/overview/live")
     async def live(request: Request) -> Response:
@@ -26,19 +26,19 @@ def overview_pages(view: View, overview: Overview) -> APIRouter:
 
     @router.get("/overview/happened")
     async def what_happened(request: Request, hours: str = "") -> Response:
-        return view.page(request, "overview_happened.html", **happened(hours))
+        return view.page(request, "overview_happened.html", **await happened(hours))
 
     @router.get("/overview/samples")
     async def samples(hours: str = "", after: float = 0.0) -> Response:
-        return JSONResponse(overview.charts(_one_of(hours), after))
+        return JSONResponse(await overview.charts(_one_of(hours), after))
 
     @router.get("/banner")
     async def banner(request: Request) -> Response:
         return view.page(request, "banner.html")
 
-    def happened(hours: str) -> dict[str, Any]:
+    async def happened(hours: str) -> dict[str, Any]:
         shown = _one_of(hours)
-        return {"hours": shown, "all_hours": HOURS, "marks": overview.happened(shown)}
+        return {"hours": shown, "all_hours": HOURS, "marks": await overview.happened(shown)}
 
     return router
 

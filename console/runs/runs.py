@@ -8,7 +8,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -56,6 +57,8 @@ class Runs:
         self._program: Final = program
         self._known: dict[str, StartedRun] = {}
         self._processes: list[subprocess.Popen[bytes]] = []
+        # The overview reads runs in a thread, and a run's new output may be taken only once.
+        self._lock: Final = threading.Lock()
 
     def start(
         self, kind: Kind, arguments: Sequence[str], who: str, form: Mapping[str, Any], notices: Sequence[str] = ()
@@ -71,11 +74,13 @@ class Runs:
             kind=kind, arguments=tuple(arguments), who=who, began=now, form=dict(form), notices=tuple(notices)
         )
         try:
-            self._processes.append(self._begin(folder, asked))
+            process = self._begin(folder, asked)
         except Exception:
             # Without its folder, the run that never began is not shown as lost.
             shutil.rmtree(folder, ignore_errors=True)
             raise
+        with self._lock:
+            self._processes.append(process)
         self._forget_old_ones()
         return self._run(folder.name)
 
@@ -86,7 +91,9 @@ class Runs:
 
     def all(self, *kinds: Kind) -> list[StartedRun]:
         """Return the runs of these *kinds* as they are now, the newest first."""
-        return [run for name in self._names() if (run := self._readable(name)) and run.asked.kind in kinds]
+        with self._lock:
+            self._reap()
+        return [run for name in self._names() if (run := self._readable(name, kinds))]
 
     def _begin(self, folder: Path, asked: RunRequest) -> subprocess.Popen[bytes]:
         with (folder / LOCK).open("wb") as lock, (folder / OUT).open("wb") as out, (folder / ERR).open("wb") as err:
@@ -125,17 +132,29 @@ class Runs:
     def _names(self) -> list[str]:
         return sorted((path.name for path in self._folder.glob("*/")), reverse=True)
 
-    def _readable(self, name: str) -> StartedRun | None:
+    def _readable(self, name: str, kinds: Collection[Kind] | None = None) -> StartedRun | None:
+        """Return a run as it is now, if it can be read and is of one of *kinds*; None is any kind."""
         try:
+            if kinds is not None and self._asked(name).asked.kind not in kinds:
+                return None
             return self._run(name)
         except (OSError, ValidationError):
             # A console was killed while it started the run, or a newer version wrote a kind that this one lacks.
             return None
 
     def _run(self, name: str) -> StartedRun:
-        if name not in self._known:
-            self._known[name] = StartedRun(self._folder / name)
-        self._known[name].look()
+        with self._lock:
+            run = self._asked(name)
+            run.look()
+            self._reap()
+            return run
+
+    def _reap(self) -> None:
         # `poll` reaps a process that has ended.
         self._processes = [process for process in self._processes if process.poll() is None]
+
+    def _asked(self, name: str) -> StartedRun:
+        """Return the run as it was last looked at."""
+        if name not in self._known:
+            self._known[name] = StartedRun(self._folder / name)
         return self._known[name]

@@ -173,6 +173,18 @@ async def test_what_can_not_be_read_is_passed_over_and_other_paths_are_no_runs(
         assert console.again().of(name) is None
 
 
+async def test_whoever_asks_for_some_kinds_reads_nothing_of_the_others(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind in ("replay", "mend"):
+        await ended(console.start("0", kind=kind))
+    looked: list[str] = []
+    monkeypatch.setattr(StartedRun, "look", lambda run: looked.append(run.asked.kind))
+
+    assert [run.asked.kind for run in console.again().all("replay", "redrive")] == ["replay"]
+    assert looked == ["replay"]
+
+
 async def test_only_the_newest_are_kept_and_those_that_go_on(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs_module, "MOST_KEPT", 2)
     first = await waits(console.start("wait", kind="mend"))

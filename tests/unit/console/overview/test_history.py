@@ -123,7 +123,7 @@ async def test_the_charts_have_a_gap_where_nobody_could_tell() -> None:
         world.outbox = outbox
         await world.sampled(overview)
 
-    charts = overview.charts(1)
+    charts = await overview.charts(1)
 
     assert charts["outbox_rows"] == [3, None, 4]
     assert [at - charts["at"][0] for at in charts["at"]] == [0, 5, 10]
@@ -134,7 +134,7 @@ async def test_the_next_console_goes_on_with_the_charts_and_marks_of_the_one_bef
     overview = world.overview(tmp_path)
     for _ in range(40):
         await world.sampled(overview)
-    before, happened = overview.charts(24), overview.happened(24)
+    before, happened = await overview.charts(24), await overview.happened(24)
     overview.file.close()
     assert len(before["at"]) > 2
     assert [mark.kind for mark in happened] == ["halt"]
@@ -142,9 +142,9 @@ async def test_the_next_console_goes_on_with_the_charts_and_marks_of_the_one_bef
     following = world.overview(tmp_path)
     await following.restore()
 
-    assert following.charts(24) == before
-    assert following.charts(1)["lag"] == [4] * 40
-    [mark] = following.happened(24)
+    assert await following.charts(24) == before
+    assert (await following.charts(1))["lag"] == [4] * 40
+    [mark] = await following.happened(24)
     assert (mark.key, mark.began, mark.goes_on) == (happened[0].key, happened[0].began, False)
     following.file.close()
 
@@ -159,7 +159,7 @@ async def test_a_damaged_file_is_made_anew(tmp_path: Path, content: bytes) -> No
     for _ in range(3):
         await world.sampled(overview)
 
-    assert len(overview.charts(1)["at"]) == 3
+    assert len((await overview.charts(1))["at"]) == 3
     overview.file.close()
     assert len(HistoryFile(tmp_path).load().samples) == 3
 
@@ -188,7 +188,7 @@ async def test_a_folder_that_can_not_be_written_stops_nothing(tmp_path: Path) ->
     for _ in range(3):
         await world.sampled(overview)
 
-    assert len(overview.charts(1)["at"]) == 3
+    assert len((await overview.charts(1))["at"]) == 3
 
 
 async def test_a_file_of_another_version_is_replaced_and_its_odd_rows_are_passed_over(tmp_path: Path) -> None:

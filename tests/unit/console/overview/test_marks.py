@@ -1,5 +1,7 @@
 """Marks: when a pause, a halt, another problem, a deployment or a run began, and how long it lasted."""
 
+import threading
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 
 from console.overview import flow as flow_module
 from console.overview.past.marks import JOINED_S, Mark, with_runs
+from console.runs.run import StartedRun
 from console.runs.runs import Runs
 from tests.clock import START
 from tests.console.world import HALT, World, worker
@@ -21,7 +24,7 @@ async def test_a_halt_began_when_the_workers_say_and_lasts_until_they_say_so_no_
     for _ in range(4):
         await world.sampled(overview)
 
-    [mark] = overview.happened(24)
+    [mark] = await overview.happened(24)
     assert (mark.kind, mark.words, mark.goes_on) == ("halt", "Halted: token_refused: 401", True)
     assert mark.began_at == START - timedelta(hours=1)
 
@@ -29,7 +32,7 @@ async def test_a_halt_began_when_the_workers_say_and_lasts_until_they_say_so_no_
     for _ in range(3):
         await world.sampled(overview)
 
-    [mark] = overview.happened(24)
+    [mark] = await overview.happened(24)
     assert (mark.goes_on, mark.until) == (False, NOW + 20)
 
 
@@ -41,7 +44,7 @@ async def test_a_problem_that_comes_back_soon_is_one_mark(gap_s: float, marks: i
         world.topics = topics
         await world.sampled(overview, after_s)
 
-    found = [mark for mark in overview.happened(24) if mark.key == "away:Kafka"]
+    found = [mark for mark in await overview.happened(24) if mark.key == "away:Kafka"]
 
     assert len(found) == marks
     assert found[0].goes_on
@@ -66,7 +69,7 @@ async def test_a_version_that_comes_is_a_deployment_and_one_that_does_not_answer
         world.workers = [worker(0, version=version) if version else None for version in (one, two)]
         await world.sampled(overview)
 
-    [mark] = [mark for mark in overview.happened(24) if mark.kind == "deployment"]
+    [mark] = [mark for mark in await overview.happened(24) if mark.kind == "deployment"]
 
     assert (mark.words, mark.began) == ("consumers run 0.2.0", NOW + 20)
 
@@ -86,14 +89,16 @@ async def test_the_next_console_notices_what_was_deployed_while_there_was_none(
     await world.sampled(following)
     following.file.close()
 
-    assert [mark.words for mark in following.happened(24) if mark.kind == "deployment"] == ["this console runs 0.2.0"]
+    assert [mark.words for mark in await following.happened(24) if mark.kind == "deployment"] == [
+        "this console runs 0.2.0"
+    ]
 
 
 async def test_a_run_that_workers_tell_of_is_a_mark_unless_the_console_has_started_it(tmp_path: Path) -> None:
     world = World(workers=[worker(0, reprocessing=RUN), worker(0)])
     overview = world.overview()
     await world.sampled(overview)
-    [told] = overview.happened(24)
+    [told] = await overview.happened(24)
     assert (told.kind, told.words, told.goes_on) == ("run", "replay", True)
 
     runs = Runs(tmp_path, world.clock, program=("true",))
@@ -104,6 +109,21 @@ async def test_a_run_that_workers_tell_of_is_a_mark_unless_the_console_has_start
     [mark] = with_runs([told], runs.all("replay"), world.clock.now().timestamp())
 
     assert (mark.words, mark.link) == ("Replay, started by ada", f"/runs/{own.id}")
+
+
+async def test_runs_are_read_beside_the_event_loop() -> None:
+    threads: list[int] = []
+
+    def read() -> tuple[StartedRun, ...]:
+        threads.append(threading.get_ident())
+        return ()
+
+    overview = replace(World().overview(), runs=read)
+    await overview.happened(1)
+    await overview.charts(1)
+
+    assert len(threads) == 2
+    assert threading.get_ident() not in threads
 
 
 def test_marks_are_shown_the_newest_first_and_not_beyond_a_day() -> None:
