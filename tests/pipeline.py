@@ -12,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 import psycopg
+from aiokafka.errors import KafkaError
 
 from console.runs.run import LOCK, PID, is_locked
 from hubspot_consumer.kafka.lag import Lag
@@ -189,7 +190,11 @@ class Pipeline:
 
         async def accounted_for() -> bool:
             # A worker that takes over may set the same one aside again.
-            dead = {letter.id for letter in await self.dead_letters()}
+            try:
+                dead = {letter.id for letter in await self.dead_letters()}
+            except KafkaError:
+                # A broker that goes on answers for a moment before it is among those of the cluster.
+                return False
             return await self.arrived() + len(dead) >= committed
 
         await eventually(accounted_for, within_s=within_s, every_s=0.5, saying=f"{committed} events are accounted for")
