@@ -51,6 +51,7 @@ class HistoryFile:
     def __init__(self, folder: Path) -> None:
         self.file: Final = folder / FILE
         self._connection: sqlite3.Connection | None = None
+        self._inode = 0
         self._trouble = ""
 
     def load(self) -> Kept:
@@ -63,7 +64,7 @@ class HistoryFile:
             return Kept()
 
     def save(self, new: Kept, everything: Callable[[], Kept], now: float) -> None:
-        """Add what is *new* and delete what is too old. A file that was made anew gets *everything*."""
+        """Add what is *new* and delete what is too old. A file that was made anew or replaced gets *everything*."""
         try:
             connection, is_new = self._opened()
             _write(connection, everything() if is_new else new, now)
@@ -78,19 +79,29 @@ class HistoryFile:
             self._connection = None
 
     def _opened(self) -> tuple[sqlite3.Connection, bool]:
-        """Return the open file, and whether it is a new one. Raises sqlite3.Error and OSError."""
-        if self._connection is not None and self.file.exists():
+        """Return the open file, and whether it is another one than before. Raises sqlite3.Error and OSError."""
+        if self._connection is not None and self._is_there:
             return self._connection, False
+        was_replaced = self._connection is not None
         self.close()
         self._connection = connected(self.file)
         if version_of(self._connection) not in (0, VERSION):
             self.close()
             delete(self.file)
             self._connection = connected(self.file)
+        self._inode = self.file.stat().st_ino
         is_new = version_of(self._connection) == 0
         if is_new:
             self._connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT")
-        return self._connection, is_new
+        return self._connection, is_new or was_replaced
+
+    @property
+    def _is_there(self) -> bool:
+        """Whether the open file still exists at its path: it may have been deleted or replaced."""
+        try:
+            return self.file.stat().st_ino == self._inode
+        except FileNotFoundError:
+            return False
 
     def _give_up(self, error: Exception) -> None:
         """Close the file, which the next save opens again. A damaged one is deleted, so that it is made anew."""
@@ -98,7 +109,7 @@ class HistoryFile:
             self.close()
         self._connection = None
         trouble = type(error).__name__
-        if is_damage(error):
+        if is_damage(error) or _is_other_schema(error):
             with suppress(OSError):
                 delete(self.file)
             log.warning("console.history_made_anew", error=str(error))
@@ -106,6 +117,12 @@ class HistoryFile:
             # Say it once: the next try comes with the next sample.
             log.warning("console.history_not_kept", error=str(error))
         self._trouble = trouble
+
+
+def _is_other_schema(error: Exception) -> bool:
+    """Return whether the file lacks a table or a column, or has others than it should."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_SCHEMA, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH)
 
 
 def _read(connection: sqlite3.Connection) -> Kept:

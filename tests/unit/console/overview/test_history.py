@@ -13,6 +13,7 @@ from console.overview.backlog import OutboxBacklog
 from console.overview.past.history import FIGURES, FINE_FOR_S, KEPT_FOR_S, MINUTE_S, History, Sample, columns
 from console.overview.past.history_file import FILE, HistoryFile, Kept
 from console.overview.past.marks import Mark
+from console.sqlite_files import delete
 from tests.clock import START
 from tests.console.world import HALT, World, worker
 
@@ -177,6 +178,46 @@ async def test_a_file_that_is_damaged_or_deleted_meanwhile_gets_all_that_is_know
     overview.file.close()
 
     assert len(HistoryFile(tmp_path).load().of(5)) == 12
+
+
+async def test_a_file_that_is_replaced_meanwhile_gets_all_that_is_known(tmp_path: Path) -> None:
+    world = World()
+    overview = world.overview(tmp_path / "console")
+    other = HistoryFile(tmp_path / "other")
+    other.save(Kept(), lambda: Kept([Sample(NOW - 60, {"lag": 1.0})]), NOW)
+    other.close()
+    for number in range(12):
+        await world.sampled(overview)
+        if number == 5:
+            delete(overview.file.file)
+            other.file.replace(overview.file.file)
+    overview.file.close()
+
+    kept = [each.at for each in HistoryFile(tmp_path / "console").load().of(5)]
+    assert kept == [NOW - 60, *(NOW + 5 * number for number in range(1, 13))]
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        "PRAGMA user_version = 1",
+        "CREATE TABLE marks (x)",
+        "CREATE TABLE samples (at, x); CREATE TABLE marks (x); CREATE TABLE versions (x); PRAGMA user_version = 1",
+    ],
+)
+async def test_a_file_with_other_tables_is_made_anew(tmp_path: Path, schema: str) -> None:
+    with sqlite3.connect(tmp_path / FILE) as connection:
+        connection.executescript(schema)
+    connection.close()
+    world = World()
+    overview = world.overview(tmp_path)
+
+    await overview.restore()
+    for _ in range(3):
+        await world.sampled(overview)
+    overview.file.close()
+
+    assert len(HistoryFile(tmp_path).load().of(5)) == 3
 
 
 async def test_a_folder_that_can_not_be_written_stops_nothing(tmp_path: Path) -> None:
