@@ -65,12 +65,15 @@ class Overview:
             self.marks.restore(kept.marks, kept.versions, now)
 
     async def sample(self) -> None:
-        """Add the present flow to the history and the marks, and keep both in the file."""
+        """Add the present flow to the history and the marks, and keep both in the file.
+
+        A sample whose time is not believed yet changes neither.
+        """
         seen = self.seen()
-        sample = sample_of(seen.flow)
-        minute = self.history.add(sample)
+        if not (samples := self.history.add(sample_of(seen.flow))):
+            return
         marks = self.marks.see(seen.flow, seen.problems) if seen.flow.is_complete else []
-        new = Kept([sample, *([minute] if minute else ())], marks, dict(self.marks.versions))
+        new = Kept(samples, marks, dict(self.marks.versions))
         everything = Kept([*self.history.minutes, *self.history.fine], [*self.marks], new.versions)
         await asyncio.to_thread(self.file.save, new, lambda: everything, seen.flow.at.timestamp())
 

@@ -84,14 +84,31 @@ class History:
     def __init__(self) -> None:
         self.fine: Final[deque[Sample]] = deque(maxlen=FINE_FOR_S // SAMPLE_EVERY_S)
         self.minutes: Final[deque[Sample]] = deque(maxlen=KEPT_FOR_S // MINUTE_S)
+        # The last sample, if its time does not fit to the one before it.
+        self._odd: Sample | None = None
 
     def restore(self, fine: Iterable[Sample], minutes: Iterable[Sample], now: float) -> None:
-        """Take what an earlier console has kept, as far as it is not too old, or from a time that is still to come."""
-        self.fine.extend(each for each in sorted(fine) if now - FINE_FOR_S <= each.at <= now)
-        self.minutes.extend(each for each in sorted(minutes) if now - KEPT_FOR_S <= each.at <= now)
+        """Take what an earlier console has kept, as far as it is not too old.
 
-    def add(self, sample: Sample) -> Sample | None:
-        """Add a sample; return the minute before it, if that is over now."""
+        What is from a time to come stays until a second sample shows that it is not this console's clock that is wrong.
+        """
+        self.fine.extend(each for each in sorted(fine) if now - FINE_FOR_S <= each.at)
+        self.minutes.extend(each for each in sorted(minutes) if now - KEPT_FOR_S <= each.at)
+
+    def add(self, sample: Sample) -> Sequence[Sample]:
+        """Add a sample; return what is new: the minute before it, if that is over now, and the sample.
+
+        A clock that was set back, or by more than a day, is believed once a second sample agrees.
+        """
+        odd, self._odd = self._odd, None
+        if self.fine and not _follows(sample, self.fine[-1]):
+            if odd is None or not _follows(sample, odd):
+                self._odd = sample
+                return ()
+            return [*self._added(odd), *self._added(sample)]
+        return self._added(sample)
+
+    def _added(self, sample: Sample) -> Sequence[Sample]:
         # After the clock was set back, a later sample would be in the way for as long.
         for samples in (self.fine, self.minutes):
             while samples and samples[-1].at >= sample.at:
@@ -100,7 +117,7 @@ class History:
         if over is not None:
             self.minutes.append(over)
         self.fine.append(sample)
-        return over
+        return [sample] if over is None else [over, sample]
 
     def since(self, earliest: float, after: float = 0.0) -> Sequence[Sample]:
         """Return the samples since *earliest*, and not before *after*: of more than an hour, its minutes."""
@@ -131,6 +148,10 @@ class History:
         if self.minutes and self.minutes[-1].at >= begin:
             return None
         return Sample(begin, _folded([each for each in self.fine if each.at >= begin]), MINUTE_S)
+
+
+def _follows(sample: Sample, before: Sample) -> bool:
+    return before.at < sample.at <= before.at + KEPT_FOR_S
 
 
 def columns(samples: Sequence[Sample]) -> dict[str, list[float | None]]:

@@ -75,10 +75,60 @@ def test_the_fine_samples_are_of_an_hour_and_the_minutes_of_a_day() -> None:
 
 def test_a_clock_that_was_set_back_leaves_no_sample_of_a_time_to_come() -> None:
     history = History()
-    for at in (NOW, NOW + 300, NOW + 600, NOW + 5):
+    for at in (NOW, NOW + 300, NOW + 600, NOW + 5, NOW + 10):
         history.add(Sample(at, {}))
 
-    assert [each.at for each in history.fine] == [NOW, NOW + 5]
+    assert [each.at for each in history.fine] == [NOW, NOW + 5, NOW + 10]
+
+
+@pytest.mark.parametrize("off_s", [-40 * KEPT_FOR_S, -300, 40 * KEPT_FOR_S])
+async def test_one_sample_with_a_wrong_time_takes_nothing_of_the_day(tmp_path: Path, off_s: float) -> None:
+    world = World(workers=[worker(0, halted=HALT), worker(0)])
+    overview = world.overview(tmp_path)
+    for _ in range(40):
+        await world.sampled(overview)
+    times, minutes = [each.at for each in overview.history.fine], [*overview.history.minutes]
+
+    await world.sampled(overview, off_s)
+    await world.sampled(overview, 5 - off_s)
+
+    assert [each.at for each in overview.history.fine] == [*times, times[-1] + 5]
+    assert [*overview.history.minutes] == minutes
+    assert [mark.kind for mark in overview.marks] == ["halt"]
+    overview.file.close()
+    kept = HistoryFile(tmp_path).load()
+    assert [each.at for each in kept.of(5)] == [*times, times[-1] + 5]
+    assert kept.of(60) == minutes
+
+
+async def test_a_console_that_starts_with_an_old_time_takes_nothing_of_the_day(tmp_path: Path) -> None:
+    world = World()
+    before = world.overview(tmp_path)
+    for _ in range(40):
+        await world.sampled(before)
+    before.file.close()
+
+    world.clock.advance(-40 * KEPT_FOR_S)
+    overview = world.overview(tmp_path)
+    await overview.restore()
+    await world.sampled(overview)
+    await world.sampled(overview, 40 * KEPT_FOR_S)
+
+    assert len(overview.history.fine) == 41
+    overview.file.close()
+    assert len(HistoryFile(tmp_path).load().of(5)) == 41
+
+
+async def test_a_clock_that_stays_set_is_believed(tmp_path: Path) -> None:
+    world = World()
+    overview = world.overview(tmp_path)
+    for after_s in (5, 5, 5, 40 * KEPT_FOR_S, 5, 5, -20 * KEPT_FOR_S, 5, 5):
+        await world.sampled(overview, after_s)
+
+    overview.file.close()
+    of_now = [world.clock.now().timestamp() - age_s for age_s in (10, 5, 0)]
+    assert [each.at for each in overview.history.fine][-3:] == of_now
+    assert [each.at for each in HistoryFile(tmp_path).load().of(5)] == of_now
 
 
 def test_what_arrives_is_what_is_written_and_what_the_outbox_gains() -> None:
@@ -255,9 +305,9 @@ def test_the_file_keeps_nothing_that_is_too_old(tmp_path: Path) -> None:
     file, history = HistoryFile(tmp_path), History()
     for number in range(0, 30 * 3_600, 300):
         sample = Sample(NOW + number, dict.fromkeys(FIGURES, 1.0))
-        minute = history.add(sample)
+        new = history.add(sample)
         mark = Mark(str(number), "problem", "words", sample.at, sample.at)
-        file.save(Kept([sample, *([minute] if minute else ())], [mark]), Kept, sample.at)
+        file.save(Kept(new, [mark]), Kept, sample.at)
     kept = file.load()
     file.close()
 
