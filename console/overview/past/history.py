@@ -113,7 +113,8 @@ class History:
         for samples in (self.fine, self.minutes):
             while samples and samples[-1].at >= sample.at:
                 samples.pop()
-        over = self._minute_before(sample.at)
+        is_over = bool(self.fine) and self.fine[-1].at // MINUTE_S != sample.at // MINUTE_S
+        over = self._last_minute() if is_over else None
         if over is not None:
             self.minutes.append(over)
         self.fine.append(sample)
@@ -123,9 +124,8 @@ class History:
         """Return the samples since *earliest*, and not before *after*: of more than an hour, its minutes."""
         samples: Sequence[Sample] = list(self.fine)
         if not samples or earliest < samples[-1].at - FINE_FOR_S - MINUTE_S:
-            # The minutes end with the last full one.
-            full = self.minutes[-1].at + MINUTE_S if self.minutes else 0
-            samples = [*self.minutes, *(each for each in samples if each.at >= full)]
+            # The last minute goes on: whoever asks again *after* its beginning gets it anew.
+            samples = [*self.minutes, *((last,) if (last := self._last_minute()) else ())]
         return [each for each in samples if each.at >= max(earliest, after)]
 
     def recent(self, now: float) -> Recent:
@@ -141,8 +141,9 @@ class History:
             waiting_risen_per_s=_waiting_risen([each for each in samples if each.at >= now - COMPARED_S]),
         )
 
-    def _minute_before(self, at: int) -> Sample | None:
-        if not self.fine or self.fine[-1].at // MINUTE_S == at // MINUTE_S:
+    def _last_minute(self) -> Sample | None:
+        """Return the minute of the last sample, unless it is among `minutes` already."""
+        if not self.fine:
             return None
         begin = self.fine[-1].at // MINUTE_S * MINUTE_S
         if self.minutes and self.minutes[-1].at >= begin:

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 
@@ -56,7 +57,7 @@ def test_times_rise_gaps_are_shown_and_nothing_is_older_than_it_may_be(steps: li
         times = [at for at in found["at"] if at is not None]
         assert times == sorted(set(times))
         assert times[0] >= now - hours * 3_600
-        assert times[-1] == now
+        assert times[-1] == (now if hours == 1 else now // MINUTE_S * MINUTE_S)
         for (before, figure), after in zip(zip(times, found["lag"], strict=True), times[1:], strict=False):
             assert after - before <= 3 * MINUTE_S or figure is None
 
@@ -71,6 +72,22 @@ def test_the_fine_samples_are_of_an_hour_and_the_minutes_of_a_day() -> None:
     assert {each.step for each in history.since(now - 3_600)} == {5}
     assert len(history.since(now - 24 * 3_600)) == pytest.approx(1_440, abs=13)
     assert [each.at for each in history.since(now - 3_600, after=now - 10)] == [now - 10, now - 5, now]
+
+
+def test_a_page_of_hours_that_stays_open_gets_each_minute_once_and_the_last_one_again_while_it_goes_on() -> None:
+    history = History()
+    shown: dict[int, Sample] = {}
+    for number in range(2 * 720):
+        history.add(Sample(NOW + number * 5, {"lag": float(number)}))
+        if number >= 720:
+            answer = history.since(history.fine[-1].at - 6 * 3_600, after=max(shown, default=0))
+            assert len(answer) <= 2 or not shown
+            shown |= {each.at: each for each in answer}
+
+    times = sorted(shown)
+    assert {later - before for before, later in pairwise(times)} == {MINUTE_S}
+    assert {each.step for each in shown.values()} == {MINUTE_S}
+    assert [shown[at] for at in times[:-1]] == [*history.minutes]
 
 
 def test_a_clock_that_was_set_back_leaves_no_sample_of_a_time_to_come() -> None:
