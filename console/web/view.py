@@ -106,11 +106,12 @@ def moment(at: datetime | None, form: Form = "full") -> str:
 
 
 def age(seconds: float | timedelta | None) -> str:
-    """Return a time span with its unit, to about two digits."""
+    """Return a time span with its unit, to about two digits; 0 if it ends before it begins, as by another clock."""
     if seconds is None:
         return "—"
     if isinstance(seconds, timedelta):
         seconds = seconds.total_seconds()
+    seconds = max(0.0, seconds)
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 120:

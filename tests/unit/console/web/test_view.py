@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from console.web.view import Form, moment, utc
+from console.web.view import Form, age, moment, utc
 
 AT = datetime(2026, 11, 24, 4, 0, 0, 123456, timezone(timedelta(hours=1)))
 
@@ -33,3 +33,8 @@ def test_a_time_that_is_not_known_is_a_dash() -> None:
 @pytest.mark.parametrize("at", [datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)])
 def test_times_at_the_ends_of_the_calendar_are_shown_too(at: datetime) -> None:
     assert utc(at) in moment(at)
+
+
+@pytest.mark.parametrize("span", [-3.2, timedelta(seconds=-3.2), -90_000])
+def test_a_span_that_ends_before_it_begins_as_by_another_clock_is_none(span: float | timedelta) -> None:
+    assert age(span) == "0 ms"
