@@ -116,6 +116,7 @@ async def test_a_reader_who_goes_away_leaves_nothing_behind(tmp_path: Path) -> N
         played.close()
 
 
+@pytest.mark.chaos
 async def test_a_kept_demo_opens_the_console_and_ends_well_with_ctrl_c(tmp_path: Path) -> None:
     browser, opened = tmp_path / "browser", tmp_path / "opened"
     browser.write_text(f'#!/bin/sh\necho "$1" >"{opened}"\n')

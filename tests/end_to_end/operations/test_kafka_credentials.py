@@ -143,6 +143,7 @@ async def test_a_password_that_is_rotated_in_its_file_needs_no_restart(
         await broker.kill()
 
 
+@pytest.mark.chaos
 async def test_services_wait_for_a_good_token_and_go_on_beyond_the_end_of_each(
     bearer_kafka: EmbeddedKafka, tokens: TokenServer, tmp_path: Path, database_url: str, topic_prefix: str
 ) -> None:
