@@ -27,6 +27,14 @@ def connected(file: Path, *settings: str) -> sqlite3.Connection:
     return connection
 
 
+def is_still(file: Path, inode: int) -> bool:
+    """Return whether the file that was opened as *inode* still exists at its path: it may be deleted or replaced."""
+    try:
+        return file.stat().st_ino == inode
+    except OSError:
+        return False
+
+
 def version_of(connection: sqlite3.Connection) -> int:
     """Return the version of the schema, 0 in a new file."""
     return int(connection.execute("PRAGMA user_version").fetchone()[0])

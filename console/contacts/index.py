@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from console.contacts.index_rows import DICTIONARY, WINDOW, Known, Rows
-from console.sqlite_files import connected, delete, is_damage, version_of
+from console.sqlite_files import connected, delete, is_damage, is_still, version_of
 from hubspot_consumer.kafka.records import Partition
 
 FILE: Final = "index.sqlite"
@@ -100,10 +100,7 @@ class Index:
     @property
     def is_there(self) -> bool:
         """Whether the open file still exists at its path: it may have been deleted or replaced."""
-        try:
-            return self._connection is not None and self.file.stat().st_ino == self._inode
-        except OSError:
-            return False
+        return self._connection is not None and is_still(self.file, self._inode)
 
     def delete(self) -> None:
         """Close and delete the file, for example because it is damaged."""

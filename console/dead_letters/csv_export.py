@@ -2,7 +2,6 @@
 
 import csv
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from io import StringIO
 from itertools import islice
 from typing import Final
@@ -11,6 +10,7 @@ from hubspot_consumer.dead_letters.dead_letter import Letter
 from hubspot_consumer.dead_letters.remedies import remedy
 from schemas.contacts import contact_hash, masked, shortened
 from schemas.texts import LONGEST_KEPT, printable
+from schemas.times import utc_milliseconds
 
 # The names are those of `dead-letters list --json`.
 COLUMNS: Final = (
@@ -64,8 +64,8 @@ def _row(letter: Letter, *, reveal: bool) -> list[object]:
         contact_hash(contact) if contact is not None else "",
         _text(letter.event_id),
         letter.sequence,
-        _time(letter.records[0].failed_at),
-        _time(letter.failed_at),
+        utc_milliseconds(letter.records[0].failed_at),
+        utc_milliseconds(letter.failed_at),
         letter.attempts,
         *((_text(place[0]), *place[1:]) if place is not None else ("", "", "")),
         _text(note),
@@ -82,7 +82,3 @@ def _text(text: str) -> str:
     """Return *text* as one line that no spreadsheet calculates."""
     line = printable(text)
     return f"'{line}" if line.lstrip().startswith(_FORMULAS) else line
-
-
-def _time(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03}Z"

@@ -16,6 +16,7 @@ from runtime.clock import Clock
 from runtime.program import UNTOLD, program_version
 
 NONE: Mapping[str, Any] = {}
+THIS_CONSOLE: Final = "this console"
 # The sources of which there is one.
 _SINGLE: Final = ("outbox", "Kafka")
 
@@ -181,7 +182,7 @@ class Sources:
             kind: sorted({report.status.get("version") or UNTOLD for source in sources if (report := source.answer)})
             for kind, sources in asked.items()
         }
-        return {**found, "this console": [program_version()]}
+        return {**found, THIS_CONSOLE: [program_version()]}
 
     def _each(self) -> Iterable[Source[Any]]:
         yield from (self.outbox,) if self.outbox else ()
@@ -192,9 +193,12 @@ class Sources:
     def _unwell(self) -> Iterable[Unwell]:
         for source in (*self.producers, *self.workers):
             if (report := source.answer) is not None:
-                unwell = report.status["unwell"].items()
-                # A worker's halt is a problem of its own, so it is not repeated here.
-                yield from (Unwell(source.name, part, why) for part, why in unwell if part != "hubspot")
+                yield from (Unwell(source.name, part, why) for part, why in report.unwell.items())
+
+
+def running_words(kind: str, versions: Iterable[str]) -> str:
+    """Return in words which versions those of this kind run."""
+    return f"{kind} {'runs' if kind == THIS_CONSOLE else 'run'} {' and '.join(versions)}"
 
 
 def _rate(sources: Iterable[Source[Report]], metric: str) -> float | None:

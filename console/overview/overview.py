@@ -75,7 +75,7 @@ class Overview:
         marks = self.marks.see(seen.flow, seen.problems) if seen.flow.is_complete else []
         new = Kept(samples, marks, dict(self.marks.versions))
         everything = Kept([*self.history.minutes, *self.history.fine], [*self.marks], new.versions)
-        await asyncio.to_thread(self.file.save, new, lambda: everything, seen.flow.at.timestamp())
+        await asyncio.to_thread(self.file.save, new, everything, seen.flow.at.timestamp())
 
     def now(self) -> Flow:
         """Return the current flow."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from console.overview.flow import Flow
+from console.overview.flow import Flow, running_words
 from console.overview.outlook import Outlook
 from console.overview.outlook_problems import behind, daily_calls, span
 from console.overview.problem import Problem, Stage
@@ -245,17 +245,14 @@ def _standing(flow: Flow) -> Iterable[Problem]:
 
 
 def _versions(flow: Flow) -> Iterable[Problem]:
-    told = [(kind, versions) for kind, versions in flow.versions.items() if versions]
+    told = [running_words(kind, versions) for kind, versions in flow.versions.items() if versions]
     if told:
-        each = [
-            f"{kind} {'runs' if kind == 'this console' else 'run'} {' and '.join(versions)}" for kind, versions in told
-        ]
         yield Problem(
             "versions",
             "worker",
             "warn",
             "Not all services are of one version",
-            f"{', '.join(each)}.",
+            f"{', '.join(told)}.",
             "That is usual during a deployment.",
         )
 

@@ -101,6 +101,11 @@ class Report:
     metrics: Exposition
 
     @property
+    def unwell(self) -> Mapping[str, str]:
+        """The reasons by part, without a worker's halt, which is told by itself."""
+        return {part: why for part, why in self.status["unwell"].items() if part != "hubspot"}
+
+    @property
     def group(self) -> str | None:
         """The consumer group of a worker; None if its mode has no group or it reports none."""
         settings, mode = self.status.get("settings"), self.status["mode"]

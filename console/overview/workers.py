@@ -77,7 +77,7 @@ def _figures(source: Source[Report]) -> WorkerFigures:
         version=status.get("version"),
         mode=status["mode"],
         halt=halted["reason"] if halted else None,
-        unwell=[f"{part}: {why}" for part, why in status["unwell"].items() if part != "hubspot"],
+        unwell=[f"{part}: {why}" for part, why in report.unwell.items()],
         # A share of the quota is that of the partitions, without the part that is lent to a run.
         partitions=min(1.0, share / (1 - lent)) if share is not None and lent < 1 else share,
         calls_per_s=source.rate(lambda each: each.metrics.total("hubspot_consumer_calls_total")),

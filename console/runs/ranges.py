@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from console.runs.event_times import NotCounted
 from hubspot_consumer.cli.options import ago
-from schemas.times import read_time
+from schemas.times import read_time, utc_milliseconds
 
 
 class Preset(NamedTuple):
@@ -31,10 +31,15 @@ class Stop(NamedTuple):
 def presets(now: datetime, stops: Iterable[Stop]) -> list[Preset]:
     """Return the ranges that people ask for often, also since the newest halt and pause of *stops* began."""
     midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    yesterday = {"since": _text(midnight - timedelta(days=1)), "until": _text(midnight - timedelta(milliseconds=1))}
+    yesterday = {
+        "since": utc_milliseconds(midnight - timedelta(days=1)),
+        "until": utc_milliseconds(midnight - timedelta(milliseconds=1)),
+    }
     newest = {stop.kind: stop for stop in sorted(stops, key=lambda stop: stop.began)}
     since_stops = [
-        Preset(f"since the {'' if stop.goes_on else 'last '}{stop.kind} began", _query(since=_text(stop.began)))
+        Preset(
+            f"since the {'' if stop.goes_on else 'last '}{stop.kind} began", _query(since=utc_milliseconds(stop.began))
+        )
         for stop in newest.values()
     ]
     return [
@@ -67,7 +72,3 @@ def _moment(text: str, now: datetime) -> datetime:
 
 def _query(**fields: str) -> str:
     return urlencode({"from": "since", **fields})
-
-
-def _text(moment: datetime) -> str:
-    return f"{moment.isoformat(timespec='milliseconds').removesuffix('+00:00')}Z"

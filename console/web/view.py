@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup, escape
 
 from schemas.texts import read_json
-from schemas.times import nearest, read_time
+from schemas.times import nearest, read_time, utc_milliseconds
 
 STATIC: Final = files("console").joinpath("static")
 MOST_CHARACTERS: Final = 20_000
@@ -95,14 +95,15 @@ def moment(at: datetime | None, form: Form = "full") -> str:
     if at is None:
         return "—"
     at = nearest(at)
-    machines = f"{at.isoformat(timespec='milliseconds').removesuffix('+00:00')}Z"
     shown = {
         "full": utc(at, "seconds"),
         "exact": utc(at),
         "clock": f"{at:%H:%M:%S} UTC",
         "day": f"{at:%Y-%m-%d} UTC",
     }[form]
-    return Markup('<time datetime="{}" data-form="{}" title="{}">{}</time>').format(machines, form, utc(at), shown)
+    return Markup('<time datetime="{}" data-form="{}" title="{}">{}</time>').format(
+        utc_milliseconds(at), form, utc(at), shown
+    )
 
 
 def age(seconds: float | timedelta | None) -> str:

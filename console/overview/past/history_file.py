@@ -5,7 +5,7 @@ The file may be deleted at any time. If it can't be written, the console goes on
 
 import json
 import sqlite3
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from console.overview.past.history import FINE_FOR_S, KEPT_FOR_S, MINUTE_S, SAMPLE_EVERY_S, Sample
 from console.overview.past.marks import Mark
-from console.sqlite_files import connected, delete, is_damage, version_of
+from console.sqlite_files import connected, delete, is_damage, is_still, version_of
 from runtime.logs import log
 
 FILE: Final = "overview.sqlite"
@@ -63,11 +63,11 @@ class HistoryFile:
             self._give_up(error)
             return Kept()
 
-    def save(self, new: Kept, everything: Callable[[], Kept], now: float) -> None:
+    def save(self, new: Kept, everything: Kept, now: float) -> None:
         """Add what is *new* and delete what is too old. A file that was made anew or replaced gets *everything*."""
         try:
             connection, is_new = self._opened()
-            _write(connection, everything() if is_new else new, now)
+            _write(connection, everything if is_new else new, now)
         except (sqlite3.Error, OSError) as error:
             self._give_up(error)
         else:
@@ -80,7 +80,7 @@ class HistoryFile:
 
     def _opened(self) -> tuple[sqlite3.Connection, bool]:
         """Return the open file, and whether it is another one than before. Raises sqlite3.Error and OSError."""
-        if self._connection is not None and self._is_there:
+        if self._connection is not None and is_still(self.file, self._inode):
             return self._connection, False
         was_replaced = self._connection is not None
         self.close()
@@ -94,14 +94,6 @@ class HistoryFile:
         if is_new:
             self._connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT")
         return self._connection, is_new or was_replaced
-
-    @property
-    def _is_there(self) -> bool:
-        """Whether the open file still exists at its path: it may have been deleted or replaced."""
-        try:
-            return self.file.stat().st_ino == self._inode
-        except FileNotFoundError:
-            return False
 
     def _give_up(self, error: Exception) -> None:
         """Close the file, which the next save opens again. A damaged one is deleted, so that it is made anew."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Literal
 
-from console.overview.flow import Flow
+from console.overview.flow import Flow, running_words
 from console.overview.past.history import KEPT_FOR_S
 from console.overview.problem import Problem
 from console.runs.run import StartedRun
@@ -99,7 +99,7 @@ class Marks:
         for kind, versions in flow.running.items():
             before = self.versions.get(kind, ())
             if new := [version for version in versions if before and version not in before]:
-                words = f"{kind} {'runs' if kind == 'this console' else 'run'} {' and '.join(new)}"
+                words = running_words(kind, new)
                 found.append(self._seen(Mark(f"deployment:{words}", "deployment", words, now, now)))
             # Services that do not answer run the version that they told last.
             if versions:

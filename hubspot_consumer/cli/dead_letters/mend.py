@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Annotated, Any
 
 import typer
@@ -53,7 +54,7 @@ class _Proposed:
             "was": {name: _shown(self._payload[name]) for name in self._changed if name in self._payload},
         }
 
-    @property
+    @cached_property
     def _payload(self) -> Mapping[str, Any]:
         payload: Mapping[str, Any] = (document_of(self.value) or {"payload": {}})["payload"]
         return payload

@@ -21,7 +21,7 @@ def remember(folder: Path, until_s: int) -> None:
     pause = Mark("halt:paused", "pause", "Paused: an import runs (ada)", now - PAUSED, now - RESUMED, "/control")
     kept = Kept([*minutes, *fine], [pause])
     file = HistoryFile(folder)
-    file.save(kept, lambda: kept, now)
+    file.save(kept, kept, now)
     file.close()
 
 

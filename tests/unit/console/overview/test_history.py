@@ -251,7 +251,7 @@ async def test_a_file_that_is_replaced_meanwhile_gets_all_that_is_known(tmp_path
     world = World()
     overview = world.overview(tmp_path / "console")
     other = HistoryFile(tmp_path / "other")
-    other.save(Kept(), lambda: Kept([Sample(NOW - 60, {"lag": 1.0})]), NOW)
+    other.save(Kept(), Kept([Sample(NOW - 60, {"lag": 1.0})]), NOW)
     other.close()
     for number in range(12):
         await world.sampled(overview)
@@ -302,8 +302,8 @@ async def test_a_folder_that_can_not_be_written_stops_nothing(tmp_path: Path) ->
 async def test_a_file_of_another_version_is_replaced_and_its_odd_rows_are_passed_over(tmp_path: Path) -> None:
     file = HistoryFile(tmp_path)
     sample, mark = Sample(NOW, {"lag": 1.0, "of a newer version": 2.0}), Mark("a", "halt", "words", NOW, NOW)
-    file.save(Kept([sample], [mark], {"consumers": ("1",)}), Kept, NOW)
-    file.save(Kept([sample], [mark], {"consumers": ("1",)}), Kept, NOW)
+    file.save(Kept([sample], [mark], {"consumers": ("1",)}), Kept(), NOW)
+    file.save(Kept([sample], [mark], {"consumers": ("1",)}), Kept(), NOW)
     file.close()
     with sqlite3.connect(tmp_path / FILE) as connection:
         connection.execute("INSERT INTO samples VALUES (5, ?, '[]')", (NOW - 5,))
@@ -324,7 +324,7 @@ def test_the_file_keeps_nothing_that_is_too_old(tmp_path: Path) -> None:
         sample = Sample(NOW + number, dict.fromkeys(FIGURES, 1.0))
         new = history.add(sample)
         mark = Mark(str(number), "problem", "words", sample.at, sample.at)
-        file.save(Kept(new, [mark]), Kept, sample.at)
+        file.save(Kept(new, [mark]), Kept(), sample.at)
     kept = file.load()
     file.close()
 
